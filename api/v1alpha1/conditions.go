@@ -1,0 +1,69 @@
+package v1alpha1
+
+// Condition types. Ready, Reconciling and Stalled are the summary that kstatus, kubectl wait and Argo CD read; of
+// Reconciling and Stalled at most one is True. The others tell about one step each and are True once it is done.
+const (
+	// ConditionReady is True when the mirror sets are on every node and every pool is as it was before.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while the rollout makes progress or waits for something that is expected to pass.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when the rollout cannot go on until a person changes something.
+	ConditionStalled = "Stalled"
+	// ConditionPreflight is True when nothing about the cluster or the spec forbids the rollout.
+	ConditionPreflight = "Preflight"
+	// ConditionPlanned is True when every reference is either unaffected, or can be made pullable, or is accepted as lost.
+	ConditionPlanned = "Planned"
+	// ConditionMirrored is True when every changed reference is proven pullable under the planned configuration.
+	ConditionMirrored = "Mirrored"
+	// ConditionPoolsPaused is True once every pool was held before the mirror sets changed; it stays True to the end.
+	ConditionPoolsPaused = "PoolsPaused"
+	// ConditionMirrorSetsApplied is True when the mirror sets exist as declared and every pool's rendered
+	// configuration means what was planned.
+	ConditionMirrorSetsApplied = "MirrorSetsApplied"
+	// ConditionNodesUpdated is True when every node of every pool runs the planned configuration.
+	ConditionNodesUpdated = "NodesUpdated"
+)
+
+// Reasons of conditions. Each is one word that stays the same; the message beside it carries names and numbers.
+const (
+	// ReasonComplete surfaces when the rollout has ended well.
+	ReasonComplete = "Complete"
+	// ReasonProgressing surfaces while a step is being taken.
+	ReasonProgressing = "Progressing"
+	// ReasonWaiting surfaces while something named in status.blockers holds the rollout and is expected to pass.
+	ReasonWaiting = "Waiting"
+	// ReasonHeld surfaces while spec.state is Held.
+	ReasonHeld = "Held"
+	// ReasonPending surfaces on the condition of a step that has not been reached.
+	ReasonPending = "Pending"
+	// ReasonDone surfaces on the condition of a step that is satisfied.
+	ReasonDone = "Done"
+	// ReasonUnsupportedTopology surfaces where no Machine Config Operator updates nodes: HyperShift, MicroShift, plain Kubernetes.
+	ReasonUnsupportedTopology = "UnsupportedTopology"
+	// ReasonInvalidMirrorSets surfaces when the mirror sets of the cluster and this spec together are not valid.
+	ReasonInvalidMirrorSets = "InvalidMirrorSets"
+	// ReasonManagedElsewhere surfaces when a mirror set of this name exists and is not this rollout's.
+	ReasonManagedElsewhere = "ManagedElsewhere"
+	// ReasonPoolNotFound surfaces when spec.release.stages names a pool that does not exist.
+	ReasonPoolNotFound = "PoolNotFound"
+	// ReasonPoolUnfit surfaces when a pool is degraded, layered, updating or held by somebody else.
+	ReasonPoolUnfit = "PoolUnfit"
+	// ReasonUpgrading surfaces while the cluster is being upgraded.
+	ReasonUpgrading = "Upgrading"
+	// ReasonImagesLost surfaces when references would not be pullable any more.
+	ReasonImagesLost = "ImagesLost"
+	// ReasonMirrorUnreachable surfaces when a mirror does not answer, or refuses what the operator must do there.
+	ReasonMirrorUnreachable = "MirrorUnreachable"
+	// ReasonImagesFailed surfaces when images could not be copied or proven.
+	ReasonImagesFailed = "ImagesFailed"
+	// ReasonSecretInvalid surfaces when a Secret that the spec names is missing or is not a docker configuration.
+	ReasonSecretInvalid = "SecretInvalid"
+	// ReasonOtherRollout surfaces while another SafeMirrorRollout is under way.
+	ReasonOtherRollout = "OtherRollout"
+	// ReasonLostControl surfaces when somebody else keeps unpausing a pool.
+	ReasonLostControl = "LostControl"
+	// ReasonDrifted surfaces when, after the end, a mirror set is no longer what the rollout applied.
+	ReasonDrifted = "Drifted"
+	// ReasonUnreadable surfaces when something could not be read; nothing is disrupted meanwhile.
+	ReasonUnreadable = "Unreadable"
+)

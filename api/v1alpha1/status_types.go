@@ -1,0 +1,225 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// SafeMirrorRolloutStatus is what the operator has found and done. It stays far below the size limit of an object:
+// every list in it is bounded, times are stored as the moment something began, and the full lists are events and logs.
+type SafeMirrorRolloutStatus struct {
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, Reconciling and Stalled summarise (as kstatus, kubectl wait and Argo CD read them); the others
+	// tell about one step each.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// phase is what the rollout is doing now, for people. It is derived from the cluster each time and never read back.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Phase string `json:"phase,omitempty"`
+
+	// images counts the references whose pull the mirror sets change.
+	// +optional
+	Images ImageCounts `json:"images,omitzero"`
+
+	// nodes counts the nodes of all pools.
+	// +optional
+	Nodes NodeCounts `json:"nodes,omitzero"`
+
+	// pools tells of each MachineConfigPool.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Pools []PoolStatus `json:"pools,omitempty"`
+
+	// blockers are what the rollout waits for, the most important first. Empty when nothing holds it.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Blockers []Blocker `json:"blockers,omitempty"`
+
+	// record holds the few facts that cannot be observed again: what the pools were like before, and what is under way.
+	// +optional
+	Record Record `json:"record,omitzero"`
+}
+
+// ImageCounts counts references.
+type ImageCounts struct {
+	// summary is "verified/changed", for the print column.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Summary string `json:"summary,omitempty"`
+	// total is the number of distinct references found in the cluster.
+	// +optional
+	Total int32 `json:"total,omitempty"`
+	// changed is the number of references whose ordered list of pull sources differs before and after.
+	// +optional
+	Changed int32 `json:"changed,omitempty"`
+	// verified is the number of changed references proven to be pullable under the planned configuration.
+	// +optional
+	Verified int32 `json:"verified,omitempty"`
+	// copied is the number of images that the operator wrote to a mirror.
+	// +optional
+	Copied int32 `json:"copied,omitempty"`
+	// failed is the number of changed references whose copy or proof failed at the last attempt.
+	// +optional
+	Failed int32 `json:"failed,omitempty"`
+	// lost is the number of references that no node could pull any more under the planned configuration.
+	// +optional
+	Lost int32 `json:"lost,omitempty"`
+	// accepted is the number of lost references that spec.inventory.acceptedRisks names.
+	// +optional
+	Accepted int32 `json:"accepted,omitempty"`
+	// noWorse is the number of references that cannot be pulled today either.
+	// +optional
+	NoWorse int32 `json:"noWorse,omitempty"`
+	// bytesCopied is the number of bytes that the operator wrote to mirrors, rounded down to whole mebibytes while copying.
+	// +optional
+	BytesCopied int64 `json:"bytesCopied,omitempty"`
+}
+
+// NodeCounts counts nodes.
+type NodeCounts struct {
+	// summary is "updated/total", for the print column.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Summary string `json:"summary,omitempty"`
+	// total is the number of nodes in all pools.
+	// +optional
+	Total int32 `json:"total,omitempty"`
+	// updated is the number of nodes that run the planned configuration and are Done.
+	// +optional
+	Updated int32 `json:"updated,omitempty"`
+}
+
+// PoolStatus tells of one MachineConfigPool.
+type PoolStatus struct {
+	// name of the MachineConfigPool.
+	// +required
+	Name string `json:"name"`
+	// total is the number of nodes in the pool.
+	// +optional
+	Total int32 `json:"total,omitempty"`
+	// updated is the number of nodes that run the pool's planned configuration and are Done.
+	// +optional
+	Updated int32 `json:"updated,omitempty"`
+	// paused tells whether the pool is paused now.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+	// rendered is the name of the rendered MachineConfig that the pool's nodes are to run.
+	// +optional
+	Rendered string `json:"rendered,omitempty"`
+	// node is the node under way, if any.
+	// +optional
+	Node string `json:"node,omitempty"`
+	// stage is where that node is: Targeted, Working, Draining, Uncordoning, Degraded or WaitingForPods.
+	// +optional
+	Stage string `json:"stage,omitempty"`
+}
+
+// Blocker is one thing that the rollout waits for, or that it refuses to go on without.
+type Blocker struct {
+	// kind says what sort of thing it is, for example Node, MachineConfigPool, Image, ImageTagMirrorSet, ClusterVersion.
+	// +required
+	Kind string `json:"kind"`
+	// namespace of the object, when it has one.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// name of the object or the reference of the image.
+	// +required
+	Name string `json:"name"`
+	// message says what is wrong, with numbers, and what to do about it or what happens next.
+	// +required
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message"`
+	// since is when it was first seen.
+	// +optional
+	Since metav1.Time `json:"since,omitzero"`
+}
+
+// Record holds what cannot be observed again. Everything else is derived from the cluster at each look.
+type Record struct {
+	// startedAt is when the rollout first changed anything.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+
+	// pools remembers each pool as it was before the rollout; the same is written on the pool itself, in the annotation
+	// safemirror.io/pause-ledger, so that losing this status loses nothing.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Pools []PoolRecord `json:"pools,omitempty"`
+
+	// appliedDigest identifies the mirror sets and the predicted configuration that were proven and then applied.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	AppliedDigest string `json:"appliedDigest,omitempty"`
+
+	// release is the node release under way. It is written before the pool is unpaused.
+	// +optional
+	Release *ReleaseRecord `json:"release,omitempty"`
+
+	// completedAt is when every pool had been restored.
+	// +optional
+	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
+
+	// completedGeneration is the generation of the spec that completedAt is about.
+	// +optional
+	CompletedGeneration int64 `json:"completedGeneration,omitempty"`
+}
+
+// PoolRecord is a MachineConfigPool as it was before the rollout.
+type PoolRecord struct {
+	// name of the MachineConfigPool.
+	// +required
+	Name string `json:"name"`
+	// paused is what spec.paused was.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+	// maxUnavailable is what spec.maxUnavailable was, as text; empty when it was not set.
+	// +optional
+	MaxUnavailable string `json:"maxUnavailable,omitempty"`
+	// unavailable names the nodes that were down or cordoned before the rollout began. They are not counted, touched or uncordoned.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Unavailable []string `json:"unavailable,omitempty"`
+	// restored is true once the pool has been given back its prior values.
+	// +optional
+	Restored bool `json:"restored,omitempty"`
+}
+
+// ReleaseRecord is one node release: from the intent, through the unpause and the node that took it, to that node's end.
+type ReleaseRecord struct {
+	// pool is the pool that is released.
+	// +required
+	Pool string `json:"pool"`
+	// intendedAt is when the release was decided; nothing has been changed for it yet.
+	// +required
+	IntendedAt metav1.Time `json:"intendedAt"`
+	// target is the rendered MachineConfig that was proven for this release.
+	// +required
+	Target string `json:"target"`
+	// updated is how many nodes of the pool ran that configuration already.
+	// +optional
+	Updated int32 `json:"updated,omitempty"`
+	// node is the node that took it, once known.
+	// +optional
+	Node string `json:"node,omitempty"`
+	// takenAt is when the node was seen to have taken it.
+	// +optional
+	TakenAt *metav1.Time `json:"takenAt,omitempty"`
+	// unreadyBefore names the workloads that were not ready before this release; they do not hold it.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	UnreadyBefore []string `json:"unreadyBefore,omitempty"`
+}
