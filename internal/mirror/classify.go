@@ -1,0 +1,170 @@
+package mirror
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/regclient/regclient/types/errs"
+)
+
+// classify turns what one operation came back with into an Error. The order matters: a network failure is believed
+// before an HTTP status, because the status is of an earlier request of the same operation.
+//
+//	GET manifest -> 401, then the token service refuses the connection: Refused, not Denied
+func (r *repository) classify(ctx context.Context, part string, err error, x *exchange) *Error {
+	e := &Error{Endpoint: r.endpoint, Part: part}
+	var known *Error
+	switch {
+	case errors.As(err, &known):
+		return known
+	case ctx.Err() != nil:
+		e.Err = context.Cause(ctx)
+		e.Class = classOf(e.Err)
+		e.final = true
+		return e
+	}
+	status := x.status()
+	if token := r.link.guard.token.Load(); errors.Is(err, errs.ErrHTTPUnauthorized) && token.passing() {
+		// The registry's 401 only says that a token is needed; that none could be had is the reason, and it may pass.
+		status = token.status
+		if token.err != nil {
+			err = token.err
+		}
+	}
+	if class := classOf(err); class != Unknown {
+		e.Class, e.Err = class, clean(err)
+		var silent *NoAnswerError
+		e.final = class == Corrupt || errors.As(err, &silent) && silent.Connected
+		return e
+	}
+	switch {
+	case status != nil:
+		e.Class, e.Err = classOfStatus(status, isPush(part)), status
+	case errors.Is(err, errs.ErrHTTPUnauthorized):
+		e.Class, e.Err = Denied, errDenied{}
+	default:
+		e.Class, e.Err = Unknown, clean(err)
+	}
+	return e
+}
+
+// classOf looks at typed causes only; an HTTP answer is not one of them.
+func classOf(err error) ErrorClass {
+	switch {
+	case errors.Is(err, errs.ErrDigestMismatch), is[*DigestError](err), is[*SizeError](err):
+		return Corrupt
+	case isTLS(err):
+		return TLS
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return Timeout
+	case isBroken(err):
+		return Refused
+	}
+	return Unknown
+}
+
+func is[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func isTLS(err error) bool {
+	var remote *net.OpError
+	return is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) ||
+		is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err) || is[tls.RecordHeaderError](err) ||
+		errors.Is(err, http.ErrSchemeMismatch) ||
+		// An alert sent by the other side ("remote error: tls: bad certificate") has no exported type.
+		errors.As(err, &remote) && remote.Op == "remote error"
+}
+
+func isBroken(err error) bool {
+	for _, broken := range []error{
+		io.EOF, io.ErrUnexpectedEOF, errs.ErrShortRead,
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+	} {
+		if errors.Is(err, broken) {
+			return true
+		}
+	}
+	return is[*net.OpError](err) || is[*net.DNSError](err)
+}
+
+// classOfStatus reads an HTTP status. push matters because 405 to a GET is a broken registry, to a POST a read-only one.
+func classOfStatus(status *StatusError, push bool) ErrorClass {
+	if push && saysReadOnly(status) {
+		return ReadOnly
+	}
+	switch status.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return Denied
+	case http.StatusNotFound, http.StatusGone:
+		return Missing
+	case http.StatusTooManyRequests:
+		return RateLimited
+	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
+		return Timeout
+	}
+	return Unknown
+}
+
+// saysReadOnly knows how registries refuse every push alike: distribution and Harbor's proxy projects answer 405,
+// Quay in read-only mode and others answer 403 or 503 and say so in words, for which there is no code.
+func saysReadOnly(status *StatusError) bool {
+	switch status.Status {
+	case http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusLocked:
+		return true
+	}
+	words := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(status.Code + " " + status.Message))
+	return strings.Contains(words, "readonly")
+}
+
+// isPush tells whether a part is about writing; see Error.Part.
+func isPush(part string) bool { return strings.HasPrefix(part, partPush) }
+
+type errDenied struct{}
+
+func (errDenied) Error() string { return "the registry's token service gave no access" }
+
+// cleanError shows a shortened text of an error that may carry a URL with a signature in its query, and keeps the
+// cause beneath for errors.As.
+type cleanError struct {
+	text  string
+	cause error
+}
+
+func (e *cleanError) Error() string { return e.text }
+func (e *cleanError) Unwrap() error { return e.cause }
+
+var (
+	queries  = regexp.MustCompile(`\?[^\s"')\]]*`)
+	userinfo = regexp.MustCompile(`//[^/\s"'@]+@`)
+)
+
+// clean takes the secrets out of an error text. A blob download is often redirected to an object store whose URL is a
+// credential by itself:
+//
+//	Get "https://s3.example.com/b?X-Amz-Signature=...": dial tcp ... -> GET https://s3.example.com/b?...: dial tcp ...
+func clean(err error) error {
+	text, cause := err.Error(), err
+	var request *url.Error
+	if errors.As(err, &request) {
+		text = strings.ToUpper(request.Op) + " " + request.URL + ": " + request.Err.Error()
+		cause = request.Err
+	}
+	text = userinfo.ReplaceAllString(queries.ReplaceAllString(text, "?..."), "//")
+	return &cleanError{text: oneLine(text), cause: cause}
+}

@@ -1,0 +1,328 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+)
+
+func verified(t *testing.T, endpoint string, img image) {
+	t.Helper()
+	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{endpoint},
+		VerifyOptions{Digest: img.top.digest, FullDownload: true})
+	if err != nil {
+		t.Errorf("not pullable afterwards: %v", err)
+	}
+}
+
+func TestCopyBringsTheWholeIndexOnce(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	img := multiArch("app")
+	source.seed(t, "acme/app", "v1", img)
+	_, size := img.bytes()
+	from, to := source.host+"/acme/app:v1", target.host+"/mirror/app:v1"
+	c := newTestClient(plainHTTP())
+
+	got, err := c.Copy(context.Background(), []string{from}, to, img.top.digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Copied{From: from, To: to, Digest: img.top.digest, Bytes: size, Pushed: true}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	verified(t, to, img)
+
+	target.forgetRequests()
+	got, err = c.Copy(context.Background(), []string{from}, to, img.top.digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Bytes, want.Pushed = 0, false
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("second copy (-want +got):\n%s", diff)
+	}
+	if wrote := append(target.requests("PUT "), target.requests("POST ")...); len(wrote) > 0 {
+		t.Errorf("the second copy wrote %v", wrote)
+	}
+}
+
+func TestCopyOfALargeLayer(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	img := singleArch("app", "amd64", layerOf(strings.Repeat("0123456789abcdef", 1<<19))) // 8 MiB
+	source.seed(t, "app", "v1", img)
+	to := target.host + "/app:v1"
+	copied, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, to, img.top.digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, size := img.bytes(); copied.Bytes != size {
+		t.Errorf("copied %d bytes of %d", copied.Bytes, size)
+	}
+	verified(t, to, img)
+}
+
+func TestCopyPushesTheTopManifestLast(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	img := multiArch("app")
+	source.seed(t, "app", "v1", img)
+	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
+		t.Fatal(err)
+	}
+	wrote := target.requests("PUT ")
+	if last := wrote[len(wrote)-1]; last != "PUT /v2/app/manifests/v1" {
+		t.Errorf("last write is %q of %v", last, wrote)
+	}
+}
+
+func TestCopyRepairs(t *testing.T) {
+	img := multiArch("app")
+	for name, tc := range damages(img) {
+		t.Run(name, func(t *testing.T) {
+			source, target := newRegistry(t), newRegistry(t)
+			source.seed(t, "app", "v1", img)
+			target.seed(t, "app", "v1", img)
+			tc.damage(t, target, "app")
+			c := newTestClient(plainHTTP())
+			copied, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !copied.Pushed {
+				t.Errorf("says it pushed nothing: %+v", copied)
+			}
+			verified(t, target.host+"/app:v1", img)
+		})
+	}
+}
+
+func TestCopyByDigest(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	img, moved := singleArch("app", "amd64"), singleArch("moved", "amd64")
+	source.seed(t, "app", "v1", img)
+	source.seed(t, "app", "v1", moved) // the tag has moved since the digest was taken
+	cases := map[string]string{
+		"to a tag":    target.host + "/tagged:v1",
+		"to a digest": target.host + "/digested@" + img.top.digest,
+	}
+	for name, to := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newTestClient(plainHTTP())
+			if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, to, img.top.digest); err != nil {
+				t.Fatal(err)
+			}
+			verified(t, to, img)
+		})
+	}
+}
+
+func TestCopyReplacesAnotherImageUnderTheTag(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	img := multiArch("app")
+	source.seed(t, "app", "v1", img)
+	target.seed(t, "app", "v1", multiArch("yesterday"))
+	c := newTestClient(plainHTTP())
+	if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest); err != nil {
+		t.Fatal(err)
+	}
+	verified(t, target.host+"/app:v1", img)
+}
+
+func TestCopyWithinARegistryMounts(t *testing.T) {
+	g := newRegistry(t)
+	img := multiArch("app")
+	g.seed(t, "acme/app", "v1", img)
+	copied, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{g.host + "/acme/app:v1"}, g.host+"/mirror/app:v1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if copied.Bytes != 0 || !copied.Pushed {
+		t.Errorf("%+v: blobs within one registry need no upload", copied)
+	}
+	verified(t, g.host+"/mirror/app:v1", img)
+}
+
+func TestCopyTakesTheNextSource(t *testing.T) {
+	img := multiArch("app")
+	cases := map[string]func(t *testing.T, g *registry){
+		"the first does not have it": func(*testing.T, *registry) {},
+		"the first lacks a layer":    func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
+		"the first lacks a child": func(t *testing.T, g *registry) {
+			g.seed(t, "app", "v1", img)
+			g.removeManifest(t, "app", img.children[0])
+		},
+		"the first has a truncated layer":   func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.truncate("app", img.blobs[2]) },
+		"the first serves other content":    func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
+		"the first breaks off in the layer": func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
+	}
+	for name, damage := range cases {
+		t.Run(name, func(t *testing.T) {
+			first, second, target := newRegistry(t), newRegistry(t), newRegistry(t)
+			damage(t, first)
+			second.seed(t, "app", "v1", img)
+			from := []string{first.host + "/app:v1", second.host + "/app:v1"}
+			copied, err := newTestClient(plainHTTP()).Copy(context.Background(), from, target.host+"/app:v1", img.top.digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if copied.From != from[1] {
+				t.Errorf("copied from %s", copied.From)
+			}
+			verified(t, target.host+"/app:v1", img)
+		})
+	}
+}
+
+// falsify serves other bytes of the same length for a blob.
+func (g *registry) falsify(repo string, c content) {
+	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || r.URL.Path != "/v2/"+repo+"/blobs/"+c.digest {
+			return false
+		}
+		_, _ = w.Write([]byte(strings.Repeat("x", len(c.raw))))
+		return true
+	})
+}
+
+// breakOff closes the connection in the middle of a blob.
+func (g *registry) breakOff(repo string, c content) {
+	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || r.URL.Path != "/v2/"+repo+"/blobs/"+c.digest {
+			return false
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(c.raw)))
+		_, _ = w.Write(c.raw[:len(c.raw)/2])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+}
+
+func TestCopyFailures(t *testing.T) {
+	img := multiArch("app")
+	cases := map[string]struct {
+		source, target func(t *testing.T, g *registry)
+		want           func(from, to string) wantError
+	}{
+		"the source does not have it": {
+			want: func(from, _ string) wantError { return wantError{Missing, from, "manifest"} },
+		},
+		"the source lacks a layer": {
+			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
+			want:   func(from, _ string) wantError { return wantError{Incomplete, from, "blob " + img.blobs[2].digest} },
+		},
+		"the source breaks off": {
+			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
+			want:   func(from, _ string) wantError { return wantError{Refused, from, "blob " + img.blobs[2].digest} },
+		},
+		"the source serves other content": {
+			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
+			want:   func(from, _ string) wantError { return wantError{Corrupt, from, "blob " + img.blobs[2].digest} },
+		},
+		"the target is read-only": {
+			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
+			target: func(_ *testing.T, g *registry) { g.fail("POST", "/uploads/", 405, "") },
+			want:   func(_, to string) wantError { return wantError{ReadOnly, to, "push blob " + img.blobs[0].digest} },
+		},
+		"the target refuses a manifest": {
+			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
+			target: func(_ *testing.T, g *registry) { g.fail("PUT", "/manifests/v1", 403, "") },
+			want:   func(_, to string) wantError { return wantError{Denied, to, "push manifest " + img.top.digest} },
+		},
+		"the target is silent": {
+			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
+			target: func(_ *testing.T, g *registry) {
+				g.inject(func(_ http.ResponseWriter, r *http.Request) bool {
+					if !strings.Contains(r.URL.Path, "/blobs/") {
+						return false
+					}
+					<-r.Context().Done()
+					return true
+				})
+			},
+			want: func(_, to string) wantError { return wantError{Timeout, to, "blob " + img.blobs[0].digest} },
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			source, target := newRegistry(t), newRegistry(t)
+			if tc.source != nil {
+				tc.source(t, source)
+			}
+			if tc.target != nil {
+				tc.target(t, target)
+			}
+			from, to := source.host+"/app:v1", target.host+"/app:v1"
+			access := plainHTTP()
+			if strings.Contains(name, "silent") {
+				access = impatient()
+			}
+			_, err := newTestClient(access).Copy(context.Background(), []string{from}, to, img.top.digest)
+			check(t, err, tc.want(from, to))
+			if target.has(t, "/v2/app/manifests/v1") {
+				t.Error("the target shows a top manifest of an image it does not have")
+			}
+		})
+	}
+}
+
+func TestCopyWithoutSources(t *testing.T) {
+	target := newRegistry(t)
+	to := target.host + "/app:v1"
+	_, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{to}, to, "")
+	check(t, err, wantError{Missing, "", "manifest"})
+}
+
+func TestCopyBringsSignatures(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	img := multiArch("app")
+	source.seed(t, "app", "v1", img)
+	signature := singleArch("signature", "amd64")
+	tag := signatureTag(digest.Digest(img.children[0].digest))
+	source.seed(t, "app", tag, signature)
+	c := newTestClient(plainHTTP())
+	if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
+		t.Fatal(err)
+	}
+	verified(t, target.host+"/app:"+tag, signature)
+}
+
+func TestCopyFallsBackToChunks(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	img := singleArch("app", "amd64")
+	source.seed(t, "app", "v1", img)
+	target.inject(func(w http.ResponseWriter, r *http.Request) bool {
+		// A proxy before the registry that takes no body in one piece.
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/uploads/") && r.ContentLength > 0 {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			return true
+		}
+		return false
+	})
+	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
+		t.Fatal(err)
+	}
+	verified(t, target.host+"/app:v1", img)
+}
+
+func TestCopyStopsWhenCancelled(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	source.inject(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			cancel()
+			<-r.Context().Done()
+			return true
+		}
+		return false
+	})
+	_, err := newTestClient(plainHTTP()).Copy(ctx, []string{source.host + "/app:v1", source.host + "/other:v1"}, target.host+"/app:v1", "")
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

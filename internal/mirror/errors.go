@@ -1,0 +1,169 @@
+package mirror
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrorClass says what kind of thing went wrong, so that callers can tell what to do about it.
+type ErrorClass string
+
+// The classes of errors.
+const (
+	// Missing: the registry answered that it does not have it.
+	Missing ErrorClass = "Missing"
+	// Denied: credentials are missing, wrong, or not allowed to do this.
+	Denied ErrorClass = "Denied"
+	// TLS: the certificate is not trusted, or the other side does not speak TLS.
+	TLS ErrorClass = "TLS"
+	// Timeout: no answer in time. See NoAnswerError.Connected for the kind on which a node hangs.
+	Timeout ErrorClass = "Timeout"
+	// RateLimited: the registry asked to come back later, several times.
+	RateLimited ErrorClass = "RateLimited"
+	// Corrupt: what is served is not what its digest or size says, or not the image that was expected.
+	Corrupt ErrorClass = "Corrupt"
+	// Refused: nobody listens, the name does not resolve, or the connection breaks.
+	Refused ErrorClass = "Refused"
+	// Incomplete: the top manifest is served but something beneath it is not there.
+	Incomplete ErrorClass = "Incomplete"
+	// ReadOnly: the registry does not take pushes here.
+	ReadOnly ErrorClass = "ReadOnly"
+	// Unknown: anything else, a registry's own 5xx failures among it.
+	Unknown ErrorClass = "Unknown"
+)
+
+// Error is what every operation of this package fails with. Find it with errors.As; Class decides, Error() explains.
+type Error struct {
+	Class    ErrorClass
+	Endpoint string // the reference, repository or host as the caller wrote it
+	Part     string // "manifest", "child sha256:... (linux/arm64)", "blob sha256:...", "push", "push blob sha256:...", ...
+	Err      error
+
+	// final: a node that meets this does not go on to its next endpoint.
+	final bool
+}
+
+// Error is one line: which endpoint, which part, what happened.
+func (e *Error) Error() string {
+	var b strings.Builder
+	for _, prefix := range []string{e.Endpoint, e.Part} {
+		if prefix != "" {
+			b.WriteString(prefix + ": ")
+		}
+	}
+	b.WriteString(string(e.Class))
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause: one of the typed errors below, or a network error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// StatusError is an answer of a registry that is not a success.
+type StatusError struct {
+	Status     int           // HTTP status
+	Code       string        // the registry's error code, MANIFEST_UNKNOWN for example; may be empty
+	Message    string        // the registry's own words, shortened; may be empty
+	RetryAfter time.Duration // how long the registry asked to wait; 0 when it did not say
+}
+
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("HTTP %d %s", e.Status, http.StatusText(e.Status))
+	words := slices.DeleteFunc([]string{e.Code, e.Message}, func(s string) bool { return s == "" })
+	if len(words) > 0 {
+		text += " (" + strings.Join(words, ": ") + ")"
+	}
+	return text
+}
+
+// DigestError is content that is not what was asked for.
+type DigestError struct{ Want, Got string }
+
+func (e *DigestError) Error() string { return fmt.Sprintf("serves %s, expected %s", e.Got, e.Want) }
+
+// SizeError is a blob or manifest of another size than its descriptor says, in bytes.
+type SizeError struct{ Want, Got int64 }
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("is %d bytes, its descriptor says %d", e.Got, e.Want)
+}
+
+// PlatformError is an index without a platform that is needed.
+type PlatformError struct{ Missing, Present []string }
+
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("index has no %s, only %s", strings.Join(e.Missing, ", "), strings.Join(e.Present, ", "))
+}
+
+// NoAnswerError is a registry that stays silent.
+type NoAnswerError struct {
+	After time.Duration
+	// Connected: the connection stood and no answer came. A node has no limit for this and hangs for ever, so such an
+	// endpoint is worse than one that is down.
+	Connected bool
+}
+
+func (e *NoAnswerError) Error() string {
+	if e.Connected {
+		return fmt.Sprintf("accepted the connection but stayed silent for %s (a node would wait for ever)", e.After)
+	}
+	return fmt.Sprintf("no connection within %s", e.After)
+}
+
+// Timeout marks this as a timeout in the sense of net.Error.
+func (e *NoAnswerError) Timeout() bool { return true }
+
+// StalledError is a job that made no progress at all, whatever it was waiting for.
+type StalledError struct{ After time.Duration }
+
+func (e *StalledError) Error() string { return fmt.Sprintf("no progress for %s", e.After) }
+
+// Timeout marks this as a timeout in the sense of net.Error.
+func (e *StalledError) Timeout() bool { return true }
+
+// AttemptsError is the failure of the last endpoint tried, together with those before it. Unwrap gives the last one's
+// cause: that is also the error a node reports.
+type AttemptsError struct {
+	Last   error
+	Before []*Error
+}
+
+func (e *AttemptsError) Error() string {
+	texts := make([]string, len(e.Before))
+	for i, before := range e.Before {
+		texts[i] = before.Error()
+	}
+	return fmt.Sprintf("%v (tried before: %s)", e.Last, strings.Join(texts, "; "))
+}
+
+// Unwrap gives the cause of the last failure.
+func (e *AttemptsError) Unwrap() error { return e.Last }
+
+// PanicError is a programming error that was caught in a worker. Stack is for logs, not for users.
+type PanicError struct {
+	Value any
+	Stack string
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("internal error: panic: %v", e.Value) }
+
+// afterAll is the error when no endpoint was good: the last one's, with the earlier ones attached.
+func afterAll(tried []*Error) *Error {
+	if len(tried) == 0 {
+		return &Error{Class: Missing, Part: partManifest, Err: errNoEndpoint{}}
+	}
+	last := *tried[len(tried)-1]
+	if before := tried[:len(tried)-1]; len(before) > 0 {
+		last.Err = &AttemptsError{Last: last.Err, Before: before}
+	}
+	return &last
+}
+
+type errNoEndpoint struct{}
+
+func (errNoEndpoint) Error() string { return "there is no endpoint to pull from" }

@@ -1,0 +1,78 @@
+package mirror
+
+import (
+	"context"
+	"testing"
+)
+
+func TestJobKey(t *testing.T) {
+	base := Job{Reference: "a", Digest: "d", From: []string{"f"}, Fill: []string{"m"}, Walk: []string{"m", "f"}, Platforms: []string{"p"}}
+	same := base
+	same.From = []string{"f"}
+	if base.Key() != same.Key() {
+		t.Error("equal jobs have different keys")
+	}
+	cases := map[string]func(j *Job){
+		"reference": func(j *Job) { j.Reference = "b" },
+		"digest":    func(j *Job) { j.Digest = "" },
+		"from":      func(j *Job) { j.From = nil },
+		"fill":      func(j *Job) { j.Fill = []string{"m", "n"} },
+		"walk":      func(j *Job) { j.Walk = []string{"f", "m"} },
+		"platforms": func(j *Job) { j.Platforms = []string{"q"} },
+		"download":  func(j *Job) { j.FullDownload = true },
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			other := base
+			change(&other)
+			if base.Key() == other.Key() {
+				t.Error("a different job has the same key")
+			}
+		})
+	}
+}
+
+// TestPin is about tags whose source does not answer: when is that an error, and when is any image accepted?
+func TestPin(t *testing.T) {
+	img := multiArch("app")
+	present := func(t *testing.T) string {
+		g := newRegistry(t)
+		g.seed(t, "app", "v1", img)
+		return g.host + "/app:v1"
+	}
+	absent := func(t *testing.T) string { return newRegistry(t).host + "/app:v1" }
+	gone := func(t *testing.T) string {
+		g := newRegistry(t)
+		g.server.Close()
+		return g.host + "/app:v1"
+	}
+	cases := map[string]struct {
+		job   Job
+		from  []func(t *testing.T) string
+		want  string
+		class ErrorClass
+	}{
+		"given":                                  {job: Job{Digest: "sha256:given"}, from: []func(*testing.T) string{present}, want: "sha256:given"},
+		"the first that answers":                 {from: []func(*testing.T) string{gone, absent, present}, want: img.top.digest},
+		"others fill, no source answers":         {from: []func(*testing.T) string{gone}, want: ""},
+		"we fill, no source has it":              {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{absent, absent}, want: ""},
+		"we fill, the source is down":            {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{gone}, class: Refused},
+		"we fill, one is down, one lacks it":     {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{gone, absent}, class: Missing},
+		"we fill, one lacks it, one is down":     {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{absent, gone}, class: Refused},
+		"we fill, and there is no source at all": {job: Job{Fill: []string{"m"}}, want: ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, endpoint := range tc.from {
+				tc.job.From = append(tc.job.From, endpoint(t))
+			}
+			got, failure := newTestClient(plainHTTP()).pin(context.Background(), tc.job)
+			if tc.class == "" && (failure != nil || got != tc.want) {
+				t.Errorf("got %q, %v, want %q", got, failure, tc.want)
+			}
+			if tc.class != "" && (failure == nil || failure.Class != tc.class) {
+				t.Errorf("got %q, %v, want %s", got, failure, tc.class)
+			}
+		})
+	}
+}

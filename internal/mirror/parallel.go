@@ -1,0 +1,51 @@
+package mirror
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// perImage is how many requests one image has under way at once. Together with the engine's workers this bounds the
+// load on a registry: 4 workers x 4 = 16 requests.
+const perImage = 4
+
+// parallel calls do for 0..n-1, a few at a time, and returns the failure with the lowest index. After a failure no
+// further calls are started; those before it have all been started by then, so the answer does not depend on timing.
+func parallel(ctx context.Context, n int, do func(ctx context.Context, i int) *Error) *Error {
+	failures := make([]*Error, n)
+	var next atomic.Int64
+	var failed atomic.Bool
+	var workers sync.WaitGroup
+	for range min(n, perImage) {
+		workers.Go(func() {
+			for !failed.Load() {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if failures[i] = shielded(func() *Error { return do(ctx, i) }); failures[i] != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for _, failure := range failures {
+		if failure != nil {
+			return failure
+		}
+	}
+	return nil
+}
+
+// shielded turns a panic into a failure: one odd manifest must not end the process that looks after a rollout.
+func shielded(do func() *Error) (failure *Error) {
+	defer func() {
+		if value := recover(); value != nil {
+			failure = &Error{Class: Unknown, final: true, Err: &PanicError{Value: value, Stack: string(debug.Stack())}}
+		}
+	}()
+	return do()
+}

@@ -1,0 +1,94 @@
+package mirror
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/regclient/regclient/types/ref"
+)
+
+// ping asks scheme://host/v2/ without credentials. 200 and 401 are both a registry that is there; anything else is
+// not, exactly as for a node.
+func (g *registries) ping(ctx context.Context, scheme string, network networkKey, endpoint string) *Error {
+	address := network.host
+	if address == dockerHub {
+		address = dockerHubAPI
+	}
+	watched := &guard{next: g.transport(network), limit: g.access.timeout()}
+	r := &repository{endpoint: endpoint, link: &link{guard: watched}, pause: g.pause}
+	return r.do(ctx, partPing, func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+"/v2/", nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("User-Agent", userAgent)
+		resp, err := (&http.Client{Transport: watched}).Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody)) // lets the connection be used again
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusUnauthorized {
+			return errNotARegistry{}
+		}
+		return nil
+	})
+}
+
+type errNotARegistry struct{}
+
+func (errNotARegistry) Error() string { return "/v2/ is not answered as a registry does" }
+
+// speaksHTTP finds out how an insecure host is reached, and remembers it.
+func (g *registries) speaksHTTP(ctx context.Context, host, endpoint string) (bool, *Error) {
+	g.mu.Lock()
+	plain, known := g.plain[host]
+	g.mu.Unlock()
+	if known {
+		return plain, nil
+	}
+	plain, failure := g.reach(ctx, host, endpoint)
+	if failure != nil {
+		return false, failure // not remembered: the registry may come back
+	}
+	g.mu.Lock()
+	g.plain[host] = plain
+	g.mu.Unlock()
+	return plain, nil
+}
+
+// reach tries https without verification and then http, which is a node's order. A host that accepts and stays silent
+// is not asked twice: a node hangs on it at the first try. When both fail, the answer to https tells more, unless it
+// only says that the other side does not speak TLS.
+func (g *registries) reach(ctx context.Context, host, endpoint string) (plain bool, failure *Error) {
+	network := networkKey{host, true}
+	secure := g.ping(ctx, "https", network, endpoint)
+	if secure == nil || secure.final {
+		return false, secure
+	}
+	insecure := g.ping(ctx, "http", network, endpoint)
+	if insecure == nil || insecure.final || secure.Class == TLS {
+		return true, insecure
+	}
+	return false, secure
+}
+
+// pingEndpoint takes a reference, a repository or a bare host[:port].
+func (g *registries) pingEndpoint(ctx context.Context, endpoint string) *Error {
+	host, name := endpoint, endpoint
+	if strings.Contains(endpoint, "/") {
+		parsed, err := ref.New(endpoint)
+		if err != nil || parsed.Scheme != "reg" {
+			return &Error{Class: Unknown, Endpoint: endpoint, Part: "reference", Err: errNotAReference{}, final: true}
+		}
+		host, name = parsed.Registry, parsed.Registry+"/"+parsed.Repository
+	}
+	host = normaliseHost(host)
+	if g.access.insecure(name) {
+		_, failure := g.reach(ctx, host, endpoint)
+		return failure
+	}
+	return g.ping(ctx, "https", networkKey{host, false}, endpoint)
+}

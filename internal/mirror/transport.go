@@ -1,0 +1,56 @@
+package mirror
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"time"
+)
+
+// tlsPatience is how long a TLS handshake may take: the same 10 s that a node gives it.
+const tlsPatience = 10 * time.Second
+
+// newTransport builds the network for one registry host. Each host has its own: regclient writes a host's TLS settings
+// into the transport it is given, so a shared one would let a CA trusted for one host vouch for every other.
+func (a Access) newTransport(host string, insecure bool) http.RoundTripper {
+	if a.Transport != nil {
+		return a.Transport
+	}
+	limit := a.timeout()
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: limit, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   min(limit, tlsPatience),
+		TLSClientConfig:       a.tlsConfig(host, insecure),
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true, // sizes are compared: nothing may change them on the way
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       30 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// tlsConfig leaves out the verification only where registrySources.insecureRegistries says so, as a node does.
+func (a Access) tlsConfig(host string, insecure bool) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		RootCAs:            a.roots(host),
+		InsecureSkipVerify: insecure, //nolint:gosec // G402: see above.
+	}
+}
+
+// roots is what a node trusts for a host: the system's roots and /etc/docker/certs.d/<host[:port]>. The host is matched
+// as it is written: a CA for "mirror.example.com" says nothing about "mirror.example.com:5000".
+func (a Access) roots(host string) *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // an image without system roots: the given CAs are all there is
+	}
+	pool.AppendCertsFromPEM(a.CAs[host])
+	if host == dockerHub {
+		pool.AppendCertsFromPEM(a.CAs[dockerHubAPI])
+	}
+	pool.AppendCertsFromPEM(a.ExtraCAs)
+	return pool
+}

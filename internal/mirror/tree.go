@@ -1,0 +1,220 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/regclient/regclient/types/descriptor"
+	"github.com/regclient/regclient/types/errs"
+	"github.com/regclient/regclient/types/manifest"
+	"github.com/regclient/regclient/types/mediatype"
+	"github.com/regclient/regclient/types/platform"
+)
+
+// maxDepth is how deep indexes may nest. Real ones nest once, twice at most.
+const maxDepth = 5
+
+// tree is an image with everything beneath its top manifest, each part once however often it is named.
+type tree struct {
+	top       *node
+	nodes     map[digest.Digest]*node
+	blobs     []blob
+	platforms []string // "linux/arm64/v8", in the order of the index; empty when the top is no index
+
+	known map[digest.Digest]bool // blobs seen so far
+}
+
+// node is one manifest of a tree.
+type node struct {
+	desc     descriptor.Descriptor
+	manifest manifest.Manifest
+	children []*node
+}
+
+// part names a child: "child sha256:... (linux/arm64)".
+func (n *node) part() string {
+	name := "child " + n.desc.Digest.String()
+	if n.desc.Platform != nil {
+		name += " (" + platformName(n.desc.Platform) + ")"
+	}
+	return name
+}
+
+func platformName(p *platform.Platform) string {
+	name := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		name += "/" + p.Variant
+	}
+	return name
+}
+
+// loadTree fetches every manifest beneath top, level by level. What an index names must be there: its absence is
+// Incomplete, not Missing, since the top manifest has been served and a node will not look elsewhere any more.
+func (r *repository) loadTree(ctx context.Context, top manifest.Manifest) (*tree, *Error) {
+	root := &node{desc: top.GetDescriptor(), manifest: top}
+	t := &tree{top: root, nodes: map[digest.Digest]*node{root.desc.Digest: root}, known: map[digest.Digest]bool{}}
+	level := []*node{root}
+	for depth := 0; len(level) > 0; depth++ {
+		if depth > maxDepth {
+			return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: level[0].part(), Err: errTooDeep{}, final: true}
+		}
+		var next []*node
+		for _, n := range level {
+			below, err := t.expand(n)
+			if err != nil {
+				return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: n.part(), Err: clean(err), final: true}
+			}
+			next = append(next, below...)
+		}
+		failure := parallel(ctx, len(next), func(ctx context.Context, i int) (failure *Error) {
+			n := next[i]
+			n.manifest, failure = r.manifest(ctx, n.part(), r.ref.SetDigest(n.desc.Digest.String()), n.desc.Digest, n.size())
+			return failure
+		})
+		if failure != nil {
+			return nil, beneath(failure)
+		}
+		level = next
+	}
+	t.platforms = platformsOf(root)
+	return t, nil
+}
+
+type errTooDeep struct{}
+
+func (errTooDeep) Error() string { return "indexes are nested too deeply" }
+
+// size is the manifest's size as its parent gives it, -1 when it gives none.
+func (n *node) size() int64 {
+	if n.desc.Size > 0 {
+		return n.desc.Size
+	}
+	return -1
+}
+
+// beneath says what a failure below a served top manifest means: a node has committed itself to this endpoint, so it
+// is final, and what is not there makes the image incomplete.
+func beneath(e *Error) *Error {
+	e.final = true
+	if e.Class == Missing {
+		e.Class = Incomplete
+	}
+	return e
+}
+
+// expand notes the blobs of a manifest and returns those of its children that were not seen before.
+func (t *tree) expand(n *node) (fresh []*node, err error) {
+	if image, ok := n.manifest.(manifest.Imager); ok {
+		return nil, t.addBlobs(image)
+	}
+	index, ok := n.manifest.(manifest.Indexer)
+	if !ok {
+		return nil, errs.ErrUnsupportedMediaType
+	}
+	entries, err := index.GetManifestList()
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if !isManifest(entry.MediaType) {
+			t.addBlob(entry) // a build cache lists layers in an index
+			continue
+		}
+		child, seen := t.nodes[entry.Digest]
+		if !seen {
+			child = &node{desc: entry}
+			t.nodes[entry.Digest] = child
+			fresh = append(fresh, child)
+		}
+		n.children = append(n.children, child)
+	}
+	return fresh, nil
+}
+
+func (t *tree) addBlobs(image manifest.Imager) error {
+	config, err := image.GetConfig()
+	if err == nil {
+		t.addBlob(config)
+	} else if !errors.Is(err, errs.ErrUnsupportedMediaType) { // docker schema 1 has no config blob
+		return err
+	}
+	layers, err := image.GetLayers()
+	if err != nil {
+		return err
+	}
+	for _, layer := range layers {
+		t.addBlob(layer)
+	}
+	return nil
+}
+
+// addBlob leaves out layers that live elsewhere by design (Windows base layers): nodes fetch them from their URLs.
+func (t *tree) addBlob(d descriptor.Descriptor) {
+	if len(d.URLs) > 0 || t.known[d.Digest] {
+		return
+	}
+	t.known[d.Digest] = true
+	size := d.Size
+	if d.MediaType == "" && size == 0 {
+		size = -1 // docker schema 1 lists digests only
+	}
+	t.blobs = append(t.blobs, blob{digest: d.Digest, size: size, mediaType: d.MediaType})
+}
+
+// isManifest tells manifests from blobs among the entries of an index. The type may be missing: then it is a manifest.
+func isManifest(mediaType string) bool {
+	switch mediaType {
+	case "", mediatype.Docker1Manifest, mediatype.Docker1ManifestSigned, mediatype.Docker2Manifest,
+		mediatype.Docker2ManifestList, mediatype.OCI1Manifest, mediatype.OCI1ManifestList, mediatype.OCI1Artifact:
+		return true
+	}
+	return false
+}
+
+// platformsOf lists the platforms an index offers, nested indexes included; "unknown/unknown" marks build attestations.
+func platformsOf(n *node) []string {
+	var names []string
+	for _, child := range n.children {
+		if p := child.desc.Platform; p != nil && p.OS != "unknown" && !slices.Contains(names, platformName(p)) {
+			names = append(names, platformName(p))
+		}
+		for _, name := range platformsOf(child) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// lacking lists the wanted platforms that are not there. "linux/arm64" is satisfied by "linux/arm64/v8".
+func (t *tree) lacking(wanted []string) []string {
+	return slices.DeleteFunc(slices.Clone(wanted), func(want string) bool {
+		return slices.ContainsFunc(t.platforms, func(have string) bool {
+			return have == want || strings.HasPrefix(have, want+"/")
+		})
+	})
+}
+
+// childrenFirst orders the manifests so that each comes after everything it names: registries refuse an index whose
+// children are not there yet, and a reader must never see one.
+func (t *tree) childrenFirst() []*node {
+	var order []*node
+	done := map[*node]bool{}
+	var visit func(n *node)
+	visit = func(n *node) {
+		if done[n] {
+			return
+		}
+		done[n] = true
+		for _, child := range n.children {
+			visit(child)
+		}
+		order = append(order, n)
+	}
+	visit(t.top)
+	return order
+}
