@@ -1,0 +1,70 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+)
+
+// Orphans finds pools that carry the ledger of a rollout that no longer exists, because its finalizer was taken off by force. A
+// settled one is given back; one with nodes left to update stays paused, and says so on the pool (I5).
+type Orphans struct {
+	Client   client.Client
+	API      client.Reader
+	Recorder events.EventRecorder
+}
+
+// orphanEvery is how often an orphan that cannot be given back is looked at again.
+const orphanEvery = time.Minute
+
+// Reconcile looks at one pool.
+func (r *Orphans) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	mcp := &mcfgv1.MachineConfigPool{}
+	if err := r.API.Get(ctx, req.NamespacedName, mcp); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	ledger, err := pool.ReadLedger(mcp)
+	if err != nil || ledger == nil {
+		return ctrl.Result{}, nil //nolint:nilerr // a note that nobody can read is nothing that we may undo
+	}
+	err = r.API.Get(ctx, client.ObjectKey{Name: ledger.Rollout}, &v1alpha1.SafeMirrorRollout{})
+	if !apierrors.IsNotFound(err) {
+		return ctrl.Result{}, err
+	}
+	var pools mcfgv1.MachineConfigPoolList
+	if err := r.API.List(ctx, &pools); err != nil {
+		return ctrl.Result{}, err
+	}
+	var nodes corev1.NodeList
+	if err := r.API.List(ctx, &nodes); err != nil {
+		return ctrl.Result{}, err
+	}
+	view, err := pool.View(mcp, pool.Assign(pools.Items, nodes.Items)[mcp.Name], ledger.Rollout)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if view.Updated() == len(view.Nodes) {
+		r.Recorder.Eventf(mcp, nil, corev1.EventTypeNormal, "PoolGivenBack", "Restore",
+			"SafeMirrorRollout %s is gone and all %d nodes run %s: the pool has its earlier values again", ledger.Rollout, len(view.Nodes), view.Rendered)
+		return ctrl.Result{}, pool.Restore(ctx, r.Client, mcp, ledger.PriorPaused, ledger.PriorMaxUnavailable)
+	}
+	r.Recorder.Eventf(mcp, nil, corev1.EventTypeWarning, "PoolOrphaned", "Hold", "%s", fmt.Sprintf(
+		"SafeMirrorRollout %s is gone and left this pool paused since %s with %d of %d nodes on %s; it stays paused: create the rollout again "+
+			"to go on, or give the pool back by hand as annotation %s says",
+		ledger.Rollout, ledger.Since.Format(time.RFC3339), view.Updated(), len(view.Nodes), view.Rendered, pool.LedgerAnnotation))
+	return ctrl.Result{RequeueAfter: orphanEvery}, nil
+}
+
+func (r *Orphans) setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("orphaned-pools").For(&mcfgv1.MachineConfigPool{}).Complete(r)
+}

@@ -1,0 +1,188 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	configv1 "github.com/openshift/api/config/v1"
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// watch is one kind that may change a decision. Kinds that this cluster does not have are watched as soon as it has them.
+type watch struct {
+	object client.Object
+	only   []predicate.Predicate
+	// quiet is how long to gather events of a busy kind before looking.
+	quiet time.Duration
+}
+
+// podQuiet: pods come and go all the time, and what matters about them (a new image, a workload that is whole again) can wait for
+// this long.
+const podQuiet = 300 * time.Millisecond
+
+func watches() []watch {
+	return []watch{
+		{object: &mcfgv1.MachineConfigPool{}},
+		{object: &corev1.Node{}, only: []predicate.Predicate{nodeMoves()}},
+		{object: &configv1.ImageTagMirrorSet{}},
+		{object: &configv1.ImageDigestMirrorSet{}},
+		{object: &configv1.Image{}},
+		{object: &configv1.ClusterVersion{}, quiet: time.Second},
+		{object: &operatorv1alpha1.ImageContentSourcePolicy{}},
+		{object: &corev1.Pod{}, quiet: podQuiet},
+		{object: &appsv1.Deployment{}, quiet: podQuiet},
+		{object: &appsv1.StatefulSet{}, quiet: podQuiet},
+		{object: &appsv1.DaemonSet{}, quiet: podQuiet},
+		{object: &appsv1.ReplicaSet{}, quiet: podQuiet},
+		{object: &corev1.ReplicationController{}, quiet: podQuiet},
+		{object: &batchv1.Job{}, quiet: podQuiet},
+		{object: &batchv1.CronJob{}, quiet: podQuiet},
+	}
+}
+
+// SetUp registers the controllers with the manager. Watches of other kinds start once they are discovered, so that a kind that is
+// absent stops nothing: on MicroShift the operator runs and says on the rollout why it cannot be done.
+func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
+	c, err := ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.SafeMirrorRollout{}).
+		WatchesRawSource(source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			go forward(ctx, transfers, func() { r.enqueueAll(ctx, queue, 0) })
+			return nil
+		})).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 1,
+			// The default backs off for up to 16 minutes, and an open question is looked at within one (I7).
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
+		}).
+		Build(r)
+	if err != nil {
+		return fmt.Errorf("building the rollout controller: %w", err)
+	}
+	return mgr.Add(&discovery{
+		manager: mgr, reconciler: r, controller: c, pending: watches(),
+		pools: []func(ctrl.Manager) error{
+			(&PulseGuard{Client: mgr.GetClient(), Now: r.Observe.Now}).setup,
+			(&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
+		},
+	})
+}
+
+func forward(ctx context.Context, from <-chan struct{}, do func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-from:
+			do()
+		}
+	}
+}
+
+// discovery starts the watches of kinds as the API server turns out to have them.
+type discovery struct {
+	manager    ctrl.Manager
+	reconciler *Reconciler
+	controller controller.Controller
+
+	mu      sync.Mutex
+	pending []watch
+	// pools are the controllers that need MachineConfigPools to exist.
+	pools []func(ctrl.Manager) error
+}
+
+// discoverEvery is how often kinds that are absent are looked for again.
+const discoverEvery = 30 * time.Second
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: the guard is for every replica.
+func (d *discovery) NeedLeaderElection() bool { return false }
+
+// Start implements manager.Runnable.
+func (d *discovery) Start(ctx context.Context) error {
+	ticker := time.NewTicker(discoverEvery)
+	defer ticker.Stop()
+	for {
+		if err := d.startFound(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (d *discovery) startFound() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.exists(&mcfgv1.MachineConfigPool{}) {
+		for _, setUp := range d.pools {
+			if err := setUp(d.manager); err != nil {
+				return fmt.Errorf("setting up a controller of MachineConfigPools: %w", err)
+			}
+		}
+		d.pools = nil
+	}
+	var later []watch
+	for _, w := range d.pending {
+		if !d.exists(w.object) {
+			later = append(later, w)
+			continue
+		}
+		if err := d.controller.Watch(source.Kind(d.manager.GetCache(), w.object, d.enqueue(w.quiet), w.only...)); err != nil {
+			return fmt.Errorf("watching %T: %w", w.object, err)
+		}
+	}
+	d.pending = later
+	return nil
+}
+
+func (d *discovery) exists(object client.Object) bool {
+	kind, err := apiutil.GVKForObject(object, d.manager.GetScheme())
+	if err != nil {
+		return false
+	}
+	_, err = d.manager.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+	return err == nil
+}
+
+// enqueue asks for a look at every rollout: there are few, and any of these objects may concern any of them. A quiet time folds a
+// burst of events into one look.
+func (d *discovery) enqueue(quiet time.Duration) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	all := func(ctx context.Context, q queue) { d.reconciler.enqueueAll(ctx, q, quiet) }
+	return handler.Funcs{
+		CreateFunc:  func(ctx context.Context, _ event.CreateEvent, q queue) { all(ctx, q) },
+		UpdateFunc:  func(ctx context.Context, _ event.UpdateEvent, q queue) { all(ctx, q) },
+		DeleteFunc:  func(ctx context.Context, _ event.DeleteEvent, q queue) { all(ctx, q) },
+		GenericFunc: func(ctx context.Context, _ event.GenericEvent, q queue) { all(ctx, q) },
+	}
+}
+
+func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], quiet time.Duration) {
+	var list v1alpha1.SafeMirrorRolloutList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return
+	}
+	for i := range list.Items {
+		queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, quiet)
+	}
+}

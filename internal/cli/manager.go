@@ -1,0 +1,162 @@
+// Package cli holds the sub-commands of safe-mirror.
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	configv1 "github.com/openshift/api/config/v1"
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
+	"github.com/spf13/cobra"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/controllers"
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+)
+
+type managerOptions struct {
+	namespace     string
+	probes        string
+	metrics       string
+	leaderElect   bool
+	leaseDuration time.Duration
+	renewDeadline time.Duration
+	retryPeriod   time.Duration
+	workers       int
+	debug         bool
+}
+
+// leaseName is the Lease by which replicas elect their leader.
+const leaseName = "safe-mirror-operator"
+
+// Manager runs the operator.
+func Manager() *cobra.Command {
+	var o managerOptions
+	cmd := &cobra.Command{
+		Use:   "manager",
+		Short: "Run the operator",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.AddGoFlag(flag.CommandLine.Lookup("kubeconfig")) // controller-runtime's own
+	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own namespace: its lease, and the Secrets that a spec names (default $POD_NAMESPACE)")
+	f.StringVar(&o.probes, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 turns them off")
+	f.StringVar(&o.metrics, "metrics-bind-address", "0", "where metrics are served; 0 turns them off")
+	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader among the replicas")
+	f.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 137*time.Second, "how long a leader leads without renewing; the default is OpenShift's")
+	f.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 107*time.Second, "how long a leader tries to renew before it gives up")
+	f.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 26*time.Second, "how often a replica tries to lead or to renew")
+	f.IntVar(&o.workers, "mirror-workers", 4, "how many images are copied or verified at the same time")
+	f.BoolVar(&o.debug, "debug", false, "log for people, and more of it")
+	return cmd
+}
+
+func (o managerOptions) run(ctx context.Context) error {
+	if o.namespace == "" {
+		return fmt.Errorf("--namespace is empty and POD_NAMESPACE is not set: give the operator's own namespace")
+	}
+	ctrl.SetLogger(zap.New(zap.UseDevMode(o.debug)))
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return err
+	}
+	config.QPS, config.Burst = 50, 100
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   cache.Options{DefaultTransform: withoutManagedFields},
+		Metrics:                 metricsserver.Options{BindAddress: o.metrics},
+		HealthProbeBindAddress:  o.probes,
+		LeaderElection:          o.leaderElect,
+		LeaderElectionID:        leaseName,
+		LeaderElectionNamespace: o.namespace,
+		LeaseDuration:           &o.leaseDuration,
+		RenewDeadline:           &o.renewDeadline,
+		RetryPeriod:             &o.retryPeriod,
+		// The process ends right after the manager does, so a clean stop may hand the lease on at once.
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return err
+	}
+	if err := o.setUp(mgr); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func (o managerOptions) setUp(mgr ctrl.Manager) error {
+	engine := mirror.NewEngine(mirror.EngineOptions{Workers: o.workers})
+	if err := mgr.Add(engine); err != nil {
+		return err
+	}
+	live := &observe.Live{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, Engine: engine, Now: time.Now}
+	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observe: live}
+	if o.leaderElect {
+		executor.Leadership = o.leadership(mgr.GetAPIReader())
+	}
+	reconciler := &controllers.Reconciler{Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator")}
+	if err := controllers.SetUp(mgr, reconciler, engine.Changed()); err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return mgr.AddReadyzCheck("ping", healthz.Ping)
+}
+
+// leadership reads the lease: this process leads at least until the lease runs out.
+func (o managerOptions) leadership(r client.Reader) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		lease := &coordinationv1.Lease{}
+		if err := r.Get(ctx, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, lease); err != nil {
+			return 0, err
+		}
+		if lease.Spec.RenewTime == nil {
+			return 0, nil
+		}
+		return time.Until(lease.Spec.RenewTime.Add(o.leaseDuration)), nil
+	}
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	return scheme, nil
+}
+
+// withoutManagedFields keeps the caches small. Pools keep theirs: they tell who paused a pool.
+func withoutManagedFields(object any) (any, error) {
+	if _, ok := object.(*mcfgv1.MachineConfigPool); ok {
+		return object, nil
+	}
+	if o, ok := object.(client.Object); ok {
+		o.SetManagedFields(nil)
+	}
+	return object, nil
+}

@@ -1,0 +1,119 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// Executor acts on a cluster.
+type Executor struct {
+	Client client.Client
+	// API reads past the caches.
+	API     client.Reader
+	Observe *observe.Live
+	// Leadership tells how long this process surely stays the leader; nil when there is no election.
+	Leadership func(ctx context.Context) (time.Duration, error)
+}
+
+// Refused is the outcome of an action that was decided on a view that no longer holds. It is no failure: the next look
+// decides anew.
+type Refused struct{ Action, Why string }
+
+func (r *Refused) Error() string { return r.Action + " is not done: " + r.Why }
+
+// Execute carries out one action.
+func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Action) error {
+	if a.Disruptive() {
+		fresh, action, err := e.stillSafe(ctx, w, a)
+		if err != nil {
+			return err
+		}
+		w, a = fresh, action
+	}
+	switch a := a.(type) {
+	case rollout.EnsureFinalizer:
+		return e.ensureFinalizer(ctx, w)
+	case rollout.RemoveFinalizer:
+		return e.removeFinalizer(ctx, w)
+	case rollout.EnsureTransfers:
+		e.Observe.Engage(w, a.Copy, a.NotOlderThan)
+		return nil
+	case rollout.PausePool:
+		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
+			return pool.Pause(ctx, e.Client, mcp, a.Ledger)
+		})
+	case rollout.ApplyMirrorSets:
+		return e.applyMirrorSets(ctx, w)
+	case rollout.ReleaseOne:
+		return e.releaseOne(ctx, a)
+	case rollout.RestorePool:
+		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
+			return pool.Restore(ctx, e.Client, mcp, a.Paused, a.MaxUnavailable)
+		})
+	default:
+		return fmt.Errorf("no executor for action %s", a.Key())
+	}
+}
+
+// stillSafe looks again, past the caches, and takes the action as the fresh look has it: the same key, with the values of now.
+func (e *Executor) stillSafe(ctx context.Context, w *observe.World, a rollout.Action) (*observe.World, rollout.Action, error) {
+	fresh, err := e.Observe.Refresh(ctx, w)
+	if err != nil {
+		return nil, nil, fmt.Errorf("looking again before %s: %w", a.Key(), err)
+	}
+	for _, b := range rollout.Decide(fresh.Observed).Actions {
+		if b.Key() == a.Key() {
+			return fresh, b, nil
+		}
+	}
+	why, _ := rollout.StillSafe(fresh.Observed, a)
+	log.FromContext(ctx).Info("not done: the cluster has changed since it was decided", "action", a.Key(), "why", why)
+	return nil, nil, &Refused{Action: a.Key(), Why: why}
+}
+
+// onPool reads the pool past the caches, so that the patch carries the newest resourceVersion and nobody's edit is lost.
+func (e *Executor) onPool(ctx context.Context, name string, do func(*mcfgv1.MachineConfigPool) error) error {
+	mcp := &mcfgv1.MachineConfigPool{}
+	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, mcp); err != nil {
+		return fmt.Errorf("reading MachineConfigPool %s: %w", name, err)
+	}
+	err := do(mcp)
+	var other *pool.NotOurs
+	if errors.As(err, &other) {
+		return &Refused{Action: "the change of MachineConfigPool " + name, Why: other.Why}
+	}
+	return err
+}
+
+// releaseOne opens the pool only while this process is sure to lead for longer than it takes to notice the node and close the
+// pool again (R1). Should it die all the same, any replica closes the pool past its deadline.
+func (e *Executor) releaseOne(ctx context.Context, a rollout.ReleaseOne) error {
+	if e.Leadership != nil {
+		left, err := e.Leadership(ctx)
+		if err != nil {
+			return fmt.Errorf("reading how long this process leads: %w", err)
+		}
+		if left < leadershipToSpare {
+			return &Refused{Action: a.Key(), Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first", left.Round(time.Second))}
+		}
+	}
+	return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
+		if mcp.Spec.Configuration.Name != a.Ledger.Release.Target {
+			return &Refused{Action: a.Key(), Why: "the pool has been rendered anew"}
+		}
+		return pool.Open(ctx, e.Client, mcp, a.Ledger, a.MaxUnavailable)
+	})
+}
+
+// leadershipToSpare covers a slow write and the watch event that follows it.
+const leadershipToSpare = 5 * time.Second

@@ -1,0 +1,160 @@
+// Package mirrorset holds the two objects that a rollout owns, an ImageDigestMirrorSet and an ImageTagMirrorSet of its own
+// name: what they must look like, and how what is in the cluster compares.
+package mirrorset
+
+import (
+	"slices"
+
+	configv1 "github.com/openshift/api/config/v1"
+	configac "github.com/openshift/client-go/config/applyconfigurations/config/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// The marks of a mirror set that a rollout owns. There is no owner reference on purpose: a foreground deletion of the rollout
+// would take the mirror set away before the finalizer has had its say (docs/adr/0005).
+const (
+	// LabelRollout names the rollout.
+	LabelRollout = "safemirror.io/rollout"
+	// AnnotationUID is the UID of the rollout that wrote the set last.
+	AnnotationUID = "safemirror.io/rollout-uid"
+	// AnnotationAbout tells a person who wrote this and how to change it.
+	AnnotationAbout = "safemirror.io/about"
+)
+
+const about = "Written by safe-mirror-operator from the SafeMirrorRollout of the same name. Change it there: an edit here reaches every " +
+	"node at the Machine Config Operator's own pace, unproven."
+
+// Digest is the ImageDigestMirrorSet that the rollout wants, nil when it wants none.
+func Digest(r *v1alpha1.SafeMirrorRollout) *configv1.ImageDigestMirrorSet {
+	if len(r.Spec.ImageDigestMirrors) == 0 {
+		return nil
+	}
+	set := &configv1.ImageDigestMirrorSet{
+		TypeMeta:   metav1.TypeMeta{APIVersion: configv1.GroupVersion.String(), Kind: "ImageDigestMirrorSet"},
+		ObjectMeta: objectMeta(r),
+	}
+	for _, m := range r.Spec.ImageDigestMirrors {
+		set.Spec.ImageDigestMirrors = append(set.Spec.ImageDigestMirrors, configv1.ImageDigestMirrors{
+			Source: m.Source, Mirrors: mirrors(m), MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy),
+		})
+	}
+	return set
+}
+
+// Tag is the ImageTagMirrorSet that the rollout wants, nil when it wants none.
+func Tag(r *v1alpha1.SafeMirrorRollout) *configv1.ImageTagMirrorSet {
+	if len(r.Spec.ImageTagMirrors) == 0 {
+		return nil
+	}
+	set := &configv1.ImageTagMirrorSet{
+		TypeMeta:   metav1.TypeMeta{APIVersion: configv1.GroupVersion.String(), Kind: "ImageTagMirrorSet"},
+		ObjectMeta: objectMeta(r),
+	}
+	for _, m := range r.Spec.ImageTagMirrors {
+		set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors, configv1.ImageTagMirrors{
+			Source: m.Source, Mirrors: mirrors(m), MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy),
+		})
+	}
+	return set
+}
+
+func objectMeta(r *v1alpha1.SafeMirrorRollout) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name:        r.Name,
+		Labels:      map[string]string{LabelRollout: r.Name},
+		Annotations: map[string]string{AnnotationUID: string(r.UID), AnnotationAbout: about},
+	}
+}
+
+func mirrors(m v1alpha1.ImageMirrors) []configv1.ImageMirror {
+	out := make([]configv1.ImageMirror, 0, len(m.Mirrors))
+	for _, s := range m.Mirrors {
+		out = append(out, configv1.ImageMirror(s))
+	}
+	return out
+}
+
+// DigestApply is the server-side apply of the set.
+func DigestApply(set *configv1.ImageDigestMirrorSet) *configac.ImageDigestMirrorSetApplyConfiguration {
+	spec := configac.ImageDigestMirrorSetSpec()
+	for _, m := range set.Spec.ImageDigestMirrors {
+		item := configac.ImageDigestMirrors().WithSource(m.Source).WithMirrors(m.Mirrors...)
+		if m.MirrorSourcePolicy != "" {
+			item = item.WithMirrorSourcePolicy(m.MirrorSourcePolicy)
+		}
+		spec = spec.WithImageDigestMirrors(item)
+	}
+	return configac.ImageDigestMirrorSet(set.Name).WithLabels(set.Labels).WithAnnotations(set.Annotations).WithSpec(spec)
+}
+
+// TagApply is the server-side apply of the set.
+func TagApply(set *configv1.ImageTagMirrorSet) *configac.ImageTagMirrorSetApplyConfiguration {
+	spec := configac.ImageTagMirrorSetSpec()
+	for _, m := range set.Spec.ImageTagMirrors {
+		item := configac.ImageTagMirrors().WithSource(m.Source).WithMirrors(m.Mirrors...)
+		if m.MirrorSourcePolicy != "" {
+			item = item.WithMirrorSourcePolicy(m.MirrorSourcePolicy)
+		}
+		spec = spec.WithImageTagMirrors(item)
+	}
+	return configac.ImageTagMirrorSet(set.Name).WithLabels(set.Labels).WithAnnotations(set.Annotations).WithSpec(spec)
+}
+
+// DigestState compares what is wanted with what is there; nil stands for none.
+func DigestState(want, have *configv1.ImageDigestMirrorSet, rolloutName string) rollout.SetState {
+	if have == nil {
+		return absent(want == nil)
+	}
+	if have.Labels[LabelRollout] != rolloutName {
+		return foreign(want == nil)
+	}
+	if want == nil {
+		return rollout.SetLeftOver
+	}
+	same := slices.EqualFunc(want.Spec.ImageDigestMirrors, have.Spec.ImageDigestMirrors, func(a, b configv1.ImageDigestMirrors) bool {
+		return a.Source == b.Source && slices.Equal(a.Mirrors, b.Mirrors) && a.MirrorSourcePolicy == b.MirrorSourcePolicy
+	})
+	return compared(same)
+}
+
+// TagState compares what is wanted with what is there; nil stands for none.
+func TagState(want, have *configv1.ImageTagMirrorSet, rolloutName string) rollout.SetState {
+	if have == nil {
+		return absent(want == nil)
+	}
+	if have.Labels[LabelRollout] != rolloutName {
+		return foreign(want == nil)
+	}
+	if want == nil {
+		return rollout.SetLeftOver
+	}
+	same := slices.EqualFunc(want.Spec.ImageTagMirrors, have.Spec.ImageTagMirrors, func(a, b configv1.ImageTagMirrors) bool {
+		return a.Source == b.Source && slices.Equal(a.Mirrors, b.Mirrors) && a.MirrorSourcePolicy == b.MirrorSourcePolicy
+	})
+	return compared(same)
+}
+
+func absent(unwanted bool) rollout.SetState {
+	if unwanted {
+		return rollout.SetNotWanted
+	}
+	return rollout.SetMissing
+}
+
+// foreign: somebody else's set of our name is in the way only of a set that we want.
+func foreign(unwanted bool) rollout.SetState {
+	if unwanted {
+		return rollout.SetNotWanted
+	}
+	return rollout.SetForeign
+}
+
+func compared(same bool) rollout.SetState {
+	if same {
+		return rollout.SetEqual
+	}
+	return rollout.SetDiffers
+}

@@ -1,0 +1,174 @@
+package observe
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+const (
+	configNamespace = "openshift-config"
+	pullSecret      = "pull-secret" //nolint:gosec // G101: the name of a Secret, not one
+)
+
+// cachedClient keeps the registry client, and with it connections and tokens, for as long as nothing that it was made from
+// changes.
+type cachedClient struct {
+	fingerprint string
+	client      *mirror.Client
+}
+
+// registry makes the client that reads the sources, writes the mirrors and looks at both as a node would: with the global pull
+// secret alone, because a node sends the credentials of a pod to the pod's own registry only, and with the CAs of
+// image.config additionalTrustedCA. Secrets are read each time, so a rotated one is used at the next look.
+func (l *Live) registry(ctx context.Context, r *v1alpha1.SafeMirrorRollout, all registries.Sets, pools []plan.Pool) (*mirror.Client, []rollout.Problem) {
+	var problems []rollout.Problem
+	global, problem := l.dockerConfig(ctx, "the cluster's global pull secret", configNamespace, pullSecret)
+	problems = appendProblem(problems, problem)
+	push := global
+	if name := r.Spec.Mirroring.PushSecret.Name; name != "" {
+		push, problem = l.dockerConfig(ctx, "spec.mirroring.pushSecret", l.Namespace, name)
+		problems = appendProblem(problems, problem)
+	}
+	var source [][]byte
+	for i, s := range r.Spec.Mirroring.SourceSecrets {
+		doc, problem := l.dockerConfig(ctx, fmt.Sprintf("spec.mirroring.sourceSecrets[%d]", i), l.Namespace, s.Name)
+		problems = appendProblem(problems, problem)
+		source = append(source, doc)
+	}
+	cas, problem := l.trustedCAs(ctx, all)
+	problems = appendProblem(problems, problem)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	h := sha256.New()
+	for _, part := range slices.Concat([][]byte{global, push}, source) {
+		fmt.Fprintf(h, "%d\n%s", len(part), part)
+	}
+	for _, host := range sortedKeys(cas) {
+		fmt.Fprintf(h, "%s\n%s", host, cas[host])
+	}
+	if all.Image != nil {
+		fmt.Fprintf(h, "%q", all.Image.Spec.RegistrySources.InsecureRegistries)
+	}
+	return l.client(hex.EncodeToString(h.Sum(nil)), func() (*mirror.Client, error) {
+		return newClient(global, push, source, cas, pools)
+	})
+}
+
+// client returns the cached client when nothing has changed.
+func (l *Live) client(fingerprint string, build func() (*mirror.Client, error)) (*mirror.Client, []rollout.Problem) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.registryClient.client != nil && l.registryClient.fingerprint == fingerprint {
+		return l.registryClient.client, nil
+	}
+	c, err := build()
+	if err != nil {
+		return nil, []rollout.Problem{{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Name: "credentials", Message: err.Error()}}
+	}
+	l.registryClient = cachedClient{fingerprint: fingerprint, client: c}
+	return c, nil
+}
+
+func newClient(global, push []byte, source [][]byte, cas map[string][]byte, pools []plan.Pool) (*mirror.Client, error) {
+	var chains [3]mirror.Keychain
+	for i, docs := range [][][]byte{append(source, global), {push}, {global}} {
+		var err error
+		if chains[i], err = mirror.ParseKeychain(docs...); err != nil {
+			return nil, err
+		}
+	}
+	access := func(k mirror.Keychain) mirror.Access {
+		return mirror.Access{Keychain: k, CAs: cas, Insecure: insecure(pools)}
+	}
+	return mirror.NewClient(mirror.Accesses{Source: access(chains[0]), Push: access(chains[1]), Node: access(chains[2])}), nil
+}
+
+// insecure asks the nodes' own configuration, as it shall be.
+func insecure(pools []plan.Pool) func(string) bool {
+	return func(repository string) bool {
+		for _, p := range pools {
+			r, err := p.After.Resolve(repository + ":latest")
+			if err != nil || len(r.Endpoints) == 0 || !r.Endpoints[len(r.Endpoints)-1].Insecure {
+				return false
+			}
+		}
+		return len(pools) > 0
+	}
+}
+
+// dockerConfig reads a docker configuration out of a Secret. field is what the message calls it.
+func (l *Live) dockerConfig(ctx context.Context, field, namespace, name string) ([]byte, *rollout.Problem) {
+	problem := func(format string, args ...any) *rollout.Problem {
+		return &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Namespace: namespace, Name: name,
+			Message: fmt.Sprintf("%s: Secret %s/%s ", field, namespace, name) + fmt.Sprintf(format, args...)}
+	}
+	secret := &corev1.Secret{}
+	err := l.API.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, problem("does not exist; create it with type kubernetes.io/dockerconfigjson")
+	case err != nil:
+		p := problem("could not be read: %v", err)
+		p.Passing = true
+		return nil, p
+	}
+	doc, ok := secret.Data[corev1.DockerConfigJsonKey]
+	if !ok {
+		return nil, problem("has no key %s; its type has to be kubernetes.io/dockerconfigjson", corev1.DockerConfigJsonKey)
+	}
+	if _, err := mirror.ParseKeychain(doc); err != nil {
+		return nil, problem("is not a docker configuration: %v", err)
+	}
+	return doc, nil
+}
+
+// trustedCAs are those of image.config additionalTrustedCA: the MCO writes them to every node by itself, pause or not. The key
+// registry.example.com..5000 stands for registry.example.com:5000.
+func (l *Live) trustedCAs(ctx context.Context, all registries.Sets) (map[string][]byte, *rollout.Problem) {
+	out := map[string][]byte{}
+	if all.Image == nil || all.Image.Spec.AdditionalTrustedCA.Name == "" {
+		return out, nil
+	}
+	name := all.Image.Spec.AdditionalTrustedCA.Name
+	config := &corev1.ConfigMap{}
+	if err := l.API.Get(ctx, client.ObjectKey{Namespace: configNamespace, Name: name}, config); err != nil {
+		return nil, &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "ConfigMap", Namespace: configNamespace, Name: name, Passing: !apierrors.IsNotFound(err),
+			Message: fmt.Sprintf("image.config.openshift.io/cluster spec.additionalTrustedCA names ConfigMap %s/%s, which could not be read: %v; "+
+				"while it is missing the nodes trust no registry CA of yours", configNamespace, name, err)}
+	}
+	for host, pem := range config.Data {
+		out[strings.ReplaceAll(host, "..", ":")] = []byte(pem)
+	}
+	return out, nil
+}
+
+func appendProblem(list []rollout.Problem, p *rollout.Problem) []rollout.Problem {
+	if p == nil {
+		return list
+	}
+	return append(list, *p)
+}
+
+func sortedKeys(m map[string][]byte) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

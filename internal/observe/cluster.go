@@ -1,0 +1,60 @@
+package observe
+
+import (
+	"context"
+
+	configv1 "github.com/openshift/api/config/v1"
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// needed are the kinds without which there is nothing to roll out and nobody who would.
+var needed = []schema.GroupVersionKind{
+	mcfgv1.GroupVersion.WithKind("MachineConfigPool"),
+	configv1.GroupVersion.WithKind("ImageTagMirrorSet"),
+	configv1.GroupVersion.WithKind("ClusterVersion"),
+}
+
+// cluster says whether this cluster can be rolled, and whether something bigger is going on.
+func (l *Live) cluster(ctx context.Context) rollout.Known[rollout.Cluster] {
+	for _, kind := range needed {
+		_, err := l.Client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+		if meta.IsNoMatchError(err) {
+			return rollout.Seen(rollout.Cluster{Unsupported: "this cluster has no " + kind.Kind + " (" + kind.GroupVersion().String() +
+				"): no Machine Config Operator brings mirror sets to its nodes, as on MicroShift or plain Kubernetes; configure " +
+				"/etc/containers/registries.conf on the hosts instead"})
+		}
+		if err != nil {
+			return rollout.Unseen[rollout.Cluster](err.Error())
+		}
+	}
+	infrastructure := &configv1.Infrastructure{}
+	if err := l.API.Get(ctx, client.ObjectKey{Name: "cluster"}, infrastructure); client.IgnoreNotFound(err) != nil {
+		return rollout.Unseen[rollout.Cluster](err.Error())
+	}
+	out := rollout.Cluster{Unsupported: pool.Unsupported(infrastructure)}
+	version := &configv1.ClusterVersion{}
+	if err := l.API.Get(ctx, client.ObjectKey{Name: "version"}, version); err != nil {
+		return rollout.Unseen[rollout.Cluster](err.Error())
+	}
+	out.Upgrading = upgrading(version)
+	return rollout.Seen(out)
+}
+
+// upgrading follows the ClusterVersion contract: the newest history entry is Partial until the payload is applied everywhere.
+func upgrading(v *configv1.ClusterVersion) string {
+	if len(v.Status.History) > 0 && v.Status.History[0].State == configv1.PartialUpdate {
+		return v.Status.History[0].Version
+	}
+	for _, c := range v.Status.Conditions {
+		if c.Type == configv1.OperatorProgressing && c.Status == configv1.ConditionTrue {
+			return v.Status.Desired.Version
+		}
+	}
+	return ""
+}

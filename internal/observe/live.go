@@ -1,0 +1,165 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	configv1 "github.com/openshift/api/config/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// Finalizer keeps a SafeMirrorRollout until nothing of it dangles.
+const Finalizer = "safemirror.io/rollout"
+
+// Live observes a running cluster.
+type Live struct {
+	// Client reads from the manager's caches and is also used for server-side dry runs; API reads past the caches.
+	Client client.Client
+	API    client.Reader
+	// Namespace is the operator's own, where the Secrets that a spec names are.
+	Namespace string
+	Engine    *mirror.Engine
+	Now       func() time.Time
+
+	mu        sync.Mutex
+	rendered  map[string]renderedConfig
+	dryRuns   map[string]dryRun
+	engaged   string
+	copying   bool
+
+	registryClient cachedClient
+}
+
+// World is one look: what the core decides on, and what the executor needs to act on the decision.
+type World struct {
+	Observed rollout.Observed
+	Rollout  *v1alpha1.SafeMirrorRollout
+	Plan     plan.Plan
+	Registry *mirror.Client
+	Digest   *configv1.ImageDigestMirrorSet
+	Tag      *configv1.ImageTagMirrorSet
+}
+
+// Observe looks at everything that concerns the rollout. It fails only when the rollout itself cannot be read; the rollout is
+// read past the cache, because its record must never be older than what was done on the strength of it.
+func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
+	r := &v1alpha1.SafeMirrorRollout{}
+	if err := l.API.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
+		return nil, err
+	}
+	w := &World{Rollout: r, Digest: mirrorset.Digest(r), Tag: mirrorset.Tag(r)}
+	o := &w.Observed
+	o.Now, o.Rollout, o.Record = l.Now(), view(r), r.Status.Record
+	o.Others = l.others(ctx, r)
+	o.Cluster = l.cluster(ctx)
+	if c, ok := o.Cluster.Get(); ok && c.Unsupported != "" {
+		return w, nil // none of the other objects exists here
+	}
+	l.look(ctx, w, l.Client)
+	return w, nil
+}
+
+// Refresh repeats what a disruptive action depends on with reads past the caches.
+func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
+	fresh := &World{Rollout: w.Rollout, Digest: w.Digest, Tag: w.Tag}
+	r := &v1alpha1.SafeMirrorRollout{}
+	if err := l.API.Get(ctx, client.ObjectKeyFromObject(w.Rollout), r); err != nil {
+		return nil, err
+	}
+	if r.UID != w.Rollout.UID || r.Generation != w.Rollout.Generation {
+		return nil, fmt.Errorf("SafeMirrorRollout %s has changed since it was looked at", r.Name)
+	}
+	fresh.Rollout = r
+	fresh.Observed = w.Observed
+	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), view(r), r.Status.Record
+	fresh.Observed.Cluster = l.cluster(ctx)
+	l.look(ctx, fresh, l.API)
+	return fresh, nil
+}
+
+// look reads the pools, the mirror sets, the plan and the workloads through the reader.
+func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
+	o := &w.Observed
+	all, err := readSets(ctx, reader)
+	if err != nil {
+		why := err.Error()
+		o.Sets, o.Plan = rollout.Unseen[rollout.MirrorSets](why), rollout.Unseen[rollout.Plan](why)
+		o.Spec, o.Transfers = rollout.Unseen[[]rollout.Problem](why), rollout.Unseen[rollout.Transfers](why)
+		o.Pools = rollout.Unseen[[]rollout.Pool](why)
+		return
+	}
+	state := setStates(w, all)
+	o.Sets = rollout.Seen(state)
+	prediction, err := l.predict(ctx, reader, w, all)
+	if err != nil {
+		o.Pools = rollout.Unseen[[]rollout.Pool](err.Error())
+		o.Plan, o.Transfers = rollout.Unseen[rollout.Plan](err.Error()), rollout.Unseen[rollout.Transfers](err.Error())
+	} else {
+		o.Pools = rollout.Seen(prediction.pools)
+	}
+	registry, problems := l.registry(ctx, w.Rollout, all, prediction.configs)
+	w.Registry = registry
+	o.Spec = l.specProblems(ctx, w, all, state, problems)
+	if err == nil {
+		l.plan(ctx, w, all, prediction)
+	}
+	node := ""
+	if release := o.Record.Release; release != nil {
+		node = release.Node
+	}
+	o.Workloads = unreadyWorkloads(ctx, reader, node)
+}
+
+func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
+	v := rollout.View{
+		Name: r.Name, UID: string(r.UID), Generation: r.Generation, Created: r.CreationTimestamp.Time,
+		Deleting: !r.DeletionTimestamp.IsZero(), Held: r.Spec.State == v1alpha1.StateHeld,
+	}
+	for _, f := range r.Finalizers {
+		v.Finalizer = v.Finalizer || f == Finalizer
+	}
+	for _, s := range r.Spec.Release.Stages {
+		stage := rollout.Stage{Pool: s.Pool}
+		if s.Nodes != nil {
+			stage.Nodes = int(*s.Nodes)
+		}
+		v.Stages = append(v.Stages, stage)
+	}
+	return v
+}
+
+func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollout.Known[[]rollout.Other] {
+	var list v1alpha1.SafeMirrorRolloutList
+	if err := l.Client.List(ctx, &list); err != nil {
+		return rollout.Unseen[[]rollout.Other](err.Error())
+	}
+	out := []rollout.Other{}
+	for i := range list.Items {
+		o := &list.Items[i]
+		if o.Name == r.Name {
+			continue
+		}
+		rec := o.Status.Record
+		out = append(out, rollout.Other{
+			Name: o.Name, Created: o.CreationTimestamp.Time,
+			Started: rec.StartedAt != nil && rec.CompletedGeneration == 0,
+			Waiting: rec.CompletedGeneration != o.Generation,
+		})
+	}
+	return rollout.Seen(out)
+}
+
+// references are read from the caches even by Refresh: a pod that was created this instant was not proven a moment ago either,
+// and it holds the next release.
+func (l *Live) references(ctx context.Context, w *World) ([]inventory.Reference, error) {
+	return inventory.Read(ctx, l.Client, w.Rollout.Spec.Inventory.AdditionalImages)
+}

@@ -1,0 +1,157 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// dryRun is what the API server said of the mirror sets of one plan.
+type dryRun struct {
+	at       time.Time
+	problems []rollout.Problem
+}
+
+// dryRunAge is how long the API server's word on the mirror sets is good for: an admission policy may change.
+const dryRunAge = time.Minute
+
+// specProblems gathers what is wrong with the spec in the light of this cluster: Secrets, foreign sets of the same name, the
+// union of all mirror sets at every instant of the way, and what the API server itself says (R3, R4).
+func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, state rollout.MirrorSets, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
+	out := append([]rollout.Problem{}, found...)
+	out = append(out, foreignSets(w, state)...)
+	if len(out) == 0 {
+		out = append(out, unionProblems(w, all, state)...)
+	}
+	if len(out) == 0 && w.Observed.Record.StartedAt == nil && !w.Observed.Rollout.Deleting {
+		out = append(out, l.dryRun(ctx, w)...)
+	}
+	return rollout.Seen(out)
+}
+
+func foreignSets(w *World, state rollout.MirrorSets) []rollout.Problem {
+	var out []rollout.Problem
+	for _, set := range []struct {
+		kind  string
+		state rollout.SetState
+	}{{"ImageDigestMirrorSet", state.Digest}, {"ImageTagMirrorSet", state.Tag}} {
+		if set.state == rollout.SetForeign {
+			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonManagedElsewhere, Kind: set.kind, Name: w.Rollout.Name, Message: fmt.Sprintf(
+				"%s %s exists and is not this rollout's (no label %s=%s): give the rollout another name, or hand the object over by that label",
+				set.kind, w.Rollout.Name, mirrorset.LabelRollout, w.Rollout.Name)})
+		}
+	}
+	return out
+}
+
+// unionProblems checks the union as it is with our digest set alone, which is written first, and as it is in the end. One
+// invalid set freezes the registries of the whole cluster, and the MCO says so nowhere.
+func unionProblems(w *World, all registries.Sets, state rollout.MirrorSets) []rollout.Problem {
+	base := without(w, all, state)
+	var out []rollout.Problem
+	seen := map[registries.Problem]bool{}
+	for _, union := range []registries.Sets{base.With(w.Digest, nil), base.With(w.Digest, w.Tag)} {
+		for _, p := range registries.Validate(union) {
+			if seen[p] {
+				continue
+			}
+			seen[p] = true
+			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: p.Kind, Name: p.Name, Message: inSpec(w, p)})
+		}
+	}
+	return out
+}
+
+// inSpec names the field as the user wrote it: our sets exist only in the spec so far.
+func inSpec(w *World, p registries.Problem) string {
+	where := fmt.Sprintf("%s %s, %s", p.Kind, p.Name, p.Field)
+	if p.Name == w.Rollout.Name && (p.Kind == registries.KindIDMS || p.Kind == registries.KindITMS) {
+		where = p.Field
+	}
+	return where + ": " + p.Message
+}
+
+// dryRun asks the API server whether it would take the mirror sets: managed clusters refuse them by webhook.
+func (l *Live) dryRun(ctx context.Context, w *World) []rollout.Problem {
+	key := fmt.Sprintf("%s/%d", w.Rollout.UID, w.Rollout.Generation)
+	l.mu.Lock()
+	have, ok := l.dryRuns[key]
+	l.mu.Unlock()
+	if ok && l.Now().Sub(have.at) < dryRunAge {
+		return have.problems
+	}
+	result := dryRun{at: l.Now()}
+	if w.Digest != nil {
+		err := l.Client.Apply(ctx, mirrorset.DigestApply(w.Digest), client.DryRunAll, client.ForceOwnership, client.FieldOwner(pool.FieldManager))
+		result.problems = append(result.problems, refused("ImageDigestMirrorSet", w.Rollout.Name, err)...)
+	}
+	if w.Tag != nil {
+		err := l.Client.Apply(ctx, mirrorset.TagApply(w.Tag), client.DryRunAll, client.ForceOwnership, client.FieldOwner(pool.FieldManager))
+		result.problems = append(result.problems, refused("ImageTagMirrorSet", w.Rollout.Name, err)...)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dryRuns == nil || len(l.dryRuns) > 64 {
+		l.dryRuns = map[string]dryRun{}
+	}
+	l.dryRuns[key] = result
+	return result.problems
+}
+
+func refused(kind, name string, err error) []rollout.Problem {
+	if err == nil {
+		return nil
+	}
+	p := rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: kind, Name: name, Message: fmt.Sprintf(
+		"the API server refuses the %s %s: %v; nothing was changed", kind, name, oneLine(err))}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Code >= 500 {
+		p.Passing = true
+	}
+	return []rollout.Problem{p}
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// plan builds the plan, judges it by what the registries have said so far, and notes both.
+func (l *Live) plan(ctx context.Context, w *World, all registries.Sets, p prediction) {
+	o := &w.Observed
+	references, err := l.references(ctx, w)
+	if err != nil {
+		o.Plan, o.Transfers = rollout.Unseen[rollout.Plan](err.Error()), rollout.Unseen[rollout.Transfers](err.Error())
+		return
+	}
+	base := without(w, all, setStates(w, all))
+	w.Plan = plan.Build(plan.Input{
+		References: references, Pools: p.configs, Spec: w.Rollout.Spec, Sets: base.With(w.Digest, w.Tag),
+		Platforms: p.platforms, Predicted: p.digests,
+	})
+	l.mu.Lock()
+	engaged, copying := l.engaged, l.copying
+	l.mu.Unlock()
+	sum, work := w.Plan.Judge(l.Engine.Snapshot(), engaged, copying)
+	o.Plan, o.Transfers = rollout.Seen(sum), rollout.Seen(work)
+}
+
+// Engage hands the jobs of the plan to the engine. It returns at once.
+func (l *Live) Engage(w *World, copying bool, notOlderThan time.Time) {
+	if w.Registry == nil {
+		return
+	}
+	l.Engine.Ensure(w.Registry, w.Plan.Jobs(copying, l.Engine.Snapshot()), notOlderThan)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.engaged, l.copying = w.Plan.Digest, copying
+}

@@ -1,0 +1,86 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+
+	configv1 "github.com/openshift/api/config/v1"
+	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// readSets reads every object that decides registries.conf. They are one union: the MCO knows no mirror set of its own pool or
+// owner.
+func readSets(ctx context.Context, r client.Reader) (registries.Sets, error) {
+	var out registries.Sets
+	image := &configv1.Image{}
+	switch err := r.Get(ctx, client.ObjectKey{Name: "cluster"}, image); {
+	case err == nil:
+		out.Image = image
+	case client.IgnoreNotFound(err) != nil:
+		return out, fmt.Errorf("reading image.config.openshift.io/cluster: %w", err)
+	}
+	version := &configv1.ClusterVersion{}
+	if err := r.Get(ctx, client.ObjectKey{Name: "version"}, version); client.IgnoreNotFound(err) != nil {
+		return out, fmt.Errorf("reading clusterversion/version: %w", err)
+	}
+	out.ReleaseImage = version.Status.Desired.Image
+
+	var itms configv1.ImageTagMirrorSetList
+	if err := r.List(ctx, &itms); err != nil {
+		return out, fmt.Errorf("listing ImageTagMirrorSets: %w", err)
+	}
+	out.ITMSs = itms.Items
+	var idms configv1.ImageDigestMirrorSetList
+	if err := r.List(ctx, &idms); err != nil {
+		return out, fmt.Errorf("listing ImageDigestMirrorSets: %w", err)
+	}
+	out.IDMSs = idms.Items
+	var icsp operatorv1alpha1.ImageContentSourcePolicyList
+	if err := r.List(ctx, &icsp); err != nil && !meta.IsNoMatchError(err) {
+		return out, fmt.Errorf("listing ImageContentSourcePolicies: %w", err)
+	}
+	out.ICSPs = icsp.Items
+	return out, nil
+}
+
+// ours are the names under which our sets are in the cluster; empty for one that is absent or somebody else's.
+func ours(w *World, all registries.Sets) (digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) {
+	for i := range all.IDMSs {
+		if all.IDMSs[i].Name == w.Rollout.Name {
+			digest = &all.IDMSs[i]
+		}
+	}
+	for i := range all.ITMSs {
+		if all.ITMSs[i].Name == w.Rollout.Name {
+			tag = &all.ITMSs[i]
+		}
+	}
+	return digest, tag
+}
+
+func setStates(w *World, all registries.Sets) rollout.MirrorSets {
+	digest, tag := ours(w, all)
+	return rollout.MirrorSets{
+		Digest: mirrorset.DigestState(w.Digest, digest, w.Rollout.Name),
+		Tag:    mirrorset.TagState(w.Tag, tag, w.Rollout.Name),
+	}
+}
+
+// without is the union as if this rollout did not exist, and with as it shall be. Both hold at any time, so that what the
+// rollout changes is known even half way through it.
+func without(w *World, all registries.Sets, state rollout.MirrorSets) registries.Sets {
+	digest, tag := "", ""
+	if state.Digest != rollout.SetForeign && state.Digest != rollout.SetNotWanted {
+		digest = w.Rollout.Name
+	}
+	if state.Tag != rollout.SetForeign && state.Tag != rollout.SetNotWanted {
+		tag = w.Rollout.Name
+	}
+	return all.Without(digest, tag)
+}

@@ -1,0 +1,159 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// maxWorst bounds how many references are named.
+const maxWorst = 10
+
+// Judge folds what the registries said into the plan. engaged is the digest of the plan whose jobs the engine has, copying
+// whether it may write to the mirrors.
+func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bool) (rollout.Plan, rollout.Transfers) {
+	sum := rollout.Plan{Digest: p.Digest, Total: p.Total, Changed: len(p.Items)}
+	work := rollout.Transfers{Plan: engaged, Copying: copying}
+	for _, i := range p.Items {
+		result := results[i.Key()]
+		for _, c := range result.Copied {
+			if c.Pushed {
+				work.Copied++
+			}
+			work.Bytes += c.Bytes
+		}
+		switch p.fate(i, results) {
+		case ignored:
+			if i.Accepted != "" {
+				sum.Accepted++
+			}
+		case noWorse:
+			sum.NoWorse++
+		case lost:
+			sum.Lost++
+			if len(sum.Worst) < maxWorst {
+				sum.Worst = append(sum.Worst, lostProblem(i, result))
+			}
+		case unknownFate:
+			work.Total++
+			if !i.ours() {
+				sum.Probing++
+			}
+		case failing:
+			work.Total++
+			work.Failed++
+			if len(work.Worst) < maxWorst {
+				work.Worst = append(work.Worst, failedProblem(i, result, p.VerifyOnly))
+			}
+		case good:
+			work.Total++
+			work.Verified++
+			if at := result.Proof.At; work.Oldest.IsZero() || at.Before(work.Oldest) {
+				work.Oldest = at
+			}
+		}
+	}
+	return sum, work
+}
+
+// lostProblem says which reference is lost, who needs it, why, and what to add to the spec.
+func lostProblem(i Item, result mirror.Result) rollout.Problem {
+	var why string
+	switch {
+	case i.After.Err != "":
+		why = "its name cannot be rewritten for the mirror: " + i.After.Err
+	case dead(i.After):
+		why = "every place it could be pulled from is blocked (NeverContactSource on " + blockedBy(i.After) + " blocks pulls by tag and by digest)"
+	default:
+		why = "it can only be pulled from " + strings.Join(references(i.After.Usable()), ", ") + ", and that fails: " + reason(result)
+	}
+	if i.Shadow != "" {
+		why += "; " + i.Shadow + " takes its scope " + i.After.Scope + " away from the mirrors it has today"
+	}
+	return rollout.Problem{
+		Reason: v1alpha1.ReasonImagesLost, Kind: "Image", Name: i.Name,
+		Message: fmt.Sprintf("%s, used by %s, could not be pulled any more: %s. %s", i.Name, i.Reference.UsedBy(), why, remedy(i)),
+	}
+}
+
+// remedy names the item to add: the kind of mirror that serves this kind of reference, for the scope that decides.
+func remedy(i Item) string {
+	field := "imageTagMirrors"
+	if i.After.ByDigest {
+		field = "imageDigestMirrors"
+	}
+	scope := i.After.Scope
+	mirrors := todaysMirrors(i.Before, scope)
+	if len(mirrors) == 0 {
+		mirrors = i.Siblings
+	}
+	if len(mirrors) == 0 {
+		return fmt.Sprintf("Add an item to spec.%s with source %s and a mirror that holds the image, or list the reference in spec.inventory.acceptedRisks", field, scope)
+	}
+	return fmt.Sprintf("Add to spec.%s: {source: %s, mirrors: [%s]}, or list the reference in spec.inventory.acceptedRisks", field, scope, strings.Join(mirrors, ", "))
+}
+
+// todaysMirrors gives the mirrors that serve the reference today, cut down to the scope. With scope quay.io/acme/shop the
+// endpoint mirror/acme/shop/app@sha256:… for quay.io/acme/shop/app@sha256:… becomes mirror/acme/shop.
+func todaysMirrors(before registries.Resolution, scope string) []string {
+	rest, ok := strings.CutPrefix(before.Reference, scope)
+	if scope == "" || !ok || strings.HasPrefix(scope, "*.") {
+		return nil
+	}
+	var out []string
+	for _, e := range before.Usable() {
+		if location, ok := strings.CutSuffix(e.Reference, rest); ok && e.Mirror && location != "" {
+			out = append(out, location)
+		}
+	}
+	return out
+}
+
+func blockedBy(r registries.Resolution) string {
+	for _, e := range r.Endpoints {
+		if e.Blocked {
+			return e.BlockedBy
+		}
+	}
+	return r.Scope
+}
+
+// failedProblem says which copy or proof failed, where, and what happens next.
+func failedProblem(i Item, result mirror.Result, verifyOnly bool) rollout.Problem {
+	next := "it is tried again by itself"
+	why := v1alpha1.ReasonImagesFailed
+	if e := result.Err; e != nil {
+		switch e.Class {
+		case mirror.Denied:
+			next = "check spec.mirroring.pushSecret and spec.mirroring.sourceSecrets, or, when nodes are refused, the cluster's global pull secret"
+			why = v1alpha1.ReasonMirrorUnreachable
+		case mirror.TLS:
+			next = "add the registry's CA to the ConfigMap that image.config.openshift.io/cluster spec.additionalTrustedCA names"
+			why = v1alpha1.ReasonMirrorUnreachable
+		case mirror.Refused, mirror.Timeout:
+			next = "check the mirror's address in the spec, its DNS name and the proxy; it is tried again by itself"
+			why = v1alpha1.ReasonMirrorUnreachable
+		case mirror.ReadOnly:
+			next = "the mirror takes no uploads: make it writable, or set spec.mirroring.mode to VerifyOnly and fill it yourself"
+			why = v1alpha1.ReasonMirrorUnreachable
+		}
+	}
+	if verifyOnly {
+		next = "spec.mirroring.mode is VerifyOnly, so it has to be put there by whoever fills the mirror"
+	}
+	return rollout.Problem{
+		Reason: why, Kind: "Image", Name: i.Name, Passing: true,
+		Message: fmt.Sprintf("%s, used by %s, is not proven at %s: %s; %s", i.Name, i.Reference.UsedBy(), i.Fill, reason(result), next),
+	}
+}
+
+func reason(result mirror.Result) string {
+	if result.Err == nil {
+		return "no answer yet"
+	}
+	return result.Err.Error()
+}

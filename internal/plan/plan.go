@@ -1,0 +1,216 @@
+package plan
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+)
+
+// Pool is the registries configuration of one MachineConfigPool without our mirror sets and with them.
+type Pool struct {
+	Name   string
+	Before registries.Config
+	After  registries.Config
+}
+
+// Input is everything that decides a plan.
+type Input struct {
+	References []inventory.Reference
+	Pools      []Pool
+	Spec       v1alpha1.SafeMirrorRolloutSpec
+	// Sets is the union of all mirror sets, ours included; it names who shadows whom.
+	Sets registries.Sets
+	// Platforms are those of the cluster's nodes, such as linux/amd64.
+	Platforms []string
+	// Predicted identifies the predicted configuration, pool by pool.
+	Predicted []string
+}
+
+// Item is a reference whose pull changes.
+type Item struct {
+	Reference inventory.Reference
+	// Name is the normalised reference; of a short name, one of its candidates.
+	Name   string
+	Pools  []string
+	Change registries.Change
+	Before registries.Resolution
+	After  registries.Resolution
+	// Fill is the mirror endpoint of ours that has to hold the image; empty when none of ours serves the reference.
+	Fill string
+	// Accepted is the reason of the accepted risk that covers the reference.
+	Accepted string
+	// Siblings are the mirrors that our spec has for the scope, of the kind that does not serve this reference: those of the tag
+	// mirrors for a reference by digest.
+	Siblings []string
+	// Shadow names the object whose scope takes the reference away from its present mirrors.
+	Shadow string
+}
+
+// Plan is the outcome of Build: the references whose pull changes.
+type Plan struct {
+	// Digest identifies the mirror sets and the predicted configuration. References come and go without changing it.
+	Digest string
+	Total  int
+	Items  []Item
+	// Unreadable are references that are no references; no node can pull them, before or after.
+	Unreadable []string
+	Platforms  []string
+	VerifyOnly bool
+}
+
+// Build compares, for every reference and every pool, the pull sources before and after.
+func Build(in Input) Plan {
+	p := Plan{
+		Digest: digest(in.Spec, in.Predicted), Platforms: slices.Sorted(slices.Values(in.Platforms)),
+		VerifyOnly: in.Spec.Mirroring.Mode == v1alpha1.VerifyOnly,
+	}
+	items := map[string]*Item{}
+	for _, ref := range in.References {
+		p.Total++
+		for _, pool := range in.Pools {
+			if err := addItems(items, in, ref, pool); err != nil && !slices.Contains(p.Unreadable, ref.Image) {
+				p.Unreadable = append(p.Unreadable, ref.Image)
+			}
+		}
+	}
+	for _, item := range items {
+		p.Items = append(p.Items, *item)
+	}
+	slices.SortFunc(p.Items, func(a, b Item) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Pools[0], b.Pools[0])) })
+	return p
+}
+
+// addItems resolves one reference for one pool. A short name stands for one candidate per search registry, each with mirrors
+// of its own.
+func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Pool) error {
+	names := []string{ref.Image}
+	var short *registries.ShortNameError
+	if _, err := pool.Before.Resolve(ref.Image); errors.As(err, &short) {
+		names = pool.Before.Candidates(ref.Image)
+	}
+	for _, name := range names {
+		before, err := pool.Before.Resolve(name)
+		if err != nil {
+			return err
+		}
+		after, err := pool.After.Resolve(name)
+		if err != nil {
+			return err
+		}
+		if before.Equal(after) {
+			continue
+		}
+		key := before.Reference + "\n" + endpointsText(before) + "\n" + endpointsText(after)
+		item, ok := items[key]
+		if !ok {
+			item = &Item{
+				Reference: ref, Name: before.Reference, Change: registries.Compare(before, after), Before: before, After: after,
+				Fill: fill(in.Spec, after), Accepted: accepted(in.Spec, ref.Image, before.Reference),
+				Shadow: registries.ShadowedBy(in.Sets, before, after), Siblings: siblings(in.Spec, after),
+			}
+			items[key] = item
+		}
+		if ref.Blocking && accepted(in.Spec, ref.Image, before.Reference) == "" {
+			item.Accepted = "" // two spellings of one image, and only the other one is accepted
+		}
+		if ref.Blocking && !item.Reference.Blocking {
+			item.Reference = ref // the owner that matters is the one that can pull now
+		}
+		if !slices.Contains(item.Pools, pool.Name) {
+			item.Pools = append(item.Pools, pool.Name)
+		}
+	}
+	return nil
+}
+
+func endpointsText(r registries.Resolution) string {
+	parts := []string{r.Err}
+	for _, e := range r.Endpoints {
+		parts = append(parts, fmt.Sprintf("%s %t %t", e.Reference, e.Blocked, e.Insecure))
+	}
+	return strings.Join(parts, ",")
+}
+
+// fill is the first endpoint that is a mirror of our own spec: the place that has to hold the image. With mirrors [A, B] it
+// is A: B answers only for what A lacks.
+func fill(spec v1alpha1.SafeMirrorRolloutSpec, after registries.Resolution) string {
+	list := spec.ImageTagMirrors
+	if after.ByDigest {
+		list = spec.ImageDigestMirrors
+	}
+	for _, e := range after.Usable() {
+		if !e.Mirror {
+			continue
+		}
+		for _, m := range list {
+			if slices.ContainsFunc(m.Mirrors, func(mirror string) bool { return m.Source != mirror && under(e.Reference, mirror) }) {
+				return e.Reference
+			}
+		}
+	}
+	return ""
+}
+
+// siblings are the mirrors of the other list of the spec for the scope that decides.
+func siblings(spec v1alpha1.SafeMirrorRolloutSpec, after registries.Resolution) []string {
+	list := spec.ImageDigestMirrors
+	if after.ByDigest {
+		list = spec.ImageTagMirrors
+	}
+	for _, m := range list {
+		if m.Source == after.Scope {
+			return m.Mirrors
+		}
+	}
+	return nil
+}
+
+// under tells whether the reference lies in the location: the location itself, or a path, tag or digest below it.
+func under(reference, location string) bool {
+	rest, ok := strings.CutPrefix(reference, location)
+	return ok && (rest == "" || strings.ContainsAny(rest[:1], "/:@"))
+}
+
+// accepted finds the accepted risk that covers the reference, as it is spelt or normalised.
+func accepted(spec v1alpha1.SafeMirrorRolloutSpec, spellings ...string) string {
+	for _, risk := range spec.Inventory.AcceptedRisks {
+		for _, s := range spellings {
+			if matches(risk.Pattern, s) {
+				return risk.Reason
+			}
+		}
+	}
+	return ""
+}
+
+// matches compares with * for any characters, slashes included: quay.io/acme/* covers quay.io/acme/team/shop:v1.
+func matches(pattern, s string) bool {
+	// path.Match stops * at slashes, so both sides are flattened first.
+	flat := strings.NewReplacer("/", "\x00", "[", `\[`, "?", `\?`)
+	ok, err := path.Match(flat.Replace(pattern), strings.ReplaceAll(s, "/", "\x00"))
+	return err == nil && ok
+}
+
+// digest identifies what would be applied and what the nodes would get from it.
+func digest(spec v1alpha1.SafeMirrorRolloutSpec, predicted []string) string {
+	h := sha256.New()
+	for _, list := range [][]v1alpha1.ImageMirrors{spec.ImageDigestMirrors, spec.ImageTagMirrors} {
+		for _, m := range list {
+			fmt.Fprintf(h, "%q %q %q\n", m.Source, m.Mirrors, m.MirrorSourcePolicy)
+		}
+		fmt.Fprintln(h, "--")
+	}
+	for _, p := range predicted {
+		fmt.Fprintf(h, "%q\n", p)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}

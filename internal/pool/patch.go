@@ -1,0 +1,118 @@
+package pool
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// FieldManager signs every write of the operator.
+const FieldManager = "safe-mirror-operator"
+
+// The patches below carry the resourceVersion of the pool that they were made for: a pool that somebody has changed since
+// is looked at again, never overwritten.
+
+// NotOurs is the outcome of a patch that was decided on a pool that is now somebody else's: another rollout holds it, somebody has
+// paused it first, or it has been given back meanwhile. Nothing is written; the next look decides anew.
+type NotOurs struct{ Pool, Why string }
+
+func (e *NotOurs) Error() string { return "MachineConfigPool " + e.Pool + " is left alone: " + e.Why }
+
+// Pause pauses the pool and leaves the ledger on it, in one patch. On a pool that carries a ledger of the same rollout only
+// the progress of the pulse is taken over, so that the prior values on the object can never be lost.
+func Pause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, ledger rollout.Ledger) error {
+	have, err := ReadLedger(mcp)
+	switch {
+	case err != nil:
+		return err
+	case have != nil:
+		if ledger, err = advance(mcp, *have, ledger); err != nil {
+			return err
+		}
+	case ledger.Release != nil || ledger.Repaused > 0:
+		return &NotOurs{mcp.Name, "it no longer carries the ledger of SafeMirrorRollout " + ledger.Rollout}
+	case mcp.Spec.Paused && pausedBy(mcp) != FieldManager:
+		return &NotOurs{mcp.Name, fmt.Sprintf("it has been paused by %q meanwhile", pausedBy(mcp))}
+	}
+	return patch(ctx, c, mcp, &ledger, map[string]any{"paused": true})
+}
+
+// advance takes the progress of the pulse over into the ledger on the pool. A pause ends whatever pulse is on it.
+func advance(mcp *mcfgv1.MachineConfigPool, have, next rollout.Ledger) (rollout.Ledger, error) {
+	if have.Rollout != next.Rollout {
+		return have, &NotOurs{mcp.Name, "SafeMirrorRollout " + have.Rollout + " holds it"}
+	}
+	have.Repaused = max(have.Repaused, next.Repaused)
+	if have.Release != nil {
+		closed := *have.Release
+		closed.Closed = true
+		have.Release = &closed
+	}
+	return have, nil
+}
+
+// Close ends the pulse on the pool's ledger: any replica of the operator may do it, leader or not (R1).
+func Close(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool) error {
+	ledger, err := ReadLedger(mcp)
+	if err != nil || ledger == nil || ledger.Release == nil {
+		return err
+	}
+	ledger.Release.Closed = true
+	return patch(ctx, c, mcp, ledger, map[string]any{"paused": true})
+}
+
+// Open unpauses the pool with room for so many unavailable nodes, and puts the deadline on it, in one patch. Only a pool that
+// carries the rollout's ledger is opened, and the prior values on it stay.
+func Open(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, ledger rollout.Ledger, maxUnavailable int) error {
+	have, err := ReadLedger(mcp)
+	switch {
+	case err != nil:
+		return err
+	case have == nil || have.Rollout != ledger.Rollout:
+		return &NotOurs{mcp.Name, "it does not carry the ledger of SafeMirrorRollout " + ledger.Rollout}
+	}
+	have.Release = ledger.Release
+	return patch(ctx, c, mcp, have, map[string]any{"paused": false, "maxUnavailable": maxUnavailable})
+}
+
+// Restore gives the pool back its prior values and takes the ledger off. A pool without a ledger has been given back before.
+func Restore(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, paused bool, maxUnavailable string) error {
+	if _, ok := mcp.Annotations[LedgerAnnotation]; !ok {
+		return nil
+	}
+	spec := map[string]any{"paused": paused, "maxUnavailable": nil}
+	if maxUnavailable != "" {
+		spec["maxUnavailable"] = intstr.Parse(maxUnavailable)
+	}
+	return patch(ctx, c, mcp, nil, spec)
+}
+
+func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, ledger *rollout.Ledger, spec map[string]any) error {
+	annotations := map[string]any{LedgerAnnotation: nil}
+	if ledger != nil {
+		text, err := encode(*ledger)
+		if err != nil {
+			return err
+		}
+		annotations[LedgerAnnotation] = text
+	}
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion, "annotations": annotations},
+		"spec":     spec,
+	})
+	if err != nil {
+		return err
+	}
+	target := mcp.DeepCopy()
+	if err := c.Patch(ctx, target, client.RawPatch(types.MergePatchType, body), client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("patching MachineConfigPool %s: %w", mcp.Name, err)
+	}
+	return nil
+}

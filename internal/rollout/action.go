@@ -1,0 +1,105 @@
+package rollout
+
+import "time"
+
+// Action says "make it so". Executing one twice equals executing it once (I8).
+//
+//sumtype:decl
+type Action interface {
+	// Key names the action in logs and tells two actions apart.
+	Key() string
+	// Disruptive is true when the action may take capacity away or switch pulls: at most one of those is in a Decision,
+	// its intent is in the record before it is executed, and it is checked once more on fresh reads (I3, I4).
+	Disruptive() bool
+	isAction()
+}
+
+// EnsureFinalizer puts the operator's finalizer on the rollout, before anything is changed for it.
+type EnsureFinalizer struct{}
+
+// RemoveFinalizer lets the deleted rollout go.
+type RemoveFinalizer struct{}
+
+// EnsureTransfers hands the jobs of the plan to the mirror engine and returns at once; progress comes back as Transfers.
+// Without Copy only what needs no copy is looked at, so that a plan that is refused leaves no trace on the mirrors.
+// Proofs made before NotOlderThan are made again.
+type EnsureTransfers struct {
+	Plan         string
+	Copy         bool
+	NotOlderThan time.Time
+}
+
+// PausePool pauses the pool and writes the ledger on it, in one patch. It is also how a released pool is closed again.
+type PausePool struct {
+	Pool   string
+	Ledger Ledger
+}
+
+// ApplyMirrorSets writes the mirror sets of the spec and removes those of ours that it no longer wants, digest mirrors
+// first.
+type ApplyMirrorSets struct{ Plan string }
+
+// ReleaseOne unpauses the pool, with room for one more unavailable node, and writes the deadline of the pulse on it, all
+// in one patch (R1).
+type ReleaseOne struct {
+	Pool           string
+	MaxUnavailable int
+	Ledger         Ledger
+}
+
+// RestorePool gives the pool back what it had before, and takes the ledger off.
+type RestorePool struct {
+	Pool           string
+	Paused         bool
+	MaxUnavailable string
+}
+
+// Key implements Action.
+func (EnsureFinalizer) Key() string { return "ensure-finalizer" }
+
+// Key implements Action.
+func (RemoveFinalizer) Key() string { return "remove-finalizer" }
+
+// Key implements Action.
+func (a EnsureTransfers) Key() string { return "ensure-transfers/" + a.Plan }
+
+// Key implements Action.
+func (a PausePool) Key() string { return "pause-pool/" + a.Pool }
+
+// Key implements Action.
+func (a ApplyMirrorSets) Key() string { return "apply-mirror-sets/" + a.Plan }
+
+// Key implements Action.
+func (a ReleaseOne) Key() string { return "release-one/" + a.Pool }
+
+// Key implements Action.
+func (a RestorePool) Key() string { return "restore-pool/" + a.Pool }
+
+// Disruptive implements Action.
+func (EnsureFinalizer) Disruptive() bool { return false }
+
+// Disruptive implements Action.
+func (RemoveFinalizer) Disruptive() bool { return false }
+
+// Disruptive implements Action.
+func (EnsureTransfers) Disruptive() bool { return false }
+
+// Disruptive implements Action. A pause only ever stops things.
+func (PausePool) Disruptive() bool { return false }
+
+// Disruptive implements Action. Builds and imports follow the mirror sets at once, pause or not.
+func (ApplyMirrorSets) Disruptive() bool { return true }
+
+// Disruptive implements Action.
+func (ReleaseOne) Disruptive() bool { return true }
+
+// Disruptive implements Action. Unpausing is safe only while every node already runs the pool's configuration (I5).
+func (RestorePool) Disruptive() bool { return true }
+
+func (EnsureFinalizer) isAction() {}
+func (RemoveFinalizer) isAction() {}
+func (EnsureTransfers) isAction() {}
+func (PausePool) isAction()       {}
+func (ApplyMirrorSets) isAction() {}
+func (ReleaseOne) isAction()      {}
+func (RestorePool) isAction()     {}

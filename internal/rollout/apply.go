@@ -1,0 +1,120 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// applyMirrorSets writes the mirror sets once everything is proven and every pool is held. From that moment builds, imports
+// and new machines may follow them; the nodes do not.
+func applyMirrorSets(o Observed) Step {
+	sets, ok := o.Sets.Get()
+	if !ok {
+		return unreadable("ImageTagMirrorSet", o.Sets.Why())
+	}
+	plan, ok := o.Plan.Get()
+	if !ok {
+		return unreadable("Plan", o.Plan.Why())
+	}
+	if as, _ := applied(o); as {
+		return Done{Message: "the mirror sets are as declared"}
+	}
+	if foreign := foreignSets(o.Rollout.Name, sets); len(foreign) > 0 {
+		return Fail{Reason: v1alpha1.ReasonManagedElsewhere, Blockers: foreign}
+	}
+	if w, yes := held(o); yes {
+		return w
+	}
+	if step := safeToApply(o); step != nil {
+		return step
+	}
+	if o.Record.AppliedDigest != plan.Digest {
+		return Do{Facts: []Fact{ApplyIntended{Plan: plan.Digest}}, Why: "everything is proven; the mirror sets are about to be applied"}
+	}
+	return Do{Actions: []Action{ApplyMirrorSets{Plan: plan.Digest}}, Why: "applying the mirror sets, digest mirrors first"}
+}
+
+// applied tells whether the mirror sets are as declared and were applied on the strength of the present plan; known is false
+// when that cannot be told.
+func applied(o Observed) (as, known bool) {
+	sets, haveSets := o.Sets.Get()
+	plan, havePlan := o.Plan.Get()
+	if !haveSets || !havePlan {
+		return false, false
+	}
+	return sets.Digest.settled() && sets.Tag.settled() && o.Record.AppliedDigest == plan.Digest, true
+}
+
+// foreignSets: a set of our name that is somebody else's is never written over, whatever the preflight has let through.
+func foreignSets(name string, sets MirrorSets) []Blocker {
+	var out []Blocker
+	for _, s := range sets.byKind() {
+		if s.state == SetForeign {
+			out = append(out, Blocker{Reason: v1alpha1.ReasonManagedElsewhere, Kind: s.kind, Name: name,
+				Message: s.kind + " " + name + " exists and is not this rollout's; give the rollout another name"})
+		}
+	}
+	return out
+}
+
+// safeToApply holds while a node is under way, because what it is about to run shall not change under it; while a pool is
+// open; and while changes are queued that would hold every release afterwards: now they can still be let through.
+func safeToApply(o Observed) Step {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return unreadable("MachineConfigPool", o.Pools.Why())
+	}
+	checks := slices.Concat(underWay(o, pools), notHeld(o, pools), riders(pools,
+		"withdraw them, or delete this SafeMirrorRollout, which gives the pools back, and create it again when they are on the nodes"))
+	if len(checks) > 0 {
+		return Wait{Blockers: checks}
+	}
+	return nil
+}
+
+// renderTime is how long the MCO may take to render a changed mirror set before we say that something is wrong: it waits
+// 5 s for more changes, renders, and the node controller looks another 5 s later.
+const renderTime = 15 * time.Second
+
+// awaitRendering proves that what the nodes would get is what was planned, by meaning and not by bytes (I12): that the
+// mirror set exists says nothing, because the MCO reports an invalid one nowhere.
+func awaitRendering(o Observed) Step {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return unreadable("MachineConfigPool", o.Pools.Why())
+	}
+	var waiting []Blocker
+	for _, p := range pools {
+		switch p.Meaning {
+		case MeansPlanned:
+			waiting = append(waiting, riders([]Pool{p}, "withdraw them: no node is released while they are queued")...)
+		case MeansBefore:
+			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+				"is not rendered with the mirror sets yet (%s still has the earlier registries.conf); the MCO takes some 10 s, and if it "+
+					"takes minutes its machine-config-controller log tells why", p.Rendered)))
+		default: // MeansOther, and whatever is not known to be the plan
+			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+				"would get another registries.conf than the one that was planned and proven: %s: %s; no node is released while it does",
+				p.Rendered, firstOf(p.Difference))))
+		}
+	}
+	if len(waiting) > 0 {
+		return Wait{Blockers: waiting, Until: o.Now.Add(renderTime)}
+	}
+	return Done{Message: "every pool is rendered with the planned registries.conf"}
+}
+
+// riders names the pools behind whose pause other changes have queued up that would drain or reboot (R6).
+func riders(pools []Pool, remedy string) []Blocker {
+	var out []Blocker
+	for _, p := range pools {
+		if len(p.Riders) > 0 && !p.settled() {
+			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+				"has other changes queued in %s that would drain or reboot: %s; %s", p.Rendered, firstOf(p.Riders), remedy)))
+		}
+	}
+	return out
+}

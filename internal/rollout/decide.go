@@ -1,0 +1,152 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// maxIdle is the longest time between two looks while there is something to do (I7).
+const maxIdle = time.Minute
+
+// Decide says what to do next. It is total, deterministic and free of side effects.
+func Decide(o Observed) Decision {
+	d, ended := guard(o)
+	if !ended {
+		d = walk(forward, o)
+	}
+	d = closeFirst(d, closures(o, stop(o, d)))
+	d.RecheckAt = recheck(d, o.Now)
+	return d
+}
+
+// stop tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, or what
+// forbids a release has come up meanwhile (I6). Proofs that are being made anew do not: they are all the time.
+func stop(o Observed, d Decision) bool {
+	return o.Rollout.Held || d.Stalled || d.Phase == PhasePreflight
+}
+
+// recheck bounds the time of the next look: never before now, and while there is something to do never later than maxIdle (I7).
+func recheck(d Decision, now time.Time) time.Time {
+	latest := now.Add(maxIdle)
+	switch {
+	case d.RecheckAt.IsZero() && d.Complete:
+		return time.Time{}
+	case d.RecheckAt.IsZero() || d.RecheckAt.After(latest):
+		return latest
+	case d.RecheckAt.Before(now):
+		return now
+	default:
+		return d.RecheckAt
+	}
+}
+
+// StillSafe runs the same decision on a fresh look and tells whether it still asks for the action. It is called with
+// uncached reads right before a disruptive action; why says what has changed.
+func StillSafe(fresh Observed, a Action) (why string, ok bool) {
+	d := Decide(fresh)
+	for _, b := range d.Actions {
+		if b.Key() == a.Key() {
+			return "", true
+		}
+	}
+	if len(d.Blockers) > 0 {
+		return d.Blockers[0].Message, false
+	}
+	return d.Why, false
+}
+
+// walk goes through the phases in order; the first one that is not done is the current phase.
+func walk(table []phase, o Observed) Decision {
+	d := Decision{}
+	var background []Action
+	for _, p := range table {
+		step := p.look(o)
+		if done, ok := step.(Done); ok {
+			background = append(background, done.Actions...)
+			d.Verdicts = append(d.Verdicts, Verdict{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone, Message: done.Message})
+			continue
+		}
+		d.Phase = p.name
+		d.take(step, o.Now)
+		d.Actions = append(d.Actions, background...)
+		d.Verdicts = append(d.Verdicts, Verdict{Phase: p.name, Reason: d.Reason, Message: d.Why})
+		return d
+	}
+	d.Phase, d.Complete = PhaseComplete, true
+	d.Reason = v1alpha1.ReasonComplete
+	return d
+}
+
+// take folds the current phase's step into the decision.
+func (d *Decision) take(step Step, now time.Time) {
+	switch s := step.(type) {
+	case Done:
+	case Do:
+		d.Actions, d.Facts, d.Why = s.Actions, s.Facts, s.Why
+		d.Reason = v1alpha1.ReasonProgressing
+		d.RecheckAt = now // the next step follows at once
+	case Wait:
+		d.Actions, d.Blockers, d.RecheckAt = s.Actions, s.Blockers, s.Until
+		d.Reason, d.Why = v1alpha1.ReasonWaiting, firstMessage(s.Blockers)
+		if len(s.Blockers) > 0 && s.Blockers[0].Reason != "" {
+			d.Reason = s.Blockers[0].Reason
+		}
+	case Fail:
+		d.Actions, d.Blockers, d.Stalled = s.Actions, s.Blockers, true
+		d.Reason, d.Why = s.Reason, firstMessage(s.Blockers)
+	}
+}
+
+func firstMessage(blockers []Blocker) string {
+	if len(blockers) == 0 {
+		return ""
+	}
+	return blockers[0].Message
+}
+
+// closures are the pauses that are due whatever else is going on: a pulse that has had its node or its time, and a pool
+// that somebody else unpaused. They come before everything, in every phase, and while the rollout is being deleted.
+func closures(o Observed, stop bool) []Action {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return nil
+	}
+	var out []Action
+	for _, p := range pools {
+		if p.Ledger == nil || p.Paused {
+			continue
+		}
+		ledger := *p.Ledger
+		switch pulse := ledger.Release; {
+		case pulse != nil && !pulse.Closed:
+			if !stop && !p.PulseOver(o.Now) {
+				continue
+			}
+			closed := *pulse
+			closed.Closed = true
+			ledger.Release = &closed
+		case ledger.Repaused == 0:
+			ledger.Repaused++ // once, and never a war over it (R2)
+		default:
+			continue
+		}
+		out = append(out, PausePool{Pool: p.Name, Ledger: ledger})
+	}
+	return out
+}
+
+// closeFirst puts the closures before the decision's own actions and takes the disruptive ones out: what is disruptive
+// can wait for a loop in which nothing had to be stopped.
+func closeFirst(d Decision, closing []Action) Decision {
+	if len(closing) == 0 {
+		return d
+	}
+	keep := slices.DeleteFunc(slices.Clone(d.Actions), func(a Action) bool {
+		return a.Disruptive() || slices.ContainsFunc(closing, func(c Action) bool { return c.Key() == a.Key() })
+	})
+	d.Actions = append(closing, keep...)
+	d.Complete = false
+	return d
+}

@@ -1,0 +1,129 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Fact changes the record. Facts are written with the status, and only a later loop may act on them: whatever dies in
+// between, the record never claims less than what was done (I4).
+//
+//sumtype:decl
+type Fact interface{ apply(r *v1alpha1.Record) }
+
+// Started remembers when the rollout first changes anything, and what the pools were like.
+type Started struct {
+	At    time.Time
+	Pools []v1alpha1.PoolRecord
+}
+
+// PoolAdded remembers a pool that appeared, or whose record was lost, after the start.
+type PoolAdded struct{ Pool v1alpha1.PoolRecord }
+
+// PoolReclaimed remembers that a pool which was given back is taken again, and what it is like now.
+type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
+
+// ApplyIntended remembers which plan is about to be applied.
+type ApplyIntended struct{ Plan string }
+
+// ReleaseIntended remembers that a pool is about to be released.
+type ReleaseIntended struct{ Release v1alpha1.ReleaseRecord }
+
+// NodeTaken remembers which node the release reached.
+type NodeTaken struct {
+	Node string
+	At   time.Time
+}
+
+// ReleaseEnded forgets the release: its node is whole again, or no node took it.
+type ReleaseEnded struct{}
+
+// PoolRestored remembers that a pool has its prior values again.
+type PoolRestored struct{ Pool string }
+
+// Completed remembers the end.
+type Completed struct {
+	At         time.Time
+	Generation int64
+}
+
+// Restarted forgets the previous rollout, because the spec is a new one.
+type Restarted struct{}
+
+func (f Started) apply(r *v1alpha1.Record) {
+	if r.StartedAt == nil {
+		r.StartedAt = stamp(f.At)
+	}
+	for _, p := range f.Pools {
+		PoolAdded{Pool: p}.apply(r)
+	}
+}
+
+// apply never replaces a pool's record: what is known of the time before is worth more than any later look.
+func (f PoolAdded) apply(r *v1alpha1.Record) {
+	if record(*r, f.Pool.Name) == nil {
+		r.Pools = append(r.Pools, f.Pool)
+		slices.SortFunc(r.Pools, func(a, b v1alpha1.PoolRecord) int { return compareNames(a.Name, b.Name) })
+	}
+}
+
+func (f PoolReclaimed) apply(r *v1alpha1.Record) {
+	if p := record(*r, f.Pool.Name); p != nil {
+		*p = f.Pool
+	}
+}
+
+func (f ApplyIntended) apply(r *v1alpha1.Record) { r.AppliedDigest = f.Plan }
+
+func (f ReleaseIntended) apply(r *v1alpha1.Record) { r.Release = &f.Release }
+
+func (f NodeTaken) apply(r *v1alpha1.Record) {
+	if r.Release != nil && r.Release.Node == "" {
+		r.Release.Node = f.Node
+		r.Release.TakenAt = stamp(f.At)
+	}
+}
+
+func (ReleaseEnded) apply(r *v1alpha1.Record) { r.Release = nil }
+
+func (f PoolRestored) apply(r *v1alpha1.Record) {
+	if p := record(*r, f.Pool); p != nil {
+		p.Restored = true
+	}
+}
+
+func (f Completed) apply(r *v1alpha1.Record) {
+	r.CompletedAt, r.CompletedGeneration, r.Release = stamp(f.At), f.Generation, nil
+}
+
+func (Restarted) apply(r *v1alpha1.Record) { *r = v1alpha1.Record{} }
+
+// Apply folds facts into a record.
+func Apply(r v1alpha1.Record, facts []Fact) v1alpha1.Record {
+	out := *r.DeepCopy()
+	for _, f := range facts {
+		f.apply(&out)
+	}
+	return out
+}
+
+// stamp truncates to the second, as the API stores it, so that a fact reads back as it was written.
+func stamp(t time.Time) *metav1.Time {
+	s := metav1.NewTime(t.Truncate(time.Second))
+	return &s
+}
+
+func compareNames(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}

@@ -1,0 +1,171 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// lostRelease is the release that a pool's ledger tells of and the record does not: the record was lost, or its node was deleted
+// while the pool was open. It is followed to its end like any other.
+func lostRelease(pools []Pool) (v1alpha1.ReleaseRecord, bool) {
+	for _, p := range pools {
+		if untouched(p) {
+			continue
+		}
+		pulse := p.Ledger.Release
+		onItsWay := func(n Node) bool { return n.Desired == pulse.Target && n.Current != n.Desired }
+		if pulsing(p) || slices.ContainsFunc(p.Nodes, onItsWay) {
+			return v1alpha1.ReleaseRecord{
+				Pool: p.Name, IntendedAt: metav1.NewTime(pulse.IntendedAt), Target: pulse.Target, Updated: int32(pulse.Updated), //nolint:gosec // G115: a pool has at most a few thousand nodes
+			}, true
+		}
+	}
+	return v1alpha1.ReleaseRecord{}, false
+}
+
+// followRelease carries the release on record to its end.
+func followRelease(o Observed, pools []Pool, r v1alpha1.ReleaseRecord) Step {
+	i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == r.Pool })
+	if i < 0 {
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + r.Pool + " is gone"}
+	}
+	p := pools[i]
+	if r.Node != "" {
+		return followNode(o, pools, p, r)
+	}
+	if node, ok := takenNode(p, r); ok {
+		return Do{Facts: []Fact{NodeTaken{Node: node, At: o.Now}}, Why: "node " + node + " has taken " + r.Target}
+	}
+	if pulsing(p) {
+		return Wait{
+			Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+				"is open for one node, and the MCO has not picked one yet; it is paused again at %s", p.Ledger.Release.Deadline.UTC().Format(time.RFC3339)))},
+			Until: p.Ledger.Release.Deadline,
+		}
+	}
+	pulsed := p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time)
+	switch {
+	case pulsed && !p.fenced():
+		return Wait{Blockers: []Blocker{unfenced(p)}}
+	case pulsed:
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " was open until its deadline and the MCO picked no node; trying again"}
+	case p.Rendered != r.Target:
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " has been rendered anew before its release"}
+	}
+	return open(o, pools, p, r)
+}
+
+// takenNode finds the node that took the release: the one under way, because none was when the pool was opened. Should it be
+// done already, because nobody looked meanwhile, any node with the target serves: what is checked from here on holds for all
+// of them.
+func takenNode(p Pool, r v1alpha1.ReleaseRecord) (string, bool) {
+	if moving := p.inFlight(); len(moving) > 0 && p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time) {
+		return moving[0].Name, true
+	}
+	if p.Taken(r.Target) <= int(r.Updated) {
+		return "", false
+	}
+	name := ""
+	for _, n := range p.Nodes {
+		if n.Desired == r.Target {
+			name = n.Name
+		}
+	}
+	return name, true
+}
+
+// followNode watches the node to its end: the configuration, the node itself, the pause, its pods. Of a node that was deleted
+// meanwhile the pods have to be back all the same.
+func followNode(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
+	if moving := underWay(o, pools); len(moving) > 0 {
+		return Wait{Blockers: moving}
+	}
+	end := "is gone"
+	if i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == r.Node }); i >= 0 {
+		n := p.Nodes[i]
+		end = "runs " + n.Current
+		if !n.Ready || n.Unschedulable {
+			return Wait{Blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
+				"node %s runs %s and is %s; no other node is released until it is back", n.Name, n.Current, unavailability(n))}}}
+		}
+	}
+	if open := notHeld(o, []Pool{p}); len(open) > 0 {
+		return Wait{Blockers: open}
+	}
+	if back := missingPods(o, r); back != nil {
+		return back
+	}
+	return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("node %s %s and its pods are back", r.Node, end)}
+}
+
+// missingPods holds the next release until the pods that left the node are ready elsewhere, and those that stayed are ready there:
+// until each workload has as many ready pods as it had before. One that lacks pods for a reason that is older than the release
+// and is elsewhere does not hold it.
+func missingPods(o Observed, r v1alpha1.ReleaseRecord) Step {
+	workloads, ok := o.Workloads.Get()
+	if !ok {
+		return unreadable("Workloads", o.Workloads.Why())
+	}
+	before := readyBefore(r.UnreadyBefore)
+	var out []Blocker
+	for _, w := range workloads {
+		had, wasShort := before[w.Key()]
+		if wasShort && w.Ready >= had {
+			continue
+		}
+		if !w.Missing && !w.OnNode && w.Newest.Before(r.IntendedAt.Time) {
+			continue
+		}
+		out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: w.Kind, Namespace: w.Namespace, Name: w.Name, Message: fmt.Sprintf(
+			"%s %s/%s has %d of %d pods ready since node %s was released%s; the next node waits for it",
+			w.Kind, w.Namespace, w.Name, w.Ready, w.Desired, r.Node, detail(w.Message))})
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return Wait{Blockers: out}
+}
+
+func detail(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// maxUnready bounds the list of workloads that were short of ready pods before a release.
+const maxUnready = 256
+
+// unreadyNow notes the workloads that are short of ready pods, each with how many it has: Deployment/shop/cart=2.
+func unreadyNow(workloads []Workload) []string {
+	out := make([]string, 0, len(workloads))
+	for _, w := range workloads {
+		out = append(out, w.Key()+"="+strconv.Itoa(int(w.Ready)))
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	if len(out) > maxUnready {
+		out = out[:maxUnready]
+	}
+	return out
+}
+
+// readyBefore is the inverse of unreadyNow.
+func readyBefore(notes []string) map[string]int32 {
+	out := make(map[string]int32, len(notes))
+	for _, note := range notes {
+		key, number, _ := strings.Cut(note, "=")
+		ready, err := strconv.ParseInt(number, 10, 32)
+		if err == nil {
+			out[key] = int32(ready)
+		}
+	}
+	return out
+}

@@ -1,0 +1,142 @@
+package rollout
+
+import (
+	"fmt"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// guard handles what comes before any phase: a rollout that has ended, and one that is being deleted.
+func guard(o Observed) (Decision, bool) {
+	switch {
+	case o.Rollout.Deleting:
+		return deleting(o)
+	case o.Record.CompletedGeneration == 0:
+		return Decision{}, false
+	case o.Record.CompletedGeneration != o.Rollout.Generation:
+		d := Decision{Phase: PhasePreflight}
+		d.take(Do{
+			Facts: []Fact{Restarted{}},
+			Why: fmt.Sprintf("the spec has changed (generation %d, completed was %d): planning anew",
+				o.Rollout.Generation, o.Record.CompletedGeneration),
+		}, o.Now)
+		return d, true
+	default:
+		return completed(o), true
+	}
+}
+
+// deleting lets the rollout go as soon as nothing of it dangles. Before the mirror sets were applied the pools are given
+// back at once. After that the mirror sets stay, and the rollout is carried to its end first: giving the pools back half
+// way would let the MCO take the remaining nodes unproven and all at its own pace (I5).
+func deleting(o Observed) (Decision, bool) {
+	if !o.Rollout.Finalizer {
+		return Decision{Phase: PhaseComplete, Complete: true, Reason: v1alpha1.ReasonComplete}, true
+	}
+	d := Decision{Phase: PhaseRestore}
+	step, forward := letGo(o)
+	if forward {
+		return Decision{}, false
+	}
+	d.take(step, o.Now)
+	return d, true
+}
+
+// letGo is the way out of a rollout that is being deleted; forward is true when it leads through the rest of the phases.
+func letGo(o Observed) (step Step, forward bool) {
+	remove := Do{Actions: []Action{RemoveFinalizer{}}, Why: "nothing of this rollout is left to undo"}
+	if c, known := o.Cluster.Get(); known && c.Unsupported != "" {
+		return remove, false // no pools here, so none can be held
+	}
+	pools, ok := o.Pools.Get()
+	switch {
+	case !ok:
+		return unreadable("MachineConfigPool", o.Pools.Why()), false
+	case !anyLedger(pools) && (o.Record.StartedAt == nil || o.Record.CompletedGeneration != 0):
+		return remove, false
+	case o.Record.CompletedGeneration == 0:
+		sets, ok := o.Sets.Get()
+		if !ok {
+			return unreadable("ImageTagMirrorSet", o.Sets.Why()), false
+		}
+		if begun(o, sets, pools) {
+			return nil, true
+		}
+	}
+	if step := giveBack(o, pools); step != nil {
+		return step, false
+	}
+	return remove, false
+}
+
+// begun tells whether a node may have, or may get, something of this rollout. The intent to apply says so, unless it was never
+// carried out; and when the record is lost, our mirror set and the pools with nodes left to update say so.
+func begun(o Observed, sets MirrorSets, pools []Pool) bool {
+	if o.Record.AppliedDigest == "" {
+		return sets.exist() && !allSettled(pools)
+	}
+	if sets.exist() {
+		return true
+	}
+	for _, p := range pools {
+		if p.Meaning != MeansBefore || (!p.settled() && !untouched(p)) {
+			return true
+		}
+	}
+	return false
+}
+
+// untouched tells whether no node of the pool was released by this rollout, as far as the ledger knows.
+func untouched(p Pool) bool { return p.Ledger == nil || p.Ledger.Release == nil }
+
+func anyLedger(pools []Pool) bool {
+	for _, p := range pools {
+		if p.Ledger != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func allSettled(pools []Pool) bool {
+	for _, p := range pools {
+		if !p.settled() {
+			return false
+		}
+	}
+	return true
+}
+
+// completed watches a rollout that has ended well. It reports drift and changes nothing: a mirror set is never written
+// again while pools are unpaused, because the MCO would take every node at once. Should a pool carry a ledger all the same,
+// because somebody has put an old copy of it back, it is given back once more.
+func completed(o Observed) Decision {
+	d := Decision{Phase: PhaseComplete, Complete: true, Reason: v1alpha1.ReasonComplete, Verdicts: allDone()}
+	if pools, ok := o.Pools.Get(); ok && anyLedger(pools) {
+		d.Phase, d.Complete = PhaseRestore, false
+		d.take(giveBack(o, pools), o.Now)
+		return d
+	}
+	sets, ok := o.Sets.Get()
+	if !ok || (sets.Digest.settled() && sets.Tag.settled()) {
+		return d
+	}
+	d.Complete = false
+	d.take(Fail{Reason: v1alpha1.ReasonDrifted, Blockers: driftBlockers(o.Rollout.Name, sets)}, o.Now)
+	return d
+}
+
+func driftBlockers(name string, sets MirrorSets) []Blocker {
+	var out []Blocker
+	for _, s := range sets.byKind() {
+		if s.state.settled() {
+			continue
+		}
+		out = append(out, Blocker{
+			Reason: v1alpha1.ReasonDrifted, Kind: s.kind, Name: name,
+			Message: fmt.Sprintf("%s %s is no longer what this rollout applied (%s); it is not written again while pools are unpaused: "+
+				"put it back, or change the spec so that a new rollout is planned, or delete this SafeMirrorRollout to accept it", s.kind, name, s.state),
+		})
+	}
+	return out
+}

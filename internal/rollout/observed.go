@@ -1,0 +1,170 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Observed is everything that Decide may look at. It holds summaries, not the cluster: the full inventory and the
+// evidence live beside it, keyed by Plan.Digest.
+type Observed struct {
+	// Now is the only clock of the core.
+	Now     time.Time       `json:"now"`
+	Rollout View            `json:"rollout"`
+	Record  v1alpha1.Record `json:"record"`
+
+	Cluster   Known[Cluster]    `json:"cluster"`
+	Others    Known[[]Other]    `json:"others"`
+	Spec      Known[[]Problem]  `json:"spec"`
+	Sets      Known[MirrorSets] `json:"sets"`
+	Plan      Known[Plan]       `json:"plan"`
+	Transfers Known[Transfers]  `json:"transfers"`
+	Pools     Known[[]Pool]     `json:"pools"`
+	Workloads Known[[]Workload] `json:"workloads"`
+}
+
+// View is the SafeMirrorRollout as the core sees it, every omitted field of its spec filled in.
+type View struct {
+	Name       string    `json:"name"`
+	UID        string    `json:"uid"`
+	Generation int64     `json:"generation"`
+	Created    time.Time `json:"created"`
+	Deleting   bool      `json:"deleting,omitempty"`
+	Finalizer  bool      `json:"finalizer,omitempty"`
+	Held       bool      `json:"held,omitempty"`
+	Stages     []Stage   `json:"stages,omitempty"`
+}
+
+// Stage is one step of the release order.
+type Stage struct {
+	Pool string `json:"pool"`
+	// Nodes is how many nodes of the pool must be done after this stage; 0 means all of them.
+	Nodes int `json:"nodes,omitempty"`
+}
+
+// Cluster tells whether this cluster can be rolled at all, and whether something bigger is going on.
+type Cluster struct {
+	// Unsupported says why no Machine Config Operator updates the nodes here; empty when one does.
+	Unsupported string `json:"unsupported,omitempty"`
+	// Upgrading says what the cluster is being upgraded to; empty when it is not.
+	Upgrading string `json:"upgrading,omitempty"`
+}
+
+// Other is another SafeMirrorRollout.
+type Other struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	// Started is true from its first pause until it has completed.
+	Started bool `json:"started,omitempty"`
+	// Waiting is true when it has work to do and has not started.
+	Waiting bool `json:"waiting,omitempty"`
+}
+
+// Problem is one thing that is wrong with the spec, with a mirror set or with an object they refer to.
+type Problem struct {
+	// Reason is one of the condition reasons of the API.
+	Reason    string `json:"reason"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Message   string `json:"message"`
+	// Passing is true when it is expected to go away by itself.
+	Passing bool `json:"passing,omitempty"`
+}
+
+// SetState compares one of our mirror sets with what is in the cluster.
+type SetState string
+
+// The states of a mirror set.
+const (
+	SetNotWanted SetState = "NotWanted" // the spec has no such list, and none of ours exists
+	SetMissing   SetState = "Missing"
+	SetEqual     SetState = "Equal"
+	SetDiffers   SetState = "Differs"
+	SetLeftOver  SetState = "LeftOver" // ours exists, the spec no longer wants it
+	SetForeign   SetState = "Foreign"  // one of that name exists and is not ours
+)
+
+// settled tells whether nothing has to be written for the set.
+func (s SetState) settled() bool { return s == SetNotWanted || s == SetEqual }
+
+// MirrorSets is the state of our two sets, and what the API server says of them.
+type MirrorSets struct {
+	Digest SetState `json:"digest"`
+	Tag    SetState `json:"tag"`
+}
+
+// kindState is the state of our set of one kind.
+type kindState struct {
+	kind  string
+	state SetState
+}
+
+// byKind lists both sets in the order in which they are written.
+func (m MirrorSets) byKind() []kindState {
+	return []kindState{{"ImageDigestMirrorSet", m.Digest}, {"ImageTagMirrorSet", m.Tag}}
+}
+
+// exist tells whether a set of ours is in the cluster.
+func (m MirrorSets) exist() bool {
+	for _, s := range m.byKind() {
+		if s.state == SetEqual || s.state == SetDiffers || s.state == SetLeftOver {
+			return true
+		}
+	}
+	return false
+}
+
+// Plan summarises which pulls change and which would be lost.
+type Plan struct {
+	// Digest identifies the mirror sets and the configuration predicted from them, pool by pool.
+	Digest string `json:"digest"`
+	// Probing is the number of references whose fate is still being found out at the registries.
+	Probing  int `json:"probing,omitempty"`
+	Total    int `json:"total"`
+	Changed  int `json:"changed"`
+	Accepted int `json:"accepted,omitempty"`
+	NoWorse  int `json:"noWorse,omitempty"`
+	Lost     int `json:"lost,omitempty"`
+	// Worst are the first lost references, with who uses them and what to add; bounded.
+	Worst []Problem `json:"worst,omitempty"`
+}
+
+// Transfers summarises the work of the mirror engine for the current plan.
+type Transfers struct {
+	// Plan is the digest of the plan whose jobs the engine has; Copying tells whether it may write to the mirrors.
+	Plan    string `json:"plan"`
+	Copying bool   `json:"copying,omitempty"`
+	// Total is the number of references to be proven, Verified those proven not longer ago than the plan's bound.
+	Total    int `json:"total"`
+	Verified int `json:"verified"`
+	Failed   int `json:"failed,omitempty"`
+	Copied   int `json:"copied,omitempty"`
+	// Bytes is what was written to mirrors.
+	Bytes int64 `json:"bytes,omitempty"`
+	// Oldest is when the oldest of the proofs was made; zero when there is none.
+	Oldest time.Time `json:"oldest,omitzero"`
+	// Worst are the first failures; bounded.
+	Worst []Problem `json:"worst,omitempty"`
+}
+
+// Workload is a controller that has fewer ready pods than it wants.
+type Workload struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Desired   int32  `json:"desired"`
+	Ready     int32  `json:"ready"`
+	// Newest is when its youngest pod that is not ready was created; zero when it has no such pod.
+	Newest time.Time `json:"newest,omitzero"`
+	// Missing is true when it has fewer pods than it wants.
+	Missing bool `json:"missing,omitempty"`
+	// OnNode is true when one of its pods that are not ready is on the node of the release under way.
+	OnNode bool `json:"onNode,omitempty"`
+	// Message says what its first unready pod waits for.
+	Message string `json:"message,omitempty"`
+}
+
+// Key names the workload in the record.
+func (w Workload) Key() string { return w.Kind + "/" + w.Namespace + "/" + w.Name }

@@ -1,0 +1,201 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// pausePools holds every pool before the mirror sets change, because each of them rolls by itself as soon as they do.
+// What the pools were like is on record, and on the pools themselves, before the first one is paused (I4, R17).
+func pausePools(o Observed) Step {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return unreadable("MachineConfigPool", o.Pools.Why())
+	}
+	open, lost := toPause(o, pools)
+	if len(lost) > 0 {
+		return Fail{Reason: v1alpha1.ReasonLostControl, Blockers: lost}
+	}
+	if w, yes := held(o); yes && o.Record.StartedAt == nil {
+		return w
+	}
+	if !o.Rollout.Finalizer && !o.Rollout.Deleting {
+		return Do{Actions: []Action{EnsureFinalizer{}}, Why: "taking responsibility for the pools before the first one is paused"}
+	}
+	if facts := unrecorded(o, pools); len(facts) > 0 {
+		return Do{Facts: facts, Why: fmt.Sprintf("recording what %d pools are like before they are paused", len(pools))}
+	}
+	if facts := reclaimed(o, pools); len(facts) > 0 {
+		return Do{Facts: facts, Why: fmt.Sprintf("the mirror sets have to be written again: taking back %d pools that were given back", len(facts))}
+	}
+	if len(open) > 0 {
+		return Do{Actions: open, Why: fmt.Sprintf("pausing %d of %d pools", len(open), len(pools))}
+	}
+	if o.Record.Release != nil {
+		return Done{Message: fmt.Sprintf("%d pools held, or open for one node", len(pools))} // the release waits for its own fence
+	}
+	return awaitFences(o, pools)
+}
+
+// toPause lists the pools that must be paused now, and those that somebody else keeps unpausing.
+func toPause(o Observed, pools []Pool) (open []Action, lost []Blocker) {
+	for _, p := range pools {
+		rec := record(o.Record, p.Name)
+		switch {
+		case pulsing(p) || (rec != nil && rec.Restored):
+			continue
+		case p.Paused && (p.Ledger != nil || !p.PausedByUs || rec == nil || rec.Paused):
+			continue // held already, or not ours to hold
+		}
+		// What is paused here was paused by us, and somebody has taken the ledger off: it is written again.
+		if p.Ledger != nil {
+			// Ours, and unpaused by somebody: closures() pauses it once. After that it is lost.
+			if p.Ledger.Repaused > 0 {
+				lost = append(lost, poolBlocker(p, v1alpha1.ReasonLostControl, fmt.Sprintf(
+					"was unpaused twice during the rollout, last by %q; it is not paused again. Stop whatever does that and pause the pool, "+
+						"or set spec.state to Held: its nodes take the new configuration at the MCO's own pace meanwhile", p.PausedBy)))
+			}
+			continue
+		}
+		if rec != nil {
+			open = append(open, PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)})
+		}
+	}
+	return open, lost
+}
+
+// reclaimed lists the facts by which pools that were given back already are taken again, because the mirror sets must be
+// written once more: on an unpaused pool the MCO would bring them to every node at its own pace. What such a pool is given back
+// the next time is what it has now; its user may have changed it meanwhile.
+func reclaimed(o Observed, pools []Pool) []Fact {
+	if settled, known := applied(o); settled || !known {
+		return nil
+	}
+	var facts []Fact
+	for _, p := range pools {
+		rec := record(o.Record, p.Name)
+		if rec == nil || !rec.Restored {
+			continue
+		}
+		again := before(p)
+		again.Unavailable = slices.Clone(rec.Unavailable)
+		facts = append(facts, PoolReclaimed{Pool: again})
+	}
+	return facts
+}
+
+// unrecorded lists the facts about pools that are not on record: all of them at the start, and later a pool that is new. A
+// pool that carries our ledger is recorded as the ledger remembers it, so that a lost status loses nothing.
+func unrecorded(o Observed, pools []Pool) []Fact {
+	var records []v1alpha1.PoolRecord
+	for _, p := range pools {
+		if record(o.Record, p.Name) == nil {
+			records = append(records, before(p))
+		}
+	}
+	if o.Record.StartedAt == nil {
+		started := o.Now
+		for _, p := range pools {
+			if p.Ledger != nil && p.Ledger.Since.Before(started) {
+				started = p.Ledger.Since
+			}
+		}
+		return []Fact{Started{At: started, Pools: records}}
+	}
+	facts := make([]Fact, 0, len(records))
+	for _, r := range records {
+		facts = append(facts, PoolAdded{Pool: r})
+	}
+	return facts
+}
+
+// maxBaseline bounds the list of nodes that were unavailable before.
+const maxBaseline = 64
+
+// before is the pool as it was, from the ledger when it carries one.
+func before(p Pool) v1alpha1.PoolRecord {
+	if l := p.Ledger; l != nil {
+		return v1alpha1.PoolRecord{
+			Name: p.Name, Paused: l.PriorPaused, MaxUnavailable: l.PriorMaxUnavailable, Unavailable: slices.Clone(l.Unavailable),
+		}
+	}
+	rec := v1alpha1.PoolRecord{Name: p.Name, Paused: p.Paused, MaxUnavailable: p.MaxUnavailable}
+	for _, n := range p.Nodes {
+		if (!n.Ready || n.Unschedulable) && len(rec.Unavailable) < maxBaseline {
+			rec.Unavailable = append(rec.Unavailable, n.Name)
+		}
+	}
+	slices.Sort(rec.Unavailable)
+	return rec
+}
+
+func newLedger(o Observed, rec v1alpha1.PoolRecord) Ledger {
+	since := o.Now
+	if o.Record.StartedAt != nil {
+		since = o.Record.StartedAt.Time
+	}
+	return Ledger{
+		Rollout: o.Rollout.Name, UID: o.Rollout.UID, Since: since.UTC(),
+		PriorPaused: rec.Paused, PriorMaxUnavailable: rec.MaxUnavailable, Unavailable: slices.Clone(rec.Unavailable),
+		Undo: undo(rec),
+	}
+}
+
+// undo tells a person how to give the pool back without the operator.
+func undo(rec v1alpha1.PoolRecord) string {
+	max := "null"
+	if rec.MaxUnavailable != "" {
+		max = fmt.Sprintf("%q", rec.MaxUnavailable)
+		if isInteger(rec.MaxUnavailable) {
+			max = rec.MaxUnavailable
+		}
+	}
+	return fmt.Sprintf(`once every node runs the pool's spec.configuration: oc patch mcp %s --type=merge -p `+
+		`'{"metadata":{"annotations":{"safemirror.io/pause-ledger":null}},"spec":{"paused":%t,"maxUnavailable":%s}}'`, rec.Name, rec.Paused, max)
+}
+
+func isInteger(s string) bool {
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// awaitFences waits until the node controller has seen every pause: a sync that began before it can still hand out a node.
+func awaitFences(o Observed, pools []Pool) Step {
+	var waiting []Blocker
+	for _, p := range pools {
+		if !pulsing(p) && !p.fenced() && !givenBack(o, p) {
+			waiting = append(waiting, unfenced(p))
+		}
+	}
+	if len(waiting) > 0 {
+		return Wait{Blockers: waiting}
+	}
+	return Done{Message: fmt.Sprintf("%d pools held", len(pools))}
+}
+
+func unfenced(p Pool) Blocker {
+	return poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+		"is paused, and the MCO has not seen it yet (generation %d, observed %d)", p.Generation, p.ObservedGeneration))
+}
+
+// notHeld names the pools of which the MCO could take a node by itself: what is disruptive waits for all of them (I11).
+func notHeld(o Observed, pools []Pool) []Blocker {
+	var out []Blocker
+	for _, p := range pools {
+		switch {
+		case givenBack(o, p) && p.settled():
+		case !p.Paused:
+			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+				"is not paused, and %d of its %d nodes do not run %s; nothing else moves meanwhile", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
+		case !p.fenced():
+			out = append(out, unfenced(p))
+		}
+	}
+	return out
+}

@@ -1,0 +1,98 @@
+package rollout
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Phase names a row of the phase table.
+type Phase string
+
+// The phases, in order.
+const (
+	PhasePreflight Phase = "Preflight"
+	PhasePlan      Phase = "Plan"
+	PhaseMirror    Phase = "Mirror"
+	PhasePause     Phase = "Pause"
+	PhaseVerify    Phase = "Verify"
+	PhaseApply     Phase = "Apply"
+	PhaseRender    Phase = "Render"
+	PhaseRelease   Phase = "Release"
+	PhaseRestore   Phase = "Restore"
+	PhaseFinish    Phase = "Finish"
+	PhaseComplete  Phase = "Complete"
+)
+
+type phase struct {
+	name Phase
+	// condition of the API that tells of this phase; empty when it has none, and True when all rows that name it are done.
+	condition string
+	// about is the row's text in the diagram.
+	about string
+	look  func(Observed) Step
+}
+
+// forward is the phase table. A phase that was done and is no longer, because an image vanished or somebody deleted the
+// mirror set, becomes the current phase again, and everything below it waits (I6).
+var forward = []phase{
+	{PhasePreflight, v1alpha1.ConditionPreflight, "nothing about the cluster or the spec forbids the rollout", preflight},
+	{PhasePlan, v1alpha1.ConditionPlanned, "no reference is lost under the predicted configuration", planPulls},
+	{PhaseMirror, "", "the mirrors hold every changed reference", mirrorImages},
+	{PhasePause, v1alpha1.ConditionPoolsPaused, "every pool is held, and the MCO has seen it", pausePools},
+	{PhaseVerify, v1alpha1.ConditionMirrored, "every changed reference was proven after the pause", verifyImages},
+	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},
+	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned", awaitRendering},
+	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back", releaseNodes},
+	{PhaseRestore, "", "every pool is as it was before", restorePools},
+	{PhaseFinish, "", "the end is on record", finish},
+}
+
+// Row is a row of the phase table for documentation and conditions.
+type Row struct {
+	Phase     Phase
+	Condition string
+	About     string
+}
+
+// Table returns the phase table.
+func Table() []Row {
+	out := make([]Row, 0, len(forward))
+	for _, p := range forward {
+		out = append(out, Row{Phase: p.name, Condition: p.condition, About: p.about})
+	}
+	return out
+}
+
+func allDone() []Verdict {
+	out := make([]Verdict, 0, len(forward))
+	for _, p := range forward {
+		out = append(out, Verdict{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone})
+	}
+	return out
+}
+
+func sortBlockers(b []Blocker) {
+	slices.SortFunc(b, func(x, y Blocker) int {
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
+	})
+}
+
+// held is the wait of a phase that would disrupt while the user holds the rollout.
+func held(o Observed) (Wait, bool) {
+	if !o.Rollout.Held {
+		return Wait{}, false
+	}
+	return Wait{Blockers: []Blocker{{
+		Reason: v1alpha1.ReasonHeld, Kind: "SafeMirrorRollout", Name: o.Rollout.Name,
+		Message: "spec.state is Held: nothing is paused, applied or released until it is Active; a node under way finishes",
+	}}}, true
+}
+
+func finish(o Observed) Step {
+	return Do{
+		Facts: []Fact{Completed{At: o.Now, Generation: o.Rollout.Generation}},
+		Why:   "every node has the new configuration and every pool is as it was before",
+	}
+}

@@ -1,0 +1,210 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// preflight refuses before anything is touched. Once the rollout has started the same findings hold it instead: what is
+// half done is not improved by giving up.
+func preflight(o Observed) Step {
+	cluster, ok := o.Cluster.Get()
+	if !ok {
+		return unreadable("ClusterVersion", o.Cluster.Why())
+	}
+	if cluster.Unsupported != "" {
+		return Fail{Reason: v1alpha1.ReasonUnsupportedTopology, Blockers: []Blocker{{
+			Reason: v1alpha1.ReasonUnsupportedTopology, Kind: "Cluster", Name: "cluster", Message: cluster.Unsupported,
+		}}}
+	}
+	// The upgrade comes before the pools, which it updates: that they are not at rest is its doing.
+	checks := []func(Observed) Step{otherRollouts, specProblems, upgrading, poolsFit}
+	for _, check := range checks {
+		if step := check(o); step != nil {
+			return step
+		}
+	}
+	return Done{Message: "nothing forbids the rollout"}
+}
+
+func upgrading(o Observed) Step {
+	cluster, _ := o.Cluster.Get()
+	if cluster.Upgrading == "" {
+		return nil
+	}
+	return Wait{Blockers: []Blocker{{
+		Reason: v1alpha1.ReasonUpgrading, Kind: "ClusterVersion", Name: "version",
+		Message: "the cluster is being upgraded to " + cluster.Upgrading + "; the rollout goes on when the upgrade has ended",
+	}}}
+}
+
+// otherRollouts lets one rollout at a time through (I11): the one that has started, else the oldest, then by name.
+func otherRollouts(o Observed) Step {
+	if o.Record.StartedAt != nil {
+		return nil
+	}
+	others, ok := o.Others.Get()
+	if !ok {
+		return unreadable("SafeMirrorRollout", o.Others.Why())
+	}
+	first := slices.MinFunc(append(slices.Clone(others), Other{Name: o.Rollout.Name, Created: o.Rollout.Created, Waiting: true}),
+		func(a, b Other) int {
+			return cmp.Or(-compareBool(a.Started, b.Started), -compareBool(a.Waiting, b.Waiting),
+				a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+		})
+	if first.Name == o.Rollout.Name {
+		return nil
+	}
+	return Wait{Blockers: []Blocker{{
+		Reason: v1alpha1.ReasonOtherRollout, Kind: "SafeMirrorRollout", Name: first.Name,
+		Message: "SafeMirrorRollout " + first.Name + " comes first; this one goes on when that one has completed or is deleted",
+	}}}
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}
+
+func specProblems(o Observed) Step {
+	problems, ok := o.Spec.Get()
+	if !ok {
+		return unreadable("SafeMirrorRollout", o.Spec.Why())
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	if o.Record.StartedAt != nil || problems[0].Passing {
+		return Wait{Blockers: blockersOf(problems)}
+	}
+	return Fail{Reason: problems[0].Reason, Blockers: blockersOf(problems)}
+}
+
+// maxPools is how many pools the record has room for.
+const maxPools = 32
+
+// poolsFit looks at the pools as they are before the rollout has touched them, and at what would make any release unsafe
+// afterwards.
+func poolsFit(o Observed) Step {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return unreadable("MachineConfigPool", o.Pools.Why())
+	}
+	if missing := missingStages(o, pools); len(missing) > 0 {
+		if o.Record.StartedAt != nil {
+			return Wait{Blockers: missing}
+		}
+		return Fail{Reason: v1alpha1.ReasonPoolNotFound, Blockers: missing}
+	}
+	if len(pools) > maxPools {
+		return Fail{Reason: v1alpha1.ReasonUnsupportedTopology, Blockers: []Blocker{{
+			Reason: v1alpha1.ReasonUnsupportedTopology, Kind: "MachineConfigPool", Name: pools[maxPools].Name,
+			Message: fmt.Sprintf("there are %d MachineConfigPools, and at most %d can be held and given back by one rollout", len(pools), maxPools),
+		}}}
+	}
+	var unfit []Blocker
+	for _, p := range pools {
+		if why := unfitAlways(p); why != "" {
+			unfit = append(unfit, poolBlocker(p, v1alpha1.ReasonPoolUnfit, why))
+		}
+	}
+	if len(unfit) > 0 && o.Record.StartedAt != nil {
+		return Wait{Blockers: unfit}
+	}
+	if len(unfit) > 0 {
+		return Fail{Reason: v1alpha1.ReasonPoolUnfit, Blockers: unfit}
+	}
+	if o.Record.StartedAt != nil || anyLedger(pools) {
+		return nil
+	}
+	return poolsAtRest(pools)
+}
+
+func missingStages(o Observed, pools []Pool) []Blocker {
+	var out []Blocker
+	for i, s := range o.Rollout.Stages {
+		if !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == s.Pool }) {
+			out = append(out, Blocker{
+				Reason: v1alpha1.ReasonPoolNotFound, Kind: "MachineConfigPool", Name: s.Pool,
+				Message: fmt.Sprintf("spec.release.stages[%d].pool: there is no MachineConfigPool %q; the pools are %s", i, s.Pool, poolNames(pools)),
+			})
+		}
+	}
+	return out
+}
+
+// unfitAlways says why no node of the pool may be released, now or later.
+func unfitAlways(p Pool) string {
+	switch {
+	case p.Foreign != "":
+		return "is held by another SafeMirrorRollout (" + p.Foreign + ") that no longer exists or is not this one; " +
+			"see its annotation safemirror.io/pause-ledger for how to give it back"
+	case p.Layered:
+		return "uses on-cluster layering, where each new configuration may build an image and reboot; " +
+			"remove its MachineOSConfig before the rollout"
+	case p.Degraded != "":
+		return "is Degraded: " + p.Degraded + "; mend that first, the rollout goes on by itself then"
+	default:
+		return ""
+	}
+}
+
+// poolsAtRest refuses pools that somebody else holds, and waits for those that are still updating.
+func poolsAtRest(pools []Pool) Step {
+	var held, strange, busy []Blocker
+	for _, p := range pools {
+		switch {
+		case p.Paused:
+			held = append(held, poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+				"is paused by %q; the rollout never unpauses what it did not pause: set spec.paused to false, or wait until its owner does", p.PausedBy)))
+		case p.Meaning == MeansOther:
+			strange = append(strange, poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+				"has a registries.conf in %s that does not follow from the mirror sets: %s; a MachineConfig that sorts after "+
+					"99-%s-generated-registries overrides it: remove that file from it", p.Rendered, firstOf(p.Difference), p.Name)))
+		case !p.settled():
+			busy = append(busy, poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+				"is still being updated: %d of %d nodes run %s; the rollout goes on when all do", p.Updated(), len(p.Nodes), p.Rendered)))
+		}
+	}
+	switch {
+	case len(held) > 0:
+		return Fail{Reason: v1alpha1.ReasonPoolUnfit, Blockers: held}
+	case len(strange) > 0:
+		return Fail{Reason: v1alpha1.ReasonPoolUnfit, Blockers: strange}
+	case len(busy) > 0:
+		return Wait{Blockers: busy}
+	default:
+		return nil
+	}
+}
+
+func poolBlocker(p Pool, reason, what string) Blocker {
+	return Blocker{Reason: reason, Kind: "MachineConfigPool", Name: p.Name, Message: "MachineConfigPool " + p.Name + " " + what}
+}
+
+func poolNames(pools []Pool) string {
+	out := ""
+	for i, p := range pools {
+		if i > 0 {
+			out += ", "
+		}
+		out += p.Name
+	}
+	return out
+}
+
+func firstOf(lines []string) string {
+	if len(lines) == 0 {
+		return "no detail"
+	}
+	return lines[0]
+}

@@ -1,0 +1,235 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// releaseNodes lets the nodes take the new configuration one at a time, stage by stage: intent on record, one pulse, the
+// node that took it watched to its end, its pods back, and only then the next.
+func releaseNodes(o Observed) Step {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return unreadable("MachineConfigPool", o.Pools.Why())
+	}
+	if o.Record.Release != nil {
+		return followRelease(o, pools, *o.Record.Release)
+	}
+	if lost, found := lostRelease(pools); found {
+		return Do{Facts: []Fact{ReleaseIntended{Release: lost}}, Why: "taking up the release that the ledger of pool " + lost.Pool + " tells of"}
+	}
+	if moving := underWay(o, pools); len(moving) > 0 {
+		return Wait{Blockers: moving}
+	}
+	p, ok := nextPool(stagesOf(o, pools), pools)
+	if !ok {
+		return nobodyLeft(o, pools)
+	}
+	if w, yes := held(o); yes {
+		return w
+	}
+	if step := safeToOpen(o, pools); step != nil {
+		return step
+	}
+	workloads, ok := o.Workloads.Get()
+	if !ok {
+		return unreadable("Workloads", o.Workloads.Why())
+	}
+	return Do{
+		Facts: []Fact{ReleaseIntended{Release: v1alpha1.ReleaseRecord{
+			Pool: p.Name, IntendedAt: *stamp(o.Now), Target: p.Rendered, Updated: int32(p.Taken(p.Rendered)), //nolint:gosec // G115: a pool has at most a few thousand nodes
+			UnreadyBefore: unreadyNow(workloads),
+		}}},
+		Why: fmt.Sprintf("pool %s: %d of %d nodes done, about to release one more", p.Name, p.Updated(), len(p.Nodes)),
+	}
+}
+
+// nobodyLeft ends the releases. Should nodes be left that cannot be released (down, cordoned, in a pool that somebody else holds),
+// the pools that are whole are given back all the same, and the others are waited for by name.
+func nobodyLeft(o Observed, pools []Pool) Step {
+	if !allSettled(pools) {
+		step := restorePools(o)
+		if _, all := step.(Done); !all {
+			return step
+		}
+	}
+	return Done{Message: fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}
+}
+
+// stagesOf are the stages of the spec, followed by every pool that they do not finish.
+func stagesOf(o Observed, pools []Pool) []Stage {
+	stages := slices.Clone(o.Rollout.Stages)
+	if len(stages) == 0 {
+		stages = defaultStages(pools)
+	}
+	for _, p := range pools {
+		stages = append(stages, Stage{Pool: p.Name})
+	}
+	return stages
+}
+
+// defaultStages: one canary of each worker pool, then the control plane (while it is paused with pending configuration the
+// machine-config ClusterOperator is Degraded, so that is kept short), then the rest.
+func defaultStages(pools []Pool) []Stage {
+	var canaries, control []Stage
+	for _, p := range pools {
+		if p.ControlPlane {
+			control = append(control, Stage{Pool: p.Name})
+			continue
+		}
+		canaries = append(canaries, Stage{Pool: p.Name, Nodes: 1})
+	}
+	return append(canaries, control...)
+}
+
+// nextPool is the pool of the first stage that is not reached and that has a node which can take it. A pool that somebody else
+// has paused is passed over; it is named once the others are done.
+func nextPool(stages []Stage, pools []Pool) (Pool, bool) {
+	for _, s := range stages {
+		i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == s.Pool })
+		if i < 0 {
+			continue
+		}
+		p := pools[i]
+		goal := len(p.Nodes)
+		if s.Nodes > 0 && s.Nodes < goal {
+			goal = s.Nodes
+		}
+		if p.Updated() < goal && p.Ledger != nil && hasCandidate(p) {
+			return p, true
+		}
+	}
+	return Pool{}, false
+}
+
+// hasCandidate follows the MCO: only nodes that are Ready and schedulable are ever picked.
+func hasCandidate(p Pool) bool {
+	return slices.ContainsFunc(p.Nodes, func(n Node) bool {
+		return n.Desired != p.Rendered && n.Ready && !n.Unschedulable
+	})
+}
+
+// intentAge is how long an intent may wait to be carried out. What it remembers of the workloads is about the moment before the
+// release; after a long hold it is taken anew.
+const intentAge = time.Minute
+
+// open is the pulse itself: one patch that unpauses, makes room for exactly one more node, and carries its own deadline.
+func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
+	if w, yes := held(o); yes {
+		return w
+	}
+	if p.Ledger == nil {
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " is not held by this rollout any more"}
+	}
+	if p.stopped() {
+		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+			"was paused by %q while it was open for one node, which is taken as a stop: unpause it to go on (the rollout pauses it again "+
+				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
+	}
+	if step := safeToOpen(o, pools); step != nil {
+		return step
+	}
+	if o.Now.Sub(r.IntendedAt.Time) > intentAge {
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name + " was held for long; looking again at what it would meet"}
+	}
+	ledger := *p.Ledger
+	ledger.Release = &Pulse{
+		IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated),
+		Deadline: o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second),
+	}
+	room := baseline(o, p) + 1
+	return Do{
+		Actions: []Action{ReleaseOne{Pool: p.Name, MaxUnavailable: room, Ledger: ledger}},
+		Why:     fmt.Sprintf("releasing one node of pool %s: %d of %d done, room for %d unavailable", p.Name, p.Updated(), len(p.Nodes), room),
+	}
+}
+
+// safeToOpen holds while any node of any pool is on its way, while one is down that was not before, and while there is a pool
+// of which the MCO could take a node by itself.
+func safeToOpen(o Observed, pools []Pool) Step {
+	for _, blockers := range [][]Blocker{underWay(o, pools), newlyUnavailable(o, pools), notHeld(o, pools)} {
+		if len(blockers) > 0 {
+			return Wait{Blockers: blockers}
+		}
+	}
+	return nil
+}
+
+// pulseTime is how long a pool stays open for the MCO to pick a node: it looks 5 s after the unpause and first taints every
+// waiting node, about two and a half a second (101 s were seen with 200 nodes).
+func pulseTime(nodes int) time.Duration {
+	return 30*time.Second + time.Duration(nodes)*750*time.Millisecond
+}
+
+// underWay names every node that is on its way to another configuration, in any pool (I11).
+func underWay(o Observed, pools []Pool) []Blocker {
+	var out []Blocker
+	for _, p := range pools {
+		for _, n := range p.inFlight() {
+			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: nodeMessage(o, p, n)})
+		}
+	}
+	return out
+}
+
+func nodeMessage(o Observed, p Pool, n Node) string {
+	if n.Current == "" {
+		return fmt.Sprintf("node %s of pool %s is new, and the MCO has not taken it up yet; no other node is released until it has, or it is deleted", n.Name, p.Name)
+	}
+	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.Current, n.Desired, n.Stage(n.Desired))
+	if r := o.Record.Release; r != nil && r.Node == n.Name && r.TakenAt != nil {
+		msg += " since " + r.TakenAt.UTC().Format(time.RFC3339)
+	}
+	if n.Reason != "" {
+		msg += "; its daemon reports: " + n.Reason
+	}
+	if n.Drain != "" {
+		msg += "; the drain reports: " + n.Drain
+	}
+	return msg
+}
+
+// baseline counts the nodes of the pool that were unavailable before we began and still are: they are not ours to count
+// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11).
+func baseline(o Observed, p Pool) int {
+	rec := record(o.Record, p.Name)
+	if rec == nil {
+		return 0
+	}
+	n := 0
+	for _, node := range p.Nodes {
+		if !node.available() && slices.Contains(rec.Unavailable, node.Name) {
+			n++
+		}
+	}
+	return n
+}
+
+// newlyUnavailable names nodes that went down or were cordoned since the start: the budget is for the node that we release,
+// not for theirs (I1).
+func newlyUnavailable(o Observed, pools []Pool) []Blocker {
+	var out []Blocker
+	for _, p := range pools {
+		rec := record(o.Record, p.Name)
+		for _, n := range p.Nodes {
+			if n.Ready && !n.Unschedulable || (rec != nil && slices.Contains(rec.Unavailable, n.Name)) {
+				continue
+			}
+			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
+				"node %s of pool %s is %s and was not when the rollout began; no other node is released until it is back or deleted",
+				n.Name, p.Name, unavailability(n))})
+		}
+	}
+	return out
+}
+
+func countUpdated(pools []Pool) int {
+	n := 0
+	for _, p := range pools {
+		n += p.Updated()
+	}
+	return n
+}

@@ -1,0 +1,144 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// restorePools gives each pool back what it had before, and only once there is nothing left that the MCO could do with it
+// (I5): an unpause over nodes that do not run the pool's configuration would take them all, unproven.
+func restorePools(o Observed) Step {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return unreadable("MachineConfigPool", o.Pools.Why())
+	}
+	var waiting []Blocker
+	for _, p := range pools {
+		rec := record(o.Record, p.Name)
+		switch {
+		case rec == nil && p.Ledger == nil:
+			continue // never touched
+		case rec == nil:
+			return Do{Facts: []Fact{PoolAdded{Pool: before(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+		case rec.Restored && p.Ledger == nil:
+			waiting = append(waiting, afterwards(p)...)
+		case !p.settled():
+			waiting = append(waiting, unsettled(p, *rec)...)
+		default:
+			return restore(p, *rec)
+		}
+	}
+	if len(waiting) > 0 {
+		return Wait{Blockers: waiting}
+	}
+	return Done{Message: "every pool is as it was before"}
+}
+
+// restore gives one pool back: the fact first, so that a pool without its ledger is known to be back.
+func restore(p Pool, rec v1alpha1.PoolRecord) Step {
+	if !rec.Restored {
+		return Do{Facts: []Fact{PoolRestored{Pool: p.Name}}, Why: "pool " + p.Name + " is about to be given back"}
+	}
+	return Do{
+		Actions: []Action{RestorePool{Pool: p.Name, Paused: rec.Paused, MaxUnavailable: rec.MaxUnavailable}},
+		Why:     fmt.Sprintf("giving pool %s back: %d of %d nodes run %s", p.Name, p.Updated(), len(p.Nodes), p.Rendered),
+	}
+}
+
+// giveBack is the end of a rollout that has brought nothing to any node, or that has ended before: the pools that carry its
+// ledger get their earlier values, the others are not looked at. It returns nil when none is left.
+func giveBack(o Observed, pools []Pool) Step {
+	var waiting []Blocker
+	for _, p := range pools {
+		rec := record(o.Record, p.Name)
+		switch {
+		case p.Ledger == nil && rec != nil && ledgerLost(p, *rec):
+			return Do{Actions: []Action{PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
+		case p.Ledger == nil && givenBack(o, p):
+			waiting = append(waiting, afterwards(p)...)
+		case p.Ledger == nil:
+		case rec == nil:
+			return Do{Facts: []Fact{PoolAdded{Pool: before(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+		case !p.settled() && !harmless(o, p):
+			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+				"stays paused: %d of its %d nodes do not run %s, which was not proven and would reach them unwatched; withdraw what changed, or give "+
+					"the pool back by hand as its annotation safemirror.io/pause-ledger says", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
+		default:
+			return restore(p, *rec)
+		}
+	}
+	if len(waiting) > 0 {
+		return Wait{Blockers: waiting}
+	}
+	return nil
+}
+
+// harmless tells whether what has queued up behind our pause is none of ours: the pool is rendered with the registries.conf that
+// its nodes have without us, and no node was released. Without this a person who deletes the rollout to let another change
+// through could never get it through.
+func harmless(o Observed, p Pool) bool {
+	sets, ok := o.Sets.Get()
+	return ok && !sets.exist() && p.Meaning == MeansBefore && untouched(p)
+}
+
+// ledgerLost tells whether the pool is paused by us and somebody has taken the ledger off.
+func ledgerLost(p Pool, rec v1alpha1.PoolRecord) bool {
+	return p.Paused && p.Ledger == nil && p.PausedByUs && !rec.Paused && !rec.Restored
+}
+
+// afterwards waits until the MCO has seen the pool's return and has taken its UpdateInProgress taints off the nodes: they
+// stay for as long as a pool is paused, and would steer pods away from healthy nodes for ever. While the MCO updates the
+// pool for another reason they are in their place.
+func afterwards(p Pool) []Blocker {
+	if !p.fenced() {
+		return []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, "is given back, and the MCO has not seen it yet")}
+	}
+	if p.Paused || !p.settled() {
+		return nil
+	}
+	for _, n := range p.Nodes {
+		if n.Tainted {
+			return []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name,
+				Message: "node " + n.Name + " still carries the MCO's taint UpdateInProgress; it goes with the pool's next look"}}
+		}
+	}
+	return nil
+}
+
+// unsettled names what keeps a pool from being given back: its nodes, or whoever else has paused it.
+func unsettled(p Pool, rec v1alpha1.PoolRecord) []Blocker {
+	if p.Ledger == nil && p.Paused {
+		return []Blocker{poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+			"is paused by %q and not by this rollout, and %d of its %d nodes do not run %s; the rollout never unpauses what it did not pause: "+
+				"unpause it, and its nodes are released one by one like the others", p.PausedBy, len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered))}
+	}
+	var out []Blocker
+	for _, n := range p.Nodes {
+		if n.on(p.Rendered) {
+			continue
+		}
+		why := fmt.Sprintf("runs %s, not %s", n.Current, p.Rendered)
+		if !n.Ready || n.Unschedulable {
+			why += ", and is " + unavailability(n)
+			if slices.Contains(rec.Unavailable, n.Name) {
+				why += " since before the rollout"
+			}
+		}
+		out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
+			"node %s %s; MachineConfigPool %s stays paused until it does: bring the node back or delete it", n.Name, why, p.Name)})
+	}
+	return out
+}
+
+func unavailability(n Node) string {
+	switch {
+	case !n.Ready && n.Unschedulable:
+		return "NotReady and cordoned"
+	case !n.Ready:
+		return "NotReady"
+	default:
+		return "cordoned"
+	}
+}

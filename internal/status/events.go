@@ -1,0 +1,54 @@
+package status
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Event tells people of a transition.
+type Event struct {
+	Type   string
+	Reason string
+	Action string
+	Note   string
+}
+
+// maxNote is the API's limit for the note of an event.
+const maxNote = 1000
+
+// Events are the transitions between two statuses: another phase, a stall, its end, a node that was taken. One for each
+// transition, not for each look.
+func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
+	var out []Event
+	ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return nil
+	}
+	stalled, was := isTrue(after, v1alpha1.ConditionStalled), isTrue(before, v1alpha1.ConditionStalled)
+	switch {
+	case stalled && (!was || reasonOf(before) != ready.Reason):
+		out = append(out, Event{corev1.EventTypeWarning, ready.Reason, after.Phase, note(ready.Message)})
+	case before.Phase != after.Phase, was && !stalled:
+		out = append(out, Event{corev1.EventTypeNormal, after.Phase, after.Phase, note(ready.Message)})
+	}
+	if r := after.Record.Release; r != nil && r.Node != "" && (before.Record.Release == nil || before.Record.Release.Node != r.Node) {
+		out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + r.Node + " of pool " + r.Pool + " takes " + r.Target})
+	}
+	return out
+}
+
+func isTrue(s v1alpha1.SafeMirrorRolloutStatus, kind string) bool {
+	return meta.IsStatusConditionPresentAndEqual(s.Conditions, kind, metav1.ConditionTrue)
+}
+
+func reasonOf(s v1alpha1.SafeMirrorRolloutStatus) string {
+	if c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady); c != nil {
+		return c.Reason
+	}
+	return ""
+}
+
+func note(s string) string { return cut(s, maxNote) }

@@ -1,0 +1,30 @@
+// Command safe-mirror is the operator that rolls out mirror sets without a failed pull and without a blocked drain.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli"
+)
+
+// version is set by the build.
+var version = "devel"
+
+func main() {
+	root := &cobra.Command{
+		Use:           "safe-mirror",
+		Short:         "Rolls out ImageTagMirrorSets without a failed pull and without a blocked drain",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(cli.Manager())
+	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, "safe-mirror:", err)
+		os.Exit(1)
+	}
+}
