@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+// follow tells what happens to the nodes, and what the rollout does, line by line, until it is stopped.
+func (d *demo) follow(ctx context.Context, c *scenario.Cluster) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Add(1)
+	go func() {
+		defer wait.Done()
+		seen := map[string]string{}
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			d.nodes(ctx, c, seen)
+			d.rollouts(ctx, c, seen)
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { cancel(); wait.Wait() })
+}
+
+func (d *demo) nodes(ctx context.Context, c *scenario.Cluster, seen map[string]string) {
+	var list corev1.NodeList
+	if err := c.Client.List(ctx, &list); err != nil {
+		return
+	}
+	for _, n := range list.Items {
+		state := stateOf(n)
+		if before, ok := seen[n.Name]; ok && before != state {
+			d.say("  node %-9s %s", n.Name, state)
+		}
+		seen[n.Name] = state
+	}
+}
+
+// stateOf puts the annotations by which the node's daemon and the MCO talk into words.
+func stateOf(n corev1.Node) string {
+	const prefix = "machineconfiguration.openshift.io/"
+	a := n.Annotations
+	want, applied := a[prefix+"desiredDrain"], a[prefix+"lastAppliedDrain"]
+	switch {
+	case a[prefix+"state"] == "Done" && a[prefix+"currentConfig"] == a[prefix+"desiredConfig"]:
+		return "done: runs " + short(a[prefix+"currentConfig"])
+	case want != applied && strings.HasPrefix(want, "drain-"):
+		return "draining"
+	case n.Spec.Unschedulable:
+		return "drained: taking " + short(a[prefix+"desiredConfig"])
+	default:
+		return "on its way to " + short(a[prefix+"desiredConfig"])
+	}
+}
+
+// short leaves enough of a rendered MachineConfig's name to tell two apart.
+func short(name string) string {
+	i := strings.LastIndex(name, "-")
+	if i < 0 || len(name) < i+7 {
+		return name
+	}
+	return name[:i+7]
+}
+
+func (d *demo) rollouts(ctx context.Context, c *scenario.Cluster, seen map[string]string) {
+	r := &v1alpha1.SafeMirrorRollout{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: d.scenario.Rollout().Name}, r); err != nil {
+		return // not created yet, or its kind is not installed: nothing to tell
+	}
+	line := r.Status.Phase
+	if line == "" || line == seen["rollout"] {
+		return
+	}
+	seen["rollout"] = line
+	d.say("  rollout: phase %s, images %s, nodes %s", line, r.Status.Images.Summary, r.Status.Nodes.Summary)
+}
+
+// lines gives every line that the lab logs a time.
+type lines struct{ d *demo }
+
+// Write implements io.Writer.
+func (l *lines) Write(p []byte) (int, error) {
+	for _, line := range strings.Split(strings.TrimRight(string(p), "\n"), "\n") {
+		l.d.say("%s", line)
+	}
+	return len(p), nil
+}

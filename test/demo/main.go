@@ -1,0 +1,155 @@
+// Command demo shows, on the lab, a plain mirror set deadlock the real Machine Config Operator, and then a SafeMirrorRollout carry
+// the same cluster through the same change.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+func main() {
+	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	d := &demo{begun: time.Now(), scenario: scenario.All()[0], raw: "none", safe: "none"}
+	err := d.run(ctx)
+	if err != nil {
+		d.say("✗ %v", err)
+	}
+	fmt.Printf("RESULT raw=%s safe=%s pulls_failed=%d seconds=%.0f\n", d.raw, d.safe, d.failedPulls, time.Since(d.begun).Seconds())
+	if err != nil {
+		stop()
+		os.Exit(1) //nolint:gocritic // exitAfterDefer: stop was just called
+	}
+}
+
+type demo struct {
+	begun       time.Time
+	scenario    scenario.Scenario
+	lab         *lab.Lab
+	raw, safe   string
+	failedPulls int
+}
+
+func (d *demo) say(format string, args ...any) {
+	fmt.Printf("%5.1fs  %s\n", time.Since(d.begun).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (d *demo) title(text string) { fmt.Printf("\n──── %s\n\n", text) }
+
+func (d *demo) run(ctx context.Context) error {
+	d.title("A cluster: real API server, scheduler, Machine Config Operator controllers and registries; simulated nodes")
+	l, err := lab.Start(ctx, lab.Options{Log: &lines{d: d}})
+	if err != nil {
+		return err
+	}
+	defer l.Stop()
+	d.lab = l
+	if err := d.plainly(ctx); err != nil {
+		return err
+	}
+	d.title("The same cluster once more, as it was")
+	if err := l.Reset(ctx); err != nil {
+		return err
+	}
+	return d.safely(ctx)
+}
+
+func (d *demo) stage(ctx context.Context, v scenario.Variant) (*scenario.Cluster, error) {
+	c, err := scenario.NewCluster(d.lab)
+	if err != nil {
+		return nil, err
+	}
+	d.say("3 ingress routers (image quay.io/acme/router:v1, by tag) run on worker-2, worker-3 and worker-4; the mirror is empty")
+	return c, d.scenario.Stage(ctx, c, v)
+}
+
+// plainly is what people do today.
+func (d *demo) plainly(ctx context.Context) error {
+	d.title("The plain way: create the ImageTagMirrorSet and let the Machine Config Operator do its work")
+	c, err := d.stage(ctx, scenario.Raw)
+	if err != nil {
+		return err
+	}
+	since, err := c.Rendered(ctx)
+	if err != nil {
+		return err
+	}
+	stop := d.follow(ctx, c)
+	defer stop()
+	d.say("$ oc apply -f itms.yaml    # quay.io/acme -> mirror.internal.example.com/acme, NeverContactSource")
+	if err := d.scenario.Apply(ctx, c); err != nil {
+		return err
+	}
+	found, err := d.scenario.AwaitDeadlock(ctx, c, since, 2*time.Minute)
+	if err != nil {
+		return err
+	}
+	stop()
+	d.raw = "deadlock"
+	d.say("✗ DEADLOCK: it will stay like this for ever")
+	d.say("    node     %s is cordoned and its drain was refused %d times", found.Node, found.Refused)
+	d.say("    PDB      %s allows 0 disruptions, so pod %s may not leave", found.Budget, found.Pod)
+	d.say("    pod      %s on %s would have to become ready first", found.Stuck, found.StuckOn)
+	d.say("    image    %s: %s", found.Waiting, found.Message)
+	d.say("    pool     %s: %d of %d nodes have the new configuration, the others have the old one", found.Pool, found.Updated, found.Machines)
+	return nil
+}
+
+// safely is the product.
+func (d *demo) safely(ctx context.Context) error {
+	d.title("The safe way: declare a SafeMirrorRollout with the same mirrors")
+	c, err := d.stage(ctx, scenario.Safe)
+	if err != nil {
+		return err
+	}
+	operator, err := scenario.StartOperator(ctx, d.lab)
+	if err != nil {
+		return err
+	}
+	defer operator.Kill()
+	witness, err := c.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	stop := d.follow(ctx, c)
+	defer stop()
+	r := d.scenario.Rollout()
+	d.say("$ oc apply -f rollout.yaml    # SafeMirrorRollout %s: the same source, mirror and policy", r.Name)
+	if err := c.Client.Create(ctx, r); err != nil {
+		return err
+	}
+	done, err := c.AwaitRollout(ctx, r.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, 3*time.Minute)
+	if err != nil {
+		return err
+	}
+	stop()
+	testimony, err := witness.Testify()
+	if err != nil {
+		return err
+	}
+	d.failedPulls = len(testimony.FailedPulls)
+	if err := c.Restored(ctx); err != nil {
+		return err
+	}
+	d.safe = "complete"
+	if !testimony.Clean() {
+		return fmt.Errorf("the rollout completed, and not cleanly: %+v", testimony)
+	}
+	d.say("✓ COMPLETE: %d of %d nodes have the new configuration, every pool is as it was", done.Status.Nodes.Updated, done.Status.Nodes.Total)
+	d.say("    %d images copied and proven before the first node; %d pulls on nodes with the new configuration", done.Status.Images.Copied, testimony.Pulls)
+	d.say("    0 failed pulls, 0 refused evictions: counted from the nodes' pull logs, the API audit log and a watch from before the start")
+	return nil
+}

@@ -1,0 +1,32 @@
+//go:build lab
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// keepLogs shows the end of the logs that matter: quiet while all is well, and enough to go by when it is not.
+func keepLogs(t *testing.T) {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(shared.Dir(), "logs", "*.log"))
+	for _, f := range files {
+		name := filepath.Base(f)
+		if !strings.HasPrefix(name, "operator") && !strings.HasPrefix(name, "node") && !strings.HasPrefix(name, "mcc") {
+			continue
+		}
+		data, err := os.ReadFile(f) //nolint:gosec // G304: a log of our own lab
+		if err != nil {
+			continue
+		}
+		t.Logf("== end of %s\n%s", name, tail(string(data), 30))
+	}
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

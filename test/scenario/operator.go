@@ -1,0 +1,77 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+)
+
+// Operator is the product, run as it would be in a cluster: a process of its own with the token of its ServiceAccount, and so with
+// exactly the rights that config/rbac grants.
+type Operator struct {
+	lab        *lab.Lab
+	kubeconfig string
+	process    *lab.Process
+	starts     int
+}
+
+// root is the repository's.
+func root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Install applies the manifests that a user would install, the Deployment aside.
+func Install(ctx context.Context, l *lab.Lab) error {
+	var files []string
+	for _, f := range []string{
+		"config/crd/bases/safemirror.io_safemirrorrollouts.yaml", "config/manager/namespace.yaml",
+		"config/rbac/service_account.yaml", "config/rbac/role.yaml", "config/rbac/role_binding.yaml",
+		"config/rbac/leader_election_role.yaml", "config/rbac/leader_election_role_binding.yaml",
+		"config/rbac/secret_reader_role.yaml", "config/rbac/secret_reader_role_binding.yaml",
+	} {
+		files = append(files, filepath.Join(root(), f))
+	}
+	if err := l.Apply(ctx, files...); err != nil {
+		return fmt.Errorf("installing the operator's manifests: %w", err)
+	}
+	return nil
+}
+
+// StartOperator installs the manifests and starts the operator.
+func StartOperator(ctx context.Context, l *lab.Lab) (*Operator, error) {
+	if err := Install(ctx, l); err != nil {
+		return nil, err
+	}
+	kubeconfig, err := l.ServiceAccountKubeconfig(ctx, "safe-mirror-operator", "safe-mirror-operator")
+	if err != nil {
+		return nil, err
+	}
+	o := &Operator{lab: l, kubeconfig: kubeconfig}
+	return o, o.Start()
+}
+
+// Start starts the process; also again after Kill. The lease is short, as the lab's other times are.
+func (o *Operator) Start() error {
+	cmd := exec.Command(filepath.Join(root(), "bin", "safe-mirror"), "manager", "--kubeconfig", o.kubeconfig, //nolint:gosec // G204: our own binary
+		"--namespace", "safe-mirror-operator", "--health-probe-bind-address", "0",
+		"--leader-elect", "--leader-elect-lease-duration", "8s", "--leader-elect-renew-deadline", "6s", "--leader-elect-retry-period", "500ms")
+	cmd.Env = o.lab.Env()
+	o.starts++
+	process, err := o.lab.Run(fmt.Sprintf("operator-%d", o.starts), cmd)
+	if err != nil {
+		return fmt.Errorf("starting the operator (make build): %w", err)
+	}
+	o.process = process
+	return nil
+}
+
+// Kill ends the process with SIGKILL: it has no time for anything.
+func (o *Operator) Kill() { o.process.Kill() }
+
+// Stop ends the process cleanly.
+func (o *Operator) Stop() { o.process.Stop() }
