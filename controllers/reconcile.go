@@ -26,6 +26,8 @@ type Reconciler struct {
 	Observe  *observe.Live
 	Execute  *execute.Executor
 	Recorder events.EventRecorder
+	// PodQuiet is how long events of pods and workloads are gathered before the next look.
+	PodQuiet time.Duration
 }
 
 // soon is how long to wait before the next look when there is more to do at once: long enough for the watch events of one's own

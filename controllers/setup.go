@@ -34,11 +34,9 @@ type watch struct {
 	quiet time.Duration
 }
 
-// podQuiet: pods come and go all the time, and what matters about them (a new image, a workload that is whole again) can wait for
-// this long.
-const podQuiet = 300 * time.Millisecond
-
-func watches() []watch {
+// watches lists the kinds. Pods and workloads come and go all the time, and what matters about them (a new image, a workload that is
+// whole again) can wait for the quiet time.
+func watches(podQuiet time.Duration) []watch {
 	return []watch{
 		{object: &mcfgv1.MachineConfigPool{}},
 		{object: &corev1.Node{}, only: []predicate.Predicate{nodeMoves()}},
@@ -77,7 +75,7 @@ func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 		return fmt.Errorf("building the rollout controller: %w", err)
 	}
 	return mgr.Add(&discovery{
-		manager: mgr, reconciler: r, controller: c, pending: watches(),
+		manager: mgr, reconciler: r, controller: c, pending: watches(r.PodQuiet),
 		pools: []func(ctrl.Manager) error{
 			(&PulseGuard{Client: mgr.GetClient(), Now: r.Observe.Now}).setup,
 			(&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,

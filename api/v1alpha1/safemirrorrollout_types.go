@@ -9,6 +9,9 @@ import (
 // verifies what the mirrors must hold, pauses the MachineConfigPools, applies the mirror sets and lets the nodes take
 // the new configuration one at a time, each only when the one before it is whole again.
 //
+// Deleting it keeps the mirror sets. Before they are applied the pools are given back at once; after that the rollout is carried to its
+// end first, because giving the pools back half way would let the remaining nodes take the configuration all at once.
+//
 // Whoever may create this object redirects the image pulls of the whole cluster: grant it as you would grant
 // cluster-admin.
 //

@@ -217,7 +217,8 @@ type ReleaseRecord struct {
 	// takenAt is when the node was seen to have taken it.
 	// +optional
 	TakenAt *metav1.Time `json:"takenAt,omitempty"`
-	// unreadyBefore names the workloads that were not ready before this release; they do not hold it.
+	// unreadyBefore names the workloads that were short of ready pods before this release, each with how many it had, for example
+	// Deployment/shop/cart=2. They hold the next release only below that number.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256

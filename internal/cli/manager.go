@@ -38,6 +38,7 @@ type managerOptions struct {
 	renewDeadline time.Duration
 	retryPeriod   time.Duration
 	workers       int
+	podQuiet      time.Duration
 	debug         bool
 }
 
@@ -63,6 +64,7 @@ func Manager() *cobra.Command {
 	f.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 107*time.Second, "how long a leader tries to renew before it gives up")
 	f.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 26*time.Second, "how often a replica tries to lead or to renew")
 	f.IntVar(&o.workers, "mirror-workers", 4, "how many images are copied or verified at the same time")
+	f.DurationVar(&o.podQuiet, "pod-quiet-period", 2*time.Second, "how long changes of pods and workloads are gathered before the next look")
 	f.BoolVar(&o.debug, "debug", false, "log for people, and more of it")
 	return cmd
 }
@@ -114,7 +116,7 @@ func (o managerOptions) setUp(mgr ctrl.Manager) error {
 	if o.leaderElect {
 		executor.Leadership = o.leadership(mgr.GetAPIReader())
 	}
-	reconciler := &controllers.Reconciler{Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator")}
+	reconciler := &controllers.Reconciler{Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodQuiet: o.podQuiet}
 	if err := controllers.SetUp(mgr, reconciler, engine.Changed()); err != nil {
 		return err
 	}

@@ -99,6 +99,9 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 	}
 	state := setStates(w, all)
 	o.Sets = rollout.Seen(state)
+	if rollout.Ended(o.Record, o.Rollout) {
+		return // nothing else is decided any more, and a cluster at rest shall not be read for it
+	}
 	prediction, err := l.predict(ctx, reader, w, all)
 	if err != nil {
 		o.Pools = rollout.Unseen[[]rollout.Pool](err.Error())

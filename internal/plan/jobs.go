@@ -84,9 +84,9 @@ func (p Plan) Jobs(copying bool, results map[string]mirror.Result) []mirror.Job 
 type finding int
 
 const (
-	open     finding = iota // never looked at
-	proven                  // it can be pulled
-	refuted                 // it cannot
+	open    finding = iota // never looked at
+	proven                 // it can be pulled
+	refuted                // it cannot
 )
 
 func look(r mirror.Result) finding {
@@ -104,20 +104,26 @@ func look(r mirror.Result) finding {
 // in a short outage everything would look as if it had never been pullable.
 const persistent = 3
 
-// gone tells whether the image cannot be pulled today: its registries say so, or have been out of reach for some time.
-func gone(r mirror.Result) finding {
-	if found := look(r); found != refuted {
+// today tells whether the image can be pulled before anything changes, and doubts a failure: what is held for no reason is accepted
+// in the spec, and what is let through for no reason is an outage.
+func today(r mirror.Result) finding {
+	found := look(r)
+	if found != refuted {
 		return found
 	}
 	switch r.Err.Class {
+	case mirror.Denied:
+		return proven // to us; its pods may have credentials of their own
 	case mirror.RateLimited:
 		return open // it is there, and we asked too often
 	case mirror.Timeout, mirror.Refused, mirror.Unknown:
 		if r.Attempts < persistent {
 			return open
 		}
+		return refuted
+	default:
+		return refuted // the registry has answered
 	}
-	return refuted
 }
 
 // fate judges one item by what the registries said.
@@ -131,12 +137,13 @@ func (p Plan) fate(i Item, results map[string]mirror.Result) fate {
 			return good
 		case open:
 			return unknownFate
+		case refuted:
 		}
 	}
 	if dead(i.Before) {
 		return noWorse
 	}
-	switch gone(results[i.beforeKey()]) {
+	switch today(results[i.beforeKey()]) {
 	case proven:
 		if i.ours() {
 			return failing

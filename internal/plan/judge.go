@@ -36,7 +36,7 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 		case lost:
 			sum.Lost++
 			if len(sum.Worst) < maxWorst {
-				sum.Worst = append(sum.Worst, lostProblem(i, result))
+				sum.Worst = append(sum.Worst, lostProblem(i, result, results[i.beforeKey()]))
 			}
 		case unknownFate:
 			work.Total++
@@ -61,7 +61,7 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 }
 
 // lostProblem says which reference is lost, who needs it, why, and what to add to the spec.
-func lostProblem(i Item, result mirror.Result) rollout.Problem {
+func lostProblem(i Item, result, before mirror.Result) rollout.Problem {
 	var why string
 	switch {
 	case i.After.Err != "":
@@ -73,6 +73,9 @@ func lostProblem(i Item, result mirror.Result) rollout.Problem {
 	}
 	if i.Shadow != "" {
 		why += "; " + i.Shadow + " takes its scope " + i.After.Scope + " away from the mirrors it has today"
+	}
+	if before.Err != nil && before.Err.Class == mirror.Denied {
+		why += " (whether it can be pulled today is known to its pods only: the registry refuses the cluster's pull secret)"
 	}
 	return rollout.Problem{
 		Reason: v1alpha1.ReasonImagesLost, Kind: "Image", Name: i.Name,

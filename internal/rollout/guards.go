@@ -26,6 +26,12 @@ func guard(o Observed) (Decision, bool) {
 	}
 }
 
+// Ended tells whether the rollout has nothing left to decide but whether its mirror sets are still there: it is complete, or it
+// was and is being deleted. Pools, images and workloads need not be read for that.
+func Ended(r v1alpha1.Record, v View) bool {
+	return r.CompletedGeneration != 0 && (v.Deleting || r.CompletedGeneration == v.Generation)
+}
+
 // deleting lets the rollout go as soon as nothing of it dangles. Before the mirror sets were applied the pools are given
 // back at once. After that the mirror sets stay, and the rollout is carried to its end first: giving the pools back half
 // way would let the MCO take the remaining nodes unproven and all at its own pace (I5).

@@ -36,6 +36,10 @@ func pausePools(o Observed) Step {
 	if o.Record.Release != nil {
 		return Done{Message: fmt.Sprintf("%d pools held, or open for one node", len(pools))} // the release waits for its own fence
 	}
+	if plan, ok := o.Plan.Get(); ok && plan.Digest == o.Record.AppliedDigest {
+		// The MCO has rendered the mirror sets since, and looks at each pool once more for that. Each release waits for its own fence.
+		return Done{Message: fmt.Sprintf("%d pools held", len(pools))}
+	}
 	return awaitFences(o, pools)
 }
 

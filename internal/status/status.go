@@ -39,8 +39,8 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 
 func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCounts {
 	plan, ok := o.Plan.Get()
-	if !ok {
-		return before
+	if !ok || o.Record.CompletedGeneration == o.Rollout.Generation {
+		return before // unknown, or the end: what was proven on the way is what counts, and nothing is proven any more
 	}
 	out := v1alpha1.ImageCounts{
 		Total: count(plan.Total), Changed: count(plan.Changed), Lost: count(plan.Lost), Accepted: count(plan.Accepted), NoWorse: count(plan.NoWorse),

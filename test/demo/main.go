@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -103,9 +105,16 @@ func (d *demo) plainly(ctx context.Context) error {
 	d.say("    node     %s is cordoned and its drain was refused %d times", found.Node, found.Refused)
 	d.say("    PDB      %s allows 0 disruptions, so pod %s may not leave", found.Budget, found.Pod)
 	d.say("    pod      %s on %s would have to become ready first", found.Stuck, found.StuckOn)
-	d.say("    image    %s: %s", found.Waiting, found.Message)
+	d.say("    image    %s: %s", found.Waiting, d.readable(found))
 	d.say("    pool     %s: %d of %d nodes have the new configuration, the others have the old one", found.Pool, found.Updated, found.Machines)
 	return nil
+}
+
+// readable leaves of the kubelet's message what a person needs, with the path that a real node would name.
+func (d *demo) readable(found scenario.Deadlock) string {
+	message, _, _ := strings.Cut(found.Message, "; artifact err")
+	real := regexp.MustCompile(regexp.QuoteMeta(d.lab.Dir()) + `[^ ]*/(registries\.conf(\.d)?)`)
+	return real.ReplaceAllString(message, "/etc/containers/$1")
 }
 
 // safely is the product.

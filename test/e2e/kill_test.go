@@ -21,6 +21,9 @@ import (
 // TestKillInEachPhase kills the operator with SIGKILL as soon as it is seen in a phase, starts it again, and goes on so through all
 // phases. The end is the same as without.
 func TestKillInEachPhase(t *testing.T) {
+	if !ours(t, 1) {
+		return
+	}
 	s := scenario.All()[0]
 	ctx, c := begin(t)
 	stage(ctx, t, c, s, scenario.Safe)
@@ -63,6 +66,9 @@ func TestKillInEachPhase(t *testing.T) {
 // TestKillMidPulse kills the operator right after it has opened a pool: the one that is started next finds the pool open, closes it
 // and carries on.
 func TestKillMidPulse(t *testing.T) {
+	if !ours(t, 2) {
+		return
+	}
 	s := scenario.All()[0]
 	ctx, c := begin(t)
 	stage(ctx, t, c, s, scenario.Safe)
@@ -83,6 +89,45 @@ func TestKillMidPulse(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Kill()
+	if err := o.Start(); err != nil {
+		t.Fatal(err)
+	}
+	finished(ctx, t, c, s, r.Name, witness)
+}
+
+// TestLostStatus takes the status away in the middle, with the operator down: the pools that it left paused carry what is needed to
+// find them, to go on and to give them back.
+func TestLostStatus(t *testing.T) {
+	if !ours(t, 3) {
+		return
+	}
+	s := scenario.All()[0]
+	ctx, c := begin(t)
+	stage(ctx, t, c, s, scenario.Safe)
+	o := operator(ctx, t)
+	r := s.Rollout()
+	witness, err := c.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Client.Create(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	err = lab.Eventually(ctx, rolloutTime, "two nodes are updated", func(ctx context.Context) (bool, string, error) {
+		err := c.Client.Get(ctx, client.ObjectKeyFromObject(r), r)
+		return r.Status.Nodes.Updated >= 2, scenario.Describe(r), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Kill()
+	if err := c.Client.Get(ctx, client.ObjectKeyFromObject(r), r); err != nil {
+		t.Fatal(err)
+	}
+	r.Status = v1alpha1.SafeMirrorRolloutStatus{}
+	if err := c.Client.Status().Update(ctx, r); err != nil {
+		t.Fatal(err)
+	}
 	if err := o.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,13 @@ func keepLogs(t *testing.T) {
 	}
 }
 
+// tail is the end of a log, without the lines that are always the same, and each line cut to what a screen holds.
 func tail(s string, lines int) string {
-	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
+	var kept []string
+	for _, line := range strings.Split(strings.TrimRight(s, "\n"), "\n") {
+		if !strings.Contains(line, "FeatureGates initialized") {
+			kept = append(kept, line[:min(len(line), 400)])
+		}
+	}
+	return strings.Join(kept[max(0, len(kept)-lines):], "\n")
 }

@@ -63,6 +63,13 @@ func scenarios(t *testing.T) []scenario.Scenario {
 	return out
 }
 
+// ours tells whether a test that is not one of the scenarios belongs to this shard: each has a number, so that they are spread.
+func ours(t *testing.T, number int) bool {
+	t.Helper()
+	i, n := shard(t)
+	return number%n == i
+}
+
 // shard reads E2E_SHARD.
 func shard(t *testing.T) (i, n int) {
 	t.Helper()

@@ -73,7 +73,7 @@ func deadlock(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario
 	}
 	group, during := errgroup.WithContext(ctx)
 	apply(during, t, group, c, s)
-	d, err := s.AwaitDeadlock(ctx, c, since, 3*time.Minute)
+	d, err := s.AwaitDeadlock(ctx, c, since, 5*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

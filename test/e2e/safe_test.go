@@ -18,7 +18,7 @@ import (
 )
 
 // rolloutTime is far longer than any rollout of the lab takes.
-const rolloutTime = 5 * time.Minute
+const rolloutTime = 6 * time.Minute
 
 // TestSafe carries the same cluster through the same change by a SafeMirrorRollout.
 func TestSafe(t *testing.T) {

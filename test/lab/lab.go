@@ -37,15 +37,16 @@ type Lab struct {
 	dynamic dynamic.Interface
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
 
-	mu     sync.Mutex
-	parts  []*Process // what Start started, in that order
-	guests []*Process // what Run started
+	mu       sync.Mutex
+	parts    []*Process // what Start started, in that order
+	guests   []*Process // what Run started
+	killings int        // how often both lists were emptied by killAll
+	restarts sync.Mutex // held while a part is started again
 
-	deaths chan *Process // parts that ended by themselves
-
-	nodesBegan time.Time // when the nodes' process was last started
-
-	stop sync.Once
+	deaths     chan *Process // parts that ended by themselves
+	nodesBegan time.Time     // when the nodes' process was last started
+	logMu      sync.Mutex
+	stop       sync.Once
 }
 
 // Start brings a cluster up and returns when it is in its initial state: every node Ready and both pools
@@ -111,11 +112,11 @@ func (l *Lab) Wire() *Wire { return l.wire }
 // Dir is the directory everything lives in; logs are under logs.
 func (l *Lab) Dir() string { return l.dir }
 
-// PublicCA is the certificate of the authority that stands for the web's; PrivateCA of the one that only
-// the cluster's image.config trusts.
+// PublicCA is the certificate of the authority that signed the public registry's: it stands for the web's.
 func (l *Lab) PublicCA() []byte { return l.publicCA.PEM }
 
-// PrivateCA: see PublicCA.
+// PrivateCA is the certificate of the authority that signed the mirrors': the cluster's image.config
+// trusts it, and nothing else does.
 func (l *Lab) PrivateCA() []byte { return l.privateCA.PEM }
 
 // Parts are the lab's own processes, in the order they were started.
@@ -127,121 +128,4 @@ func (l *Lab) Parts() []*Process {
 
 func (l *Lab) path(elements ...string) string {
 	return filepath.Join(append([]string{l.dir}, elements...)...)
-}
-
-// prepare makes everything that needs no running process.
-func (l *Lab) prepare() (err error) {
-	if l.binDir, err = findBinDir(l.options); err != nil {
-		return err
-	}
-	if l.sources, err = findSources(l.binDir); err != nil {
-		return err
-	}
-	for _, do := range []func() error{
-		l.wire.open, l.makeDirs, l.makePorts, l.makeCerts, l.writeIdentities, l.makeRegistries, l.makeClients,
-	} {
-		if err := do(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *Lab) makeDirs() (err error) {
-	if l.options.Dir == "" {
-		sweep()
-		l.dir, err = os.MkdirTemp("", tempPattern)
-	} else {
-		l.dir, err = filepath.Abs(l.options.Dir)
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(l.path("etcd")); err == nil {
-		return fmt.Errorf("%s holds a lab already", l.dir)
-	}
-	for _, name := range []string{"certs", "kubeconfigs", "logs", "node", "registry"} {
-		if err := os.MkdirAll(l.path(name), 0o755); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(l.path("etcd"), 0o700); err != nil { // etcd insists on the mode
-		return err
-	}
-	return l.lockDir()
-}
-
-func (l *Lab) makePorts() error {
-	for _, port := range []*int{&l.etcdPort, &l.etcdPeerPort, &l.apiPort, &l.mccPort} {
-		var err error
-		if *port, err = l.ports.take(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *Lab) makeCerts() (err error) {
-	for _, a := range []struct {
-		name, file string
-		authority  **authority
-	}{
-		{"lab public CA", "public-ca.crt", &l.publicCA},
-		{"lab private CA", "private-ca.crt", &l.privateCA},
-		{"lab API CA", "api-ca.crt", &l.apiCA},
-	} {
-		if *a.authority, err = newAuthority(a.name); err != nil {
-			return err
-		}
-		if err := os.WriteFile(l.path("certs", a.file), (*a.authority).PEM, 0o644); err != nil {
-			return err
-		}
-	}
-	if err := writeNewKey(l.path("certs", "tokens.key")); err != nil {
-		return err
-	}
-	if err := os.WriteFile(l.path("certs", "audit-policy.yaml"), []byte(auditPolicy), 0o644); err != nil {
-		return err
-	}
-	return l.apiCA.issue(l.path("certs", "api.crt"), l.path("certs", "api.key"), "localhost", "kubernetes.default.svc")
-}
-
-// step is one stage of a start or a reset.
-type step struct {
-	name string
-	do   func(context.Context) error
-}
-
-// follow does the steps one after the other. A part that ends meanwhile ends the step: waiting two
-// minutes for an API server that is dead helps nobody.
-func (l *Lab) follow(ctx context.Context, steps []step) error {
-	for _, s := range steps {
-		begun := time.Now()
-		if err := l.whileAlive(ctx, s.do); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-		l.logf("%-22s %5.1fs", s.name, time.Since(begun).Seconds())
-	}
-	return nil
-}
-
-func (l *Lab) whileAlive(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case p := <-l.deaths:
-			cancel(p.failure())
-		case <-ctx.Done():
-		}
-	}()
-	err := do(ctx)
-	if cause := context.Cause(ctx); err != nil && cause != ctx.Err() {
-		return cause // a death explains more than the waiting it ended
-	}
-	return err
-}
-
-func (l *Lab) logf(format string, args ...any) {
-	fmt.Fprintf(l.options.Log, "lab: "+format+"\n", args...)
 }

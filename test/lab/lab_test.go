@@ -18,6 +18,7 @@ func TestLab(t *testing.T) {
 	l := startLab(t, Options{})
 	before := renderedConfigs(t, l)
 	t.Run("a pod's image comes from its source", func(t *testing.T) { testSource(t, l) })
+	t.Run("the controller that dies is started again", func(t *testing.T) { testControllerDies(t, l) })
 	t.Run("a mirror set goes through every node", func(t *testing.T) { testMirrorSet(t, l) })
 	t.Run("reset gives back the initial state", func(t *testing.T) {
 		if err := l.Reset(t.Context()); err != nil {
@@ -79,6 +80,26 @@ func testSource(t *testing.T, l *Lab) {
 	}
 	if traffic := l.Wire().Traffic("quay.io"); traffic.Received < 1<<18 {
 		t.Errorf("over the wire to quay.io went %+v, less than an image", traffic)
+	}
+}
+
+// The next test shows that the new one works.
+func testControllerDies(t *testing.T, l *Lab) {
+	find := func() *Process {
+		for _, p := range l.Parts() {
+			if p.Name == machineConfigController {
+				return p
+			}
+		}
+		return nil
+	}
+	old := find()
+	old.Kill()
+	if err := Eventually(t.Context(), 10*time.Second, "no new controller runs", func(context.Context) (bool, string, error) {
+		now := find()
+		return now != nil && now != old, "", nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

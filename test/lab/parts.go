@@ -31,15 +31,13 @@ func (l *Lab) startPart(name string, cmd *exec.Cmd) error {
 // exits on purpose when feature gates change); for any other part the lab is broken, and says so.
 func (l *Lab) attend(p *Process) {
 	<-p.done
-	if !l.removePart(p) {
+	found, killings := l.removePart(p)
+	if !found {
 		return
 	}
 	l.logf("%v", p.failure())
 	if p.Name == machineConfigController {
-		time.Sleep(time.Second)
-		if err := l.startMachineConfigController(context.Background()); err != nil {
-			l.logf("%v", err)
-		}
+		l.restartMachineConfigController(killings)
 		return
 	}
 	select {
@@ -48,30 +46,62 @@ func (l *Lab) attend(p *Process) {
 	}
 }
 
-func (l *Lab) removePart(p *Process) (found bool) {
+// restartMachineConfigController gives up when the lab was reset or stopped since the old one ended.
+func (l *Lab) restartMachineConfigController(killings int) {
+	time.Sleep(time.Second)
+	l.restarts.Lock()
+	defer l.restarts.Unlock()
+	if l.countKillings() != killings {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := l.startMachineConfigController(ctx); err != nil {
+		l.logf("%v", err)
+	}
+}
+
+func (l *Lab) countKillings() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.killings
+}
+
+// removePart takes a part off the list, and says how often killAll had emptied it before.
+func (l *Lab) removePart(p *Process) (found bool, killings int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.Index(l.parts, p)
 	if i < 0 {
-		return false
+		return false, l.killings
 	}
 	l.parts = slices.Delete(l.parts, i, i+1)
-	return true
+	return true, l.killings
 }
 
-// killAll kills every process of the lab, guests first, and waits until all are gone. SIGKILL for all
-// but nothing is lost: what etcd has answered for, it has written.
+// killAll kills every process of the lab and waits until all are gone. SIGKILL for all, but nothing is
+// lost: what etcd has answered for, it has written.
 func (l *Lab) killAll() {
-	l.mu.Lock()
-	doomed := append(slices.Clone(l.guests), l.parts...)
-	l.guests, l.parts = nil, nil
-	l.mu.Unlock()
+	doomed := l.takeAll()
 	for _, p := range doomed {
 		p.signal(syscall.SIGKILL)
 	}
 	for _, p := range doomed {
 		<-p.done
 	}
+}
+
+// takeAll empties the lists, the guests first. A part that is just being started again gets onto the
+// list before; one that was to be finds the count changed.
+func (l *Lab) takeAll() []*Process {
+	l.restarts.Lock()
+	defer l.restarts.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := append(slices.Clone(l.guests), l.parts...)
+	l.guests, l.parts = nil, nil
+	l.killings++
+	return all
 }
 
 func (l *Lab) startRegistries(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Process is one process under the lab's supervision. It dies with the lab.
@@ -49,6 +50,9 @@ func (l *Lab) spawn(name string, cmd *exec.Cmd) (*Process, error) {
 	if cmd.Stderr == nil {
 		cmd.Stderr = output
 	}
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = 5 * time.Second // do not wait for ever for a grandchild that holds a pipe
+	}
 	if err := l.spawner.start(cmd); err != nil {
 		output.Close()
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -70,14 +74,19 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Kill sends SIGKILL to the process and whatever it started, and waits until it is gone: a crash.
-func (p *Process) Kill() { p.end(syscall.SIGKILL) }
-
-// Stop sends SIGTERM and waits until the process is gone.
-func (p *Process) Stop() { p.end(syscall.SIGTERM) }
-
-func (p *Process) end(signal syscall.Signal) {
-	p.signal(signal)
+func (p *Process) Kill() {
+	p.signal(syscall.SIGKILL)
 	<-p.done
+}
+
+// Stop sends SIGTERM and waits until the process is gone; one that is not after half a minute is killed.
+func (p *Process) Stop() {
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		p.Kill()
+	}
 }
 
 // signal reaches the process group. A process that has ended has no group; that is not an error. The

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The names the lab's registries answer to. One process serves all public ones, from one storage: what
-// is pushed to quay.io/acme/router can be pulled as registry.redhat.io/acme/router as well.
+// PublicHosts are the names of the public registry. It serves all of them from one storage: what is
+// pushed to quay.io/acme/router can be pulled as registry.redhat.io/acme/router as well.
 func PublicHosts() []string {
 	return []string{"quay.io", "registry.redhat.io", "registry-1.docker.io", "docker.io", "gcr.io", "registry.k8s.io"}
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -14,17 +15,25 @@ import (
 // dies and takes the children along; when the lab is stopped, close does the same.
 type spawner struct {
 	starts chan func()
+	closed chan struct{}
 }
 
 func newSpawner() *spawner {
-	s := &spawner{starts: make(chan func())}
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-		for start := range s.starts {
-			start()
-		}
-	}()
+	s := &spawner{starts: make(chan func()), closed: make(chan struct{})}
+	go s.serve()
 	return s
+}
+
+func (s *spawner) serve() {
+	runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+	for {
+		select {
+		case start := <-s.starts:
+			start()
+		case <-s.closed:
+			return
+		}
+	}
 }
 
 // start starts cmd in a process group of its own, so that Ctrl-C in a terminal reaches the lab, which
@@ -39,10 +48,14 @@ func (s *spawner) start(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = attr
 
 	result := make(chan error)
-	s.starts <- func() { result <- cmd.Start() }
-	return <-result
+	select {
+	case s.starts <- func() { result <- cmd.Start() }:
+		return <-result
+	case <-s.closed:
+		return errors.New("the lab is stopped")
+	}
 }
 
 func (s *spawner) close() {
-	close(s.starts)
+	close(s.closed)
 }

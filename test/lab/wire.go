@@ -52,10 +52,11 @@ func newWire() *Wire {
 }
 
 func (w *Wire) open() (err error) {
-	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err == nil {
-		go w.server.Serve(w.listener)
+	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return err
 	}
-	return err
+	go func() { _ = w.server.Serve(w.listener) }()
+	return nil
 }
 
 // URL is the proxy address for HTTPS_PROXY.
@@ -155,7 +156,7 @@ func (w *Wire) hang(rw http.ResponseWriter, host string) {
 		return
 	}
 	defer w.forget(client)
-	io.Copy(io.Discard, client)
+	_, _ = io.Copy(io.Discard, client)
 }
 
 func (w *Wire) tunnel(rw http.ResponseWriter, host, address string) {

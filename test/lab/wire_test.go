@@ -18,7 +18,7 @@ import (
 func newWireTest(t *testing.T) (*Wire, *http.Client) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, strings.Repeat("x", 1000))
+		_, _ = io.WriteString(w, strings.Repeat("x", 1000))
 	}))
 	t.Cleanup(server.Close)
 	wire := newWire()

@@ -141,7 +141,7 @@ func damagedMirror() Scenario {
 		return c.Router(ctx, routerTag, 3, first)
 	}
 	s.Proof = func(ctx context.Context, c *Cluster) error {
-		return whole(ctx, c.Lab.Registry(SourceHost), c.Lab.Registry(MirrorHost), "acme/router:v1")
+		return whole(ctx, c.Lab.Registry(MirrorHost), "acme/router", "v1")
 	}
 	return s
 }
@@ -149,30 +149,37 @@ func damagedMirror() Scenario {
 // sourceSeed makes the source's and the mirror's image the same.
 const sourceSeed = "router"
 
-// damage takes a layer out of the image that nodes of this architecture need.
-func damage(ctx context.Context, r *lab.Registry, repository, tag string) error {
-	blobs, err := r.Blobs(ctx, repository+":"+tag)
+// platform is that of the lab's nodes.
+const platform = "linux/amd64"
+
+// blobs are those of the image that the nodes need.
+func blobs(ctx context.Context, r *lab.Registry, repository, tag string) ([]string, error) {
+	children, err := r.Children(ctx, repository+":"+tag)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(blobs) == 0 {
-		return fmt.Errorf("%s:%s has no blobs to damage", repository, tag)
-	}
-	return r.DeleteBlob(repository, blobs[len(blobs)-1])
+	return r.Blobs(ctx, repository+"@"+children[platform])
 }
 
-// whole tells whether the mirror has every blob that the source has.
-func whole(ctx context.Context, source, mirror *lab.Registry, reference string) error {
-	want, err := source.Blobs(ctx, reference)
+// damage takes the last layer out of the image.
+func damage(ctx context.Context, r *lab.Registry, repository, tag string) error {
+	all, err := blobs(ctx, r, repository, tag)
 	if err != nil {
 		return err
 	}
-	have, err := mirror.Blobs(ctx, reference)
+	return r.DeleteBlob(repository, all[len(all)-1])
+}
+
+// whole tells whether the registry serves every blob of the image.
+func whole(ctx context.Context, r *lab.Registry, repository, tag string) error {
+	all, err := blobs(ctx, r, repository, tag)
 	if err != nil {
-		return fmt.Errorf("the mirror's %s is still damaged: %w", reference, err)
+		return err
 	}
-	if len(have) != len(want) {
-		return fmt.Errorf("the mirror's %s has %d blobs, the source %d", reference, len(have), len(want))
+	for _, blob := range all {
+		if ok, err := r.HasBlob(ctx, repository, blob); err != nil || !ok {
+			return fmt.Errorf("%s:%s still lacks blob %s (%v)", repository, tag, blob, err)
+		}
 	}
 	return nil
 }

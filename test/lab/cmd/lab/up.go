@@ -104,8 +104,11 @@ func binDir(given, self string) string {
 
 // awaitReady shows what the supervisor prints meanwhile. Ctrl-C gives the start up.
 func awaitReady(ctx context.Context, c control, supervisor *exec.Cmd, out io.Writer) (state, error) {
-	ended := make(chan error, 1)
-	go func() { ended <- supervisor.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = supervisor.Wait() // it has told the log why
+		close(ended)
+	}()
 	progress, err := os.Open(c.logFile())
 	if err != nil {
 		return state{}, err

@@ -40,7 +40,7 @@ func (d *daemon) certificateWorker(ctx context.Context) {
 func (d *daemon) syncCertificates(ctx context.Context, written *string) error {
 	config, err := d.controllers.Get(ctrlcommon.ControllerConfigName)
 	if err != nil {
-		return fmt.Errorf("could not get ControllerConfig: %v", err)
+		return fmt.Errorf("could not get ControllerConfig: %w", err)
 	}
 	if config.ResourceVersion == *written {
 		return nil

@@ -50,7 +50,7 @@ func (d *daemon) drain(ctx context.Context) error {
 		d.warn("FailedToDrain", "%s", message)
 		return errors.New(message)
 	case err != nil:
-		return fmt.Errorf("Something went wrong while attempting to drain node: %v", err) //nolint:staticcheck // the MCD's words
+		return fmt.Errorf("Something went wrong while attempting to drain node: %w", err) //nolint:staticcheck // the MCD's words
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func (d *daemon) uncordon(ctx context.Context, config string) error {
 		d.warn("FailedToUncordon", "%s", message)
 		return errors.New(message)
 	case err != nil:
-		return fmt.Errorf("something went wrong while attempting to uncordon node: %v", err)
+		return fmt.Errorf("something went wrong while attempting to uncordon node: %w", err)
 	}
 	d.event("Uncordon", "Update completed for config %s and node has been uncordoned", config)
 	return nil

@@ -36,6 +36,3 @@ func actionsOfPolicies(diffSSH bool, diffFileSet, diffUnitSet []string, clusterP
 
 //go:linkname isDrainRequiredForNodeDisruptionActions github.com/openshift/machine-config-operator/pkg/daemon.isDrainRequiredForNodeDisruptionActions
 func isDrainRequiredForNodeDisruptionActions(actions []opv1.NodeDisruptionPolicyStatusAction, oldIgnConfig, newIgnConfig ign3types.Config) (bool, error)
-
-//go:linkname isSafeContainerRegistryConfChanges github.com/openshift/machine-config-operator/pkg/daemon.isSafeContainerRegistryConfChanges
-func isSafeContainerRegistryConfChanges(oldIgnConfig, newIgnConfig ign3types.Config) (bool, error)

@@ -57,6 +57,9 @@ func (d *daemon) setWorking(ctx context.Context) error {
 	return d.setState(ctx, constants.MachineConfigDaemonStateWorking)
 }
 
+// errLayered refuses what would be a wrong answer: a node whose OS is an image built in the cluster.
+var errLayered = errors.New("on-cluster layering is not simulated: the pool has a MachineOSConfig")
+
 // prepare decides whether and how the update can be made.
 func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (verdict, error) {
 	if err := ctrlcommon.IsRenderedConfigReconcilable(from, to); err != nil {
@@ -69,6 +72,9 @@ func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (v
 	diff, err := newMachineConfigDiff(from, to)
 	if err != nil {
 		return verdict{}, fmt.Errorf("could not calculate config diff: %w", err)
+	}
+	if diff.oclEnabled || diff.revertFromOCL || d.annotation(constants.DesiredImageAnnotationKey) != "" {
+		return verdict{}, errLayered
 	}
 	policy, err := d.policy(ctx)
 	if err != nil {

@@ -72,7 +72,7 @@ func (d *daemon) policy(ctx context.Context) (opv1.NodeDisruptionPolicyClusterSt
 		return policy, ctx.Err()
 	}
 	if err != nil {
-		return policy, fmt.Errorf("NodeDisruptionPolicyStatus was not ready: %v", last)
+		return policy, fmt.Errorf("NodeDisruptionPolicyStatus was not ready: %w", last)
 	}
 	return policy, nil
 }

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"os"
 	"testing"
+	_ "unsafe" // for go:linkname
 
+	ign3types "github.com/coreos/ignition/v2/config/v3_5/types"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	opv1 "github.com/openshift/api/operator/v1"
 	"github.com/openshift/machine-config-operator/pkg/apihelpers"
 	ctrlcommon "github.com/openshift/machine-config-operator/pkg/controller/common"
 	"github.com/openshift/machine-config-operator/pkg/daemon/constants"
 )
+
+//go:linkname isSafeContainerRegistryConfChanges github.com/openshift/machine-config-operator/pkg/daemon.isSafeContainerRegistryConfChanges
+func isSafeContainerRegistryConfChanges(oldIgnConfig, newIgnConfig ign3types.Config) (bool, error)
 
 // vectors are the operator's own idea of what drains; here the MCO itself is asked.
 const vectors = "../../../../../internal/registries/testdata/drain_vectors.json"

@@ -3,8 +3,8 @@
 // Deployment or edits the budget is overruled at once, so the only knob is the IngressController, directly
 // or by its scale subresource:
 //
-//	oc scale deployment/router-default --replicas 4          -> 2 again before a pod is made
-//	oc scale ingresscontroller/default --replicas 4          -> router-default follows
+//	oc scale deployment/router-default --replicas 4  -> 2 again at once
+//	oc scale ingresscontroller/default --replicas 4  -> router-default follows
 //
 // Routes, DNS, certificates and the canary do not exist here.
 package ingress

@@ -13,8 +13,10 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
 	"k8s.io/utils/ptr"
 )
 
@@ -87,6 +89,7 @@ type lab struct {
 func start(t *testing.T, replicas int32) *lab {
 	t.Helper()
 	l := &lab{t: t, kube: fake.NewClientset(), operator: operatorfake.NewClientset(controller(&replicas))}
+	separateStatus(l.operator)
 	running, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -96,9 +99,30 @@ func start(t *testing.T, replicas int32) *lab {
 		}
 	}()
 	t.Cleanup(sync.OnceFunc(func() { cancel(); <-done }))
-	// The fake's status writes carry the spec along: one that was under way would undo a test's edit.
-	l.await("the first status", func() bool { return l.controller().Status.Selector != "" })
 	return l
+}
+
+// separateStatus makes the fake write status and spec apart, one write at a time, as an API server does.
+// By itself, a status write that was under way carries the old spec along and undoes a test's edit.
+func separateStatus(operator *operatorfake.Clientset) {
+	var writing sync.Mutex
+	controllers := operatorv1.GroupVersion.WithResource("ingresscontrollers")
+	operator.PrependReactor("update", "ingresscontrollers", func(action kubetesting.Action) (bool, runtime.Object, error) {
+		writing.Lock()
+		defer writing.Unlock()
+		next := action.(kubetesting.UpdateAction).GetObject().(*operatorv1.IngressController).DeepCopy()
+		object, err := operator.Tracker().Get(controllers, next.Namespace, next.Name)
+		if err != nil {
+			return true, nil, err
+		}
+		stored := object.(*operatorv1.IngressController).DeepCopy()
+		if action.GetSubresource() == "status" {
+			stored.Status = next.Status
+		} else {
+			stored.Spec = next.Spec
+		}
+		return true, stored, operator.Tracker().Update(controllers, stored, next.Namespace)
+	})
 }
 
 func (l *lab) controller() *operatorv1.IngressController {

@@ -96,18 +96,12 @@ func (m *machine) ready(c *container, now time.Time, pod *corev1.Pod) bool {
 // that never ran is Pending, even if the others run. For example, A Running and B in
 // ImagePullBackOff is Pending, and A crash-looping and B Running is Running.
 func (m *machine) phase(pod *corev1.Pod) corev1.PodPhase {
-	var waiting, live, failed bool
-	for _, c := range m.apps {
-		waiting = waiting || !c.ran
-		goesOn := c.step != exited || m.restarts(c, pod)
-		live = live || c.ran && goesOn && !m.stopped
-		failed = failed || c.ran && c.exitCode != 0
-	}
-	for _, c := range m.inits {
-		waiting = waiting || !c.ran
-	}
+	neverRan := func(c *container) bool { return !c.ran }
+	waiting := slices.ContainsFunc(m.apps, neverRan) || slices.ContainsFunc(m.inits, neverRan)
+	live := slices.ContainsFunc(m.apps, func(c *container) bool { return m.goesOn(c, pod) })
+	failed := slices.ContainsFunc(m.apps, func(c *container) bool { return c.ran && c.exitCode != 0 })
 	switch {
-	case waiting && !m.stopped, waiting && !m.anyRan():
+	case waiting && (!m.stopped || every(m.all(), neverRan)):
 		return corev1.PodPending
 	case live:
 		return corev1.PodRunning
@@ -118,8 +112,9 @@ func (m *machine) phase(pod *corev1.Pod) corev1.PodPhase {
 	}
 }
 
-func (m *machine) anyRan() bool {
-	return slices.ContainsFunc(m.all(), func(c *container) bool { return c.ran })
+// goesOn tells whether a container that has run runs, or will run again.
+func (m *machine) goesOn(c *container, pod *corev1.Pod) bool {
+	return c.ran && !m.stopped && (c.step != exited || m.restarts(c, pod))
 }
 
 // conditions replaces the conditions that the kubelet owns; the others belong to the scheduler, the

@@ -19,7 +19,9 @@ import (
 	"github.com/openshift/machine-config-operator/pkg/daemon/constants"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
 )
 
 var ctx = context.Background()
@@ -48,6 +50,7 @@ func start(t *testing.T) *lab {
 		operator: operatorfake.NewClientset(knobs),
 		config:   configfake.NewClientset(version, &configv1.Image{ObjectMeta: metav1.ObjectMeta{Name: "cluster"}}),
 	}
+	separateStatus(l.operator)
 	running, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -58,6 +61,28 @@ func start(t *testing.T) *lab {
 	}()
 	t.Cleanup(sync.OnceFunc(func() { cancel(); <-done }))
 	return l
+}
+
+// separateStatus makes the fake write status and spec apart, one write at a time, as an API server does.
+// By itself, a status write that was under way carries the old spec along and undoes a test's edit.
+func separateStatus(operator *operatorfake.Clientset) {
+	var writing sync.Mutex
+	configurations := opv1.GroupVersion.WithResource("machineconfigurations")
+	operator.PrependReactor("update", "machineconfigurations", func(action kubetesting.Action) (bool, runtime.Object, error) {
+		writing.Lock()
+		defer writing.Unlock()
+		next := action.(kubetesting.UpdateAction).GetObject().(*opv1.MachineConfiguration).DeepCopy()
+		if action.GetSubresource() == "status" {
+			object, err := operator.Tracker().Get(configurations, "", next.Name)
+			if err != nil {
+				return true, nil, err
+			}
+			stored := object.(*opv1.MachineConfiguration).DeepCopy()
+			stored.Status = next.Status
+			next = stored
+		}
+		return true, next, operator.Tracker().Update(configurations, next, "")
+	})
 }
 
 // master is a pool whose only node is up to date.

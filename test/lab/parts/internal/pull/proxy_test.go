@@ -57,13 +57,13 @@ func tunnelTo(address string) http.HandlerFunc {
 			return
 		}
 		defer up.Close()
-		w.WriteHeader(http.StatusOK)
-		down, _, err := w.(http.Hijacker).Hijack()
+		down, buffered, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
 		defer down.Close()
-		go func() { _, _ = io.Copy(up, down) }()
+		_, _ = io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n")
+		go func() { _, _ = io.Copy(up, buffered) }() // which may hold the first bytes already
 		_, _ = io.Copy(down, up)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -176,8 +177,24 @@ func (r *Runtime) pull(ctx context.Context, request Request) (done outcome) {
 			return done
 		}
 	}
-	done.err = forKubelet(done.err)
+	done.err = r.asOnTheNode(loaded, forKubelet(done.err))
 	return done
+}
+
+// nodeError is an error in the words of the node: its own paths instead of those of the lab.
+type nodeError struct {
+	error
+	text string
+}
+
+func (e nodeError) Error() string { return e.text }
+func (e nodeError) Unwrap() error { return e.error }
+
+// asOnTheNode makes "blocked in /tmp/lab/w1/run/crio/2/registries.conf" say "blocked in
+// /etc/containers/registries.conf", which is what readers of events look for.
+func (r *Runtime) asOnTheNode(loaded configuration, err error) error {
+	text := strings.ReplaceAll(err.Error(), loaded.dir+"/", "/etc/containers/")
+	return nodeError{err, strings.ReplaceAll(text, nodefs.Dir(r.root, r.node)+"/", "/")}
 }
 
 // forKubelet marks the two kinds of failure that CRI-O tells the kubelet apart. Only the last

@@ -1,0 +1,222 @@
+package rollout
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+func problem(reason, name string, passing bool) Problem {
+	return Problem{Reason: reason, Kind: "ImageTagMirrorSet", Name: name, Message: name + " is wrong", Passing: passing}
+}
+
+func TestPreflightRefusesBeforeTheStart(t *testing.T) {
+	layered := func(p *Pool) { p.Layered = true }
+	degraded := func(p *Pool) { p.Degraded = "Node worker-1 is reporting: no space left on device" }
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"no MCO here": {
+			o:    observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Unsupported: "HyperShift"}) }).build(),
+			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"Cluster cluster"}, says: []string{"HyperShift"}, stalled: true},
+		},
+		"a mistake in the spec": {
+			o:    observed().with(func(o *Observed) { o.Spec = Seen([]Problem{problem(v1alpha1.ReasonInvalidMirrorSets, "shop", false)}) }).build(),
+			want: want{reason: v1alpha1.ReasonInvalidMirrorSets, blockers: []string{"ImageTagMirrorSet shop"}, stalled: true},
+		},
+		"a problem that passes": {
+			o:    observed().with(func(o *Observed) { o.Spec = Seen([]Problem{problem(v1alpha1.ReasonSecretInvalid, "shop", true)}) }).build(),
+			want: want{reason: v1alpha1.ReasonSecretInvalid, blockers: []string{"ImageTagMirrorSet shop"}},
+		},
+		"a stage for a pool that does not exist": {
+			o: observed().with(func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "worker"}, {Pool: "infra", Nodes: 1}} }).build(),
+			want: want{reason: v1alpha1.ReasonPoolNotFound, blockers: []string{"MachineConfigPool infra"}, stalled: true,
+				says: []string{"spec.release.stages[1].pool", "master, worker"}},
+		},
+		"an upgrade": {
+			o:    observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).done("worker-0").build(),
+			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}, says: []string{"4.20.3"}},
+		},
+		"an upgrade explains pools that are not at rest": {
+			o: observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).
+				eachPool(func(p *Pool) { p.Rendered = "rendered-worker-4.20.3" }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}},
+		},
+		"a layered pool": {
+			o: observed().eachPool(layered, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+				says: []string{"MachineOSConfig"}},
+		},
+		"a degraded pool": {
+			o: observed().eachPool(degraded, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+				says: []string{"no space left on device"}},
+		},
+		"a pool that another rollout holds": {
+			o: observed().eachPool(func(p *Pool) { p.Foreign, p.Paused = "books, UID 7", true }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+				says: []string{"books, UID 7", "safemirror.io/pause-ledger"}},
+		},
+		"every unfit pool is named": {
+			o:    observed().eachPool(layered, "worker").eachPool(degraded, "master").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}, stalled: true},
+		},
+		"a pool that its user has paused": {
+			o: observed().eachPool(func(p *Pool) { p.Paused, p.PausedBy = true, "kubectl-patch" }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+				says: []string{`paused by "kubectl-patch"`, "never unpauses"}},
+		},
+		"a MachineConfig that overrides registries.conf": {
+			o: observed().eachPool(func(p *Pool) { p.Meaning, p.Difference = MeansOther, []string{"quay.io: blocked"} }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+				says: []string{"99-worker-generated-registries", "quay.io: blocked"}},
+		},
+		"a pool that is still updating": {
+			o: observed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").done("worker-1").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"},
+				says: []string{"1 of 3 nodes run rendered-worker-other"}},
+		},
+		"a pool that is updating is not told of while another is paused by its user": {
+			o: observed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").
+				eachPool(func(p *Pool) { p.Paused = true }, "master").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool master"}, stalled: true},
+		},
+		"more pools than the record has room for": {
+			o: observed().with(func(o *Observed) {
+				var pools []Pool
+				for i := range maxPools + 1 {
+					pools = append(pools, somePool(fmt.Sprintf("pool-%02d", i), 1))
+				}
+				o.Pools = Seen(pools)
+			}).build(),
+			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"MachineConfigPool pool-32"}, stalled: true,
+				says: []string{"33 MachineConfigPools", "at most 32"}},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.want.phase = PhasePreflight
+			check(t, c.o, c.want)
+		})
+	}
+}
+
+// What refuses a rollout before the start holds it afterwards: what is half done is not improved by giving up.
+func TestPreflightHoldsAfterTheStart(t *testing.T) {
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"a mistake in the spec": {
+			o:    observed().rendered().with(func(o *Observed) { o.Spec = Seen([]Problem{problem(v1alpha1.ReasonInvalidMirrorSets, "shop", false)}) }).build(),
+			want: want{reason: v1alpha1.ReasonInvalidMirrorSets, blockers: []string{"ImageTagMirrorSet shop"}},
+		},
+		"a stage for a pool that was deleted": {
+			o:    observed().rendered().with(func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "infra"}} }).build(),
+			want: want{reason: v1alpha1.ReasonPoolNotFound, blockers: []string{"MachineConfigPool infra"}},
+		},
+		"a degraded pool": {
+			o:    observed().rendered().eachPool(func(p *Pool) { p.Degraded = "drain" }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, says: []string{"goes on by itself"}},
+		},
+		"a pool that became layered": {
+			o:    observed().rendered().eachPool(func(p *Pool) { p.Layered = true }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}},
+		},
+		"an upgrade": {
+			o:    observed().rendered().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).build(),
+			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.want.phase = PhasePreflight
+			check(t, c.o, c.want)
+		})
+	}
+}
+
+func TestPreflightLetsThroughAfterTheStart(t *testing.T) {
+	cases := map[string]Observed{
+		"our own pauses":                    observed().rendered().build(),
+		"another rollout that is older":     observed().rendered().with(func(o *Observed) { o.Others = Seen([]Other{{Name: "a", Waiting: true}}) }).build(),
+		"the others cannot be read":         observed().rendered().with(func(o *Observed) { o.Others = Unseen[[]Other]("timeout") }).build(),
+		"nodes half way":                    observed().rendered().done("worker-0").build(),
+		"our ledgers, with the record lost": observed().rendered().loses().build(),
+	}
+	for name, o := range cases {
+		t.Run(name, func(t *testing.T) {
+			if d := Decide(o); d.Phase == PhasePreflight {
+				t.Errorf("held in %s: %s", d.Phase, d.Why)
+			}
+		})
+	}
+}
+
+func TestOnlyOneRolloutAtATime(t *testing.T) {
+	older, younger := now.Add(-2*time.Hour), now.Add(-time.Minute) // this one is an hour old
+	wait := want{phase: PhasePreflight, reason: v1alpha1.ReasonOtherRollout, blockers: []string{"SafeMirrorRollout books"}}
+	goOn := want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-transfers/" + planDigest}}
+	cases := map[string]struct {
+		other Other
+		want  want
+	}{
+		"an older one that waits comes first":          {Other{Name: "books", Created: older, Waiting: true}, wait},
+		"a younger one that waits does not":            {Other{Name: "books", Created: younger, Waiting: true}, goOn},
+		"one that has started comes first at any age":  {Other{Name: "books", Created: younger, Started: true, Waiting: true}, wait},
+		"one that has completed does not":              {Other{Name: "books", Created: older}, goOn},
+		"of the same age the name decides":             {Other{Name: "books", Created: now.Add(-time.Hour), Waiting: true}, wait},
+		"of the same age the name decides, for us too": {Other{Name: "zoo", Created: now.Add(-time.Hour), Waiting: true}, goOn},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			check(t, observed().with(func(o *Observed) { o.Others = Seen([]Other{c.other}) }).build(), c.want)
+		})
+	}
+}
+
+// Unknown is not zero (I3). Whatever cannot be read, the phase that needs it says so, changes nothing, and looks again.
+func TestUnknownInputsHold(t *testing.T) {
+	unreadable := func(phase Phase, kind string) want {
+		return want{phase: phase, reason: v1alpha1.ReasonUnreadable, blockers: []string{kind + " " + kind}, says: []string{"connection refused"}}
+	}
+	const why = "connection refused"
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"the cluster":          {observed().with(func(o *Observed) { o.Cluster = Unseen[Cluster](why) }).build(), unreadable(PhasePreflight, "ClusterVersion")},
+		"other rollouts":       {observed().with(func(o *Observed) { o.Others = Unseen[[]Other](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
+		"the spec":             {observed().with(func(o *Observed) { o.Spec = Unseen[[]Problem](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
+		"the pools":            {observed().with(func(o *Observed) { o.Pools = Unseen[[]Pool](why) }).build(), unreadable(PhasePreflight, "MachineConfigPool")},
+		"the plan":             {observed().with(func(o *Observed) { o.Plan = Unseen[Plan](why) }).build(), unreadable(PhasePlan, "Plan")},
+		"the transfers":        {observed().with(func(o *Observed) { o.Transfers = Unseen[Transfers](why) }).build(), unreadable(PhaseMirror, "Transfers")},
+		"the transfers, later": {observed().rendered().with(func(o *Observed) { o.Transfers = Unseen[Transfers](why) }).build(), unreadable(PhaseVerify, "Transfers")},
+		"the mirror sets":      {observed().rendered().with(func(o *Observed) { o.Sets = Unseen[MirrorSets](why) }).build(), unreadable(PhaseApply, "ImageTagMirrorSet")},
+		"the workloads, before a release": {observed().rendered().with(func(o *Observed) { o.Workloads = Unseen[[]Workload](why) }).build(),
+			unreadable(PhaseRelease, "Workloads")},
+		"the workloads, after a release": {observed().rendered().intends("worker").opens("worker").closes("worker").done("worker-0").follows("worker-0").
+			with(func(o *Observed) { o.Workloads = Unseen[[]Workload](why) }).build(), unreadable(PhaseRelease, "Workloads")},
+		"the pools of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Pools = Unseen[[]Pool](why) }).build(),
+			unreadable(PhaseRestore, "MachineConfigPool")},
+		"the mirror sets of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Sets = Unseen[MirrorSets](why) }).build(),
+			unreadable(PhaseRestore, "ImageTagMirrorSet")},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := check(t, c.o, c.want)
+			if got, wanted := d.RecheckAt, now.Add(time.Minute); !got.Equal(wanted) {
+				t.Errorf("looked at again at %s, want %s", got, wanted)
+			}
+		})
+	}
+}
+
+func TestUnknownSaysWhy(t *testing.T) {
+	if got, want := (Known[int]{}).Why(), "not read yet"; got != want {
+		t.Errorf("the zero Known says %q, want %q", got, want)
+	}
+}

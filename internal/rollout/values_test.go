@@ -1,0 +1,171 @@
+package rollout
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// What is observed can be stored and decided again.
+func TestObservedRoundTrip(t *testing.T) {
+	cases := map[string]Observed{
+		"a rollout":         opened().takes("worker-0", "Degraded").unready(Workload{Kind: "Deployment", Name: "cart", Newest: now}).build(),
+		"nothing is known":  {Now: now, Cluster: Unseen[Cluster]("connection refused")},
+		"lists are empty":   {Now: now, Pools: Seen([]Pool{}), Others: Seen([]Other{})},
+		"lists are nil":     {Now: now, Pools: Seen([]Pool(nil)), Spec: Seen([]Problem(nil)), Workloads: Seen([]Workload(nil))},
+		"values are zero":   {Now: now, Cluster: Seen(Cluster{}), Plan: Seen(Plan{}), Transfers: Seen(Transfers{})},
+		"everything is new": observed().build(),
+	}
+	for name, o := range cases {
+		t.Run(name, func(t *testing.T) {
+			text, err := json.Marshal(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got Observed
+			if err := json.Unmarshal(text, &got); err != nil {
+				t.Fatal(err)
+			}
+			again, err := json.Marshal(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(text), string(again)); diff != "" {
+				t.Errorf("stored again (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(decided(o), decided(got)); diff != "" {
+				t.Errorf("decided again (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestKnownRefusesWhatItIsNot(t *testing.T) {
+	for _, text := range []string{`[]`, `{"value":{"name":1}}`} {
+		var k Known[Other]
+		if err := json.Unmarshal([]byte(text), &k); err == nil {
+			t.Errorf("%s was taken for %+v", text, k)
+		}
+	}
+	if _, err := json.Marshal(Seen(func() {})); err == nil {
+		t.Error("a function was stored")
+	}
+}
+
+// decided is a Decision in a form in which two can be compared.
+func decided(o Observed) string {
+	d := Decide(o)
+	text, err := json.Marshal(struct {
+		Decision Decision
+		Actions  []string
+		Facts    []string
+	}{d, keys(d.Actions), factNames(d.Facts)})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+func TestFacts(t *testing.T) {
+	start := v1alpha1.Record{
+		StartedAt: stamp(began),
+		Pools:     []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},
+		Release:   &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: *stamp(began)},
+	}
+	with := func(change func(r *v1alpha1.Record)) v1alpha1.Record {
+		r := *start.DeepCopy()
+		change(&r)
+		return r
+	}
+	cases := map[string]struct {
+		fact Fact
+		want v1alpha1.Record
+	}{
+		"a start is kept": {Started{At: now}, start},
+		"a pool is added": {PoolAdded{v1alpha1.PoolRecord{Name: "infra"}}, with(func(r *v1alpha1.Record) {
+			r.Pools = []v1alpha1.PoolRecord{{Name: "infra"}, {Name: "worker", MaxUnavailable: "10%"}}
+		})},
+		"a pool's record is kept": {PoolAdded{v1alpha1.PoolRecord{Name: "worker", Paused: true}}, start},
+		"a pool is reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: "2"}}, with(func(r *v1alpha1.Record) {
+			r.Pools[0].MaxUnavailable = "2"
+		})},
+		"a pool that is unknown is not reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "infra"}}, start},
+		"an intent to apply":                      {ApplyIntended{"sha256:x"}, with(func(r *v1alpha1.Record) { r.AppliedDigest = "sha256:x" })},
+		"an intent to release": {ReleaseIntended{v1alpha1.ReleaseRecord{Pool: "infra"}}, with(func(r *v1alpha1.Record) {
+			r.Release = &v1alpha1.ReleaseRecord{Pool: "infra"}
+		})},
+		"a node": {NodeTaken{Node: "worker-0", At: now.Add(time.Millisecond)}, with(func(r *v1alpha1.Record) {
+			r.Release.Node, r.Release.TakenAt = "worker-0", &metav1.Time{Time: now}
+		})},
+		"the end of a release":   {ReleaseEnded{}, with(func(r *v1alpha1.Record) { r.Release = nil })},
+		"a pool is restored":     {PoolRestored{"worker"}, with(func(r *v1alpha1.Record) { r.Pools[0].Restored = true })},
+		"an unknown pool is not": {PoolRestored{"infra"}, start},
+		"the end":                {Completed{At: now, Generation: 3}, with(func(r *v1alpha1.Record) { r.CompletedAt, r.CompletedGeneration, r.Release = stamp(now), 3, nil })},
+		"the start of another":   {Restarted{}, v1alpha1.Record{}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			before := *start.DeepCopy()
+			got := Apply(start, []Fact{c.fact})
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("record (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(got, Apply(got, []Fact{c.fact})); diff != "" {
+				t.Errorf("applied twice (-once +twice):\n%s", diff)
+			}
+			if diff := cmp.Diff(before, start); diff != "" {
+				t.Errorf("the record that was given has changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("a node is noted once", func(t *testing.T) {
+		got := Apply(start, []Fact{NodeTaken{Node: "worker-0", At: now}, NodeTaken{Node: "worker-1", At: now}})
+		if got.Release.Node != "worker-0" {
+			t.Errorf("node %s, want worker-0", got.Release.Node)
+		}
+	})
+}
+
+// Only what may take capacity away or switch pulls is disruptive; keys tell actions apart.
+func TestActions(t *testing.T) {
+	disruptive := map[string]bool{}
+	for _, a := range []Action{
+		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{Plan: "p"}, PausePool{Pool: "worker"}, ApplyMirrorSets{Plan: "p"},
+		ReleaseOne{Pool: "worker"}, RestorePool{Pool: "worker"},
+	} {
+		disruptive[a.Key()] = a.Disruptive()
+	}
+	want := map[string]bool{
+		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "pause-pool/worker": false,
+		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true,
+	}
+	if diff := cmp.Diff(want, disruptive); diff != "" {
+		t.Errorf("disruptive (-want +got):\n%s", diff)
+	}
+}
+
+// The time of the next look is never in the past, and never later than a minute from now (I7).
+func TestRecheckIsBounded(t *testing.T) {
+	cases := map[string]struct {
+		d    Decision
+		want time.Time
+	}{
+		"none":             {Decision{}, now.Add(maxIdle)},
+		"soon":             {Decision{RecheckAt: now.Add(time.Second)}, now.Add(time.Second)},
+		"past":             {Decision{RecheckAt: now.Add(-time.Second)}, now},
+		"far":              {Decision{RecheckAt: now.Add(time.Hour)}, now.Add(maxIdle)},
+		"none, at the end": {Decision{Complete: true}, time.Time{}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := recheck(c.d, now); !got.Equal(c.want) {
+				t.Errorf("at %s, want %s", got, c.want)
+			}
+		})
+	}
+}
