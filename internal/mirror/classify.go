@@ -100,7 +100,7 @@ func isBroken(err error) bool {
 			return true
 		}
 	}
-	return is[*net.OpError](err) || is[*net.DNSError](err)
+	return is[*net.OpError](err) || is[*net.DNSError](err) || is[*NoConnectionError](err)
 }
 
 // classOfStatus reads an HTTP status. push matters because 405 to a GET is a broken registry, to a POST a read-only one.

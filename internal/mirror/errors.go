@@ -118,6 +118,15 @@ func (e *NoAnswerError) Error() string {
 // Timeout marks this as a timeout in the sense of net.Error.
 func (e *NoAnswerError) Timeout() bool { return true }
 
+// NoConnectionError is a connection that never stood, for a reason that has no type of its own: a proxy that refuses to connect
+// answers with a mere status text, such as "Bad Gateway".
+type NoConnectionError struct{ Cause error }
+
+func (e *NoConnectionError) Error() string { return "no connection: " + e.Cause.Error() }
+
+// Unwrap gives the cause.
+func (e *NoConnectionError) Unwrap() error { return e.Cause }
+
 // StalledError is a job that made no progress at all, whatever it was waiting for.
 type StalledError struct{ After time.Duration }
 

@@ -60,6 +60,9 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := g.next.RoundTrip(out)
 	if err != nil {
 		err = w.why(err)
+		if !w.connected.Load() && classOf(err) == Unknown {
+			err = &NoConnectionError{Cause: err}
+		}
 		w.end()
 		if exchangeOf(req.Context()) == nil {
 			g.token.Store(&tokenFailure{err: err})

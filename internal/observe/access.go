@@ -21,7 +21,7 @@ import (
 
 const (
 	configNamespace = "openshift-config"
-	pullSecret      = "pull-secret" //nolint:gosec // G101: the name of a Secret, not one
+	pullSecret      = "pull-secret"
 )
 
 // cachedClient keeps the registry client, and with it connections and tokens, for as long as nothing that it was made from

@@ -30,11 +30,11 @@ type Live struct {
 	Engine    *mirror.Engine
 	Now       func() time.Time
 
-	mu        sync.Mutex
-	rendered  map[string]renderedConfig
-	dryRuns   map[string]dryRun
-	engaged   string
-	copying   bool
+	mu       sync.Mutex
+	rendered map[string]renderedConfig
+	dryRuns  map[string]dryRun
+	engaged  string
+	copying  bool
 
 	registryClient cachedClient
 }

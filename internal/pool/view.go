@@ -14,17 +14,17 @@ import (
 
 // The annotations by which the machine-config-daemon of a node and the controllers talk to each other.
 const (
-	prefix              = "machineconfiguration.openshift.io/"
-	currentConfig       = prefix + "currentConfig"
-	desiredConfig       = prefix + "desiredConfig"
-	state               = prefix + "state"
-	reason              = prefix + "reason"
-	desiredDrain        = prefix + "desiredDrain"
-	lastAppliedDrain    = prefix + "lastAppliedDrain"
-	updateInProgress    = "UpdateInProgress"
-	masterPool          = "master"
-	arbiterPool         = "arbiter"
-	workerPool          = "worker"
+	prefix           = "machineconfiguration.openshift.io/"
+	currentConfig    = prefix + "currentConfig"
+	desiredConfig    = prefix + "desiredConfig"
+	state            = prefix + "state"
+	reason           = prefix + "reason"
+	desiredDrain     = prefix + "desiredDrain"
+	lastAppliedDrain = prefix + "lastAppliedDrain"
+	updateInProgress = "UpdateInProgress"
+	masterPool       = "master"
+	arbiterPool      = "arbiter"
+	workerPool       = "worker"
 )
 
 // View turns a pool and the nodes that belong to it into what the core looks at. What its rendered configuration means is
@@ -117,7 +117,7 @@ func degradedDetail(mcp *mcfgv1.MachineConfigPool) string {
 func pausedBy(mcp *mcfgv1.MachineConfigPool) string {
 	var newest metav1.ManagedFieldsEntry
 	for _, f := range mcp.ManagedFields {
-		if f.FieldsV1 == nil || !strings.Contains(string(f.FieldsV1.Raw), `"f:paused"`) {
+		if f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.GetRawString(), `"f:paused"`) {
 			continue
 		}
 		if newest.Manager == "" || (f.Time != nil && newest.Time != nil && newest.Time.Before(f.Time)) {

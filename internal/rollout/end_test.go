@@ -83,10 +83,13 @@ func TestDeletion(t *testing.T) {
 			o:    observed().deleting().with(func(o *Observed) { o.Rollout.Finalizer = false }).build(),
 			want: want{phase: PhaseComplete, reason: v1alpha1.ReasonComplete, complete: true},
 		},
-		"nothing was touched":        {observed().deleting().build(), let},
-		"nothing was paused":         {observed().copied().deleting().build(), let},
-		"there is no MCO here":       {observed().paused().deleting().with(func(o *Observed) { o.Cluster = Seen(Cluster{Unsupported: "x"}) }).build(), let},
-		"it was complete":            {observed().completed().deleting().build(), let},
+		"nothing was touched":  {observed().deleting().build(), let},
+		"nothing was paused":   {observed().copied().deleting().build(), let},
+		"there is no MCO here": {observed().paused().deleting().with(func(o *Observed) { o.Cluster = Seen(Cluster{Unsupported: "x"}) }).build(), let},
+		"it was complete":      {observed().completed().deleting().build(), let},
+		"it was complete, and nothing is read any more": {observed().completed().deleting().with(func(o *Observed) {
+			o.Pools, o.Plan = Unseen[[]Pool](""), Unseen[Plan]("")
+		}).build(), let},
 		"it was complete and drifts": {observed().completed().deleting().sets(SetNotWanted, SetMissing).build(), let},
 		"the pools were paused: they are given back": {
 			o:    observed().paused().deleting().build(),

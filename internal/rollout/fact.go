@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -67,7 +68,7 @@ func (f Started) apply(r *v1alpha1.Record) {
 func (f PoolAdded) apply(r *v1alpha1.Record) {
 	if record(*r, f.Pool.Name) == nil {
 		r.Pools = append(r.Pools, f.Pool)
-		slices.SortFunc(r.Pools, func(a, b v1alpha1.PoolRecord) int { return compareNames(a.Name, b.Name) })
+		slices.SortFunc(r.Pools, func(a, b v1alpha1.PoolRecord) int { return cmp.Compare(a.Name, b.Name) })
 	}
 }
 
@@ -115,15 +116,4 @@ func Apply(r v1alpha1.Record, facts []Fact) v1alpha1.Record {
 func stamp(t time.Time) *metav1.Time {
 	s := metav1.NewTime(t.Truncate(time.Second))
 	return &s
-}
-
-func compareNames(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	default:
-		return 0
-	}
 }

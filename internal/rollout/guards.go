@@ -55,12 +55,15 @@ func letGo(o Observed) (step Step, forward bool) {
 		return remove, false // no pools here, so none can be held
 	}
 	pools, ok := o.Pools.Get()
+	ended := o.Record.CompletedGeneration != 0
 	switch {
+	case !ok && ended:
+		return remove, false // the pools were given back before the end was put on record
 	case !ok:
 		return unreadable("MachineConfigPool", o.Pools.Why()), false
-	case !anyLedger(pools) && (o.Record.StartedAt == nil || o.Record.CompletedGeneration != 0):
+	case !anyLedger(pools) && (o.Record.StartedAt == nil || ended):
 		return remove, false
-	case o.Record.CompletedGeneration == 0:
+	case !ended:
 		sets, ok := o.Sets.Get()
 		if !ok {
 			return unreadable("ImageTagMirrorSet", o.Sets.Why()), false

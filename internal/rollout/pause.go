@@ -48,12 +48,11 @@ func toPause(o Observed, pools []Pool) (open []Action, lost []Blocker) {
 	for _, p := range pools {
 		rec := record(o.Record, p.Name)
 		switch {
-		case pulsing(p) || (rec != nil && rec.Restored):
+		case pulsing(p) || p.Foreign != "" || (rec != nil && rec.Restored):
 			continue
-		case p.Paused && (p.Ledger != nil || !p.PausedByUs || rec == nil || rec.Paused):
+		case p.Paused && (rec == nil || !ledgerLost(p, *rec)):
 			continue // held already, or not ours to hold
 		}
-		// What is paused here was paused by us, and somebody has taken the ledger off: it is written again.
 		if p.Ledger != nil {
 			// Ours, and unpaused by somebody: closures() pauses it once. After that it is lost.
 			if p.Ledger.Repaused > 0 {

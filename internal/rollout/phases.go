@@ -1,9 +1,6 @@
 package rollout
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
@@ -71,12 +68,6 @@ func allDone() []Verdict {
 		out = append(out, Verdict{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone})
 	}
 	return out
-}
-
-func sortBlockers(b []Blocker) {
-	slices.SortFunc(b, func(x, y Blocker) int {
-		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
-	})
 }
 
 // held is the wait of a phase that would disrupt while the user holds the rollout.

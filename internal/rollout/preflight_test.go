@@ -215,6 +215,34 @@ func TestUnknownInputsHold(t *testing.T) {
 	}
 }
 
+// Each phase by itself holds when nothing is known, whatever those before it let through.
+func TestEachPhaseAloneHoldsOnTheUnknown(t *testing.T) {
+	nothing := Observed{Now: now, Rollout: observed().build().Rollout}
+	onlyPlan := nothing
+	onlyPlan.Plan = Seen(Plan{Digest: planDigest})
+	sets := onlyPlan
+	sets.Sets = Seen(MirrorSets{Tag: SetMissing})
+	for _, p := range forward {
+		if p.name == PhaseFinish {
+			continue // it looks at nothing: that it is reached is the condition
+		}
+		for name, o := range map[string]Observed{"nothing": nothing, "only the plan": onlyPlan, "only plan and sets": sets} {
+			switch step := p.look(o).(type) {
+			case Wait:
+				if len(step.Blockers) == 0 {
+					t.Errorf("%s knows %s and waits for nobody", p.name, name)
+				}
+			case Done:
+				if p.name != PhasePlan {
+					t.Errorf("%s knows %s and is done", p.name, name)
+				}
+			case Do, Fail:
+				t.Errorf("%s knows %s and does %#v", p.name, name, step)
+			}
+		}
+	}
+}
+
 func TestUnknownSaysWhy(t *testing.T) {
 	if got, want := (Known[int]{}).Why(), "not read yet"; got != want {
 		t.Errorf("the zero Known says %q, want %q", got, want)

@@ -54,7 +54,7 @@ func giveBack(o Observed, pools []Pool) Step {
 	for _, p := range pools {
 		rec := record(o.Record, p.Name)
 		switch {
-		case p.Ledger == nil && rec != nil && ledgerLost(p, *rec):
+		case rec != nil && ledgerLost(p, *rec):
 			return Do{Actions: []Action{PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
 		case p.Ledger == nil && givenBack(o, p):
 			waiting = append(waiting, afterwards(p)...)
@@ -80,12 +80,13 @@ func giveBack(o Observed, pools []Pool) Step {
 // through could never get it through.
 func harmless(o Observed, p Pool) bool {
 	sets, ok := o.Sets.Get()
-	return ok && !sets.exist() && p.Meaning == MeansBefore && untouched(p)
+	return ok && o.Rollout.Deleting && !sets.exist() && p.Meaning == MeansBefore && untouched(p)
 }
 
-// ledgerLost tells whether the pool is paused by us and somebody has taken the ledger off.
+// ledgerLost tells whether the pool is paused by us and somebody has taken the ledger off. It is not lost when another rollout's
+// is on it: that one's pauses are signed like ours.
 func ledgerLost(p Pool, rec v1alpha1.PoolRecord) bool {
-	return p.Paused && p.Ledger == nil && p.PausedByUs && !rec.Paused && !rec.Restored
+	return p.Paused && p.Ledger == nil && p.Foreign == "" && p.PausedByUs && !rec.Paused && !rec.Restored
 }
 
 // afterwards waits until the MCO has seen the pool's return and has taken its UpdateInProgress taints off the nodes: they

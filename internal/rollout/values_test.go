@@ -169,3 +169,24 @@ func TestRecheckIsBounded(t *testing.T) {
 		})
 	}
 }
+
+// What is complete, and only that, needs no look at pools, images and workloads.
+func TestEnded(t *testing.T) {
+	cases := map[string]struct {
+		b    *builder
+		want bool
+	}{
+		"under way":               {observed().rendered(), false},
+		"under way, deleted":      {observed().rendered().deleting(), false},
+		"complete":                {observed().completed(), true},
+		"complete, deleted":       {observed().completed().deleting(), true},
+		"complete, and spec anew": {observed().completed().with(func(o *Observed) { o.Rollout.Generation = 2 }), false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := Ended(c.b.o.Record, c.b.o.Rollout); got != c.want {
+				t.Errorf("ended: %t, want %t", got, c.want)
+			}
+		})
+	}
+}

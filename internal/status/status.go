@@ -202,5 +202,5 @@ func cut(s string, most int) string {
 
 // count narrows a number of objects: a cluster has nowhere near two thousand million of anything.
 func count(n int) int32 {
-	return int32(min(n, 1<<31-1)) //nolint:gosec // G115: bounded on this very line
+	return int32(min(n, 1<<31-1))
 }

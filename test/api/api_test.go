@@ -36,13 +36,21 @@ func TestMain(m *testing.M) {
 	}
 	server = l
 	code := 1
-	if err := scenario.Install(context.Background(), l); err != nil {
+	if err := install(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "api:", err)
 	} else {
 		code = m.Run()
 	}
 	l.Stop()
 	os.Exit(code)
+}
+
+// install applies the operator's manifests to a server that has nothing but kinds: not even the namespaces of OpenShift.
+func install(ctx context.Context) error {
+	if err := server.Apply(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: openshift-config}"); err != nil {
+		return err
+	}
+	return scenario.Install(ctx, server)
 }
 
 func connect(t *testing.T) client.Client {
@@ -80,7 +88,7 @@ func TestSchema(t *testing.T) {
 		})},
 		"wildcard source": {spec: with(func(s *v1alpha1.SafeMirrorRolloutSpec) { s.ImageTagMirrors[0].Source = "*.acme.io" })},
 		"no mirrors at all": {
-			spec: v1alpha1.SafeMirrorRolloutSpec{}, want: []string{"imageTagMirrors", "imageDigestMirrors", "nothing to roll out"},
+			spec: v1alpha1.SafeMirrorRolloutSpec{State: v1alpha1.StateActive}, want: []string{"imageTagMirrors", "imageDigestMirrors", "nothing to roll out"},
 		},
 		"source with a scheme": {
 			spec: with(func(s *v1alpha1.SafeMirrorRolloutSpec) { s.ImageTagMirrors[0].Source = "https://quay.io/acme" }),
@@ -166,6 +174,9 @@ func TestSchema(t *testing.T) {
 func TestNoMachineConfigOperator(t *testing.T) {
 	ctx := context.Background()
 	if err := server.Reset(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := install(ctx); err != nil {
 		t.Fatal(err)
 	}
 	c := connect(t)

@@ -134,7 +134,9 @@ func TestLostStatus(t *testing.T) {
 	finished(ctx, t, c, s, r.Name, witness)
 }
 
-func open(p mcfgv1.MachineConfigPool) bool { return !p.Spec.Paused && p.Annotations[pool.LedgerAnnotation] != "" }
+func open(p mcfgv1.MachineConfigPool) bool {
+	return !p.Spec.Paused && p.Annotations[pool.LedgerAnnotation] != ""
+}
 
 // phases follows the phases of the rollout as they are written.
 func phases(ctx context.Context, t *testing.T, c *scenario.Cluster, name string) <-chan string {

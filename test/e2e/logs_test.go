@@ -18,7 +18,7 @@ func keepLogs(t *testing.T) {
 		if !strings.HasPrefix(name, "operator") && !strings.HasPrefix(name, "node") && !strings.HasPrefix(name, "mcc") {
 			continue
 		}
-		data, err := os.ReadFile(f) //nolint:gosec // G304: a log of our own lab
+		data, err := os.ReadFile(f)
 		if err != nil {
 			continue
 		}

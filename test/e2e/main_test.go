@@ -104,7 +104,6 @@ func begin(t *testing.T) (context.Context, *scenario.Cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Say = t.Logf
 	t.Cleanup(func() {
 		if t.Failed() {
 			keepLogs(t)

@@ -43,8 +43,6 @@ const (
 type Cluster struct {
 	Lab    *lab.Lab
 	Client client.WithWatch
-	// Say gets one line per step of the story; nil is silent.
-	Say func(format string, args ...any)
 }
 
 // NewCluster connects to the lab. After a Reset it has to be made anew: the clients of the time before know versions that never
@@ -70,12 +68,6 @@ func NewClient(config *rest.Config) (client.WithWatch, error) {
 	}
 	config.QPS, config.Burst = 100, 200
 	return client.NewWithWatch(config, client.Options{Scheme: scheme})
-}
-
-func (c *Cluster) say(format string, args ...any) {
-	if c.Say != nil {
-		c.Say(format, args...)
-	}
 }
 
 // create is for objects that an earlier step may have made already.

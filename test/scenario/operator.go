@@ -57,7 +57,7 @@ func StartOperator(ctx context.Context, l *lab.Lab) (*Operator, error) {
 
 // Start starts the process; also again after Kill. The lease is short, as the lab's other times are.
 func (o *Operator) Start() error {
-	cmd := exec.Command(filepath.Join(root(), "bin", "safe-mirror"), "manager", "--kubeconfig", o.kubeconfig, //nolint:gosec // G204: our own binary
+	cmd := exec.Command(filepath.Join(root(), "bin", "safe-mirror"), "manager", "--kubeconfig", o.kubeconfig,
 		"--namespace", "safe-mirror-operator", "--health-probe-bind-address", "0", "--pod-quiet-period", "200ms",
 		"--leader-elect", "--leader-elect-lease-duration", "8s", "--leader-elect-renew-deadline", "6s", "--leader-elect-retry-period", "500ms")
 	cmd.Env = o.lab.Env()

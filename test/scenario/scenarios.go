@@ -47,12 +47,9 @@ type Scenario struct {
 	Proof func(ctx context.Context, c *Cluster) error
 }
 
-func never(source string, mirrors ...string) v1alpha1.ImageMirrors {
-	return v1alpha1.ImageMirrors{Source: source, Mirrors: mirrors, MirrorSourcePolicy: v1alpha1.NeverContactSource}
-}
-
-func allow(source string, mirrors ...string) v1alpha1.ImageMirrors {
-	return v1alpha1.ImageMirrors{Source: source, Mirrors: mirrors}
+// mirrored redirects a path of the source's host to the same path of the mirror's.
+func mirrored(path string, policy v1alpha1.MirrorSourcePolicy) v1alpha1.ImageMirrors {
+	return v1alpha1.ImageMirrors{Source: SourceHost + path, Mirrors: []string{MirrorHost + path}, MirrorSourcePolicy: policy}
 }
 
 // Waiting reasons.
@@ -74,7 +71,7 @@ func router() (namespace, name string) { return ingressNamespace, "router-defaul
 func emptyMirror() Scenario {
 	s := Scenario{
 		ID: "a", Title: "tag-referenced router, NeverContactSource, empty mirror",
-		Tags: []v1alpha1.ImageMirrors{never(SourceHost+"/acme", MirrorHost+"/acme")}, Waiting: ImagePullBackOff,
+		Tags: []v1alpha1.ImageMirrors{mirrored("/acme", v1alpha1.NeverContactSource)}, Waiting: ImagePullBackOff,
 	}
 	s.ProtectedNamespace, s.Protected = router()
 	s.Stage = func(ctx context.Context, c *Cluster, v Variant) error {
@@ -95,10 +92,10 @@ func emptyMirror() Scenario {
 func digestBlocked() Scenario {
 	s := Scenario{
 		ID: "b", Title: "digest-referenced router, NeverContactSource without digest mirrors",
-		Tags: []v1alpha1.ImageMirrors{never(SourceHost+"/acme", MirrorHost+"/acme")}, Waiting: ImagePullBackOff,
+		Tags: []v1alpha1.ImageMirrors{mirrored("/acme", v1alpha1.NeverContactSource)}, Waiting: ImagePullBackOff,
 		Refused: "imageDigestMirrors",
 		Amend: func(spec *v1alpha1.SafeMirrorRolloutSpec) {
-			spec.ImageDigestMirrors = []v1alpha1.ImageMirrors{never(SourceHost+"/acme", MirrorHost+"/acme")}
+			spec.ImageDigestMirrors = []v1alpha1.ImageMirrors{mirrored("/acme", v1alpha1.NeverContactSource)}
 		},
 	}
 	s.ProtectedNamespace, s.Protected = router()
@@ -124,7 +121,7 @@ func digestBlocked() Scenario {
 func damagedMirror() Scenario {
 	s := Scenario{
 		ID: "c", Title: "AllowContactingSource, the mirror has the index and lacks a layer",
-		Tags: []v1alpha1.ImageMirrors{allow(SourceHost+"/acme", MirrorHost+"/acme")}, Waiting: ImagePullBackOff,
+		Tags: []v1alpha1.ImageMirrors{mirrored("/acme", v1alpha1.AllowContactingSource)}, Waiting: ImagePullBackOff,
 	}
 	s.ProtectedNamespace, s.Protected = router()
 	s.Stage = func(ctx context.Context, c *Cluster, v Variant) error {
@@ -190,10 +187,10 @@ func shadowed() Scenario {
 	const scope = SourceHost + "/acme/edge"
 	s := Scenario{
 		ID: "d", Title: "a tag mirror set shadows a digest mirror set, source unreachable",
-		Tags: []v1alpha1.ImageMirrors{allow(scope, MirrorHost+"/acme/edge")}, Waiting: ImagePullBackOff,
+		Tags: []v1alpha1.ImageMirrors{mirrored("/acme/edge", v1alpha1.AllowContactingSource)}, Waiting: ImagePullBackOff,
 		Refused: "imageDigestMirrors",
 		Amend: func(spec *v1alpha1.SafeMirrorRolloutSpec) {
-			spec.ImageDigestMirrors = []v1alpha1.ImageMirrors{allow(scope, MirrorHost+"/acme/edge")}
+			spec.ImageDigestMirrors = []v1alpha1.ImageMirrors{mirrored("/acme/edge", v1alpha1.AllowContactingSource)}
 		},
 	}
 	s.ProtectedNamespace, s.Protected = router()
@@ -236,7 +233,7 @@ func shadowed() Scenario {
 func twoPools() Scenario {
 	s := Scenario{
 		ID: "e", Title: "two pools, two workers, two protected applications",
-		Tags: []v1alpha1.ImageMirrors{never(SourceHost+"/acme", MirrorHost+"/acme")}, Waiting: Unschedulable,
+		Tags: []v1alpha1.ImageMirrors{mirrored("/acme", v1alpha1.NeverContactSource)}, Waiting: Unschedulable,
 		ProtectedNamespace: appNamespace, Protected: "cart",
 	}
 	s.Stage = stageTwoPools

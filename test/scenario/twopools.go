@@ -52,6 +52,11 @@ func stageTwoPools(ctx context.Context, c *Cluster, v Variant) error {
 	if v == Safe {
 		return nil
 	}
+	if v == Twin {
+		if err := c.cordon(ctx, spareNode, false); err != nil {
+			return err
+		}
+	}
 	if err := setReady(ctx, c, "cart", plainNode, false); err != nil {
 		return err
 	}
@@ -91,7 +96,6 @@ func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
 		if err := c.cordon(ctx, spareNode, true); err != nil {
 			return err
 		}
-		defer c.cordon(ctx, spareNode, false) //nolint:errcheck // a node that stays cordoned fails the twin
 	}
 	for _, node := range gone {
 		if err := c.Client.Delete(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}); client.IgnoreNotFound(err) != nil {

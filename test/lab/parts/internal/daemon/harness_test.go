@@ -49,9 +49,9 @@ type lab struct {
 	version  int // of the node
 
 	mu      sync.Mutex
-	changed chan struct{} // closed at each change of the node
-	history []map[string]string
-	drains  bool // whether the drain controller answers drains
+	changed chan struct{}       // closed at each change of the node
+	history []map[string]string // the node's annotations, version by version
+	drains  bool                // whether the drain controller answers drains
 }
 
 // newLab has the node at rendered-a; the daemon does not run yet. The configs are registries.conf texts.
@@ -79,7 +79,7 @@ func newLab(t *testing.T, scale float64, configs map[string]string) *lab {
 }
 
 // patchNode patches annotations as an API server does and the fake does not: one at a time, and with a
-// new resourceVersion if anything changed.
+// new resourceVersion if anything changed. It records every version.
 func (l *lab) patchNode(action kubetesting.Action) (bool, runtime.Object, error) {
 	l.patching.Lock()
 	defer l.patching.Unlock()
@@ -108,10 +108,18 @@ func (l *lab) patchNode(action kubetesting.Action) (bool, runtime.Object, error)
 	}
 	l.version++
 	next.ResourceVersion = strconv.Itoa(l.version)
-	return true, next, l.kube.Tracker().Update(nodes, next, "")
+	if err := l.kube.Tracker().Update(nodes, next, ""); err != nil {
+		return true, nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history = append(l.history, next.Annotations)
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return true, next, nil
 }
 
-// watch records every version of the node's annotations, and is the drain controller.
+// watch is the drain controller.
 func (l *lab) watch() {
 	events, err := l.kube.CoreV1().Nodes().Watch(context.Background(), metav1.ListOptions{})
 	if err != nil {
@@ -124,11 +132,6 @@ func (l *lab) watch() {
 			if !ok {
 				continue
 			}
-			l.mu.Lock()
-			l.history = append(l.history, n.Annotations)
-			close(l.changed)
-			l.changed = make(chan struct{})
-			l.mu.Unlock()
 			l.answer(n.Annotations)
 		}
 	}()

@@ -1,0 +1,23 @@
+// Command gen writes docs/phases.md from the phase table of package rollout.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+func main() {
+	out := flag.String("out", "", "file to write")
+	flag.Parse()
+	if *out == "" {
+		fmt.Fprintln(os.Stderr, "gen: -out FILE is missing")
+		os.Exit(2)
+	}
+	if err := os.WriteFile(*out, []byte(page(rollout.Table())), 0o644); err != nil { //nolint:gosec // G306: a page that everybody may read
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+}

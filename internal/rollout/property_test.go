@@ -1,0 +1,351 @@
+package rollout
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestProperties decides on thousands of made-up observations and holds each decision to the rules.
+func TestProperties(t *testing.T) {
+	reached := map[string]int{}
+	for seed := range int64(10) {
+		g := generator{rand.New(rand.NewSource(seed))}
+		for i := range 500 {
+			o := g.observed()
+			d := Decide(o)
+			count(reached, d)
+			if broken := rules(o, d); len(broken) > 0 {
+				text, _ := json.MarshalIndent(o, "", " ")
+				t.Fatalf("seed %d, case %d: %v\nphase %s: %s\n%s", seed, i, broken, d.Phase, d.Why, text)
+			}
+		}
+	}
+	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
+	for _, name := range []string{
+		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "pause-pool", "apply-mirror-sets", "release-one", "restore-pool",
+		"Started", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodeTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
+		string(PhaseComplete),
+	} {
+		if reached[name] < 10 {
+			t.Errorf("%s came up %d times only", name, reached[name])
+		}
+	}
+	for _, row := range Table() {
+		if reached[string(row.Phase)] < 10 {
+			t.Errorf("phase %s came up %d times only", row.Phase, reached[string(row.Phase)])
+		}
+	}
+}
+
+func count(reached map[string]int, d Decision) {
+	reached[string(d.Phase)]++
+	for _, a := range d.Actions {
+		switch a.(type) {
+		case EnsureFinalizer, RemoveFinalizer:
+			reached[a.Key()]++
+		case EnsureTransfers:
+			reached["ensure-transfers"]++
+		case PausePool:
+			reached["pause-pool"]++
+		case ApplyMirrorSets:
+			reached["apply-mirror-sets"]++
+		case ReleaseOne:
+			reached["release-one"]++
+		case RestorePool:
+			reached["restore-pool"]++
+		}
+	}
+	for _, f := range d.Facts {
+		name := factNames([]Fact{f})[0]
+		for i, c := range name {
+			if c == ' ' {
+				name = name[:i]
+				break
+			}
+		}
+		reached[name]++
+	}
+}
+
+// rules names the rules that the decision breaks.
+func rules(o Observed, d Decision) []string {
+	var broken []string
+	for _, rule := range []func(Observed, Decision) string{
+		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
+		progress, factsOnce, stillSafe, verdictsInOrder,
+	} {
+		if why := rule(o, d); why != "" {
+			broken = append(broken, why)
+		}
+	}
+	return broken
+}
+
+// I8; and deciding changes nothing of what was observed.
+func deterministic(o Observed, d Decision) string {
+	before, _ := json.Marshal(o)
+	again := Decide(o)
+	after, _ := json.Marshal(o)
+	if diff := cmp.Diff(string(before), string(after)); diff != "" {
+		return "I8: deciding changes the observation: " + diff
+	}
+	if diff := cmp.Diff(d, again, cmp.AllowUnexported()); diff != "" {
+		return "I8: decided otherwise the second time: " + diff
+	}
+	return ""
+}
+
+func disruptive(d Decision) []Action {
+	return slices.DeleteFunc(slices.Clone(d.Actions), func(a Action) bool { return !a.Disruptive() })
+}
+
+func oneDisruption(_ Observed, d Decision) string {
+	if list := disruptive(d); len(list) > 1 {
+		return fmt.Sprintf("I3: %v at once", keys(list))
+	}
+	return ""
+}
+
+// I4: what an action relies on is durable before it, so never in the same decision.
+func factsFirst(_ Observed, d Decision) string {
+	if len(disruptive(d)) > 0 && len(d.Facts) > 0 {
+		return fmt.Sprintf("I4: %v together with %v", keys(d.Actions), factNames(d.Facts))
+	}
+	return ""
+}
+
+// I3: nothing is disrupted on the strength of something unknown.
+func knownInputs(o Observed, d Decision) string {
+	_, cluster := o.Cluster.Get()
+	_, spec := o.Spec.Get()
+	_, sets := o.Sets.Get()
+	_, plan := o.Plan.Get()
+	_, transfers := o.Transfers.Get()
+	_, pools := o.Pools.Get()
+	for _, a := range disruptive(d) {
+		_, restores := a.(RestorePool)
+		ended := restores && (o.Rollout.Deleting || o.Record.CompletedGeneration != 0)
+		if !pools || (!ended && !(cluster && spec && sets && plan && transfers)) {
+			return "I3: " + a.Key() + " on something unknown"
+		}
+	}
+	return ""
+}
+
+// proof says what is missing for anything to change under a pod (I2).
+func proof(o Observed) string {
+	plan, _ := o.Plan.Get()
+	t, _ := o.Transfers.Get()
+	switch {
+	case plan.Lost > 0 || plan.Probing > 0:
+		return "I2: references are lost or asked about"
+	case t.Plan != plan.Digest || !t.Copying || t.Verified < t.Total:
+		return "I2: references are not proven"
+	case t.Total > 0 && t.Oldest.Before(o.Now.Add(-proofAge)):
+		return "I2: a proof is too old"
+	case o.Rollout.Held:
+		return "held"
+	}
+	return ""
+}
+
+// stillness says which node moves, or could (I11).
+func stillness(o Observed) string {
+	pools, _ := o.Pools.Get()
+	for _, p := range pools {
+		rec := record(o.Record, p.Name)
+		back := rec != nil && rec.Restored && p.Ledger == nil
+		switch {
+		case len(p.inFlight()) > 0:
+			return "I11: a node of pool " + p.Name + " is on its way"
+		case back && p.settled():
+		case !p.Paused:
+			return "I11: pool " + p.Name + " is not paused"
+		case p.ObservedGeneration < p.Generation:
+			return "I11: pool " + p.Name + " is not fenced"
+		case p.Foreign != "" || p.Degraded != "" || p.Layered:
+			return "pool " + p.Name + " is unfit"
+		}
+	}
+	return ""
+}
+
+func applyRule(o Observed, d Decision) string {
+	for _, a := range d.Actions {
+		if _, ok := a.(ApplyMirrorSets); !ok {
+			continue
+		}
+		plan, _ := o.Plan.Get()
+		sets, _ := o.Sets.Get()
+		pools, _ := o.Pools.Get()
+		switch {
+		case o.Record.AppliedDigest != plan.Digest:
+			return "I4: applied without its intent on record"
+		case sets.Digest == SetForeign || sets.Tag == SetForeign:
+			return "somebody else's mirror set is written over"
+		case slices.ContainsFunc(pools, func(p Pool) bool { return !p.Paused }):
+			return "I5: applied while a pool is the MCO's own"
+		}
+		if why := proof(o) + stillness(o); why != "" {
+			return a.Key() + ": " + why
+		}
+	}
+	return ""
+}
+
+func releaseRule(o Observed, d Decision) string {
+	for _, a := range d.Actions {
+		r, ok := a.(ReleaseOne)
+		if !ok {
+			continue
+		}
+		pools, _ := o.Pools.Get()
+		p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == r.Pool })]
+		intent, pulse := o.Record.Release, r.Ledger.Release
+		missing := 0
+		for _, n := range p.Nodes {
+			if !n.Ready || n.Unschedulable {
+				missing++
+			}
+		}
+		switch {
+		case intent == nil || intent.Pool != r.Pool || intent.Node != "" || !intent.IntendedAt.Time.Equal(pulse.IntendedAt):
+			return "I4: released without its intent on record"
+		case p.Ledger == nil:
+			return "I5: a pool is opened that is not ours"
+		case p.Meaning != MeansPlanned || p.Rendered != intent.Target || pulse.Target != intent.Target:
+			return "I12: what is released was not planned"
+		case r.MaxUnavailable != missing+1:
+			return fmt.Sprintf("I1: room for %d with %d missing", r.MaxUnavailable, missing)
+		case !pulse.Deadline.After(o.Now) || pulse.Closed:
+			return "I14: a pulse without an end"
+		}
+		if why := proof(o) + stillness(o); why != "" {
+			return a.Key() + ": " + why
+		}
+	}
+	return ""
+}
+
+// I5: for good, a pool is unpaused only when every node runs its configuration; or when a deleted rollout has brought nothing to any
+// node, and what is queued there changes no pull.
+func restoreRule(o Observed, d Decision) string {
+	for _, a := range d.Actions {
+		r, ok := a.(RestorePool)
+		if !ok {
+			continue
+		}
+		pools, _ := o.Pools.Get()
+		sets, _ := o.Sets.Get()
+		p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == r.Pool })]
+		rec := record(o.Record, r.Pool)
+		switch {
+		case rec == nil || !rec.Restored:
+			return "I4: restored without the fact on record"
+		case r.Paused != rec.Paused || r.MaxUnavailable != rec.MaxUnavailable:
+			return "I5: restored to other values than those on record"
+		case p.Ledger == nil:
+			return "I5: a pool is restored that is not ours"
+		case p.settled():
+		case o.Rollout.Deleting && !sets.exist() && p.Meaning == MeansBefore && p.Ledger.Release == nil:
+		default:
+			return "I5: unpaused with nodes left"
+		}
+	}
+	return ""
+}
+
+// A pause never loses what the pool had before, and never takes a pool over.
+func pauseRule(o Observed, d Decision) string {
+	pools, _ := o.Pools.Get()
+	for _, a := range d.Actions {
+		r, ok := a.(PausePool)
+		if !ok {
+			continue
+		}
+		p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == r.Pool })]
+		switch have := p.Ledger; {
+		case p.Paused && have == nil && !p.PausedByUs:
+			return "I5: a pool that somebody else has paused is taken over"
+		case p.Foreign != "":
+			return "I11: another rollout's pool is taken over"
+		case have == nil:
+		case have.PriorPaused != r.Ledger.PriorPaused || have.PriorMaxUnavailable != r.Ledger.PriorMaxUnavailable:
+			return "the prior values are lost"
+		case r.Ledger.Repaused > max(1, have.Repaused):
+			return "R2: a war of writes"
+		}
+	}
+	return ""
+}
+
+func finalizerRule(o Observed, d Decision) string {
+	for _, a := range d.Actions {
+		if _, ok := a.(RemoveFinalizer); !ok {
+			continue
+		}
+		c, _ := o.Cluster.Get()
+		ended := o.Record.CompletedGeneration != 0
+		if pools, ok := o.Pools.Get(); c.Unsupported == "" && ((!ok && !ended) || anyLedger(pools)) {
+			return "I5: let go with pools held"
+		}
+	}
+	return ""
+}
+
+// I7: progress or a named blocker, and a time at which it is looked at again.
+func progress(o Observed, d Decision) string {
+	if d.Complete {
+		if len(d.Actions)+len(d.Facts)+len(d.Blockers) > 0 || d.Stalled {
+			return "complete, and not complete"
+		}
+		return ""
+	}
+	switch {
+	case len(d.Facts) == 0 && len(d.Blockers) == 0 && len(d.Actions) == 0:
+		return "I7: neither progress nor blocker"
+	case d.RecheckAt.Before(o.Now) || d.RecheckAt.After(o.Now.Add(time.Minute)):
+		return fmt.Sprintf("I7: looked at again at %s", d.RecheckAt)
+	case d.Reason == "" || d.Phase == "":
+		return "I7: no reason or no phase"
+	}
+	for _, b := range d.Blockers {
+		if b.Kind == "" || b.Name == "" || b.Message == "" {
+			return fmt.Sprintf("I7: a blocker without a name: %+v", b)
+		}
+	}
+	return ""
+}
+
+// I8: facts that are written twice are as if written once.
+func factsOnce(o Observed, d Decision) string {
+	once := Apply(o.Record, d.Facts)
+	return cmp.Diff(once, Apply(once, d.Facts))
+}
+
+func stillSafe(o Observed, d Decision) string {
+	for _, a := range d.Actions {
+		if why, ok := StillSafe(o, a); !ok {
+			return a.Key() + " is not safe a moment later: " + why
+		}
+	}
+	return ""
+}
+
+func verdictsInOrder(_ Observed, d Decision) string {
+	for i, v := range d.Verdicts {
+		if v.Phase != forward[i].name {
+			return fmt.Sprintf("verdict %d is of phase %s", i, v.Phase)
+		}
+		if !v.Done && (i != len(d.Verdicts)-1 || v.Phase != d.Phase) {
+			return fmt.Sprintf("phase %s is not done, and the current one is %s", v.Phase, d.Phase)
+		}
+	}
+	return ""
+}
