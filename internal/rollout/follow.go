@@ -23,7 +23,7 @@ func lostRelease(pools []Pool) (v1alpha1.ReleaseRecord, bool) {
 		onItsWay := func(n Node) bool { return n.Desired == pulse.Target && n.Current != n.Desired }
 		if pulsing(p) || slices.ContainsFunc(p.Nodes, onItsWay) {
 			return v1alpha1.ReleaseRecord{
-				Pool: p.Name, IntendedAt: metav1.NewTime(pulse.IntendedAt), Target: pulse.Target, Updated: int32(pulse.Updated), //nolint:gosec // G115: a pool has at most a few thousand nodes
+				Pool: p.Name, IntendedAt: metav1.NewTime(pulse.IntendedAt), Target: pulse.Target, Updated: int32(pulse.Updated),
 			}, true
 		}
 	}

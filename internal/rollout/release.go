@@ -40,7 +40,7 @@ func releaseNodes(o Observed) Step {
 	}
 	return Do{
 		Facts: []Fact{ReleaseIntended{Release: v1alpha1.ReleaseRecord{
-			Pool: p.Name, IntendedAt: *stamp(o.Now), Target: p.Rendered, Updated: int32(p.Taken(p.Rendered)), //nolint:gosec // G115: a pool has at most a few thousand nodes
+			Pool: p.Name, IntendedAt: *stamp(o.Now), Target: p.Rendered, Updated: int32(p.Taken(p.Rendered)),
 			UnreadyBefore: unreadyNow(workloads),
 		}}},
 		Why: fmt.Sprintf("pool %s: %d of %d nodes done, about to release one more", p.Name, p.Updated(), len(p.Nodes)),

@@ -121,13 +121,13 @@ func TestWhatHoldsAReleaseBeforeItsIntent(t *testing.T) {
 
 // The pulse is one action: unpause, room for one more node than was missing before, and a deadline on the pool itself (R1).
 func TestThePulse(t *testing.T) {
-	d := check(t, observed().rendered().intends("worker").build(),
+	d := check(t, observed().rendered().done("worker-1").intends("worker").build(),
 		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}})
 	got := action[ReleaseOne](t, d)
 	wanted := *record(observed().started().build().Record, "worker")
 	ledger := newLedger(observed().started().build(), wanted)
 	ledger.Release = &Pulse{
-		IntendedAt: now.Add(-10 * time.Second), Target: renderedName("worker", planned),
+		IntendedAt: now.Add(-10 * time.Second), Target: renderedName("worker", planned), Updated: 1,
 		Deadline: now.Add(32 * time.Second), // 30 s, and three quarters of one for each of three nodes, in whole seconds
 	}
 	if diff := cmp.Diff(ReleaseOne{Pool: "worker", MaxUnavailable: 1, Ledger: ledger}, got); diff != "" {

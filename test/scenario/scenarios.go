@@ -174,8 +174,12 @@ func whole(ctx context.Context, r *lab.Registry, repository, tag string) error {
 		return err
 	}
 	for _, blob := range all {
-		if ok, err := r.HasBlob(ctx, repository, blob); err != nil || !ok {
-			return fmt.Errorf("%s:%s still lacks blob %s (%v)", repository, tag, blob, err)
+		ok, err := r.HasBlob(ctx, repository, blob)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("%s:%s still lacks blob %s", repository, tag, blob)
 		}
 	}
 	return nil
