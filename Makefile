@@ -63,10 +63,10 @@ test-demo: build lab ## The demo, held to its RESULT line
 	hack/demo-check.sh
 
 test-shard: build lab-stock ## One shard of the e2e scenarios: E2E_SHARD=i/n, i from 0
-	E2E_SHARD=$(E2E_SHARD) $(GO) test -tags lab ./test/e2e -count=1 -timeout 60m
+	E2E_SHARD=$(E2E_SHARD) hack/e2e.sh
 
 e2e: build lab-stock ## All e2e scenarios: raw, twins and safe
-	$(GO) test -tags lab ./test/e2e -count=1 -timeout 60m
+	hack/e2e.sh
 
 check-gcc:
 	@command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null || { \

@@ -77,7 +77,7 @@ func (g *PulseGuard) setup(mgr ctrl.Manager) error {
 		Named("pulse-guard").
 		For(&mcfgv1.MachineConfigPool{}).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(g.openPools), builder.WithPredicates(nodeMoves())).
-		WithOptions(controller.Options{NeedLeaderElection: &everyReplica}).
+		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, RateLimiter: retries()}).
 		Complete(g)
 }
 

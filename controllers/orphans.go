@@ -10,7 +10,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
@@ -54,9 +58,12 @@ func (r *Orphans) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result,
 		return ctrl.Result{}, err
 	}
 	if view.Updated() == len(view.Nodes) {
+		if err := pool.Restore(ctx, r.Client, mcp, ledger.PriorPaused, ledger.PriorMaxUnavailable); err != nil {
+			return ctrl.Result{}, err
+		}
 		r.Recorder.Eventf(mcp, nil, corev1.EventTypeNormal, "PoolGivenBack", "Restore",
 			"SafeMirrorRollout %s is gone and all %d nodes run %s: the pool has its earlier values again", ledger.Rollout, len(view.Nodes), view.Rendered)
-		return ctrl.Result{}, pool.Restore(ctx, r.Client, mcp, ledger.PriorPaused, ledger.PriorMaxUnavailable)
+		return ctrl.Result{}, nil
 	}
 	r.Recorder.Eventf(mcp, nil, corev1.EventTypeWarning, "PoolOrphaned", "Hold", "%s", fmt.Sprintf(
 		"SafeMirrorRollout %s is gone and left this pool paused since %s with %d of %d nodes on %s; it stays paused: create the rollout again "+
@@ -65,6 +72,27 @@ func (r *Orphans) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result,
 	return ctrl.Result{RequeueAfter: orphanEvery}, nil
 }
 
+// setup watches pools, and the end of the rollouts that hold them: a pool at rest tells of nothing by itself.
 func (r *Orphans) setup(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("orphaned-pools").For(&mcfgv1.MachineConfigPool{}).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("orphaned-pools").
+		For(&mcfgv1.MachineConfigPool{}).
+		Watches(&v1alpha1.SafeMirrorRollout{}, handler.EnqueueRequestsFromMapFunc(r.heldBy), builder.WithPredicates(deletions())).
+		WithOptions(controller.Options{RateLimiter: retries()}).
+		Complete(r)
+}
+
+// heldBy are the pools that carry the ledger of the rollout.
+func (r *Orphans) heldBy(ctx context.Context, o client.Object) []reconcile.Request {
+	var pools mcfgv1.MachineConfigPoolList
+	if err := r.Client.List(ctx, &pools); err != nil {
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range pools.Items {
+		if ledger, err := pool.ReadLedger(&pools.Items[i]); err == nil && ledger != nil && ledger.Rollout == o.GetName() {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&pools.Items[i])})
+		}
+	}
+	return out
 }

@@ -26,6 +26,15 @@ func nodeMoves() predicate.Predicate {
 	}}
 }
 
+// deletions leaves out everything else.
+func deletions() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false },
+		UpdateFunc:  func(event.UpdateEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
+}
+
 func conditions(n *corev1.Node) map[corev1.NodeConditionType]corev1.ConditionStatus {
 	out := map[corev1.NodeConditionType]corev1.ConditionStatus{}
 	for _, c := range n.Status.Conditions {

@@ -50,8 +50,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	var refused *execute.Refused
-	if errors.As(failure, &refused) {
-		decision.RecheckAt, failure = world.Observed.Now.Add(refusedWait), nil // no failure: the next look decides anew
+	switch { // neither is a failure: the next look decides anew
+	case errors.As(failure, &refused):
+		decision.RecheckAt, failure = world.Observed.Now.Add(refusedWait), nil
+	case apierrors.IsConflict(failure):
+		decision.RecheckAt, failure = world.Observed.Now, nil
 	}
 	if err := r.report(ctx, world, decision, failure); err != nil {
 		return ctrl.Result{}, err
@@ -93,7 +96,7 @@ func (r *Reconciler) report(ctx context.Context, w *observe.World, d rollout.Dec
 	if equality.Semantic.DeepEqual(w.Rollout.Status, after.Status) {
 		return nil
 	}
-	if added(d) {
+	if failure == nil && added(d) {
 		// The finalizer was put on in this very turn, so the object has moved on; the status follows in the next one.
 		return nil
 	}
@@ -119,8 +122,6 @@ func added(d rollout.Decision) bool {
 // next says when to look again. Nothing is polled: watches report what changes, and this is for what no watch reports.
 func next(now time.Time, d rollout.Decision, failure error) (ctrl.Result, error) {
 	switch {
-	case apierrors.IsConflict(failure):
-		return ctrl.Result{RequeueAfter: soon}, nil
 	case failure != nil:
 		return ctrl.Result{}, failure
 	case d.RecheckAt.IsZero():

@@ -65,11 +65,7 @@ func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 			go forward(ctx, transfers, func() { r.enqueueAll(ctx, queue, 0) })
 			return nil
 		})).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: 1,
-			// The default backs off for up to 16 minutes, and an open question is looked at within one (I7).
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
-		}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: retries()}).
 		Build(r)
 	if err != nil {
 		return fmt.Errorf("building the rollout controller: %w", err)
@@ -81,6 +77,11 @@ func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 			(&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
 		},
 	})
+}
+
+// retries is the pace after failures. The default backs off for up to 16 minutes, and an open question is looked at within one (I7).
+func retries() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
 }
 
 func forward(ctx context.Context, from <-chan struct{}, do func()) {

@@ -11,6 +11,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -21,17 +22,50 @@ func (e *Executor) applyMirrorSets(ctx context.Context, w *observe.World) error 
 	if !ok {
 		return &Refused{Action: "apply-mirror-sets", Why: w.Observed.Sets.Why()}
 	}
+	if clash(w, sets) {
+		return e.replaceMirrorSets(ctx, w, sets)
+	}
 	if err := e.applyDigest(ctx, w, sets.Digest); err != nil {
+		return err
+	}
+	if err := e.deleteTag(ctx, w, sets.Tag); err != nil {
 		return err
 	}
 	if err := e.applyTag(ctx, w, sets.Tag); err != nil {
 		return err
 	}
+	return e.deleteDigest(ctx, w, sets.Digest)
+}
+
+// clash tells whether one of our sets that is written would be invalid together with what is still there of the other, as when a
+// source changes its policy in both: for that moment the MCO would write no mirror set of the cluster (I13).
+func clash(w *observe.World, sets rollout.MirrorSets) bool {
+	digest, tag := w.Digest, w.HaveTag
 	if sets.Digest == rollout.SetLeftOver {
-		set := &configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: w.Rollout.Name}}
-		return client.IgnoreNotFound(e.Client.Delete(ctx, set))
+		digest = w.HaveDigest
 	}
-	return nil
+	if sets.Tag == rollout.SetNotWanted {
+		tag = nil // there may be one of that name, and it is not ours
+	}
+	var ours registries.Sets
+	return len(registries.Validate(ours.With(digest, tag))) > 0 || len(registries.Validate(ours.With(digest, w.Tag))) > 0
+}
+
+// replaceMirrorSets takes away first, tag mirrors before digest mirrors, and then writes: what is left of a valid union is valid.
+func (e *Executor) replaceMirrorSets(ctx context.Context, w *observe.World, sets rollout.MirrorSets) error {
+	if sets.Tag == rollout.SetDiffers {
+		sets.Tag = rollout.SetLeftOver
+	}
+	if err := e.deleteTag(ctx, w, sets.Tag); err != nil {
+		return err
+	}
+	if err := e.deleteDigest(ctx, w, sets.Digest); err != nil {
+		return err
+	}
+	if err := e.applyDigest(ctx, w, sets.Digest); err != nil {
+		return err
+	}
+	return e.applyTag(ctx, w, rollout.SetMissing)
 }
 
 func (e *Executor) applyDigest(ctx context.Context, w *observe.World, state rollout.SetState) error {
@@ -45,15 +79,33 @@ func (e *Executor) applyDigest(ctx context.Context, w *observe.World, state roll
 }
 
 func (e *Executor) applyTag(ctx context.Context, w *observe.World, state rollout.SetState) error {
-	switch {
-	case state == rollout.SetLeftOver:
-		set := &configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: w.Rollout.Name}}
-		return client.IgnoreNotFound(e.Client.Delete(ctx, set))
-	case w.Tag == nil || state == rollout.SetEqual:
+	if w.Tag == nil || state == rollout.SetEqual {
 		return nil
 	}
 	if err := e.Client.Apply(ctx, mirrorset.TagApply(w.Tag), client.ForceOwnership, client.FieldOwner(pool.FieldManager)); err != nil {
 		return fmt.Errorf("applying ImageTagMirrorSet %s: %w", w.Rollout.Name, err)
+	}
+	return nil
+}
+
+func (e *Executor) deleteDigest(ctx context.Context, w *observe.World, state rollout.SetState) error {
+	if state != rollout.SetLeftOver {
+		return nil
+	}
+	err := e.Client.Delete(ctx, &configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: w.Rollout.Name}})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting ImageDigestMirrorSet %s: %w", w.Rollout.Name, err)
+	}
+	return nil
+}
+
+func (e *Executor) deleteTag(ctx context.Context, w *observe.World, state rollout.SetState) error {
+	if state != rollout.SetLeftOver {
+		return nil
+	}
+	err := e.Client.Delete(ctx, &configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: w.Rollout.Name}})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting ImageTagMirrorSet %s: %w", w.Rollout.Name, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
@@ -68,7 +69,7 @@ func TestSources(t *testing.T) {
 		"a suspended Job": {job("app", func(j *batchv1.Job) { j.Spec.Suspend = &yes }, image), as("advisory", "Job shop/app")},
 		"a resumed Job":   {job("app", func(j *batchv1.Job) { j.Spec.Suspend = &no }, image), as("blocking", "Job shop/app")},
 		"a Job that has completed": {job("app", func(j *batchv1.Job) {
-			j.Status.CompletionTime = &metav1.Time{}
+			j.Status.CompletionTime = &metav1.Time{Time: time.Unix(1, 0)}
 		}, image), nil},
 		"a Job that says it is complete": {job("app", condition(batchv1.JobComplete, corev1.ConditionTrue), image), nil},
 		"a Job that has failed":          {job("app", condition(batchv1.JobFailed, corev1.ConditionTrue), image), nil},

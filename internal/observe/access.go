@@ -34,7 +34,7 @@ type cachedClient struct {
 // registry makes the client that reads the sources, writes the mirrors and looks at both as a node would: with the global pull
 // secret alone, because a node sends the credentials of a pod to the pod's own registry only, and with the CAs of
 // image.config additionalTrustedCA. Secrets are read each time, so a rotated one is used at the next look.
-func (l *Live) registry(ctx context.Context, r *v1alpha1.SafeMirrorRollout, all registries.Sets, pools []plan.Pool) (*mirror.Client, []rollout.Problem) {
+func (l *Live) registry(ctx context.Context, r *v1alpha1.SafeMirrorRollout, all registries.Sets) (*mirror.Client, []rollout.Problem) {
 	var problems []rollout.Problem
 	global, problem := l.dockerConfig(ctx, "the cluster's global pull secret", configNamespace, pullSecret)
 	problems = appendProblem(problems, problem)
@@ -61,11 +61,8 @@ func (l *Live) registry(ctx context.Context, r *v1alpha1.SafeMirrorRollout, all 
 	for _, host := range sortedKeys(cas) {
 		fmt.Fprintf(h, "%s\n%s", host, cas[host])
 	}
-	if all.Image != nil {
-		fmt.Fprintf(h, "%q", all.Image.Spec.RegistrySources.InsecureRegistries)
-	}
 	return l.client(hex.EncodeToString(h.Sum(nil)), func() (*mirror.Client, error) {
-		return newClient(global, push, source, cas, pools)
+		return l.newClient(global, push, source, cas)
 	})
 }
 
@@ -84,7 +81,7 @@ func (l *Live) client(fingerprint string, build func() (*mirror.Client, error)) 
 	return c, nil
 }
 
-func newClient(global, push []byte, source [][]byte, cas map[string][]byte, pools []plan.Pool) (*mirror.Client, error) {
+func (l *Live) newClient(global, push []byte, source [][]byte, cas map[string][]byte) (*mirror.Client, error) {
 	var chains [3]mirror.Keychain
 	for i, docs := range [][][]byte{append(source, global), {push}, {global}} {
 		var err error
@@ -93,22 +90,28 @@ func newClient(global, push []byte, source [][]byte, cas map[string][]byte, pool
 		}
 	}
 	access := func(k mirror.Keychain) mirror.Access {
-		return mirror.Access{Keychain: k, CAs: cas, Insecure: insecure(pools)}
+		return mirror.Access{Keychain: k, CAs: cas, Insecure: l.insecure}
 	}
 	return mirror.NewClient(mirror.Accesses{Source: access(chains[0]), Push: access(chains[1]), Node: access(chains[2])}), nil
 }
 
-// insecure asks the nodes' own configuration, as it shall be.
-func insecure(pools []plan.Pool) func(string) bool {
-	return func(repository string) bool {
-		for _, p := range pools {
-			r, err := p.After.Resolve(repository + ":latest")
-			if err != nil || len(r.Endpoints) == 0 || !r.Endpoints[len(r.Endpoints)-1].Insecure {
-				return false
-			}
+// insecure asks the nodes' own configuration, as it shall be. The client outlives the look for which it was made, so this is the
+// configuration that was predicted last.
+func (l *Live) insecure(repository string) bool {
+	l.mu.Lock()
+	pools := l.predicted
+	l.mu.Unlock()
+	return allInsecure(pools, repository)
+}
+
+func allInsecure(pools []plan.Pool, repository string) bool {
+	for _, p := range pools {
+		r, err := p.After.Resolve(repository + ":latest")
+		if err != nil || len(r.Endpoints) == 0 || !r.Endpoints[len(r.Endpoints)-1].Insecure {
+			return false
 		}
-		return len(pools) > 0
 	}
+	return len(pools) > 0
 }
 
 // dockerConfig reads a docker configuration out of a Secret. field is what the message calls it.

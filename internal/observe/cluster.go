@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 
 	configv1 "github.com/openshift/api/config/v1"
@@ -46,14 +47,15 @@ func (l *Live) cluster(ctx context.Context) rollout.Known[rollout.Cluster] {
 	return rollout.Seen(out)
 }
 
-// upgrading follows the ClusterVersion contract: the newest history entry is Partial until the payload is applied everywhere.
+// upgrading follows the ClusterVersion contract: the newest history entry is Partial until the payload is applied everywhere. A
+// release that is named by its image has no version until it was pulled.
 func upgrading(v *configv1.ClusterVersion) string {
 	if len(v.Status.History) > 0 && v.Status.History[0].State == configv1.PartialUpdate {
-		return v.Status.History[0].Version
+		return cmp.Or(v.Status.History[0].Version, v.Status.History[0].Image, "another release")
 	}
 	for _, c := range v.Status.Conditions {
 		if c.Type == configv1.OperatorProgressing && c.Status == configv1.ConditionTrue {
-			return v.Status.Desired.Version
+			return cmp.Or(v.Status.Desired.Version, v.Status.Desired.Image, "another release")
 		}
 	}
 	return ""

@@ -30,11 +30,12 @@ type Live struct {
 	Engine    *mirror.Engine
 	Now       func() time.Time
 
-	mu       sync.Mutex
-	rendered map[string]renderedConfig
-	dryRuns  map[string]dryRun
-	engaged  string
-	copying  bool
+	mu        sync.Mutex
+	rendered  map[string]renderedConfig
+	predicted []plan.Pool
+	dryRuns   map[string]dryRun
+	engaged   string
+	copying   bool
 
 	registryClient cachedClient
 }
@@ -45,8 +46,10 @@ type World struct {
 	Rollout  *v1alpha1.SafeMirrorRollout
 	Plan     plan.Plan
 	Registry *mirror.Client
-	Digest   *configv1.ImageDigestMirrorSet
-	Tag      *configv1.ImageTagMirrorSet
+	// Digest and Tag are the mirror sets that the rollout wants, HaveDigest and HaveTag those of its name that the cluster has; nil
+	// stands for none.
+	Digest, HaveDigest *configv1.ImageDigestMirrorSet
+	Tag, HaveTag       *configv1.ImageTagMirrorSet
 }
 
 // Observe looks at everything that concerns the rollout. It fails only when the rollout itself cannot be read; the rollout is
@@ -97,6 +100,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		o.Pools = rollout.Unseen[[]rollout.Pool](why)
 		return
 	}
+	w.HaveDigest, w.HaveTag = ours(w, all)
 	state := setStates(w, all)
 	o.Sets = rollout.Seen(state)
 	if rollout.Ended(o.Record, o.Rollout) {
@@ -108,8 +112,11 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		o.Plan, o.Transfers = rollout.Unseen[rollout.Plan](err.Error()), rollout.Unseen[rollout.Transfers](err.Error())
 	} else {
 		o.Pools = rollout.Seen(prediction.pools)
+		l.mu.Lock()
+		l.predicted = prediction.configs
+		l.mu.Unlock()
 	}
-	registry, problems := l.registry(ctx, w.Rollout, all, prediction.configs)
+	registry, problems := l.registry(ctx, w.Rollout, all)
 	w.Registry = registry
 	o.Spec = l.specProblems(ctx, w, all, state, problems)
 	if err == nil {

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -127,6 +128,9 @@ func (l *Live) base(ctx context.Context, poolName string) ([]byte, error) {
 
 // machineConfig reads a rendered MachineConfig, once.
 func (l *Live) machineConfig(ctx context.Context, name string) (renderedConfig, error) {
+	if name == "" {
+		return renderedConfig{}, errors.New("the MCO has not rendered any configuration for it yet")
+	}
 	l.mu.Lock()
 	have, ok := l.rendered[name]
 	l.mu.Unlock()
@@ -203,18 +207,16 @@ func (l *Live) riders(ctx context.Context, p *rollout.Pool, rendered renderedCon
 	return nil
 }
 
-// harmless: files that the MCO by default neither drains nor reboots for. The pull secret is one of them, and it is rotated
-// so often that holding for it would never end (R6).
+// harmlessPaths are what the MCO by default neither drains nor reboots for: files, and directories with all that is in them. The pull
+// secret is one of them, and it is rotated so often that holding for it would never end (R6). passwd stands for the keys of SSH.
+var harmlessPaths = []string{
+	"/var/lib/kubelet/config.json", "/etc/containers/policy.json", "/etc/containers/registries.d", "/etc/crio/policies",
+	"/etc/machine-config-daemon/no-reboot/containers-gpg.pub", "/etc/nmstate/openshift",
+	"/etc/pki/ca-trust/source/anchors/openshift-config-user-ca-bundle.crt", "passwd",
+}
+
 func harmless(line string) bool {
-	for _, path := range []string{
-		"/var/lib/kubelet/config.json", "/etc/containers/policy.json", "/etc/containers/registries.d/", "/etc/crio/policies/",
-		"/etc/machine-config-daemon/no-reboot/", "/etc/nmstate/openshift", registries.RegistriesPath + " ",
-	} {
-		if strings.Contains(line, path) {
-			return true
-		}
-	}
-	return strings.HasSuffix(line, registries.RegistriesPath)
+	return slices.ContainsFunc(harmlessPaths, func(path string) bool { return line == path || strings.HasPrefix(line, path+"/") })
 }
 
 // layeredPools are those with a MachineOSConfig. Where the kind does not exist there are none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func refused(kind, name string, err error) []rollout.Problem {
 	p := rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: kind, Name: name, Message: fmt.Sprintf(
 		"the API server refuses the %s %s: %v; nothing was changed", kind, name, oneLine(err))}
 	var status apierrors.APIStatus
-	if !errors.As(err, &status) || status.Status().Code >= 500 {
+	if !errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError || status.Status().Code == http.StatusTooManyRequests {
 		p.Passing = true
 	}
 	return []rollout.Problem{p}

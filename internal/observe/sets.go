@@ -49,7 +49,8 @@ func readSets(ctx context.Context, r client.Reader) (registries.Sets, error) {
 	return out, nil
 }
 
-// ours are the names under which our sets are in the cluster; empty for one that is absent or somebody else's.
+// ours are the sets of the rollout's name in the cluster, nil for one that is absent. Whether they are its own is for mirrorset
+// to say.
 func ours(w *World, all registries.Sets) (digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) {
 	for i := range all.IDMSs {
 		if all.IDMSs[i].Name == w.Rollout.Name {

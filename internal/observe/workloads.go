@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -38,7 +39,7 @@ func unreadyWorkloads(ctx context.Context, r client.Reader, node string) rollout
 		out = append(out, w)
 	}
 	for _, read := range []func(context.Context, client.Reader, func(string, metav1.ObjectMeta, int32, int32, ...types.UID)) error{
-		deployments, statefulSets, daemonSets,
+		deployments, replicationControllers, statefulSets, daemonSets,
 	} {
 		if err := read(ctx, r, add); err != nil {
 			return rollout.Unseen[[]rollout.Workload](err.Error())
@@ -51,7 +52,7 @@ func unreadyWorkloads(ctx context.Context, r client.Reader, node string) rollout
 type addWorkload = func(kind string, o metav1.ObjectMeta, desired, ready int32, owners ...types.UID)
 
 // deployments are looked at together with the ReplicaSets through which they own their pods. A ReplicaSet without a Deployment
-// is a workload of its own.
+// is a workload of its own, whatever else may own it.
 func deployments(ctx context.Context, r client.Reader, add addWorkload) error {
 	var sets appsv1.ReplicaSetList
 	if err := r.List(ctx, &sets); err != nil {
@@ -60,7 +61,7 @@ func deployments(ctx context.Context, r client.Reader, add addWorkload) error {
 	byOwner := map[types.UID][]types.UID{}
 	for i := range sets.Items {
 		s := &sets.Items[i]
-		if owner := metav1.GetControllerOf(s); owner != nil {
+		if owner := metav1.GetControllerOf(s); owner != nil && owner.Kind == "Deployment" {
 			byOwner[owner.UID] = append(byOwner[owner.UID], s.UID)
 			continue
 		}
@@ -73,6 +74,19 @@ func deployments(ctx context.Context, r client.Reader, add addWorkload) error {
 	for i := range list.Items {
 		d := &list.Items[i]
 		add("Deployment", d.ObjectMeta, orOne(d.Spec.Replicas), d.Status.ReadyReplicas, byOwner[d.UID]...)
+	}
+	return nil
+}
+
+// replicationControllers are those of DeploymentConfigs, above all. One of the past wants no pods.
+func replicationControllers(ctx context.Context, r client.Reader, add addWorkload) error {
+	var list corev1.ReplicationControllerList
+	if err := r.List(ctx, &list); err != nil {
+		return err
+	}
+	for i := range list.Items {
+		s := &list.Items[i]
+		add("ReplicationController", s.ObjectMeta, orOne(s.Spec.Replicas), s.Status.ReadyReplicas, s.UID)
 	}
 	return nil
 }
@@ -160,7 +174,7 @@ func truncate(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 func orOne(n *int32) int32 {

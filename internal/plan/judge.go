@@ -20,12 +20,7 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 	work := rollout.Transfers{Plan: engaged, Copying: copying}
 	for _, i := range p.Items {
 		result := results[i.Key()]
-		for _, c := range result.Copied {
-			if c.Pushed {
-				work.Copied++
-			}
-			work.Bytes += c.Bytes
-		}
+		countCopies(&work, result)
 		switch p.fate(i, results) {
 		case ignored:
 			if i.Accepted != "" {
@@ -58,6 +53,15 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 		}
 	}
 	return sum, work
+}
+
+func countCopies(work *rollout.Transfers, result mirror.Result) {
+	for _, c := range result.Copied {
+		if c.Pushed {
+			work.Copied++
+		}
+		work.Bytes += c.Bytes
+	}
 }
 
 // lostProblem says which reference is lost, who needs it, why, and what to add to the spec.
@@ -97,7 +101,11 @@ func remedy(i Item) string {
 	if len(mirrors) == 0 {
 		return fmt.Sprintf("Add an item to spec.%s with source %s and a mirror that holds the image, or list the reference in spec.inventory.acceptedRisks", field, scope)
 	}
-	return fmt.Sprintf("Add to spec.%s: {source: %s, mirrors: [%s]}, or list the reference in spec.inventory.acceptedRisks", field, scope, strings.Join(mirrors, ", "))
+	item := fmt.Sprintf("source: %s, mirrors: [%s]", scope, strings.Join(mirrors, ", "))
+	if i.Never {
+		item += ", mirrorSourcePolicy: NeverContactSource" // all items of one source need the same
+	}
+	return fmt.Sprintf("Add to spec.%s: {%s}, or list the reference in spec.inventory.acceptedRisks", field, item)
 }
 
 // todaysMirrors gives the mirrors that serve the reference today, cut down to the scope. With scope quay.io/acme/shop the
@@ -143,6 +151,7 @@ func failedProblem(i Item, result mirror.Result, verifyOnly bool) rollout.Proble
 		case mirror.ReadOnly:
 			next = "the mirror takes no uploads: make it writable, or set spec.mirroring.mode to VerifyOnly and fill it yourself"
 			why = v1alpha1.ReasonMirrorUnreachable
+		default: // about this image, not about the registry
 		}
 	}
 	if verifyOnly {

@@ -51,6 +51,8 @@ type Item struct {
 	// Siblings are the mirrors that our spec has for the scope, of the kind that does not serve this reference: those of the tag
 	// mirrors for a reference by digest.
 	Siblings []string
+	// Never is true when the scope that decides has the policy NeverContactSource in our spec.
+	Never bool
 	// Shadow names the object whose scope takes the reference away from its present mirrors.
 	Shadow string
 }
@@ -116,6 +118,7 @@ func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Po
 				Reference: ref, Name: before.Reference, Change: registries.Compare(before, after), Before: before, After: after,
 				Fill: fill(in.Spec, after), Accepted: accepted(in.Spec, ref.Image, before.Reference),
 				Shadow: registries.ShadowedBy(in.Sets, before, after), Siblings: siblings(in.Spec, after),
+				Never: never(in.Spec, after.Scope),
 			}
 			items[key] = item
 		}
@@ -172,6 +175,12 @@ func siblings(spec v1alpha1.SafeMirrorRolloutSpec, after registries.Resolution) 
 		}
 	}
 	return nil
+}
+
+func never(spec v1alpha1.SafeMirrorRolloutSpec, scope string) bool {
+	return slices.ContainsFunc(slices.Concat(spec.ImageTagMirrors, spec.ImageDigestMirrors), func(m v1alpha1.ImageMirrors) bool {
+		return m.Source == scope && m.MirrorSourcePolicy == v1alpha1.NeverContactSource
+	})
 }
 
 // under tells whether the reference lies in the location: the location itself, or a path, tag or digest below it.

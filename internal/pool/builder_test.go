@@ -67,7 +67,7 @@ func (b poolBuilder) written(manager, fields string, second int) poolBuilder {
 	t := metav1.NewTime(began.Add(time.Duration(second) * time.Second))
 	b.ManagedFields = append(b.ManagedFields, metav1.ManagedFieldsEntry{
 		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: mcfgv1.GroupVersion.String(), Time: &t,
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields),
 	})
 	return b
 }

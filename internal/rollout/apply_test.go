@@ -3,6 +3,8 @@ package rollout
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
@@ -81,7 +83,7 @@ func TestApply(t *testing.T) {
 // it is given back the second time is what its user has made of it meanwhile.
 func TestApplyingAgainTakesPoolsBack(t *testing.T) {
 	b := func() *builder {
-		return observed().rendered().done("master-0", "master-1", "master-2").givesBack("master").
+		return observed().cordoned("master-2").rendered().done("master-0", "master-1", "master-2").givesBack("master").
 			eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "master")
 	}
 	t.Run("not while the sets are as declared", func(t *testing.T) {
@@ -90,8 +92,9 @@ func TestApplyingAgainTakesPoolsBack(t *testing.T) {
 	o := b().sets(SetNotWanted, SetMissing).build()
 	t.Run("recorded", func(t *testing.T) {
 		d := check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolReclaimed master"}})
-		if got := fact[PoolReclaimed](t, d).Pool; got.MaxUnavailable != "2" || got.Restored {
-			t.Errorf("recorded as %+v", got)
+		wanted := v1alpha1.PoolRecord{Name: "master", MaxUnavailable: "2", Unavailable: []string{"master-2"}}
+		if diff := cmp.Diff(wanted, fact[PoolReclaimed](t, d).Pool); diff != "" {
+			t.Errorf("record (-want +got):\n%s", diff)
 		}
 		o.Record = Apply(o.Record, d.Facts)
 	})

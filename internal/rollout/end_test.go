@@ -124,7 +124,7 @@ func TestDeletion(t *testing.T) {
 		},
 		"another rollout's pool is none of our business": {
 			o: observed().paused().givesBack("worker").deleting().eachPool(func(p *Pool) {
-				p.Ledger, p.Foreign, p.PausedByUs, p.Rendered = nil, "books", false, "x"
+				p.Ledger, p.Foreign, p.PausedByUs, p.Rendered = nil, "books", true, "x" // its pauses are signed like ours
 			}, "master").build(),
 			want: let,
 		},
@@ -139,9 +139,26 @@ func TestDeletion(t *testing.T) {
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"3 of its 3 nodes", "pause-ledger"}},
 		},
+		"a node was released, the set and the record are gone": {
+			o: observed().rendered().intends("worker").opens("worker").closes("worker").done("worker-0").givesBack("master").
+				eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName(p.Name, earlier), MeansBefore }).
+				with(func(o *Observed) { o.Record.Release, o.Record.AppliedDigest = nil, "" }).sets(SetNotWanted, SetMissing).deleting().build(),
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
+				says: []string{"1 of its 3 nodes"}},
+		},
 		"about to be applied, and never applied: the pools are given back": {
 			o:    observed().intended().deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
+		},
+		"applied, taken away again, and no node had it: the pools are given back": {
+			o: observed().rendered().intends("worker").opens("worker").closes("worker").with(func(o *Observed) { o.Record.Release = nil }).
+				eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName(p.Name, earlier), MeansBefore }).sets(SetNotWanted, SetMissing).deleting().build(),
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
+		},
+		"applied, and taken away before any node was released: the MCO has to render it away": {
+			o: observed().rendered().sets(SetNotWanted, SetMissing).deleting().build(),
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"},
+				says: []string{"3 of its 3 nodes do not run rendered-worker-planned"}},
 		},
 		"a change queued up as well": {
 			o:    observed().intended().eachPool(kernel, "worker").deleting().build(),
@@ -163,7 +180,8 @@ func TestDeletionHalfWayGoesOn(t *testing.T) {
 			want{phase: PhaseRender, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}}},
 		"rendered": {observed().rendered().deleting().build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
-		"the mirror set is deleted as well": {observed().rendered().done("worker-0").sets(SetNotWanted, SetMissing).deleting().build(),
+		"the mirror set is deleted as well": {observed().rendered().intends("worker").opens("worker").closes("worker").done("worker-0").
+			with(func(o *Observed) { o.Record.Release = nil }).sets(SetNotWanted, SetMissing).deleting().build(),
 			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}}},
 		"updated": {observed().updated().deleting().build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}}},
@@ -173,6 +191,11 @@ func TestDeletionHalfWayGoesOn(t *testing.T) {
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"Started"}}},
 		"the record is lost, and found in part": {observed().rendered().done("worker-0").deleting().with(func(o *Observed) { o.Record.AppliedDigest = "" }).build(),
 			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}}},
+		"the mirror set is deleted when every node has it": {
+			observed().updated().intends("worker").opens("worker").closes("worker").with(func(o *Observed) { o.Record.Release = nil }).
+				sets(SetNotWanted, SetMissing).deleting().build(),
+			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}},
+		},
 		"a set is gone, and nodes were released": {
 			o: observed().rendered().intends("worker").opens("worker").closes("worker").done("worker-0").with(func(o *Observed) { o.Record.Release = nil }).
 				eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName(p.Name, earlier), MeansBefore }).sets(SetNotWanted, SetMissing).deleting().build(),

@@ -78,8 +78,8 @@ func letGo(o Observed) (step Step, forward bool) {
 	return remove, false
 }
 
-// begun tells whether a node may have, or may get, something of this rollout. The intent to apply says so, unless it was never
-// carried out; and when the record is lost, our mirror set and the pools with nodes left to update say so.
+// begun tells whether the rollout has to be carried to its end. The intent to apply says so, unless it was never carried out or was
+// taken back before any node was released; and when the record is lost, our mirror set and pools with nodes left to update say so.
 func begun(o Observed, sets MirrorSets, pools []Pool) bool {
 	if o.Record.AppliedDigest == "" {
 		return sets.exist() && !allSettled(pools)
@@ -88,7 +88,7 @@ func begun(o Observed, sets MirrorSets, pools []Pool) bool {
 		return true
 	}
 	for _, p := range pools {
-		if p.Meaning != MeansBefore || (!p.settled() && !untouched(p)) {
+		if !untouched(p) && (p.Meaning != MeansBefore || !p.settled()) {
 			return true
 		}
 	}

@@ -33,9 +33,6 @@ func pausePools(o Observed) Step {
 	if len(open) > 0 {
 		return Do{Actions: open, Why: fmt.Sprintf("pausing %d of %d pools", len(open), len(pools))}
 	}
-	if o.Record.Release != nil {
-		return Done{Message: fmt.Sprintf("%d pools held, or open for one node", len(pools))} // the release waits for its own fence
-	}
 	if plan, ok := o.Plan.Get(); ok && plan.Digest == o.Record.AppliedDigest {
 		// The MCO has rendered the mirror sets since, and looks at each pool once more for that. Each release waits for its own fence.
 		return Done{Message: fmt.Sprintf("%d pools held", len(pools))}
@@ -170,13 +167,7 @@ func isInteger(s string) bool {
 
 // awaitFences waits until the node controller has seen every pause: a sync that began before it can still hand out a node.
 func awaitFences(o Observed, pools []Pool) Step {
-	var waiting []Blocker
-	for _, p := range pools {
-		if !pulsing(p) && !p.fenced() && !givenBack(o, p) {
-			waiting = append(waiting, unfenced(p))
-		}
-	}
-	if len(waiting) > 0 {
+	if waiting := notHeld(o, pools); len(waiting) > 0 {
 		return Wait{Blockers: waiting}
 	}
 	return Done{Message: fmt.Sprintf("%d pools held", len(pools))}

@@ -175,6 +175,11 @@ func TestThePoolOfAUser(t *testing.T) {
 			t.Errorf("recorded as %+v, want it paused", got)
 		}
 	})
+	t.Run("paused on record, whoever wrote it last", func(t *testing.T) {
+		o := observed().rendered().eachPool(theirs, "worker").eachPool(func(p *Pool) { p.PausedByUs = true }, "worker").build()
+		record(o.Record, "worker").Paused = true
+		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}})
+	})
 	t.Run("the other pools go on", func(t *testing.T) {
 		check(t, observed().rendered().eachPool(theirs, "worker").build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}})
@@ -245,6 +250,16 @@ func TestUnpausedByOthers(t *testing.T) {
 	})
 }
 
+// Whoever calls it, another rollout's pool is not paused over.
+func TestThePoolOfAnotherRollout(t *testing.T) {
+	o := observed().started().eachPool(func(p *Pool) { p.Foreign = "books" }, "worker").build()
+	pools, _ := o.Pools.Get()
+	open, lost := toPause(o, pools)
+	if diff := cmp.Diff([]string{"pause-pool/master"}, keys(open)); diff != "" || len(lost) > 0 {
+		t.Errorf("to pause (-want +got):\n%s\nlost %v", diff, lost)
+	}
+}
+
 // Two pauses that are due are both in one decision, and what is disruptive waits for the next.
 func TestClosingComesFirst(t *testing.T) {
 	o := observed().intended().eachPool(func(p *Pool) { p.Paused = false }).build()
@@ -297,7 +312,7 @@ func TestAdoptionTakesTheOldestStart(t *testing.T) {
 		ledger := *p.Ledger
 		ledger.Since = now.Add(-time.Hour)
 		p.Ledger = &ledger
-	}, "worker").build()
+	}, "master").build()
 	if got, want := fact[Started](t, Decide(o)).At, now.Add(-time.Hour); !got.Equal(want) {
 		t.Errorf("started at %s, want %s", got, want)
 	}

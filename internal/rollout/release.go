@@ -95,7 +95,7 @@ func nextPool(stages []Stage, pools []Pool) (Pool, bool) {
 		}
 		p := pools[i]
 		goal := len(p.Nodes)
-		if s.Nodes > 0 && s.Nodes < goal {
+		if s.Nodes > 0 {
 			goal = s.Nodes
 		}
 		if p.Updated() < goal && p.Ledger != nil && hasCandidate(p) {

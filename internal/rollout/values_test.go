@@ -131,6 +131,38 @@ func TestFacts(t *testing.T) {
 	})
 }
 
+// A node is at rest on what it runs only when it says so itself (mco.md 4.1).
+func TestNodes(t *testing.T) {
+	rest := Node{Current: "a", Desired: "a", State: stateDone, Ready: true}
+	change := func(change func(*Node)) Node {
+		n := rest
+		change(&n)
+		return n
+	}
+	type answers struct{ Done, Available, OnA, OnB bool }
+	cases := map[string]struct {
+		node Node
+		want answers
+	}{
+		"at rest":               {rest, answers{Done: true, Available: true, OnA: true}},
+		"down":                  {change(func(n *Node) { n.Ready = false }), answers{Done: true, OnA: true}},
+		"cordoned":              {change(func(n *Node) { n.Unschedulable = true }), answers{Done: true, OnA: true}},
+		"told to run another":   {change(func(n *Node) { n.Desired = "b" }), answers{}},
+		"at work, not moved":    {change(func(n *Node) { n.State = "Working" }), answers{}},
+		"degraded":              {change(func(n *Node) { n.State = "Degraded" }), answers{}},
+		"without a state":       {change(func(n *Node) { n.State = "" }), answers{}},
+		"without configuration": {change(func(n *Node) { n.Current, n.Desired = "", "" }), answers{}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			n := c.node
+			if diff := cmp.Diff(c.want, answers{n.done(), n.available(), n.on("a"), n.on("b")}); diff != "" {
+				t.Errorf("answers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // Only what may take capacity away or switch pulls is disruptive; keys tell actions apart.
 func TestActions(t *testing.T) {
 	disruptive := map[string]bool{}

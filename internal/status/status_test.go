@@ -262,6 +262,7 @@ func TestBlockersKeepTheirSince(t *testing.T) {
 	before := v1alpha1.SafeMirrorRolloutStatus{Blockers: []v1alpha1.Blocker{
 		{Kind: "Node", Name: "worker-1", Message: "drains", Since: at(now.Add(-time.Hour))},
 		{Kind: "Node", Name: "gone", Since: at(now.Add(-time.Hour))},
+		{Kind: "Deployment", Namespace: "books", Name: "worker-1", Since: at(now.Add(-time.Hour))},
 	}}
 	d := waiting()
 	d.Blockers = append(d.Blockers, rollout.Blocker{Kind: "Deployment", Namespace: "shop", Name: "worker-1", Message: "has 2 of 3"})

@@ -24,24 +24,12 @@ func TestKillInEachPhase(t *testing.T) {
 	if !ours(t, 1) {
 		return
 	}
-	s := scenario.All()[0]
-	ctx, c := begin(t)
-	stage(ctx, t, c, s, scenario.Safe)
-	o := operator(ctx, t)
-	witness, err := c.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := s.Rollout()
-	seen := phases(ctx, t, c, r.Name)
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
+	u := underWay(t)
 	killed := map[string]bool{}
 	deadline := time.After(rolloutTime)
 	for phase := ""; phase != string(rollout.PhaseComplete); {
 		select {
-		case phase = <-seen:
+		case phase = <-u.phases:
 		case <-deadline:
 			t.Fatalf("not complete; last phase %s", phase)
 		}
@@ -49,10 +37,7 @@ func TestKillInEachPhase(t *testing.T) {
 			continue
 		}
 		killed[phase] = true
-		o.Kill()
-		if err := o.Start(); err != nil {
-			t.Fatal(err)
-		}
+		u.killAndRestart(t)
 	}
 	// The short phases may pass between two status writes; these cannot.
 	for _, phase := range []rollout.Phase{rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify, rollout.PhaseRender, rollout.PhaseRelease, rollout.PhaseRestore} {
@@ -60,7 +45,7 @@ func TestKillInEachPhase(t *testing.T) {
 			t.Errorf("the operator was never killed in phase %s", phase)
 		}
 	}
-	finished(ctx, t, c, s, r.Name, witness)
+	u.finished(t)
 }
 
 // TestKillMidPulse kills the operator right after it has opened a pool: the one that is started next finds the pool open, closes it
@@ -69,30 +54,16 @@ func TestKillMidPulse(t *testing.T) {
 	if !ours(t, 2) {
 		return
 	}
-	s := scenario.All()[0]
-	ctx, c := begin(t)
-	stage(ctx, t, c, s, scenario.Safe)
-	o := operator(ctx, t)
-	r := s.Rollout()
-	witness, err := c.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
-	err = lab.Eventually(ctx, rolloutTime, "a pool is open", func(ctx context.Context) (bool, string, error) {
-		pools, err := c.Pools(ctx)
+	u := underWay(t)
+	err := lab.Eventually(u.ctx, rolloutTime, "a pool is open", func(ctx context.Context) (bool, string, error) {
+		pools, err := u.cluster.Pools(ctx)
 		return slices.ContainsFunc(pools, open), "every pool is paused", err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Kill()
-	if err := o.Start(); err != nil {
-		t.Fatal(err)
-	}
-	finished(ctx, t, c, s, r.Name, witness)
+	u.killAndRestart(t)
+	u.finished(t)
 }
 
 // TestLostStatus takes the status away in the middle, with the operator down: the pools that it left paused carry what is needed to
@@ -101,41 +72,73 @@ func TestLostStatus(t *testing.T) {
 	if !ours(t, 3) {
 		return
 	}
-	s := scenario.All()[0]
-	ctx, c := begin(t)
-	stage(ctx, t, c, s, scenario.Safe)
-	o := operator(ctx, t)
-	r := s.Rollout()
-	witness, err := c.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
-	err = lab.Eventually(ctx, rolloutTime, "two nodes are updated", func(ctx context.Context) (bool, string, error) {
-		err := c.Client.Get(ctx, client.ObjectKeyFromObject(r), r)
+	u := underWay(t)
+	ctx, c, r := u.ctx, u.cluster.Client, u.rollout
+	err := lab.Eventually(ctx, rolloutTime, "two nodes are updated", func(ctx context.Context) (bool, string, error) {
+		err := c.Get(ctx, client.ObjectKeyFromObject(r), r)
 		return r.Status.Nodes.Updated >= 2, scenario.Describe(r), err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Kill()
-	if err := c.Client.Get(ctx, client.ObjectKeyFromObject(r), r); err != nil {
+	u.operator.Kill()
+	if err := c.Get(ctx, client.ObjectKeyFromObject(r), r); err != nil {
 		t.Fatal(err)
 	}
 	r.Status = v1alpha1.SafeMirrorRolloutStatus{}
-	if err := c.Client.Status().Update(ctx, r); err != nil {
+	if err := c.Status().Update(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Start(); err != nil {
+	if err := u.operator.Start(); err != nil {
 		t.Fatal(err)
 	}
-	finished(ctx, t, c, s, r.Name, witness)
+	u.finished(t)
 }
 
 func open(p mcfgv1.MachineConfigPool) bool {
 	return !p.Spec.Paused && p.Annotations[pool.LedgerAnnotation] != ""
+}
+
+// run is a rollout of the first scenario that has just been created.
+type run struct {
+	ctx      context.Context //nolint:containedctx // the test's own, for as long as the test
+	cluster  *scenario.Cluster
+	scenario scenario.Scenario
+	operator *scenario.Operator
+	witness  *scenario.Witness
+	rollout  *v1alpha1.SafeMirrorRollout
+	phases   <-chan string
+}
+
+func underWay(t *testing.T) *run {
+	t.Helper()
+	u := &run{scenario: scenario.All()[0]}
+	u.ctx, u.cluster = begin(t)
+	stage(u.ctx, t, u.cluster, u.scenario, scenario.Safe)
+	u.operator = operator(u.ctx, t)
+	u.rollout = u.scenario.Rollout()
+	var err error
+	if u.witness, err = u.cluster.Watch(u.ctx); err != nil {
+		t.Fatal(err)
+	}
+	u.phases = phases(u.ctx, t, u.cluster, u.rollout.Name)
+	if err := u.cluster.Client.Create(u.ctx, u.rollout); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func (u *run) killAndRestart(t *testing.T) {
+	t.Helper()
+	u.operator.Kill()
+	if err := u.operator.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (u *run) finished(t *testing.T) {
+	t.Helper()
+	finished(u.ctx, t, u.cluster, u.scenario, u.rollout.Name, u.witness)
 }
 
 // phases follows the phases of the rollout as they are written.

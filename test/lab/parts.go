@@ -188,7 +188,8 @@ func (l *Lab) startMachineConfigController(ctx context.Context) error {
 }
 
 func (l *Lab) machineConfigControllerCommand() *exec.Cmd {
-	access := []string{"--kubeconfig=" + l.kubeconfigFile(machineConfigController), "--templates=" + l.templates()}
+	// --v=2 is what its Deployment on a cluster says. Below that it does not log that it refuses mirror sets.
+	access := []string{"--kubeconfig=" + l.kubeconfigFile(machineConfigController), "--templates=" + l.templates(), "--v=2"}
 	if l.options.Stock {
 		return l.part("mcc-stock", append([]string{"start",
 			"--resourcelock-namespace=openshift-machine-config-operator",

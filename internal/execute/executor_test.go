@@ -1,0 +1,319 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	configv1 "github.com/openshift/api/config/v1"
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
+)
+
+func TestReleaseOne(t *testing.T) {
+	s := aboutToRelease(t)
+	w := s.look()
+	if err := s.Execute(context.Background(), w, s.wanted(w)); err != nil {
+		t.Fatal(err)
+	}
+	ledger := someLedger()
+	ledger.Release = &rollout.Pulse{
+		IntendedAt: minicluster.Began, Target: s.rendered(), Deadline: minicluster.Began.Add(31 * time.Second), // and a half, for two nodes
+	}
+	if diff := cmp.Diff(held{Paused: false, MaxUnavailable: "1", Ledger: &ledger}, s.pool("worker")); diff != "" {
+		t.Errorf("pool (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"patch MachineConfigPool worker"}, *s.writes); diff != "" {
+		t.Errorf("all of it is one patch (-want +got):\n%s", diff)
+	}
+}
+
+// The cluster may have changed since the decision: a disruptive action that a fresh look does not ask for is not done.
+func TestDisruptiveActionsAreDecidedOnceMore(t *testing.T) {
+	cases := map[string]struct {
+		change func(*site)
+		why    string
+	}{
+		"a node is down": {func(s *site) {
+			change(s, &corev1.Node{}, "worker-1", func(n *corev1.Node) { n.Spec.Unschedulable = true })
+		}, "node worker-1 of pool worker is cordoned"},
+		"a node is on its way already": {func(s *site) {
+			change(s, &corev1.Node{}, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = s.rendered() })
+		}, "node worker-1 has taken"},
+		"a mirror set was edited": {func(s *site) {
+			change(s, &configv1.ImageTagMirrorSet{}, "shop", func(i *configv1.ImageTagMirrorSet) { i.Spec.ImageTagMirrors = nil })
+		}, "applying the mirror sets"},
+		"the pool was rendered anew": {func(s *site) {
+			if err := minicluster.RenderPools(context.Background(), s.Client, minicluster.File{Path: "/etc/containers/policy.json"}); err != nil {
+				s.t.Fatal(err)
+			}
+		}, "has been rendered anew"},
+		"the pool is open": {func(s *site) {
+			change(s, &mcfgv1.MachineConfigPool{}, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = false })
+		}, ""},
+		"an upgrade has begun": {func(s *site) {
+			change(s, &configv1.ClusterVersion{}, "version", func(v *configv1.ClusterVersion) {
+				v.Status.History = []configv1.UpdateHistory{{State: configv1.PartialUpdate, Version: "4.20.2"}}
+			})
+		}, "upgraded to 4.20.2"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := aboutToRelease(t)
+			w := s.look()
+			action := s.wanted(w)
+			c.change(s)
+			before := s.pool("worker")
+			err := s.Execute(context.Background(), w, action)
+			var refused *Refused
+			if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "release-one/worker is not done: ") || !strings.Contains(refused.Why, c.why) {
+				t.Errorf("error %v, want it to be refused because %q", err, c.why)
+			}
+			if diff := cmp.Diff(before, s.pool("worker")); diff != "" || len(*s.writes) > 0 {
+				t.Errorf("wrote %v (-before +after):\n%s", *s.writes, diff)
+			}
+		})
+	}
+}
+
+// When nobody can look again, nothing is done, and that is a failure.
+func TestLookingAgainFails(t *testing.T) {
+	s := aboutToRelease(t)
+	w := s.look()
+	action := s.wanted(w)
+	change(s, &v1alpha1.SafeMirrorRollout{}, "shop", func(r *v1alpha1.SafeMirrorRollout) { r.Generation++ })
+	err := s.Execute(context.Background(), w, action)
+	var refused *Refused
+	if err == nil || errors.As(err, &refused) || !strings.Contains(err.Error(), "looking again before release-one/worker") {
+		t.Errorf("error %v", err)
+	}
+	if len(*s.writes) > 0 {
+		t.Errorf("wrote %v", *s.writes)
+	}
+}
+
+// A pool is opened only by who is sure to be there to close it (R1).
+func TestReleaseNeedsLeadershipToSpare(t *testing.T) {
+	cases := map[string]struct {
+		left time.Duration
+		err  error
+		want string
+	}{
+		"plenty":           {left: time.Minute},
+		"just enough":      {left: leadershipToSpare},
+		"too little":       {left: leadershipToSpare - time.Millisecond, want: "this process is sure to lead for 5s only"},
+		"none any more":    {left: -time.Second, want: "this process is sure to lead for -1s only"},
+		"nobody can tell":  {left: time.Minute, err: errDown, want: "reading how long this process leads: connection refused"},
+		"nobody, and none": {err: errDown, want: "reading how long this process leads: connection refused"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := aboutToRelease(t)
+			s.Leadership = func(context.Context) (time.Duration, error) { return c.left, c.err }
+			w := s.look()
+			err := s.Execute(context.Background(), w, s.wanted(w))
+			var refused *Refused
+			if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) || errors.As(err, &refused) != (c.want != "" && c.err == nil) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+			if got := s.pool("worker").Paused; got != (c.want != "") {
+				t.Errorf("paused: %t", got)
+			}
+		})
+	}
+}
+
+// Between the fresh look and the patch the MCO may render once more: what would be released then was not proven.
+func TestReleaseNeedsItsTarget(t *testing.T) {
+	s := aboutToRelease(t)
+	ledger := someLedger()
+	ledger.Release = &rollout.Pulse{Target: "rendered-worker-9"}
+	err := s.releaseOne(context.Background(), rollout.ReleaseOne{Pool: "worker", MaxUnavailable: 1, Ledger: ledger})
+	var refused *Refused
+	if !errors.As(err, &refused) || refused.Why != "the pool has been rendered anew" {
+		t.Errorf("error %v", err)
+	}
+	if !s.pool("worker").Paused {
+		t.Error("the pool was opened")
+	}
+}
+
+func TestPauseAndRestore(t *testing.T) {
+	ctx := context.Background()
+	s := build(t, append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"))...)
+	w, ledger := s.look(), someLedger()
+	for range 2 { // the second time changes nothing (I8)
+		if err := s.Execute(ctx, w, rollout.PausePool{Pool: "worker", Ledger: ledger}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(held{Paused: true, Ledger: &ledger}, s.pool("worker")); diff != "" {
+			t.Errorf("pool (-want +got):\n%s", diff)
+		}
+	}
+	restore := rollout.RestorePool{Pool: "worker", MaxUnavailable: "10%"}
+	for range 2 {
+		if err := s.onPool(ctx, "worker", func(p *mcfgv1.MachineConfigPool) error {
+			return pool.Restore(ctx, s.Client, p, restore.Paused, restore.MaxUnavailable)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(held{MaxUnavailable: "10%"}, s.pool("worker")); diff != "" {
+			t.Errorf("pool (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// The end of a rollout: the pool that is settled is given back.
+func TestRestoreIsDecidedOnceMore(t *testing.T) {
+	ctx := context.Background()
+	ready := func(t *testing.T) *site {
+		s := aboutToRelease(t)
+		for range 2 {
+			change(s, &mcfgv1.MachineConfigPool{}, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = false })
+			if _, err := minicluster.Take(ctx, s.Client, "worker"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := minicluster.Finish(ctx, s.Client); err != nil {
+			t.Fatal(err)
+		}
+		change(s, &mcfgv1.MachineConfigPool{}, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
+		after := s.look().Rollout
+		after.Status.Record.Release, after.Status.Record.Pools[0].Restored = nil, true
+		if err := s.Client.Status().Update(ctx, after); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	t.Run("every node runs it", func(t *testing.T) {
+		s := ready(t)
+		w := s.look()
+		if err := s.Execute(ctx, w, s.wanted(w)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(held{MaxUnavailable: "10%"}, s.pool("worker")); diff != "" {
+			t.Errorf("pool (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("a node is new", func(t *testing.T) {
+		s := ready(t)
+		w := s.look()
+		action := s.wanted(w)
+		if err := s.Client.Create(ctx, minicluster.Node("worker-2", "worker")); err != nil {
+			t.Fatal(err)
+		}
+		var refused *Refused
+		if err := s.Execute(ctx, w, action); !errors.As(err, &refused) {
+			t.Errorf("error %v, want it to be refused", err)
+		}
+		if !s.pool("worker").Paused {
+			t.Error("the pool was opened, and a node does not run its configuration")
+		}
+	})
+}
+
+func TestPoolsOfOthers(t *testing.T) {
+	ctx := context.Background()
+	books := someLedger()
+	books.Rollout = "books"
+	s := build(t, append(paused(minicluster.Objects("worker-0"), books), minicluster.Rollout("shop"))...)
+	w := s.look()
+	t.Run("another rollout's", func(t *testing.T) {
+		var refused *Refused
+		err := s.Execute(ctx, w, rollout.PausePool{Pool: "worker", Ledger: someLedger()})
+		if !errors.As(err, &refused) || err.Error() != "the change of MachineConfigPool worker is not done: SafeMirrorRollout books holds it" {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("one that is gone", func(t *testing.T) {
+		err := s.Execute(ctx, w, rollout.PausePool{Pool: "infra", Ledger: someLedger()})
+		if !apierrors.IsNotFound(err) || !strings.HasPrefix(err.Error(), "reading MachineConfigPool infra: ") {
+			t.Errorf("error %v", err)
+		}
+	})
+	if len(*s.writes) > 0 {
+		t.Errorf("wrote %v", *s.writes)
+	}
+}
+
+// The pool is read past the caches: a patch made for an older one would be refused for ever.
+func TestPoolsAreReadPastTheCaches(t *testing.T) {
+	s := build(t, append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"))...)
+	s.API = minicluster.Client(interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+		return errDown
+	}})
+	if err := s.Execute(context.Background(), s.look(), rollout.PausePool{Pool: "worker", Ledger: someLedger()}); !errors.Is(err, errDown) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestEnsureTransfers(t *testing.T) {
+	app := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}}}}
+	app.Namespace, app.Name = "shop", "app"
+	s := build(t, append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"), app)...)
+	w := s.look()
+	if err := s.Execute(context.Background(), w, rollout.EnsureTransfers{Plan: w.Plan.Digest, Copy: true}); err != nil {
+		t.Fatal(err)
+	}
+	work, _ := s.look().Observed.Transfers.Get()
+	if work.Plan != w.Plan.Digest || !work.Copying || len(s.Observe.Engine.Snapshot()) != 1 {
+		t.Errorf("%+v, %d jobs", work, len(s.Observe.Engine.Snapshot()))
+	}
+}
+
+// A set of our name that is somebody else's is not written over, whoever asks.
+func TestForeignSetsAreRefused(t *testing.T) {
+	s := aboutToRelease(t)
+	change(s, &configv1.ImageTagMirrorSet{}, "shop", func(i *configv1.ImageTagMirrorSet) {
+		i.Labels, i.Spec.ImageTagMirrors = nil, nil
+	})
+	w := s.look()
+	var refused *Refused
+	if err := s.Execute(context.Background(), w, rollout.ApplyMirrorSets{Plan: w.Plan.Digest}); !errors.As(err, &refused) {
+		t.Errorf("error %v, want it to be refused", err)
+	}
+	if len(*s.writes) > 0 {
+		t.Errorf("wrote %v", *s.writes)
+	}
+}
+
+// ApplyMirrorSets as the core asks for it: the mirror set that somebody has deleted is written again.
+func TestApplyMirrorSets(t *testing.T) {
+	s := aboutToRelease(t)
+	ctx := context.Background()
+	if err := s.Client.Delete(ctx, mirrorset.Tag(minicluster.Rollout("shop"))); err != nil {
+		t.Fatal(err)
+	}
+	w := s.look()
+	if err := s.Execute(ctx, w, s.wanted(w)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"apply ImageTagMirrorSet shop"}, *s.writes); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+}
+
+// unknown is an action that no executor knows.
+type unknown struct{ rollout.Action }
+
+func (unknown) Key() string      { return "dance" }
+func (unknown) Disruptive() bool { return false }
+
+func TestUnknownActions(t *testing.T) {
+	if err := (&Executor{}).Execute(context.Background(), &observe.World{}, unknown{}); err == nil || err.Error() != "no executor for action dance" {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,150 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
+)
+
+// operatorNamespace is where the Secrets are that a spec names.
+const operatorNamespace = "safe-mirror-operator"
+
+// errDown is what a read of a broken cluster fails with.
+var errDown = errors.New("connection refused")
+
+// observer looks at a cluster of these objects.
+func observer(objects ...client.Object) *Live { return observerOf(interceptor.Funcs{}, objects...) }
+
+func observerOf(funcs interceptor.Funcs, objects ...client.Object) *Live {
+	return liveOf(minicluster.Client(funcs, objects...))
+}
+
+func liveOf(c client.Client) *Live {
+	return &Live{
+		Client: c, API: c, Namespace: operatorNamespace, Engine: mirror.NewEngine(mirror.EngineOptions{}),
+		Now: func() time.Time { return minicluster.Began },
+	}
+}
+
+// look is what the observer sees of the rollout shop.
+func look(t *testing.T, l *Live) *World {
+	t.Helper()
+	w, err := l.Observe(context.Background(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// seen is a part of the look that has to be known.
+func seen[T any](t *testing.T, k rollout.Known[T]) T {
+	t.Helper()
+	v, ok := k.Get()
+	if !ok {
+		t.Fatalf("unknown: %s", k.Why())
+	}
+	return v
+}
+
+// poolOf is the pool of that name in the look.
+func poolOf(t *testing.T, w *World, name string) rollout.Pool {
+	t.Helper()
+	pools := seen(t, w.Observed.Pools)
+	i := slices.IndexFunc(pools, func(p rollout.Pool) bool { return p.Name == name })
+	if i < 0 {
+		t.Fatalf("no pool %s in %v", name, pools)
+	}
+	return pools[i]
+}
+
+// cluster is a cluster at rest with the rollout shop.
+func cluster(more ...client.Object) []client.Object {
+	return append(append(minicluster.Objects("worker-0", "worker-1"), minicluster.Rollout("shop")), more...)
+}
+
+// edit changes the object of that type and name.
+func edit[T client.Object](objects []client.Object, name string, change func(T)) []client.Object {
+	for _, o := range objects {
+		if typed, ok := o.(T); ok && o.GetName() == name {
+			change(typed)
+			return objects
+		}
+	}
+	panic("no object " + name)
+}
+
+// replace takes the object of the same type and name out, and puts this one in.
+func replace[T client.Object](objects []client.Object, by T) []client.Object {
+	return append(drop[T](objects, by.GetName()), by)
+}
+
+// drop takes the object of that type and name out.
+func drop[T client.Object](objects []client.Object, name string) []client.Object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o client.Object) bool {
+		_, same := o.(T)
+		return same && o.GetName() == name
+	})
+}
+
+// rendered lets the worker pool's rendered MachineConfig write these files.
+func rendered(objects []client.Object, files ...minicluster.File) []client.Object {
+	return replace[*mcfgv1.MachineConfig](objects, minicluster.MachineConfig(minicluster.FirstRendered("worker"), files...))
+}
+
+// failing lets a read of the type fail.
+func failing[T any]() interceptor.Funcs {
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if _, same := any(o).(T); same {
+				return errDown
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, same := any(list).(T); same {
+				return errDown
+			}
+			return c.List(ctx, list, opts...)
+		},
+	}
+}
+
+// counting notes how often each object was read by its name.
+func counting(reads map[string]int) interceptor.Funcs {
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			reads[key.Name]++
+			return c.Get(ctx, key, o, opts...)
+		},
+	}
+}
+
+// withoutKinds is a cluster that does not have these kinds.
+func withoutKinds(objects []client.Object, kinds ...string) client.Client {
+	absent := interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			kind, err := apiutil.GVKForObject(list, c.Scheme())
+			if err != nil {
+				return err
+			}
+			if name := strings.TrimSuffix(kind.Kind, "List"); slices.Contains(kinds, name) {
+				return &meta.NoKindMatchError{GroupKind: kind.GroupKind()}
+			}
+			return c.List(ctx, list, opts...)
+		},
+	}
+	return minicluster.Client(absent, objects...)
+}

@@ -1,0 +1,215 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	configv1 "github.com/openshift/api/config/v1"
+	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
+)
+
+func TestView(t *testing.T) {
+	now, three := metav1.NewTime(minicluster.Began), int32(3)
+	r := minicluster.Rollout("shop")
+	want := rollout.View{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.Began}
+	if diff := cmp.Diff(want, view(r)); diff != "" {
+		t.Errorf("view (-want +got):\n%s", diff)
+	}
+	r.DeletionTimestamp, r.Finalizers, r.Spec.State = &now, []string{"another/finalizer", Finalizer}, v1alpha1.StateHeld
+	r.Spec.Release.Stages = []v1alpha1.ReleaseStage{{Pool: "infra", Nodes: &three}, {Pool: "worker"}}
+	want.Deleting, want.Finalizer, want.Held = true, true, true
+	want.Stages = []rollout.Stage{{Pool: "infra", Nodes: 3}, {Pool: "worker"}}
+	if diff := cmp.Diff(want, view(r)); diff != "" {
+		t.Errorf("view (-want +got):\n%s", diff)
+	}
+}
+
+func TestObserveFailsWithoutTheRollout(t *testing.T) {
+	_, err := observer(minicluster.Objects()...).Observe(context.Background(), "shop")
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("error %v, want not found", err)
+	}
+}
+
+func TestOtherRollouts(t *testing.T) {
+	at := metav1.NewTime(minicluster.Began)
+	other := func(name string, generation int64, record v1alpha1.Record) client.Object {
+		r := minicluster.Rollout(name)
+		r.Generation, r.Status.Record = generation, record
+		return r
+	}
+	objects := cluster(
+		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1}),
+		other("new", 1, v1alpha1.Record{}),
+		other("under-way", 1, v1alpha1.Record{StartedAt: &at}),
+		other("with-a-new-spec", 2, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1}),
+	)
+	want := map[string]rollout.Other{
+		"done":            {Name: "done"},
+		"new":             {Name: "new", Waiting: true},
+		"under-way":       {Name: "under-way", Started: true, Waiting: true},
+		"with-a-new-spec": {Name: "with-a-new-spec", Waiting: true},
+	}
+	got := map[string]rollout.Other{}
+	for _, o := range seen(t, look(t, observer(objects...)).Observed.Others) {
+		o.Created = time.Time{}
+		got[o.Name] = o
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("others (-want +got):\n%s", diff)
+	}
+	t.Run("unreadable", func(t *testing.T) {
+		if _, known := look(t, observerOf(failing[*v1alpha1.SafeMirrorRolloutList](), cluster()...)).Observed.Others.Get(); known {
+			t.Error("known")
+		}
+	})
+}
+
+// TestSets: every kind that decides registries.conf is read, or nothing that depends on it is known.
+func TestSets(t *testing.T) {
+	cases := map[string]interceptor.Funcs{
+		"listing ImageTagMirrorSets: connection refused":                failing[*configv1.ImageTagMirrorSetList](),
+		"listing ImageDigestMirrorSets: connection refused":             failing[*configv1.ImageDigestMirrorSetList](),
+		"listing ImageContentSourcePolicies: connection refused":        failing[*operatorv1alpha1.ImageContentSourcePolicyList](),
+		"reading image.config.openshift.io/cluster: connection refused": failing[*configv1.Image](),
+		"reading clusterversion/version: connection refused":            failing[*configv1.ClusterVersion](),
+	}
+	for want, funcs := range cases {
+		t.Run(want, func(t *testing.T) {
+			o := look(t, observerOf(funcs, cluster()...)).Observed
+			for part, why := range map[string]string{
+				"sets": o.Sets.Why(), "plan": o.Plan.Why(), "spec": o.Spec.Why(), "transfers": o.Transfers.Why(), "pools": o.Pools.Why(),
+			} {
+				if why != want {
+					t.Errorf("%s are unknown because %q, want %q", part, why, want)
+				}
+			}
+		})
+	}
+	t.Run("no image configuration and no policies", func(t *testing.T) {
+		objects := drop[*configv1.Image](cluster(), "cluster")
+		got := seen(t, look(t, liveOf(withoutKinds(objects, "ImageContentSourcePolicy"))).Observed.Sets)
+		if diff := cmp.Diff(rollout.MirrorSets{Digest: rollout.SetMissing, Tag: rollout.SetMissing}, got); diff != "" {
+			t.Errorf("sets (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("the own sets", func(t *testing.T) {
+		w := look(t, observer(cluster(ownSets()...)...))
+		if diff := cmp.Diff(rollout.MirrorSets{Digest: rollout.SetEqual, Tag: rollout.SetEqual}, seen(t, w.Observed.Sets)); diff != "" {
+			t.Errorf("sets (-want +got):\n%s", diff)
+		}
+		if w.HaveDigest == nil || w.HaveTag == nil {
+			t.Error("the executor needs what is there")
+		}
+	})
+}
+
+// A plan names what changes, with and without the own sets in the cluster: what a rollout changes is known half way through it.
+func TestThePlanDoesNotDependOnWhatIsApplied(t *testing.T) {
+	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}, {Image: "ghcr.io/other:v1"}}}}
+	before := look(t, observer(cluster(app)...))
+	after := look(t, observer(cluster(append(ownSets(), app)...)...))
+	sum := seen(t, before.Observed.Plan)
+	if sum.Total != 2 || sum.Changed != 1 {
+		t.Errorf("%d of %d references change, want 1 of 2", sum.Changed, sum.Total)
+	}
+	if diff := cmp.Diff(sum, seen(t, after.Observed.Plan)); diff != "" {
+		t.Errorf("plan (-before +after the sets are applied):\n%s", diff)
+	}
+}
+
+// A cluster at rest is not read for a rollout that has ended.
+func TestARolloutThatHasEndedReadsLittle(t *testing.T) {
+	objects := edit(cluster(ownSets()...), "shop", func(r *v1alpha1.SafeMirrorRollout) { r.Status.Record.CompletedGeneration = 1 })
+	w := look(t, observerOf(failing[*corev1.PodList](), objects...))
+	seen(t, w.Observed.Sets)
+	if _, known := w.Observed.Pools.Get(); known {
+		t.Error("pools were read")
+	}
+	if _, known := w.Observed.Workloads.Get(); known {
+		t.Error("workloads were read")
+	}
+}
+
+// The pods on the node of the release under way are told apart.
+func TestWorkloadsKnowTheReleasedNode(t *testing.T) {
+	objects := cluster(replicaSet(metaOf("cart"), 1, 0), podOf("cart-a", "cart", "worker-1", 1))
+	edit(objects, "shop", func(r *v1alpha1.SafeMirrorRollout) {
+		r.Status.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-1"}
+	})
+	if got := seen(t, look(t, observer(objects...)).Observed.Workloads); len(got) != 1 || !got[0].OnNode {
+		t.Errorf("%+v, want one on the node", got)
+	}
+}
+
+// TestRefresh: before a disruptive action the same things are read past the caches.
+func TestRefresh(t *testing.T) {
+	ctx := context.Background()
+	cache, api := minicluster.Client(interceptor.Funcs{}, cluster()...), minicluster.Client(interceptor.Funcs{}, cluster(ownSets()...)...)
+	l := liveOf(cache)
+	old := look(t, l)
+	l.API, l.Now = api, func() time.Time { return minicluster.Began.Add(time.Minute) }
+	fresh, err := l.Refresh(ctx, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := seen(t, fresh.Observed.Sets).Tag; got != rollout.SetEqual {
+		t.Errorf("tag mirror set %s, want what the API server has", got)
+	}
+	if !fresh.Observed.Now.Equal(minicluster.Began.Add(time.Minute)) || fresh.Digest != old.Digest || fresh.HaveTag == nil {
+		t.Errorf("%+v", fresh)
+	}
+	if got := seen(t, old.Observed.Sets).Tag; got != rollout.SetMissing {
+		t.Errorf("the earlier look has changed: %s", got)
+	}
+	for name, change := range map[string]func(*v1alpha1.SafeMirrorRollout){
+		"another spec":             func(r *v1alpha1.SafeMirrorRollout) { r.Generation = 2 },
+		"another of the same name": func(r *v1alpha1.SafeMirrorRollout) { r.UID = "uid-2" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l.API = minicluster.Client(interceptor.Funcs{}, edit(cluster(), "shop", change)...)
+			if _, err := l.Refresh(ctx, old); err == nil {
+				t.Error("want an error: the action was decided for another rollout")
+			}
+		})
+	}
+	t.Run("unreadable", func(t *testing.T) {
+		l.API = minicluster.Client(failing[*v1alpha1.SafeMirrorRollout]())
+		if _, err := l.Refresh(ctx, old); !errors.Is(err, errDown) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// Engage hands over the plan, and the next look knows that it did.
+func TestEngage(t *testing.T) {
+	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}}}}
+	l := observer(cluster(app)...)
+	w := look(t, l)
+	l.Engage(w, true, time.Time{})
+	work := seen(t, look(t, l).Observed.Transfers)
+	if work.Plan != w.Plan.Digest || !work.Copying || len(l.Engine.Snapshot()) != 1 {
+		t.Errorf("%+v and %d jobs, want the plan, copying, and one", work, len(l.Engine.Snapshot()))
+	}
+	t.Run("without credentials", func(t *testing.T) {
+		l := observer(cluster(app)...)
+		w := look(t, l)
+		w.Registry = nil
+		l.Engage(w, true, time.Time{})
+		if work := seen(t, look(t, l).Observed.Transfers); work.Plan != "" || len(l.Engine.Snapshot()) != 0 {
+			t.Errorf("%+v, want nothing to be handed over", work)
+		}
+	})
+}
