@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # the go command uses all cores by itself, and two control planes at once are too many for a laptop
-.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard e2e lint lint-fix fmt tidy \
+.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e lint lint-fix fmt tidy \
         generate verify tools clean install deploy undeploy check-gcc
 
 help: ## Print this help
@@ -64,6 +64,10 @@ test-demo: build lab ## The demo, held to its RESULT line
 
 test-shard: build lab-stock ## One shard of the e2e scenarios: E2E_SHARD=i/n, i from 0
 	E2E_SHARD=$(E2E_SHARD) hack/e2e.sh
+
+rendering: lab ## 300 random unions of mirror sets: is each rendered, or refused, as predicted?
+	$(GO) test -c -tags lab -o bin/rendering ./test/rendering
+	RENDERING_SETS=300 bin/rendering -test.timeout 30m
 
 e2e: build lab-stock ## All e2e scenarios: raw, twins and safe
 	hack/e2e.sh

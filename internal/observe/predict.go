@@ -63,46 +63,60 @@ func (l *Live) predict(ctx context.Context, r client.Reader, w *World, all regis
 		for j := range view.Nodes {
 			view.Nodes[j].Drain = drains[view.Nodes[j].Name]
 		}
-		configs, text, err := l.configs(ctx, mcp, before, after)
+		predicted, err := l.configs(ctx, mcp, before, after, all)
 		if err != nil {
 			return prediction{}, fmt.Errorf("MachineConfigPool %s: %w", mcp.Name, err)
 		}
-		if err := l.judge(ctx, &view, configs); err != nil {
+		if err := l.judge(ctx, &view, predicted); err != nil {
 			return prediction{}, err
 		}
 		out.pools = append(out.pools, view)
-		out.configs = append(out.configs, configs)
-		out.digests = append(out.digests, mcp.Name+"\n"+text)
+		out.configs = append(out.configs, predicted.Pool)
+		out.digests = append(out.digests, mcp.Name+"\n"+predicted.text)
 	}
 	return out, nil
 }
 
-// configs predicts what the pool's nodes have without our mirror sets and with them: the base file of the built-in pool that
-// the MCO renders for, the union of all mirror sets, and the drop-ins that the pool's rendered MachineConfig carries. text is
-// the predicted file.
-func (l *Live) configs(ctx context.Context, mcp *mcfgv1.MachineConfigPool, before, after registries.Sets) (plan.Pool, string, error) {
+// predicted is what a pool's nodes have without our mirror sets and with them.
+type predicted struct {
+	plan.Pool
+	// text is the file with them.
+	text string
+	// now follows from the mirror sets as they are in the cluster: those of an earlier spec of ours, for example. It is the zero
+	// Config when they are not valid, and then the MCO renders nothing from them.
+	now registries.Config
+}
+
+// configs predicts from the base file of the built-in pool that the MCO renders for, the union of all mirror sets, and the
+// drop-ins that the pool's rendered MachineConfig carries.
+func (l *Live) configs(ctx context.Context, mcp *mcfgv1.MachineConfigPool, before, after, now registries.Sets) (predicted, error) {
 	base, err := l.base(ctx, mcp.Name)
 	if err != nil {
-		return plan.Pool{}, "", err
+		return predicted{}, err
 	}
 	rendered, err := l.machineConfig(ctx, mcp.Spec.Configuration.Name)
 	if err != nil {
-		return plan.Pool{}, "", err
+		return predicted{}, err
 	}
-	out := plan.Pool{Name: mcp.Name}
-	var text []byte
-	for _, side := range []struct {
-		sets   registries.Sets
-		config *registries.Config
-	}{{before, &out.Before}, {after, &out.After}} {
-		if text, err = registries.Render(base, side.sets); err != nil {
-			return plan.Pool{}, "", err
+	out := predicted{Pool: plan.Pool{Name: mcp.Name}}
+	render := func(sets registries.Sets) (registries.Config, string, error) {
+		text, err := registries.Render(base, sets)
+		if err != nil {
+			return registries.Config{}, "", err
 		}
-		if *side.config, err = registries.Parse(text, rendered.files.DropIns); err != nil {
-			return plan.Pool{}, "", err
-		}
+		config, err := registries.Parse(text, rendered.files.DropIns)
+		return config, string(text), err
 	}
-	return out, string(text), nil
+	if out.Before, _, err = render(before); err != nil {
+		return predicted{}, err
+	}
+	if out.After, out.text, err = render(after); err != nil {
+		return predicted{}, err
+	}
+	if config, _, err := render(now); err == nil {
+		out.now = config
+	}
+	return out, nil
 }
 
 // base is the registries.conf that the MCO starts from: it is in the MachineConfig 01-<pool>-container-runtime of the built-in
@@ -157,7 +171,7 @@ func (l *Live) machineConfig(ctx context.Context, name string) (renderedConfig, 
 }
 
 // judge says what the pool's rendered configuration means, and what else would reach its nodes with it.
-func (l *Live) judge(ctx context.Context, p *rollout.Pool, configs plan.Pool) error {
+func (l *Live) judge(ctx context.Context, p *rollout.Pool, configs predicted) error {
 	rendered, err := l.machineConfig(ctx, p.Rendered)
 	if err != nil {
 		return err
@@ -172,6 +186,8 @@ func (l *Live) judge(ctx context.Context, p *rollout.Pool, configs plan.Pool) er
 		p.Meaning = rollout.MeansPlanned
 	case len(registries.SameMeaning(configs.Before, config)) == 0:
 		p.Meaning = rollout.MeansBefore
+	case len(registries.SameMeaning(configs.now, config)) == 0:
+		p.Meaning = rollout.MeansEarlier
 	default:
 		p.Meaning, p.Difference = rollout.MeansOther, difference[:min(len(difference), 5)]
 	}

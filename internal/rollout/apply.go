@@ -91,7 +91,7 @@ func awaitRendering(o Observed) Step {
 		switch p.Meaning {
 		case MeansPlanned:
 			waiting = append(waiting, riders([]Pool{p}, "withdraw them: no node is released while they are queued")...)
-		case MeansBefore:
+		case MeansBefore, MeansEarlier:
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"is not rendered with the mirror sets yet (%s still has the earlier registries.conf); the MCO takes some 10 s, and if it "+
 					"takes minutes its machine-config-controller log tells why", p.Rendered)))

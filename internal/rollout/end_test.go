@@ -83,7 +83,10 @@ func TestDeletion(t *testing.T) {
 			o:    observed().deleting().with(func(o *Observed) { o.Rollout.Finalizer = false }).build(),
 			want: want{phase: PhaseComplete, reason: v1alpha1.ReasonComplete, complete: true},
 		},
-		"nothing was touched":  {observed().deleting().build(), let},
+		"nothing was touched": {observed().deleting().build(), let},
+		"nothing was touched, and the mirror sets cannot be read": {observed().deleting().with(func(o *Observed) {
+			o.Sets = Unseen[MirrorSets]("timeout")
+		}).build(), let},
 		"nothing was paused":   {observed().copied().deleting().build(), let},
 		"there is no MCO here": {observed().paused().deleting().with(func(o *Observed) { o.Cluster = Seen(Cluster{Unsupported: "x"}) }).build(), let},
 		"it was complete":      {observed().completed().deleting().build(), let},

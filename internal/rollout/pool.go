@@ -17,6 +17,8 @@ const (
 	MeansPlanned Meaning = "Planned"
 	// MeansBefore is the configuration without our mirror sets.
 	MeansBefore Meaning = "Before"
+	// MeansEarlier is what the mirror sets say that are in the cluster now: those of an earlier spec of this rollout.
+	MeansEarlier Meaning = "Earlier"
 	// MeansOther is neither: another set was added, or a MachineConfig overrides the file.
 	MeansOther Meaning = "Other"
 )

@@ -1,0 +1,165 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
+)
+
+// errDown is what a call to a broken cluster fails with.
+var errDown = errors.New("connection refused")
+
+// clock is set by hand.
+type clock struct{ now time.Time }
+
+func (c *clock) Now() time.Time { return c.now }
+
+func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
+
+// told gathers events.
+type told struct{ events []string }
+
+func (r *told) Eventf(regarding, _ runtime.Object, eventtype, reason, _, note string, args ...any) {
+	name := ""
+	if o, ok := regarding.(client.Object); ok {
+		name = o.GetName()
+	}
+	r.events = append(r.events, fmt.Sprintf("%s %s %s: %s", name, eventtype, reason, fmt.Sprintf(note, args...)))
+}
+
+// reconciler is the rollout controller on that client.
+func reconciler(c client.Client, now func() time.Time) (*Reconciler, *told) {
+	live := &observe.Live{Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}), Now: now}
+	events := &told{}
+	return &Reconciler{Client: c, Observe: live, Execute: &execute.Executor{Client: c, API: c, Observe: live}, Recorder: events}, events
+}
+
+func request(name string) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKey{Name: name}}
+}
+
+func get[T client.Object](t *testing.T, c client.Client, name string, into T) T {
+	t.Helper()
+	if err := c.Get(context.Background(), client.ObjectKey{Name: name}, into); err != nil {
+		t.Fatal(err)
+	}
+	return into
+}
+
+func getPool(t *testing.T, c client.Client, name string) *mcfgv1.MachineConfigPool {
+	t.Helper()
+	return get(t, c, name, &mcfgv1.MachineConfigPool{})
+}
+
+func getRollout(t *testing.T, c client.Client) *v1alpha1.SafeMirrorRollout {
+	t.Helper()
+	return get(t, c, "shop", &v1alpha1.SafeMirrorRollout{})
+}
+
+func ledgerOf(t *testing.T, c client.Client, name string) *rollout.Ledger {
+	t.Helper()
+	l, err := pool.ReadLedger(getPool(t, c, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func someLedger() rollout.Ledger {
+	return rollout.Ledger{Rollout: "shop", UID: "uid-shop", Since: minicluster.Began, PriorMaxUnavailable: "10%", Undo: "oc patch …"}
+}
+
+// openLedger is that of a pool that is open for one node, for a minute.
+func openLedger() rollout.Ledger {
+	l := someLedger()
+	l.Release = &rollout.Pulse{IntendedAt: minicluster.Began, Deadline: minicluster.Began.Add(time.Minute), Target: minicluster.FirstRendered("worker"), Updated: 2}
+	return l
+}
+
+// edit changes the object of that type and name.
+func edit[T client.Object](objects []client.Object, name string, change func(T)) []client.Object {
+	for _, o := range objects {
+		if typed, ok := o.(T); ok && o.GetName() == name {
+			change(typed)
+			return objects
+		}
+	}
+	panic("no object " + name)
+}
+
+// note puts the ledger on the worker pool.
+func note(objects []client.Object, l rollout.Ledger) []client.Object {
+	text, err := json.Marshal(l)
+	if err != nil {
+		panic(err)
+	}
+	return edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) {
+		p.Annotations = map[string]string{pool.LedgerAnnotation: string(text)}
+	})
+}
+
+// failing lets reads of the type fail.
+func failing[T any]() interceptor.Funcs {
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if _, same := any(o).(T); same {
+				return errDown
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, same := any(list).(T); same {
+				return errDown
+			}
+			return c.List(ctx, list, opts...)
+		},
+	}
+}
+
+// patching counts the patches of objects, and of their status; each may be refused.
+type patching struct {
+	objects, statuses []string
+	refuse            func(o client.Object) error
+}
+
+func (p *patching) funcs() interceptor.Funcs {
+	refuse := func(o client.Object) error {
+		if p.refuse == nil {
+			return nil
+		}
+		return p.refuse(o)
+	}
+	return interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			p.objects = append(p.objects, o.GetName())
+			if err := refuse(o); err != nil {
+				return err
+			}
+			return c.Patch(ctx, o, patch, opts...)
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+			p.statuses = append(p.statuses, o.GetName())
+			if err := refuse(o); err != nil {
+				return err
+			}
+			return c.SubResource(sub).Patch(ctx, o, patch, opts...)
+		},
+	}
+}

@@ -1,0 +1,209 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
+)
+
+// manager is one that is never started, for a cluster with these kinds.
+func manager(t *testing.T, mapper meta.RESTMapper) ctrl.Manager {
+	t.Helper()
+	yes := true
+	mgr, err := ctrl.NewManager(&rest.Config{Host: "https://nowhere.invalid"}, ctrl.Options{
+		Scheme:         minicluster.Scheme(),
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
+		Metrics:        metricsserver.Options{BindAddress: "0"},
+		Controller:     config.Controller{SkipNameValidation: &yes},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mgr
+}
+
+func TestSetUp(t *testing.T) {
+	mgr := manager(t, minicluster.Mapper())
+	r, _ := reconciler(minicluster.Client(interceptor.Funcs{}), time.Now)
+	if err := SetUp(mgr, r, make(chan struct{})); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&PulseGuard{Client: mgr.GetClient(), Now: time.Now}).setup(mgr); err != nil {
+		t.Error(err)
+	}
+	if err := (&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader()}).setup(mgr); err != nil {
+		t.Error(err)
+	}
+}
+
+// watcher counts what is watched.
+type watcher struct {
+	controller.Controller
+	watched int
+	err     error
+}
+
+func (w *watcher) Watch(source.TypedSource[reconcile.Request]) error {
+	w.watched++
+	return w.err
+}
+
+// changing is a discovery that changes.
+type changing struct{ meta.RESTMapper }
+
+// Kinds that the cluster does not have stop nothing, and are watched as soon as it has them.
+func TestDiscovery(t *testing.T) {
+	kinds := len(watches(0))
+	mapper := &changing{minicluster.Mapper("MachineConfigPool", "ImageContentSourcePolicy")}
+	w, setUps := &watcher{}, 0
+	d := &discovery{manager: manager(t, mapper), reconciler: &Reconciler{}, controller: w, pending: watches(0), pools: []func(ctrl.Manager) error{
+		func(ctrl.Manager) error { setUps++; return nil },
+	}}
+	expect := func(watched, pending, set int) {
+		t.Helper()
+		stopped, stop := context.WithCancel(context.Background())
+		stop()
+		if err := d.Start(stopped); err != nil {
+			t.Fatal(err)
+		}
+		if w.watched != watched || len(d.pending) != pending || setUps != set {
+			t.Errorf("%d watched, %d pending, %d controllers of pools; want %d, %d, %d", w.watched, len(d.pending), setUps, watched, pending, set)
+		}
+	}
+	expect(kinds-2, 2, 0)
+	expect(kinds-2, 2, 0)
+	mapper.RESTMapper = minicluster.Mapper("ImageContentSourcePolicy")
+	expect(kinds-1, 1, 1)
+	mapper.RESTMapper = minicluster.Mapper()
+	expect(kinds, 0, 1)
+	if d.NeedLeaderElection() {
+		t.Error("the guard is for every replica")
+	}
+}
+
+func TestDiscoveryFails(t *testing.T) {
+	t.Run("a watch", func(t *testing.T) {
+		d := &discovery{manager: manager(t, minicluster.Mapper()), reconciler: &Reconciler{}, controller: &watcher{err: errDown}, pending: watches(0)}
+		if err := d.Start(context.Background()); !errors.Is(err, errDown) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("a controller of pools", func(t *testing.T) {
+		d := &discovery{manager: manager(t, minicluster.Mapper()), pools: []func(ctrl.Manager) error{func(ctrl.Manager) error { return errDown }}}
+		if err := d.Start(context.Background()); !errors.Is(err, errDown) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("an object of no kind", func(t *testing.T) {
+		d := &discovery{manager: manager(t, minicluster.Mapper())}
+		if d.exists(&metaless{}) {
+			t.Error("it exists")
+		}
+	})
+}
+
+// metaless is an object that no scheme knows.
+type metaless struct{ corev1.Pod }
+
+// queue notes what is added, and after what time.
+type queue struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	added map[string]time.Duration
+}
+
+func (q *queue) AddAfter(r reconcile.Request, d time.Duration) { q.added[r.Name] = d }
+
+// Any of these objects may concern any rollout.
+func TestEveryRolloutIsLookedAt(t *testing.T) {
+	c := minicluster.Client(interceptor.Funcs{}, minicluster.Rollout("shop"), minicluster.Rollout("books"))
+	d := &discovery{reconciler: &Reconciler{Client: c}}
+	handler, ctx, pod := d.enqueue(2*time.Second), context.Background(), &corev1.Pod{}
+	want := map[string]time.Duration{"shop": 2 * time.Second, "books": 2 * time.Second}
+	for name, tell := range map[string]func(*queue){
+		"created": func(q *queue) { handler.Create(ctx, event.CreateEvent{Object: pod}, q) },
+		"updated": func(q *queue) { handler.Update(ctx, event.UpdateEvent{ObjectOld: pod, ObjectNew: pod}, q) },
+		"deleted": func(q *queue) { handler.Delete(ctx, event.DeleteEvent{Object: pod}, q) },
+		"other":   func(q *queue) { handler.Generic(ctx, event.GenericEvent{Object: pod}, q) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := &queue{added: map[string]time.Duration{}}
+			tell(q)
+			if diff := cmp.Diff(want, q.added); diff != "" {
+				t.Errorf("added (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("unreadable", func(t *testing.T) {
+		q := &queue{added: map[string]time.Duration{}}
+		(&Reconciler{Client: minicluster.Client(failing[*v1alpha1.SafeMirrorRolloutList]())}).enqueueAll(ctx, q, 0)
+		if len(q.added) > 0 {
+			t.Errorf("added %v", q.added)
+		}
+	})
+}
+
+// Busy kinds are gathered; what a rollout waits for at once is not.
+func TestWatches(t *testing.T) {
+	for _, w := range watches(3 * time.Second) {
+		switch w.object.(type) {
+		case *corev1.Pod:
+			if w.quiet != 3*time.Second {
+				t.Errorf("pods are gathered for %s", w.quiet)
+			}
+		case *corev1.Node, *mcfgv1.MachineConfigPool:
+			if w.quiet != 0 {
+				t.Errorf("%T is gathered for %s", w.object, w.quiet)
+			}
+		}
+	}
+}
+
+func TestForward(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	from, done, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		forward(ctx, from, func() { done <- struct{}{} })
+	}()
+	for range 3 {
+		from <- struct{}{}
+		<-done
+	}
+	stop()
+	<-ended
+}
+
+// After failures nobody waits for 16 minutes (I7).
+func TestRetries(t *testing.T) {
+	limiter := retries()
+	var last time.Duration
+	paces := []time.Duration{}
+	for range 20 {
+		last = limiter.When(request("shop"))
+		paces = append(paces, last)
+	}
+	if paces[0] != 50*time.Millisecond || last != 30*time.Second || !slices.IsSorted(paces) {
+		t.Errorf("%v", paces)
+	}
+}
