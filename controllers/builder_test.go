@@ -10,6 +10,7 @@ import (
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -110,7 +111,9 @@ func note(objects []client.Object, l rollout.Ledger) []client.Object {
 	if err != nil {
 		panic(err)
 	}
+	prior := intstr.Parse(l.PriorMaxUnavailable)
 	return edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) {
+		p.Spec.MaxUnavailable = &prior
 		p.Annotations = map[string]string{pool.LedgerAnnotation: string(text)}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -154,7 +155,8 @@ func paused(objects []client.Object, ledger rollout.Ledger) []client.Object {
 	}
 	for _, o := range objects {
 		if mcp, ok := o.(*mcfgv1.MachineConfigPool); ok && mcp.Name == "worker" {
-			mcp.Spec.Paused = true
+			prior := intstr.Parse(ledger.PriorMaxUnavailable)
+			mcp.Spec.Paused, mcp.Spec.MaxUnavailable = true, &prior
 			mcp.Annotations = map[string]string{pool.LedgerAnnotation: string(text)}
 		}
 	}

@@ -31,7 +31,7 @@ func TestReleaseOne(t *testing.T) {
 	}
 	ledger := someLedger()
 	ledger.Release = &rollout.Pulse{
-		IntendedAt: minicluster.Began, Target: s.rendered(), Deadline: minicluster.Began.Add(31 * time.Second), // and a half, for two nodes
+		IntendedAt: minicluster.Began, Target: s.rendered(), Room: 1, Deadline: minicluster.Began.Add(31 * time.Second), // and a half, for two nodes
 	}
 	if diff := cmp.Diff(held{Paused: false, MaxUnavailable: "1", Ledger: &ledger}, s.pool("worker")); diff != "" {
 		t.Errorf("pool (-want +got):\n%s", diff)
@@ -162,6 +162,10 @@ func TestPauseAndRestore(t *testing.T) {
 		if diff := cmp.Diff(held{Paused: true, Ledger: &ledger}, s.pool("worker")); diff != "" {
 			t.Errorf("pool (-want +got):\n%s", diff)
 		}
+	}
+	ledger.Release = &rollout.Pulse{IntendedAt: minicluster.Began}
+	if err := s.onPool(ctx, "worker", func(p *mcfgv1.MachineConfigPool) error { return pool.Open(ctx, s.Client, p, ledger, 1) }); err != nil {
+		t.Fatal(err)
 	}
 	restore := rollout.RestorePool{Pool: "worker", MaxUnavailable: "10%"}
 	for range 2 {

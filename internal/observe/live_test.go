@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -128,6 +130,46 @@ func TestThePlanDoesNotDependOnWhatIsApplied(t *testing.T) {
 	if diff := cmp.Diff(sum, seen(t, after.Observed.Plan)); diff != "" {
 		t.Errorf("plan (-before +after the sets are applied):\n%s", diff)
 	}
+}
+
+// What nodes run and the mirror sets of now do not tell of is compared with the plan as well: what it serves must not be lost (I2).
+func TestThePlanKnowsWhatItReplaces(t *testing.T) {
+	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/books/app:v1"}}}}
+	earlier := books()
+	earlier.Name, earlier.Labels = "shop", map[string]string{"safemirror.io/rollout": "shop"}
+	withBooks := minicluster.RegistriesFile(text(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
+	both := minicluster.RegistriesFile(planned(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
+	onNode := func(objects []client.Object, config string) []client.Object {
+		return edit(objects, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
+	}
+	cases := map[string]struct {
+		objects []client.Object
+		want    int
+	}{
+		"nothing":                         {cluster(app), 0},
+		"an earlier spec of ours":         {rendered(cluster(app, earlier), withBooks), 1},
+		"a set that was deleted since":    {rendered(cluster(append(ownSets(), app)...), both), 1},
+		"a set that nobody has yet":       {cluster(app, books()), 1},
+		"a set that everybody has":        {rendered(cluster(app, books()), withBooks), 0},
+		"a node that has it all":          {onNode(cluster(app, minicluster.MachineConfig("planned", minicluster.RegistriesFile(planned(t, registries.Sets{})))), "planned"), 0},
+		"one node of several":             {onNode(cluster(app, minicluster.MachineConfig("with-books", withBooks)), "with-books"), 1},
+		"a node whose own is gone":        {onNode(cluster(app), "rendered-worker-9"), 0},
+		"a node that is not taken up yet": {onNode(cluster(app), ""), 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := seen(t, look(t, observer(c.objects...)).Observed.Plan).Changed; got != c.want {
+				t.Errorf("%d references change, want %d", got, c.want)
+			}
+		})
+	}
+	t.Run("a node whose own is none", func(t *testing.T) {
+		broken := minicluster.MachineConfig("broken", minicluster.RegistriesFile("[[registry"))
+		why := look(t, observer(onNode(cluster(app, broken), "broken")...)).Observed.Plan.Why()
+		if !strings.HasPrefix(why, "rendered MachineConfig broken, which node worker-1 runs: ") {
+			t.Errorf("the plan is unknown because %q", why)
+		}
+	})
 }
 
 // A cluster at rest is not read for a rollout that has ended.

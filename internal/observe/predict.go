@@ -71,7 +71,11 @@ func (l *Live) predict(ctx context.Context, r client.Reader, w *World, all regis
 			return prediction{}, err
 		}
 		out.pools = append(out.pools, view)
-		out.configs = append(out.configs, predicted.Pool)
+		replaced, err := l.replaced(ctx, view, predicted.Pool)
+		if err != nil {
+			return prediction{}, err
+		}
+		out.configs = append(append(out.configs, predicted.Pool), replaced...)
 		out.digests = append(out.digests, mcp.Name+"\n"+predicted.text)
 	}
 	return out, nil
@@ -192,6 +196,35 @@ func (l *Live) judge(ctx context.Context, p *rollout.Pool, configs predicted) er
 		p.Meaning, p.Difference = rollout.MeansOther, difference[:min(len(difference), 5)]
 	}
 	return l.riders(ctx, p, rendered)
+}
+
+// replaced are the configurations that nodes of the pool run, the planned one would replace, and the mirror sets of now do not tell
+// of: those of an earlier spec of ours, or of before somebody else changed a set. What they serve must not be lost either (I2).
+func (l *Live) replaced(ctx context.Context, p rollout.Pool, planned plan.Pool) ([]plan.Pool, error) {
+	var out []plan.Pool
+	known, seen := []registries.Config{planned.Before, planned.After}, map[string]bool{"": true}
+	for _, n := range p.Nodes {
+		if seen[n.Current] {
+			continue
+		}
+		seen[n.Current] = true
+		current, err := l.machineConfig(ctx, n.Current)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err != nil {
+			continue
+		}
+		config, err := current.files.Config()
+		if err != nil {
+			return nil, fmt.Errorf("rendered MachineConfig %s, which node %s runs: %w", n.Current, n.Name, err)
+		}
+		if !slices.ContainsFunc(known, func(k registries.Config) bool { return len(registries.SameMeaning(k, config)) == 0 }) {
+			known = append(known, config)
+			out = append(out, plan.Pool{Name: p.Name + " after " + n.Current, Before: config, After: planned.After})
+		}
+	}
+	return out, nil
 }
 
 // riders lists what else would change on the nodes that do not run the rendered configuration yet. A node's own

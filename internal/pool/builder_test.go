@@ -90,7 +90,7 @@ func someLedger() rollout.Ledger {
 }
 
 func somePulse() *rollout.Pulse {
-	return &rollout.Pulse{IntendedAt: began, Deadline: began.Add(time.Minute), Target: "rendered-worker", Updated: 2}
+	return &rollout.Pulse{IntendedAt: began, Deadline: began.Add(time.Minute), Target: "rendered-worker", Updated: 2, Room: 2}
 }
 
 // fakeCluster holds the objects; it checks resourceVersions as the API server does.

@@ -78,18 +78,25 @@ func Open(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, l
 	case have == nil || have.Rollout != ledger.Rollout:
 		return &NotOurs{mcp.Name, "it does not carry the ledger of SafeMirrorRollout " + ledger.Rollout}
 	}
-	have.Release = ledger.Release
+	pulse := *ledger.Release
+	pulse.Room = maxUnavailable
+	have.Release = &pulse
 	return patch(ctx, c, mcp, have, map[string]any{"paused": false, "maxUnavailable": maxUnavailable})
 }
 
-// Restore gives the pool back its prior values and takes the ledger off. A pool without a ledger has been given back before.
+// Restore gives the pool back its prior values and takes the ledger off. A pool without a ledger has been given back before, and a
+// maxUnavailable that is not the one of our last pulse is somebody else's, and stays (I5).
 func Restore(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, paused bool, maxUnavailable string) error {
-	if _, ok := mcp.Annotations[LedgerAnnotation]; !ok {
-		return nil
+	ledger, err := ReadLedger(mcp)
+	if err != nil || ledger == nil {
+		return err
 	}
-	spec := map[string]any{"paused": paused, "maxUnavailable": nil}
-	if maxUnavailable != "" {
-		spec["maxUnavailable"] = intstr.Parse(maxUnavailable)
+	spec := map[string]any{"paused": paused}
+	if ledger.Release != nil && mcp.Spec.MaxUnavailable != nil && *mcp.Spec.MaxUnavailable == intstr.FromInt(ledger.Release.Room) {
+		spec["maxUnavailable"] = nil
+		if maxUnavailable != "" {
+			spec["maxUnavailable"] = intstr.Parse(maxUnavailable)
+		}
 	}
 	return patch(ctx, c, mcp, nil, spec)
 }

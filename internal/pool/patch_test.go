@@ -169,19 +169,22 @@ func TestClose(t *testing.T) {
 }
 
 func TestRestore(t *testing.T) {
-	ours := someLedger()
+	untouched := someLedger()
+	ours := *with(untouched, func(l *rollout.Ledger) { l.Release = closedPulse() })
 	cases := map[string]struct {
 		mcp    poolBuilder
 		paused bool
 		prior  string
 		want   held
 	}{
-		"a number is a number":           {mcp("worker").paused().maxUnavailable("1").ledger(ours), false, "3", held{false, number(3), nil}},
-		"a percentage is a string":       {mcp("worker").paused().maxUnavailable("1").ledger(ours), false, "10%", held{false, percent("10%"), nil}},
-		"what was not set is not set":    {mcp("worker").paused().maxUnavailable("1").ledger(ours), false, "", held{false, nil, nil}},
-		"what was paused is paused":      {mcp("worker").paused().maxUnavailable("1").ledger(ours), true, "", held{true, nil, nil}},
-		"given back before is left":      {mcp("worker").maxUnavailable("7"), true, "3", held{false, number(7), nil}},
-		"so is one that the user paused": {mcp("worker").paused(), false, "3", held{true, nil, nil}},
+		"a number is a number":                  {mcp("worker").paused().maxUnavailable("2").ledger(ours), false, "3", held{false, number(3), nil}},
+		"a percentage is a string":              {mcp("worker").paused().maxUnavailable("2").ledger(ours), false, "10%", held{false, percent("10%"), nil}},
+		"what was not set is not set":           {mcp("worker").paused().maxUnavailable("2").ledger(ours), false, "", held{false, nil, nil}},
+		"what was paused is paused":             {mcp("worker").paused().maxUnavailable("2").ledger(ours), true, "", held{true, nil, nil}},
+		"what somebody has changed since stays": {mcp("worker").paused().maxUnavailable("5").ledger(ours), false, "3", held{false, number(5), nil}},
+		"what we never changed stays":           {mcp("worker").paused().maxUnavailable("5").ledger(untouched), false, "3", held{false, number(5), nil}},
+		"given back before is left":             {mcp("worker").maxUnavailable("7"), true, "3", held{false, number(7), nil}},
+		"so is one that the user paused":        {mcp("worker").paused(), false, "3", held{true, nil, nil}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -80,6 +80,8 @@ type Pulse struct {
 	Target     string    `json:"target"`
 	// Updated is how many nodes had the target already.
 	Updated int `json:"updated"`
+	// Room is the maxUnavailable that was set on the pool with it. A pool that has another one later has it from somebody else.
+	Room int `json:"room,omitempty"`
 	// Closed is true once the pool was paused again after this pulse.
 	Closed bool `json:"closed,omitempty"`
 }
