@@ -135,8 +135,6 @@ func TestThePlanDoesNotDependOnWhatIsApplied(t *testing.T) {
 // What nodes run and the mirror sets of now do not tell of is compared with the plan as well: what it serves must not be lost (I2).
 func TestThePlanKnowsWhatItReplaces(t *testing.T) {
 	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/books/app:v1"}}}}
-	earlier := books()
-	earlier.Name, earlier.Labels = "shop", map[string]string{"safemirror.io/rollout": "shop"}
 	withBooks := minicluster.RegistriesFile(text(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
 	both := minicluster.RegistriesFile(planned(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
 	onNode := func(objects []client.Object, config string) []client.Object {
@@ -147,7 +145,7 @@ func TestThePlanKnowsWhatItReplaces(t *testing.T) {
 		want    int
 	}{
 		"nothing":                         {cluster(app), 0},
-		"an earlier spec of ours":         {rendered(cluster(app, earlier), withBooks), 1},
+		"an earlier spec of ours":         {rendered(cluster(app, earlierSet()), withBooks), 1},
 		"a set that was deleted since":    {rendered(cluster(append(ownSets(), app)...), both), 1},
 		"a set that nobody has yet":       {cluster(app, books()), 1},
 		"a set that everybody has":        {rendered(cluster(app, books()), withBooks), 0},

@@ -41,6 +41,13 @@ func books() *configv1.ImageTagMirrorSet {
 	}}
 }
 
+// earlierSet is the tag mirror set of an earlier spec of the rollout shop.
+func earlierSet() *configv1.ImageTagMirrorSet {
+	set := books()
+	set.Name, set.Labels = "shop", map[string]string{mirrorset.LabelRollout: "shop"}
+	return set
+}
+
 // ownSets are the mirror sets of the rollout as they are in the cluster after they were applied.
 func ownSets() []client.Object {
 	shop := minicluster.Rollout("shop")
@@ -56,13 +63,17 @@ func TestMeaning(t *testing.T) {
 		want  rollout.Meaning
 		diff  []string
 	}{
-		"what the cluster begins with":      {nil, []minicluster.File{minicluster.RegistriesFile(minicluster.Base)}, rollout.MeansBefore, nil},
-		"what is planned":                   {nil, []minicluster.File{minicluster.RegistriesFile(planned(t, registries.Sets{}))}, rollout.MeansPlanned, nil},
-		"what is planned, applied":          {ownSets(), []minicluster.File{minicluster.RegistriesFile(planned(t, registries.Sets{}))}, rollout.MeansPlanned, nil},
-		"applied, and not rendered":         {ownSets(), []minicluster.File{minicluster.RegistriesFile(minicluster.Base)}, rollout.MeansBefore, nil},
-		"the same in another text":          {nil, []minicluster.File{minicluster.RegistriesFile("# by hand\n" + planned(t, registries.Sets{}))}, rollout.MeansPlanned, nil},
-		"together with another set":         {[]client.Object{books()}, []minicluster.File{minicluster.RegistriesFile(planned(t, withBooks))}, rollout.MeansPlanned, nil},
-		"another set, not planned with":     {[]client.Object{books()}, []minicluster.File{minicluster.RegistriesFile(text(t, withBooks))}, rollout.MeansBefore, nil},
+		"what the cluster begins with":  {nil, []minicluster.File{minicluster.RegistriesFile(minicluster.Base)}, rollout.MeansBefore, nil},
+		"what is planned":               {nil, []minicluster.File{minicluster.RegistriesFile(planned(t, registries.Sets{}))}, rollout.MeansPlanned, nil},
+		"what is planned, applied":      {ownSets(), []minicluster.File{minicluster.RegistriesFile(planned(t, registries.Sets{}))}, rollout.MeansPlanned, nil},
+		"applied, and not rendered":     {ownSets(), []minicluster.File{minicluster.RegistriesFile(minicluster.Base)}, rollout.MeansBefore, nil},
+		"the same in another text":      {nil, []minicluster.File{minicluster.RegistriesFile("# by hand\n" + planned(t, registries.Sets{}))}, rollout.MeansPlanned, nil},
+		"together with another set":     {[]client.Object{books()}, []minicluster.File{minicluster.RegistriesFile(planned(t, withBooks))}, rollout.MeansPlanned, nil},
+		"another set, not planned with": {[]client.Object{books()}, []minicluster.File{minicluster.RegistriesFile(text(t, withBooks))}, rollout.MeansBefore, nil},
+		"an earlier spec's sets":        {[]client.Object{earlierSet()}, []minicluster.File{minicluster.RegistriesFile(text(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*earlierSet()}}))}, rollout.MeansEarlier, nil},
+		"an earlier spec's sets, gone since": {nil, []minicluster.File{minicluster.RegistriesFile(text(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*earlierSet()}}))}, rollout.MeansOther, []string{
+			"quay.io/acme: blocked, digest mirrors [mirror.local/acme], tag mirrors [mirror.local/acme] -> no entry", "quay.io/books: no entry -> tag mirrors [mirror.local/books]",
+		}},
 		"another set that is not there now": {nil, []minicluster.File{minicluster.RegistriesFile(planned(t, withBooks))}, rollout.MeansOther, []string{"quay.io/books: no entry -> tag mirrors [mirror.local/books]"}},
 		"an overriding MachineConfig":       {ownSets(), []minicluster.File{minicluster.RegistriesFile(overriding)}, rollout.MeansOther, []string{"ghcr.io: no entry -> blocked"}},
 		"no file at all": {nil, nil, rollout.MeansOther, []string{
