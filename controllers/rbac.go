@@ -17,7 +17,7 @@ package controllers
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigs;machineconfignodes;machineosconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=config.openshift.io,resources=images;clusterversions;infrastructures,verbs=get;list;watch
-// +kubebuilder:rbac:groups=operator.openshift.io,resources=imagecontentsourcepolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=operator.openshift.io,resources=imagecontentsourcepolicies;machineconfigurations,verbs=get;list;watch
 //
 // The images that must keep working, and whether pods are back.
 // +kubebuilder:rbac:groups="",resources=pods;replicationcontrollers,verbs=get;list;watch

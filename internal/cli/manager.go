@@ -10,6 +10,7 @@ import (
 
 	configv1 "github.com/openshift/api/config/v1"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
 	"github.com/spf13/cobra"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -143,7 +144,7 @@ func (o managerOptions) leadership(r client.Reader) func(context.Context) (time.
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, opv1.Install, operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, err

@@ -12,8 +12,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
+	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -30,8 +30,9 @@ type Live struct {
 	Engine    *mirror.Engine
 	Now       func() time.Time
 
+	predictor predict.Predictor
+
 	mu        sync.Mutex
-	rendered  map[string]renderedConfig
 	predicted []plan.Pool
 	dryRuns   map[string]dryRun
 	engaged   string
@@ -42,14 +43,13 @@ type Live struct {
 
 // World is one look: what the core decides on, and what the executor needs to act on the decision.
 type World struct {
+	predict.Wanted
 	Observed rollout.Observed
-	Rollout  *v1alpha1.SafeMirrorRollout
 	Plan     plan.Plan
 	Registry *mirror.Client
-	// Digest and Tag are the mirror sets that the rollout wants, HaveDigest and HaveTag those of its name that the cluster has; nil
-	// stands for none.
-	Digest, HaveDigest *configv1.ImageDigestMirrorSet
-	Tag, HaveTag       *configv1.ImageTagMirrorSet
+	// HaveDigest and HaveTag are the mirror sets of the rollout's name that the cluster has; nil stands for none.
+	HaveDigest *configv1.ImageDigestMirrorSet
+	HaveTag    *configv1.ImageTagMirrorSet
 }
 
 // Observe looks at everything that concerns the rollout. It fails only when the rollout itself cannot be read; the rollout is
@@ -59,21 +59,21 @@ func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
 	if err := l.API.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
 		return nil, err
 	}
-	w := &World{Rollout: r, Digest: mirrorset.Digest(r), Tag: mirrorset.Tag(r)}
+	w := &World{Wanted: predict.Want(r)}
 	o := &w.Observed
 	o.Now, o.Rollout, o.Record = l.Now(), view(r), r.Status.Record
 	o.Others = l.others(ctx, r)
-	o.Cluster = l.cluster(ctx)
+	o.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
 	if c, ok := o.Cluster.Get(); ok && c.Unsupported != "" {
 		return w, nil // none of the other objects exists here
 	}
-	l.look(ctx, w, l.Client)
+	l.look(ctx, w, l.cached())
 	return w, nil
 }
 
 // Refresh repeats what a disruptive action depends on with reads past the caches.
 func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
-	fresh := &World{Rollout: w.Rollout, Digest: w.Digest, Tag: w.Tag}
+	fresh := &World{Wanted: w.Wanted}
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := l.API.Get(ctx, client.ObjectKeyFromObject(w.Rollout), r); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 	fresh.Rollout = r
 	fresh.Observed = w.Observed
 	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), view(r), r.Status.Record
-	fresh.Observed.Cluster = l.cluster(ctx)
+	fresh.Observed.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
 	l.look(ctx, fresh, l.API)
 	return fresh, nil
 }
@@ -92,7 +92,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 // look reads the pools, the mirror sets, the plan and the workloads through the reader.
 func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 	o := &w.Observed
-	all, err := readSets(ctx, reader)
+	all, err := predict.ReadSets(ctx, reader)
 	if err != nil {
 		why := err.Error()
 		o.Sets, o.Plan = rollout.Unseen[rollout.MirrorSets](why), rollout.Unseen[rollout.Plan](why)
@@ -100,20 +100,20 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		o.Pools = rollout.Unseen[[]rollout.Pool](why)
 		return
 	}
-	w.HaveDigest, w.HaveTag = ours(w, all)
-	state := setStates(w, all)
+	w.HaveDigest, w.HaveTag = w.Have(all)
+	state := w.States(all)
 	o.Sets = rollout.Seen(state)
 	if rollout.Ended(o.Record, o.Rollout) {
 		return // nothing else is decided any more, and a cluster at rest shall not be read for it
 	}
-	prediction, err := l.predict(ctx, reader, w, all)
+	prediction, err := l.predictor.Pools(ctx, reader, l.API, w.Wanted, all)
 	if err != nil {
 		o.Pools = rollout.Unseen[[]rollout.Pool](err.Error())
 		o.Plan, o.Transfers = rollout.Unseen[rollout.Plan](err.Error()), rollout.Unseen[rollout.Transfers](err.Error())
 	} else {
-		o.Pools = rollout.Seen(prediction.pools)
+		o.Pools = rollout.Seen(prediction.Pools)
 		l.mu.Lock()
-		l.predicted = prediction.configs
+		l.predicted = prediction.Configs
 		l.mu.Unlock()
 	}
 	registry, problems := l.registry(ctx, w.Rollout, all)
@@ -149,7 +149,7 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 
 func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollout.Known[[]rollout.Other] {
 	var list v1alpha1.SafeMirrorRolloutList
-	if err := l.Client.List(ctx, &list); err != nil {
+	if err := l.cached().List(ctx, &list); err != nil {
 		return rollout.Unseen[[]rollout.Other](err.Error())
 	}
 	out := []rollout.Other{}
@@ -171,5 +171,5 @@ func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollou
 // references are read from the caches even by Refresh: a pod that was created this instant was not proven a moment ago either,
 // and it holds the next release.
 func (l *Live) references(ctx context.Context, w *World) ([]inventory.Reference, error) {
-	return inventory.Read(ctx, l.Client, w.Rollout.Spec.Inventory.AdditionalImages)
+	return inventory.Read(ctx, l.cached(), w.Rollout.Spec.Inventory.AdditionalImages)
 }

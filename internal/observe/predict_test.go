@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -177,14 +176,6 @@ func TestRenderedConfigurationsAreReadOnce(t *testing.T) {
 	if got := reads[minicluster.FirstRendered("worker")]; got != 1 {
 		t.Errorf("read %d times", got)
 	}
-	l.rendered = map[string]renderedConfig{}
-	for i := range 65 {
-		l.rendered[strings.Repeat("x", i)] = renderedConfig{}
-	}
-	look(t, l)
-	if got := len(l.rendered); got != 1 {
-		t.Errorf("%d are kept, want the ones of now", got)
-	}
 }
 
 func TestLayeredPools(t *testing.T) {
@@ -218,22 +209,7 @@ func TestDrainReports(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"worker-0": blocked, "worker-1": ""}, got); diff != "" {
 		t.Errorf("drains (-want +got):\n%s", diff)
 	}
-	t.Run("a drain that has succeeded", func(t *testing.T) {
-		if got := observer(report("worker-0", metav1.ConditionTrue, blocked)).drainReports(context.Background()); len(got) > 0 {
-			t.Errorf("got %v", got)
-		}
-	})
 	t.Run("unreadable", func(t *testing.T) {
 		seen(t, look(t, observerOf(failing[*mcfgv1.MachineConfigNodeList](), cluster()...)).Observed.Pools)
 	})
-}
-
-func TestPlatforms(t *testing.T) {
-	node := func(arch string) corev1.Node {
-		return corev1.Node{Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{Architecture: arch}}}
-	}
-	got := platforms([]corev1.Node{node("s390x"), node("amd64"), node(""), node("amd64")})
-	if diff := cmp.Diff([]string{"linux/amd64", "linux/s390x"}, got); diff != "" {
-		t.Errorf("platforms (-want +got):\n%s", diff)
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -32,56 +33,14 @@ const dryRunAge = time.Minute
 // union of all mirror sets at every instant of the way, and what the API server itself says (R3, R4).
 func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, state rollout.MirrorSets, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
 	out := append([]rollout.Problem{}, found...)
-	out = append(out, foreignSets(w, state)...)
+	out = append(out, w.Foreign(state)...)
 	if len(out) == 0 {
-		out = append(out, unionProblems(w, all, state)...)
+		out = append(out, w.UnionProblems(all)...)
 	}
 	if len(out) == 0 && w.Observed.Record.StartedAt == nil && !w.Observed.Rollout.Deleting {
 		out = append(out, l.dryRun(ctx, w)...)
 	}
 	return rollout.Seen(out)
-}
-
-func foreignSets(w *World, state rollout.MirrorSets) []rollout.Problem {
-	var out []rollout.Problem
-	for _, set := range []struct {
-		kind  string
-		state rollout.SetState
-	}{{"ImageDigestMirrorSet", state.Digest}, {"ImageTagMirrorSet", state.Tag}} {
-		if set.state == rollout.SetForeign {
-			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonManagedElsewhere, Kind: set.kind, Name: w.Rollout.Name, Message: fmt.Sprintf(
-				"%s %s exists and is not this rollout's (no label %s=%s): give the rollout another name, or hand the object over by that label",
-				set.kind, w.Rollout.Name, mirrorset.LabelRollout, w.Rollout.Name)})
-		}
-	}
-	return out
-}
-
-// unionProblems checks the union as it is with our digest set alone, which is written first, and as it is in the end. One
-// invalid set freezes the registries of the whole cluster, and the MCO says so nowhere.
-func unionProblems(w *World, all registries.Sets, state rollout.MirrorSets) []rollout.Problem {
-	base := without(w, all, state)
-	var out []rollout.Problem
-	seen := map[registries.Problem]bool{}
-	for _, union := range []registries.Sets{base.With(w.Digest, nil), base.With(w.Digest, w.Tag)} {
-		for _, p := range registries.Validate(union) {
-			if seen[p] {
-				continue
-			}
-			seen[p] = true
-			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: p.Kind, Name: p.Name, Message: inSpec(w, p)})
-		}
-	}
-	return out
-}
-
-// inSpec names the field as the user wrote it: our sets exist only in the spec so far.
-func inSpec(w *World, p registries.Problem) string {
-	where := fmt.Sprintf("%s %s, %s", p.Kind, p.Name, p.Field)
-	if p.Name == w.Rollout.Name && (p.Kind == registries.KindIDMS || p.Kind == registries.KindITMS) {
-		where = p.Field
-	}
-	return where + ": " + p.Message
 }
 
 // dryRun asks the API server whether it would take the mirror sets: managed clusters refuse them by webhook.
@@ -127,17 +86,16 @@ func refused(kind, name string, err error) []rollout.Problem {
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // plan builds the plan, judges it by what the registries have said so far, and notes both.
-func (l *Live) plan(ctx context.Context, w *World, all registries.Sets, p prediction) {
+func (l *Live) plan(ctx context.Context, w *World, all registries.Sets, p predict.Prediction) {
 	o := &w.Observed
 	references, err := l.references(ctx, w)
 	if err != nil {
 		o.Plan, o.Transfers = rollout.Unseen[rollout.Plan](err.Error()), rollout.Unseen[rollout.Transfers](err.Error())
 		return
 	}
-	base := without(w, all, setStates(w, all))
 	w.Plan = plan.Build(plan.Input{
-		References: references, Pools: p.configs, Spec: w.Rollout.Spec, Sets: base.With(w.Digest, w.Tag),
-		Platforms: p.platforms, Predicted: p.digests,
+		References: references, Pools: p.Configs, Spec: w.Rollout.Spec, Sets: w.With(all),
+		Platforms: p.Platforms, Predicted: p.Texts,
 	})
 	l.mu.Lock()
 	engaged, copying := l.engaged, l.copying

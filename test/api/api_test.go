@@ -9,12 +9,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -215,10 +217,34 @@ func TestNoMachineConfigOperator(t *testing.T) {
 	}
 }
 
+// remove deletes a CRD and waits until the API server does not offer the kind any more, which is a moment later: who looks in between
+// is told of a kind that is not there.
 func remove(ctx context.Context, t *testing.T, c client.Client, name string) {
 	t.Helper()
-	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := c.Get(ctx, client.ObjectKey{Name: name}, crd); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Delete(ctx, crd); err != nil {
+		t.Fatal(err)
+	}
+	discover, err := discovery.NewDiscoveryClientForConfig(server.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = lab.Eventually(ctx, 30*time.Second, "kind "+crd.Spec.Names.Kind+" is gone", func(context.Context) (bool, string, error) {
+		for _, v := range crd.Spec.Versions {
+			offered, err := discover.ServerResourcesForGroupVersion(crd.Spec.Group + "/" + v.Name)
+			if client.IgnoreNotFound(err) != nil {
+				return false, "", err
+			}
+			if err == nil && slices.ContainsFunc(offered.APIResources, func(r metav1.APIResource) bool { return r.Name == crd.Spec.Names.Plural }) {
+				return false, "it is still offered in " + v.Name, nil
+			}
+		}
+		return true, "", nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	configv1 "github.com/openshift/api/config/v1"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -103,7 +104,7 @@ func Rollout(name string) *v1alpha1.SafeMirrorRollout {
 var Scheme = sync.OnceValue(func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, opv1.Install, operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			panic(err)

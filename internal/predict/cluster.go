@@ -1,4 +1,4 @@
-package observe
+package predict
 
 import (
 	"cmp"
@@ -21,26 +21,40 @@ var needed = []schema.GroupVersionKind{
 	configv1.GroupVersion.WithKind("ClusterVersion"),
 }
 
-// cluster says whether this cluster can be rolled, and whether something bigger is going on.
-func (l *Live) cluster(ctx context.Context) rollout.Known[rollout.Cluster] {
-	for _, kind := range needed {
-		_, err := l.Client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+// Discovery tells whether a cluster has a kind, and fails when it cannot be told.
+type Discovery func(schema.GroupVersionKind) (bool, error)
+
+// Mapped is the discovery of a live cluster.
+func Mapped(m meta.RESTMapper) Discovery {
+	return func(kind schema.GroupVersionKind) (bool, error) {
+		_, err := m.RESTMapping(kind.GroupKind(), kind.Version)
 		if meta.IsNoMatchError(err) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+}
+
+// Cluster says whether this cluster can be rolled, and whether something bigger is going on.
+func Cluster(ctx context.Context, r client.Reader, has Discovery) rollout.Known[rollout.Cluster] {
+	for _, kind := range needed {
+		ok, err := has(kind)
+		if err != nil {
+			return rollout.Unseen[rollout.Cluster](err.Error())
+		}
+		if !ok {
 			return rollout.Seen(rollout.Cluster{Unsupported: "this cluster has no " + kind.Kind + " (" + kind.GroupVersion().String() +
 				"): no Machine Config Operator brings mirror sets to its nodes, as on MicroShift or plain Kubernetes; configure " +
 				"/etc/containers/registries.conf on the hosts instead"})
 		}
-		if err != nil {
-			return rollout.Unseen[rollout.Cluster](err.Error())
-		}
 	}
 	infrastructure := &configv1.Infrastructure{}
-	if err := l.API.Get(ctx, client.ObjectKey{Name: "cluster"}, infrastructure); client.IgnoreNotFound(err) != nil {
+	if err := r.Get(ctx, client.ObjectKey{Name: "cluster"}, infrastructure); client.IgnoreNotFound(err) != nil {
 		return rollout.Unseen[rollout.Cluster](err.Error())
 	}
 	out := rollout.Cluster{Unsupported: pool.Unsupported(infrastructure)}
 	version := &configv1.ClusterVersion{}
-	if err := l.API.Get(ctx, client.ObjectKey{Name: "version"}, version); err != nil {
+	if err := r.Get(ctx, client.ObjectKey{Name: "version"}, version); err != nil {
 		return rollout.Unseen[rollout.Cluster](err.Error())
 	}
 	out.Upgrading = upgrading(version)

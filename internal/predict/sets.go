@@ -1,4 +1,4 @@
-package observe
+package predict
 
 import (
 	"context"
@@ -9,14 +9,27 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// readSets reads every object that decides registries.conf. They are one union: the MCO knows no mirror set of its own pool or
+// Wanted is a rollout with the mirror sets that it wants; nil stands for none.
+type Wanted struct {
+	Rollout *v1alpha1.SafeMirrorRollout
+	Digest  *configv1.ImageDigestMirrorSet
+	Tag     *configv1.ImageTagMirrorSet
+}
+
+// Want is what the rollout wants to be in the cluster.
+func Want(r *v1alpha1.SafeMirrorRollout) Wanted {
+	return Wanted{Rollout: r, Digest: mirrorset.Digest(r), Tag: mirrorset.Tag(r)}
+}
+
+// ReadSets reads every object that decides registries.conf. They are one union: the MCO knows no mirror set of its own pool or
 // owner.
-func readSets(ctx context.Context, r client.Reader) (registries.Sets, error) {
+func ReadSets(ctx context.Context, r client.Reader) (registries.Sets, error) {
 	var out registries.Sets
 	image := &configv1.Image{}
 	switch err := r.Get(ctx, client.ObjectKey{Name: "cluster"}, image); {
@@ -49,9 +62,9 @@ func readSets(ctx context.Context, r client.Reader) (registries.Sets, error) {
 	return out, nil
 }
 
-// ours are the sets of the rollout's name in the cluster, nil for one that is absent. Whether they are its own is for mirrorset
+// Have are the sets of the rollout's name in the cluster, nil for one that is absent. Whether they are its own is for mirrorset
 // to say.
-func ours(w *World, all registries.Sets) (digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) {
+func (w Wanted) Have(all registries.Sets) (digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) {
 	for i := range all.IDMSs {
 		if all.IDMSs[i].Name == w.Rollout.Name {
 			digest = &all.IDMSs[i]
@@ -65,17 +78,19 @@ func ours(w *World, all registries.Sets) (digest *configv1.ImageDigestMirrorSet,
 	return digest, tag
 }
 
-func setStates(w *World, all registries.Sets) rollout.MirrorSets {
-	digest, tag := ours(w, all)
+// States compares what is wanted with what is there.
+func (w Wanted) States(all registries.Sets) rollout.MirrorSets {
+	digest, tag := w.Have(all)
 	return rollout.MirrorSets{
 		Digest: mirrorset.DigestState(w.Digest, digest, w.Rollout.Name),
 		Tag:    mirrorset.TagState(w.Tag, tag, w.Rollout.Name),
 	}
 }
 
-// without is the union as if this rollout did not exist, and with as it shall be. Both hold at any time, so that what the
-// rollout changes is known even half way through it.
-func without(w *World, all registries.Sets, state rollout.MirrorSets) registries.Sets {
+// Without is the union as if this rollout did not exist, and With as it shall be. Both hold at any time, so that what the rollout
+// changes is known even half way through it.
+func (w Wanted) Without(all registries.Sets) registries.Sets {
+	state := w.States(all)
 	digest, tag := "", ""
 	if state.Digest != rollout.SetForeign && state.Digest != rollout.SetNotWanted {
 		digest = w.Rollout.Name
@@ -84,4 +99,9 @@ func without(w *World, all registries.Sets, state rollout.MirrorSets) registries
 		tag = w.Rollout.Name
 	}
 	return all.Without(digest, tag)
+}
+
+// With is the union as it shall be.
+func (w Wanted) With(all registries.Sets) registries.Sets {
+	return w.Without(all).With(w.Digest, w.Tag)
 }

@@ -1,0 +1,42 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// patience is how long a cache may take to be filled. One that never can be (a right is missing, the kind has gone) would be waited
+// for without end, and a look that hangs reports nothing.
+const patience = 15 * time.Second
+
+// impatient gives up on a cache after its patience, in seconds of the wall clock. The cache goes on filling, so a large one is there at
+// a later look.
+type impatient struct {
+	client.Reader
+	patience time.Duration
+}
+
+func (r impatient) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	return r.bounded(ctx, func(ctx context.Context) error { return r.Reader.Get(ctx, key, obj, opts...) })
+}
+
+func (r impatient) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	return r.bounded(ctx, func(ctx context.Context) error { return r.Reader.List(ctx, list, opts...) })
+}
+
+func (r impatient) bounded(ctx context.Context, read func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, r.patience)
+	defer cancel()
+	err := read(limited)
+	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s; the operator's log names the cache that cannot be filled, often for want of the rights to list and watch: %w", r.patience, err)
+	}
+	return err
+}
+
+// cached reads from the manager's caches.
+func (l *Live) cached() client.Reader { return impatient{l.Client, patience} }

@@ -1,0 +1,200 @@
+package predict
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// Prediction is every pool as it is, with the configuration before and after.
+type Prediction struct {
+	Pools []rollout.Pool
+	// Configs are the configurations to compare, pool by pool, and those that single nodes run on top.
+	Configs []plan.Pool
+	// Texts identify what is predicted, pool by pool.
+	Texts []string
+	// Platforms are those of the nodes, such as linux/amd64.
+	Platforms []string
+	// Costs tell by pool what the change of registries.conf costs each of its nodes.
+	Costs map[string]Cost
+}
+
+// Cost is what a change costs a node, and by which rule of the MCO.
+type Cost struct {
+	Verdict registries.Verdict
+	Rule    string
+}
+
+// Predictor predicts, and keeps the rendered MachineConfigs that it has read. The zero value is ready for use.
+type Predictor struct {
+	mu       sync.Mutex
+	rendered map[string]renderedConfig
+}
+
+// Pools reads pools and nodes through r. What is large and rarely changes, MachineConfigs above all, is read through api, which need
+// not be a cache.
+func (p *Predictor) Pools(ctx context.Context, r, api client.Reader, w Wanted, all registries.Sets) (Prediction, error) {
+	var pools mcfgv1.MachineConfigPoolList
+	if err := r.List(ctx, &pools); err != nil {
+		return Prediction{}, fmt.Errorf("listing MachineConfigPools: %w", err)
+	}
+	slices.SortFunc(pools.Items, func(a, b mcfgv1.MachineConfigPool) int { return strings.Compare(a.Name, b.Name) })
+	var nodes corev1.NodeList
+	if err := r.List(ctx, &nodes); err != nil {
+		return Prediction{}, fmt.Errorf("listing Nodes: %w", err)
+	}
+	slices.SortFunc(nodes.Items, func(a, b corev1.Node) int { return strings.Compare(a.Name, b.Name) })
+	layered, err := layeredPools(ctx, api)
+	if err != nil {
+		return Prediction{}, err
+	}
+	drains := drainReports(ctx, api)
+
+	policies, err := disruptionPolicies(ctx, api)
+	if err != nil {
+		return Prediction{}, err
+	}
+	out := Prediction{Platforms: platforms(nodes.Items), Costs: map[string]Cost{}}
+	members := pool.Assign(pools.Items, nodes.Items)
+	before := w.Without(all)
+	after := before.With(w.Digest, w.Tag)
+	for i := range pools.Items {
+		mcp := &pools.Items[i]
+		view, err := pool.View(mcp, members[mcp.Name], w.Rollout.Name)
+		if err != nil {
+			return Prediction{}, err
+		}
+		view.Layered = layered[mcp.Name]
+		for j := range view.Nodes {
+			view.Nodes[j].Drain = drains[view.Nodes[j].Name]
+		}
+		predicted, err := p.configs(ctx, api, mcp, before, after, all)
+		if err != nil {
+			return Prediction{}, fmt.Errorf("MachineConfigPool %s: %w", mcp.Name, err)
+		}
+		if err := p.judge(ctx, api, &view, predicted); err != nil {
+			return Prediction{}, err
+		}
+		out.Pools = append(out.Pools, view)
+		if out.Costs[mcp.Name], err = predicted.cost(policies); err != nil {
+			return Prediction{}, fmt.Errorf("MachineConfigPool %s: %w", mcp.Name, err)
+		}
+		replaced, err := p.replaced(ctx, api, view, predicted.Pool)
+		if err != nil {
+			return Prediction{}, err
+		}
+		out.Configs = append(append(out.Configs, predicted.Pool), replaced...)
+		out.Texts = append(out.Texts, mcp.Name+"\n"+predicted.after)
+	}
+	return out, nil
+}
+
+// judge says what the pool's rendered configuration means, and what else would reach its nodes with it.
+func (p *Predictor) judge(ctx context.Context, api client.Reader, view *rollout.Pool, configs predicted) error {
+	rendered, err := p.machineConfig(ctx, api, view.Rendered)
+	if err != nil {
+		return err
+	}
+	config, err := rendered.files.Config()
+	if err != nil {
+		return fmt.Errorf("rendered MachineConfig %s: %w", view.Rendered, err)
+	}
+	difference := registries.SameMeaning(configs.After, config)
+	switch {
+	case len(difference) == 0:
+		view.Meaning = rollout.MeansPlanned
+	case len(registries.SameMeaning(configs.Before, config)) == 0:
+		view.Meaning = rollout.MeansBefore
+	case len(registries.SameMeaning(configs.now, config)) == 0:
+		view.Meaning = rollout.MeansEarlier
+	default:
+		view.Meaning, view.Difference = rollout.MeansOther, difference[:min(len(difference), 5)]
+	}
+	return p.riders(ctx, api, view, rendered)
+}
+
+// replaced are the configurations that nodes of the pool run, the planned one would replace, and the mirror sets of now do not tell
+// of: those of an earlier spec of ours, or of before somebody else changed a set. What they serve must not be lost either (I2).
+func (p *Predictor) replaced(ctx context.Context, api client.Reader, view rollout.Pool, planned plan.Pool) ([]plan.Pool, error) {
+	var out []plan.Pool
+	known, seen := []registries.Config{planned.Before, planned.After}, map[string]bool{"": true}
+	for _, n := range view.Nodes {
+		if seen[n.Current] {
+			continue
+		}
+		seen[n.Current] = true
+		current, err := p.machineConfig(ctx, api, n.Current)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err != nil {
+			continue
+		}
+		config, err := current.files.Config()
+		if err != nil {
+			return nil, fmt.Errorf("rendered MachineConfig %s, which node %s runs: %w", n.Current, n.Name, err)
+		}
+		if !slices.ContainsFunc(known, func(k registries.Config) bool { return len(registries.SameMeaning(k, config)) == 0 }) {
+			known = append(known, config)
+			out = append(out, plan.Pool{Name: view.Name + " after " + n.Current, Before: config, After: planned.After})
+		}
+	}
+	return out, nil
+}
+
+// layeredPools are those with a MachineOSConfig. Where the kind does not exist there are none.
+func layeredPools(ctx context.Context, r client.Reader) (map[string]bool, error) {
+	var list mcfgv1.MachineOSConfigList
+	if err := r.List(ctx, &list); err != nil {
+		if meta.IsNoMatchError(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("listing MachineOSConfigs: %w", err)
+	}
+	out := map[string]bool{}
+	for i := range list.Items {
+		out[list.Items[i].Spec.MachineConfigPool.Name] = true
+	}
+	return out, nil
+}
+
+// drainReports are the MCO's own words on drains that do not succeed, by node. They only ever add detail.
+func drainReports(ctx context.Context, r client.Reader) map[string]string {
+	var list mcfgv1.MachineConfigNodeList
+	if err := r.List(ctx, &list); err != nil {
+		return nil
+	}
+	out := map[string]string{}
+	for i := range list.Items {
+		for _, c := range list.Items[i].Status.Conditions {
+			if c.Type == string(mcfgv1.MachineConfigNodeUpdateDrained) && c.Status == "Unknown" && strings.Contains(c.Message, "rror") {
+				out[list.Items[i].Name] = c.Message
+			}
+		}
+	}
+	return out
+}
+
+func platforms(nodes []corev1.Node) []string {
+	var out []string
+	for i := range nodes {
+		arch := nodes[i].Status.NodeInfo.Architecture
+		if p := "linux/" + arch; arch != "" && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
