@@ -1,5 +1,6 @@
-// Package v1alpha1 is the API of safe-mirror-operator: one cluster-scoped kind, SafeMirrorRollout, that
-// declares which mirror sets a cluster shall have and how carefully they reach its nodes.
+// Package v1alpha1 is the API of safe-mirror-operator: the cluster-scoped kind SafeMirrorRollout, which
+// declares which mirror sets a cluster shall have and how carefully they reach its nodes, and SafeMirrorReport, which holds what was
+// found out for one.
 //
 // +kubebuilder:object:generate=true
 // +groupName=safemirror.io
@@ -20,7 +21,7 @@ var schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 var AddToScheme = schemeBuilder.AddToScheme
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &SafeMirrorRollout{}, &SafeMirrorRolloutList{})
+	scheme.AddKnownTypes(GroupVersion, &SafeMirrorRollout{}, &SafeMirrorRolloutList{}, &SafeMirrorReport{}, &SafeMirrorReportList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

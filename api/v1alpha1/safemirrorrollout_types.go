@@ -179,47 +179,6 @@ type AcceptedRisk struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// MirroringMode says who fills the mirrors.
-// +kubebuilder:validation:Enum=CopyAndVerify;VerifyOnly
-type MirroringMode string
-
-// The mirroring modes.
-const (
-	CopyAndVerify MirroringMode = "CopyAndVerify"
-	VerifyOnly    MirroringMode = "VerifyOnly"
-)
-
-// MirroringSpec says who fills the mirrors and with which credentials.
-type MirroringSpec struct {
-	// mode is CopyAndVerify, or VerifyOnly when something else fills the mirrors: then nothing is ever pushed, and
-	// what is missing holds the rollout until it is there.
-	// When omitted, CopyAndVerify is used.
-	// +optional
-	Mode MirroringMode `json:"mode,omitempty"`
-
-	// pushSecret names a Secret of type kubernetes.io/dockerconfigjson in the operator's namespace, used to write to
-	// the mirrors. When omitted, the cluster's global pull secret is used.
-	// +optional
-	PushSecret SecretName `json:"pushSecret,omitzero"`
-
-	// sourceSecrets name Secrets of type kubernetes.io/dockerconfigjson in the operator's namespace, tried before the
-	// cluster's global pull secret when reading from the sources. When omitted, only the global pull secret is used.
-	// +optional
-	// +listType=map
-	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=16
-	SourceSecrets []SecretName `json:"sourceSecrets,omitempty"`
-}
-
-// SecretName names a Secret in the operator's namespace.
-type SecretName struct {
-	// name of the Secret.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name,omitempty"`
-}
-
 // ReleaseSpec says in which order the nodes take the new configuration.
 type ReleaseSpec struct {
 	// stages are gone through in order; a pool may appear more than once, first with a number of canary nodes. Pools

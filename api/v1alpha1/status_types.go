@@ -45,9 +45,24 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxItems=20
 	Blockers []Blocker `json:"blockers,omitempty"`
 
+	// report names the objects beside this one that hold the full list of references with what is known of each.
+	// +optional
+	Report ReportReference `json:"report,omitzero"`
+
 	// record holds the few facts that cannot be observed again: what the pools were like before, and what is under way.
 	// +optional
 	Record Record `json:"record,omitzero"`
+}
+
+// ReportReference names the parts of a report.
+type ReportReference struct {
+	// name is that of the first SafeMirrorReport; the others count on from it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// parts is how many there are.
+	// +optional
+	Parts int32 `json:"parts,omitempty"`
 }
 
 // ImageCounts counts references.
@@ -80,6 +95,21 @@ type ImageCounts struct {
 	// noWorse is the number of references that cannot be pulled today either.
 	// +optional
 	NoWorse int32 `json:"noWorse,omitempty"`
+	// drifted is the number of tags that have moved at their source since the running pods pulled them.
+	// +optional
+	Drifted int32 `json:"drifted,omitempty"`
+	// historical is the number of references that only an old revision names: they are mirrored, and hold nothing.
+	// +optional
+	Historical int32 `json:"historical,omitempty"`
+	// advisory is the number of references that operators and catalogs name but nothing starts now: they are mirrored, and hold nothing.
+	// +optional
+	Advisory int32 `json:"advisory,omitempty"`
+	// provenFromNodes is the number of proofs that nodes have given by pulling from the mirrors.
+	// +optional
+	ProvenFromNodes int32 `json:"provenFromNodes,omitempty"`
+	// wantedFromNodes is the number of such proofs that are wanted before the mirror sets are applied.
+	// +optional
+	WantedFromNodes int32 `json:"wantedFromNodes,omitempty"`
 	// bytesCopied is the number of bytes that the operator wrote to mirrors, rounded down to whole mebibytes while copying.
 	// +optional
 	BytesCopied int64 `json:"bytesCopied,omitempty"`

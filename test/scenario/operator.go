@@ -29,7 +29,8 @@ func root() string {
 func Install(ctx context.Context, l *lab.Lab) error {
 	var files []string
 	for _, f := range []string{
-		"config/crd/bases/safemirror.io_safemirrorrollouts.yaml", "config/manager/namespace.yaml",
+		"config/crd/bases/safemirror.io_safemirrorrollouts.yaml", "config/crd/bases/safemirror.io_safemirrorreports.yaml",
+		"config/manager/namespace.yaml",
 		"config/rbac/service_account.yaml", "config/rbac/role.yaml", "config/rbac/role_binding.yaml",
 		"config/rbac/leader_election_role.yaml", "config/rbac/leader_election_role_binding.yaml",
 		"config/rbac/secret_reader_role.yaml", "config/rbac/secret_reader_role_binding.yaml",
