@@ -15,6 +15,8 @@ const (
 	ConditionPlanned = "Planned"
 	// ConditionMirrored is True when every changed reference is proven pullable under the planned configuration.
 	ConditionMirrored = "Mirrored"
+	// ConditionProvenFromNodes is True when nodes of each kind have pulled from the mirrors themselves, or need not.
+	ConditionProvenFromNodes = "ProvenFromNodes"
 	// ConditionPoolsPaused is True once every pool was held before the mirror sets changed; it stays True to the end.
 	ConditionPoolsPaused = "PoolsPaused"
 	// ConditionMirrorSetsApplied is True when the mirror sets exist as declared and every pool's rendered
@@ -56,6 +58,10 @@ const (
 	ReasonMirrorUnreachable = "MirrorUnreachable"
 	// ReasonImagesFailed surfaces when images could not be copied or proven.
 	ReasonImagesFailed = "ImagesFailed"
+	// ReasonNodesCannotPull surfaces when a node could not pull from a mirror, whatever the operator itself can.
+	ReasonNodesCannotPull = "NodesCannotPull"
+	// ReasonTagsDrifted surfaces when tags have moved at their source since the running pods pulled them.
+	ReasonTagsDrifted = "TagsDrifted"
 	// ReasonSecretInvalid surfaces when a Secret that the spec names is missing or is not a docker configuration.
 	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonOtherRollout surfaces while another SafeMirrorRollout is under way.

@@ -29,6 +29,10 @@ type EnsureTransfers struct {
 	NotOlderThan time.Time
 }
 
+// EnsureProbes brings the probe pods of the plan one step further: it creates those whose turn it is, and deletes those that have been
+// decided. The pulls come back as Probes.
+type EnsureProbes struct{ Plan string }
+
 // PausePool pauses the pool and writes the ledger on it, in one patch. It is also how a released pool is closed again.
 type PausePool struct {
 	Pool   string
@@ -64,6 +68,9 @@ func (RemoveFinalizer) Key() string { return "remove-finalizer" }
 func (a EnsureTransfers) Key() string { return "ensure-transfers/" + a.Plan }
 
 // Key implements Action.
+func (a EnsureProbes) Key() string { return "ensure-probes/" + a.Plan }
+
+// Key implements Action.
 func (a PausePool) Key() string { return "pause-pool/" + a.Pool }
 
 // Key implements Action.
@@ -84,6 +91,9 @@ func (RemoveFinalizer) Disruptive() bool { return false }
 // Disruptive implements Action.
 func (EnsureTransfers) Disruptive() bool { return false }
 
+// Disruptive implements Action. A probe pod is tiny, lands only where there is room on the disk, and makes nobody leave.
+func (EnsureProbes) Disruptive() bool { return false }
+
 // Disruptive implements Action. A pause only ever stops things.
 func (PausePool) Disruptive() bool { return false }
 
@@ -99,6 +109,7 @@ func (RestorePool) Disruptive() bool { return true }
 func (EnsureFinalizer) isAction() {}
 func (RemoveFinalizer) isAction() {}
 func (EnsureTransfers) isAction() {}
+func (EnsureProbes) isAction()    {}
 func (PausePool) isAction()       {}
 func (ApplyMirrorSets) isAction() {}
 func (ReleaseOne) isAction()      {}

@@ -43,6 +43,7 @@ func observed() *builder {
 		Sets:      Seen(MirrorSets{Digest: SetNotWanted, Tag: SetMissing}),
 		Plan:      Seen(Plan{Digest: planDigest, Total: 10, Changed: 4}),
 		Transfers: Seen(Transfers{}),
+		Probes:    Seen(Probes{Nodes: 2}),
 		Pools:     Seen([]Pool{somePool("master", 3), somePool("worker", 3)}),
 		Workloads: Seen([]Workload{}),
 	}
@@ -127,6 +128,13 @@ func (b *builder) transfers(change func(t *Transfers)) *builder {
 	return b
 }
 
+func (b *builder) probes(change func(p *Probes)) *builder {
+	p, _ := b.o.Probes.Get()
+	change(&p)
+	b.o.Probes = Seen(p)
+	return b
+}
+
 func (b *builder) sets(digest, tag SetState) *builder {
 	b.o.Sets = Seen(MirrorSets{Digest: digest, Tag: tag})
 	return b
@@ -151,9 +159,10 @@ func (b *builder) deleting() *builder {
 
 // The builders from here on are the way of a rollout, each including those before it.
 
-// copied: every reference is on the mirror and was proven a minute ago.
+// copied: every reference is on the mirror and was proven a minute ago, and nodes have pulled from there.
 func (b *builder) copied() *builder {
 	b.o.Transfers = Seen(Transfers{Plan: planDigest, Copying: true, Total: 4, Verified: 4, Copied: 2, Oldest: now.Add(-time.Minute)})
+	b.o.Probes = Seen(Probes{Plan: planDigest, Nodes: 2, Wanted: 4, Proven: 4})
 	return b
 }
 

@@ -64,7 +64,7 @@ func TestANewGenerationStartsOver(t *testing.T) {
 // A spec that changes half way is planned, proven and applied under the same pause.
 func TestANewGenerationHalfWay(t *testing.T) {
 	o := observed().rendered().done("worker-0").with(func(o *Observed) { o.Rollout.Generation = 2 }).
-		plan(func(p *Plan) { p.Digest = "sha256:next" }).transfers(func(tr *Transfers) { tr.Plan = "sha256:next" }).
+		plan(func(p *Plan) { p.Digest = "sha256:next" }).transfers(func(tr *Transfers) { tr.Plan = "sha256:next" }).probes(func(p *Probes) { p.Plan = "sha256:next" }).
 		sets(SetMissing, SetDiffers).build()
 	d := check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}})
 	o.Record = Apply(o.Record, d.Facts)

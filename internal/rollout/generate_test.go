@@ -71,6 +71,7 @@ var mishaps = []func(g generator, b *builder){
 	func(g generator, b *builder) { b.eachPool(g.disturbPool) },
 	func(g generator, b *builder) { b.sets(g.setState(), g.setState()) },
 	func(g generator, b *builder) { b.transfers(func(t *Transfers) { *t = g.transfers() }) },
+	func(g generator, b *builder) { b.probes(func(p *Probes) { *p = g.probes() }) },
 	func(g generator, b *builder) { b.plan(func(p *Plan) { *p = g.plan() }) },
 	func(g generator, b *builder) { b.addPool(somePool("infra", g.Intn(3))) },
 	func(g generator, b *builder) { b.unready(g.workload(), g.workload()) },
@@ -81,6 +82,7 @@ var mishaps = []func(g generator, b *builder){
 	func(_ generator, b *builder) { b.o.Sets = Unseen[MirrorSets]("x") },
 	func(_ generator, b *builder) { b.o.Plan = Unseen[Plan]("x") },
 	func(_ generator, b *builder) { b.o.Transfers = Unseen[Transfers]("x") },
+	func(_ generator, b *builder) { b.o.Probes = Unseen[Probes]("x") },
 	func(_ generator, b *builder) { b.o.Pools = Unseen[[]Pool]("x") },
 	func(_ generator, b *builder) { b.o.Workloads = Unseen[[]Workload]("x") },
 	func(_ generator, b *builder) { b.o.Cluster = Seen(Cluster{Upgrading: "4.20"}) },
@@ -96,6 +98,7 @@ func (g generator) wild() Observed {
 		},
 		Cluster: maybe(g, Cluster{}), Others: maybe(g, []Other{}), Spec: maybe(g, []Problem{}), Workloads: maybe(g, []Workload{g.workload()}),
 		Sets: maybe(g, MirrorSets{Digest: g.setState(), Tag: g.setState()}), Plan: maybe(g, g.plan()), Transfers: maybe(g, g.transfers()),
+		Probes: maybe(g, g.probes()),
 	}
 	if !g.some() {
 		o.Record.StartedAt = &metav1.Time{Time: began}
@@ -154,6 +157,16 @@ func (g generator) transfers() Transfers {
 		t.Failed = t.Total - t.Verified
 	}
 	return t
+}
+
+func (g generator) probes() Probes {
+	p := Probes{Plan: g.digest(), Disabled: g.some(), Nodes: 2, Wanted: g.Intn(4), Left: g.Intn(2)}
+	p.Proven = p.Wanted
+	if g.some() {
+		p.Proven = g.Intn(p.Wanted + 1)
+		p.Failed = p.Wanted - p.Proven
+	}
+	return p
 }
 
 func (g generator) workload() Workload {

@@ -20,6 +20,7 @@ type Observed struct {
 	Sets      Known[MirrorSets] `json:"sets"`
 	Plan      Known[Plan]       `json:"plan"`
 	Transfers Known[Transfers]  `json:"transfers"`
+	Probes    Known[Probes]     `json:"probes"`
 	Pools     Known[[]Pool]     `json:"pools"`
 	Workloads Known[[]Workload] `json:"workloads"`
 }
@@ -147,6 +148,25 @@ type Transfers struct {
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Worst are the first failures; bounded.
 	Worst []Problem `json:"worst,omitempty"`
+}
+
+// Probes summarises the pulls from the mirrors that nodes are asked for before the mirror sets exist.
+type Probes struct {
+	// Disabled is true when the user does not want them.
+	Disabled bool `json:"disabled,omitempty"`
+	// Plan is the digest of the plan for which they were chosen.
+	Plan string `json:"plan,omitempty"`
+	// Nodes is the number of nodes that are asked: one of each pool, architecture and zone.
+	Nodes  int `json:"nodes,omitempty"`
+	Wanted int `json:"wanted,omitempty"`
+	Proven int `json:"proven,omitempty"`
+	Failed int `json:"failed,omitempty"`
+	// Left is the number of probe pods that are still there.
+	Left int `json:"left,omitempty"`
+	// Worst are the first failures and the pulls under way that take long; bounded.
+	Worst []Problem `json:"worst,omitempty"`
+	// Skipped says which kinds of nodes could not be asked, and why; bounded.
+	Skipped []string `json:"skipped,omitempty"`
 }
 
 // Workload is a controller that has fewer ready pods than it wants.

@@ -12,6 +12,7 @@ const (
 	PhasePreflight Phase = "Preflight"
 	PhasePlan      Phase = "Plan"
 	PhaseMirror    Phase = "Mirror"
+	PhaseProve     Phase = "Prove"
 	PhasePause     Phase = "Pause"
 	PhaseVerify    Phase = "Verify"
 	PhaseApply     Phase = "Apply"
@@ -37,6 +38,7 @@ var forward = []phase{
 	{PhasePreflight, v1alpha1.ConditionPreflight, "nothing about the cluster or the spec forbids the rollout", preflight},
 	{PhasePlan, v1alpha1.ConditionPlanned, "no reference is lost under the predicted configuration", planPulls},
 	{PhaseMirror, "", "the mirrors hold every changed reference", mirrorImages},
+	{PhaseProve, v1alpha1.ConditionProvenFromNodes, "nodes have pulled from the mirrors themselves", proveFromNodes},
 	{PhasePause, v1alpha1.ConditionPoolsPaused, "every pool is held, and the MCO has seen it", pausePools},
 	{PhaseVerify, v1alpha1.ConditionMirrored, "every changed reference was proven after the pause", verifyImages},
 	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},

@@ -195,6 +195,7 @@ func TestUnknownInputsHold(t *testing.T) {
 		"the plan":             {observed().with(func(o *Observed) { o.Plan = Unseen[Plan](why) }).build(), unreadable(PhasePlan, "Plan")},
 		"the transfers":        {observed().with(func(o *Observed) { o.Transfers = Unseen[Transfers](why) }).build(), unreadable(PhaseMirror, "Transfers")},
 		"the transfers, later": {observed().rendered().with(func(o *Observed) { o.Transfers = Unseen[Transfers](why) }).build(), unreadable(PhaseVerify, "Transfers")},
+		"the probes":           {observed().copied().with(func(o *Observed) { o.Probes = Unseen[Probes](why) }).build(), unreadable(PhaseProve, "Probes")},
 		"the mirror sets":      {observed().rendered().with(func(o *Observed) { o.Sets = Unseen[MirrorSets](why) }).build(), unreadable(PhaseApply, "ImageTagMirrorSet")},
 		"the workloads, before a release": {observed().rendered().with(func(o *Observed) { o.Workloads = Unseen[[]Workload](why) }).build(),
 			unreadable(PhaseRelease, "Workloads")},

@@ -32,7 +32,7 @@ func TestProperties(t *testing.T) {
 	}
 	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
 	for _, name := range []string{
-		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "pause-pool", "apply-mirror-sets", "release-one", "restore-pool",
+		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "restore-pool",
 		"Started", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodeTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
 		string(PhaseComplete),
 	} {
@@ -55,6 +55,8 @@ func count(reached map[string]int, d Decision) {
 			reached[a.Key()]++
 		case EnsureTransfers:
 			reached["ensure-transfers"]++
+		case EnsureProbes:
+			reached["ensure-probes"]++
 		case PausePool:
 			reached["pause-pool"]++
 		case ApplyMirrorSets:
@@ -137,7 +139,11 @@ func knownInputs(o Observed, d Decision) string {
 	for _, a := range disruptive(d) {
 		_, restores := a.(RestorePool)
 		ended := restores && (o.Rollout.Deleting || o.Record.CompletedGeneration != 0)
-		known := pools && (ended || (cluster && spec && sets && plan && transfers))
+		_, applies := a.(ApplyMirrorSets)
+		_, probes := o.Probes.Get()
+		p, _ := o.Plan.Get()
+		asked := !applies || probes || o.Record.AppliedDigest == p.Digest
+		known := pools && (ended || (cluster && spec && sets && plan && transfers && asked))
 		if !known {
 			return "I3: " + a.Key() + " on something unknown"
 		}

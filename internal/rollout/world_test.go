@@ -23,6 +23,7 @@ type world struct {
 	set       bool   // our mirror set exists
 	setSeen   bool   // and did a step ago
 	engine    Transfers
+	probes    Probes
 	cart      Workload
 	story     []Phase
 	taken     []string // nodes in the order in which they took the new configuration
@@ -63,7 +64,7 @@ func (w *world) observe() Observed {
 	return Observed{
 		Now: w.now, Rollout: w.view, Record: *w.record.DeepCopy(),
 		Cluster: Seen(Cluster{}), Others: Seen([]Other{}), Spec: Seen([]Problem{}), Sets: Seen(sets),
-		Plan: Seen(Plan{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Seen(w.engine),
+		Plan: Seen(Plan{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Seen(w.engine), Probes: Seen(w.probes),
 		Pools: Seen(w.copyPools()), Workloads: Seen(workloads),
 	}
 }
@@ -115,6 +116,12 @@ func (w *world) act(a Action) {
 		if w.engine.Plan != a.Plan || w.engine.Copying != a.Copy || w.engine.Oldest.Before(a.NotOlderThan) {
 			w.engine = Transfers{Plan: a.Plan, Copying: a.Copy, Total: 2, Oldest: w.now}
 		}
+	case EnsureProbes:
+		if w.probes.Plan != a.Plan {
+			w.probes = Probes{Plan: a.Plan, Nodes: 2, Wanted: 2, Left: 2}
+		} else if w.probes.Proven == w.probes.Wanted {
+			w.probes.Left = 0
+		}
 	case PausePool:
 		p := w.pool(a.Pool)
 		p.Paused, p.PausedByUs, p.Ledger = true, true, &a.Ledger
@@ -136,6 +143,7 @@ func (w *world) act(a Action) {
 func (w *world) pass() {
 	w.now = w.now.Add(tick)
 	w.engine.Verified = w.engine.Total
+	w.probes.Proven = w.probes.Wanted
 	w.cart.Ready = min(w.cart.Desired, w.cart.Ready+1)
 	seen := w.seen
 	w.seen = w.copyPools()
@@ -246,7 +254,7 @@ func TestTheWholeWay(t *testing.T) {
 	w.run(t, nil)
 	w.ended(t)
 	story := []Phase{
-		PhaseMirror, PhasePause, PhaseVerify, PhaseApply, PhaseRender, PhaseRelease, PhaseRestore, PhaseFinish, PhaseComplete,
+		PhaseMirror, PhaseProve, PhasePause, PhaseVerify, PhaseApply, PhaseRender, PhaseRelease, PhaseRestore, PhaseFinish, PhaseComplete,
 	}
 	if diff := cmp.Diff(story, w.story); diff != "" {
 		t.Errorf("story (-want +got):\n%s", diff)
