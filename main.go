@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"os"
+	_ "time/tzdata" // maintenance windows name time zones, and a container has no database of them
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"

@@ -22,6 +22,8 @@ const (
 	// ConditionMirrorSetsApplied is True when the mirror sets exist as declared and every pool's rendered
 	// configuration means what was planned.
 	ConditionMirrorSetsApplied = "MirrorSetsApplied"
+	// ConditionPausedTooLong is True when the pools have been held for longer than spec.release.maxPauseSeconds. It is absent otherwise.
+	ConditionPausedTooLong = "PausedTooLong"
 	// ConditionNodesUpdated is True when every node of every pool runs the planned configuration.
 	ConditionNodesUpdated = "NodesUpdated"
 )
@@ -62,6 +64,16 @@ const (
 	ReasonNodesCannotPull = "NodesCannotPull"
 	// ReasonTagsDrifted surfaces when tags have moved at their source since the running pods pulled them.
 	ReasonTagsDrifted = "TagsDrifted"
+	// ReasonApprovalRequired surfaces while a gate waits for a request that approves it.
+	ReasonApprovalRequired = "ApprovalRequired"
+	// ReasonOutsideWindow surfaces outside the maintenance windows of the spec.
+	ReasonOutsideWindow = "OutsideWindow"
+	// ReasonSoaking surfaces while a stage is watched before the next begins.
+	ReasonSoaking = "Soaking"
+	// ReasonInvalidSpec surfaces when a field of the spec cannot be meant.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonDrainTimedOut surfaces when a node has been under way for longer than spec.release.drainTimeoutSeconds.
+	ReasonDrainTimedOut = "DrainTimedOut"
 	// ReasonSecretInvalid surfaces when a Secret that the spec names is missing or is not a docker configuration.
 	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonOtherRollout surfaces while another SafeMirrorRollout is under way.

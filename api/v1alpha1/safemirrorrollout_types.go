@@ -86,6 +86,14 @@ type SafeMirrorRolloutSpec struct {
 	// +optional
 	Release ReleaseSpec `json:"release,omitzero"`
 
+	// requests are what a person, or a pipeline, asks of the rollout while it is under way. Each is carried out once, however often it is
+	// read: an id that was seen is not acted upon again, and the list may be emptied at any time. When omitted, none.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=32
+	Requests []Request `json:"requests,omitempty"`
+
 	// state is Active or Held. Held stops before the next disruptive step: a node that is under way finishes, copying and
 	// verifying go on, and nothing else is applied or released until it is Active again.
 	// When omitted, Active is used.
@@ -177,32 +185,4 @@ type AcceptedRisk struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Reason string `json:"reason,omitempty"`
-}
-
-// ReleaseSpec says in which order the nodes take the new configuration.
-type ReleaseSpec struct {
-	// stages are gone through in order; a pool may appear more than once, first with a number of canary nodes. Pools
-	// that no stage names come after the last stage. When omitted: one node of each pool that is not the control plane,
-	// then the control plane (a paused control plane with pending configuration makes the machine-config
-	// ClusterOperator Degraded, so that is kept short), then all other nodes.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=32
-	Stages []ReleaseStage `json:"stages,omitempty"`
-}
-
-// ReleaseStage is done when so many nodes of a pool run the planned configuration and their pods are back.
-type ReleaseStage struct {
-	// pool is the name of a MachineConfigPool.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Pool string `json:"pool,omitempty"`
-
-	// nodes is how many nodes of the pool this stage brings to the planned configuration, counted from the pool's start.
-	// When omitted, all of them.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
-	Nodes *int32 `json:"nodes,omitempty"`
 }

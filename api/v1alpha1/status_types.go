@@ -45,6 +45,11 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxItems=20
 	Blockers []Blocker `json:"blockers,omitempty"`
 
+	// planDigest identifies the plan of now: the mirror sets and the configuration predicted from them. It is what an approval names.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	PlanDigest string `json:"planDigest,omitempty"`
+
 	// report names the objects beside this one that hold the full list of references with what is known of each.
 	// +optional
 	Report ReportReference `json:"report,omitzero"`
@@ -193,6 +198,25 @@ type Record struct {
 	// +kubebuilder:validation:MaxLength=128
 	AppliedDigest string `json:"appliedDigest,omitempty"`
 
+	// approvals are the gates that a request has opened, each for one plan.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Approvals []ApprovalRecord `json:"approvals,omitempty"`
+
+	// stages are those that were reached and have to be watched for a while, with the time at which they were.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Stages []StageRecord `json:"stages,omitempty"`
+
+	// retried are the ids of the requests to try again that were carried out.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Retried []string `json:"retried,omitempty"`
+
 	// release is the node release under way. It is written before the pool is unpaused.
 	// +optional
 	Release *ReleaseRecord `json:"release,omitempty"`
@@ -225,6 +249,32 @@ type PoolRecord struct {
 	// restored is true once the pool has been given back its prior values.
 	// +optional
 	Restored bool `json:"restored,omitempty"`
+}
+
+// ApprovalRecord is a gate that was opened.
+type ApprovalRecord struct {
+	// gate is apply, or the name of a stage.
+	// +required
+	Gate string `json:"gate"`
+	// planDigest is the plan for which it was opened.
+	// +required
+	PlanDigest string `json:"planDigest"`
+	// request is the id of the request.
+	// +required
+	Request string `json:"request"`
+	// at is when the operator took it up.
+	// +required
+	At metav1.Time `json:"at"`
+}
+
+// StageRecord is a stage that was reached.
+type StageRecord struct {
+	// name of the stage's gate.
+	// +required
+	Name string `json:"name"`
+	// reachedAt is when all of its nodes were done.
+	// +required
+	ReachedAt metav1.Time `json:"reachedAt"`
 }
 
 // ReleaseRecord is one node release: from the intent, through the unpause and the node that took it, to that node's end.

@@ -129,24 +129,6 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 	o.Workloads = unreadyWorkloads(ctx, reader, node)
 }
 
-func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
-	v := rollout.View{
-		Name: r.Name, UID: string(r.UID), Generation: r.Generation, Created: r.CreationTimestamp.Time,
-		Deleting: !r.DeletionTimestamp.IsZero(), Held: r.Spec.State == v1alpha1.StateHeld,
-	}
-	for _, f := range r.Finalizers {
-		v.Finalizer = v.Finalizer || f == Finalizer
-	}
-	for _, s := range r.Spec.Release.Stages {
-		stage := rollout.Stage{Pool: s.Pool}
-		if s.Nodes != nil {
-			stage.Nodes = int(*s.Nodes)
-		}
-		v.Stages = append(v.Stages, stage)
-	}
-	return v
-}
-
 func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollout.Known[[]rollout.Other] {
 	var list v1alpha1.SafeMirrorRolloutList
 	if err := l.cached().List(ctx, &list); err != nil {

@@ -33,6 +33,7 @@ const dryRunAge = time.Minute
 // union of all mirror sets at every instant of the way, and what the API server itself says (R3, R4).
 func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, state rollout.MirrorSets, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
 	out := append([]rollout.Problem{}, found...)
+	out = append(out, releaseProblems(w.Rollout)...)
 	out = append(out, w.Foreign(state)...)
 	if len(out) == 0 {
 		out = append(out, w.UnionProblems(all)...)

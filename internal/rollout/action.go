@@ -33,6 +33,9 @@ type EnsureTransfers struct {
 // decided. The pulls come back as Probes.
 type EnsureProbes struct{ Plan string }
 
+// TryAgain forgets how often and when images and probes have failed, so that they are tried again at once.
+type TryAgain struct{ ID string }
+
 // PausePool pauses the pool and writes the ledger on it, in one patch. It is also how a released pool is closed again.
 type PausePool struct {
 	Pool   string
@@ -71,6 +74,9 @@ func (a EnsureTransfers) Key() string { return "ensure-transfers/" + a.Plan }
 func (a EnsureProbes) Key() string { return "ensure-probes/" + a.Plan }
 
 // Key implements Action.
+func (a TryAgain) Key() string { return "try-again/" + a.ID }
+
+// Key implements Action.
 func (a PausePool) Key() string { return "pause-pool/" + a.Pool }
 
 // Key implements Action.
@@ -94,6 +100,9 @@ func (EnsureTransfers) Disruptive() bool { return false }
 // Disruptive implements Action. A probe pod is tiny, lands only where there is room on the disk, and makes nobody leave.
 func (EnsureProbes) Disruptive() bool { return false }
 
+// Disruptive implements Action.
+func (TryAgain) Disruptive() bool { return false }
+
 // Disruptive implements Action. A pause only ever stops things.
 func (PausePool) Disruptive() bool { return false }
 
@@ -110,6 +119,7 @@ func (EnsureFinalizer) isAction() {}
 func (RemoveFinalizer) isAction() {}
 func (EnsureTransfers) isAction() {}
 func (EnsureProbes) isAction()    {}
+func (TryAgain) isAction()        {}
 func (PausePool) isAction()       {}
 func (ApplyMirrorSets) isAction() {}
 func (ReleaseOne) isAction()      {}

@@ -25,8 +25,8 @@ func applyMirrorSets(o Observed) Step {
 	if foreign := foreignSets(o.Rollout.Name, sets); len(foreign) > 0 {
 		return Fail{Reason: v1alpha1.ReasonManagedElsewhere, Blockers: foreign}
 	}
-	if w, yes := held(o); yes {
-		return w
+	if step := consent(o, GateApply); step != nil {
+		return step
 	}
 	if step := safeToApply(o); step != nil {
 		return step

@@ -377,7 +377,7 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Release.Pool
 		case NodeTaken:
 			name += " " + f.Node
-		case Started, ApplyIntended, ReleaseEnded, Completed, Restarted:
+		case Started, ApplyIntended, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted:
 		}
 		out = append(out, name)
 	}

@@ -17,14 +17,16 @@ func Decide(o Observed) Decision {
 		d = walk(forward, o)
 	}
 	d = closeFirst(d, closures(o, stop(o, d)))
+	d = retry(o, d)
 	d.RecheckAt = recheck(d, o.Now)
 	return d
 }
 
-// stop tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, or what
-// forbids a release has come up meanwhile (I6). Proofs that are being made anew do not: they are all the time.
+// stop tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, the maintenance window
+// closes, or what forbids a release has come up meanwhile (I6). Proofs that are being made anew do not: they are all the time.
 func stop(o Observed, d Decision) bool {
-	return o.Rollout.Held || d.Stalled || d.Phase == PhasePreflight
+	_, closed := outsideWindows(o)
+	return o.Rollout.Held || closed || d.Stalled || d.Phase == PhasePreflight
 }
 
 // recheck bounds the time of the next look: never before now, and while there is something to do never later than maxIdle (I7).

@@ -31,6 +31,21 @@ type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 // ApplyIntended remembers which plan is about to be applied.
 type ApplyIntended struct{ Plan string }
 
+// Approved remembers that a request has opened a gate for a plan.
+type Approved struct {
+	Gate, Plan, Request string
+	At                  time.Time
+}
+
+// StageReached remembers when a stage that is to be watched was reached.
+type StageReached struct {
+	Name string
+	At   time.Time
+}
+
+// Retried remembers which requests to try again were carried out.
+type Retried struct{ IDs []string }
+
 // ReleaseIntended remembers that a pool is about to be released.
 type ReleaseIntended struct{ Release v1alpha1.ReleaseRecord }
 
@@ -79,6 +94,25 @@ func (f PoolReclaimed) apply(r *v1alpha1.Record) {
 }
 
 func (f ApplyIntended) apply(r *v1alpha1.Record) { r.AppliedDigest = f.Plan }
+
+// maxApprovals bounds the record; the oldest go first.
+const maxApprovals = 64
+
+func (f Approved) apply(r *v1alpha1.Record) {
+	if approved(*r, f.Gate, f.Plan) {
+		return
+	}
+	r.Approvals = append(r.Approvals, v1alpha1.ApprovalRecord{Gate: f.Gate, PlanDigest: f.Plan, Request: f.Request, At: *stamp(f.At)})
+	r.Approvals = r.Approvals[max(0, len(r.Approvals)-maxApprovals):]
+}
+
+func (f StageReached) apply(r *v1alpha1.Record) {
+	if _, known := reachedAt(*r, f.Name); !known {
+		r.Stages = append(r.Stages, v1alpha1.StageRecord{Name: f.Name, ReachedAt: *stamp(f.At)})
+	}
+}
+
+func (f Retried) apply(r *v1alpha1.Record) { r.Retried = f.IDs }
 
 func (f ReleaseIntended) apply(r *v1alpha1.Record) { r.Release = &f.Release }
 

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -85,7 +86,7 @@ func takenNode(p Pool, r v1alpha1.ReleaseRecord) (string, bool) {
 // meanwhile the pods have to be back all the same.
 func followNode(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if moving := underWay(o, pools); len(moving) > 0 {
-		return Wait{Blockers: moving}
+		return stillMoving(o, moving, r)
 	}
 	end := "is gone"
 	if i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == r.Node }); i >= 0 {
@@ -103,6 +104,20 @@ func followNode(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step
 		return back
 	}
 	return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("node %s %s and its pods are back", r.Node, end)}
+}
+
+// drainTimeout is how long a node may be under way when the user does not say: longer than any drain that makes progress.
+const drainTimeout = time.Hour
+
+// stillMoving waits for the nodes under way. After the user's patience it is a matter for a person; nothing is forced, and the
+// rollout goes on by itself when the node does.
+func stillMoving(o Observed, moving []Blocker, r v1alpha1.ReleaseRecord) Step {
+	limit := cmp.Or(o.Rollout.DrainTimeout, drainTimeout)
+	if r.TakenAt == nil || o.Now.Sub(r.TakenAt.Time) < limit {
+		return Wait{Blockers: moving}
+	}
+	moving[0].Message = fmt.Sprintf("not done after %s (spec.release.drainTimeoutSeconds): %s", limit, moving[0].Message)
+	return Fail{Reason: v1alpha1.ReasonDrainTimedOut, Blockers: moving}
 }
 
 // missingPods holds the next release until the pods that left the node are ready elsewhere, and those that stayed are ready there:

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -35,13 +36,34 @@ type View struct {
 	Finalizer  bool      `json:"finalizer,omitempty"`
 	Held       bool      `json:"held,omitempty"`
 	Stages     []Stage   `json:"stages,omitempty"`
+	// Soak is how long to watch after a stage that the spec does not name.
+	Soak time.Duration `json:"soak,omitempty"`
+	// ApplyApproval is true when the gate before the first pause needs an approval.
+	ApplyApproval bool       `json:"applyApproval,omitempty"`
+	Approvals     []Approval `json:"approvals,omitempty"`
+	// Retries are the ids of the requests to try again.
+	Retries []string `json:"retries,omitempty"`
+	Windows []Window `json:"windows,omitempty"`
+	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
+	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
+	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.
+	PauseLimit time.Duration `json:"pauseLimit,omitempty"`
 }
+
+// MaxPause is how long pools may be held before it is said aloud.
+func (v View) MaxPause() time.Duration { return cmp.Or(v.PauseLimit, 24*time.Hour) }
 
 // Stage is one step of the release order.
 type Stage struct {
+	// Name is that of its gate.
+	Name string `json:"name,omitempty"`
 	Pool string `json:"pool"`
 	// Nodes is how many nodes of the pool must be done after this stage; 0 means all of them.
 	Nodes int `json:"nodes,omitempty"`
+	// Soak is how long to watch after it before the next begins.
+	Soak time.Duration `json:"soak,omitempty"`
+	// Approval is true when it begins only after its gate is approved.
+	Approval bool `json:"approval,omitempty"`
 }
 
 // Cluster tells whether this cluster can be rolled at all, and whether something bigger is going on.

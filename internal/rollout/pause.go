@@ -18,8 +18,10 @@ func pausePools(o Observed) Step {
 	if len(lost) > 0 {
 		return Fail{Reason: v1alpha1.ReasonLostControl, Blockers: lost}
 	}
-	if w, yes := held(o); yes && o.Record.StartedAt == nil {
-		return w
+	if o.Record.StartedAt == nil && !o.Rollout.Deleting {
+		if step := consent(o, GateApply); step != nil {
+			return step
+		}
 	}
 	if !o.Rollout.Finalizer && !o.Rollout.Deleting {
 		return Do{Actions: []Action{EnsureFinalizer{}}, Why: "taking responsibility for the pools before the first one is paused"}

@@ -24,12 +24,16 @@ func releaseNodes(o Observed) Step {
 	if moving := underWay(o, pools); len(moving) > 0 {
 		return Wait{Blockers: moving}
 	}
-	p, ok := nextPool(stagesOf(o, pools), pools)
+	stages := stagesOf(o, pools)
+	stage, p, ok := nextStage(stages, pools)
 	if !ok {
 		return nobodyLeft(o, pools)
 	}
-	if w, yes := held(o); yes {
-		return w
+	if step := soaking(o, stages, pools, stage); step != nil {
+		return step
+	}
+	if step := consent(o, stage.Name); step != nil {
+		return step
 	}
 	if step := safeToOpen(o, pools); step != nil {
 		return step
@@ -59,50 +63,53 @@ func nobodyLeft(o Observed, pools []Pool) Step {
 	return Done{Message: fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}
 }
 
-// stagesOf are the stages of the spec, followed by every pool that they do not finish.
+// stagesOf are the stages of the spec, followed by every pool that they do not finish. One that has no name is called after its pool,
+// with a number: worker-1, worker-2.
 func stagesOf(o Observed, pools []Pool) []Stage {
 	stages := slices.Clone(o.Rollout.Stages)
 	if len(stages) == 0 {
-		stages = defaultStages(pools)
+		stages = defaultStages(pools, o.Rollout.Soak)
 	}
 	for _, p := range pools {
-		stages = append(stages, Stage{Pool: p.Name})
+		stages = append(stages, Stage{Pool: p.Name, Soak: o.Rollout.Soak})
+	}
+	count := map[string]int{}
+	for i := range stages {
+		count[stages[i].Pool]++
+		if stages[i].Name == "" {
+			stages[i].Name = fmt.Sprintf("%s-%d", stages[i].Pool, count[stages[i].Pool])
+		}
 	}
 	return stages
 }
 
 // defaultStages: one canary of each worker pool, then the control plane (while it is paused with pending configuration the
 // machine-config ClusterOperator is Degraded, so that is kept short), then the rest.
-func defaultStages(pools []Pool) []Stage {
+func defaultStages(pools []Pool, soak time.Duration) []Stage {
 	var canaries, control []Stage
 	for _, p := range pools {
 		if p.ControlPlane {
-			control = append(control, Stage{Pool: p.Name})
+			control = append(control, Stage{Pool: p.Name, Soak: soak})
 			continue
 		}
-		canaries = append(canaries, Stage{Pool: p.Name, Nodes: 1})
+		canaries = append(canaries, Stage{Pool: p.Name, Nodes: 1, Soak: soak})
 	}
 	return append(canaries, control...)
 }
 
-// nextPool is the pool of the first stage that is not reached and that has a node which can take it. A pool that somebody else
-// has paused is passed over; it is named once the others are done.
-func nextPool(stages []Stage, pools []Pool) (Pool, bool) {
+// nextStage is the first stage that is not reached and whose pool has a node which can take it. A pool that somebody else has paused
+// is passed over; it is named once the others are done.
+func nextStage(stages []Stage, pools []Pool) (Stage, Pool, bool) {
 	for _, s := range stages {
 		i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == s.Pool })
 		if i < 0 {
 			continue
 		}
-		p := pools[i]
-		goal := len(p.Nodes)
-		if s.Nodes > 0 {
-			goal = s.Nodes
-		}
-		if p.Updated() < goal && p.Ledger != nil && hasCandidate(p) {
-			return p, true
+		if p := pools[i]; p.Ledger != nil && !reached(s, pools) {
+			return s, p, true
 		}
 	}
-	return Pool{}, false
+	return Stage{}, Pool{}, false
 }
 
 // hasCandidate follows the MCO: only nodes that are Ready and schedulable are ever picked.
@@ -118,8 +125,8 @@ const intentAge = time.Minute
 
 // open is the pulse itself: one patch that unpauses, makes room for exactly one more node, and carries its own deadline.
 func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
-	if w, yes := held(o); yes {
-		return w
+	if step := consent(o); step != nil {
+		return step
 	}
 	if p.Ledger == nil {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " is not held by this rollout any more"}

@@ -32,6 +32,9 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 	after.Phase = string(d.Phase)
 	after.Images = images(before.Images, o)
 	after.Pools, after.Nodes = pools(before, o)
+	if plan, ok := o.Plan.Get(); ok {
+		after.PlanDigest = plan.Digest
+	}
 	after.Blockers = blockers(before.Blockers, d, o.Now, failure)
 	setConditions(&after, o, d, failure)
 	return after
@@ -138,6 +141,27 @@ func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d ro
 	set(v1alpha1.ConditionReconciling, boolean(!complete && !stalled), reason, message)
 	set(v1alpha1.ConditionStalled, boolean(stalled), reason, message)
 	phaseConditions(d, set)
+	if at, long := pausedTooLong(o); long {
+		set(v1alpha1.ConditionPausedTooLong, metav1.ConditionTrue, v1alpha1.ReasonWaiting, fmt.Sprintf(
+			"pools have been held since %s, longer than spec.release.maxPauseSeconds: they get no other change meanwhile, rotated certificates among them; status.blockers says what holds the rollout",
+			at.UTC().Format(time.RFC3339)))
+	} else {
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionPausedTooLong)
+	}
+}
+
+// pausedTooLong tells since when the first of the pools has been held, if that is longer than the user wants.
+func pausedTooLong(o rollout.Observed) (since time.Time, long bool) {
+	list, ok := o.Pools.Get()
+	if !ok {
+		return time.Time{}, false
+	}
+	for _, p := range list {
+		if p.Ledger != nil && (since.IsZero() || p.Ledger.Since.Before(since)) {
+			since = p.Ledger.Since
+		}
+	}
+	return since, !since.IsZero() && o.Now.Sub(since) > o.Rollout.MaxPause()
 }
 
 // phaseConditions: a phase that was looked at says how it stands; one behind the current phase is pending, whatever it said

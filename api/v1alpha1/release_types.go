@@ -1,0 +1,151 @@
+package v1alpha1
+
+// ReleaseSpec says in which order, when and with whose consent the nodes take the new configuration.
+type ReleaseSpec struct {
+	// stages are gone through in order; a pool may appear more than once, first with a number of canary nodes. Pools
+	// that no stage names come after the last stage. When omitted: one node of each pool that is not the control plane,
+	// then the control plane (a paused control plane with pending configuration makes the machine-config
+	// ClusterOperator Degraded, so that is kept short), then all other nodes.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Stages []ReleaseStage `json:"stages,omitempty"`
+
+	// applyApproval is Required when nothing may be paused or applied before a request approves the gate "apply".
+	// When omitted, NotRequired is used.
+	// +optional
+	ApplyApproval Approval `json:"applyApproval,omitempty"`
+
+	// soakSeconds is how long to watch after a stage before the next begins, where the stage does not say so itself.
+	// When omitted, 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2592000
+	SoakSeconds *int32 `json:"soakSeconds,omitempty"`
+
+	// drainTimeoutSeconds is how long a node may be under way before the rollout is Stalled and says what holds the node. Nothing is
+	// forced: the node goes on trying, and the rollout with it. When omitted, 3600.
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
+
+	// maxPauseSeconds is how long the pools may be held before the condition PausedTooLong says so: a pool that is paused gets no other
+	// change either, rotated certificates among them. When omitted, 86400.
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=2592000
+	MaxPauseSeconds *int32 `json:"maxPauseSeconds,omitempty"`
+
+	// windows are the times at which pools may be paused, mirror sets applied and nodes released. Outside of them a node that is
+	// under way finishes, and copying and verifying go on. When omitted, at any time.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Windows []MaintenanceWindow `json:"windows,omitempty"`
+}
+
+// Approval says whether a person has to agree first.
+// +kubebuilder:validation:Enum=Required;NotRequired
+type Approval string
+
+// The kinds of approval.
+const (
+	ApprovalRequired    Approval = "Required"
+	ApprovalNotRequired Approval = "NotRequired"
+)
+
+// ReleaseStage is done when so many nodes of a pool run the planned configuration and their pods are back.
+type ReleaseStage struct {
+	// name is that of the stage's gate, by which a request approves it. When omitted, the pool and a number: worker-1 for the first
+	// stage of the pool worker, worker-2 for its second.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// pool is the name of a MachineConfigPool.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Pool string `json:"pool,omitempty"`
+
+	// nodes is how many nodes of the pool this stage brings to the planned configuration, counted from the pool's start.
+	// When omitted, all of them.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Nodes *int32 `json:"nodes,omitempty"`
+
+	// soakSeconds is how long to watch after this stage before the next begins. When omitted, spec.release.soakSeconds.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2592000
+	SoakSeconds *int32 `json:"soakSeconds,omitempty"`
+
+	// approval is Required when this stage may begin only after a request approves its gate. When omitted, NotRequired is used.
+	// +optional
+	Approval Approval `json:"approval,omitempty"`
+}
+
+// MaintenanceWindow opens again and again.
+type MaintenanceWindow struct {
+	// schedule is when it opens, as cron has it: minute, hour, day of the month, month, day of the week. "0 22 * * 1-5" is ten in the
+	// evening from Monday to Friday.
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=128
+	Schedule string `json:"schedule,omitempty"`
+
+	// durationSeconds is how long it stays open.
+	// +required
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	DurationSeconds int32 `json:"durationSeconds,omitempty"`
+
+	// timeZone is that of the schedule, by its IANA name, such as Europe/Berlin. When omitted, UTC.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
+}
+
+// Verb is what is asked for.
+// +kubebuilder:validation:Enum=Approve;Retry
+type Verb string
+
+// The verbs.
+const (
+	// VerbApprove lets the rollout pass a gate, for the plan that the request names.
+	VerbApprove Verb = "Approve"
+	// VerbRetry tries at once what has failed and is waiting to be tried again.
+	VerbRetry Verb = "Retry"
+)
+
+// Request asks the rollout for something.
+//
+// +kubebuilder:validation:XValidation:rule="self.verb != 'Approve' || (has(self.gate) && has(self.planDigest))",message="an Approve needs gate (apply, or the name of a stage) and planDigest, the value of status.planDigest that was looked at: another plan needs another approval"
+type Request struct {
+	// id tells requests apart. A new request needs a new id.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ID string `json:"id,omitempty"`
+
+	// verb is what to do: Approve or Retry.
+	// +required
+	Verb Verb `json:"verb,omitempty"`
+
+	// gate is what an Approve opens: apply, or the name of a stage. When omitted, the request is about the whole rollout.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Gate string `json:"gate,omitempty"`
+
+	// planDigest is the plan that is approved, as status.planDigest shows it. When omitted, the request holds for any plan; an Approve
+	// may not omit it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	PlanDigest string `json:"planDigest,omitempty"`
+}

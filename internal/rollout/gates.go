@@ -1,0 +1,140 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// GateApply is the gate before the first pool is paused.
+const GateApply = "apply"
+
+// Approval is a request that opens a gate for one plan.
+type Approval struct {
+	ID   string `json:"id"`
+	Gate string `json:"gate"`
+	Plan string `json:"plan"`
+}
+
+// consent says what keeps a step that disrupts from being taken now, although nothing about the cluster does: the user holds the
+// rollout, no maintenance window is open, or a gate waits for its approval. A gate that was opened stays open for its plan, whatever
+// becomes of the request.
+func consent(o Observed, gates ...string) Step {
+	if w, yes := held(o); yes {
+		return w
+	}
+	if w, closed := outsideWindows(o); closed {
+		return w
+	}
+	for _, gate := range gates {
+		if step := atGate(o, gate); step != nil {
+			return step
+		}
+	}
+	return nil
+}
+
+// atGate is nil when the gate needs no approval, or has it.
+func atGate(o Observed, gate string) Step {
+	plan, ok := o.Plan.Get()
+	if !ok {
+		return unreadable("Plan", o.Plan.Why())
+	}
+	if !guarded(o, gate) || approved(o.Record, gate, plan.Digest) {
+		return nil
+	}
+	for _, a := range o.Rollout.Approvals {
+		if a.Gate == gate && a.Plan == plan.Digest {
+			return Do{
+				Facts: []Fact{Approved{Gate: gate, Plan: plan.Digest, Request: a.ID, At: o.Now}},
+				Why:   fmt.Sprintf("gate %s is approved by request %s", gate, a.ID),
+			}
+		}
+	}
+	message := fmt.Sprintf("gate %s waits for its approval: add to spec.requests {id: …, verb: Approve, gate: %s, planDigest: %q}", gate, gate, plan.Digest)
+	if i := slices.IndexFunc(o.Rollout.Approvals, func(a Approval) bool { return a.Gate == gate }); i >= 0 {
+		message += fmt.Sprintf("; request %s approves another plan (%s)", o.Rollout.Approvals[i].ID, o.Rollout.Approvals[i].Plan)
+	}
+	return Wait{Blockers: []Blocker{{Reason: v1alpha1.ReasonApprovalRequired, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: message}}}
+}
+
+func guarded(o Observed, gate string) bool {
+	if gate == GateApply {
+		return o.Rollout.ApplyApproval
+	}
+	pools, _ := o.Pools.Get()
+	return slices.ContainsFunc(stagesOf(o, pools), func(s Stage) bool { return s.Name == gate && s.Approval })
+}
+
+func approved(r v1alpha1.Record, gate, plan string) bool {
+	return slices.ContainsFunc(r.Approvals, func(a v1alpha1.ApprovalRecord) bool { return a.Gate == gate && a.PlanDigest == plan })
+}
+
+// soaking waits until the stages that come before this one have been watched for as long as the user wants. When a stage was reached
+// is on record from the first look at it, so that a node that is released later does not start the time anew.
+func soaking(o Observed, stages []Stage, pools []Pool, next Stage) Step {
+	for _, s := range stages {
+		if s == next {
+			return nil
+		}
+		if s.Soak == 0 || !reached(s, pools) {
+			continue
+		}
+		at, known := reachedAt(o.Record, s.Name)
+		if !known {
+			return Do{Facts: []Fact{StageReached{Name: s.Name, At: o.Now}}, Why: "stage " + s.Name + " is reached and is watched from now on"}
+		}
+		if until := at.Add(s.Soak); o.Now.Before(until) {
+			return Wait{Until: until, Blockers: []Blocker{{Reason: v1alpha1.ReasonSoaking, Kind: "MachineConfigPool", Name: s.Pool, Message: fmt.Sprintf(
+				"stage %s was reached at %s and is watched until %s; stage %s begins then", s.Name, at.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), next.Name)}}}
+		}
+	}
+	return nil
+}
+
+func reachedAt(r v1alpha1.Record, stage string) (time.Time, bool) {
+	for _, s := range r.Stages {
+		if s.Name == stage {
+			return s.ReachedAt.Time, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// reached tells whether the pool has as many nodes done as the stage wants, or has none that could still be released.
+func reached(s Stage, pools []Pool) bool {
+	i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == s.Pool })
+	return i < 0 || pools[i].Updated() >= s.goal(pools[i]) || !hasCandidate(pools[i])
+}
+
+// goal is how many nodes of the pool are done after the stage.
+func (s Stage) goal(p Pool) int {
+	if s.Nodes > 0 {
+		return min(s.Nodes, len(p.Nodes))
+	}
+	return len(p.Nodes)
+}
+
+// retry adds to the decision what the requests to try again ask for. It goes with any step but a disruptive one, which it would only
+// delay by a moment.
+func retry(o Observed, d Decision) Decision {
+	if o.Rollout.Deleting || d.Complete || slices.ContainsFunc(d.Actions, Action.Disruptive) {
+		return d
+	}
+	var seen, fresh []string
+	for _, id := range o.Rollout.Retries {
+		if slices.Contains(o.Record.Retried, id) {
+			seen = append(seen, id)
+		} else {
+			fresh = append(fresh, id)
+		}
+	}
+	if len(fresh) == 0 {
+		return d
+	}
+	d.Actions = append(d.Actions, TryAgain{ID: fresh[len(fresh)-1]})
+	d.Facts = append(d.Facts, Retried{IDs: append(seen, fresh...)})
+	return d
+}
