@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	_ "time/tzdata" // maintenance windows name time zones, and a container has no database of them
@@ -23,9 +24,21 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(cli.Manager())
+	root.AddCommand(cli.Manager(), cli.Mirror())
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		fmt.Fprintln(os.Stderr, "safe-mirror:", err)
-		os.Exit(1)
+		os.Exit(report(err))
 	}
+}
+
+// report tells of the error, and gives the exit code: 1, or what the command documents.
+func report(err error) int {
+	var end *cli.ExitError
+	if !errors.As(err, &end) {
+		fmt.Fprintln(os.Stderr, "safe-mirror:", err)
+		return 1
+	}
+	if end.Text != "" {
+		fmt.Fprintln(os.Stderr, "safe-mirror:", end.Text)
+	}
+	return end.Code
 }

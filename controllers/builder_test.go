@@ -47,7 +47,7 @@ func (r *told) Eventf(regarding, _ runtime.Object, eventtype, reason, _, note st
 
 // reconciler is the rollout controller on that client.
 func reconciler(c client.Client, now func() time.Time) (*Reconciler, *told) {
-	live := &observe.Live{Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}), Now: now}
+	live := &observe.Live{Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}), Kinds: observe.NewKinds(minicluster.Scheme()), Now: now}
 	events := &told{}
 	return &Reconciler{Client: c, Observe: live, Execute: &execute.Executor{Client: c, API: c, Observe: live}, Recorder: events}, events
 }

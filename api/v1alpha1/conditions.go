@@ -72,6 +72,12 @@ const (
 	ReasonSoaking = "Soaking"
 	// ReasonInvalidSpec surfaces when a field of the spec cannot be meant.
 	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonAborted surfaces when the user has stopped the rollout and nodes have the new configuration already.
+	ReasonAborted = "Aborted"
+	// ReasonRollingBack surfaces while the cluster goes back to the mirror sets of before.
+	ReasonRollingBack = "RollingBack"
+	// ReasonRolledBack surfaces when every node is back on the mirror sets of before.
+	ReasonRolledBack = "RolledBack"
 	// ReasonDrainTimedOut surfaces when a node has been under way for longer than spec.release.drainTimeoutSeconds.
 	ReasonDrainTimedOut = "DrainTimedOut"
 	// ReasonSecretInvalid surfaces when a Secret that the spec names is missing or is not a docker configuration.

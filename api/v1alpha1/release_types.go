@@ -111,7 +111,7 @@ type MaintenanceWindow struct {
 }
 
 // Verb is what is asked for.
-// +kubebuilder:validation:Enum=Approve;Retry
+// +kubebuilder:validation:Enum=Approve;Retry;Abort;Rollback
 type Verb string
 
 // The verbs.
@@ -120,6 +120,12 @@ const (
 	VerbApprove Verb = "Approve"
 	// VerbRetry tries at once what has failed and is waiting to be tried again.
 	VerbRetry Verb = "Retry"
+	// VerbAbort stops the rollout while nothing has reached a node: the mirror sets are taken back and the pools are given back. Once a
+	// node has the new configuration it holds the rollout instead, for as long as the request is there; what comes next is a choice
+	// between going on and Rollback.
+	VerbAbort Verb = "Abort"
+	// VerbRollback brings the cluster back to the mirror sets of before. It is latched: taking the request away does not take it back.
+	VerbRollback Verb = "Rollback"
 )
 
 // Request asks the rollout for something.
@@ -132,7 +138,7 @@ type Request struct {
 	// +kubebuilder:validation:MaxLength=63
 	ID string `json:"id,omitempty"`
 
-	// verb is what to do: Approve or Retry.
+	// verb is what to do: Approve, Retry, Abort or Rollback.
 	// +required
 	Verb Verb `json:"verb,omitempty"`
 

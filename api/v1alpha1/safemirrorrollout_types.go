@@ -9,8 +9,9 @@ import (
 // verifies what the mirrors must hold, pauses the MachineConfigPools, applies the mirror sets and lets the nodes take
 // the new configuration one at a time, each only when the one before it is whole again.
 //
-// Deleting it keeps the mirror sets. Before they are applied the pools are given back at once; after that the rollout is carried to its
-// end first, because giving the pools back half way would let the remaining nodes take the configuration all at once.
+// What deleting it does is for spec.deletion to say: by default the mirror sets are kept. Before they are applied the pools are given back
+// at once; after that the rollout is carried to its end first, because giving the pools back half way would let the remaining nodes take
+// the configuration all at once.
 //
 // Whoever may create this object redirects the image pulls of the whole cluster: grant it as you would grant
 // cluster-admin.
@@ -94,12 +95,44 @@ type SafeMirrorRolloutSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Requests []Request `json:"requests,omitempty"`
 
+	// onFailure says what to do when a node has been under way for longer than spec.release.drainTimeoutSeconds: Hold stays as it is
+	// and says why, Rollback goes back to the mirror sets of before, which drains again every node that has taken the new ones.
+	// When omitted, Hold is used.
+	// +optional
+	OnFailure FailurePolicy `json:"onFailure,omitempty"`
+
+	// deletion says what deleting this object does to its mirror sets: Keep leaves them in the cluster; mid-way the rollout is carried
+	// to its end first. Rollback goes back to the mirror sets of before, node by node and proven like a rollout, and lets the object
+	// go afterwards. When omitted, Keep is used.
+	// +optional
+	Deletion DeletionPolicy `json:"deletion,omitempty"`
+
 	// state is Active or Held. Held stops before the next disruptive step: a node that is under way finishes, copying and
 	// verifying go on, and nothing else is applied or released until it is Active again.
 	// When omitted, Active is used.
 	// +optional
 	State RolloutState `json:"state,omitempty"`
 }
+
+// FailurePolicy says what to do when the rollout gets stuck.
+// +kubebuilder:validation:Enum=Hold;Rollback
+type FailurePolicy string
+
+// The failure policies.
+const (
+	FailureHold     FailurePolicy = "Hold"
+	FailureRollback FailurePolicy = "Rollback"
+)
+
+// DeletionPolicy says what deleting the rollout does.
+// +kubebuilder:validation:Enum=Keep;Rollback
+type DeletionPolicy string
+
+// The deletion policies.
+const (
+	DeletionKeep     DeletionPolicy = "Keep"
+	DeletionRollback DeletionPolicy = "Rollback"
+)
 
 // RolloutState says whether a rollout may take disruptive steps.
 // +kubebuilder:validation:Enum=Active;Held

@@ -198,6 +198,21 @@ type Record struct {
 	// +kubebuilder:validation:MaxLength=128
 	AppliedDigest string `json:"appliedDigest,omitempty"`
 
+	// previous holds the lists of the mirror sets of this name as they were before the rollout wrote them, compressed; a rollback brings
+	// them back. Empty when there were none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Previous string `json:"previous,omitempty"`
+
+	// rollback is set once the rollout goes back, and stays set until the spec changes.
+	// +optional
+	Rollback *RollbackRecord `json:"rollback,omitempty"`
+
+	// completedSpec identifies the spec that completedAt is about, requests and state aside.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	CompletedSpec string `json:"completedSpec,omitempty"`
+
 	// approvals are the gates that a request has opened, each for one plan.
 	// +optional
 	// +listType=atomic
@@ -211,11 +226,11 @@ type Record struct {
 	// +kubebuilder:validation:MaxItems=32
 	Stages []StageRecord `json:"stages,omitempty"`
 
-	// retried are the ids of the requests to try again that were carried out.
+	// carriedOut are the ids of the requests that were acted upon; approvals are on record by themselves.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
-	Retried []string `json:"retried,omitempty"`
+	CarriedOut []string `json:"carriedOut,omitempty"`
 
 	// release is the node release under way. It is written before the pool is unpaused.
 	// +optional
@@ -249,6 +264,22 @@ type PoolRecord struct {
 	// restored is true once the pool has been given back its prior values.
 	// +optional
 	Restored bool `json:"restored,omitempty"`
+}
+
+// RollbackRecord says why and since when the rollout goes back.
+type RollbackRecord struct {
+	// reason is Requested, Aborted, Deleted or DrainTimedOut.
+	// +required
+	Reason string `json:"reason"`
+	// request is the id of the request that asked for it, if one did.
+	// +optional
+	Request string `json:"request,omitempty"`
+	// at is when it was decided.
+	// +required
+	At metav1.Time `json:"at"`
+	// spec identifies the spec that is rolled back, requests and state aside.
+	// +required
+	Spec string `json:"spec"`
 }
 
 // ApprovalRecord is a gate that was opened.

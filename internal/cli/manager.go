@@ -112,7 +112,7 @@ func (o managerOptions) setUp(mgr ctrl.Manager) error {
 	if err := mgr.Add(engine); err != nil {
 		return err
 	}
-	live := &observe.Live{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, Engine: engine, Now: time.Now}
+	live := &observe.Live{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, Engine: engine, Kinds: observe.NewKinds(mgr.GetScheme()), Payload: observe.ReadPayload, Now: time.Now}
 	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observe: live}
 	if o.leaderElect {
 		executor.Leadership = o.leadership(mgr.GetAPIReader())

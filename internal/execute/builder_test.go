@@ -43,7 +43,7 @@ func build(t *testing.T, objects ...client.Object) *site {
 	s := &site{t: t, writes: new([]string)}
 	c := minicluster.Client(s.recording(), objects...)
 	live := &observe.Live{
-		Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}),
+		Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}), Kinds: observe.NewKinds(minicluster.Scheme()),
 		Now: func() time.Time { return minicluster.Began },
 	}
 	s.Executor = &Executor{Client: c, API: c, Observe: live}

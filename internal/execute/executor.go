@@ -48,6 +48,11 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 	case rollout.EnsureTransfers:
 		e.Observe.Engage(w, a.Copy, a.NotOlderThan)
 		return nil
+	case rollout.EnsureProbes:
+		return e.Observe.Probe(ctx, e.Client, w)
+	case rollout.TryAgain:
+		e.Observe.TryAgain()
+		return nil
 	case rollout.PausePool:
 		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Pause(ctx, e.Client, mcp, a.Ledger)

@@ -3,21 +3,38 @@ package inventory
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Reference is one image reference as a pod spells it, with everybody who needs it.
 type Reference struct {
 	// Image is the reference as it stands in the pod or template, for example quay.io/acme/shop:v1.
 	Image string
-	// Blocking is true when a pod uses it, or a controller can start a pod with it right now. The others (a Deployment
-	// scaled to zero) are mirrored and reported, and do not hold a rollout.
-	Blocking bool
-	// Owners are the first owners in sort order; Count is how many there are in all.
+	// Class is that of the owner who is nearest to pulling it.
+	Class Class
+	// Owners are the first owners, those of the reference's class first and then in sort order; Count is how many there are in all.
 	Owners []Owner
 	Count  int
+	// Always is true when an owner pulls with the policy Always, spelt or implied by the tag latest: a node asks the registry each time
+	// it starts a container, whatever it has cached.
+	Always bool
+	// Birth is true when a node that joins now pulls the image before or as it becomes ready: its operating system, the Machine Config
+	// Operator's own image, the pause image, its static pods and every DaemonSet.
+	Birth bool
+	// Platforms are those that the pods of the reference's class are bound to, such as linux/arm64, by the node they run on or by a
+	// selector on kubernetes.io/arch. Empty means any platform of the cluster.
+	Platforms []string
+	// Running are digests that running containers report, in sort order. They are hints: CRI-O reports the first digest it knows the
+	// image by, which of a multi-platform image may be the index or the one platform's manifest. At most maxRunning.
+	Running []string
+	// PullSecrets are the pull secrets of the pods and templates, or of their ServiceAccounts, in sort order. A node sends them to the
+	// registry of the reference, never to a mirror on another host. At most maxPullSecrets.
+	PullSecrets []types.NamespacedName
 }
+
+// Blocking tells whether the reference holds a rollout while it is not proven.
+func (r Reference) Blocking() bool { return r.Class == Blocking }
 
 // Owner is an object that names a reference.
 type Owner struct {
@@ -47,46 +64,4 @@ func (r Reference) UsedBy() string {
 	default:
 		return r.Owners[0].String()
 	}
-}
-
-// maxOwners bounds how many owners a reference remembers: messages name one, reports a few.
-const maxOwners = 5
-
-// Collector gathers references from many objects, each distinct one once. What it returns does not depend on the order in
-// which they come: a cache lists its objects in another order each time.
-type Collector struct{ byImage map[string]*gathered }
-
-type gathered struct {
-	blocking bool
-	owners   map[Owner]bool
-}
-
-// Add notes that the owner needs the image.
-func (c *Collector) Add(image string, owner Owner, blocking bool) {
-	if image == "" {
-		return
-	}
-	if c.byImage == nil {
-		c.byImage = map[string]*gathered{}
-	}
-	g, ok := c.byImage[image]
-	if !ok {
-		g = &gathered{owners: map[Owner]bool{}}
-		c.byImage[image] = g
-	}
-	g.blocking = g.blocking || blocking
-	g.owners[owner] = true
-}
-
-// References returns what was gathered, sorted by image.
-func (c *Collector) References() []Reference {
-	out := make([]Reference, 0, len(c.byImage))
-	for _, image := range slices.Sorted(maps.Keys(c.byImage)) {
-		g := c.byImage[image]
-		owners := slices.SortedFunc(maps.Keys(g.owners), Owner.compare)
-		out = append(out, Reference{
-			Image: image, Blocking: g.blocking, Owners: owners[:min(len(owners), maxOwners)], Count: len(owners),
-		})
-	}
-	return out
 }

@@ -1,169 +1,75 @@
 package inventory
 
 import (
-	"context"
-	"fmt"
-
+	configv1 "github.com/openshift/api/config/v1"
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// source reads one kind of object and adds what it names.
-type source struct {
-	kind string
-	read func(context.Context, client.Reader, *Collector) error
-}
+// Kinds whose types are in the scheme.
+var (
+	core  = corev1.SchemeGroupVersion.WithKind
+	apps  = appsv1.SchemeGroupVersion.WithKind
+	batch = batchv1.SchemeGroupVersion.WithKind
+	mco   = mcfgv1.GroupVersion.WithKind
 
+	clusterVersionKind = configv1.GroupVersion.WithKind("ClusterVersion")
+	webhookKind        = admissionregistrationv1.SchemeGroupVersion.WithKind("MutatingWebhookConfiguration")
+)
+
+// sources are all there is, in the order in which they are read: nodes, ServiceAccounts, pools and ImageStreams before those who need
+// to know them.
+//
+// The essential ones hold pods or start them. Every other one may be absent, forbidden or broken, which is then a gap.
 var sources = []source{
-	{"Pod", pods},
-	{"Deployment", deployments},
-	{"StatefulSet", statefulSets},
-	{"DaemonSet", daemonSets},
-	{"ReplicaSet", replicaSets},
-	{"ReplicationController", replicationControllers},
-	{"Job", jobs},
-	{"CronJob", cronJobs},
-}
+	essential(core("Node"), &corev1.Node{}, &corev1.NodeList{}, addNode),
+	listed("pull secrets of ServiceAccounts", core("ServiceAccount"), &corev1.ServiceAccount{}, &corev1.ServiceAccountList{}, addServiceAccount),
+	essential(core("Pod"), &corev1.Pod{}, &corev1.PodList{}, addPod),
 
-// Read gathers the references of every pod and workload template. It fails as a whole when one kind cannot be read: a list
-// with a hole in it would prove nothing.
-func Read(ctx context.Context, r client.Reader, additional []string) ([]Reference, error) {
-	c := &Collector{}
-	for _, s := range sources {
-		if err := s.read(ctx, r, c); err != nil {
-			return nil, fmt.Errorf("reading the images of every %s: %w", s.kind, err)
-		}
-	}
-	for _, image := range additional {
-		c.Add(image, Owner{Kind: "spec.inventory.additionalImages", Name: image}, true)
-	}
-	return c.References(), nil
-}
+	essential(apps("Deployment"), &appsv1.Deployment{}, &appsv1.DeploymentList{}, addDeployment),
+	essential(apps("StatefulSet"), &appsv1.StatefulSet{}, &appsv1.StatefulSetList{}, addStatefulSet),
+	essential(apps("DaemonSet"), &appsv1.DaemonSet{}, &appsv1.DaemonSetList{}, addDaemonSet),
+	essential(apps("ReplicaSet"), &appsv1.ReplicaSet{}, &appsv1.ReplicaSetList{}, addReplicaSet),
+	essential(core("ReplicationController"), &corev1.ReplicationController{}, &corev1.ReplicationControllerList{}, addReplicationController),
+	essential(batch("Job"), &batchv1.Job{}, &batchv1.JobList{}, addJob),
+	essential(batch("CronJob"), &batchv1.CronJob{}, &batchv1.CronJobList{}, addCronJob),
+	listed("old revisions", apps("ControllerRevision"), &appsv1.ControllerRevision{}, &appsv1.ControllerRevisionList{}, addControllerRevision),
+	listed("pod templates", core("PodTemplate"), &corev1.PodTemplate{}, &corev1.PodTemplateList{}, addPodTemplate),
+	decoded("deployment configurations", deploymentConfigKind, nil, addDeploymentConfig),
 
-// pods are the ground truth, after every mutating webhook. One that has ended pulls nothing any more.
-func pods(ctx context.Context, r client.Reader, c *Collector) error {
-	var list corev1.PodList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		p := &list.Items[i]
-		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		c.addSpec(&p.Spec, Owner{"Pod", p.Namespace, p.Name}, true)
-	}
-	return nil
-}
+	listed(nodeSoftware, mco("MachineConfigPool"), &mcfgv1.MachineConfigPool{}, &mcfgv1.MachineConfigPoolList{}, addPool),
+	{name: nodeSoftware, kind: mco("MachineConfig"), byName: true, read: renderedConfigs},
+	listed("operating system images built in the cluster", mco("MachineOSConfig"), &mcfgv1.MachineOSConfig{}, &mcfgv1.MachineOSConfigList{}, addMachineOSConfig),
+	listed("pinned images", mco("PinnedImageSet"), &mcfgv1.PinnedImageSet{}, &mcfgv1.PinnedImageSetList{}, addPinnedImageSet),
+	{name: operatorImagesName, kind: mco("ControllerConfig"), byName: true, read: controllerConfig},
+	{name: operatorImagesName, kind: core("ConfigMap"), byName: true, read: operatorImages},
 
-func deployments(ctx context.Context, r client.Reader, c *Collector) error {
-	var list appsv1.DeploymentList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		d := &list.Items[i]
-		c.addSpec(&d.Spec.Template.Spec, Owner{"Deployment", d.Namespace, d.Name}, wanted(d.Spec.Replicas))
-	}
-	return nil
-}
+	decoded("image streams", imageStreamKind, nil, addImageStream),
+	decoded("builds", buildConfigKind, nil, addBuildConfig),
+	decoded("builds", buildKind, nil, addBuild),
+	{name: "release payload", kind: clusterVersionKind, object: &configv1.ClusterVersion{}, read: clusterVersion},
+	{name: "diagnosis tools", kind: schema.GroupVersionKind{Kind: "command"}, read: diagnosisTools},
+	{name: "sidecar injectors", kind: webhookKind, object: &admissionregistrationv1.MutatingWebhookConfiguration{}, read: injectors},
 
-func statefulSets(ctx context.Context, r client.Reader, c *Collector) error {
-	var list appsv1.StatefulSetList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		s := &list.Items[i]
-		c.addSpec(&s.Spec.Template.Spec, Owner{"StatefulSet", s.Namespace, s.Name}, wanted(s.Spec.Replicas))
-	}
-	return nil
-}
+	decoded("operators", csvKind, notCopied, addCSV),
+	decoded("operator catalogs", catalogSourceKind, nil, addCatalogSource),
+	decoded("operator bundles", installPlanKind, nil, addInstallPlan),
+	decoded("operator catalogs", clusterCatalogKind, nil, addClusterCatalog),
 
-func daemonSets(ctx context.Context, r client.Reader, c *Collector) error {
-	var list appsv1.DaemonSetList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		d := &list.Items[i]
-		c.addSpec(&d.Spec.Template.Spec, Owner{"DaemonSet", d.Namespace, d.Name}, true)
-	}
-	return nil
+	decoded("Knative", knativeServiceKind, nil, addKnativeTemplate),
+	decoded("Knative", knativeConfigurationKind, nil, addKnativeTemplate),
+	decoded("Knative", knativeRevisionKind, nil, addKnativeRevision),
+	decoded("Argo Rollouts", argoRolloutKind, nil, addArgoRollout),
+	decoded("KubeVirt", virtualMachineKind, nil, addVirtualMachine),
+	decoded("KubeVirt", virtualMachineInstanceKind, nil, addVirtualMachineInstance),
+	decoded("Containerized Data Importer", dataVolumeKind, nil, addDataVolume),
+	decoded("Containerized Data Importer", dataImportCronKind, nil, addDataImportCron),
+	decoded("Tekton", tektonTaskKind, nil, addTektonTask),
+	decoded("Tekton", tektonPipelineKind, nil, addTektonPipeline),
+	decoded("Tekton", tektonTaskRunKind, nil, addTektonTaskRun),
+	decoded("Tekton", tektonPipelineRunKind, nil, addTektonPipelineRun),
 }
-
-// replicaSets of a Deployment that want no pod are its history: only a rollback to them would pull, so they are left out.
-func replicaSets(ctx context.Context, r client.Reader, c *Collector) error {
-	var list appsv1.ReplicaSetList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		s := &list.Items[i]
-		if !wanted(s.Spec.Replicas) && metav1.GetControllerOf(s) != nil {
-			continue
-		}
-		c.addSpec(&s.Spec.Template.Spec, Owner{"ReplicaSet", s.Namespace, s.Name}, wanted(s.Spec.Replicas))
-	}
-	return nil
-}
-
-func replicationControllers(ctx context.Context, r client.Reader, c *Collector) error {
-	var list corev1.ReplicationControllerList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		s := &list.Items[i]
-		if s.Spec.Template == nil || (!wanted(s.Spec.Replicas) && metav1.GetControllerOf(s) != nil) {
-			continue
-		}
-		c.addSpec(&s.Spec.Template.Spec, Owner{"ReplicationController", s.Namespace, s.Name}, wanted(s.Spec.Replicas))
-	}
-	return nil
-}
-
-// jobs that have ended start no pod again.
-func jobs(ctx context.Context, r client.Reader, c *Collector) error {
-	var list batchv1.JobList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		j := &list.Items[i]
-		if j.Status.CompletionTime != nil || ended(j) {
-			continue
-		}
-		suspended := j.Spec.Suspend != nil && *j.Spec.Suspend
-		c.addSpec(&j.Spec.Template.Spec, Owner{"Job", j.Namespace, j.Name}, !suspended)
-	}
-	return nil
-}
-
-func ended(j *batchv1.Job) bool {
-	for _, cond := range j.Status.Conditions {
-		if (cond.Type == batchv1.JobFailed || cond.Type == batchv1.JobComplete) && cond.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
-}
-
-func cronJobs(ctx context.Context, r client.Reader, c *Collector) error {
-	var list batchv1.CronJobList
-	if err := r.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		j := &list.Items[i]
-		suspended := j.Spec.Suspend != nil && *j.Spec.Suspend
-		c.addSpec(&j.Spec.JobTemplate.Spec.Template.Spec, Owner{"CronJob", j.Namespace, j.Name}, !suspended)
-	}
-	return nil
-}
-
-// wanted: an omitted replica count means one.
-func wanted(replicas *int32) bool { return replicas == nil || *replicas > 0 }

@@ -26,6 +26,9 @@ type Access struct {
 	// Timeout is how long a registry may stay silent: between request and response headers, and between two pieces
 	// of a body. 0 means 30 s. The commit of an upload may take ten times as long: object stores assemble it then.
 	Timeout time.Duration
+
+	traffic *traffic
+	limits  func(host string) Limits
 }
 
 // Accesses are the three parties that look at registries.
@@ -33,6 +36,31 @@ type Accesses struct {
 	Source Access // reads what is copied, and resolves tags
 	Push   Access // writes to the mirrors, and reads back what is already there
 	Node   Access // as a node would pull: its auth file, its trusted CAs
+
+	// Limits bound the three of them together, by registry host[:port]. nil means none but the
+	// usual number of requests under way.
+	Limits  func(host string) Limits
+	traffic *traffic // for tests with a clock of their own
+}
+
+// withTraffic lets the three parties share the traffic of the clients before them, and its limits.
+func (a Accesses) withTraffic(t *traffic) Accesses {
+	if a.traffic != nil {
+		t = a.traffic
+	}
+	for _, access := range []*Access{&a.Source, &a.Push, &a.Node} {
+		access.traffic, access.limits = t, a.Limits
+	}
+	return a
+}
+
+// host is the traffic with a host, under the limits of this access.
+func (a Access) host(name string) *host {
+	var limits Limits
+	if a.limits != nil {
+		limits = a.limits(name)
+	}
+	return a.traffic.host(name, limits)
 }
 
 func (a Access) timeout() time.Duration {

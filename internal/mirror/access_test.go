@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/safe-mirror/safe-mirror-operator/test/faultregistry"
 )
 
 // silentListener accepts connections and says nothing, not even the TLS handshake.
@@ -339,13 +339,19 @@ func TestSilenceOverHTTP2(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	cases := map[string]struct {
-		retryAfter string
+		status     int
+		header     []string
 		wantAsked  int
-		wantPauses []time.Duration
+		wantWaited time.Duration
+		wantPaused time.Duration // from the last answer on
 	}{
-		"without a hint":         {"", attempts, []time.Duration{firstWait, 4 * firstWait}},
-		"with a short hint":      {"3", attempts, []time.Duration{3 * time.Second, 3 * time.Second}},
-		"with a hint of an hour": {"3600", 1, nil},
+		// 0.5 + 1 + 2 + 4 + 8 + 8 + 8: the eighth answer is the last, and the host is left alone for another 8 s.
+		"without a hint":         {429, nil, rateLimitAttempts, 31500 * time.Millisecond, 8 * time.Second},
+		"with a short hint":      {429, []string{"Retry-After", "3"}, rateLimitAttempts, 21 * time.Second, 3 * time.Second},
+		"503 with a hint":        {503, []string{"Retry-After", "3"}, rateLimitAttempts, 21 * time.Second, 3 * time.Second},
+		"with a hint of an hour": {429, []string{"Retry-After", "3600"}, 1, 0, time.Hour},
+		"with a hint of a year":  {429, []string{"Retry-After", "31536000"}, 1, 0, time.Hour},
+		"with the window":        {429, []string{"RateLimit-Limit", "100;w=21600", "RateLimit-Remaining", "0;w=21600"}, 1, 0, 216 * time.Second},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -354,23 +360,61 @@ func TestRateLimit(t *testing.T) {
 				if !strings.Contains(r.URL.Path, "/manifests/") {
 					return false
 				}
-				if tc.retryAfter != "" {
-					w.Header().Set("Retry-After", tc.retryAfter)
+				for i := 0; i < len(tc.header); i += 2 {
+					w.Header().Set(tc.header[i], tc.header[i+1])
 				}
-				w.WriteHeader(http.StatusTooManyRequests)
+				w.WriteHeader(tc.status)
 				return true
 			})
-			c := newTestClient(plainHTTP())
-			var pauses []time.Duration
-			c.node.pause = func(_ context.Context, d time.Duration) { pauses = append(pauses, d) }
+			traffic, clock := newTestTraffic()
+			access := plainHTTP()
+			c := newSplitClient(Accesses{Source: access, Push: access, Node: access, traffic: traffic})
 			_, err := c.Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
 			check(t, err, wantError{RateLimited, g.host + "/app:v1", "manifest"})
 			if asked := len(g.requests("/manifests/")); asked != tc.wantAsked {
 				t.Errorf("asked %d times, want %d", asked, tc.wantAsked)
 			}
-			if diff := cmp.Diff(tc.wantPauses, pauses); diff != "" {
-				t.Errorf("pauses (-want +got):\n%s", diff)
+			totals := c.Totals()[g.host]
+			if totals.Waited != tc.wantWaited || totals.RateLimited != int64(tc.wantAsked) || totals.PausedUntil.Sub(clock.Now()) != tc.wantPaused {
+				t.Errorf("waited %s, refused %d times, paused for %s; want %s, %d, %s", totals.Waited, totals.RateLimited,
+					totals.PausedUntil.Sub(clock.Now()), tc.wantWaited, tc.wantAsked, tc.wantPaused)
 			}
 		})
+	}
+}
+
+// TestRateLimitIsForEverybody: a host that asked for a long pause is not asked again by anybody, under other credentials
+// either, until it is over; other hosts are.
+func TestRateLimitIsForEverybody(t *testing.T) {
+	g, other := newRegistry(t), newRegistry(t)
+	g.seed(t, "app", "v1", multiArch("app"))
+	other.seed(t, "app", "v1", multiArch("app"))
+	proxy := g.behind(anywhere("GET", "/manifests/", 1, faultregistry.Answer(429, "", "Retry-After", "3600")))
+	traffic, clock := newTestTraffic()
+	verify := func(access Access, host string) error {
+		c := newSplitClient(Accesses{Source: access, Push: access, Node: access, traffic: traffic})
+		_, err := c.Verify(context.Background(), []string{host + "/app:v1"}, VerifyOptions{})
+		return err
+	}
+	check(t, verify(plainHTTP(), g.host), wantError{RateLimited, g.host + "/app:v1", "manifest"})
+	g.forgetRequests()
+
+	err := verify(withLogins(t, g.host, "acme"), g.host)
+	var paused *PausedError
+	if !errors.As(err, &paused) || paused.Wait != time.Hour || paused.Until != clock.Now().Add(time.Hour) {
+		t.Errorf("got %v", err)
+	}
+	if asked := g.requests(""); len(asked) > 0 {
+		t.Errorf("asked %v in the pause", asked)
+	}
+	if err := verify(plainHTTP(), other.host); err != nil {
+		t.Error(err)
+	}
+	clock.advance(time.Hour)
+	if err := verify(plainHTTP(), g.host); err != nil {
+		t.Error(err)
+	}
+	if struck := proxy.Struck()[0]; struck != 1 {
+		t.Errorf("refused %d times", struck)
 	}
 }

@@ -57,15 +57,19 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// serverConfig has a certificate for 127.0.0.1.
-func (a *authority) serverConfig(t *testing.T) *tls.Config {
+// serverConfig has a certificate for 127.0.0.1, with changes.
+func (a *authority) serverConfig(t *testing.T, changes ...func(c *x509.Certificate)) *tls.Config {
 	t.Helper()
 	key := newKey(t)
-	cert := sign(t, &x509.Certificate{
+	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "registry"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, a.cert, key, a.key)
+	}
+	for _, change := range changes {
+		change(template)
+	}
+	cert := sign(t, template, a.cert, key, a.key)
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}},

@@ -35,11 +35,12 @@ func (r *repository) classify(ctx context.Context, part string, err error, x *ex
 	status := x.status()
 	if token := r.link.guard.token.Load(); errors.Is(err, errs.ErrHTTPUnauthorized) && token.passing() {
 		// The registry's 401 only says that a token is needed; that none could be had is the reason, and it may pass.
-		status = token.status
-		if token.err != nil {
-			err = token.err
-		}
+		return r.tokenFailed(part, token)
 	}
+	if errors.Is(err, errs.ErrSizeLimitExceeded) {
+		err = &TooLargeError{Limit: largestManifest}
+	}
+	e.again = x.hasNewToken()
 	if class := classOf(err); class != Unknown {
 		e.Class, e.Err = class, clean(err)
 		var silent *NoAnswerError
@@ -57,10 +58,28 @@ func (r *repository) classify(ctx context.Context, part string, err error, x *ex
 	return e
 }
 
+func (r *repository) tokenFailed(part string, token *tokenFailure) *Error {
+	e := &Error{Class: Unknown, Endpoint: r.endpoint, Part: part}
+	if token.status != nil {
+		e.Class = classOfStatus(token.status, false)
+		e.Err = &TokenServiceError{Service: token.service, Err: token.status}
+		return e
+	}
+	e.Class, e.Err = classOf(token.err), &TokenServiceError{Service: token.service, Err: clean(token.err)}
+	var silent *NoAnswerError
+	e.final = errors.As(token.err, &silent) && silent.Connected
+	return e
+}
+
 // classOf looks at typed causes only; an HTTP answer is not one of them.
 func classOf(err error) ErrorClass {
+	var proxy *ProxyError
 	switch {
-	case errors.Is(err, errs.ErrDigestMismatch), is[*DigestError](err), is[*SizeError](err):
+	case errors.As(err, &proxy):
+		return classOfProxy(proxy.Status)
+	case is[*PausedError](err):
+		return RateLimited
+	case errors.Is(err, errs.ErrDigestMismatch), is[*DigestError](err), is[*SizeError](err), is[*TooLargeError](err):
 		return Corrupt
 	case isTLS(err):
 		return TLS
@@ -103,18 +122,38 @@ func isBroken(err error) bool {
 	return is[*net.OpError](err) || is[*net.DNSError](err) || is[*NoConnectionError](err)
 }
 
-// classOfStatus reads an HTTP status. push matters because 405 to a GET is a broken registry, to a POST a read-only one.
+// classOfProxy reads a proxy's answer to CONNECT. The registry has not been asked, so any failure that is not a verdict
+// means that it is out of reach.
+func classOfProxy(status int) ErrorClass {
+	switch status {
+	case http.StatusProxyAuthRequired:
+		return Denied
+	case http.StatusForbidden, http.StatusUnavailableForLegalReasons:
+		return Blocked
+	}
+	return Refused
+}
+
+// classOfStatus reads an HTTP status, and the words that come with it where the status alone is ambiguous. push matters
+// because 405 to a GET is a broken registry, to a POST a read-only one.
 func classOfStatus(status *StatusError, push bool) ErrorClass {
-	if push && saysReadOnly(status) {
+	switch {
+	case status.isRateLimit():
+		return RateLimited
+	case push && saysReadOnly(status):
 		return ReadOnly
+	case saysQuota(status, push):
+		return Quota
+	case saysBlocked(status):
+		return Blocked
+	case status.lostSession:
+		return Unknown
 	}
 	switch status.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return Denied
 	case http.StatusNotFound, http.StatusGone:
 		return Missing
-	case http.StatusTooManyRequests:
-		return RateLimited
 	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
 		return Timeout
 	}
@@ -128,8 +167,52 @@ func saysReadOnly(status *StatusError) bool {
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusLocked:
 		return true
 	}
-	words := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(status.Code + " " + status.Message))
-	return strings.Contains(words, "readonly")
+	return strings.Contains(words(status), "readonly")
+}
+
+// words are a registry's own, in a form in which spellings do not matter: "READ_ONLY", "read-only" and "Read only" all
+// become "readonly".
+func words(status *StatusError) string {
+	return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(status.Code + " " + status.Message))
+}
+
+// saysQuota knows how registries say that they take no more. There is no code for it:
+//
+//	Quay            403 DENIED "Quota has been exceed on namespace"
+//	Harbor          403 DENIED "adding 29.0 MiB of storage resource, which ... will exceed the configured upper limit of 10.0 MiB."
+//	ECR             4xx with the name of its exception: LimitExceeded
+//	distribution    500 UNKNOWN "... no space left on device"
+//	WebDAV, proxies 507; and 413 where a layer is larger than a proxy before the registry lets pass
+func saysQuota(status *StatusError, push bool) bool {
+	switch status.Status {
+	case http.StatusInsufficientStorage, http.StatusRequestEntityTooLarge:
+		return push
+	}
+	said := words(status)
+	for _, phrase := range []string{"quota", "exceedtheconfiguredupperlimit", "limitexceeded", "nospaceleft"} {
+		if strings.Contains(said, phrase) {
+			return true
+		}
+	}
+	return false
+}
+
+// saysBlocked knows the verdicts that no login changes: of scanners (Harbor answers 412 PROJECTPOLICYVIOLATION, Xray and
+// Nexus 403), of countries (451, Quay 403), and of web proxies. The word policy alone is not enough: AWS says "no
+// identity-based policy allows" when a login may not do something.
+func saysBlocked(status *StatusError) bool {
+	switch status.Status {
+	case http.StatusUnavailableForLegalReasons:
+		return true
+	case http.StatusForbidden, http.StatusPreconditionFailed:
+		said := words(status)
+		for _, phrase := range []string{"blocked", "blocking", "policyviolation", "violatespolicy", "quarantine", "prohibited"} {
+			if strings.Contains(said, phrase) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isPush tells whether a part is about writing; see Error.Part.
@@ -162,9 +245,16 @@ func clean(err error) error {
 	text, cause := err.Error(), err
 	var request *url.Error
 	if errors.As(err, &request) {
-		text = strings.ToUpper(request.Op) + " " + request.URL + ": " + request.Err.Error()
-		cause = request.Err
+		text, cause = strings.ToUpper(request.Op)+" "+request.URL+": "+request.Err.Error(), request.Err
+		if tellsAll(cause) {
+			text = cause.Error()
+		}
 	}
 	text = userinfo.ReplaceAllString(queries.ReplaceAllString(text, "?..."), "//")
-	return &cleanError{text: oneLine(text), cause: cause}
+	return &cleanError{text: oneLine(text, maxText), cause: cause}
+}
+
+// tellsAll tells errors that name the host themselves and are not about the URL.
+func tellsAll(err error) bool {
+	return is[*CertificateError](err) || is[*PausedError](err) || is[*ProxyError](err)
 }

@@ -14,28 +14,63 @@ import (
 // credentials or CAs change, make a new one.
 type Client struct {
 	source, push, node *registries
+	memory             *memory
 }
 
 // NewClient makes a client. It does not contact anybody.
-func NewClient(a Accesses) *Client {
-	return &Client{source: newRegistries(a.Source), push: newRegistries(a.Push), node: newRegistries(a.Node)}
+func NewClient(a Accesses) *Client { return newMemory().client(a) }
+
+// Renewed makes a client with other accesses that keeps what this one has learnt, which other credentials do not change: which
+// repositories of a registry hold which blobs, and what manifests say. Proofs are not kept.
+func (c *Client) Renewed(a Accesses) *Client { return c.memory.client(a) }
+
+// memory is what has been learnt about registries, and whose turn it is at them. Clients whose credentials are replaced hand it on.
+type memory struct {
+	ledger    *ledger
+	resumed   *resumption
+	manifests *manifests
+	schedule  *schedule
+	uploads   *flights[uploadKey]
+	probes    *flights[site]
+	looks     *flights[checkKey]
+	traffic   *traffic
+}
+
+func newMemory() *memory {
+	return &memory{
+		ledger: newLedger(), resumed: newResumption(), manifests: newManifests(), schedule: newSchedule(),
+		uploads: newFlights[uploadKey](), probes: newFlights[site](), looks: newFlights[checkKey](),
+		traffic: newTraffic(),
+	}
+}
+
+func (m *memory) client(a Accesses) *Client {
+	a = a.withTraffic(m.traffic)
+	seen := newChecks()
+	return &Client{
+		source: newRegistries(a.Source, m, seen), push: newRegistries(a.Push, m, seen), node: newRegistries(a.Node, m, seen),
+		memory: m,
+	}
 }
 
 // Digest gives the digest that the first of the references to answer has right now, and which one that was, with the
 // source access. The error is an *Error.
 func (c *Client) Digest(ctx context.Context, refs []string) (dgst, endpoint string, err error) {
-	dgst, endpoint, failure := c.source.digest(ctx, refs)
+	dgst, endpoint, failure := c.source.digest(ctx, refs, false)
 	if failure != nil {
 		return "", "", failure
 	}
 	return dgst, endpoint, nil
 }
 
-func (g *registries) digest(ctx context.Context, refs []string) (dgst, endpoint string, failure *Error) {
+// digest resolves by HEAD; with soon, the manifest is needed anyway and read at once.
+func (g *registries) digest(ctx context.Context, refs []string, soon bool) (dgst, endpoint string, failure *Error) {
 	var tried []*Error
 	for _, endpoint := range refs {
 		r, failure := g.open(ctx, endpoint)
-		if failure == nil {
+		if failure == nil && soon {
+			dgst, failure = r.read(ctx, r.ref)
+		} else if failure == nil {
 			dgst, failure = r.resolve(ctx, r.ref)
 		}
 		if failure == nil {

@@ -1,11 +1,16 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
-	"io"
+	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/regclient/regclient/types/manifest"
 	"github.com/regclient/regclient/types/ref"
 )
 
@@ -24,28 +29,70 @@ type Copied struct {
 // Every part is checked at the target even when its top manifest is right already: a copy of something complete pushes
 // nothing, a copy of something damaged repairs it. The error is an *Error; its Endpoint tells source from target.
 func (c *Client) Copy(ctx context.Context, from []string, to, want string) (Copied, error) {
-	copied, failure := c.copyTo(ctx, from, to, want)
+	order := copyOrder{from: from, to: to, want: digest.Digest(want)}
+	target, failure := c.push.open(ctx, to)
+	if failure == nil {
+		top, missing := target.manifest(ctx, partManifest, target.ref, "", -1)
+		order.state = stateOf(top, missing, order.want)
+	}
+	copied, failure := c.copyTo(ctx, order, newPass(), nil)
 	if failure != nil {
 		return Copied{}, failure
 	}
 	return copied, nil
 }
 
-func (c *Client) copyTo(ctx context.Context, from []string, to, want string) (Copied, *Error) {
-	target, failure := c.push.open(ctx, to)
+// copyOrder is what to copy, and how.
+type copyOrder struct {
+	from      []string
+	to        string
+	want      digest.Digest
+	only      []string // platforms; nil for all
+	referrers bool
+	state     state
+}
+
+// state is what the target is known to have of the image when the copy begins. It decides how to ask for the rest:
+//
+//	absent     its top manifest is not there: what the ledger knows is believed, manifests are pushed unasked
+//	different  another image is under the tag: the same, but manifests are looked at before they are pushed
+//	damaged    the right top manifest is there and something beneath it is not: every part is looked at
+type state int
+
+const (
+	damaged state = iota
+	different
+	absent
+)
+
+func stateOf(top manifest.Manifest, failure *Error, want digest.Digest) state {
+	switch {
+	case failure == nil && (want == "" || top.GetDescriptor().Digest == want):
+		return damaged
+	case failure == nil || failure.Class == Denied || is[*DigestError](failure):
+		return different
+	case failure.Class == Missing:
+		return absent
+	default:
+		return damaged
+	}
+}
+
+func (c *Client) copyTo(ctx context.Context, order copyOrder, p pass, l *live) (Copied, *Error) {
+	target, failure := c.push.open(ctx, order.to)
 	if failure != nil {
 		return Copied{}, failure
 	}
 	var tried []*Error
-	for _, source := range from {
-		if source == to {
+	for _, source := range order.from {
+		if source == order.to {
 			continue // an image cannot be repaired from itself
 		}
-		copied, failure := c.copyFrom(ctx, source, target, want)
+		copied, failure := c.copyFrom(ctx, source, target, order, p, l)
 		if failure == nil {
 			return copied, nil
 		}
-		if failure.Endpoint == to || ctx.Err() != nil {
+		if failure.Endpoint == order.to || ctx.Err() != nil {
 			return Copied{}, failure // another source would not help
 		}
 		tried = append(tried, failure)
@@ -53,28 +100,16 @@ func (c *Client) copyTo(ctx context.Context, from []string, to, want string) (Co
 	return Copied{}, afterAll(tried)
 }
 
-func (c *Client) copyFrom(ctx context.Context, from string, target *repository, want string) (Copied, *Error) {
-	source, failure := c.source.open(ctx, from)
+func (c *Client) copyFrom(ctx context.Context, from string, target *repository, order copyOrder, p pass, l *live) (Copied, *Error) {
+	source, t, failure := c.sourceTree(ctx, from, order.want, order.only)
 	if failure != nil {
 		return Copied{}, failure
 	}
-	at := source.ref
-	if want != "" {
-		at = at.SetDigest(want)
-	}
-	top, failure := source.manifest(ctx, partManifest, at, digest.Digest(want), -1)
-	if failure != nil {
-		return Copied{}, failure
-	}
-	t, failure := source.loadTree(ctx, top)
-	if failure != nil {
-		return Copied{}, failure
-	}
-	job := &transfer{source: source, target: target}
+	job := &transfer{memory: c.memory, source: source, target: target, state: order.state, pass: p, live: l}
 	if failure := job.push(ctx, t, target.ref); failure != nil {
 		return Copied{}, failure
 	}
-	if failure := job.signatures(ctx, t); failure != nil {
+	if failure := job.accompany(ctx, t, order.referrers); failure != nil {
 		return Copied{}, failure
 	}
 	return Copied{
@@ -83,37 +118,122 @@ func (c *Client) copyFrom(ctx context.Context, from string, target *repository, 
 	}, nil
 }
 
-// transfer is one copy under way.
-type transfer struct {
-	source, target *repository
-	bytes          atomic.Int64
-	pushed         atomic.Bool
+// sourceTree reads all manifests of an image at one source.
+func (c *Client) sourceTree(ctx context.Context, from string, want digest.Digest, only []string) (*repository, *tree, *Error) {
+	source, failure := c.source.open(ctx, from)
+	if failure != nil {
+		return nil, nil, failure
+	}
+	at := source.ref
+	if want != "" {
+		at = at.SetDigest(want.String())
+	}
+	top, failure := source.known(ctx, partManifest, at, want, -1)
+	if failure != nil {
+		return nil, nil, failure
+	}
+	t, failure := source.loadTree(ctx, top, only, source.child)
+	return source, t, failure
 }
 
-// push brings a tree to a reference of the target: blobs, then manifests from the leaves up, the top one last. Until
-// then the target answers 404 and a node would go on to its next endpoint, which is harmless.
+// transfer is one copy under way.
+type transfer struct {
+	memory         *memory
+	source, target *repository
+	state          state
+	pass           pass
+	live           *live
+	bytes          atomic.Int64
+	pushed         atomic.Bool
+	refusals       sync.Map // mounts that were refused, refusal -> true
+}
+
+// push brings a tree to a reference of the target. When the registry then says that it lacks a blob which the ledger or a mount
+// promised, everything is looked at, once.
 func (j *transfer) push(ctx context.Context, t *tree, to ref.Ref) *Error {
-	failure := parallel(ctx, len(t.blobs), func(ctx context.Context, i int) *Error {
-		return j.blob(ctx, t.blobs[i])
-	})
+	failure := j.pushAll(ctx, t, to)
+	if failure == nil || j.state == damaged || !lacksBlob(failure) {
+		return failure
+	}
+	j.distrust(t)
+	j.live.begin()
+	careful := &transfer{memory: j.memory, source: j.source, target: j.target, state: damaged, pass: j.pass, live: j.live}
+	failure = careful.pushAll(ctx, t, to)
+	j.bytes.Add(careful.bytes.Load())
+	return failure
+}
+
+// lacksBlob reads the refusal of a manifest. Some registries say NotFound without a code; those are not tried again.
+func lacksBlob(e *Error) bool {
+	var status *StatusError
+	return errors.As(e, &status) && (status.Code == "MANIFEST_BLOB_UNKNOWN" || status.Code == "BLOB_UNKNOWN")
+}
+
+// distrust forgets what was believed about the blobs of a tree.
+func (j *transfer) distrust(t *tree) {
+	for _, b := range t.blobs {
+		j.forget(b)
+	}
+}
+
+// pushAll brings blobs, the largest first, then manifests from the leaves up, the top one last. Until then the target answers 404
+// and a node would go on to its next endpoint, which is harmless.
+func (j *transfer) pushAll(ctx context.Context, t *tree, to ref.Ref) *Error {
+	blobs := slices.Clone(t.blobs)
+	slices.SortStableFunc(blobs, func(a, b blob) int { return cmp.Compare(b.size, a.size) })
+	for _, b := range blobs {
+		j.live.expect(max(b.size, 0))
+	}
+	j.memory.resumed.wants(j.target.site, j.target.ref.Repository, blobs)
+	if failure := j.learnMounting(ctx, blobs); failure != nil {
+		return failure
+	}
+	if failure := j.first(ctx, blobs); failure != nil {
+		return failure
+	}
+	failure := parallel(ctx, len(blobs), func(ctx context.Context, i int) *Error { return j.blob(ctx, blobs[i]) })
 	if failure != nil {
 		return failure
 	}
+	return j.manifests(ctx, t, to)
+}
+
+// first brings the smallest blob before all others: when it is there already, a process before this one has begun the image, and
+// everybody knows before anything large is uploaded, see resumption.
+func (j *transfer) first(ctx context.Context, largestFirst []blob) *Error {
+	last := len(largestFirst) - 1
+	if j.state == damaged || last < 1 {
+		return nil
+	}
+	failure := j.blob(ctx, largestFirst[last])
+	if failure == nil {
+		j.live.expect(max(largestFirst[last].size, 0)) // it is met again with the others, and found
+	}
+	return failure
+}
+
+func (j *transfer) manifests(ctx context.Context, t *tree, to ref.Ref) *Error {
+	var mu sync.Mutex
 	changed := map[*node]bool{}
-	for _, n := range t.childrenFirst() {
-		at := j.target.ref.SetDigest(n.desc.Digest.String())
-		if n == t.top {
-			at = to
-		}
-		below := false
-		for _, child := range n.children {
-			below = below || changed[child]
-		}
-		pushed, failure := j.manifest(ctx, n, at, below)
+	for _, level := range t.levels() {
+		failure := parallel(ctx, len(level), func(ctx context.Context, i int) *Error {
+			n := level[i]
+			at := j.target.ref.SetDigest(n.desc.Digest.String())
+			if n == t.top {
+				at = to
+			}
+			mu.Lock()
+			below := slices.ContainsFunc(n.children, func(child *node) bool { return changed[child] })
+			mu.Unlock()
+			pushed, failure := j.manifest(ctx, n, at, below)
+			mu.Lock()
+			changed[n] = pushed
+			mu.Unlock()
+			return failure
+		})
 		if failure != nil {
 			return failure
 		}
-		changed[n] = pushed
 	}
 	return nil
 }
@@ -121,12 +241,13 @@ func (j *transfer) push(ctx context.Context, t *tree, to ref.Ref) *Error {
 // manifest pushes one manifest unless the target serves it already. force pushes it all the same: some registries only
 // link children that exist when their index arrives.
 func (j *transfer) manifest(ctx context.Context, n *node, at ref.Ref, force bool) (pushed bool, failure *Error) {
-	if !force {
+	if !force && j.state != absent {
 		_, failure := j.target.manifest(ctx, partManifest, at, n.desc.Digest, -1)
 		if failure == nil || !pushMayHelp(failure) {
 			return false, failure
 		}
 	}
+	begun := j.pass.now()
 	failure = j.target.do(ctx, partPush+" manifest "+n.desc.Digest.String(), func(ctx context.Context) error {
 		return j.target.link.rc.ManifestPut(ctx, at, n.manifest)
 	})
@@ -134,106 +255,17 @@ func (j *transfer) manifest(ctx context.Context, n *node, at ref.Ref, force bool
 		return false, failure
 	}
 	j.pushed.Store(true)
+	j.confirm(n.desc.Digest, n.manifest.GetDescriptor().Size, begun)
 	return true, nil
+}
+
+// confirm notes what the registry has taken in and acknowledged.
+func (j *transfer) confirm(d digest.Digest, size int64, begun time.Time) {
+	j.target.by.checks.record(j.target, d, sight{at: begun, by: j.target.by, size: size})
 }
 
 // pushMayHelp tells whether a part that the target does not serve properly should be pushed. Denied is among it: a push
 // secret may be allowed to write and not to read, and if it is not, the push says so better.
 func pushMayHelp(e *Error) bool {
 	return e.Class == Denied || e.Class == Corrupt || headMayBeWrong(e)
-}
-
-// blob brings one blob to the target if it is not there in its right size: within the registry when source and target
-// share one, else by download and upload at the same time, without storing it.
-func (j *transfer) blob(ctx context.Context, b blob) *Error {
-	size, failure := j.target.headBlob(ctx, b)
-	if failure == nil && (b.size < 0 || size < 0 || size == b.size) {
-		return nil
-	}
-	if failure != nil && !pushMayHelp(failure) {
-		return failure
-	}
-	damaged := failure == nil
-	if !damaged && ref.EqualRegistry(j.source.ref, j.target.ref) && j.mount(ctx, b) {
-		j.pushed.Store(true)
-		return nil
-	}
-	failure = j.target.retry(ctx, func(ctx context.Context) *Error { return j.stream(ctx, b, damaged) })
-	if failure == nil {
-		j.pushed.Store(true)
-	}
-	return failure
-}
-
-// mount asks the registry to take the blob over from the source's repository. No is a normal answer: the push login may
-// not read there, or the registry does not do it.
-func (j *transfer) mount(ctx context.Context, b blob) bool {
-	return nil == j.target.once(ctx, partPush+" "+b.part(), func(ctx context.Context) error {
-		d := b.descriptor()
-		d.Size = max(b.size, 0)
-		return j.target.link.rc.BlobMount(ctx, j.source.ref, j.target.ref, d)
-	})
-}
-
-// stream downloads and uploads one blob once. A damaged blob is uploaded without announcing its digest, so that the
-// registry cannot answer that it has it.
-func (j *transfer) stream(ctx context.Context, b blob, damaged bool) *Error {
-	from, x := withExchange(ctx)
-	body, err := j.source.link.rc.BlobGet(from, j.source.ref, b.descriptor())
-	if err != nil {
-		return beneath(j.source.classify(from, b.part(), err, x))
-	}
-	defer func() { _ = body.Close() }()
-	if length := lengthOf(body); length >= 0 {
-		if wrong := b.compare(j.source, length); wrong != nil {
-			return wrong
-		}
-	}
-	announced := body.GetDescriptor()
-	if damaged {
-		announced.Size = 0 // regclient announces a digest only together with a size
-	}
-	counted := &countingReader{body: body}
-	failure := j.target.once(ctx, partPush+" "+b.part(), func(ctx context.Context) error {
-		got, err := j.target.link.rc.BlobPut(ctx, j.target.ref, announced, counted)
-		if err == nil && got.Digest != b.digest {
-			return &DigestError{Want: b.digest.String(), Got: got.Digest.String()}
-		}
-		return err
-	})
-	if failure == nil {
-		j.bytes.Add(counted.read)
-		return nil
-	}
-	if counted.failed != nil && ctx.Err() == nil {
-		// The upload broke because the download did: the source is to blame.
-		return beneath(j.source.classify(from, b.part(), counted.failed, x))
-	}
-	return failure
-}
-
-// countingReader counts what passes and remembers if reading, not writing, was what failed.
-type countingReader struct {
-	body   io.ReadSeeker
-	read   int64
-	failed error
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.body.Read(p)
-	c.read += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // a wrong digest at the end of a blob wraps io.EOF
-		c.failed = err
-	}
-	return n, err
-}
-
-// Seek lets regclient start over with a chunked upload where a registry, or a proxy before it, does not take the blob
-// in one piece.
-func (c *countingReader) Seek(offset int64, whence int) (int64, error) {
-	at, err := c.body.Seek(offset, whence)
-	if err == nil {
-		c.read = at
-	}
-	return at, err
 }

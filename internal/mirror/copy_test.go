@@ -15,7 +15,7 @@ import (
 func verified(t *testing.T, endpoint string, img image) {
 	t.Helper()
 	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{endpoint},
-		VerifyOptions{Digest: img.top.digest, FullDownload: true})
+		VerifyOptions{Digest: img.top.digest, Download: DownloadFull})
 	if err != nil {
 		t.Errorf("not pullable afterwards: %v", err)
 	}
@@ -227,7 +227,7 @@ func TestCopyFailures(t *testing.T) {
 		"the target is read-only": {
 			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
 			target: func(_ *testing.T, g *registry) { g.fail("POST", "/uploads/", 405, "") },
-			want:   func(_, to string) wantError { return wantError{ReadOnly, to, "push blob " + img.blobs[0].digest} },
+			want:   func(_, to string) wantError { return wantError{ReadOnly, to, "push blob " + smallest(img).digest} },
 		},
 		"the target refuses a manifest": {
 			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
@@ -245,7 +245,7 @@ func TestCopyFailures(t *testing.T) {
 					return true
 				})
 			},
-			want: func(_, to string) wantError { return wantError{Timeout, to, "blob " + img.blobs[0].digest} },
+			want: func(_, to string) wantError { return wantError{Timeout, to, "blob " + smallest(img).digest} },
 		},
 	}
 	for name, tc := range cases {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"runtime/debug"
 	"sync"
@@ -10,16 +11,18 @@ import (
 // The engine's defaults. The stall limit must be longer than the slowest single step that makes no visible progress:
 // the commit of a large layer, ten times the default timeout.
 const (
-	defaultWorkers = 4
+	defaultWorkers = 32
 	defaultStall   = 6 * time.Minute
 	shortestRetry  = time.Second
 	longestRetry   = time.Minute
 	longestAsked   = 10 * time.Minute
+	// passAge is how old a look may be that a proof rests on, when many images are looked at in one go.
+	passAge = 5 * time.Minute
 )
 
 // EngineOptions configure an Engine. The zero value is good.
 type EngineOptions struct {
-	// Workers is how many images are under way at once. 0 means 4.
+	// Workers is how many images are under way at once. 0 means 32. What a registry sees of it is bounded apart from that.
 	Workers int
 	// Retry gives the pause after the n-th failed attempt, counted from 1. nil means 1 s, 2 s, 4 s ... 60 s.
 	Retry func(attempts int) time.Duration
@@ -70,16 +73,29 @@ type Engine struct {
 	mu     sync.Mutex
 	client *Client
 	tasks  map[string]*task // by reference
-	queue  []*task          // those that wait for a worker, first come first served
+	queue  []*task          // those that wait for a worker, first come first served, and some that were dropped since
+	aside  []*task          // the same, about registries that stay silent
+	due    time.Time        // when the first of the failed ones is tried again, at the earliest
 	busy   int
+
+	silent     map[string]bool // hosts whose last failure was silence
+	busySilent int             // of busy, those that may meet it
+
+	running map[*task]bool
+	changes int // how often a result changed
+	shown   snapshot
 }
 
 // task is a job and what is known about it. A task that is not in Engine.tasks any more is nobody's: what its run
 // finds is dropped.
 type task struct {
-	job    Job
-	result Result
-	cancel context.CancelFunc // set while running
+	job     Job
+	result  Result
+	cancel  context.CancelFunc // set while running
+	suspect bool               // runs although a registry of it stayed silent
+	queued  time.Time          // when it was queued last: looks that were made since may be shared
+	runs    int
+	live    live
 }
 
 // NewEngine makes an engine that wants nothing yet.
@@ -89,6 +105,8 @@ func NewEngine(opts EngineOptions) *Engine {
 		wake:    make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		tasks:   map[string]*task{},
+		silent:  map[string]bool{},
+		running: map[*task]bool{},
 	}
 }
 
@@ -127,33 +145,71 @@ func (e *Engine) dispatch(ctx context.Context, workers *sync.WaitGroup) (again t
 	defer e.mu.Unlock()
 	now := e.opts.Now()
 	again = e.requeueDue(now)
-	for e.busy < e.opts.Workers && len(e.queue) > 0 && ctx.Err() == nil {
-		t := e.queue[0]
-		e.queue = e.queue[1:]
+	for e.busy < e.opts.Workers && ctx.Err() == nil {
+		t := e.next()
+		if t == nil {
+			break
+		}
 		running, cancel := context.WithCancel(ctx)
 		t.cancel = cancel
 		t.result.State, t.result.At = Running, now
 		t.result.Attempts++
-		e.busy++
-		client, job, digest := e.client, t.job, t.result.Digest
-		workers.Go(func() { e.finish(ctx, t, now, e.execute(running, client, job, digest)) })
-		signal(e.changed)
+		t.runs++
+		e.occupy(t)
+		client, digest, run := e.client, t.result.Digest, t.runs
+		p := pass{since: latest(t.queued, now.Add(-passAge)), now: e.opts.Now}
+		workers.Go(func() {
+			e.finish(ctx, t, now, e.execute(running, t, func(ctx context.Context) outcome {
+				return client.run(ctx, t.job, digest, run, p, &t.live)
+			}))
+		})
+		e.change()
 	}
 	return again
 }
 
+// change announces that a result is another one than before.
+func (e *Engine) change() {
+	e.changes++
+	signal(e.changed)
+}
+
+func (e *Engine) occupy(t *task) {
+	e.busy++
+	e.running[t] = true
+	if t.suspect {
+		e.busySilent++
+	}
+}
+
+func (e *Engine) vacate(t *task) {
+	e.busy--
+	delete(e.running, t)
+	if t.suspect {
+		e.busySilent--
+		t.suspect = false
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // execute runs one job under the stall watch. Whatever happens in it, an outcome comes out.
-func (e *Engine) execute(ctx context.Context, client *Client, job Job, digest string) (out outcome) {
+func (e *Engine) execute(ctx context.Context, t *task, run func(ctx context.Context) outcome) (out outcome) {
 	ctx, stop := watchStall(ctx, e.opts.Stall)
 	defer stop()
 	defer func() {
 		if value := recover(); value != nil {
-			out = outcome{digest: digest, err: &Error{
-				Class: Unknown, Endpoint: job.Reference, Err: &PanicError{Value: value, Stack: string(debug.Stack())},
+			out = outcome{err: &Error{
+				Class: Unknown, Endpoint: t.job.Reference, Err: &PanicError{Value: value, Stack: string(debug.Stack())},
 			}}
 		}
 	}()
-	return client.run(ctx, job, digest)
+	return run(ctx)
 }
 
 // finish records what a run came to.
@@ -161,9 +217,12 @@ func (e *Engine) finish(ctx context.Context, t *task, begun time.Time, out outco
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer signal(e.wake)
-	e.busy--
+	e.vacate(t)
 	t.cancel()
 	t.cancel = nil
+	if ctx.Err() == nil {
+		e.learn(t, out.err)
+	}
 	if e.tasks[t.job.Reference] != t {
 		return // dropped meanwhile
 	}
@@ -171,18 +230,23 @@ func (e *Engine) finish(ctx context.Context, t *task, begun time.Time, out outco
 		// The engine is being stopped. That says nothing about the image.
 		t.result.State, t.result.At = Queued, begun
 		e.queue = append(e.queue, t)
+		e.changes++
 		return
 	}
 	r := &t.result
-	r.Digest, r.Copied, r.At = out.digest, addCopied(r.Copied, out.copied...), begun
+	r.Digest = cmp.Or(out.digest, r.Digest)
+	r.SourceDigest, r.MirrorDigest = cmp.Or(out.source, r.SourceDigest), cmp.Or(out.mirror, r.MirrorDigest)
+	r.Copied, r.Others = addCopied(r.Copied, out.copied...), out.others
 	if out.err == nil {
-		out.proof.At = begun
-		r.State, r.Proof, r.Err, r.Due = Verified, out.proof, nil, time.Time{}
+		r.State, r.Proof, r.Err, r.At, r.Due = Verified, out.proof, nil, out.proof.At, time.Time{}
 	} else {
 		wait := max(e.opts.Retry(r.Attempts), min(out.err.retryAfter(), longestAsked))
-		r.State, r.Proof, r.Err, r.Due = Failed, Proof{}, out.err, e.opts.Now().Add(wait)
+		r.State, r.Proof, r.Err, r.At, r.Due = Failed, Proof{}, out.err, begun, e.opts.Now().Add(wait)
+		if e.due.IsZero() || r.Due.Before(e.due) {
+			e.due = r.Due
+		}
 	}
-	signal(e.changed)
+	e.change()
 }
 
 // signal tells without waiting; one untaken signal stands for all that follow.

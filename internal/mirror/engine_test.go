@@ -89,10 +89,11 @@ func TestEngineFillsAndProves(t *testing.T) {
 	got := e.untilState(job.Reference, Verified)
 	want := Result{
 		Reference: job.Reference, Key: job.Key(), State: Verified, Digest: img.top.digest, Attempts: 1, At: e.clock.Now(),
+		SourceDigest: img.top.digest, Need: size, Moved: size,
 		Proof:  Proof{Endpoint: job.Walk[0], Digest: img.top.digest, MediaType: indexType, At: e.clock.Now()},
 		Copied: []Copied{{From: job.From[0], To: job.Fill[0], Digest: img.top.digest, Bytes: size, Pushed: true}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Proof{}, "Platforms", "Blobs", "Bytes")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Proof{}, "Platforms", "Blobs", "Bytes", "Slowest")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -473,5 +474,87 @@ func TestEngineEnsureBeforeStart(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEngineGivesASilentRegistryAShareOfTheWorkersOnly(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	const dead, alive = 20, 6
+	stuck, started, _ := hanging(t)
+	var jobs []Job
+	for i := range dead {
+		name := fmt.Sprintf("hung%d", i)
+		jobs = append(jobs, Job{Reference: "quay.io/" + name, Walk: []string{stuck.host + "/" + name + ":v1"}})
+	}
+	// One timeout is enough to know; afterwards nothing ends any more.
+	first := Job{Reference: "quay.io/first", Walk: []string{stuck.host + "/first:v1"}}
+	e := startEngine(t, EngineOptions{Workers: silentShare, Stall: 50 * time.Millisecond})
+	c := newTestClient(plainHTTP())
+	e.Ensure(c, []Job{first}, time.Time{})
+	e.untilState(first.Reference, Failed)
+	e.Engine.opts.Stall = time.Hour
+	before := started.Load()
+	for i := range alive {
+		name := fmt.Sprintf("app%d", i)
+		source.seed(t, name, "v1", multiArch(name))
+		jobs = append(jobs, jobFor(source, target, name))
+	}
+	e.Ensure(c, jobs, time.Time{})
+	e.until("all others verified", func(results map[string]Result) bool {
+		for _, job := range jobs[dead:] {
+			if results[job.Reference].State != Verified {
+				return false
+			}
+		}
+		return true
+	})
+	if n := started.Load() - before; n > 1 {
+		t.Errorf("%d workers of %d wait for the silent registry", n, silentShare)
+	}
+}
+
+func TestEngineComesBackToARegistryThatAnswersAgain(t *testing.T) {
+	g := newRegistry(t)
+	img := multiArch("app")
+	g.seed(t, "app", "v1", img)
+	g.hang()
+	e := startEngine(t, EngineOptions{Workers: 1})
+	var jobs []Job
+	for i := range 5 {
+		jobs = append(jobs, Job{Reference: fmt.Sprintf("quay.io/app%d", i), Walk: []string{g.host + "/app:v1"}})
+	}
+	e.Ensure(newTestClient(impatient()), jobs, time.Time{})
+	e.untilState(jobs[0].Reference, Failed)
+	g.inject(nil)
+	e.until("all verified", func(results map[string]Result) bool {
+		e.clock.advance(time.Second)
+		for _, job := range jobs {
+			if results[job.Reference].State != Verified {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestSnapshotIsTheSameUntilSomethingHappens(t *testing.T) {
+	e := NewEngine(EngineOptions{})
+	same := func(a, b map[string]Result) bool { return fmt.Sprintf("%p", a) == fmt.Sprintf("%p", b) }
+	e.Ensure(newTestClient(plainHTTP()), []Job{{Reference: "a"}}, time.Time{})
+	before := e.Snapshot()
+	if !same(before, e.Snapshot()) {
+		t.Error("another one, though nothing has happened")
+	}
+	e.mu.Lock()
+	e.running[e.tasks["a"]] = true
+	e.tasks["a"].live.move(1)
+	e.mu.Unlock()
+	after := e.Snapshot()
+	if after["a"].Moved != 1 || before["a"].Moved != 0 {
+		t.Errorf("moved %d, before %d", after["a"].Moved, before["a"].Moved)
+	}
+	e.Ensure(newTestClient(plainHTTP()), nil, time.Time{})
+	if len(e.Snapshot()) != 0 || len(after) != 1 {
+		t.Error("what was handed out has changed, or what is handed out has not")
 	}
 }

@@ -17,11 +17,14 @@ const (
 	Missing ErrorClass = "Missing"
 	// Denied: credentials are missing, wrong, or not allowed to do this.
 	Denied ErrorClass = "Denied"
-	// TLS: the certificate is not trusted, or the other side does not speak TLS.
+	// Blocked: a policy forbids it, whatever the credentials: the registry's, a scanner's, or a proxy's on the way.
+	Blocked ErrorClass = "Blocked"
+	// TLS: the certificate is not trusted, or the other side does not speak TLS. See CertificateError.
 	TLS ErrorClass = "TLS"
 	// Timeout: no answer in time. See NoAnswerError.Connected for the kind on which a node hangs.
 	Timeout ErrorClass = "Timeout"
-	// RateLimited: the registry asked to come back later, several times.
+	// RateLimited: the registry asked to come back later, several times or for long. See PausedError and
+	// StatusError.RetryAfter.
 	RateLimited ErrorClass = "RateLimited"
 	// Corrupt: what is served is not what its digest or size says, or not the image that was expected.
 	Corrupt ErrorClass = "Corrupt"
@@ -31,6 +34,8 @@ const (
 	Incomplete ErrorClass = "Incomplete"
 	// ReadOnly: the registry does not take pushes here.
 	ReadOnly ErrorClass = "ReadOnly"
+	// Quota: the registry takes no more: a quota is used up, its disk is full, or a layer is too large for it.
+	Quota ErrorClass = "Quota"
 	// Unknown: anything else, a registry's own 5xx failures among it.
 	Unknown ErrorClass = "Unknown"
 )
@@ -44,6 +49,8 @@ type Error struct {
 
 	// final: a node that meets this does not go on to its next endpoint.
 	final bool
+	// again: what made it fail has been mended meanwhile.
+	again bool
 }
 
 // Error is one line: which endpoint, which part, what happened.
@@ -70,6 +77,9 @@ type StatusError struct {
 	Code       string        // the registry's error code, MANIFEST_UNKNOWN for example; may be empty
 	Message    string        // the registry's own words, shortened; may be empty
 	RetryAfter time.Duration // how long the registry asked to wait; 0 when it did not say
+
+	exhausted   bool // it says that no further request is free
+	lostSession bool // it does not know the upload that it has opened
 }
 
 func (e *StatusError) Error() string {
@@ -78,7 +88,27 @@ func (e *StatusError) Error() string {
 	if len(words) > 0 {
 		text += " (" + strings.Join(words, ": ") + ")"
 	}
+	if e.lostSession {
+		text += ", the upload that it has opened is lost"
+	}
+	if e.RetryAfter > 0 {
+		text += fmt.Sprintf(", asks to come back in %s", e.RetryAfter.Round(time.Second))
+	}
 	return text
+}
+
+// isRateLimit tells the answers that ask for fewer requests: 429 most of all, but GitHub refuses with 403, a server under
+// maintenance with 503, and a few use the code alone.
+func (e *StatusError) isRateLimit() bool {
+	switch e.Status {
+	case http.StatusTooManyRequests:
+		return true
+	case http.StatusForbidden:
+		return e.RetryAfter > 0 || e.exhausted
+	case http.StatusServiceUnavailable:
+		return e.RetryAfter > 0
+	}
+	return e.Code == "TOOMANYREQUESTS"
 }
 
 // DigestError is content that is not what was asked for.
@@ -91,6 +121,13 @@ type SizeError struct{ Want, Got int64 }
 
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("is %d bytes, its descriptor says %d", e.Got, e.Want)
+}
+
+// TooLargeError is a manifest that no node reads to its end.
+type TooLargeError struct{ Limit int64 } // in bytes
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("is larger than the %d MiB that a node reads of a manifest", e.Limit>>20)
 }
 
 // PlatformError is an index without a platform that is needed.
@@ -126,6 +163,47 @@ func (e *NoConnectionError) Error() string { return "no connection: " + e.Cause.
 
 // Unwrap gives the cause.
 func (e *NoConnectionError) Unwrap() error { return e.Cause }
+
+// PausedError is a registry host that asked to be left alone for longer than an image should wait. Nothing was sent to
+// it.
+type PausedError struct {
+	Host  string
+	Until time.Time
+	Wait  time.Duration // from when the error arose until then
+}
+
+func (e *PausedError) Error() string {
+	return fmt.Sprintf("%s asked for a pause until %s (%s from now); nothing was sent",
+		e.Host, e.Until.UTC().Format(time.RFC3339), e.Wait.Round(time.Second))
+}
+
+// TokenServiceError is a registry's token service that could not be asked. It says nothing about the credentials.
+type TokenServiceError struct {
+	Service string // its host
+	Err     error
+}
+
+func (e *TokenServiceError) Error() string {
+	return fmt.Sprintf("the token service %s gave no answer about the access: %v", e.Service, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *TokenServiceError) Unwrap() error { return e.Err }
+
+// ProxyError is a proxy that does not connect to the registry.
+type ProxyError struct {
+	Proxy, Target string // host:port of both
+	Status        int    // HTTP status of the proxy's answer to CONNECT
+}
+
+func (e *ProxyError) Error() string {
+	return fmt.Sprintf("the proxy %s does not connect to %s: HTTP %d %s", e.Proxy, e.Target, e.Status, http.StatusText(e.Status))
+}
+
+// NameError is a reference that registries or nodes do not take.
+type NameError struct{ Reason string }
+
+func (e *NameError) Error() string { return "is not an image reference: " + e.Reason }
 
 // StalledError is a job that made no progress at all, whatever it was waiting for.
 type StalledError struct{ After time.Duration }

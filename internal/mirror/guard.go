@@ -1,158 +1,172 @@
 package mirror
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// maxErrorBody is how much of a registry's error answer is read, in bytes; maxMessage how much of it is shown.
-const (
-	maxErrorBody = 8 << 10
-	maxMessage   = 200
-)
-
-// guard stands between regclient and the network. It puts every request on a clock, notes what the registry answered
-// for the classification of errors, and counts each sign of life as progress.
+// guard stands between regclient and the network. It lets requests out as the limits of the host allow, puts every one on
+// a clock, notes what the registry answered for the classification of errors, and counts each sign of life as progress.
 type guard struct {
 	next  http.RoundTripper
 	limit time.Duration
+	host  *host
 	// token is how the last request to the token service failed, nil when it went well. regclient makes these requests
 	// without a context and from then on reports "unauthorized", be it a 503 or a refused connection.
-	token atomic.Pointer[tokenFailure]
+	token  atomic.Pointer[tokenFailure]
+	tokens tokens
 }
 
-// tokenFailure has one of the two set.
+// tokenFailure has one of status and err set.
 type tokenFailure struct {
-	status *StatusError
-	err    error
+	service string // host of the token service
+	status  *StatusError
+	err     error
 }
 
 // passing tells whether this says nothing about the credentials: the token service was down or busy.
 func (f *tokenFailure) passing() bool {
-	return f != nil && (f.err != nil || f.status.Status >= 500 || f.status.Status == http.StatusTooManyRequests)
+	return f != nil && (f.err != nil || f.status.Status >= 500 || f.status.isRateLimit())
 }
 
 // RoundTrip sends one request.
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	x := exchangeOf(req.Context())
+	if x == nil {
+		return g.askForToken(req)
+	}
+	leave, err := g.host.admit(req.Context(), admission{
+		write: isWrite(req.Method), again: !isWrite(req.Method) && x.reading(), onward: req.Response != nil,
+	})
+	if err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, err
+	}
+	resp, status, err := g.send(g.tokens.refresh(req), leave)
+	if err != nil {
+		return nil, err
+	}
+	x.answered(req.Method, status)
+	if req.Method == http.MethodGet && resp.StatusCode < http.StatusMultipleChoices { // a redirect is yet to be followed
+		x.beginsToRead()
+	}
+	used := bearer(resp.Request)
+	switch {
+	case status == nil:
+		g.tokens.worked(used)
+	case status.Status == http.StatusUnauthorized && g.tokens.renew(used, g.askForToken):
+		// regclient compares what was sent with what it would send now, and tries again when they differ.
+		resp.Request.Header.Del("Authorization")
+		x.tokenRenewed()
+	}
+	return resp, nil
+}
+
+// askForToken sends a request to the token service. It does not queue: whatever needs the token has, or holds a place
+// that others wait for.
+func (g *guard) askForToken(req *http.Request) (*http.Response, error) {
+	resp, status, err := g.send(req, func() {})
+	switch {
+	case err != nil:
+		g.token.Store(&tokenFailure{service: req.URL.Host, err: err})
+		return nil, err
+	case status != nil:
+		g.token.Store(&tokenFailure{service: req.URL.Host, status: status})
+	default:
+		g.token.Store(nil)
+		g.tokens.given(req, resp)
+	}
+	return resp, nil
+}
+
+// send puts a request on the clock and the meter. leave is called when it is over: at a failure, at an answer without a
+// body, or when the body is closed.
+func (g *guard) send(req *http.Request, leave func()) (*http.Response, *StatusError, error) {
 	w := startWatch(req.Context(), g.limit)
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { w.gotConnection() }}
 	out := req.Clone(httptrace.WithClientTrace(w.ctx, trace))
-	if req.Body != nil && req.Body != http.NoBody {
-		out.Body = upload{w, req.Body}
-	}
-	if again := req.GetBody; again != nil {
-		out.GetBody = func() (io.ReadCloser, error) {
-			body, err := again()
-			if err != nil {
-				return nil, err
-			}
-			return upload{w, body}, nil
-		}
-	}
+	finish := g.attach(w, req, out)
 	resp, err := g.next.RoundTrip(out)
+	if err == nil || w.connected.Load() {
+		g.host.count(req.Method)
+	}
 	if err != nil {
-		err = w.why(err)
+		err = explainCertificate(g.next, out, w.why(err))
 		if !w.connected.Load() && classOf(err) == Unknown {
 			err = &NoConnectionError{Cause: err}
 		}
 		w.end()
-		if exchangeOf(req.Context()) == nil {
-			g.token.Store(&tokenFailure{err: err})
-		}
-		return nil, err
+		finish()
+		leave()
+		return nil, nil, err
 	}
 	w.gotHeaders()
-	resp.Body = download{w, resp.Body}
-	g.note(req, resp)
-	return resp, nil
-}
-
-// note keeps what the answer says about failure or success.
-func (g *guard) note(req *http.Request, resp *http.Response) {
+	resp.Request = out
+	resp.Body = g.host.metered(w.ctx, w.download(resp.Body), g.host.down, &g.host.received)
+	resp.Body = &closing{ReadCloser: resp.Body, leave: leave, stop: context.AfterFunc(req.Context(), leave)}
+	if req.Method == http.MethodHead || resp.ContentLength == 0 {
+		leave()
+	}
 	var status *StatusError
-	if resp.StatusCode >= 400 {
-		status = readStatus(req, resp)
+	if resp.StatusCode >= http.StatusBadRequest {
+		status = readStatus(out, resp, g.host.now())
+		finish()
+		g.host.heard(status.isRateLimit(), status.RetryAfter)
+	} else {
+		g.host.heard(false, askedPause(resp.Header, false, g.host.now()))
 	}
-	if x := exchangeOf(req.Context()); x != nil {
-		x.answered(status)
-		return
-	}
-	if status == nil {
-		g.token.Store(nil)
-		return
-	}
-	g.token.Store(&tokenFailure{status: status})
+	return resp, status, nil
 }
 
-// readStatus takes a failed answer apart and leaves a short body for whoever reads it next. Retry-After is taken out
-// of the header: regclient would hold back every request to the host for as long as the registry says, an hour
-// perhaps; how long to wait is decided in retry and in the engine, per image.
-func readStatus(req *http.Request, resp *http.Response) *StatusError {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a torn body only costs the explanation
-	_ = resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(nil))
-	status := &StatusError{Status: resp.StatusCode}
-	status.Code, status.Message = registryWords(body)
-	for _, secret := range secretsOf(req) {
-		status.Code = strings.ReplaceAll(status.Code, secret, "***")
-		status.Message = strings.ReplaceAll(status.Message, secret, "***")
+// attach puts the request body, if any, on the clock and the meter. finish makes sure that it is not read any more.
+func (g *guard) attach(w *watch, req, out *http.Request) (finish func()) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return func() {}
 	}
-	status.Code, status.Message = oneLine(status.Code), oneLine(status.Message)
-	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		status.RetryAfter = time.Duration(seconds) * time.Second
+	wrap := func(b io.ReadCloser) *upload {
+		return &upload{w: w, body: g.host.metered(w.ctx, b, g.host.up, &g.host.sent)}
 	}
-	resp.Header.Del("Retry-After")
-	return status
-}
-
-// registryWords reads {"errors":[{"code":"DENIED","message":"...","detail":"..."}]}; the detail may be anything and is
-// taken when it is text. Other bodies (a proxy's HTML page) say nothing that is worth showing.
-func registryWords(body []byte) (code, message string) {
-	var answer struct {
-		Errors []struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-			Detail  any    `json:"detail"`
-		} `json:"errors"`
-	}
-	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 {
-		return "", ""
-	}
-	first := answer.Errors[0]
-	if detail, ok := first.Detail.(string); ok && detail != "" {
-		first.Message += ": " + detail
-	}
-	return first.Code, first.Message
-}
-
-// secretsOf lists what of a request must not be repeated, should a registry echo it in its answer.
-func secretsOf(req *http.Request) []string {
-	_, credential, ok := strings.Cut(req.Header.Get("Authorization"), " ")
-	if !ok || credential == "" {
-		return nil
-	}
-	secrets := []string{credential}
-	if decoded, err := base64.StdEncoding.DecodeString(credential); err == nil {
-		if _, password, ok := strings.Cut(string(decoded), ":"); ok && password != "" {
-			secrets = append(secrets, password)
+	current := wrap(req.Body)
+	out.Body = current
+	if again := req.GetBody; again != nil {
+		out.GetBody = func() (io.ReadCloser, error) { // only ever called within RoundTrip
+			current.finish()
+			fresh, err := again()
+			if err != nil {
+				return nil, err
+			}
+			current = wrap(fresh)
+			return current, nil
 		}
 	}
-	return secrets
+	return func() { current.finish() }
 }
 
-// oneLine makes foreign text fit to stand in a condition message: no control characters, not too long.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxMessage {
-		text = strings.ToValidUTF8(text[:maxMessage], "") + "..."
+// closing gives the place among the requests under way back when the body is done with, or when whoever asked for it is:
+// regclient leaves some bodies open.
+type closing struct {
+	io.ReadCloser
+	leave func()
+	stop  func() bool
+}
+
+func (c *closing) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if err != nil {
+		c.stop()
+		c.leave()
 	}
-	return text
+	return n, err
+}
+
+func (c *closing) Close() error {
+	defer c.leave()
+	c.stop()
+	return c.ReadCloser.Close()
 }

@@ -1,7 +1,10 @@
 package mirror
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
+	"testing"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -109,4 +112,23 @@ func (img image) bytes() (count int, size int64) {
 		}
 	}
 	return count, size
+}
+
+// smallest is the blob that is brought to a registry first, to find out whether it mounts.
+func smallest(img image) content {
+	sorted := slices.Clone(img.blobs)
+	slices.SortStableFunc(sorted, func(a, b content) int { return cmp.Compare(len(b.raw), len(a.raw)) })
+	return sorted[len(sorted)-1]
+}
+
+// blobOf is what a descriptor says about a blob.
+func blobOf(c content) blob {
+	return blob{digest: digest.Digest(c.digest), size: int64(len(c.raw)), mediaType: c.mediaType}
+}
+
+func mustJSON(t *testing.T, raw []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(raw, v); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Job is one image that must be pullable, and what may be done to make it so.
@@ -21,10 +24,21 @@ type Job struct {
 	Fill []string
 	// Walk are the usable endpoints that a node will try, in order.
 	Walk []string
+	// Others are further mirrors that a node may come to ask for this image, those of other mirror sets included. Each must be complete
+	// or answer 404 at its top manifest; what was found is in Result.Others and does not fail the job.
+	Others []string
 	// Platforms must be present when the image is an index: those of the nodes that may run it.
 	Platforms []string
-	// FullDownload proves by downloading everything; see VerifyOptions.
-	FullDownload bool
+	// Only limits the copy and the proof of an index to these platforms. The index itself is kept whole, so its digest stays; registries
+	// that check what an index names refuse it. nil copies everything.
+	Only []string
+	// Referrers brings along, whenever the image is copied, what refers to it: attestations, bills of material, signatures of any kind.
+	// cosign's signatures, which nodes look for, are brought along always.
+	Referrers bool
+	// Download says how much a proof downloads.
+	Download Download
+	// Cache says that the endpoints are pull-through caches; see VerifyOptions.
+	Cache bool
 }
 
 // Key identifies everything in the job: a job with another key is other work.
@@ -37,36 +51,102 @@ func (j Job) Key() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// outcome is what one run of a job came to. On failure, copied and digest still tell how far it got.
+// same tells whether two jobs have the same key, at a hundredth of the cost: every reconcile states all its jobs again.
+func (j Job) same(other Job) bool {
+	return j.Reference == other.Reference && j.Digest == other.Digest &&
+		slices.Equal(j.From, other.From) && slices.Equal(j.Fill, other.Fill) && slices.Equal(j.Walk, other.Walk) &&
+		slices.Equal(j.Others, other.Others) && slices.Equal(j.Platforms, other.Platforms) && slices.Equal(j.Only, other.Only) &&
+		j.Referrers == other.Referrers && j.Download == other.Download && j.Cache == other.Cache
+}
+
+// want is what must be found at an endpoint. Each attempt takes another sample.
+func (j Job) want(digest string, attempt int) VerifyOptions {
+	return VerifyOptions{
+		Digest: digest, Platforms: j.Platforms, Only: j.Only, Download: j.Download, Seed: uint64(attempt), Cache: j.Cache, //nolint:gosec // G115: counted from 1
+	}
+}
+
+// Finding is what another mirror of the list has of an image.
+type Finding struct {
+	Endpoint string
+	// Digest is of the top manifest that it serves; empty when it serves none.
+	Digest string
+	// Err is nil when the mirror is complete, or is not asked any further because it answers 404. Class Incomplete or Corrupt: a node
+	// that comes to it fails. Class Corrupt with a DigestError: it serves another image under the tag.
+	Err *Error
+}
+
+// outcome is what one run of a job came to. On failure, copied and the digests still tell how far it got.
 type outcome struct {
 	digest string
+	source string // what the tag was resolved to in this run, "" when it was not asked
+	mirror string // what the first mirror to fill had under the tag instead, before it was filled
 	proof  Proof
 	copied []Copied
+	others []Finding
 	err    *Error
 }
 
+// work is one run of a job under way.
+type work struct {
+	c       *Client
+	job     Job
+	attempt int
+	pass    pass
+	live    *live
+	out     outcome
+	// first is the first look at the first mirror to fill; proven are the mirrors that were found complete by what a node has.
+	first  *glance
+	proven map[string]*evidence
+}
+
 // run does one job: find out the digest, fill what is not proven, then walk the endpoints as a node.
-func (c *Client) run(ctx context.Context, job Job, digest string) (out outcome) {
-	out.digest = digest
-	if out.digest == "" {
-		if out.digest, out.err = c.pin(ctx, job); out.err != nil {
-			return out
+func (c *Client) run(ctx context.Context, job Job, digest string, attempt int, p pass, l *live) outcome {
+	w := &work{c: c, job: job, attempt: attempt, pass: p, live: l, proven: map[string]*evidence{}}
+	w.out.digest = digest
+	l.begin()
+	w.out.err = w.do(ctx)
+	return w.out
+}
+
+func (w *work) do(ctx context.Context) *Error {
+	if len(w.job.Fill) > 0 {
+		w.first = w.c.node.glance(ctx, w.job.Fill[0], w.job.Cache, w.pass)
+	}
+	if w.out.digest == "" {
+		var failure *Error
+		if w.out.digest, failure = w.pin(ctx); failure != nil {
+			return failure
 		}
 	}
-	for _, target := range job.Fill {
-		copied, failure := c.fill(ctx, job, target, out.digest)
-		if failure != nil {
-			out.err = failure
-			return out
+	w.noteMirror()
+	for i, target := range w.job.Fill {
+		first := w.first
+		if i > 0 {
+			first = nil
 		}
-		if copied.To != "" {
-			out.copied = append(out.copied, copied)
+		if failure := w.fill(ctx, target, first); failure != nil {
+			return failure
 		}
 	}
-	out.proof, out.err = c.node.verify(ctx, job.Walk, VerifyOptions{
-		Digest: out.digest, Platforms: job.Platforms, FullDownload: job.FullDownload,
-	})
-	return out
+	var failure *Error
+	w.out.proof, failure = w.c.node.verify(ctx, w.job.Walk, w.want(), w.pass, w.proven)
+	if ctx.Err() == nil {
+		w.look(ctx)
+	}
+	return failure
+}
+
+func (w *work) want() VerifyOptions { return w.job.want(w.out.digest, w.attempt) }
+
+// noteMirror keeps what the mirror has under the tag when it is something else.
+func (w *work) noteMirror() {
+	if w.first == nil || w.first.failure != nil {
+		return
+	}
+	if had := w.first.top.GetDescriptor().Digest.String(); had != w.out.digest {
+		w.out.mirror = had
+	}
 }
 
 // pin resolves the tag of a job, once. "" without an error means that any image under the tag will do:
@@ -74,15 +154,18 @@ func (c *Client) run(ctx context.Context, job Job, digest string) (out outcome) 
 //	somebody else fills the mirrors, no source answers (air gap)   there is nothing to compare with, and nothing to copy
 //	every source says 404                                          the same: what the mirrors hold is all there is
 //	we fill, and a source cannot be asked right now                an error: the mirror may hold yesterday's image
-func (c *Client) pin(ctx context.Context, job Job) (string, *Error) {
-	if job.Digest != "" {
-		return job.Digest, nil
+func (w *work) pin(ctx context.Context) (string, *Error) {
+	if w.job.Digest != "" {
+		return w.job.Digest, nil
 	}
-	digest, _, failure := c.source.digest(ctx, job.From)
+	// An empty mirror means a copy, which needs the manifest anyway: one GET instead of a HEAD and a GET.
+	soon := w.first != nil && w.first.failure != nil && w.first.failure.Class == Missing
+	found, _, failure := w.c.source.digest(ctx, w.job.From, soon)
 	if failure == nil {
-		return digest, nil
+		w.out.source = found
+		return found, nil
 	}
-	if ctx.Err() == nil && (len(job.Fill) == 0 || missingEverywhere(failure)) {
+	if ctx.Err() == nil && (len(w.job.Fill) == 0 || missingEverywhere(failure)) {
 		return "", nil
 	}
 	return "", failure
@@ -100,16 +183,69 @@ func missingEverywhere(e *Error) bool {
 	return e.Class == Missing
 }
 
-// fill makes sure that a mirror reference of ours holds the image. It looks with the push access: whether nodes can see
-// it too is for the walk to find out, and copying again would not change that. Nor is a mirror that is down, silent or
-// not trusted asked a second time by a copy.
-func (c *Client) fill(ctx context.Context, job Job, target, digest string) (Copied, *Error) {
-	_, failure := c.push.prove(ctx, target, VerifyOptions{Digest: digest, FullDownload: job.FullDownload})
+// fill makes sure that a mirror reference of ours holds the image. It looks first as a node does. Where a node is denied or does not
+// trust the mirror, the push access may see more; whether nodes see it too is for the walk to find out, and copying again would not
+// change that. A mirror that is down or silent is not asked a second time.
+func (w *work) fill(ctx context.Context, target string, first *glance) *Error {
+	want := w.want()
+	found, failure := w.c.node.prove(ctx, target, want, w.pass, first)
 	if failure == nil {
-		return Copied{}, nil
+		w.proven[target] = found
+		w.c.remember(ctx, target, found.tree)
+		return nil
 	}
-	if ctx.Err() != nil || failure.Class != Incomplete && !pushMayHelp(failure) {
-		return Copied{}, failure
+	if ctx.Err() == nil && (failure.Class == Denied || failure.Class == TLS) {
+		first = w.c.push.glance(ctx, target, w.job.Cache, w.pass)
+		_, failure = w.c.push.prove(ctx, target, want, w.pass, first)
+	} else if first == nil && failure.Class != Incomplete {
+		first = &glance{failure: failure}
 	}
-	return c.copyTo(ctx, job.From, target, digest)
+	if failure == nil || ctx.Err() != nil || failure.Class != Incomplete && !pushMayHelp(failure) {
+		return failure
+	}
+	copied, failure := w.c.copyTo(ctx, w.order(target, failure, first), w.pass, w.live)
+	if failure == nil {
+		w.out.copied = append(w.out.copied, copied)
+	}
+	return failure
+}
+
+// remember puts what a mirror was proven to have into the ledger, so that new images take their shared layers from it.
+func (c *Client) remember(ctx context.Context, target string, t *tree) {
+	r, failure := c.push.open(ctx, target)
+	if failure != nil {
+		return // the ledger only saves work
+	}
+	c.memory.resumed.found(r.site)
+	for _, b := range t.blobs {
+		c.memory.ledger.record(r.site, r.ref.Repository, b.digest)
+	}
+}
+
+func (w *work) order(target string, failure *Error, first *glance) copyOrder {
+	order := copyOrder{
+		from: w.job.From, to: target, want: digest.Digest(w.out.digest), only: w.job.Only, referrers: w.job.Referrers,
+	}
+	if first != nil {
+		order.state = stateOf(first.top, first.failure, order.want)
+	}
+	if failure.Class == Incomplete {
+		order.state = damaged
+	}
+	return order
+}
+
+// look asks the other mirrors of the list, as a node would.
+func (w *work) look(ctx context.Context) {
+	for _, endpoint := range w.job.Others {
+		first := w.c.node.glance(ctx, endpoint, w.job.Cache, w.pass)
+		finding := Finding{Endpoint: endpoint, Err: first.failure}
+		if first.failure == nil {
+			finding.Digest = first.top.GetDescriptor().Digest.String()
+			_, finding.Err = w.c.node.prove(ctx, endpoint, w.want(), w.pass, first)
+		} else if first.failure.Class == Missing {
+			finding.Err = nil
+		}
+		w.out.others = append(w.out.others, finding)
+	}
 }

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"reflect"
 	"testing"
 )
 
@@ -9,7 +10,7 @@ func TestJobKey(t *testing.T) {
 	base := Job{Reference: "a", Digest: "d", From: []string{"f"}, Fill: []string{"m"}, Walk: []string{"m", "f"}, Platforms: []string{"p"}}
 	same := base
 	same.From = []string{"f"}
-	if base.Key() != same.Key() {
+	if base.Key() != same.Key() || !base.same(same) {
 		t.Error("equal jobs have different keys")
 	}
 	cases := map[string]func(j *Job){
@@ -19,13 +20,20 @@ func TestJobKey(t *testing.T) {
 		"fill":      func(j *Job) { j.Fill = []string{"m", "n"} },
 		"walk":      func(j *Job) { j.Walk = []string{"f", "m"} },
 		"platforms": func(j *Job) { j.Platforms = []string{"q"} },
-		"download":  func(j *Job) { j.FullDownload = true },
+		"others":    func(j *Job) { j.Others = []string{"o"} },
+		"only":      func(j *Job) { j.Only = []string{"p"} },
+		"referrers": func(j *Job) { j.Referrers = true },
+		"download":  func(j *Job) { j.Download = DownloadFull },
+		"cache":     func(j *Job) { j.Cache = true },
+	}
+	if fields := reflect.TypeFor[Job]().NumField(); fields != len(cases) {
+		t.Errorf("%d fields, %d cases", fields, len(cases))
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
 			other := base
 			change(&other)
-			if base.Key() == other.Key() {
+			if base.Key() == other.Key() || base.same(other) {
 				t.Error("a different job has the same key")
 			}
 		})
@@ -66,7 +74,7 @@ func TestPin(t *testing.T) {
 			for _, endpoint := range tc.from {
 				tc.job.From = append(tc.job.From, endpoint(t))
 			}
-			got, failure := newTestClient(plainHTTP()).pin(context.Background(), tc.job)
+			got, failure := (&work{c: newTestClient(plainHTTP()), job: tc.job}).pin(context.Background())
 			if tc.class == "" && (failure != nil || got != tc.want) {
 				t.Errorf("got %q, %v, want %q", got, failure, tc.want)
 			}

@@ -24,6 +24,7 @@ func (l Login) GoString() string { return l.String() }
 // Keychain finds credentials by registry host and repository path. The zero value knows nobody: every pull is anonymous.
 type Keychain struct {
 	documents []map[string]Login
+	notes     []string
 }
 
 // String tells how many documents there are, never what is in them.
@@ -31,6 +32,10 @@ func (k Keychain) String() string { return fmt.Sprintf("keychain of %d documents
 
 // GoString keeps %#v from printing the entries.
 func (k Keychain) GoString() string { return k.String() }
+
+// Notes tells what of the documents is not used and why, one line each: a user who relies on a credential helper would
+// look for the mistake elsewhere.
+func (k Keychain) Notes() []string { return slices.Clone(k.notes) }
 
 // KeychainError tells which document could not be read. It never repeats the content of the document.
 type KeychainError struct {
@@ -46,7 +51,26 @@ func (e *KeychainError) Error() string {
 }
 
 type dockerConfig struct {
-	Auths map[string]dockerAuth `json:"auths"`
+	Auths       map[string]dockerAuth `json:"auths"`
+	CredsStore  string                `json:"credsStore"`
+	CredHelpers map[string]string     `json:"credHelpers"`
+}
+
+// helperNotes says which entries are left to credential helpers. These are programs on the machine where somebody logged
+// in; neither a node's auth file nor a pull secret can bring them along.
+func (c dockerConfig) helperNotes(document int) []string {
+	var notes []string
+	note := func(what, helper string) {
+		notes = append(notes, fmt.Sprintf("credentials document %d: %s in docker-credential-%s and not in the document, so they are not used; "+
+			"put the credentials themselves into its auths", document, what, oneLine(helper, maxMessage)))
+	}
+	if c.CredsStore != "" {
+		note("credsStore says that credentials are kept", c.CredsStore)
+	}
+	for _, host := range sortedKeys(c.CredHelpers) {
+		note(fmt.Sprintf("credHelpers says that those of %q are kept", host), c.CredHelpers[host])
+	}
+	return notes
 }
 
 type dockerAuth struct {
@@ -71,6 +95,7 @@ func ParseKeychain(docs ...[]byte) (Keychain, error) {
 			return Keychain{}, &KeychainError{Document: i + 1, Entry: bad}
 		}
 		k.documents = append(k.documents, entries)
+		k.notes = append(k.notes, config.helperNotes(i+1)...)
 	}
 	return k, nil
 }

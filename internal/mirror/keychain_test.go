@@ -81,6 +81,14 @@ func TestKeychainFor(t *testing.T) {
 			docs: [][]byte{dockerConfigOf("https://quay.io", "quay")},
 			host: "quay.io", repository: "acme/app", want: "quay",
 		},
+		"a key with a scheme and the API's path": {
+			docs: [][]byte{dockerConfigOf("https://mirror.example.com:5000/v1/", "mirror")},
+			host: "mirror.example.com:5000", repository: "acme/app", want: "mirror",
+		},
+		"a key with http and the newer API's path": {
+			docs: [][]byte{dockerConfigOf("http://mirror.example.com/v2/", "mirror")},
+			host: "mirror.example.com", repository: "acme/app", want: "mirror",
+		},
 		"an empty entry is no login": {
 			docs: [][]byte{[]byte(`{"auths":{"quay.io":{}}}`)},
 			host: "quay.io", repository: "acme/app", want: "",
@@ -116,6 +124,40 @@ func TestKeychainIdentityToken(t *testing.T) {
 	login, found := k.For("quay.io", "app")
 	if diff := cmp.Diff(Login{IdentityToken: "refresh"}, login); diff != "" || !found {
 		t.Errorf("found %v, (-want +got):\n%s", found, diff)
+	}
+}
+
+func TestKeychainNotesWhatItCannotUse(t *testing.T) {
+	cases := map[string]struct {
+		docs [][]byte
+		want []string // what each note says
+	}{
+		"credentials": {docs: [][]byte{dockerConfigOf("quay.io", "u")}},
+		"helpers": {
+			docs: [][]byte{
+				dockerConfigOf("quay.io", "u"),
+				[]byte(`{"auths":{"gcr.io":{}},"credHelpers":{"gcr.io":"gcloud","000.dkr.ecr.us-east-1.amazonaws.com":"ecr-login"}}`),
+			},
+			want: []string{`document 2: credHelpers says that those of "000.dkr.ecr.us-east-1.amazonaws.com" are kept in docker-credential-ecr-login`, `"gcr.io" are kept in docker-credential-gcloud`},
+		},
+		"a store": {docs: [][]byte{[]byte(`{"credsStore":"desktop"}`)}, want: []string{"document 1: credsStore says that credentials are kept in docker-credential-desktop"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			k, err := ParseKeychain(tc.docs...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			notes := k.Notes()
+			if len(notes) != len(tc.want) {
+				t.Fatalf("notes %q, want %d", notes, len(tc.want))
+			}
+			for i, want := range tc.want {
+				if !strings.Contains(notes[i], want) {
+					t.Errorf("%q does not say %q", notes[i], want)
+				}
+			}
+		})
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// perImage is how many requests one image has under way at once. Together with the engine's workers this bounds the
-// load on a registry: 4 workers x 4 = 16 requests.
-const perImage = 4
+// perImage is how many parts of one image are under way at once. How much of that a registry sees at the same time is bounded by its
+// slots, see schedule: parts that wait for one cost nothing.
+const perImage = 64
 
-// parallel calls do for 0..n-1, a few at a time, and returns the failure with the lowest index. After a failure no
+// parallel calls do for 0..n-1, several at a time, and returns the failure with the lowest index. After a failure no
 // further calls are started; those before it have all been started by then, so the answer does not depend on timing.
 func parallel(ctx context.Context, n int, do func(ctx context.Context, i int) *Error) *Error {
 	failures := make([]*Error, n)

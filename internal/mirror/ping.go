@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-
-	"github.com/regclient/regclient/types/ref"
 )
 
 // ping asks scheme://host/v2/ without credentials. 200 and 401 are both a registry that is there; anything else is
@@ -16,7 +14,7 @@ func (g *registries) ping(ctx context.Context, scheme string, network networkKey
 	if address == dockerHub {
 		address = dockerHubAPI
 	}
-	watched := &guard{next: g.transport(network), limit: g.access.timeout()}
+	watched := &guard{next: g.transport(network), limit: g.access.timeout(), host: g.access.host(network.host)}
 	r := &repository{endpoint: endpoint, link: &link{guard: watched}, pause: g.pause}
 	return r.do(ctx, partPing, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+"/v2/", nil)
@@ -79,9 +77,9 @@ func (g *registries) reach(ctx context.Context, host, endpoint string) (plain bo
 func (g *registries) pingEndpoint(ctx context.Context, endpoint string) *Error {
 	host, name := endpoint, endpoint
 	if strings.Contains(endpoint, "/") {
-		parsed, err := ref.New(endpoint)
-		if err != nil || parsed.Scheme != "reg" {
-			return &Error{Class: Unknown, Endpoint: endpoint, Part: "reference", Err: errNotAReference{}, final: true}
+		parsed, err := parseReference(endpoint)
+		if err != nil {
+			return &Error{Class: Unknown, Endpoint: endpoint, Part: "reference", Err: err, final: true}
 		}
 		host, name = parsed.Registry, parsed.Registry+"/"+parsed.Repository
 	}

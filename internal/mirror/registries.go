@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"github.com/regclient/regclient"
 	"github.com/regclient/regclient/config"
 	"github.com/regclient/regclient/scheme/reg"
-	"github.com/regclient/regclient/types/ref"
+	"golang.org/x/sync/singleflight"
 )
 
 // userAgent is how the operator introduces itself in registry logs.
@@ -19,11 +20,14 @@ const userAgent = "safe-mirror-operator"
 type registries struct {
 	access Access
 	pause  pause
+	memory *memory
+	checks *checks
 
 	mu         sync.Mutex
 	transports map[networkKey]http.RoundTripper
 	links      map[linkKey]*link
 	plain      map[string]bool // insecure hosts that turned out to speak http (true) or https (false)
+	asking     singleflight.Group
 }
 
 type networkKey struct {
@@ -44,10 +48,12 @@ type link struct {
 	guard *guard
 }
 
-func newRegistries(access Access) *registries {
+func newRegistries(access Access, m *memory, c *checks) *registries {
 	return &registries{
 		access:     access,
 		pause:      sleep,
+		memory:     m,
+		checks:     c,
 		transports: map[networkKey]http.RoundTripper{},
 		links:      map[linkKey]*link{},
 		plain:      map[string]bool{},
@@ -57,28 +63,53 @@ func newRegistries(access Access) *registries {
 // open gives a handle on the repository of a reference. It only talks to the registry where http is allowed, to find
 // out which of https and http it speaks.
 func (g *registries) open(ctx context.Context, endpoint string) (*repository, *Error) {
-	parsed, err := ref.New(endpoint)
-	if err != nil || parsed.Scheme != "reg" {
-		// A node gives up at a name it cannot parse, without trying its other endpoints.
-		return nil, &Error{Class: Unknown, Endpoint: endpoint, Part: "reference", Err: errNotAReference{}, final: true}
+	parsed, err := parseReference(endpoint)
+	if err != nil {
+		return nil, &Error{Class: Unknown, Endpoint: endpoint, Part: "reference", Err: err, final: true}
 	}
 	r := &repository{endpoint: endpoint, ref: parsed, pause: g.pause}
 	network := networkKey{parsed.Registry, g.access.insecure(parsed.Registry + "/" + parsed.Repository)}
 	plain := false
 	if network.insecure {
 		var failure *Error
-		if plain, failure = g.speaksHTTP(ctx, network.host, endpoint); failure != nil {
+		if plain, failure = g.protocol(ctx, network.host, endpoint); failure != nil {
 			return nil, failure
 		}
 	}
 	login, _ := g.access.Keychain.For(parsed.Registry, parsed.Repository)
+	r.by, r.site, r.slots = g, site{network.host, login.Username}, g.memory.schedule.small(network.host)
 	r.link = g.link(linkKey{network, login}, plain)
 	return r, nil
 }
 
-type errNotAReference struct{}
+// protocol finds out which of https and http an insecure host speaks. Images that need it at the same time ask once.
+func (g *registries) protocol(ctx context.Context, host, endpoint string) (plain bool, failure *Error) {
+	for {
+		answer, _, shared := g.asking.Do(host, func() (any, error) {
+			var plain bool
+			failure := shielded(func() (failure *Error) {
+				plain, failure = g.speaksHTTP(ctx, host, endpoint)
+				return failure
+			})
+			return protocolAnswer{plain, failure}, nil
+		})
+		got := answer.(protocolAnswer)
+		if got.failure == nil || !shared {
+			return got.plain, got.failure
+		}
+		if ctx.Err() == nil && errors.Is(got.failure, context.Canceled) {
+			continue // the image that asked has been dropped
+		}
+		own := *got.failure
+		own.Endpoint = endpoint
+		return false, &own
+	}
+}
 
-func (errNotAReference) Error() string { return "is not an image reference" }
+type protocolAnswer struct {
+	plain   bool
+	failure *Error
+}
 
 func (g *registries) transport(key networkKey) http.RoundTripper {
 	g.mu.Lock()
@@ -96,7 +127,7 @@ func (g *registries) link(key linkKey, plain bool) *link {
 	if l, ok := g.links[key]; ok {
 		return l
 	}
-	l := &link{guard: &guard{next: transport, limit: g.access.timeout()}}
+	l := &link{guard: &guard{next: transport, limit: g.access.timeout(), host: g.access.host(key.host)}}
 	l.rc = newRegclient(key.host, key.login, plain, l.guard)
 	g.links[key] = l
 	return l
@@ -121,8 +152,9 @@ func newRegclient(host string, login Login, plain bool, transport http.RoundTrip
 		regclient.WithUserAgent(userAgent),
 		regclient.WithConfigHost(*conf),
 		regclient.WithRegOpts(
-			reg.WithHTTPClient(&http.Client{Transport: transport}),
+			reg.WithHTTPClient(&http.Client{Transport: requests{transport}}),
 			reg.WithRetryLimit(1),
+			reg.WithManifestMax(largestManifest, largestManifest),
 			reg.WithDelay(time.Millisecond, 10*time.Millisecond),
 		),
 	)

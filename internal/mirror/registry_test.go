@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"io"
 	"log"
 	"net/http"
@@ -38,17 +39,17 @@ func newRegistry(t *testing.T) *registry {
 }
 
 // newTLSRegistry starts an https registry, HTTP/2 included, whose certificate is signed by ca.
-func newTLSRegistry(t *testing.T, ca *authority) *registry {
+func newTLSRegistry(t *testing.T, ca *authority, changes ...func(c *x509.Certificate)) *registry {
 	t.Helper()
 	g := emptyRegistry(t)
-	g.server.TLS = ca.serverConfig(t)
+	g.server.TLS = ca.serverConfig(t, changes...)
 	g.server.EnableHTTP2 = true
 	g.server.StartTLS()
 	g.host = strings.TrimPrefix(g.server.URL, "https://")
 	return g
 }
 
-func emptyRegistry(t *testing.T) *registry {
+func emptyRegistry(t testing.TB) *registry {
 	t.Helper()
 	yes := true
 	storage := olareg.New(config.Config{
@@ -68,12 +69,19 @@ func emptyRegistry(t *testing.T) *registry {
 func (g *registry) serve(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	g.asked = append(g.asked, r.Method+" "+r.URL.Path)
-	fault := g.fault
+	fault, storage := g.fault, g.storage
 	g.mu.Unlock()
 	if fault != nil && fault(w, r) {
 		return
 	}
-	g.storage.ServeHTTP(w, r)
+	storage.ServeHTTP(w, r)
+}
+
+// wrap puts something between the faults and the storage.
+func (g *registry) wrap(around func(storage http.Handler) http.Handler) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.storage = around(g.storage)
 }
 
 // inject puts a fault in front of the registry: it answers itself and returns true, or lets the request through.
@@ -116,8 +124,19 @@ func (g *registry) forgetRequests() {
 	g.asked = nil
 }
 
+// ask talks to the storage behind the faults, and gives the status and the body of its answer.
+func (g *registry) ask(method, path, contentType string, body []byte) (status int, answer []byte) {
+	req := httptest.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(body))
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	w := httptest.NewRecorder()
+	g.storage.ServeHTTP(w, req)
+	return w.Code, w.Body.Bytes()
+}
+
 // direct talks to the storage behind the faults.
-func (g *registry) direct(t *testing.T, method, path, contentType string, body []byte) *http.Response {
+func (g *registry) direct(t testing.TB, method, path, contentType string, body []byte) *http.Response {
 	t.Helper()
 	req := httptest.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(body))
 	if contentType != "" {
@@ -128,7 +147,7 @@ func (g *registry) direct(t *testing.T, method, path, contentType string, body [
 	return w.Result()
 }
 
-func (g *registry) must(t *testing.T, method, path, contentType string, body []byte) {
+func (g *registry) must(t testing.TB, method, path, contentType string, body []byte) {
 	t.Helper()
 	if resp := g.direct(t, method, path, contentType, body); resp.StatusCode >= 300 {
 		t.Fatalf("%s %s: HTTP %d", method, path, resp.StatusCode)
@@ -179,6 +198,9 @@ func newTestClient(access Access) *Client {
 }
 
 func newSplitClient(accesses Accesses) *Client {
+	if accesses.traffic == nil {
+		accesses.traffic, _ = newTestTraffic()
+	}
 	c := NewClient(accesses)
 	for _, g := range []*registries{c.source, c.push, c.node} {
 		g.pause = func(context.Context, time.Duration) {}

@@ -27,6 +27,16 @@ type repository struct {
 	ref      ref.Ref
 	link     *link
 	pause    pause
+	by       *registries
+	site     site
+	slots    *lane // where each request waits for its turn; nil for none
+}
+
+// in gives the same repository with other slots.
+func (r *repository) in(slots *lane) *repository {
+	other := *r
+	other.slots = slots
+	return &other
 }
 
 // do runs one operation, again when that may help, and says what came of it in the terms of this package.
@@ -36,7 +46,12 @@ func (r *repository) do(ctx context.Context, part string, op func(ctx context.Co
 
 func (r *repository) once(ctx context.Context, part string, op func(ctx context.Context) error) *Error {
 	ctx, x := withExchange(ctx)
-	if err := op(ctx); err != nil {
+	release, err := r.slots.acquire(ctx, 0)
+	if err == nil {
+		defer release()
+		err = op(ctx)
+	}
+	if err != nil {
 		return r.classify(ctx, part, err, x)
 	}
 	return nil
@@ -54,6 +69,7 @@ func (r *repository) manifest(ctx context.Context, part string, at ref.Ref, want
 		return checkManifest(got, want, size)
 	})
 	if failure == nil {
+		r.by.memory.manifests.put(m)
 		return m, nil
 	}
 	var status *StatusError
@@ -62,6 +78,14 @@ func (r *repository) manifest(ctx context.Context, part string, at ref.Ref, want
 		failure.Class, failure.final = Corrupt, true
 	}
 	return nil, failure
+}
+
+// known gives a manifest that was read before, here or elsewhere, and asks the registry only when it must.
+func (r *repository) known(ctx context.Context, part string, at ref.Ref, want digest.Digest, size int64) (manifest.Manifest, *Error) {
+	if m, ok := r.by.memory.manifests.get(want); ok && (size < 0 || m.GetDescriptor().Size == size) {
+		return m, nil
+	}
+	return r.manifest(ctx, part, at, want, size)
 }
 
 // checkManifest compares what was received with what was asked for and with what the registry claims it to be.
@@ -104,6 +128,11 @@ func (r *repository) resolve(ctx context.Context, at ref.Ref) (string, *Error) {
 	if failure != nil && failure.Class != Unknown {
 		return "", failure
 	}
+	return r.read(ctx, at)
+}
+
+// read gives the digest of the manifest under a reference, and keeps the manifest.
+func (r *repository) read(ctx context.Context, at ref.Ref) (string, *Error) {
 	m, failure := r.manifest(ctx, partManifest, at, "", -1)
 	if failure != nil {
 		return "", failure
@@ -123,6 +152,13 @@ func (b blob) part() string { return "blob " + b.digest.String() }
 // descriptor is for requests whose size regclient must not check: a wrong length is our error to name, not its own.
 func (b blob) descriptor() descriptor.Descriptor {
 	return descriptor.Descriptor{MediaType: b.mediaType, Digest: b.digest}
+}
+
+// sized is for uploads: regclient announces a digest only together with a size.
+func (b blob) sized() descriptor.Descriptor {
+	d := b.descriptor()
+	d.Size = max(b.size, 0)
+	return d
 }
 
 // checkBlob proves that a blob is there in its right size. With full it is downloaded and its digest recomputed.
@@ -172,11 +208,24 @@ func (r *repository) headBlob(ctx context.Context, b blob) (size int64, failure 
 
 // lengthOf is the length in an answer's header, in bytes; -1 when it is not there.
 func lengthOf(answer regblob.Reader) int64 {
-	return answer.Response().ContentLength //nolint:bodyclose // looks at the header only; the body is the caller's
+	resp := answer.Response() //nolint:bodyclose // looks at the header only; the body is the caller's
+	if resp == nil {
+		return -1 // regclient has made it up: it does not ask for the blob without content
+	}
+	return resp.ContentLength
 }
 
-// getBlob requests a blob as a node does. Unless full, the answer's header is enough, provided it tells the size.
+// getBlob requests a blob as a node does. Unless full, the answer's header is enough, provided it tells the size. Whole blobs wait for
+// their turn among transfers, unless the registry is asked one thing at a time anyway.
 func (r *repository) getBlob(ctx context.Context, b blob, full bool) *Error {
+	if s := r.by.memory.schedule; full && r.slots == s.small(r.site.host) {
+		release, err := s.transfer(ctx, r.site.host, "", b.size)
+		if err != nil {
+			return r.classify(ctx, b.part(), err, &exchange{})
+		}
+		defer release()
+		r = r.in(nil)
+	}
 	return r.do(ctx, b.part(), func(ctx context.Context) error {
 		body, err := r.link.rc.BlobGet(ctx, r.ref, b.descriptor())
 		if err != nil {

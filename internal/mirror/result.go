@@ -19,16 +19,24 @@ type Result struct {
 	State          State
 	// Digest is what a tag was resolved to; see Job.Digest. Empty until then.
 	Digest string
+	// SourceDigest is what the source answered when the tag was resolved. MirrorDigest is what the first mirror to fill had under the
+	// tag when that was something else; empty when it had nothing or the same.
+	SourceDigest, MirrorDigest string
 	// Proof is of the last run that succeeded. While the image is being verified again the old one stays.
 	Proof Proof
 	// Copied tells what was copied for this job so far, one entry per target.
 	Copied []Copied
+	// Need is how many bytes this job uploads in all, as far as is known, and Moved how many of them it has. Need grows when manifests
+	// are read, and shrinks again with each layer that turns out to be there or is brought by another job; at the end both are the same.
+	Need, Moved int64
+	// Others tells what the other mirrors of the list have; see Job.Others.
+	Others []Finding
 	// Err is of the last run that failed; it stays while the next one is waited for and under way.
 	Err *Error
 	// Attempts counts the runs since the job was wanted, or wanted again.
 	Attempts int
-	// At is when the state began; for Verified and Failed when the run began that found it, since what changed at the
-	// registries after that is not in it.
+	// At is when the state began. For Verified it is when the oldest look began that the proof rests on, for Failed when the run began:
+	// what changed at the registries after that is not in it.
 	At time.Time
 	// Due is when a Failed job is tried again.
 	Due time.Time

@@ -3,13 +3,17 @@ package mirror
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 )
 
-// attempts is how often one operation is tried; longestWait how long a registry may ask to wait in between. What takes
-// longer is left to the engine, which has other images to see to meanwhile.
+// attempts is how often one operation is tried, rateLimitAttempts how often it is when the registry only asks for
+// patience: where every second request is turned away, 1 in 256 operations fails for it. longestWait is how long a registry
+// may ask to wait in between. What takes longer is left to the engine, which has other images to see to meanwhile.
 const (
-	attempts    = 3
+	attempts          = 3
+	rateLimitAttempts = 8
+
 	firstWait   = 250 * time.Millisecond
 	longestWait = 10 * time.Second
 )
@@ -27,30 +31,36 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // retry repeats an operation that failed for a reason that may be gone a moment later. A dead host is told apart from
-// a hiccup within about a second: 250 ms, then 1 s.
+// a hiccup within about a second: 250 ms, then 1 s. Where a host asked for a pause, the next request waits for its end by
+// itself, together with everybody else's.
 func (r *repository) retry(ctx context.Context, op func(ctx context.Context) *Error) *Error {
 	wait := firstWait
 	for n := 1; ; n++ {
 		failure := op(ctx)
-		if failure == nil || n == attempts || !passing(failure) || ctx.Err() != nil {
+		if failure == nil || ctx.Err() != nil || n >= failure.attempts() || failure.retryAfter() > longestWait {
 			return failure
 		}
-		asked := failure.retryAfter()
-		if asked > longestWait {
-			return failure
+		if failure.Class != RateLimited {
+			r.pause(ctx, wait)
+			wait *= 4
 		}
-		r.pause(ctx, max(wait, asked))
-		wait *= 4
 	}
 }
 
-// passing tells whether it is worth trying again at once. Silence is not: it has cost the whole timeout already.
-func passing(e *Error) bool {
+// attempts is how often an operation that fails like this is tried. Silence is not tried again: it has cost the whole
+// timeout already.
+func (e *Error) attempts() int {
 	var status *StatusError
-	if errors.As(e, &status) {
-		return e.Class == RateLimited || status.Status >= 500 && e.Class != ReadOnly
+	answered := errors.As(e, &status)
+	switch {
+	case e.Class == RateLimited:
+		return rateLimitAttempts
+	case e.again, e.Class == Refused:
+		return attempts
+	case answered && e.Class == Unknown && (status.Status >= http.StatusInternalServerError || status.lostSession):
+		return attempts
 	}
-	return e.Class == Refused
+	return 1
 }
 
 // retryAfter is how long the registry asked to wait before the next try, 0 when it did not.
@@ -58,6 +68,10 @@ func (e *Error) retryAfter() time.Duration {
 	var status *StatusError
 	if errors.As(e, &status) {
 		return status.RetryAfter
+	}
+	var paused *PausedError
+	if errors.As(e, &paused) {
+		return paused.Wait
 	}
 	return 0
 }

@@ -1,15 +1,20 @@
 package mirror
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
 // tlsPatience is how long a TLS handshake may take: the same 10 s that a node gives it.
 const tlsPatience = 10 * time.Second
+
+// largestManifest is how large a manifest a node reads, in bytes (containers/image, internal/iolimits).
+const largestManifest = 4 << 20
 
 // newTransport builds the network for one registry host. Each host has its own: regclient writes a host's TLS settings
 // into the transport it is given, so a shared one would let a CA trusted for one host vouch for every other.
@@ -24,11 +29,21 @@ func (a Access) newTransport(host string, insecure bool) http.RoundTripper {
 		TLSHandshakeTimeout:   min(limit, tlsPatience),
 		TLSClientConfig:       a.tlsConfig(host, insecure),
 		ForceAttemptHTTP2:     true,
-		DisableCompression:    true, // sizes are compared: nothing may change them on the way
-		MaxIdleConnsPerHost:   16,
+		DisableCompression:    true,              // sizes are compared: nothing may change them on the way
+		MaxIdleConnsPerHost:   defaultConcurrent, // fewer would open and close connections all the time
 		IdleConnTimeout:       30 * time.Second,
 		ExpectContinueTimeout: time.Second,
+
+		OnProxyConnectResponse: proxyAnswered,
 	}
+}
+
+// proxyAnswered gives a proxy's refusal its type; net/http has a text for it only.
+func proxyAnswered(_ context.Context, proxy *url.URL, connect *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &ProxyError{Proxy: proxy.Host, Target: connect.Host, Status: answer.StatusCode}
 }
 
 // tlsConfig leaves out the verification only where registrySources.insecureRegistries says so, as a node does.

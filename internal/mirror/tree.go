@@ -25,6 +25,7 @@ type tree struct {
 	platforms []string // "linux/arm64/v8", in the order of the index; empty when the top is no index
 
 	known map[digest.Digest]bool // blobs seen so far
+	only  []string               // the platforms that are looked at; nil for all
 }
 
 // node is one manifest of a tree.
@@ -51,11 +52,22 @@ func platformName(p *platform.Platform) string {
 	return name
 }
 
+// fetch gets the manifest of a node.
+type fetch func(ctx context.Context, n *node) (manifest.Manifest, *Error)
+
+// child gets a manifest that another one names, from the registry unless it was read before.
+func (r *repository) child(ctx context.Context, n *node) (manifest.Manifest, *Error) {
+	return r.known(ctx, n.part(), r.ref.SetDigest(n.desc.Digest.String()), n.desc.Digest, n.size())
+}
+
 // loadTree fetches every manifest beneath top, level by level. What an index names must be there: its absence is
-// Incomplete, not Missing, since the top manifest has been served and a node will not look elsewhere any more.
-func (r *repository) loadTree(ctx context.Context, top manifest.Manifest) (*tree, *Error) {
+// Incomplete, not Missing, since the top manifest has been served and a node will not look elsewhere any more. With only,
+// what an index names for other platforms is left out.
+func (r *repository) loadTree(ctx context.Context, top manifest.Manifest, only []string, get fetch) (*tree, *Error) {
 	root := &node{desc: top.GetDescriptor(), manifest: top}
-	t := &tree{top: root, nodes: map[digest.Digest]*node{root.desc.Digest: root}, known: map[digest.Digest]bool{}}
+	t := &tree{
+		top: root, nodes: map[digest.Digest]*node{root.desc.Digest: root}, known: map[digest.Digest]bool{}, only: only,
+	}
 	level := []*node{root}
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > maxDepth {
@@ -71,7 +83,7 @@ func (r *repository) loadTree(ctx context.Context, top manifest.Manifest) (*tree
 		}
 		failure := parallel(ctx, len(next), func(ctx context.Context, i int) (failure *Error) {
 			n := next[i]
-			n.manifest, failure = r.manifest(ctx, n.part(), r.ref.SetDigest(n.desc.Digest.String()), n.desc.Digest, n.size())
+			n.manifest, failure = get(ctx, n)
 			return failure
 		})
 		if failure != nil {
@@ -121,6 +133,9 @@ func (t *tree) expand(n *node) (fresh []*node, err error) {
 	for _, entry := range entries {
 		if !isManifest(entry.MediaType) {
 			t.addBlob(entry) // a build cache lists layers in an index
+			continue
+		}
+		if len(t.only) > 0 && entry.Platform != nil && !isFor(entry.Platform, t.only) {
 			continue
 		}
 		child, seen := t.nodes[entry.Digest]
@@ -190,17 +205,42 @@ func platformsOf(n *node) []string {
 	return names
 }
 
-// lacking lists the wanted platforms that are not there. "linux/arm64" is satisfied by "linux/arm64/v8".
+// lacking lists the wanted platforms that are not there.
 func (t *tree) lacking(wanted []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(want string) bool {
-		return slices.ContainsFunc(t.platforms, func(have string) bool {
-			return have == want || strings.HasPrefix(have, want+"/")
-		})
+		return slices.ContainsFunc(t.platforms, func(have string) bool { return satisfies(have, want) })
 	})
 }
 
-// childrenFirst orders the manifests so that each comes after everything it names: registries refuse an index whose
+// satisfies tells whether one platform is another, or a variant of it: "linux/arm64/v8" satisfies "linux/arm64".
+func satisfies(have, want string) bool { return have == want || strings.HasPrefix(have, want+"/") }
+
+// isFor tells whether a platform is among those that are wanted.
+func isFor(p *platform.Platform, wanted []string) bool {
+	name := platformName(p)
+	return slices.ContainsFunc(wanted, func(want string) bool { return satisfies(name, want) })
+}
+
+// levels orders the manifests so that each level only names manifests of the levels before it: registries refuse an index whose
 // children are not there yet, and a reader must never see one.
+func (t *tree) levels() [][]*node {
+	var levels [][]*node
+	height := map[*node]int{}
+	for _, n := range t.childrenFirst() {
+		h := 0
+		for _, child := range n.children {
+			h = max(h, height[child]+1)
+		}
+		height[n] = h
+		if h == len(levels) {
+			levels = append(levels, nil)
+		}
+		levels[h] = append(levels[h], n)
+	}
+	return levels
+}
+
+// childrenFirst orders the manifests so that each comes after everything it names.
 func (t *tree) childrenFirst() []*node {
 	var order []*node
 	done := map[*node]bool{}

@@ -35,24 +35,23 @@ func (e *Engine) Ensure(client *Client, jobs []Job, notOlderThan time.Time) {
 		}
 	}
 	if moved {
-		signal(e.changed)
+		e.change()
 		signal(e.wake)
 	}
 }
 
 // want takes one job in, and tells whether that changed anything.
 func (e *Engine) want(job Job, notOlderThan time.Time) bool {
-	key := job.Key()
 	t, known := e.tasks[job.Reference]
 	switch {
-	case known && t.result.Key != key:
+	case known && !t.job.same(job):
 		e.drop(job.Reference)
 		known = false
 	case known && (t.result.State != Verified || !t.result.At.Before(notOlderThan)):
 		return false
 	}
 	if !known {
-		t = &task{job: job, result: Result{Reference: job.Reference, Key: key, Digest: job.Digest}}
+		t = &task{job: job, result: Result{Reference: job.Reference, Key: job.Key(), Digest: job.Digest}}
 		e.tasks[job.Reference] = t
 	}
 	t.result.Attempts = 0
@@ -61,6 +60,7 @@ func (e *Engine) want(job Job, notOlderThan time.Time) bool {
 }
 
 func (e *Engine) enqueue(t *task, now time.Time) {
+	t.queued = now
 	t.result.State, t.result.At, t.result.Due = Queued, now, time.Time{}
 	e.queue = append(e.queue, t)
 }
@@ -68,6 +68,9 @@ func (e *Engine) enqueue(t *task, now time.Time) {
 // requeueDue queues the failed jobs whose time has come, longest due first, and returns when the next one is due (the
 // zero time when none is).
 func (e *Engine) requeueDue(now time.Time) (next time.Time) {
+	if e.due.IsZero() || e.due.After(now) {
+		return e.due
+	}
 	var due []*task
 	for _, t := range e.tasks {
 		switch {
@@ -83,7 +86,9 @@ func (e *Engine) requeueDue(now time.Time) (next time.Time) {
 	})
 	for _, t := range due {
 		e.enqueue(t, now)
+		e.changes++
 	}
+	e.due = next
 	return next
 }
 
@@ -91,11 +96,17 @@ func (e *Engine) requeueDue(now time.Time) (next time.Time) {
 func (e *Engine) drop(reference string) {
 	t := e.tasks[reference]
 	delete(e.tasks, reference)
-	e.queue = slices.DeleteFunc(e.queue, func(queued *task) bool { return queued == t })
 	if t.cancel != nil {
 		t.cancel()
 	}
+	if len(e.queue)+len(e.aside) > 2*len(e.tasks)+compactAt {
+		gone := func(t *task) bool { return e.tasks[t.job.Reference] != t }
+		e.queue, e.aside = slices.DeleteFunc(e.queue, gone), slices.DeleteFunc(e.aside, gone)
+	}
 }
+
+// compactAt is how many dropped jobs may stay in the queue, beyond as many as are wanted twice over.
+const compactAt = 1000
 
 // Forget drops everything: no job is wanted any more, and the next Ensure starts from nothing.
 func (e *Engine) Forget() {
@@ -105,17 +116,34 @@ func (e *Engine) Forget() {
 		e.drop(reference)
 	}
 	e.client = nil
-	signal(e.changed)
+	e.change()
 }
 
-// Snapshot gives what is known about every wanted job, by reference. The caller owns the map; what the results point
-// to is never changed.
+// snapshot is the last one that was handed out, and what it was made from.
+type snapshot struct {
+	results     map[string]Result
+	changes     int
+	need, moved int64 // of the jobs that were running, added up
+}
+
+// Snapshot gives what is known about every wanted job, by reference. It must not be changed: as long as nothing happens, everybody gets
+// the same one.
 func (e *Engine) Snapshot() map[string]Result {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	results := make(map[string]Result, len(e.tasks))
-	for reference, t := range e.tasks {
-		results[reference] = t.result
+	now := snapshot{changes: e.changes}
+	for t := range e.running {
+		now.need, now.moved = now.need+t.live.need.Load(), now.moved+t.live.moved.Load()
 	}
-	return results
+	if e.shown.results != nil && now.changes == e.shown.changes && now.need == e.shown.need && now.moved == e.shown.moved {
+		return e.shown.results
+	}
+	now.results = make(map[string]Result, len(e.tasks))
+	for reference, t := range e.tasks {
+		result := t.result
+		result.Need, result.Moved = t.live.need.Load(), t.live.moved.Load()
+		now.results[reference] = result
+	}
+	e.shown = now
+	return now.results
 }

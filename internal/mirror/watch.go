@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,11 +12,16 @@ import (
 // is put together and moved inside the object store before the answer comes.
 const commitPatience = 10
 
+// sip is how many bytes of a download must arrive within one timeout of the registry's time. Somebody who sends a byte
+// every few seconds would otherwise hold a worker for days. 4 KiB in 30 s is slower than any link that pulls images.
+const sip = 4 << 10
+
 // watch cancels one request when the registry stays silent for too long. Its clock runs only while the registry is
 // the one to move:
 //
-//	dialling, waiting for headers, waiting for the next piece of a download    the registry's time
+//	dialling, waiting for headers, waiting for the next 4 KiB of a download       the registry's time
 //	the caller digests what it has read; an upload waits for the other registry  not its time, the clock stands still
+//	a body waits for our own limit of bytes per second                            the same
 type watch struct {
 	limit     time.Duration
 	timer     *time.Timer
@@ -63,12 +69,23 @@ func (w *watch) end() {
 type download struct {
 	w    *watch
 	body io.ReadCloser
+	left time.Duration // of the time for the next sip
+	got  int           // of it
 }
 
-func (d download) Read(p []byte) (int, error) {
-	d.w.timer.Reset(d.w.limit)
+func (w *watch) download(body io.ReadCloser) *download {
+	return &download{w: w, body: body, left: w.limit}
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	begun := time.Now()
+	d.w.timer.Reset(max(d.left, 0))
 	n, err := d.body.Read(p)
 	d.w.timer.Stop()
+	d.left -= time.Since(begun)
+	if d.got += n; d.got >= sip {
+		d.got, d.left = 0, d.w.limit
+	}
 	if n > 0 {
 		d.w.beat()
 	}
@@ -78,7 +95,7 @@ func (d download) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (d download) Close() error {
+func (d *download) Close() error {
 	err := d.body.Close()
 	d.w.end()
 	return err
@@ -88,9 +105,17 @@ func (d download) Close() error {
 type upload struct {
 	w    *watch
 	body io.ReadCloser
+
+	mu   sync.Mutex
+	over bool
 }
 
-func (u upload) Read(p []byte) (int, error) {
+func (u *upload) Read(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over {
+		return 0, io.ErrClosedPipe
+	}
 	u.w.timer.Stop()
 	n, err := u.body.Read(p)
 	if n > 0 {
@@ -104,4 +129,14 @@ func (u upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (u upload) Close() error { return u.body.Close() }
+func (u *upload) Close() error { return u.body.Close() }
+
+// finish waits for a Read under way and lets no other begin. A registry may answer before it has taken the whole body;
+// net/http goes on reading it for a moment, while the caller begins to read the same source from its start for the next
+// request.
+func (u *upload) finish() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.over = true
+	u.w.timer.Stop()
+}

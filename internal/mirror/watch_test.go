@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,29 +34,47 @@ func TestWatchClock(t *testing.T) {
 		"the caller may take its time with the body": {
 			story: func(w *watch) { w.gotConnection(); w.gotHeaders(); time.Sleep(time.Hour) },
 		},
-		"between two pieces of a download": {
+		"between the pieces of a download": {
 			story: func(w *watch) {
 				w.gotHeaders()
-				body := download{w, slowly(limit-1, "ab")}
-				_, _ = io.ReadAll(body)
+				_, _ = io.ReadAll(w.download(slowly(limit/sip, strings.Repeat("a", 2*sip))))
 				time.Sleep(time.Hour)
+			},
+		},
+		"a download that trickles": {
+			story: func(w *watch) {
+				w.gotConnection()
+				w.gotHeaders()
+				_, _ = io.ReadAll(w.download(slowly(limit/8, strings.Repeat("a", sip))))
+			},
+			want: &NoAnswerError{After: limit, Connected: true},
+		},
+		"a reader that takes its time between the pieces of a slow download": {
+			story: func(w *watch) {
+				w.gotConnection()
+				w.gotHeaders()
+				body := w.download(slowly(limit/10, "abcdefgh"))
+				for range 8 {
+					_, _ = body.Read(make([]byte, 1))
+					time.Sleep(time.Hour)
+				}
 			},
 		},
 		"a download that stops flowing": {
 			story: func(w *watch) {
 				w.gotConnection()
 				w.gotHeaders()
-				_, _ = io.ReadAll(download{w, slowly(limit+1, "a")})
+				_, _ = io.ReadAll(w.download(slowly(limit+1, "a")))
 			},
 			want: &NoAnswerError{After: limit, Connected: true},
 		},
 		"an upload that waits for its source": {
-			story: func(w *watch) { w.gotConnection(); _, _ = io.ReadAll(upload{w, slowly(time.Hour, "ab")}) },
+			story: func(w *watch) { w.gotConnection(); _, _ = io.ReadAll(&upload{w: w, body: slowly(time.Hour, "ab")}) },
 		},
 		"an upload that is not taken": {
 			story: func(w *watch) {
 				w.gotConnection()
-				_, _ = upload{w, slowly(0, "ab")}.Read(make([]byte, 1))
+				_, _ = (&upload{w: w, body: slowly(0, "ab")}).Read(make([]byte, 1))
 				time.Sleep(limit + 1)
 			},
 			want: &NoAnswerError{After: limit, Connected: true},
@@ -63,14 +82,14 @@ func TestWatchClock(t *testing.T) {
 		"the commit of an upload may take long": {
 			story: func(w *watch) {
 				w.gotConnection()
-				_, _ = io.ReadAll(upload{w, slowly(0, "ab")})
+				_, _ = io.ReadAll(&upload{w: w, body: slowly(0, "ab")})
 				time.Sleep(commitPatience*limit - 1)
 			},
 		},
 		"but not for ever": {
 			story: func(w *watch) {
 				w.gotConnection()
-				_, _ = io.ReadAll(upload{w, slowly(0, "ab")})
+				_, _ = io.ReadAll(&upload{w: w, body: slowly(0, "ab")})
 				time.Sleep(commitPatience*limit + 1)
 			},
 			want: &NoAnswerError{After: limit, Connected: true},
@@ -88,6 +107,21 @@ func TestWatchClock(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestFinishedUploadIsNotReadAnyMore: its source may be at the disposal of the next request already.
+func TestFinishedUploadIsNotReadAnyMore(t *testing.T) {
+	w := startWatch(t.Context(), limit)
+	defer w.end()
+	source := strings.NewReader("abc")
+	body := &upload{w: w, body: io.NopCloser(source)}
+	if n, err := body.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Fatalf("read %d, %v", n, err)
+	}
+	body.finish()
+	if n, err := body.Read(make([]byte, 1)); n != 0 || err == nil || source.Len() != 2 {
+		t.Errorf("read %d, %v; the source has %d bytes left", n, err, source.Len())
 	}
 }
 

@@ -20,6 +20,8 @@ const (
 	LabelRollout = "safemirror.io/rollout"
 	// AnnotationUID is the UID of the rollout that wrote the set last.
 	AnnotationUID = "safemirror.io/rollout-uid"
+	// AnnotationPrevious holds what Encode has packed of the sets before the rollout, should its record be lost.
+	AnnotationPrevious = "safemirror.io/previous"
 	// AnnotationAbout tells a person who wrote this and how to change it.
 	AnnotationAbout = "safemirror.io/about"
 )
@@ -62,11 +64,15 @@ func Tag(r *v1alpha1.SafeMirrorRollout) *configv1.ImageTagMirrorSet {
 }
 
 func objectMeta(r *v1alpha1.SafeMirrorRollout) metav1.ObjectMeta {
-	return metav1.ObjectMeta{
+	meta := metav1.ObjectMeta{
 		Name:        r.Name,
 		Labels:      map[string]string{LabelRollout: r.Name},
 		Annotations: map[string]string{AnnotationUID: string(r.UID), AnnotationAbout: about},
 	}
+	if previous := r.Status.Record.Previous; previous != "" {
+		meta.Annotations[AnnotationPrevious] = previous
+	}
+	return meta
 }
 
 func mirrors(m v1alpha1.ImageMirrors) []configv1.ImageMirror {

@@ -34,7 +34,7 @@ func observerOf(funcs interceptor.Funcs, objects ...client.Object) *Live {
 
 func liveOf(c client.Client) *Live {
 	return &Live{
-		Client: c, API: c, Namespace: operatorNamespace, Engine: mirror.NewEngine(mirror.EngineOptions{}),
+		Client: c, API: c, Namespace: operatorNamespace, Engine: mirror.NewEngine(mirror.EngineOptions{}), Kinds: NewKinds(minicluster.Scheme()),
 		Now: func() time.Time { return minicluster.Began },
 	}
 }

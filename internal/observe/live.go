@@ -14,6 +14,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
+	"github.com/safe-mirror/safe-mirror-operator/internal/release"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -28,9 +29,15 @@ type Live struct {
 	// Namespace is the operator's own, where the Secrets that a spec names are.
 	Namespace string
 	Engine    *mirror.Engine
-	Now       func() time.Time
+	// Payload reads the component images of a release payload; nil leaves them out. See ReadPayload.
+	Payload func(ctx context.Context, c *mirror.Client, places []string, image string) ([]release.Component, error)
+	// Kinds tells which kinds the caches serve.
+	Kinds *Kinds
+	Now   func() time.Time
 
 	predictor predict.Predictor
+	payloads  payloads
+	probing   probing
 
 	mu        sync.Mutex
 	predicted []plan.Pool
@@ -43,10 +50,14 @@ type Live struct {
 
 // World is one look: what the core decides on, and what the executor needs to act on the decision.
 type World struct {
+	// Wanted is what is to be in the cluster: what the spec says, or, on the way back, what was there before.
 	predict.Wanted
+	Rollout  *v1alpha1.SafeMirrorRollout
 	Observed rollout.Observed
 	Plan     plan.Plan
-	Registry *mirror.Client
+	// Inventory is what the plan was made from.
+	Inventory inventory.Inventory
+	Registry  *mirror.Client
 	// HaveDigest and HaveTag are the mirror sets of the rollout's name that the cluster has; nil stands for none.
 	HaveDigest *configv1.ImageDigestMirrorSet
 	HaveTag    *configv1.ImageTagMirrorSet
@@ -59,7 +70,7 @@ func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
 	if err := l.API.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
 		return nil, err
 	}
-	w := &World{Wanted: predict.Want(r)}
+	w := &World{Wanted: predict.Want(r), Rollout: r}
 	o := &w.Observed
 	o.Now, o.Rollout, o.Record = l.Now(), view(r), r.Status.Record
 	o.Others = l.others(ctx, r)
@@ -101,7 +112,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		return
 	}
 	w.HaveDigest, w.HaveTag = w.Have(all)
-	state := w.States(all)
+	state, problem := l.aim(w, all)
 	o.Sets = rollout.Seen(state)
 	if rollout.Ended(o.Record, o.Rollout) {
 		return // nothing else is decided any more, and a cluster at rest shall not be read for it
@@ -117,11 +128,13 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		l.mu.Unlock()
 	}
 	registry, problems := l.registry(ctx, w.Rollout, all)
+	problems = appendProblem(problems, problem)
 	w.Registry = registry
 	o.Spec = l.specProblems(ctx, w, all, state, problems)
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
 	}
+	o.Probes = l.probes(ctx, reader, w)
 	node := ""
 	if release := o.Record.Release; release != nil {
 		node = release.Node
@@ -144,14 +157,15 @@ func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollou
 		out = append(out, rollout.Other{
 			Name: o.Name, Created: o.CreationTimestamp.Time,
 			Started: rec.StartedAt != nil && rec.CompletedGeneration == 0,
-			Waiting: rec.CompletedGeneration != o.Generation,
+			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != identity(o.Spec),
 		})
 	}
 	return rollout.Seen(out)
 }
 
-// references are read from the caches even by Refresh: a pod that was created this instant was not proven a moment ago either,
-// and it holds the next release.
-func (l *Live) references(ctx context.Context, w *World) ([]inventory.Reference, error) {
-	return inventory.Read(ctx, l.cached(), w.Rollout.Spec.Inventory.AdditionalImages)
+// inventory is read from the caches even by Refresh: a pod that was created this instant was not proven a moment ago either, and it
+// holds the next release.
+func (l *Live) inventory(ctx context.Context, w *World) (inventory.Inventory, error) {
+	reader := l.Kinds.reader(l.cached(), l.API, l.Client.Scheme(), l.Now())
+	return inventory.Read(ctx, reader, inventory.Options{Additional: w.Rollout.Spec.Inventory.AdditionalImages, API: l.predictor.Remembering(l.API), Release: l.release(w)})
 }

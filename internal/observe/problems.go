@@ -89,13 +89,14 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 // plan builds the plan, judges it by what the registries have said so far, and notes both.
 func (l *Live) plan(ctx context.Context, w *World, all registries.Sets, p predict.Prediction) {
 	o := &w.Observed
-	references, err := l.references(ctx, w)
+	found, err := l.inventory(ctx, w)
 	if err != nil {
 		o.Plan, o.Transfers = rollout.Unseen[rollout.Plan](err.Error()), rollout.Unseen[rollout.Transfers](err.Error())
 		return
 	}
+	w.Inventory = found
 	w.Plan = plan.Build(plan.Input{
-		References: references, Pools: p.Configs, Spec: w.Rollout.Spec, Sets: w.With(all),
+		References: found.References, Pools: p.Configs, Spec: w.Wanted.Rollout.Spec, Sets: w.With(all),
 		Platforms: p.Platforms, Predicted: p.Texts,
 	})
 	l.mu.Lock()

@@ -1,6 +1,9 @@
 package observe
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -19,6 +22,9 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		Soak:      seconds(release.SoakSeconds), DrainTimeout: seconds(release.DrainTimeoutSeconds), PauseLimit: seconds(release.MaxPauseSeconds),
 		ApplyApproval: release.ApplyApproval == v1alpha1.ApprovalRequired,
 	}
+	v.Spec = identity(r.Spec)
+	v.RollbackOnDelete = r.Spec.Deletion == v1alpha1.DeletionRollback
+	v.RollbackOnFailure = r.Spec.OnFailure == v1alpha1.FailureRollback
 	for _, s := range release.Stages {
 		stage := rollout.Stage{Name: s.Name, Pool: s.Pool, Soak: v.Soak, Approval: s.Approval == v1alpha1.ApprovalRequired}
 		if s.Nodes != nil {
@@ -33,12 +39,7 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		v.Windows = append(v.Windows, window(w))
 	}
 	for _, q := range r.Spec.Requests {
-		switch q.Verb {
-		case v1alpha1.VerbApprove:
-			v.Approvals = append(v.Approvals, rollout.Approval{ID: q.ID, Gate: q.Gate, Plan: q.PlanDigest})
-		case v1alpha1.VerbRetry:
-			v.Retries = append(v.Retries, q.ID)
-		}
+		v.Requests = append(v.Requests, rollout.Request{ID: q.ID, Verb: q.Verb, Gate: q.Gate, Plan: q.PlanDigest})
 	}
 	return v
 }
@@ -79,4 +80,15 @@ func releaseProblems(r *v1alpha1.SafeMirrorRollout) []rollout.Problem {
 		}
 	}
 	return out
+}
+
+// identity tells one spec from another by what they want; requests, and whether the rollout is held, are about the way there.
+func identity(spec v1alpha1.SafeMirrorRolloutSpec) string {
+	spec.Requests, spec.State = nil, ""
+	text, err := json.Marshal(spec)
+	if err != nil {
+		panic(fmt.Sprintf("a spec that came as JSON is not: %v", err)) // it has no type that could not be
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }

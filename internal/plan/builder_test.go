@@ -77,7 +77,7 @@ func (b *builder) blocks(registry ...string) *builder {
 func (b *builder) uses(images ...string) *builder {
 	for _, i := range images {
 		b.refs = append(b.refs, inventory.Reference{
-			Image: i, Blocking: true, Count: 1, Owners: []inventory.Owner{{Kind: "Deployment", Namespace: "shop", Name: "app"}},
+			Image: i, Class: inventory.Blocking, Count: 1, Owners: []inventory.Owner{{Kind: "Deployment", Namespace: "shop", Name: "app"}},
 		})
 	}
 	return b
@@ -88,7 +88,7 @@ func (b *builder) knows(images ...string) *builder {
 	n := len(b.refs)
 	b.uses(images...)
 	for i := range b.refs[n:] {
-		b.refs[n+i].Blocking = false
+		b.refs[n+i].Class = inventory.Advisory
 	}
 	return b
 }

@@ -128,7 +128,7 @@ func today(r mirror.Result) finding {
 
 // fate judges one item by what the registries said.
 func (p Plan) fate(i Item, results map[string]mirror.Result) fate {
-	if i.Accepted != "" || !i.Reference.Blocking {
+	if i.Accepted != "" || !i.Reference.Blocking() {
 		return ignored
 	}
 	if !dead(i.After) {

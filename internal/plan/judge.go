@@ -66,15 +66,7 @@ func countCopies(work *rollout.Transfers, result mirror.Result) {
 
 // lostProblem says which reference is lost, who needs it, why, and what to add to the spec.
 func lostProblem(i Item, result, before mirror.Result) rollout.Problem {
-	var why string
-	switch {
-	case i.After.Err != "":
-		why = "its name cannot be rewritten for the mirror: " + i.After.Err
-	case dead(i.After):
-		why = "every place it could be pulled from is blocked (NeverContactSource on " + blockedBy(i.After) + " blocks pulls by tag and by digest)"
-	default:
-		why = "it can only be pulled from " + strings.Join(references(i.After.Usable()), ", ") + ", and that fails: " + reason(result)
-	}
+	why := whyNot(i, result)
 	if i.Shadow != "" {
 		why += "; " + i.Shadow + " takes its scope " + i.After.Scope + " away from the mirrors it has today"
 	}
@@ -84,6 +76,18 @@ func lostProblem(i Item, result, before mirror.Result) rollout.Problem {
 	return rollout.Problem{
 		Reason: v1alpha1.ReasonImagesLost, Kind: "Image", Name: i.Name,
 		Message: fmt.Sprintf("%s, used by %s, could not be pulled any more: %s. %s", i.Name, i.Reference.UsedBy(), why, remedy(i)),
+	}
+}
+
+// whyNot says what stands in the way of pulling the item under the planned configuration.
+func whyNot(i Item, result mirror.Result) string {
+	switch {
+	case i.After.Err != "":
+		return "its name cannot be rewritten for the mirror: " + i.After.Err
+	case dead(i.After):
+		return "every place it could be pulled from is blocked (NeverContactSource on " + blockedBy(i.After) + " blocks pulls by tag and by digest)"
+	default:
+		return "it can only be pulled from " + strings.Join(references(i.After.Usable()), ", ") + ", and that fails: " + reason(result)
 	}
 }
 

@@ -38,6 +38,8 @@ type Input struct {
 // Item is a reference whose pull changes.
 type Item struct {
 	Reference inventory.Reference
+	// Spellings are the images of all references that come down to this item, in sort order: nginx and docker.io/library/nginx:latest.
+	Spellings []string
 	// Name is the normalised reference; of a short name, one of its candidates.
 	Name   string
 	Pools  []string
@@ -85,6 +87,7 @@ func Build(in Input) Plan {
 		}
 	}
 	for _, item := range items {
+		slices.Sort(item.Spellings)
 		p.Items = append(p.Items, *item)
 	}
 	slices.SortFunc(p.Items, func(a, b Item) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Pools[0], b.Pools[0])) })
@@ -122,10 +125,13 @@ func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Po
 			}
 			items[key] = item
 		}
-		if ref.Blocking && accepted(in.Spec, ref.Image, before.Reference) == "" {
+		if !slices.Contains(item.Spellings, ref.Image) {
+			item.Spellings = append(item.Spellings, ref.Image)
+		}
+		if ref.Blocking() && accepted(in.Spec, ref.Image, before.Reference) == "" {
 			item.Accepted = "" // two spellings of one image, and only the other one is accepted
 		}
-		if ref.Blocking && !item.Reference.Blocking {
+		if ref.Blocking() && !item.Reference.Blocking() {
 			item.Reference = ref // the owner that matters is the one that can pull now
 		}
 		if !slices.Contains(item.Pools, pool.Name) {

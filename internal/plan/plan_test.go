@@ -163,7 +163,7 @@ func TestBuildIsSorted(t *testing.T) {
 // The owner that matters is one that can pull now.
 func TestBlockingOwnersComeFirst(t *testing.T) {
 	p := spec().tags(item("docker.io", block, "m.local/docker")).knows("docker.io/library/nginx:latest").uses("docker.io/nginx").build(t)
-	if got := p.Items[0].Reference; !got.Blocking || got.Image != "docker.io/nginx" {
+	if got := p.Items[0].Reference; !got.Blocking() || got.Image != "docker.io/nginx" {
 		t.Errorf("the item is about %+v", got)
 	}
 }

@@ -104,6 +104,16 @@ func baseFile(ctx context.Context, r client.Reader, poolName string) ([]byte, er
 	return nil, fmt.Errorf("neither MachineConfig 01-%s-container-runtime nor 01-worker-container-runtime exists, so the MCO has not rendered anything yet", poolName)
 }
 
+// Running is the configuration that the rendered MachineConfig of that name gives a node, which is what the node runs when its
+// annotation machineconfiguration.openshift.io/currentConfig names it.
+func (p *Predictor) Running(ctx context.Context, api client.Reader, name string) (registries.Config, error) {
+	have, err := p.machineConfig(ctx, api, name)
+	if err != nil {
+		return registries.Config{}, err
+	}
+	return have.files.Config()
+}
+
 // machineConfig reads a rendered MachineConfig, once.
 func (p *Predictor) machineConfig(ctx context.Context, api client.Reader, name string) (renderedConfig, error) {
 	if name == "" {

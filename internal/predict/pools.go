@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,7 +30,20 @@ type Prediction struct {
 	Platforms []string
 	// Costs tell by pool what the change of registries.conf costs each of its nodes.
 	Costs map[string]Cost
+	// Unpredicted are the pools of which nothing of this can be said.
+	Unpredicted []PoolError
 }
+
+// PoolError is a pool that cannot be predicted. Pool is what is known of it.
+type PoolError struct {
+	Pool rollout.Pool
+	Err  error
+}
+
+func (e PoolError) Error() string { return "MachineConfigPool " + e.Pool.Name + ": " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e PoolError) Unwrap() error { return e.Err }
 
 // Cost is what a change costs a node, and by which rule of the MCO.
 type Cost struct {
@@ -43,9 +57,30 @@ type Predictor struct {
 	rendered map[string]renderedConfig
 }
 
+// Unions are all mirror sets of the cluster at three times.
+type Unions struct {
+	// Before and After are compared with each other; Now is what is in the cluster.
+	Before, After, Now registries.Sets
+}
+
 // Pools reads pools and nodes through r. What is large and rarely changes, MachineConfigs above all, is read through api, which need
-// not be a cache.
+// not be a cache. It compares the cluster without the rollout's mirror sets with the cluster with them, and fails when a pool cannot be
+// predicted.
 func (p *Predictor) Pools(ctx context.Context, r, api client.Reader, w Wanted, all registries.Sets) (Prediction, error) {
+	before := w.Without(all)
+	out, err := p.Between(ctx, r, api, w.Rollout.Name, Unions{Before: before, After: before.With(w.Digest, w.Tag), Now: all})
+	if err != nil {
+		return Prediction{}, err
+	}
+	for _, failed := range out.Unpredicted {
+		return Prediction{}, failed
+	}
+	return out, nil
+}
+
+// Between is Pools for any two unions. A pool that cannot be predicted is listed as such, and the others are predicted all the same.
+// name is that of the rollout whose notes on the pools are its own.
+func (p *Predictor) Between(ctx context.Context, r, api client.Reader, name string, u Unions) (Prediction, error) {
 	var pools mcfgv1.MachineConfigPoolList
 	if err := r.List(ctx, &pools); err != nil {
 		return Prediction{}, fmt.Errorf("listing MachineConfigPools: %w", err)
@@ -68,11 +103,9 @@ func (p *Predictor) Pools(ctx context.Context, r, api client.Reader, w Wanted, a
 	}
 	out := Prediction{Platforms: platforms(nodes.Items), Costs: map[string]Cost{}}
 	members := pool.Assign(pools.Items, nodes.Items)
-	before := w.Without(all)
-	after := before.With(w.Digest, w.Tag)
 	for i := range pools.Items {
 		mcp := &pools.Items[i]
-		view, err := pool.View(mcp, members[mcp.Name], w.Rollout.Name)
+		view, err := pool.View(mcp, members[mcp.Name], name)
 		if err != nil {
 			return Prediction{}, err
 		}
@@ -80,25 +113,35 @@ func (p *Predictor) Pools(ctx context.Context, r, api client.Reader, w Wanted, a
 		for j := range view.Nodes {
 			view.Nodes[j].Drain = drains[view.Nodes[j].Name]
 		}
-		predicted, err := p.configs(ctx, api, mcp, before, after, all)
-		if err != nil {
-			return Prediction{}, fmt.Errorf("MachineConfigPool %s: %w", mcp.Name, err)
+		if err := p.pool(ctx, api, &out, mcp, view, u, policies); err != nil {
+			out.Unpredicted = append(out.Unpredicted, PoolError{Pool: view, Err: err})
 		}
-		if err := p.judge(ctx, api, &view, predicted); err != nil {
-			return Prediction{}, err
-		}
-		out.Pools = append(out.Pools, view)
-		if out.Costs[mcp.Name], err = predicted.cost(policies); err != nil {
-			return Prediction{}, fmt.Errorf("MachineConfigPool %s: %w", mcp.Name, err)
-		}
-		replaced, err := p.replaced(ctx, api, view, predicted.Pool)
-		if err != nil {
-			return Prediction{}, err
-		}
-		out.Configs = append(append(out.Configs, predicted.Pool), replaced...)
-		out.Texts = append(out.Texts, mcp.Name+"\n"+predicted.after)
 	}
 	return out, nil
+}
+
+// pool predicts one pool and adds it.
+func (p *Predictor) pool(ctx context.Context, api client.Reader, out *Prediction, mcp *mcfgv1.MachineConfigPool, view rollout.Pool, u Unions, policies []opv1.NodeDisruptionPolicyStatusFile) error {
+	predicted, err := p.configs(ctx, api, mcp, u.Before, u.After, u.Now)
+	if err != nil {
+		return err
+	}
+	if err := p.judge(ctx, api, &view, predicted); err != nil {
+		return err
+	}
+	cost, err := predicted.cost(policies)
+	if err != nil {
+		return err
+	}
+	replaced, err := p.replaced(ctx, api, view, predicted.Pool)
+	if err != nil {
+		return err
+	}
+	out.Pools = append(out.Pools, view)
+	out.Costs[mcp.Name] = cost
+	out.Configs = append(append(out.Configs, predicted.Pool), replaced...)
+	out.Texts = append(out.Texts, mcp.Name+"\n"+predicted.after)
+	return nil
 }
 
 // judge says what the pool's rendered configuration means, and what else would reach its nodes with it.

@@ -32,7 +32,7 @@ func applyMirrorSets(o Observed) Step {
 		return step
 	}
 	if o.Record.AppliedDigest != plan.Digest {
-		return Do{Facts: []Fact{ApplyIntended{Plan: plan.Digest}}, Why: "everything is proven; the mirror sets are about to be applied"}
+		return Do{Facts: []Fact{ApplyIntended{Plan: plan.Digest, Previous: sets.Have}}, Why: "everything is proven; the mirror sets are about to be applied"}
 	}
 	return Do{Actions: []Action{ApplyMirrorSets{Plan: plan.Digest}}, Why: "applying the mirror sets, digest mirrors first"}
 }

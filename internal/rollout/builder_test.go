@@ -36,7 +36,7 @@ func observed() *builder {
 	b := &builder{}
 	b.o = Observed{
 		Now:       now,
-		Rollout:   View{Name: "shop", UID: "uid-shop", Generation: 1, Created: now.Add(-time.Hour)},
+		Rollout:   View{Name: "shop", UID: "uid-shop", Generation: 1, Spec: "spec-1", Created: now.Add(-time.Hour)},
 		Cluster:   Seen(Cluster{}),
 		Others:    Seen([]Other{}),
 		Spec:      Seen([]Problem{}),
@@ -306,7 +306,7 @@ func (b *builder) givesBack(names ...string) *builder {
 // completed: the end is on record.
 func (b *builder) completed() *builder {
 	b.updated().givesBack("master", "worker")
-	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration = &metav1.Time{Time: now.Add(-time.Minute)}, 1
+	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration, b.o.Record.CompletedSpec = &metav1.Time{Time: now.Add(-time.Minute)}, 1, "spec-1"
 	return b
 }
 
@@ -377,7 +377,7 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Release.Pool
 		case NodeTaken:
 			name += " " + f.Node
-		case Started, ApplyIntended, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted:
+		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted:
 		}
 		out = append(out, name)
 	}

@@ -14,7 +14,7 @@ const maxIdle = time.Minute
 func Decide(o Observed) Decision {
 	d, ended := guard(o)
 	if !ended {
-		d = walk(forward, o)
+		d = walk(tableOf(o), o)
 	}
 	d = closeFirst(d, closures(o, stop(o, d)))
 	d = retry(o, d)
@@ -26,7 +26,7 @@ func Decide(o Observed) Decision {
 // closes, or what forbids a release has come up meanwhile (I6). Proofs that are being made anew do not: they are all the time.
 func stop(o Observed, d Decision) bool {
 	_, closed := outsideWindows(o)
-	return o.Rollout.Held || closed || d.Stalled || d.Phase == PhasePreflight
+	return o.Rollout.Held || (closed && !back(o)) || d.Stalled || d.Phase == PhasePreflight
 }
 
 // recheck bounds the time of the next look: never before now, and while there is something to do never later than maxIdle (I7).

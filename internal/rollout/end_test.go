@@ -51,7 +51,7 @@ func TestAfterTheEnd(t *testing.T) {
 }
 
 func TestANewGenerationStartsOver(t *testing.T) {
-	o := observed().completed().with(func(o *Observed) { o.Rollout.Generation = 2 }).build()
+	o := observed().completed().with(func(o *Observed) { o.Rollout.Generation, o.Rollout.Spec = 2, "spec-2" }).build()
 	d := check(t, o, want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"Restarted"},
 		says: []string{"generation 2, completed was 1"}})
 	o.Record = Apply(o.Record, d.Facts)

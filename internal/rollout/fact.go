@@ -28,8 +28,14 @@ type PoolAdded struct{ Pool v1alpha1.PoolRecord }
 // PoolReclaimed remembers that a pool which was given back is taken again, and what it is like now.
 type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 
-// ApplyIntended remembers which plan is about to be applied.
-type ApplyIntended struct{ Plan string }
+// ApplyIntended remembers which plan is about to be applied, and what the mirror sets were like before the first of them.
+type ApplyIntended struct{ Plan, Previous string }
+
+// RollbackBegun latches the way back.
+type RollbackBegun struct {
+	Reason, Request, Spec string
+	At                    time.Time
+}
 
 // Approved remembers that a request has opened a gate for a plan.
 type Approved struct {
@@ -65,6 +71,8 @@ type PoolRestored struct{ Pool string }
 type Completed struct {
 	At         time.Time
 	Generation int64
+	// Spec identifies the spec that has come to its end.
+	Spec string
 }
 
 // Restarted forgets the previous rollout, because the spec is a new one.
@@ -93,7 +101,23 @@ func (f PoolReclaimed) apply(r *v1alpha1.Record) {
 	}
 }
 
-func (f ApplyIntended) apply(r *v1alpha1.Record) { r.AppliedDigest = f.Plan }
+func (f ApplyIntended) apply(r *v1alpha1.Record) {
+	if r.AppliedDigest == "" {
+		r.Previous = f.Previous
+	}
+	r.AppliedDigest = f.Plan
+}
+
+// apply opens what had ended already, so that the way back is gone like any other, and forgets the release under way: whatever became
+// of its node is seen on the node.
+func (f RollbackBegun) apply(r *v1alpha1.Record) {
+	if r.Rollback != nil {
+		return
+	}
+	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, Request: f.Request, At: *stamp(f.At), Spec: f.Spec}
+	r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = nil, 0, "", nil
+	carryOut(r, f.Request)
+}
 
 // maxApprovals bounds the record; the oldest go first.
 const maxApprovals = 64
@@ -112,7 +136,19 @@ func (f StageReached) apply(r *v1alpha1.Record) {
 	}
 }
 
-func (f Retried) apply(r *v1alpha1.Record) { r.Retried = f.IDs }
+// maxCarriedOut is twice what a spec has room for; the oldest are forgotten first.
+const maxCarriedOut = 64
+
+func (f Retried) apply(r *v1alpha1.Record) { carryOut(r, f.IDs...) }
+
+func carryOut(r *v1alpha1.Record, ids ...string) {
+	for _, id := range ids {
+		if id != "" && !carriedOut(*r, id) {
+			r.CarriedOut = append(r.CarriedOut, id)
+		}
+	}
+	r.CarriedOut = r.CarriedOut[max(0, len(r.CarriedOut)-maxCarriedOut):]
+}
 
 func (f ReleaseIntended) apply(r *v1alpha1.Record) { r.Release = &f.Release }
 
@@ -132,10 +168,11 @@ func (f PoolRestored) apply(r *v1alpha1.Record) {
 }
 
 func (f Completed) apply(r *v1alpha1.Record) {
-	r.CompletedAt, r.CompletedGeneration, r.Release = stamp(f.At), f.Generation, nil
+	r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = stamp(f.At), f.Generation, f.Spec, nil
 }
 
-func (Restarted) apply(r *v1alpha1.Record) { *r = v1alpha1.Record{} }
+// apply keeps the ids of requests: they were carried out, whatever the spec says now.
+func (Restarted) apply(r *v1alpha1.Record) { *r = v1alpha1.Record{CarriedOut: r.CarriedOut} }
 
 // Apply folds facts into a record.
 func Apply(r v1alpha1.Record, facts []Fact) v1alpha1.Record {

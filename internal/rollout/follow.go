@@ -15,9 +15,9 @@ import (
 
 // lostRelease is the release that a pool's ledger tells of and the record does not: the record was lost, or its node was deleted
 // while the pool was open. It is followed to its end like any other.
-func lostRelease(pools []Pool) (v1alpha1.ReleaseRecord, bool) {
+func lostRelease(o Observed, pools []Pool) (v1alpha1.ReleaseRecord, bool) {
 	for _, p := range pools {
-		if untouched(p) {
+		if untouched(p) || (back(o) && p.Ledger.Release.Target != p.Rendered) {
 			continue
 		}
 		pulse := p.Ledger.Release
@@ -41,7 +41,7 @@ func followRelease(o Observed, pools []Pool, r v1alpha1.ReleaseRecord) Step {
 	if r.Node != "" {
 		return followNode(o, pools, p, r)
 	}
-	if node, ok := takenNode(p, r); ok {
+	if node, ok := takenNode(o, p, r); ok {
 		return Do{Facts: []Fact{NodeTaken{Node: node, At: o.Now}}, Why: "node " + node + " has taken " + r.Target}
 	}
 	if pulsing(p) {
@@ -66,8 +66,8 @@ func followRelease(o Observed, pools []Pool, r v1alpha1.ReleaseRecord) Step {
 // takenNode finds the node that took the release: the one under way, because none was when the pool was opened. Should it be
 // done already, because nobody looked meanwhile, any node with the target serves: what is checked from here on holds for all
 // of them.
-func takenNode(p Pool, r v1alpha1.ReleaseRecord) (string, bool) {
-	if moving := p.inFlight(); len(moving) > 0 && p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time) {
+func takenNode(o Observed, p Pool, r v1alpha1.ReleaseRecord) (string, bool) {
+	if moving := p.moving(o); len(moving) > 0 && p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time) {
 		return moving[0].Name, true
 	}
 	if p.Taken(r.Target) <= int(r.Updated) {
@@ -86,7 +86,7 @@ func takenNode(p Pool, r v1alpha1.ReleaseRecord) (string, bool) {
 // meanwhile the pods have to be back all the same.
 func followNode(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if moving := underWay(o, pools); len(moving) > 0 {
-		return stillMoving(o, moving, r)
+		return stillMoving(o, moving)
 	}
 	end := "is gone"
 	if i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == r.Node }); i >= 0 {
@@ -106,17 +106,16 @@ func followNode(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step
 	return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("node %s %s and its pods are back", r.Node, end)}
 }
 
-// drainTimeout is how long a node may be under way when the user does not say: longer than any drain that makes progress.
-const drainTimeout = time.Hour
+// drainLimit is how long a node may be under way. When the user does not say it is longer than any drain that makes progress.
+func (v View) drainLimit() time.Duration { return cmp.Or(v.DrainTimeout, time.Hour) }
 
 // stillMoving waits for the nodes under way. After the user's patience it is a matter for a person; nothing is forced, and the
 // rollout goes on by itself when the node does.
-func stillMoving(o Observed, moving []Blocker, r v1alpha1.ReleaseRecord) Step {
-	limit := cmp.Or(o.Rollout.DrainTimeout, drainTimeout)
-	if r.TakenAt == nil || o.Now.Sub(r.TakenAt.Time) < limit {
+func stillMoving(o Observed, moving []Blocker) Step {
+	if !timedOut(o) {
 		return Wait{Blockers: moving}
 	}
-	moving[0].Message = fmt.Sprintf("not done after %s (spec.release.drainTimeoutSeconds): %s", limit, moving[0].Message)
+	moving[0].Message = fmt.Sprintf("not done after %s (spec.release.drainTimeoutSeconds): %s", o.Rollout.drainLimit(), moving[0].Message)
 	return Fail{Reason: v1alpha1.ReasonDrainTimedOut, Blockers: moving}
 }
 

@@ -11,19 +11,15 @@ import (
 // GateApply is the gate before the first pool is paused.
 const GateApply = "apply"
 
-// Approval is a request that opens a gate for one plan.
-type Approval struct {
-	ID   string `json:"id"`
-	Gate string `json:"gate"`
-	Plan string `json:"plan"`
-}
-
 // consent says what keeps a step that disrupts from being taken now, although nothing about the cluster does: the user holds the
 // rollout, no maintenance window is open, or a gate waits for its approval. A gate that was opened stays open for its plan, whatever
 // becomes of the request.
 func consent(o Observed, gates ...string) Step {
 	if w, yes := held(o); yes {
 		return w
+	}
+	if back(o) {
+		return nil
 	}
 	if w, closed := outsideWindows(o); closed {
 		return w
@@ -45,7 +41,8 @@ func atGate(o Observed, gate string) Step {
 	if !guarded(o, gate) || approved(o.Record, gate, plan.Digest) {
 		return nil
 	}
-	for _, a := range o.Rollout.Approvals {
+	approvals := o.Rollout.asking(v1alpha1.VerbApprove)
+	for _, a := range approvals {
 		if a.Gate == gate && a.Plan == plan.Digest {
 			return Do{
 				Facts: []Fact{Approved{Gate: gate, Plan: plan.Digest, Request: a.ID, At: o.Now}},
@@ -54,8 +51,8 @@ func atGate(o Observed, gate string) Step {
 		}
 	}
 	message := fmt.Sprintf("gate %s waits for its approval: add to spec.requests {id: …, verb: Approve, gate: %s, planDigest: %q}", gate, gate, plan.Digest)
-	if i := slices.IndexFunc(o.Rollout.Approvals, func(a Approval) bool { return a.Gate == gate }); i >= 0 {
-		message += fmt.Sprintf("; request %s approves another plan (%s)", o.Rollout.Approvals[i].ID, o.Rollout.Approvals[i].Plan)
+	if i := slices.IndexFunc(approvals, func(a Request) bool { return a.Gate == gate }); i >= 0 {
+		message += fmt.Sprintf("; request %s approves another plan (%s)", approvals[i].ID, approvals[i].Plan)
 	}
 	return Wait{Blockers: []Blocker{{Reason: v1alpha1.ReasonApprovalRequired, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: message}}}
 }
@@ -123,18 +120,24 @@ func retry(o Observed, d Decision) Decision {
 	if o.Rollout.Deleting || d.Complete || slices.ContainsFunc(d.Actions, Action.Disruptive) {
 		return d
 	}
-	var seen, fresh []string
-	for _, id := range o.Rollout.Retries {
-		if slices.Contains(o.Record.Retried, id) {
-			seen = append(seen, id)
-		} else {
-			fresh = append(fresh, id)
+	var fresh []string
+	for _, r := range o.Rollout.asking(v1alpha1.VerbRetry) {
+		if !carriedOut(o.Record, r.ID) {
+			fresh = append(fresh, r.ID)
 		}
 	}
 	if len(fresh) == 0 {
 		return d
 	}
 	d.Actions = append(d.Actions, TryAgain{ID: fresh[len(fresh)-1]})
-	d.Facts = append(d.Facts, Retried{IDs: append(seen, fresh...)})
+	d.Facts = append(d.Facts, Retried{IDs: fresh})
 	return d
 }
+
+// asking are the requests for the verb.
+func (v View) asking(verb v1alpha1.Verb) []Request {
+	return slices.DeleteFunc(slices.Clone(v.Requests), func(r Request) bool { return r.Verb != verb })
+}
+
+// carriedOut: a request is acted upon once, however long it stays in the spec.
+func carriedOut(r v1alpha1.Record, id string) bool { return slices.Contains(r.CarriedOut, id) }

@@ -12,7 +12,7 @@ import (
 
 func approval(gate, plan string) func(*Observed) {
 	return func(o *Observed) {
-		o.Rollout.Approvals = append(o.Rollout.Approvals, Approval{ID: "by-ann", Gate: gate, Plan: plan})
+		o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: "by-ann", Verb: v1alpha1.VerbApprove, Gate: gate, Plan: plan})
 	}
 }
 
@@ -171,8 +171,14 @@ func TestWindowsThatCannotBeMeant(t *testing.T) {
 }
 
 func TestRetries(t *testing.T) {
-	asks := func(ids ...string) func(*Observed) { return func(o *Observed) { o.Rollout.Retries = ids } }
-	carriedOut := func(ids ...string) func(*Observed) { return func(o *Observed) { o.Record.Retried = ids } }
+	asks := func(ids ...string) func(*Observed) {
+		return func(o *Observed) {
+			for _, id := range ids {
+				o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: id, Verb: v1alpha1.VerbRetry})
+			}
+		}
+	}
+	carriedOut := func(ids ...string) func(*Observed) { return func(o *Observed) { o.Record.CarriedOut = ids } }
 	failing := func() *builder {
 		return observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed = 3, 1 })
 	}
@@ -185,10 +191,10 @@ func TestRetries(t *testing.T) {
 		"a request":                          {failing().with(asks("a")).build(), []string{copyAll, "try-again/a"}, []Fact{Retried{IDs: []string{"a"}}}},
 		"two requests are one":               {failing().with(asks("a", "b")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"a", "b"}}}},
 		"one that was carried out":           {failing().with(asks("a")).with(carriedOut("a")).build(), []string{copyAll}, nil},
-		"one more":                           {failing().with(asks("a", "b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"a", "b"}}}},
+		"one more":                           {failing().with(asks("a", "b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
 		"never together with a disruption":   {observed().rendered().intends("worker").with(asks("a")).build(), []string{"release-one/worker"}, nil},
 		"not after the end":                  {observed().completed().with(asks("a")).build(), nil, nil},
-		"those that are gone are forgotten":  {failing().with(asks("b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
+		"another one than before":            {failing().with(asks("b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
 		"not on the way out of the rollout.": {observed().paused().with(asks("a")).deleting().build(), nil, nil},
 	}
 	for name, c := range cases {

@@ -61,7 +61,12 @@ var mishaps = []func(g generator, b *builder){
 	func(_ generator, b *builder) { b.deleting() },
 	func(_ generator, b *builder) { b.loses() },
 	func(g generator, b *builder) { b.o.Now = now.Add(time.Duration(g.Intn(3600)) * time.Second) },
-	func(g generator, b *builder) { b.o.Rollout.Generation = int64(g.Intn(3)) },
+	func(g generator, b *builder) { b.o.Rollout.Spec = g.spec() },
+	func(g generator, b *builder) { b.o.Rollout.Requests = g.requests() },
+	func(g generator, b *builder) {
+		b.o.Rollout.RollbackOnDelete, b.o.Rollout.RollbackOnFailure = g.some(), g.some()
+	},
+	func(g generator, b *builder) { goesBack(&b.o) },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },
 	func(g generator, b *builder) { b.takes(g.nodeName(), g.stage()) },
@@ -92,9 +97,9 @@ var mishaps = []func(g generator, b *builder){
 func (g generator) wild() Observed {
 	o := Observed{
 		Now:     now.Add(time.Duration(g.Intn(1200)) * time.Second),
-		Rollout: View{Name: "shop", UID: "uid", Generation: int64(g.Intn(3)), Created: now, Deleting: g.some(), Finalizer: !g.some(), Held: g.some()},
+		Rollout: View{Name: "shop", UID: "uid", Generation: int64(g.Intn(3)), Spec: g.spec(), Requests: g.requests(), Created: now, Deleting: g.some(), Finalizer: !g.some(), Held: g.some()},
 		Record: v1alpha1.Record{
-			Pools: g.poolRecords(), Release: g.release(), AppliedDigest: g.digest(), CompletedGeneration: int64(max(0, g.Intn(5)-2)),
+			Pools: g.poolRecords(), Release: g.release(), AppliedDigest: g.digest(), CompletedGeneration: int64(max(0, g.Intn(5)-2)), CompletedSpec: g.spec(),
 		},
 		Cluster: maybe(g, Cluster{}), Others: maybe(g, []Other{}), Spec: maybe(g, []Problem{}), Workloads: maybe(g, []Workload{g.workload()}),
 		Sets: maybe(g, MirrorSets{Digest: g.setState(), Tag: g.setState()}), Plan: maybe(g, g.plan()), Transfers: maybe(g, g.transfers()),
@@ -102,6 +107,9 @@ func (g generator) wild() Observed {
 	}
 	if !g.some() {
 		o.Record.StartedAt = &metav1.Time{Time: began}
+	}
+	if g.some() {
+		goesBack(&o)
 	}
 	var pools []Pool
 	for _, name := range []string{"infra", "master", "worker"}[g.Intn(3):] {
@@ -167,6 +175,15 @@ func (g generator) probes() Probes {
 		p.Failed = p.Wanted - p.Proven
 	}
 	return p
+}
+
+func (g generator) spec() string { return pick(g, "spec-1", "spec-1", "spec-1", "spec-2") }
+
+func (g generator) requests() []Request {
+	if !g.some() {
+		return nil
+	}
+	return []Request{{ID: pick(g, "a", "b"), Verb: pick(g, v1alpha1.VerbApprove, v1alpha1.VerbRetry, v1alpha1.VerbAbort, v1alpha1.VerbRollback), Gate: GateApply, Plan: g.digest()}}
 }
 
 func (g generator) workload() Workload {

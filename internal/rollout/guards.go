@@ -8,12 +8,22 @@ import (
 
 // guard handles what comes before any phase: a rollout that has ended, and one that is being deleted.
 func guard(o Observed) (Decision, bool) {
+	if o.Rollout.Deleting && !backOnDelete(o) {
+		if d, ended := deleting(o); ended {
+			return d, true
+		}
+	}
+	if step := begin(o); step != nil {
+		d := Decision{Phase: PhasePreflight}
+		d.take(step, o.Now)
+		return d, true
+	}
 	switch {
-	case o.Rollout.Deleting:
-		return deleting(o)
 	case o.Record.CompletedGeneration == 0:
 		return Decision{}, false
-	case o.Record.CompletedGeneration != o.Rollout.Generation:
+	case o.Rollout.Deleting:
+		return deleting(o)
+	case o.Record.CompletedSpec != o.Rollout.Spec:
 		d := Decision{Phase: PhasePreflight}
 		d.take(Do{
 			Facts: []Fact{Restarted{}},
@@ -29,7 +39,7 @@ func guard(o Observed) (Decision, bool) {
 // Ended tells whether the rollout has nothing left to decide but whether its mirror sets are still there: it is complete, or it
 // was and is being deleted. Pools, images and workloads need not be read for that.
 func Ended(r v1alpha1.Record, v View) bool {
-	return r.CompletedGeneration != 0 && (v.Deleting || r.CompletedGeneration == v.Generation)
+	return r.CompletedGeneration != 0 && (v.Deleting || r.CompletedSpec == v.Spec) && !wantsBack(r, v)
 }
 
 // deleting lets the rollout go as soon as nothing of it dangles. Before the mirror sets were applied the pools are given
@@ -121,6 +131,11 @@ func allSettled(pools []Pool) bool {
 // because somebody has put an old copy of it back, it is given back once more.
 func completed(o Observed) Decision {
 	d := Decision{Phase: PhaseComplete, Complete: true, Reason: v1alpha1.ReasonComplete, Verdicts: allDone()}
+	if back := o.Record.Rollback; back != nil {
+		d.Complete, d.Stalled, d.Reason, d.Why = false, true, v1alpha1.ReasonRolledBack, rolledBack(*back)
+		d.Verdicts = nil // no phase of the way forward is done any more
+		d.Blockers = []Blocker{{Reason: v1alpha1.ReasonRolledBack, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: d.Why}}
+	}
 	if pools, ok := o.Pools.Get(); ok && anyLedger(pools) {
 		d.Phase, d.Complete = PhaseRestore, false
 		d.take(giveBack(o, pools), o.Now)

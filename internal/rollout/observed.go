@@ -39,11 +39,14 @@ type View struct {
 	// Soak is how long to watch after a stage that the spec does not name.
 	Soak time.Duration `json:"soak,omitempty"`
 	// ApplyApproval is true when the gate before the first pause needs an approval.
-	ApplyApproval bool       `json:"applyApproval,omitempty"`
-	Approvals     []Approval `json:"approvals,omitempty"`
-	// Retries are the ids of the requests to try again.
-	Retries []string `json:"retries,omitempty"`
-	Windows []Window `json:"windows,omitempty"`
+	ApplyApproval bool `json:"applyApproval,omitempty"`
+	// Spec identifies what the spec wants, requests and state aside: another one is another rollout.
+	Spec     string    `json:"spec,omitempty"`
+	Requests []Request `json:"requests,omitempty"`
+	// RollbackOnDelete and RollbackOnFailure are the user's choice for a deletion, and for a node that does not get through.
+	RollbackOnDelete  bool     `json:"rollbackOnDelete,omitempty"`
+	RollbackOnFailure bool     `json:"rollbackOnFailure,omitempty"`
+	Windows           []Window `json:"windows,omitempty"`
 	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.
@@ -52,6 +55,14 @@ type View struct {
 
 // MaxPause is how long pools may be held before it is said aloud.
 func (v View) MaxPause() time.Duration { return cmp.Or(v.PauseLimit, 24*time.Hour) }
+
+// Request is what a person, or a pipeline, asks for. Gate and Plan are those of an approval.
+type Request struct {
+	ID   string        `json:"id"`
+	Verb v1alpha1.Verb `json:"verb"`
+	Gate string        `json:"gate,omitempty"`
+	Plan string        `json:"plan,omitempty"`
+}
 
 // Stage is one step of the release order.
 type Stage struct {
@@ -116,6 +127,8 @@ func (s SetState) settled() bool { return s == SetNotWanted || s == SetEqual }
 type MirrorSets struct {
 	Digest SetState `json:"digest"`
 	Tag    SetState `json:"tag"`
+	// Have holds the lists of the sets of ours that are in the cluster, in the form of the record; empty when there are none.
+	Have string `json:"have,omitempty"`
 }
 
 // kindState is the state of our set of one kind.
@@ -187,6 +200,8 @@ type Probes struct {
 	Left int `json:"left,omitempty"`
 	// Worst are the first failures and the pulls under way that take long; bounded.
 	Worst []Problem `json:"worst,omitempty"`
+	// Until is when time alone changes something; zero when only a pod can.
+	Until time.Time `json:"until,omitzero"`
 	// Skipped says which kinds of nodes could not be asked, and why; bounded.
 	Skipped []string `json:"skipped,omitempty"`
 }

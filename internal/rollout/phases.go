@@ -84,8 +84,10 @@ func held(o Observed) (Wait, bool) {
 }
 
 func finish(o Observed) Step {
-	return Do{
-		Facts: []Fact{Completed{At: o.Now, Generation: o.Rollout.Generation}},
-		Why:   "every node has the new configuration and every pool is as it was before",
+	end := Completed{At: o.Now, Generation: o.Rollout.Generation, Spec: o.Rollout.Spec}
+	if back := o.Record.Rollback; back != nil {
+		end.Spec = back.Spec
+		return Do{Facts: []Fact{end}, Why: "every node is back on the earlier configuration and every pool is as it was before"}
 	}
+	return Do{Facts: []Fact{end}, Why: "every node has the new configuration and every pool is as it was before"}
 }

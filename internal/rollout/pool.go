@@ -80,6 +80,8 @@ type Pulse struct {
 	Target     string    `json:"target"`
 	// Updated is how many nodes had the target already.
 	Updated int `json:"updated"`
+	// Moving is how many nodes of the pool were stuck on their way when it was opened.
+	Moving int `json:"moving,omitempty"`
 	// Room is the maxUnavailable that was set on the pool with it. A pool that has another one later has it from somebody else.
 	Room int `json:"room,omitempty"`
 	// Closed is true once the pool was paused again after this pulse.
@@ -178,7 +180,7 @@ func (p Pool) PulseOver(now time.Time) bool {
 	}
 	pulse := p.Ledger.Release
 	// A node under way is asked for by itself: when one with the target is deleted in the same moment, the numbers are even.
-	return p.Taken(pulse.Target) > pulse.Updated || len(p.inFlight()) > 0 || p.Rendered != pulse.Target || !now.Before(pulse.Deadline)
+	return p.Taken(pulse.Target) > pulse.Updated || len(p.inFlight()) > pulse.Moving || p.Rendered != pulse.Target || !now.Before(pulse.Deadline)
 }
 
 // pulsing tells whether the pool is open on purpose, for one node.

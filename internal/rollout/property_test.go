@@ -33,7 +33,7 @@ func TestProperties(t *testing.T) {
 	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
 	for _, name := range []string{
 		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "restore-pool",
-		"Started", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodeTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
+		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodeTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
 		string(PhaseComplete),
 	} {
 		if reached[name] < 10 {
@@ -57,6 +57,8 @@ func count(reached map[string]int, d Decision) {
 			reached["ensure-transfers"]++
 		case EnsureProbes:
 			reached["ensure-probes"]++
+		case TryAgain:
+			reached["try-again"]++
 		case PausePool:
 			reached["pause-pool"]++
 		case ApplyMirrorSets:
@@ -168,6 +170,14 @@ func proof(o Observed) string {
 	return ""
 }
 
+// goesOn tells whether a node that is on its way while the rollout goes back is more than stuck.
+func goesOn(p Pool) func(Node) bool {
+	return func(n Node) bool {
+		stage := n.Stage(n.Desired)
+		return n.Current == "" || (p.Meaning == MeansPlanned && (n.Desired == p.Rendered || (stage != "Draining" && stage != "Degraded")))
+	}
+}
+
 // stillness says which node moves, or could (I11).
 func stillness(o Observed) string {
 	pools, _ := o.Pools.Get()
@@ -175,7 +185,7 @@ func stillness(o Observed) string {
 		rec := record(o.Record, p.Name)
 		back := rec != nil && rec.Restored && p.Ledger == nil
 		switch {
-		case len(p.inFlight()) > 0:
+		case len(p.inFlight()) > 0 && (o.Record.Rollback == nil || slices.ContainsFunc(p.inFlight(), goesOn(p))):
 			return "I11: a node of pool " + p.Name + " is on its way"
 		case back && p.settled():
 		case !p.Paused:
@@ -349,9 +359,10 @@ func stillSafe(o Observed, d Decision) string {
 	return ""
 }
 
-func verdictsInOrder(_ Observed, d Decision) string {
+func verdictsInOrder(o Observed, d Decision) string {
+	table := tableOf(o)
 	for i, v := range d.Verdicts {
-		if v.Phase != forward[i].name {
+		if v.Phase != table[i].name {
 			return fmt.Sprintf("verdict %d is of phase %s", i, v.Phase)
 		}
 		if !v.Done && (i != len(d.Verdicts)-1 || v.Phase != d.Phase) {

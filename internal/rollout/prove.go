@@ -8,23 +8,23 @@ import (
 
 // proveFromNodes lets nodes pull from the mirrors before anything points them there. What the operator sees of a mirror says little
 // about the credentials, CAs, DNS, proxy and network of a node (R14). Once the mirror sets of this plan are applied there is nothing
-// left to find out by it: the pulls are real then.
+// left to find out by it: the pulls are real then. Neither is there on the way back, to where every node has pulled from before.
 func proveFromNodes(o Observed) Step {
 	plan, ok := o.Plan.Get()
 	if !ok {
 		return unreadable("Plan", o.Plan.Why())
 	}
-	if o.Record.AppliedDigest == plan.Digest && o.Record.StartedAt != nil {
-		return Done{}
-	}
 	probes, ok := o.Probes.Get()
+	work := EnsureProbes{Plan: plan.Digest}
+	if back(o) || (o.Record.AppliedDigest == plan.Digest && o.Record.StartedAt != nil) {
+		return unwanted("", probes.Left, work)
+	}
 	if !ok {
 		return unreadable("Probes", o.Probes.Why())
 	}
-	work := EnsureProbes{Plan: plan.Digest}
 	switch {
 	case probes.Disabled:
-		return Done{Message: "spec.mirroring.verification.fromNodes is Disabled"}
+		return unwanted("spec.mirroring.verification.fromNodes is Disabled", probes.Left, work)
 	case probes.Plan != plan.Digest:
 		return Do{Actions: []Action{work}, Why: fmt.Sprintf("choosing what %d nodes pull from the mirrors", probes.Nodes)}
 	case probes.Failed > 0 && probes.Failed+probes.Proven >= probes.Wanted:
@@ -33,12 +33,20 @@ func proveFromNodes(o Observed) Step {
 	case probes.Proven < probes.Wanted:
 		blockers := append(blockersOf(probes.Worst), Blocker{Kind: "Node", Name: "probes", Message: fmt.Sprintf(
 			"%d of %d pulls from the mirrors proven on %d nodes", probes.Proven, probes.Wanted, probes.Nodes)})
-		return Wait{Blockers: blockers, Actions: []Action{work}}
+		return Wait{Blockers: blockers, Actions: []Action{work}, Until: probes.Until}
 	case probes.Left > 0:
 		return Done{Message: probes.message(), Actions: []Action{work}}
 	default:
 		return Done{Message: probes.message()}
 	}
+}
+
+// unwanted lets the phase be done, and what is left of the probes be taken away.
+func unwanted(message string, left int, work EnsureProbes) Step {
+	if left == 0 {
+		return Done{Message: message}
+	}
+	return Done{Message: message, Actions: []Action{work}}
 }
 
 func (p Probes) message() string {

@@ -18,7 +18,7 @@ func releaseNodes(o Observed) Step {
 	if o.Record.Release != nil {
 		return followRelease(o, pools, *o.Record.Release)
 	}
-	if lost, found := lostRelease(pools); found {
+	if lost, found := lostRelease(o, pools); found {
 		return Do{Facts: []Fact{ReleaseIntended{Release: lost}}, Why: "taking up the release that the ledger of pool " + lost.Pool + " tells of"}
 	}
 	if moving := underWay(o, pools); len(moving) > 0 {
@@ -145,9 +145,9 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	ledger := *p.Ledger
 	ledger.Release = &Pulse{
 		IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated),
-		Deadline: o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second),
+		Moving: len(p.stuck(o)), Deadline: o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second),
 	}
-	room := baseline(o, p) + 1
+	room := baseline(o, p) + len(p.stuck(o)) + 1
 	return Do{
 		Actions: []Action{ReleaseOne{Pool: p.Name, MaxUnavailable: room, Ledger: ledger}},
 		Why:     fmt.Sprintf("releasing one node of pool %s: %d of %d done, room for %d unavailable", p.Name, p.Updated(), len(p.Nodes), room),
@@ -175,7 +175,7 @@ func pulseTime(nodes int) time.Duration {
 func underWay(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
-		for _, n := range p.inFlight() {
+		for _, n := range p.moving(o) {
 			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: nodeMessage(o, p, n)})
 		}
 	}
@@ -220,9 +220,10 @@ func baseline(o Observed, p Pool) int {
 func newlyUnavailable(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
-		rec := record(o.Record, p.Name)
+		rec, stuck := record(o.Record, p.Name), p.stuck(o)
+		isStuck := func(n Node) bool { return slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == n.Name }) }
 		for _, n := range p.Nodes {
-			if n.Ready && !n.Unschedulable || (rec != nil && slices.Contains(rec.Unavailable, n.Name)) {
+			if n.Ready && !n.Unschedulable || (rec != nil && slices.Contains(rec.Unavailable, n.Name)) || isStuck(n) {
 				continue
 			}
 			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(

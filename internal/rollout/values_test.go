@@ -95,7 +95,7 @@ func TestFacts(t *testing.T) {
 			r.Pools[0].MaxUnavailable = "2"
 		})},
 		"a pool that is unknown is not reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "infra"}}, start},
-		"an intent to apply":                      {ApplyIntended{"sha256:x"}, with(func(r *v1alpha1.Record) { r.AppliedDigest = "sha256:x" })},
+		"an intent to apply":                      {ApplyIntended{Plan: "sha256:x"}, with(func(r *v1alpha1.Record) { r.AppliedDigest = "sha256:x" })},
 		"an intent to release": {ReleaseIntended{v1alpha1.ReleaseRecord{Pool: "infra"}}, with(func(r *v1alpha1.Record) {
 			r.Release = &v1alpha1.ReleaseRecord{Pool: "infra"}
 		})},
@@ -105,8 +105,10 @@ func TestFacts(t *testing.T) {
 		"the end of a release":   {ReleaseEnded{}, with(func(r *v1alpha1.Record) { r.Release = nil })},
 		"a pool is restored":     {PoolRestored{"worker"}, with(func(r *v1alpha1.Record) { r.Pools[0].Restored = true })},
 		"an unknown pool is not": {PoolRestored{"infra"}, start},
-		"the end":                {Completed{At: now, Generation: 3}, with(func(r *v1alpha1.Record) { r.CompletedAt, r.CompletedGeneration, r.Release = stamp(now), 3, nil })},
-		"the start of another":   {Restarted{}, v1alpha1.Record{}},
+		"the end": {Completed{At: now, Generation: 3, Spec: "s"}, with(func(r *v1alpha1.Record) {
+			r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = stamp(now), 3, "s", nil
+		})},
+		"the start of another": {Restarted{}, v1alpha1.Record{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +214,11 @@ func TestEnded(t *testing.T) {
 		"under way, deleted":      {observed().rendered().deleting(), false},
 		"complete":                {observed().completed(), true},
 		"complete, deleted":       {observed().completed().deleting(), true},
-		"complete, and spec anew": {observed().completed().with(func(o *Observed) { o.Rollout.Generation = 2 }), false},
+		"complete, and spec anew": {observed().completed().with(func(o *Observed) { o.Rollout.Spec = "spec-2" }), false},
+		"complete, with a request that asks for nothing more": {observed().completed().with(asking(v1alpha1.VerbApprove)), true},
+		"complete, and asked to go back":                      {observed().completed().with(asking(v1alpha1.VerbRollback)), false},
+		"complete, deleted, and to go back for it":            {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }), false},
+		"rolled back": {observed().completed().with(asking(v1alpha1.VerbRollback)).with(goesBack), true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -35,7 +35,7 @@ const tick = 5 * time.Second
 
 func newWorld() *world {
 	w := &world{
-		now: now, view: View{Name: "shop", UID: "uid", Generation: 1, Created: now}, noted: map[string]bool{},
+		now: now, view: View{Name: "shop", UID: "uid", Generation: 1, Spec: "spec-1", Created: now}, noted: map[string]bool{},
 		pools: []Pool{somePool("master", 3), somePool("worker", 3)},
 		cart:  Workload{Kind: "Deployment", Namespace: "shop", Name: "cart", Desired: 3, Ready: 3},
 	}

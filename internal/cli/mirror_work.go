@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/batch"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+)
+
+// work brings every image to an end, or stops when ctx does, and returns what became of each.
+func (r *mirrorRun) work(ctx context.Context, client *mirror.Client, set batch.Set) []batch.Row {
+	if r.dryRun {
+		return r.estimate(ctx, client, set.Images)
+	}
+	f := &following{
+		mirrorRun: r, client: client, tracker: batch.NewTracker(set.Images, r.attempts), show: r.progress(),
+		engine: mirror.NewEngine(mirror.EngineOptions{Workers: r.parallel, Stall: r.timeout, Retry: r.backoff, Now: r.now, After: r.after}),
+	}
+	defer f.show.end()
+	f.ensure()
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = f.engine.Start(running) // it has no error to tell of
+	}()
+	f.untilDone(ctx)
+	stop()
+	<-ended
+	f.look() // an image that ended while the engine was being stopped has ended all the same
+	return f.tracker.Rows(r.now())
+}
+
+// estimate counts what a copy would move. It takes one look at every image.
+func (r *mirrorRun) estimate(ctx context.Context, client *mirror.Client, images []batch.Image) []batch.Row {
+	if !r.quiet {
+		fmt.Fprintf(r.status, "asking the registries about %d images\n", len(images))
+	}
+	estimates := client.DryRun(ctx, r.jobs(images))
+	return batch.EstimateRows(images, estimates, ctx.Err() != nil)
+}
+
+func (r *mirrorRun) jobs(images []batch.Image) []mirror.Job {
+	jobs := make([]mirror.Job, 0, len(images))
+	for _, image := range images {
+		jobs = append(jobs, image.Job(!r.verifyOnly, r.platforms))
+	}
+	return jobs
+}
+
+// never is a pause between attempts of which no run sees the end.
+const never = 10 * 365 * 24 * time.Hour
+
+// backoff is the pause after so many failed attempts: 1 s, 2 s, 4 s … 60 s, and no attempt after the last one.
+func (r *mirrorRun) backoff(attempts int) time.Duration {
+	switch {
+	case attempts >= r.attempts:
+		return never
+	case r.retry != nil:
+		return r.retry(attempts)
+	default:
+		return min(time.Minute, time.Second<<min(attempts-1, 6))
+	}
+}
+
+// following is a run of the engine as the command sees it.
+type following struct {
+	*mirrorRun
+	client  *mirror.Client
+	engine  *mirror.Engine
+	tracker *batch.Tracker
+	show    progress
+	givenUp int
+}
+
+// ensure hands the engine what is still open, so that it does not try again what has failed for good.
+func (f *following) ensure() {
+	f.engine.Ensure(f.client, f.jobs(f.tracker.Open()), time.Time{})
+}
+
+// gather is how long changes are gathered between two looks, at least. A look goes over all images; where there are so many of them that
+// it takes long, it takes a fifth of the time at most.
+const gather = 25 * time.Millisecond
+
+func (f *following) untilDone(ctx context.Context) {
+	tick, rested := make(chan struct{}, 1), make(chan struct{}, 1)
+	in := func(d time.Duration, to chan<- struct{}) (stop func()) {
+		return f.after(d, func() { to <- struct{}{} })
+	}
+	disarm := in(f.show.interval(), tick)
+	defer func() { disarm() }()
+	changed := f.engine.Changed()
+	for f.tracker.Left() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-changed:
+			took := f.look()
+			changed = nil
+			in(max(gather, 4*took), rested)
+		case <-rested:
+			changed = f.engine.Changed()
+		case <-tick:
+			f.look()
+			disarm = in(f.show.interval(), tick)
+		}
+	}
+}
+
+// look takes in what the engine has come to, and tells how long that took.
+func (f *following) look() (took time.Duration) {
+	now := f.now()
+	ended := f.tracker.Observe(f.engine.Snapshot(), now)
+	f.show.update(now, ended, f.tracker.Tally())
+	if n := f.tracker.GivenUp(); n > f.givenUp {
+		f.givenUp = n
+		f.ensure()
+	}
+	return f.now().Sub(now)
+}

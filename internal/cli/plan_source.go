@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	configv1 "github.com/openshift/api/config/v1"
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
+	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/offline"
+	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
+	"github.com/safe-mirror/safe-mirror-operator/internal/whatif"
+)
+
+// sourceOptions say which cluster to read.
+type sourceOptions struct {
+	kubeconfig, context string
+	from                string
+	save, replay        string
+	timeout             time.Duration
+}
+
+func (o *sourceOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "the kubeconfig file (default: $KUBECONFIG, or ~/.kube/config)")
+	f.StringVar(&o.context, "context", "", "the context of the kubeconfig (default: its current one)")
+	f.StringVar(&o.from, "from", "", "read a directory, or one file, in place of a cluster: a must-gather, or what oc get wrote")
+	f.StringVar(&o.save, "save", "", "write what was read to a file; it holds no Secrets")
+	f.StringVar(&o.replay, "replay", "", "read what --save has written in place of a cluster")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long everything may take")
+}
+
+// clusterSource is a cluster to read, and how to keep what was read.
+type clusterSource struct {
+	whatif.Source
+	// gaps are what the files themselves lack.
+	gaps []whatif.Gap
+
+	saveTo   string
+	recorder *offline.Recorder
+	kinds    map[string]bool
+}
+
+// extra is what a recording has besides the objects.
+type extra struct {
+	At      time.Time `json:"at"`
+	Partial bool      `json:"partial,omitempty"`
+	// Kinds are those that were looked for.
+	Kinds map[string]bool `json:"kinds"`
+}
+
+func (o sourceOptions) open(ctx context.Context) (*clusterSource, error) {
+	given := 0
+	for _, flag := range []string{o.from, o.replay, o.kubeconfig + o.context} {
+		if flag != "" {
+			given++
+		}
+	}
+	if given > 1 {
+		return nil, errors.New("--from, --replay and --kubeconfig or --context are three ways to say which cluster: give one of them")
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	s := &clusterSource{saveTo: o.save, kinds: map[string]bool{}}
+	s.Scheme, s.Now = scheme, time.Now()
+	switch {
+	case o.replay != "":
+		err = s.openReplay(o.replay)
+	case o.from != "":
+		err = s.openFiles(ctx, o.from)
+	default:
+		err = s.openLive(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.Has = s.remembering(s.Has)
+	return s, nil
+}
+
+// chunk is how many objects a live cluster is asked for at a time.
+const chunk = 500
+
+// chunked asks a live cluster for long lists in parts, for whoever goes on where a part ends, as the recorder does.
+type chunked struct{ client.Reader }
+
+func (c chunked) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	return c.Reader.List(ctx, list, append(opts, client.Limit(chunk))...)
+}
+
+func (s *clusterSource) openLive(o sourceOptions) error {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = o.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w; or read files with --from", err)
+	}
+	config.QPS, config.Burst = 50, 100
+	c, err := client.New(config, client.Options{Scheme: s.Scheme})
+	if err != nil {
+		return fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	// From here on there is only a Reader.
+	s.recorder = offline.NewRecorder(chunked{c}, s.Scheme, inventory.Trim)
+	s.Reader, s.Has = s.recorder, predict.Mapped(c.RESTMapper())
+	return nil
+}
+
+func (s *clusterSource) openFiles(ctx context.Context, dir string) error {
+	kinds, err := readKinds(s.Scheme)
+	if err != nil {
+		return err
+	}
+	cluster, findings, err := offline.Open(ctx, dir, s.Scheme, offline.Options{Kinds: kinds, Transform: inventory.Trim})
+	if err != nil {
+		return errors.Join(append([]error{err}, lines(findings)...)...)
+	}
+	s.Reader, s.Partial = cluster, true
+	s.Has = func(gvk schema.GroupVersionKind) (bool, error) { return cluster.Has(gvk), nil }
+	if s.saveTo != "" {
+		s.recorder = offline.NewRecorder(cluster, s.Scheme, nil)
+		s.Reader = s.recorder
+	}
+	for _, f := range findings {
+		if f.Severity != offline.Note {
+			lost := f.Severity == offline.Lost && (f.Kind == "" || whatif.Essential(f.Kind))
+			s.gaps = append(s.gaps, whatif.Gap{Source: "file " + f.File, Why: f.String(), Essential: lost})
+		}
+	}
+	return nil
+}
+
+func lines(findings offline.Findings) []error {
+	const most = 20
+	var out []error
+	for _, f := range findings[:min(len(findings), most)] {
+		out = append(out, errors.New(f.String()))
+	}
+	return out
+}
+
+func (s *clusterSource) openReplay(file string) error {
+	if s.saveTo != "" {
+		return errors.New("--save with --replay would write what is there already")
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("--replay: %w", err)
+	}
+	defer in.Close()
+	cluster, values, err := offline.Replay(in, s.Scheme)
+	if err != nil {
+		return fmt.Errorf("--replay %s: %w", file, err)
+	}
+	var x extra
+	if err := json.Unmarshal(values["plan"], &x); err != nil {
+		return fmt.Errorf("--replay %s: it was not saved by a plan: %w", file, err)
+	}
+	s.Reader, s.Now, s.Partial = cluster, x.At, x.Partial
+	s.Has = func(gvk schema.GroupVersionKind) (bool, error) { return x.Kinds[gvk.String()] || cluster.Has(gvk), nil }
+	return nil
+}
+
+// remembering notes which kinds there are, for the recording.
+func (s *clusterSource) remembering(has predict.Discovery) predict.Discovery {
+	return func(gvk schema.GroupVersionKind) (bool, error) {
+		ok, err := has(gvk)
+		if err == nil {
+			s.kinds[gvk.String()] = ok
+		}
+		return ok, err
+	}
+}
+
+// save writes the recording, if one is wanted.
+func (s *clusterSource) save() error {
+	if s.saveTo == "" || s.recorder == nil {
+		return nil
+	}
+	out, err := os.OpenFile(s.saveTo, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("--save: %w", err)
+	}
+	err = s.recorder.Save(out, map[string]any{"plan": extra{At: s.Now.UTC(), Partial: s.Partial, Kinds: s.kinds}})
+	if err = errors.Join(err, out.Close()); err != nil {
+		return fmt.Errorf("--save %s: %w", s.saveTo, err)
+	}
+	return nil
+}
+
+// readKinds are the kinds that a plan looks at.
+func readKinds(scheme *runtime.Scheme) ([]schema.GroupVersionKind, error) {
+	objects := []client.Object{
+		&configv1.ClusterVersion{}, &configv1.Infrastructure{}, &configv1.Image{}, &configv1.ImageTagMirrorSet{}, &configv1.ImageDigestMirrorSet{},
+		&operatorv1alpha1.ImageContentSourcePolicy{}, &opv1.MachineConfiguration{}, &v1alpha1.SafeMirrorRollout{},
+		&mcfgv1.MachineConfigPool{}, &mcfgv1.MachineConfig{}, &mcfgv1.MachineConfigNode{}, &mcfgv1.MachineOSConfig{}, &mcfgv1.ControllerConfig{},
+		&mcfgv1.PinnedImageSet{}, &corev1.Node{}, &corev1.Pod{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
+	}
+	for _, k := range inventory.Kinds() {
+		objects = append(objects, k.Object)
+	}
+	out := []schema.GroupVersionKind{
+		{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
+		{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
+	}
+	seen := map[schema.GroupVersionKind]bool{}
+	for _, o := range objects {
+		gvk, err := apiutil.GVKForObject(o, scheme)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[gvk] {
+			seen[gvk] = true
+			out = append(out, gvk)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,134 @@
+package inventory
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// maxOwners bounds how many owners a reference remembers: messages name one, reports a few.
+	maxOwners = 5
+	// maxRunning bounds the digests of one reference: a tag that has moved has two or three.
+	maxRunning = 5
+	// maxPullSecrets bounds the pull secrets of one reference: of an image that every namespace uses, a few are enough to try.
+	maxPullSecrets = 20
+)
+
+// Use is one way in which one owner needs one image. The fields are those of Reference.
+type Use struct {
+	Image       string
+	Class       Class
+	Owner       Owner
+	Always      bool
+	Birth       bool
+	Platforms   []string
+	Running     string
+	PullSecrets []types.NamespacedName
+}
+
+// Collector gathers uses into references, each distinct image one. What it returns does not depend on the order in which they come: a
+// cache lists its objects in another order each time.
+type Collector struct{ byImage map[string]*gathered }
+
+type gathered struct {
+	class         Class
+	owners        map[Owner]Class
+	always, birth bool
+	// anywhere is true when an owner of the class is bound to no platform; then the platforms of the others do not matter.
+	anywhere    bool
+	platforms   []string
+	running     []string
+	pullSecrets []types.NamespacedName
+}
+
+// Add notes a use. An image that is empty, or blank as in a template that an image trigger has not filled in yet, is none.
+func (c *Collector) Add(u Use) {
+	u.Image = strings.TrimSpace(u.Image)
+	if u.Image == "" {
+		return
+	}
+	if c.byImage == nil {
+		c.byImage = map[string]*gathered{}
+	}
+	g, ok := c.byImage[u.Image]
+	if !ok {
+		g = &gathered{owners: map[Owner]Class{}}
+		c.byImage[u.Image] = g
+	}
+	if have, ok := g.owners[u.Owner]; !ok || u.Class.rank() > have.rank() {
+		g.owners[u.Owner] = u.Class
+	}
+	g.always, g.birth = g.always || u.Always, g.birth || u.Birth
+	g.bind(u)
+	if u.Running != "" {
+		g.running = insert(g.running, u.Running, strings.Compare, maxRunning)
+	}
+	for _, s := range u.PullSecrets {
+		g.pullSecrets = insert(g.pullSecrets, s, compareNames, maxPullSecrets)
+	}
+}
+
+// bind notes the class and the platforms. Only the platforms of the highest class count: an old revision that could run anywhere
+// does not make an image that runs on arm64 alone a matter of other platforms.
+func (g *gathered) bind(u Use) {
+	switch {
+	case g.class == "" || u.Class.rank() > g.class.rank():
+		g.class, g.anywhere, g.platforms = u.Class, false, nil
+	case u.Class != g.class:
+		return
+	}
+	g.anywhere = g.anywhere || len(u.Platforms) == 0
+	for _, p := range u.Platforms {
+		g.platforms = insert(g.platforms, p, strings.Compare, -1)
+	}
+}
+
+// References returns what was gathered, sorted by image.
+func (c *Collector) References() []Reference {
+	out := make([]Reference, 0, len(c.byImage))
+	for _, image := range slices.Sorted(maps.Keys(c.byImage)) {
+		g := c.byImage[image]
+		r := Reference{
+			Image: image, Class: g.class, Owners: g.firstOwners(), Count: len(g.owners), Always: g.always, Birth: g.birth,
+			Running: g.running, PullSecrets: g.pullSecrets,
+		}
+		if !g.anywhere {
+			r.Platforms = g.platforms
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// firstOwners are the first few, without sorting the tens of thousands that an image of every node may have.
+func (g *gathered) firstOwners() []Owner {
+	var out []Owner
+	for o := range g.owners {
+		out = insert(out, o, func(a, b Owner) int {
+			return cmp.Or(cmp.Compare(g.owners[b].rank(), g.owners[a].rank()), a.compare(b))
+		}, maxOwners)
+	}
+	return out
+}
+
+// insert puts x into the sorted list unless it is there, and keeps the first most; a negative most keeps all. The result does not
+// depend on the order in which the values come.
+func insert[T any](list []T, x T, compare func(a, b T) int, most int) []T {
+	at, found := slices.BinarySearchFunc(list, x, compare)
+	if found || (most >= 0 && at >= most) {
+		return list
+	}
+	list = slices.Insert(list, at, x)
+	if most >= 0 && len(list) > most {
+		list = list[:most]
+	}
+	return list
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}

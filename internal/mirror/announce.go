@@ -1,0 +1,86 @@
+package mirror
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// requests is the last stop between regclient and the guard. It edits how uploads are opened, and measures answers.
+//
+// regclient opens every upload with POST ?mount=<digest> and without "from". Quay fails on that, and most others ignore it. Instead,
+// the upload asks the registry to mount the blob from the very repository it is for:
+//
+//	POST /v2/acme/app/blobs/uploads/?mount=sha256:base&from=acme/app
+//	201    the repository has it already: nothing to download or upload
+//	202    it does not; the answer says where to upload to
+//
+// so that one request does the work of a HEAD and a POST. Where that is not wanted (see transfer.stream), the digest is left out.
+type requests struct{ next http.RoundTripper }
+
+// RoundTrip sends one request.
+func (t requests) RoundTrip(req *http.Request) (*http.Response, error) {
+	if s := slownessOf(req.Context()); s != nil {
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), s.trace()))
+	}
+	if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/blobs/uploads/") {
+		req = announce(req)
+	}
+	return t.next.RoundTrip(req)
+}
+
+func announce(req *http.Request) *http.Request {
+	query := req.URL.Query()
+	if !query.Has("mount") || query.Has("from") {
+		return req
+	}
+	if own, _ := req.Context().Value(ownKey{}).(string); own != "" {
+		query.Set("from", own)
+	} else {
+		query.Del("mount")
+	}
+	edited := req.Clone(req.Context())
+	edited.URL.RawQuery = query.Encode()
+	return edited
+}
+
+type ownKey struct{}
+
+// askingForOwn makes an upload ask first whether the repository that it is for has the blob.
+func askingForOwn(ctx context.Context, repository string) context.Context {
+	return context.WithValue(ctx, ownKey{}, repository)
+}
+
+// slowness is the longest time that a registry took from the request on an open connection to the first byte of its answer.
+type slowness struct{ longest atomic.Int64 }
+
+type slownessKey struct{}
+
+func measuring(ctx context.Context, s *slowness) context.Context {
+	return context.WithValue(ctx, slownessKey{}, s)
+}
+
+func slownessOf(ctx context.Context) *slowness {
+	s, _ := ctx.Value(slownessKey{}).(*slowness)
+	return s
+}
+
+func (s *slowness) get() time.Duration { return time.Duration(s.longest.Load()) }
+
+func (s *slowness) trace() *httptrace.ClientTrace {
+	var begun atomic.Int64
+	return &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { begun.Store(time.Now().UnixNano()) },
+		GotFirstResponseByte: func() {
+			took := time.Now().UnixNano() - begun.Load()
+			for before := s.longest.Load(); took > before; before = s.longest.Load() {
+				if s.longest.CompareAndSwap(before, took) {
+					return
+				}
+			}
+		},
+	}
+}

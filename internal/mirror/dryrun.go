@@ -1,0 +1,135 @@
+package mirror
+
+import (
+	"context"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Estimate is what a job would do, as far as looking without writing can tell.
+type Estimate struct {
+	Reference string
+	Digest    string // of the top manifest
+	Blobs     int    // to upload
+	Bytes     int64  // of them
+	Mounts    int    // blobs that another job brings, or that the registry has elsewhere
+	Requests  int    // about as many would be sent by the copy and the proof after it; none for an image that is there
+	Err       *Error // why it would fail
+}
+
+// DryRun tells what the jobs would do, one estimate for each in the same order. It reads manifests and asks for blobs by HEAD, and writes
+// nothing. What several jobs need is counted for the first of them: the others mount it.
+func (c *Client) DryRun(ctx context.Context, jobs []Job) []Estimate {
+	found := make([][]missing, len(jobs))
+	estimates := make([]Estimate, len(jobs))
+	_ = parallel(ctx, len(jobs), func(ctx context.Context, i int) *Error {
+		estimates[i].Reference = jobs[i].Reference
+		estimates[i].Digest, found[i], estimates[i].Err = c.lacks(ctx, jobs[i])
+		return nil
+	})
+	brought := map[held]bool{}
+	for i := range estimates {
+		for _, at := range found[i] {
+			estimates[i].add(at, brought)
+		}
+	}
+	return estimates
+}
+
+// missing is what one target lacks of an image.
+type missing struct {
+	site      site
+	blobs     []blob
+	manifests int
+}
+
+// What a blob and a manifest cost in requests: GET, POST and PUT; PUT, the GET of the source, the GET of the proof, and the question for
+// a signature.
+const (
+	uploadRequests   = 3
+	manifestRequests = 4
+)
+
+func (e *Estimate) add(at missing, brought map[held]bool) {
+	e.Requests += 1 + manifestRequests*at.manifests
+	for _, b := range at.blobs {
+		key := held{at.site, b.digest}
+		if brought[key] {
+			e.Mounts++
+			e.Requests++
+			continue
+		}
+		brought[key] = true
+		e.Blobs++
+		e.Bytes += max(b.size, 0)
+		e.Requests += uploadRequests
+	}
+}
+
+// lacks looks at the targets of one job.
+func (c *Client) lacks(ctx context.Context, job Job) (dgst string, at []missing, failure *Error) {
+	w := &work{c: c, job: job, attempt: 1, pass: newPass()}
+	if dgst, failure = w.pin(ctx); failure != nil {
+		return "", nil, failure
+	}
+	for _, target := range job.Fill {
+		found, failure := c.push.prove(ctx, target, job.want(dgst, 1), w.pass, nil)
+		if failure == nil {
+			dgst = found.tree.top.desc.Digest.String()
+			continue
+		}
+		if ctx.Err() != nil || failure.Class != Incomplete && !pushMayHelp(failure) {
+			return dgst, nil, failure
+		}
+		lacking, top, failure := c.lacksAt(ctx, job, target, dgst)
+		if failure != nil {
+			return dgst, nil, failure
+		}
+		dgst = top
+		at = append(at, lacking)
+	}
+	if len(job.Fill) > 0 {
+		return dgst, at, nil
+	}
+	_, failure = c.node.verify(ctx, job.Walk, job.want(dgst, 1), w.pass, nil)
+	return dgst, nil, failure
+}
+
+func (c *Client) lacksAt(ctx context.Context, job Job, target, dgst string) (missing, string, *Error) {
+	to, failure := c.push.open(ctx, target)
+	if failure != nil {
+		return missing{}, dgst, failure
+	}
+	var tried []*Error
+	for _, from := range job.From {
+		_, t, failure := c.sourceTree(ctx, from, digest.Digest(dgst), job.Only)
+		if failure == nil {
+			lacking, failure := to.lacks(ctx, t)
+			return lacking, t.top.desc.Digest.String(), failure
+		}
+		tried = append(tried, failure)
+	}
+	return missing{}, dgst, afterAll(tried)
+}
+
+// lacks asks a repository for the blobs of a tree, each by HEAD.
+func (r *repository) lacks(ctx context.Context, t *tree) (missing, *Error) {
+	gone := make([]bool, len(t.blobs))
+	failure := parallel(ctx, len(t.blobs), func(ctx context.Context, i int) *Error {
+		size, failure := r.headBlob(ctx, t.blobs[i])
+		if failure == nil && size >= 0 {
+			failure = t.blobs[i].compare(r, size)
+		}
+		if gone[i] = failure != nil && pushMayHelp(failure); gone[i] {
+			return nil
+		}
+		return failure
+	})
+	out := missing{site: r.site, manifests: len(t.nodes)}
+	for i, b := range t.blobs {
+		if gone[i] {
+			out.blobs = append(out.blobs, b)
+		}
+	}
+	return out, failure
+}

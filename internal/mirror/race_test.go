@@ -1,0 +1,6 @@
+//go:build race
+
+package mirror
+
+// raceDetector: everything takes about ten times as long.
+const raceDetector = true

@@ -1,0 +1,41 @@
+package probe
+
+import "time"
+
+// Limits bound what probes may cost a node, and how long they may take.
+type Limits struct {
+	// BytesPerNode is how much the probes of one round download to one node at most, compressed.
+	BytesPerNode int64
+	// PodsPerNode is how many different images one node pulls in a round at most.
+	PodsPerNode int
+	// Headroom is the share of the node's disk that has to stay free beside the probes, from 0 to 1.
+	Headroom float64
+	// NodesAtOnce is on how many nodes probes run at the same time. Disk pressure evicts pods past their disruption budgets; should a
+	// probe cause it against all odds, then on one node.
+	NodesAtOnce int
+	// Placing is how long the scheduler may take to put a pod on its node.
+	Placing time.Duration
+	// Deadline is how long a pull may take. It tells slow from impossible: a node waits for ever for a registry that accepts the
+	// connection and never answers.
+	Deadline time.Duration
+	// RetryAfter is the pause before a probe that has not succeeded is made again; it doubles up to MaxRetry.
+	RetryAfter time.Duration
+	MaxRetry   time.Duration
+}
+
+// DefaultLimits are small enough for a node of 100 GiB not to notice.
+func DefaultLimits() Limits {
+	return Limits{
+		BytesPerNode: 300 << 20, PodsPerNode: 4, Headroom: 0.15, NodesAtOnce: 1,
+		Placing: time.Minute, Deadline: 5 * time.Minute, RetryAfter: time.Minute, MaxRetry: 30 * time.Minute,
+	}
+}
+
+// backoff is the pause after so many attempts without success: 1 min, 2 min, 4 min ... 30 min.
+func (l Limits) backoff(attempts int) time.Duration {
+	pause := l.RetryAfter
+	for ; attempts > 1 && pause < l.MaxRetry; attempts-- {
+		pause *= 2
+	}
+	return min(pause, l.MaxRetry)
+}

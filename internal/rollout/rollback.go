@@ -1,0 +1,160 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// A rollback is a rollout to the mirror sets of before: it is planned, proven, applied and released like one, by the same phases. Three
+// things differ. It is latched (I10). It needs nobody's consent but that the rollout is not held. And a node that is stuck on its way to
+// the new configuration does not stop it: taking the mirror sets away does not free such a node, because the MCO does not give a new
+// target to a cordoned one. What frees it is that the nodes which have the new configuration get the old one back, so that the pods it
+// waits for can be started there. Only nodes that took the new configuration are drained again; for the others nothing changes.
+
+// The reasons of a rollback.
+const (
+	backRequested = "Requested"
+	backAborted   = "Aborted"
+	backDeleted   = "Deleted"
+	backTimedOut  = "DrainTimedOut"
+)
+
+// back tells whether the rollout is on its way back.
+func back(o Observed) bool { return o.Record.Rollback != nil }
+
+// wantsBack tells whether the user asks for a rollback that has not begun.
+func wantsBack(r v1alpha1.Record, v View) bool {
+	return r.Rollback == nil && (pending(r, v, v1alpha1.VerbRollback) != "" || (v.Deleting && v.RollbackOnDelete))
+}
+
+// pending is the id of the first request for the verb that has not been carried out.
+func pending(r v1alpha1.Record, v View, verb v1alpha1.Verb) string {
+	for _, q := range v.asking(verb) {
+		if !carriedOut(r, q.ID) {
+			return q.ID
+		}
+	}
+	return ""
+}
+
+// backOnDelete tells whether a rollout that is being deleted has to go back first: when it has written mirror sets, or is at it already.
+func backOnDelete(o Observed) bool {
+	if !o.Rollout.RollbackOnDelete || !o.Rollout.Finalizer {
+		return false
+	}
+	if back(o) {
+		return o.Record.CompletedGeneration == 0
+	}
+	return o.Record.AppliedDigest != ""
+}
+
+// begin latches a rollback for which somebody or something asks, and holds what was aborted too late to be simply taken back.
+func begin(o Observed) Step {
+	if back(o) {
+		return nil
+	}
+	latch := func(reason, request, why string) Step {
+		return Do{Facts: []Fact{RollbackBegun{Reason: reason, Request: request, Spec: o.Rollout.Spec, At: o.Now}}, Why: why}
+	}
+	v, ended := o.Rollout, o.Record.CompletedGeneration != 0
+	rollback, aborted := pending(o.Record, v, v1alpha1.VerbRollback), pending(o.Record, v, v1alpha1.VerbAbort)
+	switch {
+	case ended && o.Record.CompletedSpec != v.Spec && !v.Deleting:
+		return nil // the spec is a new one: its requests are about what comes
+	case rollback != "":
+		return latch(backRequested, rollback, "request "+rollback+" asks for a rollback")
+	case backOnDelete(o):
+		return latch(backDeleted, "", "the rollout is deleted and spec.deletion is Rollback")
+	case aborted != "" && !ended:
+		return abort(o, aborted, latch)
+	case v.RollbackOnFailure && timedOut(o):
+		return latch(backTimedOut, "", fmt.Sprintf("node %s did not get through in time and spec.onFailure is Rollback", o.Record.Release.Node))
+	}
+	return nil
+}
+
+// abort takes back at once what has reached no node. Otherwise the user has to choose.
+func abort(o Observed, request string, latch func(reason, request, why string) Step) Step {
+	pools, ok := o.Pools.Get()
+	if !ok {
+		return unreadable("MachineConfigPool", o.Pools.Why())
+	}
+	reached := 0
+	for _, p := range pools {
+		if p.Meaning == MeansPlanned {
+			reached += p.Taken(p.Rendered)
+		}
+	}
+	if o.Record.AppliedDigest == "" || reached == 0 {
+		return latch(backAborted, request, "request "+request+" aborts the rollout, which has reached no node")
+	}
+	return Fail{Reason: v1alpha1.ReasonAborted, Blockers: []Blocker{{Reason: v1alpha1.ReasonAborted, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: fmt.Sprintf(
+		"request %s aborts the rollout, and %d nodes have the new configuration or are on their way to it: no more are released. To go back, add a request "+
+			"with the verb Rollback, which drains those nodes again; to go on, remove request %s", request, reached, request)}}}
+}
+
+// timedOut tells whether the node under way has used up the user's patience.
+func timedOut(o Observed) bool {
+	r := o.Record.Release
+	return r != nil && r.TakenAt != nil && o.Now.Sub(r.TakenAt.Time) >= o.Rollout.drainLimit()
+}
+
+func rolledBack(r v1alpha1.RollbackRecord) string {
+	why := map[string]string{
+		backRequested: "request " + r.Request + " asked for it", backAborted: "request " + r.Request + " aborted the rollout",
+		backDeleted: "the rollout was deleted", backTimedOut: "a node did not get through in time",
+	}[r.Reason]
+	return fmt.Sprintf("rolled back since %s because %s: every node has the mirror sets of before, and every pool is as it was; change the spec to try again",
+		r.At.UTC().Format(time.RFC3339), why)
+}
+
+// withdraw is the phase table of a rollback before anything was applied: there is nothing to bring back but the pools.
+var withdraw = []phase{
+	{PhaseRestore, "", "every pool is as it was before", func(o Observed) Step {
+		pools, ok := o.Pools.Get()
+		if !ok {
+			return unreadable("MachineConfigPool", o.Pools.Why())
+		}
+		if step := giveBack(o, pools); step != nil {
+			return step
+		}
+		return Done{Message: "every pool is as it was before"}
+	}},
+	{PhaseFinish, "", "the end is on record", finish},
+}
+
+// tableOf is the phase table that the rollout goes through.
+func tableOf(o Observed) []phase {
+	if back(o) && o.Record.AppliedDigest == "" {
+		return withdraw
+	}
+	return forward
+}
+
+// moving are the nodes of the pool that are on their way, without those that a rollback finds stuck.
+func (p Pool) moving(o Observed) []Node {
+	stuck := p.stuck(o)
+	return slices.DeleteFunc(p.inFlight(), func(n Node) bool {
+		return slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == n.Name })
+	})
+}
+
+// stuck are the nodes of the pool that were on their way to what is being rolled back when it began, and are held up in a drain or by
+// an error of their daemon. Before the pool is rendered with the mirror sets of before, that is any node on its way.
+func (p Pool) stuck(o Observed) []Node {
+	if !back(o) {
+		return nil
+	}
+	var out []Node
+	for _, n := range p.inFlight() {
+		rendered := p.Meaning == MeansPlanned
+		stage := n.Stage(n.Desired)
+		if n.Current != "" && (!rendered || (n.Desired != p.Rendered && (stage == "Draining" || stage == "Degraded"))) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
