@@ -20,9 +20,28 @@ package controllers
 // +kubebuilder:rbac:groups=operator.openshift.io,resources=imagecontentsourcepolicies;machineconfigurations,verbs=get;list;watch
 //
 // The images that must keep working, and whether pods are back.
-// +kubebuilder:rbac:groups="",resources=pods;replicationcontrollers,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;replicationcontrollers;podtemplates;serviceaccounts,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets;replicasets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
+//
+// Images that others may start one day, or that are pulled by somebody other than a node. Each may be taken away: it is then a gap in
+// the inventory, and said to be one.
+// +kubebuilder:rbac:groups=apps.openshift.io,resources=deploymentconfigs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=image.openshift.io,resources=imagestreams,verbs=get;list;watch
+// +kubebuilder:rbac:groups=build.openshift.io,resources=buildconfigs;builds,verbs=get;list;watch
+// +kubebuilder:rbac:groups=operators.coreos.com,resources=clusterserviceversions;catalogsources;installplans,verbs=get;list;watch
+// +kubebuilder:rbac:groups=olm.operatorframework.io,resources=clustercatalogs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=controllerconfigs;pinnedimagesets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=serving.knative.dev,resources=services;configurations;revisions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=argoproj.io,resources=rollouts,verbs=get;list;watch
+// +kubebuilder:rbac:groups=kubevirt.io,resources=virtualmachines;virtualmachineinstances,verbs=get;list;watch
+// +kubebuilder:rbac:groups=cdi.kubevirt.io,resources=datavolumes;dataimportcrons,verbs=get;list;watch
+// +kubebuilder:rbac:groups=tekton.dev,resources=tasks;pipelines;taskruns;pipelineruns,verbs=get;list;watch
+//
+// The reports beside a rollout.
+// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;watch;create;patch;update;delete
 //
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch

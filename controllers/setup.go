@@ -3,15 +3,17 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
 	configv1 "github.com/openshift/api/config/v1"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 )
 
 // watch is one kind that may change a decision. Kinds that this cluster does not have are watched as soon as it has them.
@@ -32,12 +35,17 @@ type watch struct {
 	only   []predicate.Predicate
 	// quiet is how long to gather events of a busy kind before looking.
 	quiet time.Duration
+	// optional kinds name images. They are watched once they turn out to be readable: the operator may not have been given the right.
+	optional bool
+	// selected kinds are cached by a selector that is set up with the caches. One that comes later is read live instead of watched, because
+	// all of its objects would be cached.
+	selected bool
 }
 
-// watches lists the kinds. Pods and workloads come and go all the time, and what matters about them (a new image, a workload that is
+// watches lists the kinds. What names images comes and goes all the time, and what matters about it (a new image, a workload that is
 // whole again) can wait for the quiet time.
 func watches(podQuiet time.Duration) []watch {
-	return []watch{
+	out := []watch{
 		{object: &mcfgv1.MachineConfigPool{}},
 		{object: &corev1.Node{}, only: []predicate.Predicate{nodeMoves()}},
 		{object: &configv1.ImageTagMirrorSet{}},
@@ -45,15 +53,20 @@ func watches(podQuiet time.Duration) []watch {
 		{object: &configv1.Image{}},
 		{object: &configv1.ClusterVersion{}, quiet: time.Second},
 		{object: &operatorv1alpha1.ImageContentSourcePolicy{}},
-		{object: &corev1.Pod{}, quiet: podQuiet},
-		{object: &appsv1.Deployment{}, quiet: podQuiet},
-		{object: &appsv1.StatefulSet{}, quiet: podQuiet},
-		{object: &appsv1.DaemonSet{}, quiet: podQuiet},
-		{object: &appsv1.ReplicaSet{}, quiet: podQuiet},
-		{object: &corev1.ReplicationController{}, quiet: podQuiet},
-		{object: &batchv1.Job{}, quiet: podQuiet},
-		{object: &batchv1.CronJob{}, quiet: podQuiet},
 	}
+	for _, k := range inventory.Kinds() {
+		if !slices.ContainsFunc(out, func(w watch) bool {
+			return reflect.TypeOf(w.object) == reflect.TypeOf(k.Object) && !isUnstructured(k.Object)
+		}) {
+			out = append(out, watch{object: k.Object, quiet: podQuiet, optional: !k.Essential, selected: k.Selector != nil})
+		}
+	}
+	return out
+}
+
+func isUnstructured(o client.Object) bool {
+	_, ok := o.(*unstructured.Unstructured)
+	return ok
 }
 
 // SetUp registers the controllers with the manager. Watches of other kinds start once they are discovered, so that a kind that is
@@ -71,7 +84,7 @@ func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 		return fmt.Errorf("building the rollout controller: %w", err)
 	}
 	return mgr.Add(&discovery{
-		manager: mgr, reconciler: r, controller: c, pending: watches(r.PodQuiet),
+		manager: mgr, reconciler: r, controller: c, pending: watches(r.PodQuiet), readable: readableBy(mgr),
 		pools: []func(ctrl.Manager) error{
 			(&PulseGuard{Client: mgr.GetClient(), Now: r.Observe.Now}).setup,
 			(&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
@@ -100,6 +113,7 @@ type discovery struct {
 	manager    ctrl.Manager
 	reconciler *Reconciler
 	controller controller.Controller
+	readable   func(client.Object) bool
 
 	mu      sync.Mutex
 	pending []watch
@@ -142,16 +156,40 @@ func (d *discovery) startFound() error {
 	}
 	var later []watch
 	for _, w := range d.pending {
-		if !d.exists(w.object) {
-			later = append(later, w)
+		if !d.exists(w.object) || (w.optional && !d.readable(w.object)) {
+			if !w.selected {
+				later = append(later, w)
+			}
 			continue
 		}
 		if err := d.controller.Watch(source.Kind(d.manager.GetCache(), w.object, d.enqueue(w.quiet), w.only...)); err != nil {
 			return fmt.Errorf("watching %T: %w", w.object, err)
 		}
+		d.serve(w.object)
 	}
 	d.pending = later
 	return nil
+}
+
+// readableBy asks for one object of a kind, past the caches. A cache of a kind that may not be listed would never be filled.
+func readableBy(mgr ctrl.Manager) func(client.Object) bool {
+	return func(object client.Object) bool {
+		kind, err := apiutil.GVKForObject(object, mgr.GetScheme())
+		if err != nil {
+			return false
+		}
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		return mgr.GetAPIReader().List(context.Background(), list, client.Limit(1)) == nil
+	}
+}
+
+// serve lets looks read the kind from the caches.
+func (d *discovery) serve(object client.Object) {
+	kind, err := apiutil.GVKForObject(object, d.manager.GetScheme())
+	if err == nil && d.reconciler.Observe != nil {
+		d.reconciler.Observe.Kinds.Serve(kind)
+	}
 }
 
 func (d *discovery) exists(object client.Object) bool {

@@ -16,9 +16,11 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -26,6 +28,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/controllers"
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 )
@@ -86,7 +89,8 @@ func (o managerOptions) run(ctx context.Context) error {
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   cache.Options{DefaultTransform: withoutManagedFields},
+		Cache:                   cache.Options{DefaultTransform: inventory.Trim},
+		NewCache:                newCache,
 		Metrics:                 metricsserver.Options{BindAddress: o.metrics},
 		HealthProbeBindAddress:  o.probes,
 		LeaderElection:          o.leaderElect,
@@ -153,13 +157,17 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// withoutManagedFields keeps the caches small. Pools keep theirs: they tell who paused a pool.
-func withoutManagedFields(object any) (any, error) {
-	if _, ok := object.(*mcfgv1.MachineConfigPool); ok {
-		return object, nil
+// newCache keeps of some kinds a selection only: the Operator Lifecycle Manager copies each ClusterServiceVersion into every namespace.
+func newCache(config *rest.Config, o cache.Options) (cache.Cache, error) {
+	o.ByObject = map[client.Object]cache.ByObject{}
+	for _, k := range inventory.Kinds() {
+		kind, err := apiutil.GVKForObject(k.Object, o.Scheme)
+		if err != nil || k.Selector == nil {
+			continue
+		}
+		if _, err := o.Mapper.RESTMapping(kind.GroupKind(), kind.Version); err == nil {
+			o.ByObject[k.Object] = cache.ByObject{Label: k.Selector}
+		}
 	}
-	if o, ok := object.(client.Object); ok {
-		o.SetManagedFields(nil)
-	}
-	return object, nil
+	return cache.New(config, o)
 }

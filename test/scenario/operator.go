@@ -33,7 +33,7 @@ func Install(ctx context.Context, l *lab.Lab) error {
 		"config/manager/namespace.yaml",
 		"config/rbac/service_account.yaml", "config/rbac/role.yaml", "config/rbac/role_binding.yaml",
 		"config/rbac/leader_election_role.yaml", "config/rbac/leader_election_role_binding.yaml",
-		"config/rbac/secret_reader_role.yaml", "config/rbac/secret_reader_role_binding.yaml",
+		"config/rbac/secret_reader_role.yaml", "config/rbac/secret_reader_role_binding.yaml", "config/rbac/probe.yaml",
 	} {
 		files = append(files, filepath.Join(root(), f))
 	}
