@@ -127,7 +127,7 @@ type RegistryLimits struct {
 	// +kubebuilder:validation:Maximum=64
 	Images int32 `json:"images,omitempty"`
 
-	// concurrentRequests is how many requests a registry serves at the same time. When omitted, 16.
+	// concurrentRequests is how many requests a registry serves at the same time, reads and writes counted apart. When omitted, 60.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -49,20 +50,28 @@ func (l *Live) registry(ctx context.Context, r *v1alpha1.SafeMirrorRollout, all 
 		problems = appendProblem(problems, problem)
 		source = append(source, doc)
 	}
+	workloads, problem := l.workloadLogins(ctx, r)
+	problems = appendProblem(problems, problem)
+	if workloads != nil {
+		source = append(source, workloads)
+	}
 	cas, problem := l.trustedCAs(ctx, all)
+	problems = appendProblem(problems, problem)
+	bundle, problem := l.bundle(ctx, r)
 	problems = appendProblem(problems, problem)
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	h := sha256.New()
-	for _, part := range slices.Concat([][]byte{global, push}, source) {
+	fmt.Fprintf(h, "%+v\n", r.Spec.Mirroring.Limits)
+	for _, part := range slices.Concat([][]byte{global, push, bundle}, source) {
 		fmt.Fprintf(h, "%d\n%s", len(part), part)
 	}
 	for _, host := range sortedKeys(cas) {
 		fmt.Fprintf(h, "%s\n%s", host, cas[host])
 	}
 	return l.client(hex.EncodeToString(h.Sum(nil)), func() (*mirror.Client, error) {
-		return l.newClient(global, push, source, cas)
+		return l.newClient(logins{global, push, source}, cas, bundle, r.Spec.Mirroring.Limits)
 	})
 }
 
@@ -81,18 +90,30 @@ func (l *Live) client(fingerprint string, build func() (*mirror.Client, error)) 
 	return c, nil
 }
 
-func (l *Live) newClient(global, push []byte, source [][]byte, cas map[string][]byte) (*mirror.Client, error) {
+// logins are docker configurations: the node's own, the one to push with, and those to read the sources with, first come first.
+type logins struct {
+	global, push []byte
+	source       [][]byte
+}
+
+func (l *Live) newClient(s logins, cas map[string][]byte, bundle []byte, limits v1alpha1.RegistryLimits) (*mirror.Client, error) {
 	var chains [3]mirror.Keychain
-	for i, docs := range [][][]byte{append(source, global), {push}, {global}} {
+	for i, docs := range [][][]byte{append(slices.Clone(s.source), s.global), {s.push}, {s.global}} {
 		var err error
 		if chains[i], err = mirror.ParseKeychain(docs...); err != nil {
 			return nil, err
 		}
 	}
-	access := func(k mirror.Keychain) mirror.Access {
-		return mirror.Access{Keychain: k, CAs: cas, Insecure: l.insecure}
+	access := func(k mirror.Keychain, extra []byte) mirror.Access {
+		return mirror.Access{Keychain: k, CAs: cas, ExtraCAs: extra, Insecure: l.insecure}
 	}
-	return mirror.NewClient(mirror.Accesses{Source: access(chains[0]), Push: access(chains[1]), Node: access(chains[2])}), nil
+	each := mirror.Limits{
+		Requests: float64(limits.RequestsPerSecond), Concurrent: int(limits.ConcurrentRequests), Bytes: int64(limits.MebibytesPerSecond) << 20,
+	}
+	return mirror.NewClient(mirror.Accesses{
+		Source: access(chains[0], bundle), Push: access(chains[1], bundle), Node: access(chains[2], nil),
+		Limits: func(string) mirror.Limits { return each },
+	}), nil
 }
 
 // insecure asks the nodes' own configuration, as it shall be. The client outlives the look for which it was made, so this is the
@@ -112,6 +133,33 @@ func allInsecure(pools []plan.Pool, repository string) bool {
 		}
 	}
 	return len(pools) > 0
+}
+
+// bundleKey is the key of a ConfigMap with CA certificates, as the cluster network operator and everybody else has it.
+const bundleKey = "ca-bundle.crt"
+
+// bundle are the CAs that the operator trusts beside those of the nodes.
+func (l *Live) bundle(ctx context.Context, r *v1alpha1.SafeMirrorRollout) ([]byte, *rollout.Problem) {
+	name := r.Spec.Mirroring.CABundle.Name
+	if name == "" {
+		return nil, nil
+	}
+	problem := func(passing bool, format string, args ...any) *rollout.Problem {
+		return &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "ConfigMap", Namespace: l.Namespace, Name: name, Passing: passing,
+			Message: fmt.Sprintf("spec.mirroring.caBundle: ConfigMap %s/%s ", l.Namespace, name) + fmt.Sprintf(format, args...)}
+	}
+	config := &corev1.ConfigMap{}
+	switch err := l.API.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: name}, config); {
+	case apierrors.IsNotFound(err):
+		return nil, problem(false, "does not exist; create it with the certificates in the key %s", bundleKey)
+	case err != nil:
+		return nil, problem(true, "could not be read: %v", err)
+	}
+	pem := []byte(config.Data[bundleKey])
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, problem(false, "has no PEM certificate in its key %s", bundleKey)
+	}
+	return pem, nil
 }
 
 // dockerConfig reads a docker configuration out of a Secret. field is what the message calls it.

@@ -38,6 +38,7 @@ type Live struct {
 	predictor predict.Predictor
 	payloads  payloads
 	probing   probing
+	private   private
 
 	mu        sync.Mutex
 	predicted []plan.Pool
@@ -130,7 +131,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 	registry, problems := l.registry(ctx, w.Rollout, all)
 	problems = appendProblem(problems, problem)
 	w.Registry = registry
-	o.Spec = l.specProblems(ctx, w, all, state, problems)
+	o.Spec = l.specProblems(ctx, w, all, state, prediction.Platforms, problems)
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -158,11 +157,7 @@ func byDigest(fill string, result mirror.Result) (string, bool) {
 	if fill == "" || result.Proof.Digest == "" || result.Proof.Endpoint != fill {
 		return "", false
 	}
-	repository, _, _ := strings.Cut(fill, "@")
-	if colon := strings.LastIndex(repository, ":"); colon > strings.LastIndex(repository, "/") {
-		repository = repository[:colon]
-	}
-	return repository + "@" + result.Proof.Digest, true
+	return repositoryOf(fill) + "@" + result.Proof.Digest, true
 }
 
 func redirected(pools []plan.Pool, reference string) bool {

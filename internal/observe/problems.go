@@ -31,9 +31,10 @@ const dryRunAge = time.Minute
 
 // specProblems gathers what is wrong with the spec in the light of this cluster: Secrets, foreign sets of the same name, the
 // union of all mirror sets at every instant of the way, and what the API server itself says (R3, R4).
-func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, state rollout.MirrorSets, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
+func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, state rollout.MirrorSets, platforms []string, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
 	out := append([]rollout.Problem{}, found...)
 	out = append(out, releaseProblems(w.Rollout)...)
+	out = append(out, mirroringProblems(w.Rollout, platforms)...)
 	out = append(out, w.Foreign(state)...)
 	if len(out) == 0 {
 		out = append(out, w.UnionProblems(all)...)
@@ -102,7 +103,9 @@ func (l *Live) plan(ctx context.Context, w *World, all registries.Sets, p predic
 	l.mu.Lock()
 	engaged, copying := l.engaged, l.copying
 	l.mu.Unlock()
-	sum, work := w.Plan.Judge(l.Engine.Snapshot(), engaged, copying)
+	results := l.Engine.Snapshot()
+	l.private.note(w.Plan.Items, results)
+	sum, work := w.Plan.Judge(results, engaged, copying)
 	o.Plan, o.Transfers = rollout.Seen(sum), rollout.Seen(work)
 }
 

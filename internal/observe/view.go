@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -42,6 +43,46 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		v.Requests = append(v.Requests, rollout.Request{ID: q.ID, Verb: q.Verb, Gate: q.Gate, Plan: q.PlanDigest})
 	}
 	return v
+}
+
+// mirroringProblems are what the schema cannot tell of spec.mirroring. platforms are those of the nodes; nil when they are not known.
+func mirroringProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []rollout.Problem {
+	var out []rollout.Problem
+	problem := func(format string, args ...any) {
+		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name, Message: fmt.Sprintf(format, args...)})
+	}
+	mirrors := map[string]bool{}
+	for _, m := range slices.Concat(r.Spec.ImageTagMirrors, r.Spec.ImageDigestMirrors) {
+		for _, location := range m.Mirrors {
+			mirrors[location] = true
+		}
+	}
+	for field, locations := range map[string][]string{"targets": r.Spec.Mirroring.Targets, "verification.caches": r.Spec.Mirroring.Verification.Caches} {
+		for i, location := range locations {
+			if !related(location, mirrors) {
+				problem("spec.mirroring.%s[%d]: %q is none of the mirrors of the spec, nor above or below one", field, i, location)
+			}
+		}
+	}
+	if only := r.Spec.Mirroring.Platforms; len(only) > 0 {
+		for _, p := range platforms {
+			if !slices.Contains(only, p) {
+				problem("spec.mirroring.platforms: %s is missing, and the cluster has nodes of it: they could not pull what is mirrored without it", p)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b rollout.Problem) int { return strings.Compare(a.Message, b.Message) })
+	return out
+}
+
+// related tells whether the location is one of the mirrors, or lies above or below one: registry.local above registry.local/acme.
+func related(location string, mirrors map[string]bool) bool {
+	for m := range mirrors {
+		if location == m || strings.HasPrefix(location, m+"/") || strings.HasPrefix(m, location+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 func seconds(n *int32) time.Duration {

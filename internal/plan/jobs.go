@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"slices"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 )
@@ -41,11 +44,14 @@ func references(endpoints []registries.Endpoint) []string {
 
 // job proves that the item can be pulled under the planned configuration, filling our mirror first when copy is set.
 func (p Plan) job(i Item, copying bool) mirror.Job {
-	j := mirror.Job{Reference: i.Key(), Walk: references(i.After.Usable()), Platforms: p.Platforms}
+	j := mirror.Job{
+		Reference: i.Key(), Walk: references(i.After.Usable()), Others: i.Others, Platforms: p.platformsOf(i), Only: p.Mirroring.Platforms,
+		Download: p.download(), Cache: p.cached(i), Referrers: p.Mirroring.Attachments == v1alpha1.AttachAll,
+	}
 	if !copying || p.VerifyOnly || i.Fill == "" {
 		return j
 	}
-	j.Fill = []string{i.Fill}
+	j.Fill = append([]string{i.Fill}, i.AlsoFill...)
 	j.From = references(i.Before.Usable())
 	for _, e := range i.After.Usable() {
 		if !e.Mirror {
@@ -53,6 +59,32 @@ func (p Plan) job(i Item, copying bool) mirror.Job {
 		}
 	}
 	return j
+}
+
+// platformsOf are those that an index must have: those of the nodes to which the pods of the reference are bound, or of all nodes.
+func (p Plan) platformsOf(i Item) []string {
+	if len(i.Reference.Platforms) > 0 {
+		return i.Reference.Platforms
+	}
+	return p.Platforms
+}
+
+func (p Plan) download() mirror.Download {
+	switch p.Mirroring.Verification.Download {
+	case v1alpha1.DownloadSample:
+		return mirror.DownloadSample
+	case v1alpha1.DownloadAll:
+		return mirror.DownloadFull
+	default:
+		return mirror.DownloadNone
+	}
+}
+
+// cached tells whether a mirror of the item is a pull-through cache.
+func (p Plan) cached(i Item) bool {
+	return slices.ContainsFunc(i.After.Usable(), func(e registries.Endpoint) bool {
+		return e.Mirror && slices.ContainsFunc(p.Mirroring.Verification.Caches, func(c string) bool { return under(e.Reference, c) })
+	})
 }
 
 // before asks whether the item can be pulled today.
@@ -91,13 +123,27 @@ const (
 
 func look(r mirror.Result) finding {
 	switch {
-	case r.Err != nil:
+	case failure(r) != nil:
 		return refuted
 	case !r.Proof.At.IsZero():
 		return proven
 	default:
 		return open
 	}
+}
+
+// failure is why the image cannot be relied upon: the job failed, or another mirror of the list holds it in part, or another image under
+// its name. A node that comes to that mirror gets no further.
+func failure(r mirror.Result) *mirror.Error {
+	if r.Err != nil {
+		return r.Err
+	}
+	for _, o := range r.Others {
+		if o.Err != nil && (o.Err.Class == mirror.Incomplete || o.Err.Class == mirror.Corrupt) {
+			return o.Err
+		}
+	}
+	return nil
 }
 
 // persistent is how many runs have to fail before an endpoint that cannot be reached counts as gone for good. In an air gap it is;

@@ -141,7 +141,7 @@ func blockedBy(r registries.Resolution) string {
 func failedProblem(i Item, result mirror.Result, verifyOnly bool) rollout.Problem {
 	next := "it is tried again by itself"
 	why := v1alpha1.ReasonImagesFailed
-	if e := result.Err; e != nil {
+	if e := failure(result); e != nil {
 		switch e.Class {
 		case mirror.Denied:
 			next = "check spec.mirroring.pushSecret and spec.mirroring.sourceSecrets, or, when nodes are refused, the cluster's global pull secret"
@@ -168,8 +168,8 @@ func failedProblem(i Item, result mirror.Result, verifyOnly bool) rollout.Proble
 }
 
 func reason(result mirror.Result) string {
-	if result.Err == nil {
-		return "no answer yet"
+	if e := failure(result); e != nil {
+		return e.Error()
 	}
-	return result.Err.Error()
+	return "no answer yet"
 }

@@ -46,8 +46,12 @@ type Item struct {
 	Change registries.Change
 	Before registries.Resolution
 	After  registries.Resolution
-	// Fill is the mirror endpoint of ours that has to hold the image; empty when none of ours serves the reference.
-	Fill string
+	// Fill is the mirror endpoint of ours that has to hold the image; empty when none of ours serves the reference. AlsoFill are
+	// further ones, when the spec names several targets.
+	Fill     string
+	AlsoFill []string
+	// Others are further mirrors that a node may come to ask, those of other mirror sets included, and that it does not ask today.
+	Others []string
 	// Accepted is the reason of the accepted risk that covers the reference.
 	Accepted string
 	// Siblings are the mirrors that our spec has for the scope, of the kind that does not serve this reference: those of the tag
@@ -69,13 +73,15 @@ type Plan struct {
 	Unreadable []string
 	Platforms  []string
 	VerifyOnly bool
+	// Mirroring is the spec's word on how images are copied and proven.
+	Mirroring v1alpha1.MirroringSpec
 }
 
 // Build compares, for every reference and every pool, the pull sources before and after.
 func Build(in Input) Plan {
 	p := Plan{
 		Digest: digest(in.Spec, in.Predicted), Platforms: slices.Sorted(slices.Values(in.Platforms)),
-		VerifyOnly: in.Spec.Mirroring.Mode == v1alpha1.VerifyOnly,
+		VerifyOnly: in.Spec.Mirroring.Mode == v1alpha1.VerifyOnly, Mirroring: in.Spec.Mirroring,
 	}
 	items := map[string]*Item{}
 	for _, ref := range in.References {
@@ -119,10 +125,12 @@ func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Po
 		if !ok {
 			item = &Item{
 				Reference: ref, Name: before.Reference, Change: registries.Compare(before, after), Before: before, After: after,
-				Fill: fill(in.Spec, after), Accepted: accepted(in.Spec, ref.Image, before.Reference),
-				Shadow: registries.ShadowedBy(in.Sets, before, after), Siblings: siblings(in.Spec, after),
+				Accepted: accepted(in.Spec, ref.Image, before.Reference),
+				Shadow:   registries.ShadowedBy(in.Sets, before, after), Siblings: siblings(in.Spec, after),
 				Never: never(in.Spec, after.Scope),
 			}
+			item.Fill, item.AlsoFill = fills(in.Spec, after)
+			item.Others = others(*item)
 			items[key] = item
 		}
 		if !slices.Contains(item.Spellings, ref.Image) {
@@ -147,26 +155,6 @@ func endpointsText(r registries.Resolution) string {
 		parts = append(parts, fmt.Sprintf("%s %t %t", e.Reference, e.Blocked, e.Insecure))
 	}
 	return strings.Join(parts, ",")
-}
-
-// fill is the first endpoint that is a mirror of our own spec: the place that has to hold the image. With mirrors [A, B] it
-// is A: B answers only for what A lacks.
-func fill(spec v1alpha1.SafeMirrorRolloutSpec, after registries.Resolution) string {
-	list := spec.ImageTagMirrors
-	if after.ByDigest {
-		list = spec.ImageDigestMirrors
-	}
-	for _, e := range after.Usable() {
-		if !e.Mirror {
-			continue
-		}
-		for _, m := range list {
-			if slices.ContainsFunc(m.Mirrors, func(mirror string) bool { return m.Source != mirror && under(e.Reference, mirror) }) {
-				return e.Reference
-			}
-		}
-	}
-	return ""
 }
 
 // siblings are the mirrors of the other list of the spec for the scope that decides.
