@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
+	"github.com/safe-mirror/safe-mirror-operator/internal/metrics"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -26,6 +27,8 @@ type Reconciler struct {
 	Observe  *observe.Live
 	Execute  *execute.Executor
 	Recorder events.EventRecorder
+	// Metrics takes over each status; optional.
+	Metrics *metrics.Collector
 	// PodQuiet is how long events of pods and workloads are gathered before the next look.
 	PodQuiet time.Duration
 }
@@ -42,6 +45,9 @@ const refusedWait = 500 * time.Millisecond
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	world, err := r.Observe.Observe(ctx, req.Name)
 	if err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Metrics.Gone(req.Name)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	decision := rollout.Decide(world.Observed)
@@ -93,6 +99,7 @@ func gone(d rollout.Decision, failure error) bool {
 func (r *Reconciler) report(ctx context.Context, w *observe.World, d rollout.Decision, failure error) error {
 	after := w.Rollout.DeepCopy()
 	after.Status = status.Of(w.Rollout.Status, w.Observed, d, failure)
+	r.Metrics.Rollout(after.Name, after.Status)
 	if equality.Semantic.DeepEqual(w.Rollout.Status, after.Status) {
 		return nil
 	}

@@ -23,12 +23,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/controllers"
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/metrics"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 )
@@ -121,7 +123,12 @@ func (o managerOptions) setUp(mgr ctrl.Manager) error {
 	if o.leaderElect {
 		executor.Leadership = o.leadership(mgr.GetAPIReader())
 	}
-	reconciler := &controllers.Reconciler{Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodQuiet: o.podQuiet}
+	collector := &metrics.Collector{}
+	collector.Registries(live.Totals)
+	if err := ctrlmetrics.Registry.Register(collector); err != nil {
+		return err
+	}
+	reconciler := &controllers.Reconciler{Metrics: collector, Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodQuiet: o.podQuiet}
 	if err := controllers.SetUp(mgr, reconciler, engine.Changed()); err != nil {
 		return err
 	}

@@ -31,18 +31,32 @@ type Use struct {
 }
 
 // Collector gathers uses into references, each distinct image one. What it returns does not depend on the order in which they come: a
-// cache lists its objects in another order each time.
+// cache lists its objects in another order each time. Only the uses of one owner have to come one after the other, so that owners can be
+// counted without remembering the tens of thousands that an image of every node has.
 type Collector struct{ byImage map[string]*gathered }
 
 type gathered struct {
-	class         Class
-	owners        map[Owner]Class
+	class Class
+	// last is the owner who came last, and first are the first few of count.
+	last          ranked
+	first         []ranked
+	count         int
 	always, birth bool
 	// anywhere is true when an owner of the class is bound to no platform; then the platforms of the others do not matter.
 	anywhere    bool
 	platforms   []string
 	running     []string
 	pullSecrets []types.NamespacedName
+}
+
+// ranked is an owner with the highest class in which it uses the image. Those of a higher class come first.
+type ranked struct {
+	Owner
+	class Class
+}
+
+func (r ranked) compare(o ranked) int {
+	return cmp.Or(cmp.Compare(o.class.rank(), r.class.rank()), r.Owner.compare(o.Owner))
 }
 
 // Add notes a use. An image that is empty, or blank as in a template that an image trigger has not filled in yet, is none.
@@ -56,12 +70,10 @@ func (c *Collector) Add(u Use) {
 	}
 	g, ok := c.byImage[u.Image]
 	if !ok {
-		g = &gathered{owners: map[Owner]Class{}}
+		g = &gathered{}
 		c.byImage[u.Image] = g
 	}
-	if have, ok := g.owners[u.Owner]; !ok || u.Class.rank() > have.rank() {
-		g.owners[u.Owner] = u.Class
-	}
+	g.own(ranked{u.Owner, u.Class})
 	g.always, g.birth = g.always || u.Always, g.birth || u.Birth
 	g.bind(u)
 	if u.Running != "" {
@@ -70,6 +82,20 @@ func (c *Collector) Add(u Use) {
 	for _, s := range u.PullSecrets {
 		g.pullSecrets = insert(g.pullSecrets, s, compareNames, maxPullSecrets)
 	}
+}
+
+// own counts an owner that is new, and moves one up that turns out to be nearer to pulling.
+func (g *gathered) own(r ranked) {
+	switch {
+	case g.count == 0 || r.Owner != g.last.Owner:
+		g.count++
+	case r.class.rank() > g.last.class.rank():
+		g.first = slices.DeleteFunc(g.first, func(f ranked) bool { return f == g.last })
+	default:
+		return
+	}
+	g.last = r
+	g.first = insert(g.first, r, ranked.compare, maxOwners)
 }
 
 // bind notes the class and the platforms. Only the platforms of the highest class count: an old revision that could run anywhere
@@ -93,7 +119,7 @@ func (c *Collector) References() []Reference {
 	for _, image := range slices.Sorted(maps.Keys(c.byImage)) {
 		g := c.byImage[image]
 		r := Reference{
-			Image: image, Class: g.class, Owners: g.firstOwners(), Count: len(g.owners), Always: g.always, Birth: g.birth,
+			Image: image, Class: g.class, Owners: g.owners(), Count: g.count, Always: g.always, Birth: g.birth,
 			Running: g.running, PullSecrets: g.pullSecrets,
 		}
 		if !g.anywhere {
@@ -104,13 +130,10 @@ func (c *Collector) References() []Reference {
 	return out
 }
 
-// firstOwners are the first few, without sorting the tens of thousands that an image of every node may have.
-func (g *gathered) firstOwners() []Owner {
-	var out []Owner
-	for o := range g.owners {
-		out = insert(out, o, func(a, b Owner) int {
-			return cmp.Or(cmp.Compare(g.owners[b].rank(), g.owners[a].rank()), a.compare(b))
-		}, maxOwners)
+func (g *gathered) owners() []Owner {
+	out := make([]Owner, 0, len(g.first))
+	for _, r := range g.first {
+		out = append(out, r.Owner)
 	}
 	return out
 }

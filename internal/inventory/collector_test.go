@@ -66,7 +66,7 @@ func TestTheOrderOfUsesDoesNotMatter(t *testing.T) {
 		if i%3 == 1 && i > 15 {
 			u.Platforms = []string{"linux/amd64", "linux/arm64"}
 		}
-		uses = append(uses, u, u)
+		uses = append(uses, u)
 	}
 	want := Reference{Image: image, Class: Blocking, Count: 30, Platforms: []string{"linux/amd64", "linux/arm64"}}
 	for i := range maxOwners {
@@ -82,6 +82,10 @@ func TestTheOrderOfUsesDoesNotMatter(t *testing.T) {
 		rand.New(rand.NewSource(seed)).Shuffle(len(uses), func(i, j int) { uses[i], uses[j] = uses[j], uses[i] })
 		c := &Collector{}
 		for _, u := range uses {
+			weaker := u
+			weaker.Class = Historical
+			c.Add(weaker) // the same owner in another way, and once more
+			c.Add(u)
 			c.Add(u)
 		}
 		if diff := cmp.Diff([]Reference{want}, c.References()); diff != "" {

@@ -99,7 +99,7 @@ func Read(ctx context.Context, r client.Reader, o Options) (Inventory, error) {
 	if len(errs) > 0 {
 		return Inventory{}, errors.Join(errs...)
 	}
-	for _, image := range o.Additional {
+	for _, image := range slices.Compact(slices.Sorted(slices.Values(o.Additional))) {
 		rd.c.Add(Use{Image: image, Owner: Owner{Kind: "spec.inventory.additionalImages", Name: image}, Class: Blocking})
 	}
 	return rd.inventory(), nil

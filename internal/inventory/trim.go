@@ -164,7 +164,7 @@ func tidyContainer(c *corev1.Container, keep env) {
 
 func trimPodStatus(s *corev1.PodStatus) {
 	*s = corev1.PodStatus{
-		Phase: s.Phase, Conditions: s.Conditions, Reason: s.Reason, NominatedNodeName: s.NominatedNodeName, StartTime: s.StartTime,
+		Phase: s.Phase, Conditions: keptConditions(s.Conditions), Reason: s.Reason, NominatedNodeName: s.NominatedNodeName, StartTime: s.StartTime,
 		InitContainerStatuses: s.InitContainerStatuses, ContainerStatuses: s.ContainerStatuses,
 		EphemeralContainerStatuses: s.EphemeralContainerStatuses,
 	}
@@ -174,6 +174,17 @@ func trimPodStatus(s *corev1.PodStatus) {
 			*c = corev1.ContainerStatus{Name: c.Name, ImageID: c.ImageID, Ready: c.Ready, RestartCount: c.RestartCount, Started: c.Started, State: c.State}
 		}
 	}
+}
+
+// keptConditions are whether the pod is ready, whether it has a node, and whether it is being evicted.
+func keptConditions(list []corev1.PodCondition) []corev1.PodCondition {
+	out := make([]corev1.PodCondition, 0, 2)
+	for _, c := range list {
+		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled || c.Type == corev1.DisruptionTarget {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // trimNode leaves the annotations, by which the MCO's controllers and daemons talk to each other. The list of images goes: it has the 50

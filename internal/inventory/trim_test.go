@@ -121,7 +121,7 @@ func managed(o client.Object) client.Object {
 	if !ok {
 		panic("a copy of an object is one")
 	}
-	c.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)}}})
+	c.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)}})
 	return c
 }
 

@@ -27,21 +27,26 @@ type uploadKey struct {
 //
 // Where the registry does not mount, or the image is known to be damaged, the repository is asked by HEAD first.
 func (j *transfer) blob(ctx context.Context, b blob) *Error {
-	uploaded, failure := j.bring(ctx, b)
+	force := false
+	if j.state == damaged || !j.mountsWork() {
+		there, wrong, failure := j.look(ctx, b)
+		if there {
+			j.live.expect(-max(b.size, 0))
+		}
+		if there || failure != nil {
+			return failure
+		}
+		force = wrong
+	}
+	uploaded, failure := j.bring(ctx, b, force)
 	if failure == nil && !uploaded {
 		j.live.expect(-max(b.size, 0))
 	}
 	return failure
 }
 
-func (j *transfer) bring(ctx context.Context, b blob) (uploaded bool, failure *Error) {
-	force := false
-	if j.state == damaged || !j.mountsWork() {
-		var there bool
-		if there, force, failure = j.look(ctx, b); there || failure != nil {
-			return false, failure
-		}
-	}
+// bring has the blob in one of the ways above. With force it is uploaded whatever the ledger says.
+func (j *transfer) bring(ctx context.Context, b blob, force bool) (uploaded bool, failure *Error) {
 	for {
 		if !force && j.takeOver(ctx, b) {
 			return false, nil

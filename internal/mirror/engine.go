@@ -110,7 +110,8 @@ func NewEngine(opts EngineOptions) *Engine {
 	}
 }
 
-// Changed delivers a value after results changed. Changes are coalesced: read it, then take a Snapshot.
+// Changed delivers a value after a job changed its state. Changes are coalesced: read it, then take a Snapshot. Bytes that move are no
+// change; whoever draws a progress bar takes a Snapshot from time to time.
 func (e *Engine) Changed() <-chan struct{} { return e.changed }
 
 // NeedLeaderElection tells controller-runtime to run the engine on the leader only: two engines would copy twice.

@@ -492,7 +492,7 @@ func TestEngineGivesASilentRegistryAShareOfTheWorkersOnly(t *testing.T) {
 	c := newTestClient(plainHTTP())
 	e.Ensure(c, []Job{first}, time.Time{})
 	e.untilState(first.Reference, Failed)
-	e.Engine.opts.Stall = time.Hour
+	e.opts.Stall = time.Hour
 	before := started.Load()
 	for i := range alive {
 		name := fmt.Sprintf("app%d", i)

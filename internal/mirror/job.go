@@ -62,7 +62,7 @@ func (j Job) same(other Job) bool {
 // want is what must be found at an endpoint. Each attempt takes another sample.
 func (j Job) want(digest string, attempt int) VerifyOptions {
 	return VerifyOptions{
-		Digest: digest, Platforms: j.Platforms, Only: j.Only, Download: j.Download, Seed: uint64(attempt), Cache: j.Cache, //nolint:gosec // G115: counted from 1
+		Digest: digest, Platforms: j.Platforms, Only: j.Only, Download: j.Download, Seed: uint64(attempt), Cache: j.Cache,
 	}
 }
 
@@ -194,7 +194,7 @@ func (w *work) fill(ctx context.Context, target string, first *glance) *Error {
 		w.c.remember(ctx, target, found.tree)
 		return nil
 	}
-	if ctx.Err() == nil && (failure.Class == Denied || failure.Class == TLS) {
+	if ctx.Err() == nil && w.pushSeesMore(failure) {
 		first = w.c.push.glance(ctx, target, w.job.Cache, w.pass)
 		_, failure = w.c.push.prove(ctx, target, want, w.pass, first)
 	} else if first == nil && failure.Class != Incomplete {
@@ -208,6 +208,12 @@ func (w *work) fill(ctx context.Context, target string, first *glance) *Error {
 		w.out.copied = append(w.out.copied, copied)
 	}
 	return failure
+}
+
+// pushSeesMore tells whether a mirror may show the push access what it does not show a node. Some answer 404 where others deny; that is
+// looked into only when a first copy has not helped.
+func (w *work) pushSeesMore(failure *Error) bool {
+	return failure.Class == Denied || failure.Class == TLS || failure.Class == Missing && w.attempt > 1
 }
 
 // remember puts what a mirror was proven to have into the ledger, so that new images take their shared layers from it.

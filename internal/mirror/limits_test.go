@@ -183,22 +183,16 @@ func TestRedirectedDownloadsCount(t *testing.T) {
 }
 
 // TestOnePlaceIsEnough: with one request at a time, from a registry to itself and without mounts, every upload gets the
-// download that it needs, and the rest of it when it breaks off while others wait for the place.
+// download that it needs.
 func TestOnePlaceIsEnough(t *testing.T) {
 	g := newRegistry(t)
 	img := multiArch("app")
 	g.seed(t, "here/app", "v1", img)
-	c, _ := oneAtATime()
-	whenOthersWait := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		for deadline := time.Now().Add(patience); c.Totals()[g.host].Waiting == 0 && time.Now().Before(deadline); {
-			runtime.Gosched()
-		}
-		faultregistry.BreakOff(3)(w, r, next)
-	}
 	proxy := g.behind([]faultregistry.Fault{
 		{Method: "POST", Query: "from=here", Do: faultregistry.Error(405, "UNSUPPORTED", "no mounts")},
-		{Method: "GET", Path: "^/v2/here/app/blobs/", Times: 1, Do: whenOthersWait},
+		{Method: "GET", Path: "^/v2/here/app/blobs/", Times: 2, Do: faultregistry.BreakOff(3)},
 	})
+	c, _ := oneAtATime()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := c.Copy(ctx, []string{g.host + "/here/app:v1"}, g.host+"/there/app:v1", img.top.digest); err != nil {
@@ -209,6 +203,50 @@ func TestOnePlaceIsEnough(t *testing.T) {
 	}
 	if struck := proxy.Struck(); slices.Contains(struck, 0) {
 		t.Errorf("faults that never struck: %v", struck)
+	}
+}
+
+// TestTheRestOfADownloadDoesNotQueue: its upload holds a place among the writers. Would it queue behind other downloads,
+// they could wait for its upload's place and it for theirs, for ever.
+func TestTheRestOfADownloadDoesNotQueue(t *testing.T) {
+	g := newRegistry(t)
+	layer := layerOf("app")
+	g.seed(t, "app", "v1", singleArch("app", "amd64", layer))
+	all, _ := newTestTraffic()
+	h := all.host(g.host, Limits{Concurrent: 1})
+	client := &http.Client{Transport: &guard{next: http.DefaultTransport, limit: patience, host: h}}
+	get := func(ctx context.Context) *http.Response {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.host+"/v2/app/blobs/"+layer.digest, nil)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		return resp
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	one, _ := withExchange(ctx)
+	first := get(one)
+	other := make(chan *http.Response)
+	go func() {
+		two, _ := withExchange(ctx)
+		other <- get(two)
+	}()
+	for h.totals().Waiting == 0 && ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	_ = first.Body.Close()
+	second := <-other // has the place, and keeps it
+	rest := get(one)
+	for _, resp := range []*http.Response{second, rest} {
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
 	}
 }
 

@@ -373,3 +373,46 @@ func TestReferrersComeAlongWhenWanted(t *testing.T) {
 		})
 	}
 }
+
+func TestAMirrorThatHidesFromNodesIsNotFilledAgainAndAgain(t *testing.T) {
+	source, target := newRegistry(t), newRegistry(t)
+	source.seed(t, "app", "v1", multiArch("app"))
+	login, err := ParseKeychain([]byte(`{"auths":{"` + target.host + `":{"username":"robot","password":"secret"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without the push login everything is 404.
+	target.inject(func(w http.ResponseWriter, r *http.Request) bool {
+		if _, _, ok := r.BasicAuth(); ok || r.URL.Path == "/v2/" {
+			return false
+		}
+		if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Header.Get("Authorization") != "" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		w.WriteHeader(http.StatusNotFound)
+		return true
+	})
+	push := plainHTTP()
+	push.Keychain = login
+	e := startEngine(t, EngineOptions{})
+	job := jobFor(source, target, "app")
+	job.Walk = job.Fill
+	e.Ensure(newSplitClient(Accesses{Source: plainHTTP(), Push: push, Node: plainHTTP()}), []Job{job}, time.Time{})
+	for attempt := range 3 {
+		got := e.until("failed again", func(results map[string]Result) bool {
+			return results[job.Reference].State == Failed && results[job.Reference].Attempts == attempt+1
+		})[job.Reference]
+		check(t, got.Err, wantError{Missing, job.Walk[0], "manifest"})
+		if attempt == 1 {
+			target.forgetRequests()
+		}
+		<-e.clock.armed
+		e.clock.advance(got.Due.Sub(e.clock.Now()))
+	}
+	e.stop()
+	if wrote := append(target.requests("PUT "), target.requests("POST ")...); len(wrote) > 0 {
+		t.Errorf("wrote %v though the push access sees it", wrote)
+	}
+}

@@ -31,8 +31,9 @@ func TestCopierProcess(t *testing.T) {
 
 // meter counts what uploads bring to a registry. At a number of bytes it holds all of them back until the copier is dead.
 type meter struct {
-	under    sync.WaitGroup
 	mu       sync.Mutex
+	under    int // uploads
+	idle     *sync.Cond
 	whole    map[string]int // uploads that arrived in one piece, by digest
 	broken   int            // uploads that did not
 	bytes    int64
@@ -41,7 +42,20 @@ type meter struct {
 	released chan struct{}
 }
 
-func newMeter() *meter { return &meter{whole: map[string]int{}} }
+func newMeter() *meter {
+	m := &meter{whole: map[string]int{}}
+	m.idle = sync.NewCond(&m.mu)
+	return m
+}
+
+// settle waits until everything that had arrived is taken in.
+func (m *meter) settle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.under > 0 {
+		m.idle.Wait()
+	}
+}
 
 // holdAt arms the meter: reached is closed when that many more bytes have come.
 func (m *meter) holdAt(more int64) {
@@ -64,13 +78,16 @@ func (m *meter) around(storage http.Handler) http.Handler {
 			storage.ServeHTTP(w, r)
 			return
 		}
-		m.under.Add(1)
-		defer m.under.Done()
+		m.mu.Lock()
+		m.under++
+		m.mu.Unlock()
 		body := &meteredBody{ReadCloser: r.Body, meter: m}
 		r.Body = body
 		storage.ServeHTTP(w, r)
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		m.under--
+		m.idle.Broadcast()
 		if body.read == r.ContentLength {
 			m.whole[r.URL.Query().Get("digest")]++
 		} else {
@@ -111,7 +128,7 @@ func (m *meter) count(n int64) (held chan struct{}) {
 
 func copier(t *testing.T, source, target *registry, names []string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(context.Background(), os.Args[0], "-test.run", "^TestCopierProcess$", "-test.count", "1") //nolint:gosec // G204: this binary
+	cmd := exec.CommandContext(context.Background(), os.Args[0], "-test.run", "^TestCopierProcess$", "-test.count", "1")
 	cmd.Env = append(os.Environ(), copierEnv+"="+strings.Join(append([]string{source.host, target.host}, names...), " "))
 	return cmd
 }
@@ -143,7 +160,7 @@ func TestKilledCopiesGoOn(t *testing.T) {
 		}
 		_ = cmd.Wait() // "signal: killed"
 		m.release()
-		m.under.Wait() // what had arrived before the kill is taken in
+		m.settle()
 	}
 	if out, err := copier(t, source, target, c.names).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -10,7 +10,7 @@ import (
 )
 
 // standInLine lets somebody wait in a lane, and returns when it does.
-func standInLine(t *testing.T, ctx context.Context, l *lane, size int64, turn func(release func(), err error)) *sync.WaitGroup { //nolint:revive // context-as-argument: t comes first in helpers
+func standInLine(t *testing.T, ctx context.Context, l *lane, size int64, turn func(release func(), err error)) *sync.WaitGroup {
 	t.Helper()
 	l.mu.Lock()
 	before := l.arrived

@@ -147,7 +147,9 @@ func TestTokenEndsAnywhere(t *testing.T) {
 		source.behind(tokens401(goodFor, nil))
 		given := target.behind(tokens401(goodFor, nil))
 		c := newTestClient(plainHTTP())
-		anew := func(context.Context, time.Duration) { t.Errorf("a token for %d requests: something had to be begun anew", goodFor) }
+		anew := func(context.Context, time.Duration) {
+			t.Errorf("a token for %d requests: something had to be begun anew", goodFor)
+		}
 		c.source.pause, c.push.pause = anew, anew
 		_, err := c.Copy(t.Context(), []string{source.host + "/faulty/app:v1"}, target.host+"/faulty/app:v1", img.top.digest)
 		if err != nil {

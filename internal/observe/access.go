@@ -70,19 +70,19 @@ func (l *Live) registry(ctx context.Context, r *v1alpha1.SafeMirrorRollout, all 
 	for _, host := range sortedKeys(cas) {
 		fmt.Fprintf(h, "%s\n%s", host, cas[host])
 	}
-	return l.client(hex.EncodeToString(h.Sum(nil)), func() (*mirror.Client, error) {
-		return l.newClient(logins{global, push, source}, cas, bundle, r.Spec.Mirroring.Limits)
+	return l.client(hex.EncodeToString(h.Sum(nil)), func(before *mirror.Client) (*mirror.Client, error) {
+		return l.newClient(before, logins{global, push, source}, cas, bundle, r.Spec.Mirroring.Limits)
 	})
 }
 
 // client returns the cached client when nothing has changed.
-func (l *Live) client(fingerprint string, build func() (*mirror.Client, error)) (*mirror.Client, []rollout.Problem) {
+func (l *Live) client(fingerprint string, build func(before *mirror.Client) (*mirror.Client, error)) (*mirror.Client, []rollout.Problem) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.registryClient.client != nil && l.registryClient.fingerprint == fingerprint {
 		return l.registryClient.client, nil
 	}
-	c, err := build()
+	c, err := build(l.registryClient.client)
 	if err != nil {
 		return nil, []rollout.Problem{{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Name: "credentials", Message: err.Error()}}
 	}
@@ -96,7 +96,7 @@ type logins struct {
 	source       [][]byte
 }
 
-func (l *Live) newClient(s logins, cas map[string][]byte, bundle []byte, limits v1alpha1.RegistryLimits) (*mirror.Client, error) {
+func (l *Live) newClient(before *mirror.Client, s logins, cas map[string][]byte, bundle []byte, limits v1alpha1.RegistryLimits) (*mirror.Client, error) {
 	var chains [3]mirror.Keychain
 	for i, docs := range [][][]byte{append(slices.Clone(s.source), s.global), {s.push}, {s.global}} {
 		var err error
@@ -110,10 +110,14 @@ func (l *Live) newClient(s logins, cas map[string][]byte, bundle []byte, limits 
 	each := mirror.Limits{
 		Requests: float64(limits.RequestsPerSecond), Concurrent: int(limits.ConcurrentRequests), Bytes: int64(limits.MebibytesPerSecond) << 20,
 	}
-	return mirror.NewClient(mirror.Accesses{
+	all := mirror.Accesses{
 		Source: access(chains[0], bundle), Push: access(chains[1], bundle), Node: access(chains[2], nil),
 		Limits: func(string) mirror.Limits { return each },
-	}), nil
+	}
+	if before != nil {
+		return before.Renewed(all), nil // what was learnt of the registries is not forgotten for another password
+	}
+	return mirror.NewClient(all), nil
 }
 
 // insecure asks the nodes' own configuration, as it shall be. The client outlives the look for which it was made, so this is the
@@ -222,4 +226,15 @@ func sortedKeys(m map[string][]byte) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// Totals are the counts of what went to and from each registry.
+func (l *Live) Totals() map[string]mirror.Totals {
+	l.mu.Lock()
+	c := l.registryClient.client
+	l.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return c.Totals()
 }

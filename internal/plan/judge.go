@@ -155,6 +155,12 @@ func failedProblem(i Item, result mirror.Result, verifyOnly bool) rollout.Proble
 		case mirror.ReadOnly:
 			next = "the mirror takes no uploads: make it writable, or set spec.mirroring.mode to VerifyOnly and fill it yourself"
 			why = v1alpha1.ReasonMirrorUnreachable
+		case mirror.Quota:
+			next = "the mirror has no room: raise its quota or free some; it is tried again by itself"
+			why = v1alpha1.ReasonMirrorUnreachable
+		case mirror.Blocked:
+			next = "a policy between the operator and the registry forbids it: allow it there, or have somebody else fill the mirror and set spec.mirroring.mode to VerifyOnly"
+			why = v1alpha1.ReasonMirrorUnreachable
 		default: // about this image, not about the registry
 		}
 	}

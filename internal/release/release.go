@@ -71,7 +71,7 @@ func parse(data []byte) ([]Component, error) {
 	return components(stream.Spec.Tags)
 }
 
-// components leaves out tags that refer to something other than an image, as the cluster version operator does.
+// components leaves out tags that refer to something other than an image.
 func components(tags []imagev1.TagReference) ([]Component, error) {
 	var out []Component
 	for i, tag := range tags {

@@ -1,0 +1,148 @@
+// Package metrics tells Prometheus how rollouts stand and what goes between the operator and the registries.
+//
+// What is told of a rollout comes from its status, so that a dashboard and `oc get` never differ.
+package metrics
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+)
+
+var (
+	phase = prometheus.NewDesc("safe_mirror_rollout_phase", "1 for the phase of the rollout.", []string{"rollout", "phase"}, nil)
+	// condition is the gauge to alert on: Stalled asks for a person, PausedTooLong for haste.
+	condition = prometheus.NewDesc("safe_mirror_rollout_condition", "1 when the condition is True, 0 when it is False, -1 when it is Unknown.",
+		[]string{"rollout", "condition", "reason"}, nil)
+	blockers = prometheus.NewDesc("safe_mirror_rollout_blockers", "What the rollout waits for, by number.", []string{"rollout"}, nil)
+	images   = prometheus.NewDesc("safe_mirror_rollout_images", "References of the rollout by state.", []string{"rollout", "state"}, nil)
+	copied   = prometheus.NewDesc("safe_mirror_rollout_copied_bytes", "Bytes that were written to mirrors for the rollout.", []string{"rollout"}, nil)
+	nodes    = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.", []string{"rollout", "pool", "state"}, nil)
+	paused   = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.", []string{"rollout", "pool"}, nil)
+
+	requests    = prometheus.NewDesc("safe_mirror_registry_requests_total", "Requests to the registry.", []string{"registry", "method"}, nil)
+	transferred = prometheus.NewDesc("safe_mirror_registry_bytes_total", "Bytes of bodies that went to the registry, or came from it.",
+		[]string{"registry", "direction"}, nil)
+	rateLimited = prometheus.NewDesc("safe_mirror_registry_rate_limited_total", "Answers of the registry that asked for fewer requests.", []string{"registry"}, nil)
+	waited      = prometheus.NewDesc("safe_mirror_registry_wait_seconds_total", "Time for which requests have waited for limits and pauses.", []string{"registry"}, nil)
+)
+
+// Collector is a prometheus.Collector. The zero value tells nothing yet; a nil one takes nothing in.
+type Collector struct {
+	mu       sync.Mutex
+	rollouts map[string]v1alpha1.SafeMirrorRolloutStatus
+	totals   func() map[string]mirror.Totals
+}
+
+// Rollout takes over the status of a rollout.
+func (c *Collector) Rollout(name string, s v1alpha1.SafeMirrorRolloutStatus) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rollouts == nil {
+		c.rollouts = map[string]v1alpha1.SafeMirrorRolloutStatus{}
+	}
+	c.rollouts[name] = *s.DeepCopy()
+}
+
+// Gone forgets a rollout.
+func (c *Collector) Gone(name string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.rollouts, name)
+}
+
+// Registries says where the counts of the registries come from.
+func (c *Collector) Registries(totals func() map[string]mirror.Totals) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.totals = totals
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{phase, condition, blockers, images, copied, nodes, paused, requests, transferred, rateLimited, waited} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, s := range c.rollouts {
+		rollout(out, name, s)
+	}
+	if c.totals == nil {
+		return
+	}
+	for host, t := range c.totals() {
+		registry(out, host, t)
+	}
+}
+
+func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func counter(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
+}
+
+func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRolloutStatus) {
+	if s.Phase != "" {
+		gauge(out, phase, 1, name, s.Phase)
+	}
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPausedTooLong} {
+		if found := meta.FindStatusCondition(s.Conditions, kind); found != nil {
+			gauge(out, condition, truth(string(found.Status)), name, kind, found.Reason)
+		}
+	}
+	gauge(out, blockers, float64(len(s.Blockers)), name)
+	for state, n := range map[string]int32{
+		"total": s.Images.Total, "changed": s.Images.Changed, "verified": s.Images.Verified, "copied": s.Images.Copied, "failed": s.Images.Failed,
+		"lost": s.Images.Lost, "accepted": s.Images.Accepted, "no_worse": s.Images.NoWorse, "drifted": s.Images.Drifted,
+	} {
+		gauge(out, images, float64(n), name, state)
+	}
+	gauge(out, copied, float64(s.Images.BytesCopied), name)
+	for _, p := range s.Pools {
+		gauge(out, nodes, float64(p.Total), name, p.Name, "total")
+		gauge(out, nodes, float64(p.Updated), name, p.Name, "updated")
+		held := 0.0
+		if p.Paused {
+			held = 1
+		}
+		gauge(out, paused, held, name, p.Name)
+	}
+}
+
+func truth(status string) float64 {
+	switch status {
+	case "True":
+		return 1
+	case "False":
+		return 0
+	default:
+		return -1
+	}
+}
+
+func registry(out chan<- prometheus.Metric, host string, t mirror.Totals) {
+	for method, n := range t.Requests {
+		counter(out, requests, float64(n), host, method)
+	}
+	counter(out, transferred, float64(t.Sent), host, "sent")
+	counter(out, transferred, float64(t.Received), host, "received")
+	counter(out, rateLimited, float64(t.RateLimited), host)
+	counter(out, waited, t.Waited.Seconds(), host)
+}
