@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # the go command uses all cores by itself, and two control planes at once are too many for a laptop
-.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e lint lint-fix fmt tidy \
+.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e bench-mirror lint lint-fix fmt tidy \
         generate verify tools clean install deploy undeploy check-gcc
 
 help: ## Print this help
@@ -75,6 +75,10 @@ e2e: build lab-stock ## All e2e scenarios: raw, twins and safe
 check-gcc:
 	@command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null || { \
 	  echo "The race detector needs a C compiler and there is none: install gcc (Debian: apt-get install gcc libc6-dev)."; exit 1; }
+
+##@ Measure
+bench-mirror: build ## Race the mirror engine against skopeo, crane, regctl and regsync over a shaped link (some 20 minutes)
+	hack/bench-mirror.sh
 
 ##@ Keep in order
 lint: bin/golangci-lint ## Lint both modules

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
-for module in . hack/tools test/lab/parts; do
+for module in . hack/tools test/lab/parts test/bench/peers; do
   if ! "${GO:-go}" -C "$module" mod tidy "$@"; then
     echo "tidy: module in $module" >&2
     failed=1

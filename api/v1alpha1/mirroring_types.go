@@ -121,7 +121,7 @@ const (
 // RegistryLimits apply to each registry host by itself.
 type RegistryLimits struct {
 	// images is how many images are copied or verified at the same time, over all registries.
-	// When omitted, the operator's --mirror-workers (4) is used.
+	// When omitted, the operator's --mirror-workers (32) is used.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64

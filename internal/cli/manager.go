@@ -69,7 +69,7 @@ func Manager() *cobra.Command {
 	f.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 137*time.Second, "how long a leader leads without renewing; the default is OpenShift's")
 	f.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 107*time.Second, "how long a leader tries to renew before it gives up")
 	f.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 26*time.Second, "how often a replica tries to lead or to renew")
-	f.IntVar(&o.workers, "mirror-workers", 4, "how many images are copied or verified at the same time")
+	f.IntVar(&o.workers, "mirror-workers", 32, "how many images are copied or verified at the same time")
 	f.DurationVar(&o.podQuiet, "pod-quiet-period", 2*time.Second, "how long changes of pods and workloads are gathered before the next look")
 	f.BoolVar(&o.debug, "debug", false, "log for people, and more of it")
 	return cmd
