@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -33,7 +35,8 @@ func Trim(object any) (any, error) {
 			}
 		}
 	case *corev1.Pod:
-		trimMeta(&o.ObjectMeta, mirrorPodAnnotation)
+		own := ownAnnotations(o.Annotations)
+		trimMeta(&o.ObjectMeta, append(own, mirrorPodAnnotation)...)
 		tidySpec(&o.Spec, withoutEnv)
 		trimPodStatus(&o.Status)
 	case *corev1.Node:
@@ -86,6 +89,17 @@ func trimWorkload(object any) {
 		trimMeta(&o.ObjectMeta)
 		trimRevision(o)
 	}
+}
+
+// ownAnnotations are those of the operator, on pods that it has started itself.
+func ownAnnotations(have map[string]string) []string {
+	var out []string
+	for key := range have {
+		if strings.HasPrefix(key, "safemirror.io/") {
+			out = append(out, key)
+		}
+	}
+	return out
 }
 
 // trimMeta keeps the named annotations.
@@ -164,7 +178,7 @@ func tidyContainer(c *corev1.Container, keep env) {
 
 func trimPodStatus(s *corev1.PodStatus) {
 	*s = corev1.PodStatus{
-		Phase: s.Phase, Conditions: keptConditions(s.Conditions), Reason: s.Reason, NominatedNodeName: s.NominatedNodeName, StartTime: s.StartTime,
+		Phase: s.Phase, Conditions: keptConditions(s.Conditions), Reason: s.Reason, Message: s.Message, NominatedNodeName: s.NominatedNodeName, StartTime: s.StartTime,
 		InitContainerStatuses: s.InitContainerStatuses, ContainerStatuses: s.ContainerStatuses,
 		EphemeralContainerStatuses: s.EphemeralContainerStatuses,
 	}
@@ -176,22 +190,34 @@ func trimPodStatus(s *corev1.PodStatus) {
 	}
 }
 
-// keptConditions are whether the pod is ready, whether it has a node, and whether it is being evicted.
+// conditionTypes say whether a pod has a node and a sandbox there, whether it is ready, and whether it is being evicted.
+var conditionTypes = []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReadyToStartContainers, corev1.PodReady, corev1.DisruptionTarget}
+
 func keptConditions(list []corev1.PodCondition) []corev1.PodCondition {
-	out := make([]corev1.PodCondition, 0, 2)
+	out := make([]corev1.PodCondition, 0, 3)
 	for _, c := range list {
-		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled || c.Type == corev1.DisruptionTarget {
+		if slices.Contains(conditionTypes, c.Type) {
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-// trimNode leaves the annotations, by which the MCO's controllers and daemons talk to each other. The list of images goes: it has the 50
-// largest on the node and so proves nothing of the others.
+// trimNode leaves the annotations, by which the MCO's controllers and daemons talk to each other, and of the images on the node their
+// sizes and digests.
 func trimNode(n *corev1.Node) {
 	n.ManagedFields = nil
-	n.Status.Images, n.Status.VolumesInUse, n.Status.VolumesAttached = nil, nil, nil
+	n.Status.VolumesInUse, n.Status.VolumesAttached = nil, nil
+	for i := range n.Status.Images {
+		image := &n.Status.Images[i]
+		var names []string
+		for _, name := range image.Names {
+			if byDigest(name) {
+				names = append(names, name)
+			}
+		}
+		image.Names = names
+	}
 }
 
 // trimRevision keeps the pod template of a revision. What does not decode stays, to be reported.

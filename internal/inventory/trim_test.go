@@ -142,6 +142,7 @@ func trim(t *testing.T, o any) client.Object {
 func TestTrimKeepsWhatAPodIs(t *testing.T) {
 	p := richPod("app-1", "worker-0")
 	p.ManagedFields = managed(p).GetManagedFields()
+	p.Annotations["safemirror.io/probe-image"] = "mirror.local/app"
 	p.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "not found"}}
 	deleted := metav1.NewTime(time.Unix(2000, 0))
 	p.DeletionTimestamp = &deleted
@@ -149,7 +150,7 @@ func TestTrimKeepsWhatAPodIs(t *testing.T) {
 	want := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: "app-1", UID: "uid", Labels: map[string]string{"app": "shop"}, CreationTimestamp: metav1.NewTime(time.Unix(1000, 0)),
-			DeletionTimestamp: &deleted, Annotations: map[string]string{mirrorPodAnnotation: "hash"}, OwnerReferences: owned("", "ReplicaSet").OwnerReferences,
+			DeletionTimestamp: &deleted, Annotations: map[string]string{mirrorPodAnnotation: "hash", "safemirror.io/probe-image": "mirror.local/app"}, OwnerReferences: owned("", "ReplicaSet").OwnerReferences,
 		},
 		Spec: corev1.PodSpec{
 			NodeName: "worker-0", NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"}, ImagePullSecrets: []corev1.LocalObjectReference{{Name: "quay"}},
@@ -176,6 +177,20 @@ func TestTrimKeepsWhatAPodIs(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("pod (-want +got):\n%s", diff)
+	}
+}
+
+func TestTrimKeepsWhatANodeIs(t *testing.T) {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker-0", Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d"}}}
+	n.Spec.Unschedulable, n.Status.NodeInfo.Architecture = true, "arm64"
+	n.Status.Images = []corev1.ContainerImage{{Names: []string{"quay.io/acme/app@sha256:12", "quay.io/acme/app:v1"}, SizeBytes: 7}}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	want := n.DeepCopy()
+	want.Status.Images[0].Names = []string{"quay.io/acme/app@sha256:12"}
+	n.ManagedFields, n.Status.VolumesInUse = managed(n).GetManagedFields(), []corev1.UniqueVolumeName{"v"}
+	trim(t, n)
+	if diff := cmp.Diff(want, n); diff != "" {
+		t.Errorf("node (-want +got):\n%s", diff)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -23,8 +24,13 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 		countCopies(&work, result)
 		switch p.fate(i, results) {
 		case ignored:
-			if i.Accepted != "" {
+			switch {
+			case i.Accepted != "":
 				sum.Accepted++
+			case i.Reference.Class == inventory.Historical:
+				sum.Historical++
+			default:
+				sum.Advisory++
 			}
 		case noWorse:
 			sum.NoWorse++

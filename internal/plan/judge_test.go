@@ -95,7 +95,7 @@ func TestJudgeCounts(t *testing.T) {
 		}).
 		change(job("off:v1"), func(r *mirror.Result) { r.Copied = []mirror.Copied{{Pushed: true, Bytes: 1000}} })
 	plan, work := b.build(t).Judge(said, "sha256:engaged", true)
-	wantPlan := rollout.Plan{Digest: plan.Digest, Total: 10, Changed: 9, Probing: 1, Accepted: 1, NoWorse: 1, Lost: 1}
+	wantPlan := rollout.Plan{Digest: plan.Digest, Total: 10, Changed: 9, Probing: 1, Accepted: 1, NoWorse: 1, Lost: 1, Advisory: 1}
 	if diff := cmp.Diff(wantPlan, without(plan)); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}

@@ -23,6 +23,7 @@ type Config struct {
 	// each looked up in two configurations, once for itself and once per pull source.
 	literal  map[string]int // by prefix
 	wildcard map[string]int // by what follows the star, e.g. .example.com
+	plain    map[string]plainness
 }
 
 // config builds the index over what the files say.
@@ -33,9 +34,19 @@ func (f fileContent) config() Config {
 		shortNameMode: f.shortNameMode,
 		literal:       map[string]int{},
 		wildcard:      map[string]int{},
+		plain:         map[string]plainness{},
+	}
+	judge := func(location string) {
+		if _, known := c.plain[location]; !known {
+			c.plain[location] = plainnessOf(location)
+		}
 	}
 	for i, prefix := range slices.Sorted(maps.Keys(f.entries)) {
 		c.entries = append(c.entries, f.entries[prefix])
+		judge(f.entries[prefix].Location)
+		for _, m := range f.entries[prefix].Mirrors {
+			judge(m.Location)
+		}
 		if domain, ok := strings.CutPrefix(prefix, "*."); ok {
 			c.wildcard["."+domain] = i
 		} else {

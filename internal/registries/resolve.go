@@ -74,27 +74,27 @@ func (c Config) ResolveNamed(named reference.Named) Resolution {
 	}
 	out.Scope = entry.Prefix
 	if keepsReference(entry, out.ByDigest) {
-		out.Endpoints = []Endpoint{c.endpoint(out.Reference, named.Name(), entry.Endpoint)}
+		out.Endpoints = []Endpoint{c.endpoint(pullSource{out.Reference, named.Name(), entry.Insecure})}
 		return out
 	}
-	sources, err := entry.PullSourcesFromReference(named)
+	sources, err := c.pullSources(entry, named, out.ByDigest)
 	if err != nil {
 		out.Err = fmt.Sprintf("rewriting %s by the rules of %s: %v", out.Reference, entry.Prefix, err)
 		return out
 	}
 	out.Endpoints = make([]Endpoint, len(sources))
 	for i, source := range sources {
-		out.Endpoints[i] = c.endpoint(source.Reference.String(), source.Reference.Name(), source.Endpoint)
+		out.Endpoints[i] = c.endpoint(source)
 		out.Endpoints[i].Mirror = i < len(sources)-1
 	}
 	return out
 }
 
-// endpoint describes the source or a mirror, name being ref without tag and digest. Whether
-// it is blocked is a matter of the entry for that name, whichever entry led there.
-func (c Config) endpoint(ref, name string, from sysregistriesv2.Endpoint) Endpoint {
-	out := Endpoint{Reference: ref, Insecure: from.Insecure}
-	if own := c.find(name); own != nil && own.Blocked {
+// endpoint describes the source or a mirror. Whether it is blocked is a matter of the entry for
+// its own name, whichever entry led there.
+func (c Config) endpoint(source pullSource) Endpoint {
+	out := Endpoint{Reference: source.ref, Insecure: source.insecure}
+	if own := c.find(source.name); own != nil && own.Blocked {
 		out.Blocked, out.BlockedBy = true, own.Prefix
 	}
 	return out
@@ -111,15 +111,12 @@ func keepsReference(entry *sysregistriesv2.Registry, byDigest bool) bool {
 	if moved {
 		return false
 	}
-	return !slices.ContainsFunc(entry.Mirrors, func(m sysregistriesv2.Endpoint) bool {
-		switch m.PullFromMirror {
-		case sysregistriesv2.MirrorByDigestOnly:
-			return byDigest
-		case sysregistriesv2.MirrorByTagOnly:
-			return !byDigest
+	for i := range entry.Mirrors {
+		if serves(entry, &entry.Mirrors[i], byDigest) {
+			return false
 		}
-		return byDigest || !entry.MirrorByDigestOnly
-	})
+	}
+	return true
 }
 
 // Usable returns the endpoints that are not blocked, in order.
@@ -138,6 +135,9 @@ func (r Resolution) Equal(o Resolution) bool {
 // ParseReference parses and completes ref the way kubelet and CRI-O together do. Its errors
 // are those of Resolve.
 func ParseReference(ref string) (reference.Named, error) {
+	if named, certain := parsePlain(ref); certain {
+		return named, nil
+	}
 	if !startsWithHost(ref) {
 		if _, err := reference.Parse(ref); err != nil {
 			return nil, fmt.Errorf("image reference %q: %w", ref, err)

@@ -163,6 +163,9 @@ type Plan struct {
 	Accepted int `json:"accepted,omitempty"`
 	NoWorse  int `json:"noWorse,omitempty"`
 	Lost     int `json:"lost,omitempty"`
+	// Historical and Advisory are changed references that nothing can start a pod with now.
+	Historical int `json:"historical,omitempty"`
+	Advisory   int `json:"advisory,omitempty"`
 	// Worst are the first lost references, with who uses them and what to add; bounded.
 	Worst []Problem `json:"worst,omitempty"`
 }

@@ -47,6 +47,11 @@ func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCount
 	}
 	out := v1alpha1.ImageCounts{
 		Total: count(plan.Total), Changed: count(plan.Changed), Lost: count(plan.Lost), Accepted: count(plan.Accepted), NoWorse: count(plan.NoWorse),
+		Historical: count(plan.Historical), Advisory: count(plan.Advisory),
+	}
+	out.ProvenFromNodes, out.WantedFromNodes = before.ProvenFromNodes, before.WantedFromNodes
+	if p, ok := o.Probes.Get(); ok && p.Plan == plan.Digest {
+		out.ProvenFromNodes, out.WantedFromNodes = count(p.Proven), count(p.Wanted)
 	}
 	if t, ok := o.Transfers.Get(); ok {
 		out.Verified, out.Failed, out.Copied = count(t.Verified), count(t.Failed), count(t.Copied)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	configv1 "github.com/openshift/api/config/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
@@ -48,6 +50,26 @@ func rollOut(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario.
 		amend(ctx, t, c, s, r.Name)
 	}
 	finished(ctx, t, c, s, r.Name, witness)
+	provenFromNodes(ctx, t, c, r.Name)
+}
+
+// provenFromNodes: before anything pointed them there, nodes have pulled from the mirrors; nothing of that is left.
+func provenFromNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, name string) {
+	t.Helper()
+	r := &v1alpha1.SafeMirrorRollout{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.Status.Images; n.ProvenFromNodes == 0 || n.ProvenFromNodes != n.WantedFromNodes {
+		t.Errorf("nodes have proven %d of %d pulls: %s", n.ProvenFromNodes, n.WantedFromNodes, scenario.Describe(r))
+	}
+	pods := &corev1.PodList{}
+	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"), client.MatchingLabels{probe.LabelName: probe.AppName}); err != nil {
+		t.Fatal(err)
+	}
+	if len(pods.Items) > 0 {
+		t.Errorf("%d probe pods are left", len(pods.Items))
+	}
 }
 
 // finished waits for the end and checks everything that it promises.

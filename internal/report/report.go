@@ -1,0 +1,243 @@
+// Package report says in words and in JSON what internal/whatif has foreseen: the verdict first, then what changes, what would break and
+// for whom, what drains, who switches at once, what it would take, and what could not be seen.
+//
+// It is pure: the same foresight and the same answers of registries give the same report, byte for byte.
+package report
+
+import (
+	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+)
+
+// Format is the version of the JSON. Fields may be added under the same number; none is removed or changes its meaning.
+const Format = 1
+
+// Code is a verdict in a word.
+type Code string
+
+// The verdicts.
+const (
+	// NothingToDo: the cluster is as wished for, on every node.
+	NothingToDo Code = "NothingToDo"
+	// Changes: something changes, and as far as was seen nothing breaks.
+	Changes Code = "Changes"
+	// Blocked: something would break, or the change is refused, or a rollout could not begin now.
+	Blocked Code = "Blocked"
+	// CannotTell: what was not seen, or not asked, decides.
+	CannotTell Code = "CannotTell"
+)
+
+// ExitCode is that of the command for the verdict.
+func (c Code) ExitCode() int {
+	switch c {
+	case NothingToDo:
+		return 0
+	case Changes:
+		return 2
+	case Blocked:
+		return 3
+	default:
+		return 1
+	}
+}
+
+// Report is the whole plan. Its JSON is complete; the text shows the worst of each list.
+type Report struct {
+	Format  int     `json:"format"`
+	Verdict Verdict `json:"verdict"`
+	Wish    Wish    `json:"wish"`
+	Cluster Cluster `json:"cluster"`
+	// References counts what the cluster pulls, or may pull.
+	References References `json:"references"`
+	// Asked is true when registries were asked.
+	Asked bool `json:"asked"`
+	// Changes are the references whose pull changes, by class, the worst class first.
+	Changes []Class `json:"changes"`
+	// Breaks are the names of those that could not be pulled any more, AtRisk of those that may not.
+	Breaks []string `json:"breaks"`
+	AtRisk []string `json:"atRisk"`
+	// Held are the reasons for which a rollout would not begin now.
+	Held []Finding `json:"held"`
+	// Traps are what the mirror sets bring about that is easily overlooked.
+	Traps []Finding `json:"traps"`
+	// Shadows say which object takes which references away from the mirrors they have.
+	Shadows   []Shadow `json:"shadows"`
+	Pools     []Pool   `json:"pools"`
+	Immediate []Switch `json:"immediate"`
+	Expect    Expect   `json:"expect"`
+	// Accepted are the accepted risks of the spec, also those that nothing matches.
+	Accepted []Risk `json:"accepted"`
+	Gaps     []Gap  `json:"gaps"`
+}
+
+// Verdict is what it comes to.
+type Verdict struct {
+	Code Code `json:"code"`
+	// Message is one line, Reasons all there is to say for it.
+	Message string   `json:"message"`
+	Reasons []string `json:"reasons"`
+}
+
+// Wish is what was planned.
+type Wish struct {
+	Name string `json:"name"`
+	// Plain is true for mirror sets that were planned as if a rollout carried them.
+	Plain bool `json:"plain"`
+}
+
+// Cluster is what it was planned for.
+type Cluster struct {
+	// Version is that of the release, empty when not known; Upgrading what it is being upgraded to.
+	Version     string `json:"version"`
+	Upgrading   string `json:"upgrading,omitempty"`
+	Unsupported string `json:"unsupported,omitempty"`
+	Nodes       int    `json:"nodes"`
+}
+
+// References counts the references of a cluster.
+type References struct {
+	Total int `json:"total"`
+	// Blocking can be pulled at any moment, Advisory when something else happens, Historical by a rollback to the past.
+	Blocking   int `json:"blocking"`
+	Advisory   int `json:"advisory"`
+	Historical int `json:"historical"`
+	Changed    int `json:"changed"`
+	// Unreadable are no references, so no node can pull them, before or after.
+	Unreadable []string `json:"unreadable"`
+}
+
+// Class is one way in which pulls change.
+type Class struct {
+	Change registries.Change `json:"change"`
+	// Count are all of it, Blocking those that hold a rollout.
+	Count    int    `json:"count"`
+	Blocking int    `json:"blocking"`
+	Items    []Item `json:"items"`
+}
+
+// Item is one reference whose pull changes.
+type Item struct {
+	// Reference is complete; Spelt is how its first owner spells it, when that differs.
+	Reference string       `json:"reference"`
+	Spelt     string       `json:"spelt,omitempty"`
+	Outlook   plan.Outlook `json:"outlook"`
+	// Needed is true when something can pull it at any moment.
+	Needed bool     `json:"needed"`
+	Owners []string `json:"owners"`
+	// OwnerCount is of all owners; Owners are the first few.
+	OwnerCount int        `json:"ownerCount"`
+	Pools      []string   `json:"pools"`
+	Before     []Endpoint `json:"before"`
+	After      []Endpoint `json:"after"`
+	// Fill is the endpoint that has to hold the image before the mirror sets are applied.
+	Fill string `json:"fill,omitempty"`
+	// Scope is the source whose entry would decide; ShadowedBy the object that it takes the reference away with.
+	Scope      string `json:"scope,omitempty"`
+	ShadowedBy string `json:"shadowedBy,omitempty"`
+	// Message says why it breaks or may break, and the remedy; Mirror what the registries said when they were asked.
+	Message string `json:"message,omitempty"`
+	Mirror  string `json:"mirror,omitempty"`
+}
+
+// Endpoint is one place at which a node looks, in order.
+type Endpoint struct {
+	Reference string `json:"reference"`
+	Blocked   bool   `json:"blocked,omitempty"`
+	Insecure  bool   `json:"insecure,omitempty"`
+}
+
+// Finding is something about one object.
+type Finding struct {
+	Object  string `json:"object,omitempty"`
+	Message string `json:"message"`
+	// Standing is true when the cluster has it already.
+	Standing bool `json:"standing,omitempty"`
+}
+
+// Shadow is an object whose scope takes references away from the mirrors they have today.
+type Shadow struct {
+	Object     string   `json:"object"`
+	Scope      string   `json:"scope"`
+	References []string `json:"references"`
+}
+
+// Pool is what becomes of the nodes of a pool.
+type Pool struct {
+	Name string `json:"name"`
+	// Nodes are all of it; Updated those that run its rendered configuration already.
+	Nodes   int  `json:"nodes"`
+	Updated int  `json:"updated"`
+	Paused  bool `json:"paused,omitempty"`
+	// Verdict is None, Reload, Drain or Reboot, by the rule; empty when it could not be predicted.
+	Verdict registries.Verdict `json:"verdict"`
+	Rule    string             `json:"rule"`
+	// First are the nodes that can be first: one of them is, at the platform's choice.
+	First []string `json:"first"`
+	// Others come later or never, with the reason.
+	Others []Later `json:"others"`
+	// Evictions are the pods that drains of all its nodes evict; MostOnANode those of the fullest.
+	Evictions   int `json:"evictions"`
+	MostOnANode int `json:"mostOnANode"`
+	// Riders are other changes that would drain or reboot, and that reach the nodes at the same time.
+	Riders []string `json:"riders"`
+}
+
+// Later is a node that is not first.
+type Later struct {
+	Node  string `json:"node"`
+	Why   string `json:"why"`
+	Never bool   `json:"never,omitempty"`
+}
+
+// Switch is somebody who uses the mirrors as soon as the mirror sets exist, pause or not.
+type Switch struct {
+	By    string `json:"by"`
+	Owner string `json:"owner"`
+	// Images are those that change; none means that they cannot be told.
+	Images []string `json:"images"`
+}
+
+// Expect is what a rollout would take.
+type Expect struct {
+	// Images have to be at a mirror of the spec first.
+	Images int `json:"images"`
+	// Copy is what would be copied; nil when registries were not asked.
+	Copy *Copy `json:"copy,omitempty"`
+	// Nodes change, one at a time; Evictions is the sum of the pools.
+	Nodes     int `json:"nodes"`
+	Evictions int `json:"evictions"`
+	// Minutes is a range for the nodes alone, by the assumption.
+	Minutes    Range  `json:"minutes"`
+	Assumption string `json:"assumption"`
+}
+
+// Copy is what the mirrors lack.
+type Copy struct {
+	Images   int   `json:"images"`
+	Bytes    int64 `json:"bytes"`
+	Requests int   `json:"requests"`
+	// Unknown are images of which it could not be found out.
+	Unknown int `json:"unknown,omitempty"`
+}
+
+// Range has both ends in it.
+type Range struct {
+	From int `json:"from"`
+	To   int `json:"to"`
+}
+
+// Risk is an accepted risk of the spec.
+type Risk struct {
+	Pattern string `json:"pattern"`
+	Reason  string `json:"reason"`
+	Count   int    `json:"count"`
+}
+
+// Gap is something that could not be seen.
+type Gap struct {
+	Source string `json:"source"`
+	Why    string `json:"why"`
+	// Decides is true when nobody may call the change safe without it; Absent when the cluster does not have it.
+	Decides bool `json:"decides,omitempty"`
+	Absent  bool `json:"absent,omitempty"`
+}

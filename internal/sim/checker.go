@@ -1,0 +1,287 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// Violation is an invariant of docs/architecture.md that a run has broken. The rule "model" is the simulator's own: it met something
+// that it does not know.
+type Violation struct {
+	Rule    string `json:"rule"`
+	Message string `json:"message"`
+	At      string `json:"at"`
+}
+
+// checker holds what happens against the invariants. It knows the truth, which the operator does not: it judges each write by the
+// world at that very moment, and allows for what had happened so shortly before that nobody could have seen it.
+type checker struct {
+	w          *World
+	violations []Violation
+
+	prior map[string]priorPool // the pools as they were before the rollout
+	// proofs are when each reference was last proven to be pullable in each configuration.
+	proofs map[proofKey]time.Time
+	// pulses are the nodes that each release has moved; movers are the nodes on their way and what moved them.
+	pulses map[string][]string
+	movers map[string]mover
+	// bad is since when each node has been unavailable for another reason than a move.
+	bad map[string]time.Time
+	// dead is when the last leader died for good, and left how many nodes moved since.
+	dead *process
+	left int
+	// lost are rollouts whose status was taken away, force those whose finalizer was.
+	lost, force map[string]time.Time
+}
+
+type priorPool struct {
+	paused         bool
+	maxUnavailable string
+	unavailable    map[string]bool
+}
+
+type proofKey struct {
+	ref  string
+	conf conf
+}
+
+// mover is what gave a node its new configuration.
+type mover struct {
+	release string // the pool and the time of the intent; empty when it was not a release of ours
+	at      time.Time
+}
+
+// proofAge is how old a proof may be, and glance what lies between a look and the write that follows from it.
+const (
+	proofAge = 15 * time.Minute
+	glance   = time.Second
+)
+
+func newChecker(w *World) *checker {
+	return &checker{
+		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
+		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{},
+	}
+}
+
+func (c *checker) violate(rule, format string, args ...any) {
+	v := Violation{Rule: rule, Message: fmt.Sprintf(format, args...), At: c.w.now.Sub(start).Round(time.Millisecond).String()}
+	c.w.tell("VIOLATION", "%s: %s", v.Rule, v.Message)
+	c.violations = append(c.violations, v)
+}
+
+// begin remembers the cluster before the rollout.
+func (c *checker) begin() {
+	for _, p := range c.w.api.live.pools.list() {
+		c.remember(p)
+	}
+}
+
+func (c *checker) remember(p *mcfgv1.MachineConfigPool) {
+	prior := priorPool{paused: p.Spec.Paused, maxUnavailable: maxText(p), unavailable: map[string]bool{}}
+	for _, n := range c.w.api.live.members(p.Name) {
+		if !ready(n) || n.Spec.Unschedulable {
+			prior.unavailable[n.Name] = true
+		}
+	}
+	c.prior[p.Name] = prior
+}
+
+func (c *checker) newPool(name string) {
+	if p, ok := c.w.api.live.pools.get(name); ok {
+		c.remember(p)
+	}
+}
+
+// proven notes that an engine has proven a reference.
+func (c *checker) proven(ref string, in conf) { c.proofs[proofKey{ref, in}] = c.w.now }
+
+func (c *checker) alone(p *process)             { c.dead, c.left = p, 0 }
+func (c *checker) forget(rollout string)        { c.lost[rollout] = c.w.now }
+func (c *checker) forced(rollout string)        { c.force[rollout] = c.w.now }
+func (c *checker) cordoned(node string, _ bool) { c.bad[node] = c.w.now }
+func (c *checker) recent(t time.Time) bool      { return c.w.age(t) < glance }
+func openPulse(l *rollout.Ledger) *rollout.Pulse {
+	if l == nil || l.Release == nil || l.Release.Closed {
+		return nil
+	}
+	return l.Release
+}
+
+// step looks at the whole world after something was written.
+func (c *checker) step() {
+	moving := 0
+	for _, n := range c.w.api.live.nodes.list() {
+		m, moves := c.movers[n.Name]
+		if moves && done(n) {
+			delete(c.movers, n.Name)
+			moves = false
+		}
+		if moves && m.release != "" && !c.excused(n, m) {
+			moving++
+		}
+		c.watch(n, moves)
+	}
+	if moving > 1 {
+		c.violate("I11", "%d nodes are on their way at the same time by releases: %v", moving, c.movers)
+	}
+}
+
+// excused tells whether the node was stuck already when a rollback began: the rollback does not wait for it.
+func (c *checker) excused(n *corev1.Node, m mover) bool {
+	for _, r := range c.w.api.customs.list() {
+		if back := r.status.Record.Rollback; back != nil && m.at.Before(back.At.Time.Add(glance)) {
+			return true
+		}
+	}
+	_, there := c.w.api.live.nodes.get(n.Name)
+	return !there
+}
+
+// watch notes since when a node is unavailable for another reason than a move.
+func (c *checker) watch(n *corev1.Node, moves bool) {
+	unfit := !ready(n) || (n.Spec.Unschedulable && !moves && done(n))
+	_, known := c.bad[n.Name]
+	switch {
+	case unfit && !known:
+		c.bad[n.Name] = c.w.now
+	case !unfit && known:
+		delete(c.bad, n.Name)
+	}
+}
+
+// decided judges a decision by itself (I3, I4, I7, I8).
+func (c *checker) decided(o rollout.Observed, d rollout.Decision) {
+	disruptive := 0
+	for _, a := range d.Actions {
+		if a.Disruptive() {
+			disruptive++
+		}
+	}
+	again := rollout.Decide(o)
+	switch {
+	case disruptive > 1:
+		c.violate("I3", "%d disruptive actions in one decision: %v", disruptive, keysOf(d.Actions))
+	case disruptive > 0 && len(d.Facts) > 0:
+		c.violate("I4", "%v together with %d facts that are not stored yet", keysOf(d.Actions), len(d.Facts))
+	case fmt.Sprint(keysOf(d.Actions), d.Phase, d.Why, len(d.Facts), d.RecheckAt) != fmt.Sprint(keysOf(again.Actions), again.Phase, again.Why, len(again.Facts), again.RecheckAt):
+		c.violate("I8", "decides %v in %s, and then %v in %s on the same look", keysOf(d.Actions), d.Phase, keysOf(again.Actions), again.Phase)
+	case d.Complete:
+	case len(d.Actions)+len(d.Facts)+len(d.Blockers) == 0:
+		c.violate("I7", "neither progress nor a blocker in %s", d.Phase)
+	case d.RecheckAt.Before(o.Now) || d.RecheckAt.After(o.Now.Add(time.Minute)):
+		c.violate("I7", "looks again at %s, decided at %s", d.RecheckAt, o.Now)
+	}
+	for _, b := range d.Blockers {
+		if b.Kind == "" || b.Name == "" || b.Message == "" {
+			c.violate("I7", "a blocker without a name in %s: %+v", d.Phase, b)
+		}
+	}
+}
+
+func keysOf(actions []rollout.Action) []string {
+	out := make([]string, 0, len(actions))
+	for _, a := range actions {
+		out = append(out, a.Key())
+	}
+	return out
+}
+
+// targeted judges the MCO's giving a configuration to a node, by the pool that it had read.
+func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
+	ledger, _ := pool.ReadLedger(p) //nolint:errcheck // one that cannot be read is none of ours
+	pulse := openPulse(ledger)
+	if pulse == nil {
+		c.movers[n.Name] = mover{at: c.w.now}
+		return
+	}
+	release := p.Name + " at " + pulse.IntendedAt.Format(time.TimeOnly)
+	c.pulses[release] = append(c.pulses[release], n.Name)
+	c.movers[n.Name] = mover{release: release, at: c.w.now}
+	if nodes := c.pulses[release]; len(nodes) > 1 {
+		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
+	}
+	if c.dead != nil && !c.dead.alive {
+		if c.left++; c.left > 1 {
+			c.violate("I14", "%d nodes have moved since %s died for good", c.left, c.dead.name)
+		}
+	}
+	if !c.w.faults.everUnpaused(p.Name) && c.w.faults.hit["max-edited"] == 0 {
+		c.unproven(p.Spec.Configuration.Name, "node "+n.Name+" is given "+p.Spec.Configuration.Name)
+	}
+}
+
+// unproven holds a configuration that nodes are to get against the proofs (I2): every reference whose pulls it changes was proven in it,
+// not longer ago than a proof is good for, with a margin for a clock that is wrong and for what has happened meanwhile.
+func (c *checker) unproven(config, what string) {
+	target := c.w.renderings.content(config).conf
+	margin := proofAge + 2*time.Minute
+	for _, p := range c.w.procs {
+		if p.ills.skew != 0 || c.w.faults.hit["clock-ahead"]+c.w.faults.hit["clock-behind"] > 0 {
+			margin += 10 * time.Minute
+			break
+		}
+	}
+	for _, k := range c.w.workloads.list {
+		if c.w.age(k.created) > 30*time.Second {
+			c.proof(k.ref, target, margin, what)
+		}
+	}
+	c.proof(birthRef, target, margin, what)
+}
+
+func (c *checker) proof(ref string, target conf, margin time.Duration, what string) {
+	host, _ := split(ref)
+	if lists, _ := target.lists(host); lists == "" && !c.goesBack() {
+		return // it is pulled from where it was pulled before
+	}
+	at, proven := c.proofs[proofKey{ref, target}]
+	switch {
+	case !proven && len(changed([]string{ref}, "", target)) > 0:
+		c.violate("I2", "%s, and %s was never proven to be pullable in %q", what, ref, target)
+	case proven && c.w.age(at) > margin:
+		c.violate("I2", "%s, and %s was last proven to be pullable in %q %s ago", what, ref, target, c.w.age(at).Round(time.Second))
+	}
+}
+
+func (c *checker) goesBack() bool {
+	for _, r := range c.w.api.customs.list() {
+		if r.status.Record.Rollback != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// pullFailed: a node that has a new configuration cannot pull. That is our doing when it was never proven.
+func (c *checker) pullFailed(k *workload, d *daemon, why string) {
+	if !k.created.IsZero() {
+		return // it came later than the proofs
+	}
+	target := d.conf()
+	if len(changed([]string{k.ref}, "", target)) == 0 {
+		return
+	}
+	if _, proven := c.proofs[proofKey{k.ref, target}]; !proven {
+		c.violate("I2", "pod of %s cannot be started on node %s, which has a configuration in which %s was never proven: %s", k.name, d.name, k.ref, why)
+	}
+}
+
+// bornDead: a new machine cannot become a node.
+func (c *checker) bornDead(d *daemon, why string) {
+	target := d.conf()
+	if _, proven := c.proofs[proofKey{birthRef, target}]; !proven && len(changed([]string{birthRef}, "", target)) > 0 {
+		c.violate("I2", "machine %s cannot become a node with a configuration in which %s was never proven: %s", d.name, birthRef, why)
+	}
+}
+
+// userUnpaused: what the MCO does with such a pool is the user's doing, until the pool is paused again.
+func (c *checker) userUnpaused(*mcfgv1.MachineConfigPool) {}
+
+func (f *faults) everUnpaused(poolName string) bool { return f.unpaused[poolName] > 0 }

@@ -1,0 +1,170 @@
+package sim
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+)
+
+func byOperator(f metav1.ManagedFieldsEntry) bool { return f.Manager == pool.FieldManager }
+
+func absolute(d time.Duration) time.Duration { return max(d, -d) }
+
+// sameStatus compares what a status write would change.
+func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Semantic.DeepEqual(a, b) }
+
+// end judges how the run has ended: settled with everything as it was, or held up by something that the scenario accounts for (I5, I7).
+func (c *checker) end(why string) {
+	switch {
+	case len(c.violations) > 0:
+		return
+	case why == "too many steps":
+		c.violate("I7", "the world does not come to rest: %d steps", c.w.steps)
+		return
+	case !c.w.settled():
+		if excuse := c.w.excuse(); excuse == "" {
+			c.violate("I7", "%s, nothing accounts for it, and the rollout is not settled: %s", why, c.w.hangs())
+		}
+		return
+	}
+	for _, p := range c.w.api.live.pools.list() {
+		prior, known := c.prior[p.Name]
+		if !known || c.w.faults.meddled[p.Name] {
+			continue
+		}
+		if l, err := pool.ReadLedger(p); err != nil || l != nil {
+			if c.w.excuse() == "" {
+				c.violate("I5", "pool %s carries a ledger at the end", p.Name)
+			}
+			continue
+		}
+		if p.Spec.Paused != prior.paused || maxText(p) != prior.maxUnavailable {
+			c.violate("I5", "pool %s is left paused=%t maxUnavailable=%q, and was paused=%t maxUnavailable=%q",
+				p.Name, p.Spec.Paused, maxText(p), prior.paused, prior.maxUnavailable)
+		}
+		for _, n := range c.w.api.live.members(p.Name) {
+			if c.w.excuse() == "" && !p.Spec.Paused && (tainted(n) || n.Spec.Unschedulable || n.Annotations[currentConfig] != p.Spec.Configuration.Name) {
+				c.violate("I5", "node %s is left tainted=%t cordoned=%t on %s, its pool has %s",
+					n.Name, tainted(n), n.Spec.Unschedulable, n.Annotations[currentConfig], p.Spec.Configuration.Name)
+			}
+		}
+	}
+}
+
+// hangs says where the rollouts stand.
+func (w *World) hangs() string {
+	var out []string
+	for _, r := range w.api.customs.list() {
+		text := r.view.Name + " in " + r.status.Phase
+		for _, b := range r.status.Blockers {
+			text += "; " + b.Message
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, " / ")
+}
+
+// excuse names what in the world keeps a rollout from going on, for as long as it is so; empty when there is nothing.
+func (w *World) excuse() string {
+	for _, look := range []func() string{w.nobodyLeads, w.nodesMissing, w.budgetsShut, w.registriesShut, w.poolsTaken, w.peopleWant, w.ridersQueued} {
+		if why := look(); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (w *World) nobodyLeads() string {
+	for _, p := range w.procs {
+		if p.alive && p.leads {
+			if p.ills.refused || p.ills.lost {
+				return p.name + " cannot write"
+			}
+			if len(p.ills.unseen) > 0 {
+				return p.name + " cannot read"
+			}
+			return ""
+		}
+	}
+	return "no replica leads"
+}
+
+func (w *World) nodesMissing() string {
+	for _, n := range w.api.live.nodes.list() {
+		switch {
+		case !ready(n):
+			return "node " + n.Name + " is down"
+		case n.Spec.Unschedulable && done(n):
+			return "node " + n.Name + " is cordoned"
+		}
+	}
+	return ""
+}
+
+func (w *World) budgetsShut() string {
+	for _, k := range w.workloads.list {
+		if k.overlapping || k.budget == 0 {
+			return "the budget of " + k.name + " allows nothing"
+		}
+	}
+	return ""
+}
+
+func (w *World) registriesShut() string {
+	for _, host := range []string{"m1", "m2", shopSource, booksSource} {
+		if w.registries.hosts[host].down {
+			return "registry " + host + " is down"
+		}
+	}
+	return ""
+}
+
+func (w *World) poolsTaken() string {
+	for _, p := range w.api.live.pools.list() {
+		switch {
+		case w.faults.unpaused[p.Name] > 1:
+			return "somebody keeps unpausing pool " + p.Name
+		case w.faults.hit["user-pauses"] > 0 && p.Spec.Paused && !slices.ContainsFunc(p.ManagedFields[max(0, len(p.ManagedFields)-1):], byOperator):
+			return "somebody has paused pool " + p.Name
+		}
+	}
+	return ""
+}
+
+func (w *World) peopleWant() string {
+	if w.faults.upgrading != "" {
+		return "the cluster is being upgraded"
+	}
+	if w.faults.gitops {
+		return "a pipeline takes the mirror set away"
+	}
+	for _, r := range w.api.customs.list() {
+		aborted := slices.ContainsFunc(r.status.Blockers, func(b v1alpha1.Blocker) bool { return strings.Contains(b.Message, "aborts the rollout") })
+		switch {
+		case r.view.Held:
+			return r.view.Name + " is held"
+		case r.view.ApplyApproval && len(r.status.Record.Approvals) == 0:
+			return r.view.Name + " waits for an approval"
+		case aborted && r.status.Record.Rollback == nil:
+			return r.view.Name + " is aborted and waits for a choice"
+		}
+	}
+	return ""
+}
+
+func (w *World) ridersQueued() string {
+	for _, p := range w.api.live.pools.list() {
+		for _, n := range w.api.live.members(p.Name) {
+			if w.renderings.content(n.Annotations[currentConfig]).other != w.renderings.content(p.Spec.Configuration.Name).other {
+				return "other changes are queued in pool " + p.Name
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,58 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// Generate draws a scenario: a cluster, a spec, and up to four faults at any time.
+func Generate(seed int64) Scenario {
+	rng := rand.New(rand.NewSource(seed ^ 0x5eed))
+	s := Scenario{
+		Name: "random", Masters: []int{0, 1, 3}[rng.Intn(3)], Workers: 2 + rng.Intn(3), Infra: rng.Intn(2) * 2,
+		MaxUnavailable: []string{"", "", "2", "50%"}[rng.Intn(4)], Saturated: rng.Intn(3) == 0, Replicas: 1 + rng.Intn(2),
+		Spec: Spec{
+			Lists: []Lists{"m1!", "m1!", "m1"}[rng.Intn(3)], DrainTimeoutSeconds: []int{0, 600}[rng.Intn(2)], SoakSeconds: []int{0, 0, 60}[rng.Intn(3)],
+			RollbackOnDelete: rng.Intn(2) == 0, RollbackOnFailure: rng.Intn(3) == 0,
+		},
+	}
+	if rng.Intn(6) == 0 {
+		s.Down = []string{fmt.Sprintf("worker-%d", s.Workers-1)}
+	}
+	names := Kinds()
+	for range rng.Intn(5) {
+		s.Faults = append(s.Faults, draw(rng, s, names[rng.Intn(len(names))]))
+	}
+	return s
+}
+
+// hook are the phases that faults wait for; most of what is dangerous happens around a release.
+var hook = []rollout.Phase{
+	"", rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify, rollout.PhaseApply, rollout.PhaseRender,
+	rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRestore, rollout.PhaseFinish,
+}
+
+// lasting are the chances of a fault that is never over.
+const lasting = 5
+
+func draw(rng *rand.Rand, s Scenario, kind string) Fault {
+	f := Fault{Kind: kind, Phase: string(hook[rng.Intn(len(hook))])}
+	switch f.Phase {
+	case "":
+		f.At = rng.Intn(600)
+	case string(rollout.PhaseRelease):
+		f.At = rng.Intn(400)
+	default:
+		f.At = rng.Intn(20)
+	}
+	k := kinds[kind]
+	if k.target != nil {
+		f.Target = k.target(s, rng.Intn)
+	}
+	if k.end != nil && (rng.Intn(lasting) > 0 || kind == "two-leaders" || kind == "gitops-reverts") {
+		f.For = 5 + rng.Intn([]int{30, 300, 1500}[rng.Intn(3)])
+	}
+	return f
+}

@@ -1,0 +1,217 @@
+package sim
+
+import (
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// observe is what internal/observe does on a cluster: the rollout is read past the cache, everything else from the given objects.
+func (p *process) observe(c *custom, from *objects) rollout.Observed {
+	o := rollout.Observed{
+		Now: p.clock(), Rollout: c.view, Record: *c.status.Record.DeepCopy(),
+		Cluster: rollout.Seen(rollout.Cluster{Upgrading: p.w.faults.upgrading}),
+		Others:  rollout.Seen(p.others(c)),
+	}
+	wanted, have := p.aim(c, from)
+	o.Sets = rollout.Seen(rollout.MirrorSets{Digest: rollout.SetNotWanted, Tag: setState(c, from, wanted), Have: have})
+	if rollout.Ended(o.Record, o.Rollout) {
+		return o
+	}
+	all := union(from.sets.list())
+	before, after := all.with(c.source, ""), all.with(c.source, wanted)
+	if foreign, ok := from.sets.get(c.view.Name); ok && foreign.owner != c.view.Name {
+		before = all
+	}
+	var pools []rollout.Pool
+	for _, mcp := range from.pools.list() {
+		view, err := p.viewOf(mcp, from, c.view.Name)
+		if err != nil {
+			continue
+		}
+		p.judge(&view, before, after, all)
+		pools = append(pools, view)
+	}
+	o.Pools = rollout.Seen(pools)
+	digest := planDigest(wanted, after, from.pools.names)
+	refs := changed(p.w.references(), before, after)
+	o.Spec = rollout.Seen([]rollout.Problem{})
+	o.Plan = rollout.Seen(rollout.Plan{Digest: digest, Total: len(p.w.references()), Changed: len(refs)})
+	p.engine.plan = enginePlan{digest: digest, refs: refs, conf: after}
+	o.Transfers = rollout.Seen(p.engine.snapshot())
+	o.Probes = rollout.Seen(p.probes.snapshot())
+	node := ""
+	if r := o.Record.Release; r != nil {
+		node = r.Node
+	}
+	o.Workloads = rollout.Seen(p.unready(from, node))
+	p.blind(&o)
+	return o
+}
+
+// blind takes out what the process cannot read at present.
+func (p *process) blind(o *rollout.Observed) {
+	const why = "the API server does not answer"
+	for part := range p.ills.unseen { // the order does not matter: each names another field
+		switch part {
+		case "pools":
+			o.Pools = rollout.Unseen[[]rollout.Pool](why)
+		case "sets":
+			o.Sets = rollout.Unseen[rollout.MirrorSets](why)
+		case "plan":
+			o.Plan = rollout.Unseen[rollout.Plan](why)
+		case "transfers":
+			o.Transfers = rollout.Unseen[rollout.Transfers](why)
+		case "workloads":
+			o.Workloads = rollout.Unseen[[]rollout.Workload](why)
+		case "cluster":
+			o.Cluster = rollout.Unseen[rollout.Cluster](why)
+		}
+	}
+}
+
+// parts are what blind can take out.
+var parts = []string{"pools", "sets", "plan", "transfers", "workloads", "cluster"}
+
+func (p *process) others(c *custom) []rollout.Other {
+	out := []rollout.Other{}
+	for _, other := range p.w.api.customs.list() {
+		if other.view.Name == c.view.Name {
+			continue
+		}
+		rec := other.status.Record
+		out = append(out, rollout.Other{
+			Name: other.view.Name, Created: other.view.Created,
+			Started: rec.StartedAt != nil && rec.CompletedGeneration == 0,
+			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != other.view.Spec,
+		})
+	}
+	return out
+}
+
+// aim is what the rollout wants to be in the cluster: on the way back that is what the record remembers, or, before anything was
+// applied, what is there.
+func (p *process) aim(c *custom, from *objects) (wanted Lists, have string) {
+	s, exists := from.sets.get(c.view.Name)
+	rec := c.status.Record
+	if exists && s.owner == c.view.Name {
+		have = string(s.lists)
+		if rec.AppliedDigest == "" && s.lists == c.lists {
+			have = string(s.previous) // the record was lost after the set was written, which tells itself what was there before
+		}
+	}
+	switch {
+	case rec.Rollback == nil:
+		return c.lists, have
+	case rec.AppliedDigest == "":
+		return Lists(have), have
+	default:
+		return Lists(rec.Previous), have
+	}
+}
+
+func setState(c *custom, from *objects, wanted Lists) rollout.SetState {
+	s, exists := from.sets.get(c.view.Name)
+	switch {
+	case !exists && wanted == "":
+		return rollout.SetNotWanted
+	case !exists:
+		return rollout.SetMissing
+	case s.owner != c.view.Name && wanted == "":
+		return rollout.SetNotWanted
+	case s.owner != c.view.Name:
+		return rollout.SetForeign
+	case wanted == "":
+		return rollout.SetLeftOver
+	case s.lists == wanted:
+		return rollout.SetEqual
+	default:
+		return rollout.SetDiffers
+	}
+}
+
+// viewOf is the pool as internal/pool sees it.
+func (p *process) viewOf(mcp *mcfgv1.MachineConfigPool, from *objects, name string) (rollout.Pool, error) {
+	members := from.members(mcp.Name)
+	nodes := make([]corev1.Node, 0, len(members))
+	for _, n := range members {
+		nodes = append(nodes, *n)
+	}
+	return pool.View(mcp, nodes, name)
+}
+
+// judge says what the pool's rendered configuration means, and what would come along with it.
+func (p *process) judge(view *rollout.Pool, before, after, now conf) {
+	content := p.w.renderings.content(view.Rendered)
+	switch content.conf {
+	case after:
+		view.Meaning = rollout.MeansPlanned
+	case before:
+		view.Meaning = rollout.MeansBefore
+	case now:
+		view.Meaning = rollout.MeansEarlier
+	default:
+		view.Meaning, view.Difference = rollout.MeansOther, []string{string(content.conf)}
+	}
+	for _, n := range view.Nodes {
+		if runs := p.w.renderings.content(n.Current); n.Current != "" && runs.other != content.other {
+			view.Riders = []string{"another MachineConfig: " + content.other}
+		}
+	}
+}
+
+func planDigest(wanted Lists, after conf, poolNames []string) string {
+	h := fnv.New32a()
+	for _, part := range append([]string{string(wanted), string(after)}, poolNames...) {
+		h.Write([]byte(part + "\n")) //nolint:errcheck // never fails
+	}
+	return "plan-" + strconv.FormatUint(uint64(h.Sum32()), 16)
+}
+
+// changed are the references whose pull sources are others after than before.
+func changed(refs []string, before, after conf) []string {
+	var out []string
+	for _, ref := range refs {
+		host, _ := split(ref)
+		if a, b := string(before), string(after); a != b {
+			x, _ := before.lists(host)
+			y, _ := after.lists(host)
+			if x != y {
+				out = append(out, ref)
+			}
+		}
+	}
+	return out
+}
+
+func (p *process) unready(from *objects, node string) []rollout.Workload {
+	out := []rollout.Workload{}
+	pods := from.pods.list()
+	for _, k := range p.w.workloads.list {
+		desired, have, newest, missing, onNode, message := k.describe(pods, node)
+		if have < desired {
+			out = append(out, rollout.Workload{Kind: "Deployment", Namespace: "shop", Name: k.name, Desired: desired, Ready: have,
+				Newest: newest, Missing: missing, OnNode: onNode, Message: message})
+		}
+	}
+	return out
+}
+
+// birthRef is what a machine pulls before it becomes a node.
+const birthRef = shopSource + "/platform/daemon:v1"
+
+// references are the images that can be needed: by the workloads, and by a machine that is born.
+func (w *World) references() []string { return append(w.workloads.references(), birthRef) }
+
+// trimmed is the name without what a story does not need.
+func trimmed(s string) string { return strings.TrimPrefix(s, "rendered-") }
+
+// age is how long ago something was.
+func (w *World) age(t time.Time) time.Duration { return w.now.Sub(t) }

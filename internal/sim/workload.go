@@ -1,0 +1,312 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// workload is a Deployment with a PodDisruptionBudget.
+type workload struct {
+	name     string
+	ref      string
+	replicas int
+	pool     string
+	// spread: no two of its pods on one node.
+	spread bool
+	// budget is how many of its pods may be missing, -1 when it has no PodDisruptionBudget.
+	budget int
+	// overlapping budgets make the eviction API answer with an error, and nothing is ever evicted.
+	overlapping bool
+	created     time.Time
+	pods        int // how many were ever made
+}
+
+// workloads are the Deployment controller, the scheduler and the eviction API.
+type workloads struct {
+	w    *World
+	list []*workload
+	due  bool
+}
+
+func (l *workloads) find(name string) *workload {
+	for _, k := range l.list {
+		if k.name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// soon lets controller and scheduler look at everything, shortly after the last change.
+func (l *workloads) soon() {
+	if l.due {
+		return
+	}
+	l.due = true
+	l.w.after(300*time.Millisecond, func() {
+		l.due = false
+		l.replace()
+		l.schedule()
+	})
+}
+
+// replace makes pods for those that are missing. One that is terminating does not count.
+func (l *workloads) replace() {
+	for _, k := range l.list {
+		have := 0
+		for _, p := range l.w.api.live.pods.list() {
+			if p.workload == k.name && !p.leaving {
+				have++
+			}
+		}
+		for ; have < k.replicas; have++ {
+			k.pods++
+			l.w.api.writePod(pod{name: k.name + "-" + strconv.Itoa(k.pods), workload: k.name, created: l.w.now, message: "not scheduled"})
+		}
+	}
+}
+
+// schedule binds pods that have no node. Nodes without a taint are preferred, then those with few pods.
+func (l *workloads) schedule() {
+	for _, p := range l.w.api.live.pods.list() {
+		if p.node != "" || p.leaving {
+			continue
+		}
+		if node := l.place(l.find(p.workload)); node != "" {
+			bound := *p
+			bound.node, bound.message = node, "pulling"
+			l.w.api.writePod(bound)
+			l.w.after(l.w.between(100*time.Millisecond, 500*time.Millisecond), func() { l.start(bound.name, 0) })
+		}
+	}
+}
+
+func (l *workloads) place(k *workload) string {
+	best, bestScore := "", 0
+	for _, n := range l.w.api.live.members(k.pool) {
+		if !ready(n) || n.Spec.Unschedulable || n.Annotations[currentConfig] == "" {
+			continue
+		}
+		score := 1
+		if tainted(n) {
+			score += 1000
+		}
+		full := false
+		for _, p := range l.w.api.live.pods.list() {
+			if p.node == n.Name {
+				score++
+				full = full || (k.spread && p.workload == k.name)
+			}
+		}
+		if full {
+			continue
+		}
+		if best == "" || score < bestScore || (score == bestScore && l.w.dice(2)) {
+			best, bestScore = n.Name, score
+		}
+	}
+	return best
+}
+
+// The kubelet's back-off for pulls.
+const (
+	firstBackoff = 10 * time.Second
+	lastBackoff  = 5 * time.Minute
+)
+
+// start is the kubelet: it pulls unless the image is there, and runs the container.
+func (l *workloads) start(name string, attempt int) {
+	p, ok := l.w.api.live.pods.get(name)
+	if !ok || p.leaving {
+		return
+	}
+	d := l.w.nodes[p.node]
+	if d == nil || d.gone {
+		return
+	}
+	if d.down {
+		l.w.after(pollTime, func() { l.start(name, attempt) })
+		return
+	}
+	k := l.find(p.workload)
+	if d.images[k.ref] {
+		l.started(*p)
+		return
+	}
+	host, _ := split(k.ref)
+	l.w.after(l.w.registries.patience(host), func() {
+		p, ok := l.w.api.live.pods.get(name)
+		if !ok || p.leaving || d.gone {
+			return
+		}
+		why := l.w.registries.pull(k.ref, d.conf())
+		if why == "" {
+			d.images[k.ref] = true
+			l.started(*p)
+			return
+		}
+		if p.message != why {
+			l.w.tell("kubelet", "pod %s on %s: ImagePullBackOff: %s", name, p.node, why)
+			failed := *p
+			failed.message = why
+			l.w.api.writePod(failed)
+			l.w.check.pullFailed(k, d, why)
+		}
+		backoff := min(lastBackoff, firstBackoff<<min(attempt, 10))
+		l.w.after(backoff, func() { l.start(name, attempt+1) })
+	})
+}
+
+func (l *workloads) started(p pod) {
+	p.running, p.message = true, "not ready yet"
+	l.w.api.writePod(p)
+	l.w.after(l.w.between(2*time.Second, 6*time.Second), func() { l.becomeReady(p.name) })
+}
+
+func (l *workloads) becomeReady(name string) {
+	p, ok := l.w.api.live.pods.get(name)
+	if !ok || p.leaving || !p.running {
+		return
+	}
+	if d := l.w.nodes[p.node]; d != nil && d.down {
+		l.w.after(pollTime, func() { l.becomeReady(name) })
+		return
+	}
+	up := *p
+	up.ready, up.message = true, ""
+	l.w.api.writePod(up)
+}
+
+// evictAll asks for the eviction of every pod of the node, and returns how many are still there.
+func (l *workloads) evictAll(node string) int {
+	left := 0
+	for _, p := range l.w.api.live.pods.list() {
+		if p.node != node {
+			continue
+		}
+		left++
+		if !p.leaving && l.allows(p) {
+			l.terminate(*p)
+		}
+	}
+	return left
+}
+
+// allows is the eviction API: a pod that does not run yet may go, a healthy one only within the budget, and one that runs and is not
+// ready only while the others suffice.
+func (l *workloads) allows(p *pod) bool {
+	k := l.find(p.workload)
+	switch {
+	case !p.running, k.budget < 0 && !k.overlapping:
+		return true
+	case k.overlapping:
+		return false
+	}
+	healthy, desired := l.healthy(k), k.replicas-k.budget
+	if !p.ready {
+		return desired > 0 && healthy >= desired
+	}
+	return healthy > desired
+}
+
+func (l *workloads) healthy(k *workload) int {
+	n := 0
+	for _, p := range l.w.api.live.pods.list() {
+		if p.workload == k.name && p.ready && !p.leaving {
+			n++
+		}
+	}
+	return n
+}
+
+// terminate deletes the pod with its grace period. On a node that is down nobody confirms the end.
+func (l *workloads) terminate(p pod) {
+	p.leaving, p.ready = true, false
+	l.w.api.writePod(p)
+	l.end(p, l.w.between(2*time.Second, 12*time.Second))
+}
+
+func (l *workloads) end(p pod, grace time.Duration) {
+	l.w.after(grace, func() {
+		if d := l.w.nodes[p.node]; d != nil && d.down && !d.gone {
+			l.end(p, pollTime)
+			return
+		}
+		l.w.api.deletePod(p.name)
+	})
+}
+
+// nodeDown: the pods of a dead node are not ready, and after five minutes they are deleted.
+func (l *workloads) nodeDown(node string) {
+	for _, p := range l.w.api.live.pods.list() {
+		if p.node == node && p.ready {
+			lost := *p
+			lost.ready, lost.message = false, "node "+node+" is not ready"
+			l.w.api.writePod(lost)
+		}
+	}
+	l.w.after(5*time.Minute, func() {
+		if d := l.w.nodes[node]; d == nil || !d.down {
+			return
+		}
+		for _, p := range l.w.api.live.pods.list() {
+			if p.node == node && !p.leaving {
+				l.terminate(*p)
+			}
+		}
+	})
+}
+
+// nodeUp: the containers are still there.
+func (l *workloads) nodeUp(node string) {
+	for _, p := range l.w.api.live.pods.list() {
+		if p.node == node && p.running && !p.ready && !p.leaving {
+			l.becomeReady(p.name)
+		}
+	}
+}
+
+// nodeGone: the pods of a deleted node are deleted with it.
+func (l *workloads) nodeGone(node string) {
+	for _, p := range l.w.api.live.pods.list() {
+		if p.node == node {
+			l.w.api.deletePod(p.name)
+		}
+	}
+}
+
+// unready describes the workload as the operator does: nil while it has all its pods.
+func (k *workload) describe(pods []*pod, node string) (desired, ready int32, newest time.Time, missing, onNode bool, message string) {
+	present := int32(0)
+	for _, p := range pods {
+		if p.workload != k.name || p.leaving {
+			continue
+		}
+		present++
+		if p.ready {
+			ready++
+			continue
+		}
+		onNode = onNode || (node != "" && p.node == node)
+		if message == "" || p.created.After(newest) {
+			newest = p.created
+			message = fmt.Sprintf("pod %s on node %s: %s", p.name, p.node, p.message)
+		}
+	}
+	desired = int32(k.replicas)
+	return desired, ready, newest, present < desired, onNode, message
+}
+
+// references are the images that the workloads need, each once, in order.
+func (l *workloads) references() []string {
+	var out []string
+	for _, k := range l.list {
+		if !slices.Contains(out, k.ref) {
+			out = append(out, k.ref)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

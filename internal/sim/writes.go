@@ -1,0 +1,240 @@
+package sim
+
+import (
+	"slices"
+	"strconv"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// poolWritten judges every write of a pool by the operator.
+func (c *checker) poolWritten(author string, old, p *mcfgv1.MachineConfigPool) {
+	if author != pool.FieldManager || old == nil {
+		return
+	}
+	had, _ := pool.ReadLedger(old) //nolint:errcheck // the operator refuses to touch such a pool
+	has, err := pool.ReadLedger(p)
+	switch {
+	case err != nil:
+		c.violate("I5", "the ledger on pool %s cannot be read: %v", p.Name, err)
+	case old.Spec.Configuration.Name != p.Spec.Configuration.Name:
+		c.violate("I12", "the operator has written spec.configuration of pool %s", p.Name)
+	case has != nil && had != nil && has.Rollout != had.Rollout:
+		c.violate("I11", "pool %s of SafeMirrorRollout %s is taken over by %s", p.Name, had.Rollout, has.Rollout)
+	case has != nil && had != nil && (has.PriorPaused != had.PriorPaused || has.PriorMaxUnavailable != had.PriorMaxUnavailable):
+		c.violate("I5", "the prior values on pool %s are lost", p.Name)
+	case !p.Spec.Paused && openPulse(has) != nil && old.Spec.Paused:
+		c.opened(old, had, p, has)
+	case had != nil && has == nil:
+		c.restored(had, p)
+	case !p.Spec.Paused && old.Spec.Paused:
+		c.violate("I5", "pool %s is unpaused without a release", p.Name)
+	case p.Spec.Paused && had == nil && has != nil && old.Spec.Paused && !slices.ContainsFunc(old.ManagedFields, byOperator):
+		c.violate("I5", "pool %s was paused by somebody else and is taken over", p.Name)
+	}
+}
+
+// opened judges a release at the moment of its write.
+func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *mcfgv1.MachineConfigPool, has *rollout.Ledger) {
+	r, ok := c.w.api.customs.get(has.Rollout)
+	if !ok {
+		c.violate("I4", "pool %s is opened for SafeMirrorRollout %s, which is gone", p.Name, has.Rollout)
+		return
+	}
+	intent := r.status.Record.Release
+	_, lost := c.lost[has.Rollout]
+	switch {
+	case had == nil:
+		c.violate("I5", "pool %s is opened without having been held", p.Name)
+	case lost: // whoever takes the status away takes the intent away
+	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || intent.Node != "":
+		c.violate("I4", "pool %s is opened, and what is on record is %+v", p.Name, intent)
+	}
+	c.room(p)
+	c.still(p.Name, r, "pool "+p.Name+" is opened")
+	c.sets(r, "pool "+p.Name+" is opened")
+	wanted, _ := (&process{w: c.w}).aim(r, &c.w.api.live)
+	want := union(c.w.api.live.sets.list()).with(r.source, wanted)
+	if got := c.w.renderings.content(old.Spec.Configuration.Name); got.conf != want {
+		c.violate("I12", "pool %s is opened for %q, and what is wanted is %q", p.Name, got.conf, want)
+	}
+	c.unproven(old.Spec.Configuration.Name, "pool "+p.Name+" is opened")
+	c.onlyOne(r)
+}
+
+// room holds the number of nodes that may be unavailable against those that are (I1): one more, and what a glance could have missed.
+func (c *checker) room(p *mcfgv1.MachineConfigPool) {
+	have, unseen := 0, 0
+	for _, n := range c.w.api.live.members(p.Name) {
+		if unavailable(n) {
+			have++
+		}
+		if at, bad := c.bad[n.Name]; bad && c.recent(at) {
+			unseen++
+		}
+	}
+	n, err := strconv.Atoi(maxText(p))
+	if err != nil || n > have+1+unseen {
+		c.violate("I1", "pool %s is opened with room for %s while %d of its nodes are unavailable", p.Name, maxText(p), have)
+	}
+}
+
+// still looks for nodes that move or are newly unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
+func (c *checker) still(opened string, r *custom, what string) {
+	back := r.status.Record.Rollback
+	for _, p := range c.w.api.live.pools.list() {
+		for _, n := range c.w.api.live.members(p.Name) {
+			m, moves := c.movers[n.Name]
+			at, bad := c.bad[n.Name]
+			switch {
+			case moves && !done(n) && !c.recent(m.at) && (back == nil || m.at.After(back.At.Time)):
+				c.violate("I11", "%s while node %s is on its way", what, n.Name)
+			case bad && !c.recent(at) && !c.prior[p.Name].unavailable[n.Name] && !moves && c.onRecord(r, p.Name, n.Name):
+				c.violate("I1", "%s while node %s, which was available before, is not", what, n.Name)
+			}
+		}
+		if p.Name == opened || p.Spec.Paused {
+			continue
+		}
+		for _, n := range c.w.api.live.members(p.Name) {
+			if n.Annotations[desiredConfig] != p.Spec.Configuration.Name && !c.recent(n.CreationTimestamp.Time) {
+				c.violate("I11", "%s while pool %s is not paused and has node %s left to update", what, p.Name, n.Name)
+			}
+		}
+	}
+}
+
+// onRecord tells whether the node was available when the operator wrote down the baseline of its pool: that of a pool which was taken
+// later, or again, is newer than the beginning.
+func (c *checker) onRecord(r *custom, poolName, node string) bool {
+	for _, rec := range r.status.Record.Pools {
+		if rec.Name == poolName {
+			return !slices.Contains(rec.Unavailable, node)
+		}
+	}
+	return true
+}
+
+// sets: what was applied is still there (I6).
+func (c *checker) sets(r *custom, what string) {
+	live := &c.w.api.live
+	wanted, _ := (&process{w: c.w}).aim(r, live)
+	if s := setState(r, live, wanted); s != rollout.SetEqual && s != rollout.SetNotWanted {
+		c.violate("I6", "%s while ImageTagMirrorSet %s is %s", what, r.view.Name, s)
+	}
+}
+
+// onlyOne: one rollout at a time (I11).
+func (c *checker) onlyOne(r *custom) {
+	for _, other := range c.w.api.customs.list() {
+		rec := other.status.Record
+		if other.view.Name != r.view.Name && rec.StartedAt != nil && rec.CompletedGeneration == 0 {
+			if _, lost := c.lost[r.view.Name]; !lost {
+				c.violate("I11", "SafeMirrorRollout %s acts while %s has begun", r.view.Name, other.view.Name)
+			}
+		}
+	}
+}
+
+// restored judges that a pool is given back (I5): nothing is left that the MCO could do with it.
+func (c *checker) restored(had *rollout.Ledger, p *mcfgv1.MachineConfigPool) {
+	if p.Spec.Paused != had.PriorPaused {
+		c.violate("I5", "pool %s is given back paused=%t, and was %t", p.Name, p.Spec.Paused, had.PriorPaused)
+	}
+	r, ok := c.w.api.customs.get(had.Rollout)
+	if ok && !slices.ContainsFunc(r.status.Record.Pools, func(rec v1alpha1.PoolRecord) bool { return rec.Name == p.Name && rec.Restored }) {
+		if at, lost := c.lost[had.Rollout]; !lost || !c.recent(at) {
+			c.violate("I4", "pool %s is given back, and that is not on record", p.Name)
+		}
+	}
+	if ok && r.view.Deleting && had.Release == nil && c.harmless(r, p) {
+		return
+	}
+	for _, n := range c.w.api.live.members(p.Name) {
+		if m, moves := c.movers[n.Name]; moves && c.recent(m.at) {
+			continue
+		}
+		if a := n.Annotations; a[currentConfig] != "" && (a[currentConfig] != p.Spec.Configuration.Name || !done(n)) {
+			c.violate("I5", "pool %s is given back with node %s left: it runs %s, not %s", p.Name, n.Name, a[currentConfig], p.Spec.Configuration.Name)
+		}
+	}
+}
+
+// harmless: what is queued is none of ours, and nothing was released.
+func (c *checker) harmless(r *custom, p *mcfgv1.MachineConfigPool) bool {
+	_, set := c.w.api.live.sets.get(r.view.Name)
+	lists, _ := c.w.renderings.content(p.Spec.Configuration.Name).conf.lists(r.source)
+	return !set && lists == ""
+}
+
+// applies judges the writing, or the taking away, of the mirror set.
+func (c *checker) applies(p *process, r *custom, wanted Lists) {
+	live := &c.w.api.live
+	now, ok := c.w.api.customs.get(r.view.Name)
+	if !ok {
+		c.violate("I4", "the mirror set of SafeMirrorRollout %s is written, which is gone", r.view.Name)
+		return
+	}
+	after := union(live.sets.list()).with(r.source, wanted)
+	_, lost := c.lost[r.view.Name]
+	if want := planDigest(wanted, after, live.pools.names); now.status.Record.AppliedDigest != want && !lost {
+		c.violate("I4", "plan %s is applied, and %q is on record", want, now.status.Record.AppliedDigest)
+	}
+	if back := now.status.Record.Rollback; back != nil && wanted != Lists(now.status.Record.Previous) {
+		c.violate("I10", "%q is applied on the way back", wanted)
+	}
+	for _, mcp := range live.pools.list() {
+		if !mcp.Spec.Paused && len(live.members(mcp.Name)) > 0 {
+			c.violate("I5", "the mirror set is written while pool %s is the MCO's own", mcp.Name)
+		}
+	}
+	for _, ref := range changed(c.w.references(), union(live.sets.list()).with(r.source, ""), after) {
+		if k := c.byRef(ref); k == nil || c.w.age(k.created) > glance*30 {
+			c.proof(ref, after, proofAge+glance*120+absolute(p.ills.skew)*2, "the mirror set is written")
+		}
+	}
+	c.still("", now, "the mirror set is written")
+	c.onlyOne(now)
+}
+
+func (c *checker) byRef(ref string) *workload {
+	for _, k := range c.w.workloads.list {
+		if k.ref == ref {
+			return k
+		}
+	}
+	return nil
+}
+
+// finalizer judges that the finalizer goes: nothing of the rollout may dangle (I5).
+func (c *checker) finalizer(r *custom, on bool) {
+	if on {
+		return
+	}
+	for _, mcp := range c.w.api.live.pools.list() {
+		if l, err := pool.ReadLedger(mcp); err == nil && l != nil && l.Rollout == r.view.Name {
+			c.violate("I5", "SafeMirrorRollout %s is let go while pool %s is held for it", r.view.Name, mcp.Name)
+		}
+	}
+}
+
+// customWritten: a rollback is latched until the spec changes (I10).
+func (c *checker) customWritten(old, r *custom) {
+	if old == nil || old.status.Record.Rollback == nil || r.status.Record.Rollback != nil {
+		return
+	}
+	if _, lost := c.lost[r.view.Name]; !lost && r.view.Spec == old.status.Record.Rollback.Spec {
+		c.violate("I10", "the rollback of SafeMirrorRollout %s is not latched any more", r.view.Name)
+	}
+}
+
+// status is bounded, whatever happens.
+func (c *checker) status(s v1alpha1.SafeMirrorRolloutStatus) {
+	if len(s.Blockers) > 20 || len(s.Pools) > 32 {
+		c.violate("I7", "the status has %d blockers and %d pools", len(s.Blockers), len(s.Pools))
+	}
+}

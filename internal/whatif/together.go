@@ -1,0 +1,137 @@
+package whatif
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Entangled are applications of which a plain mirror set, which drains all pools at the same time, can make a deadlock. A rollout drains
+// one pool at a time.
+type Entangled struct {
+	// Budgets are the PodDisruptionBudgets, namespace/name.
+	Budgets []string
+	// Pools drain at the same time, and Nodes are the nodes that the pods may use.
+	Pools, Nodes []string
+}
+
+func (e Entangled) String() string {
+	return fmt.Sprintf("the pods of PodDisruptionBudgets %s are in pools %s, which a plain mirror set drains at the same time, and have no node to spare "+
+		"beside %s: each drain can evict the pod that the other needs to be back, and then neither ends. A SafeMirrorRollout drains one pool at a time",
+		strings.Join(e.Budgets, " and "), strings.Join(e.Pools, " and "), strings.Join(e.Nodes, ", "))
+}
+
+// together are the cluster's pods and budgets as far as drains that overlap are concerned.
+type together struct {
+	pools map[string]string       // node -> its pool, of pools that would drain
+	nodes map[string]*corev1.Node // all of them
+	pods  map[string][]placedPod  // by namespace
+}
+
+// crowded is a budget whose pods fill every node that they may use, in several pools that drain at the same time.
+type crowded struct {
+	budget       string
+	pools, nodes []string
+}
+
+// entangled finds budgets that share nodes, two or more of them. One alone does not deadlock: its evicted pod waits for the node that is
+// drained to come back, and that drain has nothing else to wait for.
+//
+// Example: two nodes in two pools, and two applications with a pod on either node and a budget of one. One drain evicts the first
+// application's pod, the other drain the second's; then each is refused the pod that is left, for none of the evicted has a node.
+func (t together) entangled(budgets []policyv1.PodDisruptionBudget) []Entangled {
+	groups := map[string]*Entangled{}
+	for i := range budgets {
+		c, ok := t.crowded(&budgets[i])
+		if !ok {
+			continue
+		}
+		key := strings.Join(c.nodes, ",")
+		if groups[key] == nil {
+			groups[key] = &Entangled{Pools: c.pools, Nodes: c.nodes}
+		}
+		groups[key].Budgets = append(groups[key].Budgets, c.budget)
+	}
+	var out []Entangled
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		if g := groups[key]; len(g.Budgets) > 1 {
+			slices.Sort(g.Budgets)
+			out = append(out, *g)
+		}
+	}
+	return out
+}
+
+func (t together) crowded(b *policyv1.PodDisruptionBudget) (crowded, bool) {
+	selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+	if err != nil || selector.Empty() {
+		return crowded{}, false
+	}
+	var pods []placedPod
+	pools := map[string]bool{}
+	for _, p := range t.pods[b.Namespace] {
+		if !selector.Matches(labels.Set(p.labels)) {
+			continue
+		}
+		pods = append(pods, p)
+		if pool := t.pools[p.node]; pool != "" {
+			pools[pool] = true
+		}
+	}
+	if len(pools) < 2 || int(b.Status.DisruptionsAllowed) >= len(pools) {
+		return crowded{}, false
+	}
+	usable := t.usable(pods[0])
+	if len(usable) > len(pods) || !pods[0].alone {
+		return crowded{}, false
+	}
+	return crowded{budget: b.Namespace + "/" + b.Name, pools: slices.Sorted(maps.Keys(pools)), nodes: usable}, true
+}
+
+// usable are the nodes on which the pod may run. Node affinity is not looked at: it can only make them fewer.
+func (t together) usable(p placedPod) []string {
+	var out []string
+	for _, n := range t.nodes {
+		if n.Spec.Unschedulable || !labels.SelectorFromSet(p.selector).Matches(labels.Set(n.Labels)) {
+			continue
+		}
+		if !slices.ContainsFunc(n.Spec.Taints, func(taint corev1.Taint) bool { return repels(taint, p) }) {
+			out = append(out, n.Name)
+		}
+	}
+	slices.SortFunc(out, cmp.Compare[string])
+	return out
+}
+
+func repels(taint corev1.Taint, p placedPod) bool {
+	if taint.Effect == corev1.TaintEffectPreferNoSchedule {
+		return false
+	}
+	return !slices.ContainsFunc(p.tolerations, func(t corev1.Toleration) bool {
+		return (t.Key == "" || t.Key == taint.Key) && (t.Effect == "" || t.Effect == taint.Effect) &&
+			(t.Operator == corev1.TolerationOpExists || t.Value == taint.Value)
+	})
+}
+
+// alone tells whether two pods like this one cannot be on one node: by anti-affinity to its own kind, or by a port of the host.
+func alone(p *corev1.Pod) bool {
+	for _, c := range p.Spec.Containers {
+		if slices.ContainsFunc(c.Ports, func(port corev1.ContainerPort) bool { return port.HostPort != 0 }) {
+			return true
+		}
+	}
+	if p.Spec.Affinity == nil || p.Spec.Affinity.PodAntiAffinity == nil {
+		return false
+	}
+	return slices.ContainsFunc(p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, func(term corev1.PodAffinityTerm) bool {
+		selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
+		return err == nil && term.TopologyKey == corev1.LabelHostname && selector.Matches(labels.Set(p.Labels))
+	})
+}
