@@ -41,7 +41,7 @@ package controllers
 // +kubebuilder:rbac:groups=tekton.dev,resources=tasks;pipelines;taskruns;pipelineruns,verbs=get;list;watch
 //
 // The reports beside a rollout.
-// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;watch;create;patch;update;delete
+// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch

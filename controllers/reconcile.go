@@ -13,6 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/metrics"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
@@ -27,6 +29,8 @@ type Reconciler struct {
 	Observe  *observe.Live
 	Execute  *execute.Executor
 	Recorder events.EventRecorder
+	// Evidence writes the report beside the rollout; nil writes none.
+	Evidence *evidence.Writer
 	// Metrics takes over each status; optional.
 	Metrics *metrics.Collector
 	// PodQuiet is how long events of pods and workloads are gathered before the next look.
@@ -62,7 +66,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case apierrors.IsConflict(failure):
 		decision.RecheckAt, failure = world.Observed.Now, nil
 	}
-	if err := r.report(ctx, world, decision, failure); err != nil {
+	written, again := r.writeEvidence(ctx, world)
+	if !again.IsZero() && (decision.RecheckAt.IsZero() || again.Before(decision.RecheckAt)) {
+		decision.RecheckAt = again
+	}
+	if err := r.report(ctx, world, decision, written, failure); err != nil {
 		return ctrl.Result{}, err
 	}
 	return next(world.Observed.Now, decision, failure)
@@ -96,9 +104,10 @@ func gone(d rollout.Decision, failure error) bool {
 
 // report writes the status once, when it has changed, and tells of a change of phase or reason by an event. The write carries the
 // resourceVersion: the record is never written over a newer one.
-func (r *Reconciler) report(ctx context.Context, w *observe.World, d rollout.Decision, failure error) error {
+func (r *Reconciler) report(ctx context.Context, w *observe.World, d rollout.Decision, evidence v1alpha1.ReportReference, failure error) error {
 	after := w.Rollout.DeepCopy()
 	after.Status = status.Of(w.Rollout.Status, w.Observed, d, failure)
+	after.Status.Report = evidence
 	r.Metrics.Rollout(after.Name, after.Status)
 	if equality.Semantic.DeepEqual(w.Rollout.Status, after.Status) {
 		return nil
@@ -115,6 +124,21 @@ func (r *Reconciler) report(ctx context.Context, w *observe.World, d rollout.Dec
 		r.Recorder.Eventf(after, nil, e.Type, e.Reason, e.Action, "%s", e.Note)
 	}
 	return nil
+}
+
+// writeEvidence writes what was found out into the objects beside the rollout. Should that fail, the rollout goes on without: nothing is
+// decided by them. again is when there is more to write.
+func (r *Reconciler) writeEvidence(ctx context.Context, w *observe.World) (written v1alpha1.ReportReference, again time.Time) {
+	written = w.Rollout.Status.Report
+	if _, known := w.Observed.Plan.Get(); !known || r.Evidence == nil || !w.Rollout.DeletionTimestamp.IsZero() {
+		return written, time.Time{}
+	}
+	fresh, again, err := r.Evidence.Report(ctx, w.Rollout, w.Plan, w.Inventory, w.Results)
+	if err != nil {
+		log.FromContext(ctx).Error(err, "the report is not written; the rollout goes on without")
+		return written, again
+	}
+	return fresh, again
 }
 
 func added(d rollout.Decision) bool {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/controllers"
+	"github.com/safe-mirror/safe-mirror-operator/internal/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/metrics"
@@ -128,7 +129,9 @@ func (o managerOptions) setUp(mgr ctrl.Manager) error {
 	if err := ctrlmetrics.Registry.Register(collector); err != nil {
 		return err
 	}
-	reconciler := &controllers.Reconciler{Metrics: collector, Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodQuiet: o.podQuiet}
+	reconciler := &controllers.Reconciler{
+		Metrics: collector, Evidence: &evidence.Writer{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Now: time.Now},
+		Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodQuiet: o.podQuiet}
 	if err := controllers.SetUp(mgr, reconciler, engine.Changed()); err != nil {
 		return err
 	}

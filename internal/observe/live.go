@@ -56,8 +56,9 @@ type World struct {
 	Rollout  *v1alpha1.SafeMirrorRollout
 	Observed rollout.Observed
 	Plan     plan.Plan
-	// Inventory is what the plan was made from.
+	// Inventory is what the plan was made from, Results what the registries have said to it.
 	Inventory inventory.Inventory
+	Results   map[string]mirror.Result
 	Registry  *mirror.Client
 	// HaveDigest and HaveTag are the mirror sets of the rollout's name that the cluster has; nil stands for none.
 	HaveDigest *configv1.ImageDigestMirrorSet

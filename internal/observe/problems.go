@@ -103,9 +103,9 @@ func (l *Live) plan(ctx context.Context, w *World, all registries.Sets, p predic
 	l.mu.Lock()
 	engaged, copying := l.engaged, l.copying
 	l.mu.Unlock()
-	results := l.Engine.Snapshot()
-	l.private.note(w.Plan.Items, results)
-	sum, work := w.Plan.Judge(results, engaged, copying)
+	w.Results = l.Engine.Snapshot()
+	l.private.note(w.Plan.Items, w.Results)
+	sum, work := w.Plan.Judge(w.Results, engaged, copying)
 	o.Plan, o.Transfers = rollout.Seen(sum), rollout.Seen(work)
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // codec keeps objects of one kind as bytes. Kinds of Kubernetes itself have a protobuf form, which is a third of the size of the
-// structure and ten times as fast to read as JSON; all others are kept as JSON. Whoever reads gets an object of its own.
+// structure and three times as fast to read as JSON; all others are kept as JSON. Whoever reads gets an object of its own.
 type codec struct {
 	gvk schema.GroupVersionKind
 	// goType is the structure the bytes were made from; nil for an unstructured object.

@@ -41,15 +41,15 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	l.Stop()
 	stop()
-	report(fmt.Sprintf("RESULT scenarios=%d passed=%d\n", result.run, result.passed))
+	announce(fmt.Sprintf("RESULT scenarios=%d passed=%d\n", result.run, result.passed))
 	if code == 0 && result.run != result.passed {
 		code = 1
 	}
 	os.Exit(code)
 }
 
-// report prints the line, and leaves it in the file that E2E_RESULT names: the go command shows nothing of a test that passes.
-func report(line string) {
+// announce prints the line, and leaves it in the file that E2E_RESULT names: the go command shows nothing of a test that passes.
+func announce(line string) {
 	fmt.Print(line)
 	if file := os.Getenv("E2E_RESULT"); file != "" {
 		if err := os.WriteFile(file, []byte(line), 0o600); err != nil {

@@ -1,0 +1,284 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	configv1 "github.com/openshift/api/config/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+// asks adds a request to the rollout, as a person or a pipeline would.
+func asks(ctx context.Context, t *testing.T, c *scenario.Cluster, name string, q v1alpha1.Request) {
+	t.Helper()
+	changeSpec(ctx, t, c, name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Requests = append(s.Requests, q) })
+}
+
+func changeSpec(ctx context.Context, t *testing.T, c *scenario.Cluster, name string, change func(*v1alpha1.SafeMirrorRolloutSpec)) {
+	t.Helper()
+	r := &v1alpha1.SafeMirrorRollout{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
+		t.Fatal(err)
+	}
+	before := r.DeepCopy()
+	change(&r.Spec)
+	if err := c.Client.Patch(ctx, r, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until the rollout is as the check wants it.
+func await(ctx context.Context, t *testing.T, c *scenario.Cluster, name, what string, check func(*v1alpha1.SafeMirrorRollout) bool) *v1alpha1.SafeMirrorRollout {
+	t.Helper()
+	r := &v1alpha1.SafeMirrorRollout{}
+	err := lab.Eventually(ctx, rolloutTime, what, func(ctx context.Context) (bool, string, error) {
+		err := c.Client.Get(ctx, client.ObjectKey{Name: name}, r)
+		return check(r), scenario.Describe(r), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func reasonOf(r *v1alpha1.SafeMirrorRollout, condition string) string {
+	if c := meta.FindStatusCondition(r.Status.Conditions, condition); c != nil {
+		return c.Reason
+	}
+	return ""
+}
+
+// TestApprovals: nothing is paused before the gate is open, and a stage waits for its own. An approval of another plan opens nothing.
+func TestApprovals(t *testing.T) {
+	if !ours(t, 2) {
+		return
+	}
+	ctx, c := begin(t)
+	s := scenario.All()[0]
+	stage(ctx, t, c, s, scenario.Safe)
+	operator(ctx, t)
+	witness, err := c.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, soak := int32(1), int32(2)
+	r := s.Rollout()
+	r.Spec.Release.ApplyApproval = v1alpha1.ApprovalRequired
+	r.Spec.Release.Stages = []v1alpha1.ReleaseStage{
+		{Name: "canary", Pool: "worker", Nodes: &one, SoakSeconds: &soak}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
+	}
+	if err := c.Client.Create(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	waits := func(gate string) *v1alpha1.SafeMirrorRollout {
+		return await(ctx, t, c, r.Name, "gate "+gate+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
+			return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && len(r.Status.Blockers) > 0 &&
+				strings.Contains(r.Status.Blockers[0].Message, "gate: "+gate) && strings.Contains(r.Status.Blockers[0].Message, r.Status.PlanDigest)
+		})
+	}
+	held := waits("apply")
+	for _, p := range held.Status.Pools {
+		if p.Paused {
+			t.Errorf("pool %s is paused before the approval", p.Name)
+		}
+	}
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "too-early", Verb: v1alpha1.VerbApprove, Gate: "apply", PlanDigest: "sha256:of-another-plan"})
+	await(ctx, t, c, r.Name, "the approval of another plan is named", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return len(r.Status.Blockers) > 0 && strings.Contains(r.Status.Blockers[0].Message, "request too-early approves another plan")
+	})
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "apply-it", Verb: v1alpha1.VerbApprove, Gate: "apply", PlanDigest: held.Status.PlanDigest})
+	atCanary := waits("workers")
+	if atCanary.Status.Nodes.Updated != 1 {
+		t.Errorf("%d nodes are updated at the second gate, want the canary", atCanary.Status.Nodes.Updated)
+	}
+	if len(atCanary.Status.Record.Stages) != 1 || atCanary.Status.Record.Stages[0].Name != "canary" {
+		t.Errorf("the record has stages %+v, want the canary's soak", atCanary.Status.Record.Stages)
+	}
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Verb: v1alpha1.VerbApprove, Gate: "workers", PlanDigest: atCanary.Status.PlanDigest})
+	finished(ctx, t, c, s, r.Name, witness)
+}
+
+// rolledBack expects the cluster as it was before the rollout, and the way there as clean as the way forward.
+func rolledBack(ctx context.Context, t *testing.T, c *scenario.Cluster, before map[string]string, name string, witness *scenario.Witness) {
+	t.Helper()
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, &configv1.ImageTagMirrorSet{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the mirror set is there: %v", err)
+	}
+	if err := c.Restored(ctx); err != nil {
+		t.Error(err)
+	}
+	after, err := c.Rendered(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pool, rendered := range before {
+		if after[pool] != rendered {
+			t.Errorf("pool %s has %s, and had %s before the rollout", pool, after[pool], rendered)
+		}
+	}
+	testimony, err := witness.Testify()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !testimony.Clean() {
+		t.Errorf("not clean: %+v", testimony)
+	}
+}
+
+// TestRollback goes back half way through, when a node has the new configuration already.
+func TestRollback(t *testing.T) {
+	if !ours(t, 3) {
+		return
+	}
+	ctx, c := begin(t)
+	s := scenario.All()[0]
+	stage(ctx, t, c, s, scenario.Safe)
+	before, err := c.Rendered(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator(ctx, t)
+	witness, err := c.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Rollout()
+	if err := c.Client.Create(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Verb: v1alpha1.VerbRollback})
+	back := await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
+	})
+	if back.Status.Record.Rollback == nil || back.Status.Record.Rollback.Request != "undo" {
+		t.Errorf("the record has rollback %+v", back.Status.Record.Rollback)
+	}
+	rolledBack(ctx, t, c, before, r.Name, witness)
+	// I10: taking the request away is no reason to go forward again; another spec is.
+	changeSpec(ctx, t, c, r.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Requests = nil })
+	await(ctx, t, c, r.Name, "the rollout stays back", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return r.Status.ObservedGeneration == r.Generation && reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
+	})
+	changeSpec(ctx, t, c, r.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+		s.Inventory.AcceptedRisks = []v1alpha1.AcceptedRisk{{Pattern: "quay.io/nobody/*", Reason: "makes another spec of it"}}
+	})
+	again, err := c.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	finished(ctx, t, c, s, r.Name, again)
+}
+
+// TestAbort takes back what has reached no node, without a drain.
+func TestAbort(t *testing.T) {
+	if !ours(t, 4) {
+		return
+	}
+	ctx, c := begin(t)
+	s := scenario.All()[0]
+	stage(ctx, t, c, s, scenario.Safe)
+	before, err := c.Rendered(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator(ctx, t)
+	witness, err := c.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Rollout()
+	r.Spec.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
+	if err := c.Client.Create(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	await(ctx, t, c, r.Name, "the mirror set is applied and the first stage waits", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && r.Status.Record.AppliedDigest != ""
+	})
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "stop", Verb: v1alpha1.VerbAbort})
+	await(ctx, t, c, r.Name, "the rollout is taken back", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
+	})
+	rolledBack(ctx, t, c, before, r.Name, witness)
+}
+
+// TestDeletedWithRollback: with spec.deletion Rollback, deleting a rollout that has ended brings the cluster back before it goes.
+func TestDeletedWithRollback(t *testing.T) {
+	if !ours(t, 1) {
+		return
+	}
+	ctx, c := begin(t)
+	s := scenario.All()[0]
+	stage(ctx, t, c, s, scenario.Safe)
+	before, err := c.Rendered(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator(ctx, t)
+	r := s.Rollout()
+	r.Spec.Deletion = v1alpha1.DeletionRollback
+	if err := c.Client.Create(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AwaitRollout(ctx, r.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+		t.Fatal(err)
+	}
+	witness, err := c.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Client.Delete(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	err = lab.Eventually(ctx, rolloutTime, "the rollout is gone", func(ctx context.Context) (bool, string, error) {
+		err := c.Client.Get(ctx, client.ObjectKeyFromObject(r), r)
+		return err != nil, scenario.Describe(r), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rolledBack(ctx, t, c, before, r.Name, witness)
+}
+
+// TestOutsideTheWindow: outside of its windows a rollout copies and proves, and touches nothing else.
+func TestOutsideTheWindow(t *testing.T) {
+	if !ours(t, 0) {
+		return
+	}
+	ctx, c := begin(t)
+	s := scenario.All()[0]
+	stage(ctx, t, c, s, scenario.Safe)
+	operator(ctx, t)
+	r := s.Rollout()
+	closed := time.Now().UTC().Add(12 * time.Hour)
+	r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: closed.Format("4 15") + " * * *", DurationSeconds: 3600}}
+	if err := c.Client.Create(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	waiting := await(ctx, t, c, r.Name, "no window is open", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonOutsideWindow
+	})
+	if waiting.Status.Images.Verified == 0 {
+		t.Error("nothing was proven meanwhile")
+	}
+	for _, p := range waiting.Status.Pools {
+		if p.Paused {
+			t.Errorf("pool %s is paused", p.Name)
+		}
+	}
+	changeSpec(ctx, t, c, r.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Release.Windows = nil })
+	if _, err := c.AwaitRollout(ctx, r.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+		t.Fatal(err)
+	}
+}
