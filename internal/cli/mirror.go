@@ -113,7 +113,7 @@ func Mirror() *cobra.Command {
 	f.StringVar(&o.destAuthfile, "dest-authfile", "", "credentials for the destination, where they are not in --authfile")
 	f.StringArrayVar(&o.cas, "ca", nil, "a PEM file to trust for every registry, or a directory like /etc/containers/certs.d with HOST[:PORT]/ca.crt; repeatable")
 	f.StringArrayVar(&o.insecure, "insecure", nil, "HOST[:PORT][/PATH] that may speak plain http or have an unverified certificate; repeatable")
-	f.IntVar(&o.parallel, "parallel", 8, "how many images are under way at the same time")
+	f.IntVar(&o.parallel, "parallel", 32, "how many images are under way at the same time")
 	f.Float64Var(&o.requests, "requests-per-second", 0, "the most requests to each registry host (default: no limit)")
 	f.StringVar(&o.bytes, "bytes-per-second", "", "the most bytes to and from each registry host, such as 50Mi (default: no limit)")
 	f.StringArrayVar(&o.platforms, "platform", nil, "copy only this platform of an index, such as linux/amd64; it has to be there; repeatable (default: the whole index)")
@@ -228,26 +228,35 @@ func (r *mirrorRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.prepare(ctx, client, &set); err != nil {
+	rows, err := r.attempt(ctx, client, set)
+	if err != nil {
 		if ctx.Err() != nil {
 			return &ExitError{Code: batch.ExitInterrupted, Text: "interrupted before anything was begun"}
 		}
 		return err
 	}
-	rows := r.work(ctx, client, set)
 	report := batch.NewReport(r.mode(), set, rows, r.now().Sub(began), ctx.Err() != nil)
 	return r.conclude(report)
 }
 
-// prepare finds out what would otherwise spoil a run half way: two images for one place, and a target that takes nothing.
-func (r *mirrorRun) prepare(ctx context.Context, client *mirror.Client, set *batch.Set) error {
+// attempt does what is to be done with each image. An error means that nothing was begun.
+func (r *mirrorRun) attempt(ctx context.Context, client *mirror.Client, set batch.Set) ([]batch.Row, error) {
+	// Two images for one place would spoil the run half way.
 	err := set.Settle(func(source string) (string, error) {
 		digest, _, err := client.Digest(ctx, []string{source})
 		return digest, err
 	})
-	if err != nil || r.mode() != batch.Copy {
-		return err
+	if err != nil {
+		return nil, err
 	}
+	if r.dryRun {
+		return r.estimate(ctx, client, set.Images), nil
+	}
+	return r.work(ctx, client, set)
+}
+
+// checkTargets finds the targets that take nothing.
+func (r *mirrorRun) checkTargets(ctx context.Context, client *mirror.Client, set batch.Set) error {
 	var problems []error
 	for _, repository := range set.Targets() {
 		err := client.CanPush(ctx, repository)

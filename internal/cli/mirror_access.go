@@ -41,7 +41,7 @@ func (r *mirrorRun) client() (*mirror.Client, error) {
 			Keychain: keychain, CAs: trust.byHost, ExtraCAs: trust.everywhere, Insecure: r.allowsInsecure, Timeout: min(r.timeout, silence),
 		}, err
 	}
-	limit := mirror.Limits{Requests: r.requests, Concurrent: max(16, 2*r.parallel)}
+	limit := mirror.Limits{Requests: r.requests}
 	if limit.Bytes, err = r.bytesPerSecond(); err != nil {
 		return nil, err
 	}

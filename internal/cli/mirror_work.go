@@ -9,16 +9,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 )
 
-// work brings every image to an end, or stops when ctx does, and returns what became of each.
-func (r *mirrorRun) work(ctx context.Context, client *mirror.Client, set batch.Set) []batch.Row {
-	if r.dryRun {
-		return r.estimate(ctx, client, set.Images)
-	}
+// work brings every image to an end, or stops when ctx does, and returns what became of each. The images are looked at while it is
+// found out whether the targets may be written to, and nothing is written before that is certain.
+func (r *mirrorRun) work(ctx context.Context, client *mirror.Client, set batch.Set) ([]batch.Row, error) {
+	allowed := make(chan struct{})
 	f := &following{
-		mirrorRun: r, client: client, tracker: batch.NewTracker(set.Images, r.attempts), show: r.progress(),
+		mirrorRun: r, client: client.Until(allowed), tracker: batch.NewTracker(set.Images, r.attempts),
 		engine: mirror.NewEngine(mirror.EngineOptions{Workers: r.parallel, Stall: r.timeout, Retry: r.backoff, Now: r.now, After: r.after}),
 	}
-	defer f.show.end()
 	f.ensure()
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -26,11 +24,23 @@ func (r *mirrorRun) work(ctx context.Context, client *mirror.Client, set batch.S
 		defer close(ended)
 		_ = f.engine.Start(running) // it has no error to tell of
 	}()
-	f.untilDone(ctx)
+	var err error
+	if r.mode() == batch.Copy {
+		err = r.checkTargets(ctx, client, set)
+	}
+	if err == nil {
+		close(allowed)
+		f.show = r.progress()
+		defer f.show.end()
+		f.untilDone(ctx)
+	}
 	stop()
 	<-ended
+	if err != nil {
+		return nil, err
+	}
 	f.look() // an image that ended while the engine was being stopped has ended all the same
-	return f.tracker.Rows(r.now())
+	return f.tracker.Rows(r.now()), nil
 }
 
 // estimate counts what a copy would move. It takes one look at every image.

@@ -7,7 +7,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/release"
 	"github.com/safe-mirror/safe-mirror-operator/internal/whatif"
@@ -24,7 +23,7 @@ type asking struct {
 // prepare finds the credentials and CAs. Without the cluster's own it goes on anonymously, which is a gap.
 func (o planOptions) prepare(ctx context.Context, s *clusterSource) (*asking, error) {
 	out := &asking{}
-	sets, err := predict.ReadSets(ctx, s.Reader)
+	sets, err := s.Sets(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,11 @@ func (t requests) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/blobs/uploads/") {
 		req = announce(req)
 	}
-	return t.next.RoundTrip(req)
+	resp, err := t.next.RoundTrip(req)
+	if err == nil {
+		note(req, resp)
+	}
+	return resp, err
 }
 
 func announce(req *http.Request) *http.Request {

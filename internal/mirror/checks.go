@@ -19,6 +19,8 @@ type checks struct {
 	mu    sync.Mutex
 	seen  *recent[checkKey, sight]
 	blobs map[party]time.Time // when one got a blob of a host last
+
+	manifests map[party]time.Time // the same of manifests
 }
 
 // party is a host as one login of one access sees it.
@@ -41,7 +43,7 @@ type sight struct {
 }
 
 func newChecks() *checks {
-	return &checks{seen: newRecent[checkKey, sight](checksKept), blobs: map[party]time.Time{}}
+	return &checks{seen: newRecent[checkKey, sight](checksKept), blobs: map[party]time.Time{}, manifests: map[party]time.Time{}}
 }
 
 func (c *checks) record(r *repository, d digest.Digest, s sight) {
@@ -82,5 +84,18 @@ func (c *checks) blobsOf(r *repository) (at time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, ok = c.blobs[party{r.by, r.site}]
+	return at, ok
+}
+
+func (c *checks) gotManifest(r *repository, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.manifests[party{r.by, r.site}] = at
+}
+
+func (c *checks) manifestsOf(r *repository) (at time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok = c.manifests[party{r.by, r.site}]
 	return at, ok
 }

@@ -40,7 +40,8 @@ func (r *repository) classify(ctx context.Context, part string, err error, x *ex
 	if errors.Is(err, errs.ErrSizeLimitExceeded) {
 		err = &TooLargeError{Limit: largestManifest}
 	}
-	e.again = x.hasNewToken()
+	// A 404 is the registry's answer to the new token, so there is nothing to try again.
+	e.again = x.hasNewToken() && (status == nil || status.Status != http.StatusNotFound)
 	if class := classOf(err); class != Unknown {
 		e.Class, e.Err = class, clean(err)
 		var silent *NoAnswerError

@@ -15,6 +15,7 @@ import (
 type Client struct {
 	source, push, node *registries
 	memory             *memory
+	allowed            <-chan struct{} // see Until; nil for copies that may write at once
 }
 
 // NewClient makes a client. It does not contact anybody.
@@ -24,11 +25,31 @@ func NewClient(a Accesses) *Client { return newMemory().client(a) }
 // repositories of a registry hold which blobs, and what manifests say. Proofs are not kept.
 func (c *Client) Renewed(a Accesses) *Client { return c.memory.client(a) }
 
+// Until gives the same client, whose copies read and look at once, and begin to write when allowed is closed: what has to be found out
+// about the targets takes no time of its own then.
+func (c *Client) Until(allowed <-chan struct{}) *Client {
+	held := *c
+	held.allowed = allowed
+	return &held
+}
+
+// mayWrite waits until it is allowed.
+func (c *Client) mayWrite(ctx context.Context, target *repository) *Error {
+	if c.allowed == nil {
+		return nil
+	}
+	if err := await(ctx, c.allowed); err != nil {
+		return target.classify(ctx, partPush, err, &exchange{})
+	}
+	return nil
+}
+
 // memory is what has been learnt about registries, and whose turn it is at them. Clients whose credentials are replaced hand it on.
 type memory struct {
 	ledger    *ledger
 	resumed   *resumption
 	manifests *manifests
+	protocols *protocols
 	schedule  *schedule
 	uploads   *flights[uploadKey]
 	probes    *flights[site]
@@ -38,7 +59,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{
-		ledger: newLedger(), resumed: newResumption(), manifests: newManifests(), schedule: newSchedule(),
+		ledger: newLedger(), resumed: newResumption(), manifests: newManifests(), protocols: newProtocols(), schedule: newSchedule(),
 		uploads: newFlights[uploadKey](), probes: newFlights[site](), looks: newFlights[checkKey](),
 		traffic: newTraffic(),
 	}

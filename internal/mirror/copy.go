@@ -39,7 +39,13 @@ func (c *Client) Copy(ctx context.Context, from []string, to, want string) (Copi
 	if failure != nil {
 		return Copied{}, failure
 	}
-	return copied, nil
+	return copied.Copied, nil
+}
+
+// copied is what a copy did, and the top manifest if the registry has acknowledged it.
+type copied struct {
+	Copied
+	top *acknowledged
 }
 
 // copyOrder is what to copy, and how.
@@ -49,7 +55,9 @@ type copyOrder struct {
 	want      digest.Digest
 	only      []string // platforms; nil for all
 	referrers bool
-	state     state
+	// childSignatures: see Job.ChildSignatures
+	childSignatures bool
+	state           state
 }
 
 // state is what the target is known to have of the image when the copy begins. It decides how to ask for the rest:
@@ -78,44 +86,49 @@ func stateOf(top manifest.Manifest, failure *Error, want digest.Digest) state {
 	}
 }
 
-func (c *Client) copyTo(ctx context.Context, order copyOrder, p pass, l *live) (Copied, *Error) {
+func (c *Client) copyTo(ctx context.Context, order copyOrder, p pass, l *live) (copied, *Error) {
 	target, failure := c.push.open(ctx, order.to)
 	if failure != nil {
-		return Copied{}, failure
+		return copied{}, failure
 	}
 	var tried []*Error
 	for _, source := range order.from {
 		if source == order.to {
 			continue // an image cannot be repaired from itself
 		}
-		copied, failure := c.copyFrom(ctx, source, target, order, p, l)
+		done, failure := c.copyFrom(ctx, source, target, order, p, l)
 		if failure == nil {
-			return copied, nil
+			return done, nil
 		}
 		if failure.Endpoint == order.to || ctx.Err() != nil {
-			return Copied{}, failure // another source would not help
+			return copied{}, failure // another source would not help
 		}
 		tried = append(tried, failure)
 	}
-	return Copied{}, afterAll(tried)
+	return copied{}, afterAll(tried)
 }
 
-func (c *Client) copyFrom(ctx context.Context, from string, target *repository, order copyOrder, p pass, l *live) (Copied, *Error) {
+func (c *Client) copyFrom(ctx context.Context, from string, target *repository, order copyOrder, p pass, l *live) (copied, *Error) {
 	source, t, failure := c.sourceTree(ctx, from, order.want, order.only)
 	if failure != nil {
-		return Copied{}, failure
+		return copied{}, failure
+	}
+	if failure := c.mayWrite(ctx, target); failure != nil {
+		return copied{}, failure
 	}
 	job := &transfer{memory: c.memory, source: source, target: target, state: order.state, pass: p, live: l}
+	attached := job.findAttached(ctx, t, order)
 	if failure := job.push(ctx, t, target.ref); failure != nil {
-		return Copied{}, failure
+		attached.stop()
+		return copied{}, failure
 	}
-	if failure := job.accompany(ctx, t, order.referrers); failure != nil {
-		return Copied{}, failure
+	if failure := job.accompany(ctx, t, attached, order.referrers); failure != nil {
+		return copied{}, failure
 	}
-	return Copied{
+	return copied{top: job.top.Load(), Copied: Copied{
 		From: from, To: target.endpoint, Digest: t.top.desc.Digest.String(),
 		Bytes: job.bytes.Load(), Pushed: job.pushed.Load(),
-	}, nil
+	}}, nil
 }
 
 // sourceTree reads all manifests of an image at one source.
@@ -146,6 +159,7 @@ type transfer struct {
 	bytes          atomic.Int64
 	pushed         atomic.Bool
 	refusals       sync.Map // mounts that were refused, refusal -> true
+	top            atomic.Pointer[acknowledged]
 }
 
 // push brings a tree to a reference of the target. When the registry then says that it lacks a blob which the ledger or a mount
@@ -160,6 +174,9 @@ func (j *transfer) push(ctx context.Context, t *tree, to ref.Ref) *Error {
 	careful := &transfer{memory: j.memory, source: j.source, target: j.target, state: damaged, pass: j.pass, live: j.live}
 	failure = careful.pushAll(ctx, t, to)
 	j.bytes.Add(careful.bytes.Load())
+	if top := careful.top.Load(); top != nil {
+		j.top.Store(top)
+	}
 	return failure
 }
 
@@ -248,6 +265,7 @@ func (j *transfer) manifest(ctx context.Context, n *node, at ref.Ref, force bool
 		}
 	}
 	begun := j.pass.now()
+	ctx, taken := withReceipt(ctx)
 	failure = j.target.do(ctx, partPush+" manifest "+n.desc.Digest.String(), func(ctx context.Context) error {
 		return j.target.link.rc.ManifestPut(ctx, at, n.manifest)
 	})
@@ -256,6 +274,9 @@ func (j *transfer) manifest(ctx context.Context, n *node, at ref.Ref, force bool
 	}
 	j.pushed.Store(true)
 	j.confirm(n.desc.Digest, n.manifest.GetDescriptor().Size, begun)
+	if at == j.target.ref && taken.isFor(n.desc.Digest) {
+		j.top.Store(&acknowledged{top: n.manifest, at: begun, to: j.target})
+	}
 	return true, nil
 }
 

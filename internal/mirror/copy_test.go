@@ -279,17 +279,43 @@ func TestCopyWithoutSources(t *testing.T) {
 }
 
 func TestCopyBringsSignatures(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
 	img := multiArch("app")
-	source.seed(t, "app", "v1", img)
-	signature := singleArch("signature", "amd64")
-	tag := signatureTag(digest.Digest(img.children[0].digest))
-	source.seed(t, "app", tag, signature)
-	c := newTestClient(plainHTTP())
-	if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
-		t.Fatal(err)
+	top, child := signatureTag(digest.Digest(img.top.digest)), signatureTag(digest.Digest(img.children[0].digest))
+	for name, tc := range map[string]struct {
+		source         []string // the tags of signatures
+		ask            bool
+		asked, brought int
+	}{
+		"none":                           {asked: 1},
+		"of the index":                   {source: []string{top}, asked: 3, brought: 1},
+		"of all, by cosign --recursive":  {source: []string{top, child}, asked: 3, brought: 2},
+		"of a child only":                {source: []string{child}, asked: 1},
+		"of a child only, and asked for": {source: []string{child}, ask: true, asked: 3, brought: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, target := newRegistry(t), newRegistry(t)
+			source.seed(t, "app", "v1", img)
+			for _, tag := range tc.source {
+				source.seed(t, "app", tag, singleArch("signature of "+tag, "amd64"))
+			}
+			job := jobFor(source, target, "app")
+			job.ChildSignatures = tc.ask
+			copies(t, newTestClient(plainHTTP()), EngineOptions{}, job)
+			if asked := source.requests("HEAD /v2/app/manifests/sha256-"); len(asked) != tc.asked {
+				t.Errorf("asked for %v, want %d", asked, tc.asked)
+			}
+			brought := 0
+			for _, tag := range []string{top, child} {
+				if target.has(t, "/v2/app/manifests/"+tag) {
+					verified(t, target.host+"/app:"+tag, singleArch("signature of "+tag, "amd64"))
+					brought++
+				}
+			}
+			if brought != tc.brought {
+				t.Errorf("%d signatures at the target, want %d", brought, tc.brought)
+			}
+		})
 	}
-	verified(t, target.host+"/app:"+tag, signature)
 }
 
 func TestCopyFallsBackToChunks(t *testing.T) {

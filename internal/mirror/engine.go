@@ -15,7 +15,7 @@ const (
 	defaultStall   = 6 * time.Minute
 	shortestRetry  = time.Second
 	longestRetry   = time.Minute
-	longestAsked   = 10 * time.Minute
+	longestAsked   = longestPause
 	// passAge is how old a look may be that a proof rests on, when many images are looked at in one go.
 	passAge = 5 * time.Minute
 )

@@ -90,7 +90,9 @@ func TestEngineFillsAndProves(t *testing.T) {
 	want := Result{
 		Reference: job.Reference, Key: job.Key(), State: Verified, Digest: img.top.digest, Attempts: 1, At: e.clock.Now(),
 		SourceDigest: img.top.digest, Need: size, Moved: size,
-		Proof:  Proof{Endpoint: job.Walk[0], Digest: img.top.digest, MediaType: indexType, At: e.clock.Now()},
+		Proof: Proof{
+			Endpoint: job.Walk[0], Digest: img.top.digest, Digests: img.digests(), MediaType: indexType, At: e.clock.Now(),
+		},
 		Copied: []Copied{{From: job.From[0], To: job.Fill[0], Digest: img.top.digest, Bytes: size, Pushed: true}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Proof{}, "Platforms", "Blobs", "Bytes", "Slowest")); diff != "" {

@@ -132,3 +132,13 @@ func mustJSON(t *testing.T, raw []byte, v any) {
 		t.Fatal(err)
 	}
 }
+
+// digests are of all manifests of the image, sorted.
+func (img image) digests() []string {
+	digests := []string{img.top.digest}
+	for _, child := range img.children {
+		digests = append(digests, child.digest)
+	}
+	slices.Sort(digests)
+	return digests
+}

@@ -35,6 +35,9 @@ type Job struct {
 	// Referrers brings along, whenever the image is copied, what refers to it: attestations, bills of material, signatures of any kind.
 	// cosign's signatures, which nodes look for, are brought along always.
 	Referrers bool
+	// ChildSignatures looks for cosign's signature of every manifest of an index, also when the index itself has none. "cosign sign
+	// --recursive" signs all of them, so that one question tells; who signs children only sets this.
+	ChildSignatures bool `json:",omitempty"`
 	// Download says how much a proof downloads.
 	Download Download
 	// Cache says that the endpoints are pull-through caches; see VerifyOptions.
@@ -56,7 +59,7 @@ func (j Job) same(other Job) bool {
 	return j.Reference == other.Reference && j.Digest == other.Digest &&
 		slices.Equal(j.From, other.From) && slices.Equal(j.Fill, other.Fill) && slices.Equal(j.Walk, other.Walk) &&
 		slices.Equal(j.Others, other.Others) && slices.Equal(j.Platforms, other.Platforms) && slices.Equal(j.Only, other.Only) &&
-		j.Referrers == other.Referrers && j.Download == other.Download && j.Cache == other.Cache
+		j.Referrers == other.Referrers && j.ChildSignatures == other.ChildSignatures && j.Download == other.Download && j.Cache == other.Cache
 }
 
 // want is what must be found at an endpoint. Each attempt takes another sample.
@@ -95,14 +98,14 @@ type work struct {
 	pass    pass
 	live    *live
 	out     outcome
-	// first is the first look at the first mirror to fill; proven are the mirrors that were found complete by what a node has.
-	first  *glance
-	proven map[string]*evidence
+	// first is the first look at the first mirror to fill; seen is what a node would see at the mirrors that were filled.
+	first *glance
+	seen  map[string]known
 }
 
 // run does one job: find out the digest, fill what is not proven, then walk the endpoints as a node.
 func (c *Client) run(ctx context.Context, job Job, digest string, attempt int, p pass, l *live) outcome {
-	w := &work{c: c, job: job, attempt: attempt, pass: p, live: l, proven: map[string]*evidence{}}
+	w := &work{c: c, job: job, attempt: attempt, pass: p, live: l, seen: map[string]known{}}
 	w.out.digest = digest
 	l.begin()
 	w.out.err = w.do(ctx)
@@ -111,6 +114,7 @@ func (c *Client) run(ctx context.Context, job Job, digest string, attempt int, p
 
 func (w *work) do(ctx context.Context) *Error {
 	if len(w.job.Fill) > 0 {
+		defer w.c.source.approach(ctx, w.job.From)()
 		w.first = w.c.node.glance(ctx, w.job.Fill[0], w.job.Cache, w.pass)
 	}
 	if w.out.digest == "" {
@@ -130,7 +134,7 @@ func (w *work) do(ctx context.Context) *Error {
 		}
 	}
 	var failure *Error
-	w.out.proof, failure = w.c.node.verify(ctx, w.job.Walk, w.want(), w.pass, w.proven)
+	w.out.proof, failure = w.c.node.verify(ctx, w.job.Walk, w.want(), w.pass, w.seen)
 	if ctx.Err() == nil {
 		w.look(ctx)
 	}
@@ -190,7 +194,7 @@ func (w *work) fill(ctx context.Context, target string, first *glance) *Error {
 	want := w.want()
 	found, failure := w.c.node.prove(ctx, target, want, w.pass, first)
 	if failure == nil {
-		w.proven[target] = found
+		w.seen[target] = known{found: found}
 		w.c.remember(ctx, target, found.tree)
 		return nil
 	}
@@ -204,10 +208,14 @@ func (w *work) fill(ctx context.Context, target string, first *glance) *Error {
 		return failure
 	}
 	copied, failure := w.c.copyTo(ctx, w.order(target, failure, first), w.pass, w.live)
-	if failure == nil {
-		w.out.copied = append(w.out.copied, copied)
+	if failure != nil {
+		return failure
 	}
-	return failure
+	w.out.copied = append(w.out.copied, copied.Copied)
+	if copied.top != nil {
+		w.seen[target] = known{first: w.c.node.vouched(ctx, target, copied.top, w.pass)}
+	}
+	return nil
 }
 
 // pushSeesMore tells whether a mirror may show the push access what it does not show a node. Some answer 404 where others deny; that is
@@ -231,6 +239,7 @@ func (c *Client) remember(ctx context.Context, target string, t *tree) {
 func (w *work) order(target string, failure *Error, first *glance) copyOrder {
 	order := copyOrder{
 		from: w.job.From, to: target, want: digest.Digest(w.out.digest), only: w.job.Only, referrers: w.job.Referrers,
+		childSignatures: w.job.ChildSignatures,
 	}
 	if first != nil {
 		order.state = stateOf(first.top, first.failure, order.want)

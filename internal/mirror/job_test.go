@@ -14,17 +14,18 @@ func TestJobKey(t *testing.T) {
 		t.Error("equal jobs have different keys")
 	}
 	cases := map[string]func(j *Job){
-		"reference": func(j *Job) { j.Reference = "b" },
-		"digest":    func(j *Job) { j.Digest = "" },
-		"from":      func(j *Job) { j.From = nil },
-		"fill":      func(j *Job) { j.Fill = []string{"m", "n"} },
-		"walk":      func(j *Job) { j.Walk = []string{"f", "m"} },
-		"platforms": func(j *Job) { j.Platforms = []string{"q"} },
-		"others":    func(j *Job) { j.Others = []string{"o"} },
-		"only":      func(j *Job) { j.Only = []string{"p"} },
-		"referrers": func(j *Job) { j.Referrers = true },
-		"download":  func(j *Job) { j.Download = DownloadFull },
-		"cache":     func(j *Job) { j.Cache = true },
+		"reference":        func(j *Job) { j.Reference = "b" },
+		"digest":           func(j *Job) { j.Digest = "" },
+		"from":             func(j *Job) { j.From = nil },
+		"fill":             func(j *Job) { j.Fill = []string{"m", "n"} },
+		"walk":             func(j *Job) { j.Walk = []string{"f", "m"} },
+		"platforms":        func(j *Job) { j.Platforms = []string{"q"} },
+		"others":           func(j *Job) { j.Others = []string{"o"} },
+		"only":             func(j *Job) { j.Only = []string{"p"} },
+		"referrers":        func(j *Job) { j.Referrers = true },
+		"child signatures": func(j *Job) { j.ChildSignatures = true },
+		"download":         func(j *Job) { j.Download = DownloadFull },
+		"cache":            func(j *Job) { j.Cache = true },
 	}
 	if fields := reflect.TypeFor[Job]().NumField(); fields != len(cases) {
 		t.Errorf("%d fields, %d cases", fields, len(cases))

@@ -16,14 +16,14 @@ type Limits struct {
 	// Requests is how many may begin per second. 0 means no limit.
 	Requests float64
 	// Concurrent is how many may be under way at once, those that read and those that write counted apart: each upload
-	// waits for a download, so that one limit for both would lock up once it is used up by downloads. 0 means 60, which is
-	// what a copy makes use of; see schedule.
+	// waits for a download, so that one limit for both would lock up once it is used up by downloads. 0 means 60, about as
+	// many as a copy makes use of; see schedule.
 	Concurrent int
 	// Bytes is how many bytes of bodies may pass per second, each way. 0 means no limit.
 	Bytes int64
 }
 
-const defaultConcurrent = 2*smallSlots + largeSlots
+const defaultConcurrent = askSlots + smallSlots
 
 // The pauses of a host that asks for one without saying how long, and the longest that is believed: after an hour one
 // request finds out how things are, also where "Retry-After: 31536000" was a slip.

@@ -39,40 +39,6 @@ type errNotARegistry struct{}
 
 func (errNotARegistry) Error() string { return "/v2/ is not answered as a registry does" }
 
-// speaksHTTP finds out how an insecure host is reached, and remembers it.
-func (g *registries) speaksHTTP(ctx context.Context, host, endpoint string) (bool, *Error) {
-	g.mu.Lock()
-	plain, known := g.plain[host]
-	g.mu.Unlock()
-	if known {
-		return plain, nil
-	}
-	plain, failure := g.reach(ctx, host, endpoint)
-	if failure != nil {
-		return false, failure // not remembered: the registry may come back
-	}
-	g.mu.Lock()
-	g.plain[host] = plain
-	g.mu.Unlock()
-	return plain, nil
-}
-
-// reach tries https without verification and then http, which is a node's order. A host that accepts and stays silent
-// is not asked twice: a node hangs on it at the first try. When both fail, the answer to https tells more, unless it
-// only says that the other side does not speak TLS.
-func (g *registries) reach(ctx context.Context, host, endpoint string) (plain bool, failure *Error) {
-	network := networkKey{host, true}
-	secure := g.ping(ctx, "https", network, endpoint)
-	if secure == nil || secure.final {
-		return false, secure
-	}
-	insecure := g.ping(ctx, "http", network, endpoint)
-	if insecure == nil || insecure.final || secure.Class == TLS {
-		return true, insecure
-	}
-	return false, secure
-}
-
 // pingEndpoint takes a reference, a repository or a bare host[:port].
 func (g *registries) pingEndpoint(ctx context.Context, endpoint string) *Error {
 	host, name := endpoint, endpoint
@@ -85,7 +51,7 @@ func (g *registries) pingEndpoint(ctx context.Context, endpoint string) *Error {
 	}
 	host = normaliseHost(host)
 	if g.access.insecure(name) {
-		_, failure := g.reach(ctx, host, endpoint)
+		_, failure := g.reach(ctx, host, endpoint, true)
 		return failure
 	}
 	return g.ping(ctx, "https", networkKey{host, false}, endpoint)

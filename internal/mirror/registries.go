@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/regclient/regclient"
 	"github.com/regclient/regclient/config"
 	"github.com/regclient/regclient/scheme/reg"
-	"golang.org/x/sync/singleflight"
 )
 
 // userAgent is how the operator introduces itself in registry logs.
@@ -26,8 +24,6 @@ type registries struct {
 	mu         sync.Mutex
 	transports map[networkKey]http.RoundTripper
 	links      map[linkKey]*link
-	plain      map[string]bool // insecure hosts that turned out to speak http (true) or https (false)
-	asking     singleflight.Group
 }
 
 type networkKey struct {
@@ -40,10 +36,12 @@ type networkKey struct {
 type linkKey struct {
 	networkKey
 	login Login
+	plain bool // http
 }
 
 // link is a regclient that knows one host and one login.
 type link struct {
+	key   linkKey
 	rc    *regclient.RegClient
 	guard *guard
 }
@@ -56,7 +54,6 @@ func newRegistries(access Access, m *memory, c *checks) *registries {
 		checks:     c,
 		transports: map[networkKey]http.RoundTripper{},
 		links:      map[linkKey]*link{},
-		plain:      map[string]bool{},
 	}
 }
 
@@ -78,37 +75,8 @@ func (g *registries) open(ctx context.Context, endpoint string) (*repository, *E
 	}
 	login, _ := g.access.Keychain.For(parsed.Registry, parsed.Repository)
 	r.by, r.site, r.slots = g, site{network.host, login.Username}, g.memory.schedule.small(network.host)
-	r.link = g.link(linkKey{network, login}, plain)
+	r.link = g.link(linkKey{network, login, plain})
 	return r, nil
-}
-
-// protocol finds out which of https and http an insecure host speaks. Images that need it at the same time ask once.
-func (g *registries) protocol(ctx context.Context, host, endpoint string) (plain bool, failure *Error) {
-	for {
-		answer, _, shared := g.asking.Do(host, func() (any, error) {
-			var plain bool
-			failure := shielded(func() (failure *Error) {
-				plain, failure = g.speaksHTTP(ctx, host, endpoint)
-				return failure
-			})
-			return protocolAnswer{plain, failure}, nil
-		})
-		got := answer.(protocolAnswer)
-		if got.failure == nil || !shared {
-			return got.plain, got.failure
-		}
-		if ctx.Err() == nil && errors.Is(got.failure, context.Canceled) {
-			continue // the image that asked has been dropped
-		}
-		own := *got.failure
-		own.Endpoint = endpoint
-		return false, &own
-	}
-}
-
-type protocolAnswer struct {
-	plain   bool
-	failure *Error
 }
 
 func (g *registries) transport(key networkKey) http.RoundTripper {
@@ -120,15 +88,15 @@ func (g *registries) transport(key networkKey) http.RoundTripper {
 	return g.transports[key]
 }
 
-func (g *registries) link(key linkKey, plain bool) *link {
+func (g *registries) link(key linkKey) *link {
 	transport := g.transport(key.networkKey)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if l, ok := g.links[key]; ok {
 		return l
 	}
-	l := &link{guard: &guard{next: transport, limit: g.access.timeout(), host: g.access.host(key.host)}}
-	l.rc = newRegclient(key.host, key.login, plain, l.guard)
+	l := &link{key: key, guard: &guard{next: transport, limit: g.access.timeout(), host: g.access.host(key.host)}}
+	l.rc = newRegclient(key.host, key.login, key.plain, l.guard)
 	g.links[key] = l
 	return l
 }

@@ -51,10 +51,14 @@ func (r *repository) once(ctx context.Context, part string, op func(ctx context.
 		defer release()
 		err = op(ctx)
 	}
-	if err != nil {
-		return r.classify(ctx, part, err, x)
+	if err == nil {
+		return nil
 	}
-	return nil
+	failure := r.classify(ctx, part, err, x)
+	if r.link.key.insecure && (failure.Class == TLS || failure.Class == Refused || failure.Class == Unknown) {
+		r.by.memory.protocols.forget(r.link.key.host)
+	}
+	return failure
 }
 
 // manifest gets a manifest and recomputes its digest. want is "" for whatever is there; size is -1 when unknown.

@@ -10,7 +10,8 @@ import (
 // wait behind them. Every slot streams: it holds a few buffers of 32 KiB, never a layer.
 const (
 	smallBlob  = 1 << 20 // up to here a blob is small: on the way for about as long as an answer takes
-	smallSlots = 24      // small blobs to one registry, and as many other requests (manifests, HEADs, mounts)
+	askSlots   = 36      // requests to one registry that carry next to nothing: manifests, HEADs, mounts
+	smallSlots = 24      // small blobs to one registry
 	largeSlots = 12      // large blobs to one registry
 	pairShare  = 3       // of these, two thirds may come from the same source: one that hangs does not stop the others
 )
@@ -26,7 +27,7 @@ type laneKey struct{ kind, from, to string }
 func newSchedule() *schedule { return &schedule{lanes: map[laneKey]*lane{}} }
 
 // small is for requests to a host that are over soon.
-func (s *schedule) small(host string) *lane { return s.lane(laneKey{"ask", "", host}, smallSlots) }
+func (s *schedule) small(host string) *lane { return s.lane(laneKey{"ask", "", host}, askSlots) }
 
 // single is for a host that must be asked one thing at a time.
 func (s *schedule) single(host string) *lane { return s.lane(laneKey{"single", "", host}, 1) }

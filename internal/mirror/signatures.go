@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/regclient/regclient/types/descriptor"
@@ -21,25 +22,87 @@ var (
 	digestTags    = []string{".sig", ".att", ".sbom"}
 )
 
-// accompany brings along what belongs to the manifests of a tree: the signatures that nodes look for and, with all, attestations,
-// bills of material, and whatever else refers to them. What an image does not have is answered with 404, and that is that.
-func (j *transfer) accompany(ctx context.Context, t *tree, all bool) *Error {
+// attached is what belongs to the manifests of a tree, as far as it stands under tags.
+type attached struct {
+	cancel  context.CancelFunc
+	looking sync.WaitGroup
+	tags    []attachment
+	failure *Error
+}
+
+type attachment struct {
+	tag    string
+	digest string // what the source has under it
+}
+
+// findAttached looks for what stands under tags, while the image is being copied: the signatures that nodes look for and, with
+// referrers, attestations and bills of material. What an image does not have is answered with 404, and that is that.
+//
+// Most indexes have no signature, and then most of their children have none. They are asked about only when the index has one, as
+// "cosign sign --recursive" leaves it, or where the order says so.
+func (j *transfer) findAttached(ctx context.Context, t *tree, order copyOrder) *attached {
+	ctx, cancel := context.WithCancel(ctx)
+	a := &attached{cancel: cancel}
 	suffixes := signatureTags
-	if all {
+	if order.referrers {
 		suffixes = digestTags
+	}
+	a.looking.Go(func() {
+		a.failure = shielded(func() *Error {
+			nodes := t.childrenFirst()
+			below, top := nodes[:len(nodes)-1], nodes[len(nodes)-1:]
+			failure := j.resolveTags(ctx, a, top, suffixes)
+			if failure != nil || len(a.tags) == 0 && !order.referrers && !order.childSignatures {
+				return failure
+			}
+			return j.resolveTags(ctx, a, below, suffixes)
+		})
+	})
+	return a
+}
+
+// stop gives up looking.
+func (a *attached) stop() {
+	a.cancel()
+	a.looking.Wait()
+}
+
+// resolveTags adds the tags that the source has for the manifests.
+func (j *transfer) resolveTags(ctx context.Context, a *attached, manifests []*node, suffixes []string) *Error {
+	found := make([]attachment, len(manifests)*len(suffixes))
+	failure := parallel(ctx, len(found), func(ctx context.Context, i int) *Error {
+		tag := digestTag(manifests[i/len(suffixes)].desc.Digest, suffixes[i%len(suffixes)])
+		dgst, failure := j.source.resolve(ctx, j.source.ref.SetTag(tag))
+		switch {
+		case failure == nil:
+			found[i] = attachment{tag, dgst}
+		case failure.Class != Missing:
+			failure.Part = "signature " + tag
+			return failure
+		}
+		return nil
+	})
+	a.tags = append(a.tags, slices.DeleteFunc(found, func(at attachment) bool { return at.tag == "" })...)
+	return failure
+}
+
+// accompany brings along what was found to belong to the manifests of a tree and, with all, whatever else refers to them.
+func (j *transfer) accompany(ctx context.Context, t *tree, a *attached, all bool) *Error {
+	a.looking.Wait()
+	a.cancel()
+	if a.failure != nil {
+		return a.failure
+	}
+	failure := parallel(ctx, len(a.tags), func(ctx context.Context, i int) *Error {
+		at := j.source.ref.SetTag(a.tags[i].tag).SetDigest(a.tags[i].digest)
+		return j.extra(ctx, "signature "+a.tags[i].tag, at, j.target.ref.SetTag(a.tags[i].tag))
+	})
+	if failure != nil || !all {
+		return failure
 	}
 	manifests := t.childrenFirst()
 	return parallel(ctx, len(manifests), func(ctx context.Context, i int) *Error {
-		subject := manifests[i].desc.Digest
-		for _, suffix := range suffixes {
-			if failure := j.attachment(ctx, digestTag(subject, suffix)); failure != nil {
-				return failure
-			}
-		}
-		if all {
-			return j.referrers(ctx, subject, 0)
-		}
-		return nil
+		return j.referrers(ctx, manifests[i].desc.Digest, 0)
 	})
 }
 
@@ -47,19 +110,6 @@ func signatureTag(d digest.Digest) string { return digestTag(d, ".sig") }
 
 func digestTag(d digest.Digest, suffix string) string {
 	return strings.Replace(d.String(), ":", "-", 1) + suffix
-}
-
-func (j *transfer) attachment(ctx context.Context, tag string) *Error {
-	at, to := j.source.ref.SetTag(tag), j.target.ref.SetTag(tag)
-	attached, failure := j.source.resolve(ctx, at)
-	if failure != nil {
-		if failure.Class == Missing {
-			return nil
-		}
-		failure.Part = "signature " + tag
-		return failure
-	}
-	return j.extra(ctx, "signature "+tag, at.SetDigest(attached), to)
 }
 
 // extra copies something beside the image.

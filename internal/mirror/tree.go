@@ -205,6 +205,16 @@ func platformsOf(n *node) []string {
 	return names
 }
 
+// digests are those of all manifests of the tree, sorted.
+func (t *tree) digests() []string {
+	digests := make([]string, 0, len(t.nodes))
+	for d := range t.nodes {
+		digests = append(digests, d.String())
+	}
+	slices.Sort(digests)
+	return digests
+}
+
 // lacking lists the wanted platforms that are not there.
 func (t *tree) lacking(wanted []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(want string) bool {

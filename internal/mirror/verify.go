@@ -30,8 +30,11 @@ type VerifyOptions struct {
 
 // Proof is what was found when an image was proven pullable.
 type Proof struct {
-	Endpoint  string   // which endpoint serves it
-	Digest    string   // of the top manifest
+	Endpoint string // which endpoint serves it
+	Digest   string // of the top manifest
+	// Digests are of the top manifest and of every manifest beneath it that was looked at, sorted. A runtime reports one of them for
+	// what it runs: CRI-O the index's or that of the index's child for the node's platform.
+	Digests   []string
 	MediaType string   // of the top manifest
 	Platforms []string // of an index; empty for a single image
 	Blobs     int      // different configs and layers
@@ -68,15 +71,19 @@ type pass struct {
 // newPass begins a round by the real clock.
 func newPass() pass { return pass{since: time.Now(), now: time.Now} }
 
-// verify walks the endpoints. known are those that were proven a moment ago, by endpoint.
-func (g *registries) verify(
-	ctx context.Context, endpoints []string, want VerifyOptions, p pass, known map[string]*evidence,
-) (Proof, *Error) {
+// known is what was seen at an endpoint a moment ago: all of it, or its top manifest.
+type known struct {
+	found *evidence
+	first *glance
+}
+
+// verify walks the endpoints. seen is what is known about them, by endpoint.
+func (g *registries) verify(ctx context.Context, endpoints []string, want VerifyOptions, p pass, seen map[string]known) (Proof, *Error) {
 	var skipped []*Error
 	for _, endpoint := range endpoints {
-		found, failure := known[endpoint], (*Error)(nil)
+		found, failure := seen[endpoint].found, (*Error)(nil)
 		if found == nil {
-			found, failure = g.prove(ctx, endpoint, want, p, nil)
+			found, failure = g.prove(ctx, endpoint, want, p, seen[endpoint].first)
 		}
 		if failure == nil {
 			return found.proof(endpoint, skipped), nil
@@ -109,6 +116,9 @@ func (g *registries) glance(ctx context.Context, endpoint string, cache bool, p 
 		first.repository = first.repository.in(g.memory.schedule.single(first.repository.site.host))
 	}
 	first.top, first.failure = first.repository.manifest(ctx, partManifest, first.repository.ref, "", -1)
+	if first.failure == nil {
+		g.checks.gotManifest(first.repository, first.at)
+	}
 	return first
 }
 
@@ -158,6 +168,7 @@ func (e *evidence) proof(endpoint string, skipped []*Error) Proof {
 	proof := Proof{
 		Endpoint:  endpoint,
 		Digest:    t.top.desc.Digest.String(),
+		Digests:   t.digests(),
 		MediaType: t.top.desc.MediaType,
 		Platforms: t.platforms,
 		Blobs:     len(t.blobs),

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestVerifyProvesAMultiArchIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := Proof{
-				Endpoint: endpoint, Digest: img.top.digest, MediaType: indexType,
+				Endpoint: endpoint, Digest: img.top.digest, Digests: img.digests(), MediaType: indexType,
 				Platforms: []string{"linux/amd64", "linux/arm64/v8"}, Blobs: count, Bytes: size,
 			}
 			if diff := gocmp.Diff(want, got, cmpopts.IgnoreFields(Proof{}, "At", "Slowest")); diff != "" {
@@ -118,12 +119,12 @@ func damages(img image) map[string]struct {
 
 // truncate makes the registry serve a blob one byte short, until somebody uploads it again.
 func (g *registry) truncate(repo string, c content) {
-	repaired := false
+	var repaired atomic.Bool
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut && r.URL.Query().Get("digest") == c.digest {
-			repaired = true
+			repaired.Store(true)
 		}
-		if repaired || r.URL.Path != "/v2/"+repo+"/blobs/"+c.digest {
+		if repaired.Load() || r.URL.Path != "/v2/"+repo+"/blobs/"+c.digest {
 			return false
 		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(c.raw)-1))

@@ -44,7 +44,11 @@ func clusterOf(f *whatif.Foresight) Cluster {
 }
 
 func countReferences(f *whatif.Foresight) References {
-	out := References{Total: len(f.Inventory.References), Changed: len(f.Plan.Items), Unreadable: orEmpty(f.Plan.Unreadable)}
+	changed := map[string]bool{}
+	for _, i := range f.Plan.Items {
+		changed[i.Name] = true // pools that differ have items of their own for one reference
+	}
+	out := References{Total: len(f.Inventory.References), Changed: len(changed), Unreadable: orEmpty(f.Plan.Unreadable)}
 	for i := range f.Inventory.References {
 		switch f.Inventory.References[i].Class {
 		case inventory.Blocking:

@@ -100,11 +100,13 @@ const assumption = "one node at a time, 1 to 2 minutes for each that reloads, 2 
 // expect adds up what a rollout would take.
 func expect(r Report, a whatif.Answers) Expect {
 	out := Expect{Assumption: assumption}
+	fill := map[string]bool{}
 	r.items(func(i Item) {
 		if i.Fill != "" && i.Needed && (i.Outlook == plan.ToFill || i.Outlook == plan.Proven) {
-			out.Images++
+			fill[i.Fill] = true
 		}
 	})
+	out.Images = len(fill)
 	for _, p := range r.Pools {
 		if !p.changes() {
 			continue

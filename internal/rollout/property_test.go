@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
 // TestProperties decides on thousands of made-up observations and holds each decision to the rules.
@@ -86,13 +88,32 @@ func rules(o Observed, d Decision) []string {
 	var broken []string
 	for _, rule := range []func(Observed, Decision) string{
 		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
-		progress, factsOnce, stillSafe, verdictsInOrder,
+		progress, factsOnce, stillSafe, verdictsInOrder, asked,
 	} {
 		if why := rule(o, d); why != "" {
 			broken = append(broken, why)
 		}
 	}
 	return broken
+}
+
+// Nobody goes back who was not asked to: by a request, by a deletion, or by a node that got stuck.
+func asked(o Observed, d Decision) string {
+	for _, f := range d.Facts {
+		b, ok := f.(RollbackBegun)
+		if !ok {
+			continue
+		}
+		requested := slices.ContainsFunc(o.Rollout.Requests, func(q Request) bool {
+			return q.ID == b.Request && (q.Verb == v1alpha1.VerbRollback || q.Verb == v1alpha1.VerbAbort)
+		})
+		deleted := o.Rollout.Deleting && o.Rollout.RollbackOnDelete
+		stuck := o.Rollout.RollbackOnFailure && o.Record.Release != nil && o.Record.Release.Node != ""
+		if !requested && !deleted && !stuck {
+			return "a rollback that nobody asked for: " + b.Reason
+		}
+	}
+	return ""
 }
 
 // I8.

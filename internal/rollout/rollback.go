@@ -42,7 +42,7 @@ func pending(r v1alpha1.Record, v View, verb v1alpha1.Verb) string {
 
 // backOnDelete tells whether a rollout that is being deleted has to go back first: when it has written mirror sets, or is at it already.
 func backOnDelete(o Observed) bool {
-	if !o.Rollout.RollbackOnDelete || !o.Rollout.Finalizer {
+	if !o.Rollout.Deleting || !o.Rollout.RollbackOnDelete || !o.Rollout.Finalizer {
 		return false
 	}
 	if back(o) {

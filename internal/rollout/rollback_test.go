@@ -60,6 +60,8 @@ func TestWhatBeginsARollback(t *testing.T) {
 		"a deletion":                 {took().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
 		"a deletion at the end":      {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
 		"a node that takes too long": {moving().with(late).build(), begins("node worker-0", "spec.onFailure")},
+		"not the mere choice of what a deletion does": {took().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(),
+			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}}},
 		"not a node that takes its time": {moving().with(late).with(func(o *Observed) { o.Rollout.DrainTimeout = 2 * time.Hour }).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}}},
 		"not a request that was carried out": {observed().completed().with(asking(v1alpha1.VerbRollback)).with(func(o *Observed) { o.Record.CarriedOut = []string{"by-ann"} }).build(),

@@ -6,6 +6,7 @@ import (
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -32,8 +33,7 @@ const (
 // next is the version of the next write, as the text that objects carry.
 func (a *api) next() string {
 	a.version++
-	a.w.wrote = a.w.now
-	a.w.dirty = true
+	a.w.stirs()
 	return strconv.FormatInt(a.version, 10)
 }
 
@@ -166,8 +166,11 @@ func (a *api) editSpec(name string, change func(*custom)) {
 // writeCustom stores the rollout; one that is being deleted and has no finalizer is gone.
 func (a *api) writeCustom(c *custom) {
 	old, _ := a.customs.get(c.view.Name)
-	a.next()
+	a.version++
 	c.version = a.version
+	if old == nil || old.view.Generation != c.view.Generation || !equality.Semantic.DeepEqual(old.status.Record, c.status.Record) {
+		a.w.stirs() // what else a status says may go to and fro for ever
+	}
 	a.w.check.customWritten(old, c)
 	if c.view.Deleting && !c.view.Finalizer {
 		a.w.tell("api", "SafeMirrorRollout %s is gone", c.view.Name)

@@ -2,11 +2,14 @@ package sim
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -38,6 +41,8 @@ type checker struct {
 	left int
 	// lost are rollouts whose status was taken away, force those whose finalizer was.
 	lost, force map[string]time.Time
+	// back is since when each rollout goes back, by the true clock.
+	back map[string]time.Time
 }
 
 type priorPool struct {
@@ -46,9 +51,16 @@ type priorPool struct {
 	unavailable    map[string]bool
 }
 
+// proofKey is a reference and where it was shown to be pullable from. What other sources are mirrored to makes no difference to it.
 type proofKey struct {
-	ref  string
-	conf conf
+	ref   string
+	lists Lists
+}
+
+func keyOf(ref string, in conf) proofKey {
+	host, _ := split(ref)
+	l, _ := in.lists(host)
+	return proofKey{ref, l}
 }
 
 // mover is what gave a node its new configuration.
@@ -66,7 +78,7 @@ const (
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
-		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{},
+		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{},
 	}
 }
 
@@ -100,7 +112,7 @@ func (c *checker) newPool(name string) {
 }
 
 // proven notes that an engine has proven a reference.
-func (c *checker) proven(ref string, in conf) { c.proofs[proofKey{ref, in}] = c.w.now }
+func (c *checker) proven(ref string, in conf) { c.proofs[keyOf(ref, in)] = c.w.now }
 
 func (c *checker) alone(p *process)             { c.dead, c.left = p, 0 }
 func (c *checker) forget(rollout string)        { c.lost[rollout] = c.w.now }
@@ -135,13 +147,18 @@ func (c *checker) step() {
 
 // excused tells whether the node was stuck already when a rollback began: the rollback does not wait for it.
 func (c *checker) excused(n *corev1.Node, m mover) bool {
-	for _, r := range c.w.api.customs.list() {
-		if back := r.status.Record.Rollback; back != nil && m.at.Before(back.At.Time.Add(glance)) {
+	for _, name := range c.w.api.customs.names {
+		if c.beforeRollback(name, m) {
 			return true
 		}
 	}
 	_, there := c.w.api.live.nodes.get(n.Name)
 	return !there
+}
+
+func (c *checker) beforeRollback(rolloutName string, m mover) bool {
+	since, back := c.back[rolloutName]
+	return back && m.at.Before(since.Add(glance))
 }
 
 // watch notes since when a node is unavailable for another reason than a move.
@@ -201,74 +218,73 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
 		c.movers[n.Name] = mover{at: c.w.now}
 		return
 	}
-	release := p.Name + " at " + pulse.IntendedAt.Format(time.TimeOnly)
+	release := fmt.Sprintf("%s at %s over %d", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated)
 	c.pulses[release] = append(c.pulses[release], n.Name)
 	c.movers[n.Name] = mover{release: release, at: c.w.now}
-	if nodes := c.pulses[release]; len(nodes) > 1 {
+	if nodes := c.pulses[release]; len(nodes) > 1 && maxText(p) == strconv.Itoa(pulse.Room) && c.guarded() { // or somebody else has made more room
 		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
 	}
-	if c.dead != nil && !c.dead.alive {
+	if c.dead != nil && c.w.nobodyLeads() == "no replica leads" {
 		if c.left++; c.left > 1 {
 			c.violate("I14", "%d nodes have moved since %s died for good", c.left, c.dead.name)
 		}
 	}
 	if !c.w.faults.everUnpaused(p.Name) && c.w.faults.hit["max-edited"] == 0 {
-		c.unproven(p.Spec.Configuration.Name, "node "+n.Name+" is given "+p.Spec.Configuration.Name)
+		c.unproven(ledger.Rollout, p.Spec.Configuration.Name, "node "+n.Name+" is given "+p.Spec.Configuration.Name)
 	}
 }
 
-// unproven holds a configuration that nodes are to get against the proofs (I2): every reference whose pulls it changes was proven in it,
-// not longer ago than a proof is good for, with a margin for a clock that is wrong and for what has happened meanwhile.
-func (c *checker) unproven(config, what string) {
+// guarded tells whether any replica is alive: with none, nobody is there to close a pool.
+func (c *checker) guarded() bool {
+	return slices.ContainsFunc(c.w.procs, func(p *process) bool { return p.alive })
+}
+
+// unproven holds a configuration that nodes are to get against the proofs (I2): every reference of the rollout's source was proven in
+// it, not longer ago than a proof is good for, with a margin for a clock that was wrong and for what has happened meanwhile. A node that
+// runs those mirrors already, or has never left the source, gets nothing new.
+func (c *checker) unproven(rolloutName, config, what string) {
+	r, ok := c.w.api.customs.get(rolloutName)
+	if !ok {
+		return
+	}
 	target := c.w.renderings.content(config).conf
+	if l, _ := target.lists(r.source); l == "" && r.status.Record.Rollback == nil {
+		return
+	}
 	margin := proofAge + 2*time.Minute
-	for _, p := range c.w.procs {
-		if p.ills.skew != 0 || c.w.faults.hit["clock-ahead"]+c.w.faults.hit["clock-behind"] > 0 {
-			margin += 10 * time.Minute
-			break
+	if c.w.faults.hit["clock-ahead"]+c.w.faults.hit["clock-behind"] > 0 {
+		margin += 20 * time.Minute
+	}
+	for _, ref := range c.w.references() {
+		if host, _ := split(ref); host != r.source {
+			continue
+		}
+		if k := c.byRef(ref); k == nil || c.w.age(k.created) > time.Minute {
+			c.proof(ref, target, margin, what)
 		}
 	}
-	for _, k := range c.w.workloads.list {
-		if c.w.age(k.created) > 30*time.Second {
-			c.proof(k.ref, target, margin, what)
-		}
-	}
-	c.proof(birthRef, target, margin, what)
 }
 
 func (c *checker) proof(ref string, target conf, margin time.Duration, what string) {
-	host, _ := split(ref)
-	if lists, _ := target.lists(host); lists == "" && !c.goesBack() {
-		return // it is pulled from where it was pulled before
-	}
-	at, proven := c.proofs[proofKey{ref, target}]
+	at, proven := c.proofs[keyOf(ref, target)]
 	switch {
-	case !proven && len(changed([]string{ref}, "", target)) > 0:
+	case !proven:
 		c.violate("I2", "%s, and %s was never proven to be pullable in %q", what, ref, target)
-	case proven && c.w.age(at) > margin:
+	case c.w.age(at) > margin:
 		c.violate("I2", "%s, and %s was last proven to be pullable in %q %s ago", what, ref, target, c.w.age(at).Round(time.Second))
 	}
 }
 
-func (c *checker) goesBack() bool {
-	for _, r := range c.w.api.customs.list() {
-		if r.status.Record.Rollback != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // pullFailed: a node that has a new configuration cannot pull. That is our doing when it was never proven.
 func (c *checker) pullFailed(k *workload, d *daemon, why string) {
-	if !k.created.IsZero() {
-		return // it came later than the proofs
+	if !k.created.IsZero() || c.w.faults.hit["set-edited"]+c.w.faults.hit["user-unpauses"] > 0 {
+		return // it came later than the proofs, or other people's mirrors came to nodes
 	}
 	target := d.conf()
 	if len(changed([]string{k.ref}, "", target)) == 0 {
 		return
 	}
-	if _, proven := c.proofs[proofKey{k.ref, target}]; !proven {
+	if _, proven := c.proofs[keyOf(k.ref, target)]; !proven {
 		c.violate("I2", "pod of %s cannot be started on node %s, which has a configuration in which %s was never proven: %s", k.name, d.name, k.ref, why)
 	}
 }
@@ -276,12 +292,25 @@ func (c *checker) pullFailed(k *workload, d *daemon, why string) {
 // bornDead: a new machine cannot become a node.
 func (c *checker) bornDead(d *daemon, why string) {
 	target := d.conf()
-	if _, proven := c.proofs[proofKey{birthRef, target}]; !proven && len(changed([]string{birthRef}, "", target)) > 0 {
+	if c.w.faults.hit["set-edited"]+c.w.faults.hit["user-unpauses"] > 0 {
+		return // other people's mirrors
+	}
+	if _, proven := c.proofs[keyOf(birthRef, target)]; !proven && len(changed([]string{birthRef}, "", target)) > 0 {
 		c.violate("I2", "machine %s cannot become a node with a configuration in which %s was never proven: %s", d.name, birthRef, why)
 	}
 }
 
-// userUnpaused: what the MCO does with such a pool is the user's doing, until the pool is paused again.
-func (c *checker) userUnpaused(*mcfgv1.MachineConfigPool) {}
+// reasonable: a rollout goes back because somebody asks for it, or because a node did not get through, and not by itself (I10).
+func (c *checker) reasonable(r *custom) {
+	asked := slices.ContainsFunc(r.view.Requests, func(q rollout.Request) bool {
+		return q.Verb == v1alpha1.VerbRollback || q.Verb == v1alpha1.VerbAbort
+	})
+	switch {
+	case asked, r.view.Deleting && r.view.RollbackOnDelete:
+	case r.view.RollbackOnFailure && r.status.Record.Rollback.Reason == "DrainTimedOut":
+	default:
+		c.violate("I10", "SafeMirrorRollout %s goes back for the reason %s, and nobody has asked for it", r.view.Name, r.status.Record.Rollback.Reason)
+	}
+}
 
 func (f *faults) everUnpaused(poolName string) bool { return f.unpaused[poolName] > 0 }

@@ -49,7 +49,7 @@ func (c *checker) end(why string) {
 				p.Name, p.Spec.Paused, maxText(p), prior.paused, prior.maxUnavailable)
 		}
 		for _, n := range c.w.api.live.members(p.Name) {
-			if c.w.excuse() == "" && !p.Spec.Paused && (tainted(n) || n.Spec.Unschedulable || n.Annotations[currentConfig] != p.Spec.Configuration.Name) {
+			if c.w.excuse() == "" && !c.w.moves() && !p.Spec.Paused && (tainted(n) || n.Spec.Unschedulable || n.Annotations[currentConfig] != p.Spec.Configuration.Name) {
 				c.violate("I5", "node %s is left tainted=%t cordoned=%t on %s, its pool has %s",
 					n.Name, tainted(n), n.Spec.Unschedulable, n.Annotations[currentConfig], p.Spec.Configuration.Name)
 			}
@@ -72,7 +72,7 @@ func (w *World) hangs() string {
 
 // excuse names what in the world keeps a rollout from going on, for as long as it is so; empty when there is nothing.
 func (w *World) excuse() string {
-	for _, look := range []func() string{w.nobodyLeads, w.nodesMissing, w.budgetsShut, w.registriesShut, w.poolsTaken, w.peopleWant, w.ridersQueued} {
+	for _, look := range []func() string{w.nobodyLeads, w.nodesMissing, w.budgetsShut, w.nowhere, w.registriesShut, w.poolsTaken, w.peopleWant, w.ridersQueued} {
 		if why := look(); why != "" {
 			return why
 		}
@@ -116,10 +116,25 @@ func (w *World) budgetsShut() string {
 	return ""
 }
 
+// nowhere: a pod that fits on no node stays without one, and its workload short of it.
+func (w *World) nowhere() string {
+	for _, p := range w.api.live.pods.list() {
+		if p.node == "" && w.workloads.place(w.workloads.find(p.workload)) == "" {
+			return "no node has room for pod " + p.name
+		}
+	}
+	return ""
+}
+
+// registriesShut looks at the hosts that a rollout needs: the source, and the mirror that it goes to. On the way back to no mirror the
+// mirror is needed no more.
 func (w *World) registriesShut() string {
-	for _, host := range []string{"m1", "m2", shopSource, booksSource} {
-		if w.registries.hosts[host].down {
-			return "registry " + host + " is down"
+	for _, r := range w.api.customs.list() {
+		wanted, _ := (&process{w: w}).aim(r, &w.api.live)
+		for _, host := range []string{wanted.mirror(), r.source} {
+			if h := w.registries.hosts[host]; h != nil && h.down {
+				return "registry " + host + " is down"
+			}
 		}
 	}
 	return ""
@@ -127,7 +142,11 @@ func (w *World) registriesShut() string {
 
 func (w *World) poolsTaken() string {
 	for _, p := range w.api.live.pools.list() {
+		ledger, err := pool.ReadLedger(p)
+		_, forced := w.check.force["shop"]
 		switch {
+		case forced && err == nil && ledger != nil && ledger.Rollout == "shop":
+			return "pool " + p.Name + " is held for a rollout whose finalizer was taken off by force"
 		case w.faults.unpaused[p.Name] > 1:
 			return "somebody keeps unpausing pool " + p.Name
 		case w.faults.hit["user-pauses"] > 0 && p.Spec.Paused && !slices.ContainsFunc(p.ManagedFields[max(0, len(p.ManagedFields)-1):], byOperator):
@@ -140,6 +159,9 @@ func (w *World) poolsTaken() string {
 func (w *World) peopleWant() string {
 	if w.faults.upgrading != "" {
 		return "the cluster is being upgraded"
+	}
+	if w.faults.hit["status-lost"] > 0 && w.faults.hit["ledger-removed"] > 0 {
+		return "both places where a pause is on record were taken away"
 	}
 	if w.faults.gitops {
 		return "a pipeline takes the mirror set away"

@@ -34,6 +34,7 @@ type proof struct {
 	why     string    // the last failure
 	running bool
 	tries   int
+	next    time.Time // after a failure, when it is tried again
 	copied  bool
 }
 
@@ -56,7 +57,7 @@ func (e *engine) ensure(copying bool, notOlderThan time.Time) {
 func (e *engine) again() {
 	for _, ref := range e.plan.refs {
 		if pr := e.proofs[ref]; pr != nil {
-			pr.tries = 0
+			pr.tries, pr.next = 0, time.Time{}
 		}
 	}
 	e.work()
@@ -75,7 +76,7 @@ func (e *engine) work() {
 			pr = &proof{}
 			e.proofs[ref] = pr
 		}
-		if !pr.running && (pr.at.IsZero() || pr.at.Before(e.bound)) {
+		if !pr.running && !e.p.w.now.Before(pr.next) && (pr.at.IsZero() || pr.at.Before(e.bound)) {
 			e.start(ref, pr)
 		}
 	}
@@ -117,12 +118,9 @@ func (e *engine) finish(ref string, pr *proof, c conf) {
 	} else {
 		pr.at = time.Time{}
 		pr.tries++
-		generation := e.jobs
-		e.p.later(min(time.Minute, time.Second<<min(pr.tries, 10)), func() {
-			if generation == e.jobs && !pr.running && pr.at.IsZero() {
-				e.start(ref, pr)
-			}
-		})
+		pause := min(time.Minute, time.Second<<min(pr.tries, 10))
+		pr.next = e.p.w.now.Add(pause)
+		e.p.later(pause, e.work)
 	}
 	e.p.wake(soon)
 }

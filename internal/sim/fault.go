@@ -93,7 +93,14 @@ func init() {
 }
 
 func ill(begin, end func(*ills)) faultKind {
-	return faultKind{begin: func(w *World, _ Fault) { begin(&w.leader().ills) }, end: func(w *World, _ Fault) { end(&w.leader().ills) }}
+	return faultKind{
+		begin: func(w *World, _ Fault) { begin(&w.leader().ills) },
+		end: func(w *World, _ Fault) {
+			for _, p := range w.procs { // another one may lead by now
+				end(&p.ills)
+			}
+		},
+	}
 }
 
 // leader is the process that leads, dead or alive.
@@ -432,7 +439,6 @@ func (w *World) setPaused(poolName string, paused bool) {
 			w.faults.unpaused = map[string]int{}
 		}
 		w.faults.unpaused[poolName]++
-		w.check.userUnpaused(p)
 	}
 	w.api.editPool(userName, poolName, func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = paused })
 }

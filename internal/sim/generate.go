@@ -12,7 +12,7 @@ func Generate(seed int64) Scenario {
 	rng := rand.New(rand.NewSource(seed ^ 0x5eed))
 	s := Scenario{
 		Name: "random", Masters: []int{0, 1, 3}[rng.Intn(3)], Workers: 2 + rng.Intn(3), Infra: rng.Intn(2) * 2,
-		MaxUnavailable: []string{"", "", "2", "50%"}[rng.Intn(4)], Saturated: rng.Intn(3) == 0, Replicas: 1 + rng.Intn(2),
+		MaxUnavailable: []string{"", "", "2", "50%"}[rng.Intn(4)], Saturated: rng.Intn(3) == 0, Replicas: 2,
 		Spec: Spec{
 			Lists: []Lists{"m1!", "m1!", "m1"}[rng.Intn(3)], DrainTimeoutSeconds: []int{0, 600}[rng.Intn(2)], SoakSeconds: []int{0, 0, 60}[rng.Intn(3)],
 			RollbackOnDelete: rng.Intn(2) == 0, RollbackOnFailure: rng.Intn(3) == 0,
@@ -51,7 +51,12 @@ func draw(rng *rand.Rand, s Scenario, kind string) Fault {
 	if k.target != nil {
 		f.Target = k.target(s, rng.Intn)
 	}
-	if k.end != nil && (rng.Intn(lasting) > 0 || kind == "two-leaders" || kind == "gitops-reverts") {
+	switch {
+	case kind == "two-leaders": // a lease is lost for good after some minutes, and two engines that differ keep each other awake
+		f.For = 5 + rng.Intn(120)
+	case kind == "clock-ahead" || kind == "clock-behind": // for good, the guard of the other replica closes each release at once
+		f.For = 5 + rng.Intn(900)
+	case k.end != nil && (rng.Intn(lasting) > 0 || kind == "gitops-reverts"):
 		f.For = 5 + rng.Intn([]int{30, 300, 1500}[rng.Intn(3)])
 	}
 	return f

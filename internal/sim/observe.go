@@ -2,8 +2,8 @@ package sim
 
 import (
 	"hash/fnv"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
@@ -41,7 +41,7 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 	}
 	o.Pools = rollout.Seen(pools)
 	digest := planDigest(wanted, after, from.pools.names)
-	refs := changed(p.w.references(), before, after)
+	refs := p.replaced(from, changed(p.w.references(), before, after), after)
 	o.Spec = rollout.Seen([]rollout.Problem{})
 	o.Plan = rollout.Seen(rollout.Plan{Digest: digest, Total: len(p.w.references()), Changed: len(refs)})
 	p.engine.plan = enginePlan{digest: digest, refs: refs, conf: after}
@@ -191,6 +191,24 @@ func changed(refs []string, before, after conf) []string {
 	return out
 }
 
+// replaced adds the references that are pulled from elsewhere on some node than they will be: a node may run the mirrors of an earlier
+// spec, or those that a rollback takes away.
+func (p *process) replaced(from *objects, refs []string, after conf) []string {
+	for _, n := range from.nodes.list() {
+		runs := p.w.renderings.content(n.Annotations[currentConfig])
+		if n.Annotations[currentConfig] == "" {
+			continue
+		}
+		for _, ref := range changed(p.w.references(), runs.conf, after) {
+			if !slices.Contains(refs, ref) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	slices.Sort(refs)
+	return refs
+}
+
 func (p *process) unready(from *objects, node string) []rollout.Workload {
 	out := []rollout.Workload{}
 	pods := from.pods.list()
@@ -209,9 +227,6 @@ const birthRef = shopSource + "/platform/daemon:v1"
 
 // references are the images that can be needed: by the workloads, and by a machine that is born.
 func (w *World) references() []string { return append(w.workloads.references(), birthRef) }
-
-// trimmed is the name without what a story does not need.
-func trimmed(s string) string { return strings.TrimPrefix(s, "rendered-") }
 
 // age is how long ago something was.
 func (w *World) age(t time.Time) time.Duration { return w.now.Sub(t) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -175,12 +176,27 @@ func (p *process) tellPhase(name string, d rollout.Decision) {
 	if d.Why == "" {
 		line = string(d.Phase)
 	}
-	if p.told[name] == line {
+	if gist := gistOf(line); p.told[name] != gist {
+		p.told[name] = gist
+	} else {
 		return
 	}
-	p.told[name] = line
 	p.w.tell(p.name, "%s is in %s", name, line)
 	p.w.phase(d.Phase)
+}
+
+// gistOf is the line without what changes while nothing happens: numbers, and where a node is on its way.
+func gistOf(line string) string {
+	line, _, _ = strings.Cut(line, ": Targeted")
+	for _, stage := range []string{"Working", "Draining", "Uncordoning"} {
+		line, _, _ = strings.Cut(line, ": "+stage)
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, line)
 }
 
 // crashes tells whether the process dies here, and lets it be started again a while later.

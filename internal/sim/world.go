@@ -3,7 +3,10 @@ package sim
 import (
 	"fmt"
 	"math/rand"
+	"slices"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // start is when every run begins.
@@ -55,6 +58,9 @@ func (w *World) between(low, high time.Duration) time.Duration {
 // dice tells whether something happens that happens once in n times, and never when nothing is left to chance.
 func (w *World) dice(n int) bool { return !w.fixed && w.rng.Intn(n) == 0 }
 
+// stirs notes that something has changed: the world is looked at, and is not at rest.
+func (w *World) stirs() { w.wrote, w.dirty = w.now, true }
+
 // tell adds a line to the story: when, who, what.
 func (w *World) tell(who, format string, args ...any) {
 	since := w.now.Sub(start)
@@ -103,12 +109,17 @@ func (w *World) over() string {
 		return "the horizon is reached"
 	case w.faults.pending() > 0:
 		return ""
-	case rest > calm && w.settled():
+	case rest > calm && w.settled() && !w.moves():
 		return "settled"
 	case rest > quiet:
 		return "at rest"
 	}
 	return ""
+}
+
+// moves tells whether a node is on its way.
+func (w *World) moves() bool {
+	return slices.ContainsFunc(w.api.live.nodes.list(), func(n *corev1.Node) bool { return !done(n) })
 }
 
 // settled tells whether every rollout is complete, rolled back or gone.

@@ -62,7 +62,7 @@ func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *
 	if got := c.w.renderings.content(old.Spec.Configuration.Name); got.conf != want {
 		c.violate("I12", "pool %s is opened for %q, and what is wanted is %q", p.Name, got.conf, want)
 	}
-	c.unproven(old.Spec.Configuration.Name, "pool "+p.Name+" is opened")
+	c.unproven(has.Rollout, old.Spec.Configuration.Name, "pool "+p.Name+" is opened")
 	c.onlyOne(r)
 }
 
@@ -83,17 +83,16 @@ func (c *checker) room(p *mcfgv1.MachineConfigPool) {
 	}
 }
 
-// still looks for nodes that move or are newly unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
+// still, for a release of the pool or, without one, for the writing of the mirror set, looks for nodes that move or are newly unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
 func (c *checker) still(opened string, r *custom, what string) {
-	back := r.status.Record.Rollback
 	for _, p := range c.w.api.live.pools.list() {
 		for _, n := range c.w.api.live.members(p.Name) {
 			m, moves := c.movers[n.Name]
 			at, bad := c.bad[n.Name]
 			switch {
-			case moves && !done(n) && !c.recent(m.at) && (back == nil || m.at.After(back.At.Time)):
+			case moves && !done(n) && !c.recent(m.at) && !c.beforeRollback(r.view.Name, m):
 				c.violate("I11", "%s while node %s is on its way", what, n.Name)
-			case bad && !c.recent(at) && !c.prior[p.Name].unavailable[n.Name] && !moves && c.onRecord(r, p.Name, n.Name):
+			case opened != "" && bad && !c.recent(at) && !c.prior[p.Name].unavailable[n.Name] && !moves && c.onRecord(r, p.Name, n.Name):
 				c.violate("I1", "%s while node %s, which was available before, is not", what, n.Name)
 			}
 		}
@@ -224,6 +223,12 @@ func (c *checker) finalizer(r *custom, on bool) {
 
 // customWritten: a rollback is latched until the spec changes (I10).
 func (c *checker) customWritten(old, r *custom) {
+	if _, known := c.back[r.view.Name]; !known && r.status.Record.Rollback != nil {
+		c.back[r.view.Name] = c.w.now
+		c.reasonable(r)
+	} else if r.status.Record.Rollback == nil {
+		delete(c.back, r.view.Name)
+	}
 	if old == nil || old.status.Record.Rollback == nil || r.status.Record.Rollback != nil {
 		return
 	}

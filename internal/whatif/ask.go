@@ -68,7 +68,14 @@ func Ask(ctx context.Context, c *mirror.Client, p plan.Plan, workers int) Answer
 
 // missing asks what the mirrors of the spec lack. A dry run reads manifests and asks for blobs, and writes nothing.
 func missing(ctx context.Context, c *mirror.Client, p plan.Plan) Copy {
-	jobs := slices.DeleteFunc(p.Jobs(true, nil), func(j mirror.Job) bool { return len(j.Fill) == 0 })
+	seen := map[string]bool{} // pools that differ have items of their own for one image
+	jobs := slices.DeleteFunc(p.Jobs(true, nil), func(j mirror.Job) bool {
+		if len(j.Fill) == 0 || seen[j.Fill[0]] {
+			return true
+		}
+		seen[j.Fill[0]] = true
+		return false
+	})
 	var out Copy
 	for _, e := range c.DryRun(ctx, jobs) {
 		switch {

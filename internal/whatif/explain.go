@@ -118,7 +118,7 @@ func tries(c registries.Config, sets registries.Sets, ref string) ([]Try, error)
 func addView(views []View, group NodeGroup, tries []Try) []View {
 	for i := range views {
 		if slices.EqualFunc(views[i].Tries, tries, func(a, b Try) bool {
-			return a.Reference == b.Reference && a.Scope == b.Scope && a.Resolution.Equal(b.Resolution)
+			return a.Reference == b.Reference && a.Scope == b.Scope && a.Equal(b.Resolution)
 		}) {
 			views[i].Nodes = append(views[i].Nodes, group)
 			return views

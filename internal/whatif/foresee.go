@@ -77,14 +77,11 @@ func Foresee(ctx context.Context, s Source, w Wish) (*Foresight, error) {
 		f.Held = f.held(ctx, s)
 		return f, nil // none of the other objects exists here
 	}
-	strict := &tolerant{Reader: s.Reader, scheme: s.Scheme, excuses: func(kind schema.GroupKind, err error) bool { return s.Partial && blanks(kind, err) }}
+	strict := s.excused()
 	s.Reader = strict
-	all, err := predict.ReadSets(ctx, s.Reader)
+	all, err := s.readSets(ctx)
 	if err != nil {
-		return nil, unreadable(err)
-	}
-	if s.Partial && all.Image == nil {
-		all.Image = &configv1.Image{} // every cluster has one
+		return nil, err
 	}
 	f.judgeSets(all)
 	f.Release = version(ctx, s.Reader)
@@ -144,6 +141,28 @@ func (s Source) discovery() predict.Discovery {
 		return s.Has
 	}
 	return func(schema.GroupVersionKind) (bool, error) { return true, nil }
+}
+
+// excused reads what decides the nodes' configuration. Of files it is excused that they hold nothing of what a cluster may have none of.
+func (s Source) excused() *tolerant {
+	return &tolerant{Reader: s.Reader, scheme: s.Scheme, excuses: func(kind schema.GroupKind, err error) bool { return s.Partial && blanks(kind, err) }}
+}
+
+// Sets are all mirror sets of the cluster as they are.
+func (s Source) Sets(ctx context.Context) (registries.Sets, error) {
+	s.Reader = s.excused()
+	return s.readSets(ctx)
+}
+
+func (s Source) readSets(ctx context.Context) (registries.Sets, error) {
+	all, err := predict.ReadSets(ctx, s.Reader)
+	if err != nil {
+		return all, unreadable(err)
+	}
+	if s.Partial && all.Image == nil {
+		all.Image = &configv1.Image{} // every cluster has one
+	}
+	return all, nil
 }
 
 // judgeSets compares the mirror sets as they are with what they would be.

@@ -75,10 +75,10 @@ func writeList(dir, name string, n int, item func(int) apiruntime.Object) error 
 		}
 		for i, p := range printed {
 			if from+i > 0 {
-				asJSON.WriteString(",\n")
+				fmt.Fprint(asJSON, ",\n")
 			}
-			asJSON.Write(p[0])
-			asYAML.Write(p[1])
+			fmt.Fprintf(asJSON, "%s", p[0]) // what fails to be written fails the Flush below
+			fmt.Fprintf(asYAML, "%s", p[1])
 		}
 	}
 	fmt.Fprint(asJSON, "\n    ],\n    \"kind\": \"List\",\n    \"metadata\": {\n        \"resourceVersion\": \"\"\n    }\n}\n")

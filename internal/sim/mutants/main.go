@@ -1,0 +1,117 @@
+// Command mutants breaks the safety rules of internal/rollout one at a time, in a copy that only the compiler sees, and tells which test
+// notices. A mutant that no test kills is a rule that nothing holds.
+//
+//	go run ./internal/sim/mutants [-each] [-run WORDS]
+//
+// It prints a table and a RESULT line, and exits with 1 when a mutant survives or no longer fits the source.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// mutant is one change of the source: old is found exactly once in the file.
+type mutant struct{ file, old, new, about string }
+
+// verdict is what became of a mutant.
+type verdict struct{ rollout, sim string }
+
+var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+
+func main() {
+	each := flag.Bool("each", false, "run the simulator even when a test of internal/rollout has failed already")
+	words := flag.String("run", "", "only the mutants whose description contains this")
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		fatal(err)
+	}
+	survivors, stale, count := 0, 0, 0
+	for _, m := range mutants {
+		if !strings.Contains(m.about, *words) {
+			continue
+		}
+		count++
+		overlay, err := m.overlay(dir)
+		if err != nil {
+			stale++
+			fmt.Printf("%-75s STALE: %v\n", m.about, err)
+			continue
+		}
+		v := judge(overlay, *each)
+		if v.rollout == "" && v.sim == "" {
+			survivors++
+			v.rollout = "SURVIVES"
+		}
+		fmt.Printf("%-75s rollout: %-45s sim: %s\n", m.about, v.rollout, v.sim)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		fatal(err)
+	}
+	fmt.Printf("RESULT mutants=%d killed=%d survivors=%d stale=%d\n", count, count-survivors-stale, survivors, stale)
+	if survivors+stale > 0 {
+		os.Exit(1)
+	}
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "mutants:", err)
+	os.Exit(1)
+}
+
+// overlay writes the changed file, and the list by which the compiler takes it for the real one.
+func (m mutant) overlay(dir string) (string, error) {
+	file, err := filepath.Abs(filepath.Join("internal", "rollout", m.file))
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		return "", fmt.Errorf("internal/rollout/%s has it %d times: %q", m.file, n, m.old)
+	}
+	copied := filepath.Join(dir, m.file)
+	if err := os.WriteFile(copied, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
+		return "", err
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {file: copied}})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, list, 0o600)
+}
+
+// judge names the first test of each package that fails. The stories are left out: that a story is told differently is no proof that a
+// rule is broken.
+func judge(overlay string, each bool) verdict {
+	v := verdict{rollout: test(overlay, "./internal/rollout")}
+	if v.rollout == "" || each {
+		v.sim = test(overlay, "./internal/sim", "-run", "Seeds|Stored|Open|EveryFault", "-sim.save=false", "-sim.seeds=150")
+	}
+	return v
+}
+
+func test(overlay string, args ...string) string {
+	cmd := exec.Command("go", append([]string{"test", "-count=1", "-vet=off", "-timeout=10m", "-overlay", overlay}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	if m := failed.FindStringSubmatch(string(out)); m != nil {
+		return m[1]
+	}
+	if strings.Contains(string(out), "[build failed]") {
+		return "does not build: " + strings.SplitN(string(out), "\n", 3)[1]
+	}
+	return "fails without a name"
+}

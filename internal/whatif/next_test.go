@@ -1,0 +1,112 @@
+package whatif
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// nodes are written as "name zone age-in-seconds flags", zone - for none; flags are cordoned, down, degraded.
+func nodesOf(lines ...string) (rollout.Pool, map[string]*corev1.Node) {
+	p, out := rollout.Pool{Name: "worker"}, map[string]*corev1.Node{}
+	for _, line := range lines {
+		f := strings.Fields(line)
+		age, _ := time.ParseDuration(f[2])
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: f[0], CreationTimestamp: metav1.NewTime(noon.Add(-age)), Labels: map[string]string{}}}
+		if f[1] != "-" {
+			n.Labels[corev1.LabelTopologyZone] = f[1]
+		}
+		view := rollout.Node{Name: f[0], Ready: true, State: "Done"}
+		for _, flag := range f[3:] {
+			switch flag {
+			case "cordoned":
+				view.Unschedulable = true
+			case "down":
+				view.Ready = false
+			case "degraded":
+				view.State = "Degraded"
+			}
+		}
+		out[f[0]] = n
+		p.Nodes = append(p.Nodes, view)
+	}
+	return p, out
+}
+
+func TestNext(t *testing.T) {
+	cases := map[string]struct {
+		nodes   []string
+		control bool
+		hosts   []string
+		first   string
+		others  []string
+	}{
+		"the oldest":                       {nodes: []string{"a - 1h", "b - 3h", "c - 2h"}, first: "b", others: []string{"c", "a"}},
+		"zones before age":                 {nodes: []string{"a z2 9h", "b z1 1h", "c z1 2h"}, first: "c", others: []string{"b", "a"}},
+		"no zone comes last":               {nodes: []string{"a - 9h", "b z1 1h"}, first: "b", others: []string{"a"}},
+		"equals are a set":                 {nodes: []string{"a z1 1h", "b z1 1h", "c z1 30m"}, first: "a b", others: []string{"c"}},
+		"a second is all there is":         {nodes: []string{"a - 1h0m0.2s", "b - 1h0m0.1s"}, first: "a b"},
+		"cordoned and down ones are never": {nodes: []string{"a z1 9h cordoned", "b z1 8h down", "c z1 1h"}, first: "c", others: []string{"a never", "b never"}},
+		"a failing one is taken again":     {nodes: []string{"a z1 9h degraded", "b z1 8h"}, first: "a", others: []string{"b"}},
+		"nobody":                           {nodes: []string{"a z1 9h cordoned"}, others: []string{"a never"}},
+		"the MCO's own comes last":         {nodes: []string{"a - 9h", "b - 8h", "c - 7h"}, control: true, hosts: []string{"a"}, first: "b", others: []string{"c", "a"}},
+		"unless it runs on two":            {nodes: []string{"a - 9h", "b - 8h"}, control: true, hosts: []string{"a", "b"}, first: "a", others: []string{"b"}},
+		"or it is the only one":            {nodes: []string{"a - 9h"}, control: true, hosts: []string{"a"}, first: "a"},
+		"or it is on a worker":             {nodes: []string{"a - 9h", "b - 8h"}, hosts: []string{"a"}, first: "a", others: []string{"b"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p, nodes := nodesOf(c.nodes...)
+			p.ControlPlane = c.control
+			got := next(p, nodes, c.hosts)
+			if first := strings.Join(got.First, " "); first != c.first {
+				t.Errorf("first %q, want %q", first, c.first)
+			}
+			var others []string
+			for _, l := range got.Others {
+				if l.Why == "" {
+					t.Errorf("%s is not first for no reason", l.Node)
+				}
+				others = append(others, strings.TrimSpace(l.Node+map[bool]string{true: " never"}[l.Never]))
+			}
+			if diff := cmp.Diff(c.others, others); diff != "" {
+				t.Errorf("others (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEvicted(t *testing.T) {
+	yes := true
+	cases := map[string]struct {
+		change func(*corev1.Pod)
+		want   bool
+	}{
+		"a running pod":         {func(*corev1.Pod) {}, true},
+		"a bare pod":            {func(p *corev1.Pod) { p.OwnerReferences = nil }, true},
+		"one of a DaemonSet":    {func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "DaemonSet" }, false},
+		"a static pod":          {func(p *corev1.Pod) { p.Annotations = map[string]string{mirrorPodAnnotation: "x"} }, false},
+		"one that has ended":    {func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }, false},
+		"one that has failed":   {func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }, false},
+		"one that is leaving":   {func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, false},
+		"one without a node":    {func(p *corev1.Pod) { p.Spec.NodeName = "" }, false},
+		"one that waits on one": {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Controller: &yes}}}, Spec: corev1.PodSpec{NodeName: "a"}}
+			c.change(p)
+			if got := evicted(p); got != c.want {
+				t.Errorf("evicted %t, want %t", got, c.want)
+			}
+		})
+	}
+}
