@@ -94,6 +94,7 @@ func (o managerOptions) run(ctx context.Context) error {
 		Scheme:                  scheme,
 		Cache:                   cache.Options{DefaultTransform: inventory.Trim},
 		NewCache:                newCache,
+		Client:                  client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 		Metrics:                 metricsserver.Options{BindAddress: o.metrics},
 		HealthProbeBindAddress:  o.probes,
 		LeaderElection:          o.leaderElect,

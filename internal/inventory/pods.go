@@ -9,6 +9,9 @@ import (
 // addPod adds a pod, the ground truth after every mutating webhook. One that has ended pulls nothing any more. Static pods are among
 // them, as the mirror pods that their kubelets show.
 func addPod(rd *reading, p *corev1.Pod) {
+	if rd.o.Skip != nil && rd.o.Skip(p) {
+		return
+	}
 	use := Use{Owner: Owner{"Pod", p.Namespace, p.Name}, Class: Blocking}
 	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		use.Class = Historical

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +22,8 @@ type Options struct {
 	// API reads past a cache the single objects that are read by name: MachineConfigs, the ControllerConfig and ConfigMaps. A cache would
 	// hold all of their kind for the sake of one. Nil: they come from the reader that is given to Read.
 	API client.Reader
+	// Skip tells which pods are not looked at: those of the operator's own that prove a mirror. Nil: none.
+	Skip func(*corev1.Pod) bool
 	// Rendered gives a rendered MachineConfig. Its name is a hash of its content, so whoever has read it once need not do so again. Nil: it
 	// is read from the API each time, which may be a megabyte for each pool.
 	Rendered func(ctx context.Context, name string) (*mcfgv1.MachineConfig, error)

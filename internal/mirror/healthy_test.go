@@ -29,7 +29,7 @@ func randomImage(random *rand.Rand, n int) image {
 			case 1, 2, 3:
 				layers = append(layers, layerOf(fmt.Sprintf("shared %d", random.IntN(20))))
 			default:
-				raw := make([]byte, 1+random.IntN(2000))
+				raw := make([]byte, 1+random.IntN(200))
 				for i := range raw {
 					raw[i] = byte(random.Uint32())
 				}
@@ -62,7 +62,7 @@ func TestNoFalseAlarm(t *testing.T) {
 	c := newTestClient(plainHTTP())
 	var workers sync.WaitGroup
 	next := make(chan int)
-	for range 8 {
+	for range 32 {
 		workers.Go(func() {
 			for i := range next {
 				if err := copyAndProve(c, source, target, i, images[i]); err != nil {

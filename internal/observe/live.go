@@ -14,6 +14,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/release"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -169,5 +170,5 @@ func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollou
 // holds the next release.
 func (l *Live) inventory(ctx context.Context, w *World) (inventory.Inventory, error) {
 	reader := l.Kinds.reader(l.cached(), l.API, l.Client.Scheme(), l.Now())
-	return inventory.Read(ctx, reader, inventory.Options{Additional: w.Rollout.Spec.Inventory.AdditionalImages, API: l.predictor.Remembering(l.API), Release: l.release(w)})
+	return inventory.Read(ctx, reader, inventory.Options{Additional: w.Rollout.Spec.Inventory.AdditionalImages, API: l.API, Rendered: l.predictor.Rendered(l.API), Skip: probe.IsProbe, Release: l.release(w)})
 }

@@ -31,6 +31,7 @@ func (c *checker) end(why string) {
 		if excuse := c.w.excuse(); excuse == "" {
 			c.violate("I7", "%s, nothing accounts for it, and the rollout is not settled: %s", why, c.w.hangs())
 		}
+		c.leftBehind()
 		return
 	}
 	for _, p := range c.w.api.live.pools.list() {
@@ -52,6 +53,27 @@ func (c *checker) end(why string) {
 			if c.w.excuse() == "" && !c.w.moves() && !p.Spec.Paused && (tainted(n) || n.Spec.Unschedulable || n.Annotations[currentConfig] != p.Spec.Configuration.Name) {
 				c.violate("I5", "node %s is left tainted=%t cordoned=%t on %s, its pool has %s",
 					n.Name, tainted(n), n.Spec.Unschedulable, n.Annotations[currentConfig], p.Spec.Configuration.Name)
+			}
+		}
+	}
+}
+
+// leftBehind: a node that is stuck in a drain does not keep a rollback from bringing the others back.
+func (c *checker) leftBehind() {
+	for _, look := range []func() string{c.w.nobodyLeads, c.w.nowhere, c.w.registriesShut, c.w.poolsTaken, c.w.peopleWant, c.w.ridersQueued} {
+		if look() != "" {
+			return
+		}
+	}
+	for _, r := range c.w.api.customs.list() {
+		if r.status.Record.Rollback == nil {
+			continue
+		}
+		for _, n := range c.w.api.live.nodes.list() {
+			lists, _ := c.w.renderings.content(n.Annotations[currentConfig]).conf.lists(r.source)
+			if done(n) && !unavailable(n) && string(lists) != r.status.Record.Previous {
+				c.violate("I7", "node %s is at rest with mirrors that were rolled back, and nothing keeps it there: %s", n.Name, c.w.hangs())
+				return
 			}
 		}
 	}

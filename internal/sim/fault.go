@@ -237,6 +237,11 @@ var clusterFaults = map[string]faultKind{
 		begin:  func(w *World, f Fault) { w.setDown(f.Target, true) },
 		end:    func(w *World, f Fault) { w.setDown(f.Target, false) },
 	},
+	"images-collected": {target: nodeName, begin: func(w *World, f Fault) {
+		if d := w.nodes[f.Target]; d != nil {
+			d.images = map[string]bool{}
+		}
+	}},
 	"node-deleted": {target: nodeName, begin: func(w *World, f Fault) { w.removeNode(f.Target) }},
 	"node-added":   {begin: func(w *World, _ Fault) { w.bear("worker") }},
 	"node-cordoned": {

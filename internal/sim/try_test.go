@@ -2,14 +2,15 @@ package sim
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
 
 func TestTry(t *testing.T) {
-	for _, at := range []int{20, 38, 45} {
-	r := Run(Scenario{Name: "x", Workers: 3, Replicas: 2, Faults: []Fault{{Kind: "registry-down", Target: "m1", Phase: "Release", At: at}, {Kind: "rollback", Phase: "Release", At: 4500}}}, Fixed)
-	fmt.Println(strings.Join(r.Story[20:], "\n"))
+	s, err := Load(os.Getenv("F"))
+	if err != nil { t.Fatal(err) }
+	r := Run(s.Scenario, s.Seed)
+	fmt.Println(strings.Join(r.Story, "\n"))
 	fmt.Println(r.Ended, r.Settled, r.Excuse, r.Steps, r.Took)
-	}
 }

@@ -184,7 +184,7 @@ func (f *Foresight) judgeSets(all registries.Sets) {
 func (f *Foresight) readInventory(ctx context.Context, s Source, r client.Reader, p *predict.Predictor) error {
 	var err error
 	f.Inventory, err = inventory.Read(ctx, r, inventory.Options{
-		Additional: f.Wish.Rollout.Spec.Inventory.AdditionalImages, API: p.Remembering(r), Release: s.Release, Partial: s.Partial,
+		Additional: f.Wish.Rollout.Spec.Inventory.AdditionalImages, API: r, Rendered: p.Rendered(r), Release: s.Release, Partial: s.Partial,
 	})
 	if err != nil {
 		return err
