@@ -116,6 +116,7 @@ func (w *world) act(a Action) {
 		if w.engine.Plan != a.Plan || w.engine.Copying != a.Copy || w.engine.Oldest.Before(a.NotOlderThan) {
 			w.engine = Transfers{Plan: a.Plan, Copying: a.Copy, Total: 2, Oldest: w.now}
 		}
+	case TryAgain: // nothing fails here
 	case EnsureProbes:
 		if w.probes.Plan != a.Plan {
 			w.probes = Probes{Plan: a.Plan, Nodes: 2, Wanted: 2, Left: 2}
