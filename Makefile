@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # the go command uses all cores by itself, and two control planes at once are too many for a laptop
-.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e bench-mirror lint lint-fix fmt tidy \
+.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e bench-mirror bench-plan sim lint lint-fix fmt tidy \
         generate verify tools clean install deploy undeploy check-gcc
 
 help: ## Print this help
@@ -79,6 +79,12 @@ check-gcc:
 ##@ Measure
 bench-mirror: build ## Race the mirror engine against skopeo, crane, regctl and regsync over a shaped link (some 20 minutes)
 	hack/bench-mirror.sh
+
+bench-plan: ## Time a plan of 2,000 nodes, 50,000 pods and 5,000 images from files, against plain decoding of the same files
+	$(GO) run ./test/bench/plan
+
+sim: ## Let the decision run through 10,000 seeded worlds with faults
+	hack/sim.sh
 
 ##@ Keep in order
 lint: bin/golangci-lint ## Lint both modules

@@ -45,22 +45,32 @@ func listed[T client.Object](name string, kind schema.GroupVersionKind, example 
 }
 
 // each calls add with the objects of a list of the same type as the one that is given. The objects may be a cache's own.
-func each[T client.Object](ctx context.Context, r client.Reader, like client.ObjectList, add func(T)) error {
-	list, ok := like.DeepCopyObject().(client.ObjectList)
-	if !ok {
-		return fmt.Errorf("%T is not a list", like)
-	}
-	if err := r.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-		return err
-	}
-	return meta.EachListItem(list, func(o runtime.Object) error {
-		object, ok := o.(T)
+// each goes through a list in the parts in which the reader hands it out: memory holds one part at a time. A cache knows no parts.
+func each[T client.Object](ctx context.Context, r client.Reader, list client.ObjectList, add func(T)) error {
+	for next := ""; ; {
+		l, ok := list.DeepCopyObject().(client.ObjectList)
 		if !ok {
-			return fmt.Errorf("a %T is among the items of a %T", o, list)
+			return fmt.Errorf("%T is not a list", list)
 		}
-		add(object)
-		return nil
-	})
+		opts := []client.ListOption{client.UnsafeDisableDeepCopy}
+		if next != "" {
+			opts = append(opts, client.Continue(next))
+		}
+		if err := r.List(ctx, l, opts...); err != nil {
+			return err
+		}
+		err := meta.EachListItem(l, func(o runtime.Object) error {
+			object, ok := o.(T)
+			if !ok {
+				return fmt.Errorf("a %T is among the items of a %T", o, l)
+			}
+			add(object)
+			return nil
+		})
+		if next = l.GetContinue(); err != nil || next == "" {
+			return err
+		}
+	}
 }
 
 // decoded is a kind whose types are not in the scheme. Each object is decoded into a T, which has only the fields that are looked at;

@@ -21,6 +21,7 @@ type checks struct {
 	blobs map[party]time.Time // when one got a blob of a host last
 
 	manifests map[party]time.Time // the same of manifests
+	reading   *flights[party]     // see registries.vouched
 }
 
 // party is a host as one login of one access sees it.
@@ -43,7 +44,10 @@ type sight struct {
 }
 
 func newChecks() *checks {
-	return &checks{seen: newRecent[checkKey, sight](checksKept), blobs: map[party]time.Time{}, manifests: map[party]time.Time{}}
+	return &checks{
+		seen: newRecent[checkKey, sight](checksKept), blobs: map[party]time.Time{}, manifests: map[party]time.Time{},
+		reading: newFlights[party](),
+	}
 }
 
 func (c *checks) record(r *repository, d digest.Digest, s sight) {

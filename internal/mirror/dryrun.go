@@ -43,15 +43,16 @@ type missing struct {
 	manifests int
 }
 
-// What a blob and a manifest cost in requests: GET, POST and PUT; PUT, the GET of the source, the GET of the proof, and the question for
-// a signature.
+// What an image costs in requests: the look at the target and the question for a signature; each of its blobs: GET, POST and PUT; each of
+// its manifests: GET and PUT.
 const (
+	imageRequests    = 2
 	uploadRequests   = 3
-	manifestRequests = 4
+	manifestRequests = 2
 )
 
 func (e *Estimate) add(at missing, brought map[held]bool) {
-	e.Requests += 1 + manifestRequests*at.manifests
+	e.Requests += imageRequests + manifestRequests*at.manifests
 	for _, b := range at.blobs {
 		key := held{at.site, b.digest}
 		if brought[key] {

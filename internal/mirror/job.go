@@ -213,7 +213,7 @@ func (w *work) fill(ctx context.Context, target string, first *glance) *Error {
 	}
 	w.out.copied = append(w.out.copied, copied.Copied)
 	if copied.top != nil {
-		w.seen[target] = known{first: w.c.node.vouched(ctx, target, copied.top, w.pass)}
+		w.seen[target] = known{first: w.c.node.vouched(ctx, target, copied.top, w.job.Cache, w.pass)}
 	}
 	return nil
 }

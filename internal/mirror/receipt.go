@@ -52,23 +52,30 @@ type acknowledged struct {
 	to  *repository
 }
 
-// vouched makes a first look of what was acknowledged to the push access, for the sake of a request per image. That holds where this
-// access is the same party to the registry, and has got a manifest from it in this pass: that reading works at all must be seen. nil when
-// the manifest has to be asked for.
-func (g *registries) vouched(ctx context.Context, endpoint string, known *acknowledged, p pass) *glance {
+// vouched is the first look at an endpoint whose top manifest was acknowledged to the push access. Where this access is the same party to
+// the registry, that is as good as a look of its own, and saves a request per image. One manifest per registry and pass is asked for all
+// the same: that reading works at all must be seen. nil when the parties are not the same, and nothing follows from what one has been told.
+func (g *registries) vouched(ctx context.Context, endpoint string, known *acknowledged, cache bool, p pass) *glance {
 	r, failure := g.open(ctx, endpoint)
 	if failure != nil || !r.sameParty(known.to) {
 		return nil
 	}
-	got, ok := g.checks.manifestsOf(r)
-	if !ok || got.Before(p.since) {
-		return nil
+	for {
+		if at, ok := g.checks.manifestsOf(r); ok && !at.Before(p.since) {
+			if known.at.Before(at) {
+				at = known.at
+			}
+			return &glance{repository: r, top: known.top, at: at, slowness: &slowness{}}
+		}
+		leave, err := g.checks.reading.take(ctx, party{r.by, r.site})
+		if err != nil {
+			return nil
+		}
+		if leave != nil {
+			defer leave()
+			return g.glance(ctx, endpoint, cache, p)
+		}
 	}
-	at := known.at
-	if got.Before(at) {
-		at = got
-	}
-	return &glance{repository: r, top: known.top, at: at, slowness: &slowness{}}
 }
 
 // sameParty tells whether a registry cannot tell the two apart, nor they it: the same login, and the same trust.

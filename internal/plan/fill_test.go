@@ -65,7 +65,7 @@ func TestMirroringInTheJob(t *testing.T) {
 	want := mirror.Job{
 		Reference: "quay.io/acme/app:v1", Fill: []string{"b.local/acme/app:v1", "c.local/acme/app:v1"}, From: []string{}, Walk: []string{"a.local/acme/app:v1"},
 		Others: []string{"d.local/app:v1"}, Platforms: []string{"linux/amd64"}, Only: []string{"linux/amd64"},
-		Referrers: true, Download: mirror.DownloadFull, Cache: true,
+		Referrers: true, ChildSignatures: true, Download: mirror.DownloadFull, Cache: true,
 	}
 	if diff := cmp.Diff(want, p.job(i, true)); diff != "" {
 		t.Errorf("job (-want +got):\n%s", diff)

@@ -46,12 +46,13 @@ func references(endpoints []registries.Endpoint) []string {
 func (p Plan) job(i Item, copying bool) mirror.Job {
 	j := mirror.Job{
 		Reference: i.Key(), Walk: references(i.After.Usable()), Others: i.Others, Platforms: p.platformsOf(i), Only: p.Mirroring.Platforms,
-		Download: p.download(), Cache: p.cached(i), Referrers: p.Mirroring.Attachments == v1alpha1.AttachAll,
+		Download: p.download(), Cache: p.cached(i), Referrers: p.Mirroring.Attachments == v1alpha1.AttachAll, Digest: p.locked(i),
 	}
 	if !copying || p.VerifyOnly || i.Fill == "" {
 		return j
 	}
 	j.Fill = append([]string{i.Fill}, i.AlsoFill...)
+	j.ChildSignatures = true // a node checks the signature of the child that it runs
 	j.From = references(i.Before.Usable())
 	for _, e := range i.After.Usable() {
 		if !e.Mirror {

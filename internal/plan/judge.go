@@ -52,6 +52,16 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 			}
 		case good:
 			work.Total++
+			if i.drifted(result) {
+				sum.Drifted++
+				if p.holdsDrift() {
+					work.Failed++
+					if len(work.Worst) < maxWorst {
+						work.Worst = append(work.Worst, driftProblem(i, result))
+					}
+					continue
+				}
+			}
 			work.Verified++
 			if at := result.Proof.At; work.Oldest.IsZero() || at.Before(work.Oldest) {
 				work.Oldest = at

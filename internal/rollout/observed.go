@@ -163,6 +163,8 @@ type Plan struct {
 	Accepted int `json:"accepted,omitempty"`
 	NoWorse  int `json:"noWorse,omitempty"`
 	Lost     int `json:"lost,omitempty"`
+	// Drifted are tags that have moved at their source since the running pods pulled them.
+	Drifted int `json:"drifted,omitempty"`
 	// Historical and Advisory are changed references that nothing can start a pod with now.
 	Historical int `json:"historical,omitempty"`
 	Advisory   int `json:"advisory,omitempty"`

@@ -92,16 +92,13 @@ func (a *api) editPool(author, name string, change func(*mcfgv1.MachineConfigPoo
 	}
 }
 
-// editNode changes the node, if it is there, and tells whether it was.
-func (a *api) editNode(name string, change func(*corev1.Node)) bool {
-	n, ok := a.live.nodes.get(name)
-	if !ok {
-		return false
+// editNode changes the node, if it is there.
+func (a *api) editNode(name string, change func(*corev1.Node)) {
+	if n, ok := a.live.nodes.get(name); ok {
+		edited := n.DeepCopy()
+		change(edited)
+		a.writeNode(edited)
 	}
-	edited := n.DeepCopy()
-	change(edited)
-	a.writeNode(edited)
-	return true
 }
 
 func (a *api) writeNode(n *corev1.Node) {
@@ -133,6 +130,7 @@ func (a *api) deletePod(name string) {
 
 func (a *api) writeSet(s mirrorSet) {
 	a.next()
+	a.w.check.setChanged = a.w.now
 	row := &s
 	a.live.sets.put(s.name, row)
 	a.publish(kindSet, s.name, func(o *objects) { o.sets.put(row.name, row) })
@@ -140,6 +138,7 @@ func (a *api) writeSet(s mirrorSet) {
 
 func (a *api) deleteSet(name string) {
 	a.next()
+	a.w.check.setChanged = a.w.now
 	a.live.sets.remove(name)
 	a.publish(kindSet, name, func(o *objects) { o.sets.remove(name) })
 }
@@ -155,9 +154,9 @@ func (a *api) editCustom(name string, change func(*custom)) {
 	a.writeCustom(edited)
 }
 
-// editSpec changes the rollout's spec, which is a new generation.
-func (a *api) editSpec(name string, change func(*custom)) {
-	a.editCustom(name, func(c *custom) {
+// editSpec changes the spec of the first rollout, which is a new generation.
+func (a *api) editSpec(change func(*custom)) {
+	a.editCustom("shop", func(c *custom) {
 		change(c)
 		c.view.Generation++
 	})

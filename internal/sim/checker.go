@@ -41,6 +41,8 @@ type checker struct {
 	left int
 	// lost are rollouts whose status was taken away, force those whose finalizer was.
 	lost, force map[string]time.Time
+	// setChanged is when a mirror set was last written or deleted.
+	setChanged time.Time
 	// back is since when each rollout goes back, by the true clock.
 	back map[string]time.Time
 }
@@ -212,19 +214,26 @@ func keysOf(actions []rollout.Action) []string {
 
 // targeted judges the MCO's giving a configuration to a node, by the pool that it had read.
 func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
-	ledger, _ := pool.ReadLedger(p) //nolint:errcheck // one that cannot be read is none of ours
+	ledger, _ := pool.ReadLedger(p)
 	pulse := openPulse(ledger)
 	if pulse == nil {
 		c.movers[n.Name] = mover{at: c.w.now}
 		return
 	}
-	release := fmt.Sprintf("%s at %s over %d", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated)
+	if maxText(p) != strconv.Itoa(pulse.Room) {
+		c.movers[n.Name] = mover{at: c.w.now} // somebody else has made room
+		return
+	}
+	release := fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated, pulse.Target)
 	c.pulses[release] = append(c.pulses[release], n.Name)
 	c.movers[n.Name] = mover{release: release, at: c.w.now}
-	if nodes := c.pulses[release]; len(nodes) > 1 && maxText(p) == strconv.Itoa(pulse.Room) && c.guarded() { // or somebody else has made more room
+	if nodes := c.pulses[release]; len(nodes) > 1 && c.guarded() {
 		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
 	}
-	if c.dead != nil && c.w.nobodyLeads() == "no replica leads" {
+	if since, back := c.back[ledger.Rollout]; back && !c.leadsBack(ledger.Rollout, p) && c.w.age(since) > 3*glance {
+		c.violate("I10", "node %s is given %s, which is rolled back since %s", n.Name, pulse.Target, c.w.age(since).Round(time.Second))
+	}
+	if c.dead != nil && c.w.faults.hit["two-leaders"] == 0 && c.w.nobodyLeads() == "no replica leads" {
 		if c.left++; c.left > 1 {
 			c.violate("I14", "%d nodes have moved since %s died for good", c.left, c.dead.name)
 		}
@@ -232,6 +241,16 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
 	if !c.w.faults.everUnpaused(p.Name) && c.w.faults.hit["max-edited"] == 0 {
 		c.unproven(ledger.Rollout, p.Spec.Configuration.Name, "node "+n.Name+" is given "+p.Spec.Configuration.Name)
 	}
+}
+
+// leadsBack tells whether the configuration is the one to which the rollout goes back.
+func (c *checker) leadsBack(rolloutName string, p *mcfgv1.MachineConfigPool) bool {
+	r, ok := c.w.api.customs.get(rolloutName)
+	if !ok {
+		return true
+	}
+	lists, _ := c.w.renderings.content(p.Spec.Configuration.Name).conf.lists(r.source)
+	return string(lists) == r.status.Record.Previous
 }
 
 // guarded tells whether any replica is alive: with none, nobody is there to close a pool.
@@ -251,21 +270,23 @@ func (c *checker) unproven(rolloutName, config, what string) {
 	if l, _ := target.lists(r.source); l == "" && r.status.Record.Rollback == nil {
 		return
 	}
-	margin := proofAge + 2*time.Minute
-	if c.w.faults.hit["clock-ahead"]+c.w.faults.hit["clock-behind"] > 0 {
-		margin += 20 * time.Minute
-	}
 	for _, ref := range c.w.references() {
 		if host, _ := split(ref); host != r.source {
 			continue
 		}
 		if k := c.byRef(ref); k == nil || c.w.age(k.created) > time.Minute {
-			c.proof(ref, target, margin, what)
+			c.proof(ref, target, what)
 		}
 	}
 }
 
-func (c *checker) proof(ref string, target conf, margin time.Duration, what string) {
+// proof holds one reference against the age of a proof, with a margin for a clock that was wrong and for what a node was given later than
+// its pool was opened.
+func (c *checker) proof(ref string, target conf, what string) {
+	margin := proofAge + 2*time.Minute
+	if c.w.faults.hit["clock-ahead"]+c.w.faults.hit["clock-behind"] > 0 {
+		margin += 20 * time.Minute
+	}
 	at, proven := c.proofs[keyOf(ref, target)]
 	switch {
 	case !proven:

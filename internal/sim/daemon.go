@@ -37,7 +37,7 @@ func (d *daemon) poke() {
 	}
 	d.busy = true
 	target := n.Annotations[desiredConfig]
-	d.later(time.Second, 3*time.Second, func() { d.begin(target) })
+	d.later(time.Second, 8*time.Second, func() { d.begin(target) }) // it compares all files with its configuration first
 }
 
 func (d *daemon) node() (*corev1.Node, bool) {

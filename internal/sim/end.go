@@ -3,8 +3,8 @@ package sim
 import (
 	"slices"
 	"strings"
-	"time"
 
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -14,8 +14,6 @@ import (
 
 func byOperator(f metav1.ManagedFieldsEntry) bool { return f.Manager == pool.FieldManager }
 
-func absolute(d time.Duration) time.Duration { return max(d, -d) }
-
 // sameStatus compares what a status write would change.
 func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Semantic.DeepEqual(a, b) }
 
@@ -23,37 +21,48 @@ func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Se
 func (c *checker) end(why string) {
 	switch {
 	case len(c.violations) > 0:
-		return
 	case why == "too many steps":
 		c.violate("I7", "the world does not come to rest: %d steps", c.w.steps)
-		return
 	case !c.w.settled():
-		if excuse := c.w.excuse(); excuse == "" {
+		if c.w.excuse() == "" {
 			c.violate("I7", "%s, nothing accounts for it, and the rollout is not settled: %s", why, c.w.hangs())
 		}
 		c.leftBehind()
-		return
+	default:
+		for _, p := range c.w.api.live.pools.list() {
+			if prior, known := c.prior[p.Name]; known && !c.w.faults.meddled[p.Name] {
+				c.asBefore(p, prior)
+			}
+		}
 	}
-	for _, p := range c.w.api.live.pools.list() {
-		prior, known := c.prior[p.Name]
-		if !known || c.w.faults.meddled[p.Name] {
-			continue
-		}
-		if l, err := pool.ReadLedger(p); err != nil || l != nil {
-			if c.w.excuse() == "" {
-				c.violate("I5", "pool %s carries a ledger at the end", p.Name)
-			}
-			continue
-		}
-		if p.Spec.Paused != prior.paused || maxText(p) != prior.maxUnavailable {
-			c.violate("I5", "pool %s is left paused=%t maxUnavailable=%q, and was paused=%t maxUnavailable=%q",
-				p.Name, p.Spec.Paused, maxText(p), prior.paused, prior.maxUnavailable)
-		}
-		for _, n := range c.w.api.live.members(p.Name) {
-			if c.w.excuse() == "" && !c.w.moves() && !p.Spec.Paused && (tainted(n) || n.Spec.Unschedulable || n.Annotations[currentConfig] != p.Spec.Configuration.Name) {
-				c.violate("I5", "node %s is left tainted=%t cordoned=%t on %s, its pool has %s",
-					n.Name, tainted(n), n.Spec.Unschedulable, n.Annotations[currentConfig], p.Spec.Configuration.Name)
-			}
+}
+
+// asBefore: a pool is as it was, and so are its nodes.
+func (c *checker) asBefore(p *mcfgv1.MachineConfigPool, prior priorPool) {
+	excused := c.w.excuse() != ""
+	l, err := pool.ReadLedger(p)
+	switch {
+	case (err != nil || l != nil) && excused:
+		return
+	case err != nil || l != nil:
+		c.violate("I5", "pool %s carries a ledger at the end", p.Name)
+		return
+	case len(c.force) > 0 && c.w.faults.hit["ledger-removed"] > 0:
+		return // nothing is left that tells of the pause
+	case p.Spec.Paused != prior.paused || maxText(p) != prior.maxUnavailable:
+		c.violate("I5", "pool %s is left paused=%t maxUnavailable=%q, and was paused=%t maxUnavailable=%q",
+			p.Name, p.Spec.Paused, maxText(p), prior.paused, prior.maxUnavailable)
+	}
+	if !excused && !p.Spec.Paused && !c.w.moves() {
+		c.nodesAsBefore(p)
+	}
+}
+
+func (c *checker) nodesAsBefore(p *mcfgv1.MachineConfigPool) {
+	for _, n := range c.w.api.live.members(p.Name) {
+		if tainted(n) || n.Spec.Unschedulable || n.Annotations[currentConfig] != p.Spec.Configuration.Name {
+			c.violate("I5", "node %s is left tainted=%t cordoned=%t on %s, its pool has %s",
+				n.Name, tainted(n), n.Spec.Unschedulable, n.Annotations[currentConfig], p.Spec.Configuration.Name)
 		}
 	}
 }
@@ -151,6 +160,13 @@ func (w *World) nowhere() string {
 // registriesShut looks at the hosts that a rollout needs: the source, and the mirror that it goes to. On the way back to no mirror the
 // mirror is needed no more.
 func (w *World) registriesShut() string {
+	shop, there := w.api.customs.get("shop")
+	ended := !there || shop.status.Record.CompletedGeneration != 0 // nobody fills the mirror any more
+	for _, k := range w.workloads.list {
+		if host, image := split(k.ref); ended && host == shopSource && w.faults.hit["image-vanishes"] > 0 && w.registries.serves("m1", image) != "" {
+			return "m1 has lost " + image
+		}
+	}
 	for _, r := range w.api.customs.list() {
 		wanted, _ := (&process{w: w}).aim(r, &w.api.live)
 		for _, host := range []string{wanted.mirror(), r.source} {

@@ -162,7 +162,6 @@ func (e *engine) snapshot() rollout.Transfers {
 type probes struct {
 	p       *process
 	plan    string
-	begun   time.Time
 	proven  bool
 	left    int
 	wanted  int

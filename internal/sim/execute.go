@@ -134,7 +134,7 @@ func (p *process) apply(c *custom) error {
 	if state != rollout.SetMissing && state != rollout.SetDiffers && state != rollout.SetLeftOver {
 		return nil
 	}
-	p.w.check.applies(p, c, wanted)
+	p.w.check.applies(c, wanted)
 	return p.write(func() error {
 		if wanted == "" {
 			p.w.tell(p.name, "removes ImageTagMirrorSet %s", c.view.Name)

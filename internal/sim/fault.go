@@ -375,14 +375,14 @@ var peopleFaults = map[string]faultKind{
 		end: func(w *World, _ Fault) { w.faults.gitops = false },
 	},
 	"hold": {
-		begin: func(w *World, _ Fault) { w.api.editSpec("shop", func(c *custom) { c.view.Held = true }) },
-		end:   func(w *World, _ Fault) { w.api.editSpec("shop", func(c *custom) { c.view.Held = false }) },
+		begin: func(w *World, _ Fault) { w.api.editSpec(func(c *custom) { c.view.Held = true }) },
+		end:   func(w *World, _ Fault) { w.api.editSpec(func(c *custom) { c.view.Held = false }) },
 	},
 	"abort":    {begin: request(v1alpha1.VerbAbort)},
 	"rollback": {begin: request(v1alpha1.VerbRollback)},
 	"retry":    {begin: request(v1alpha1.VerbRetry)},
 	"approve": {begin: func(w *World, _ Fault) {
-		w.api.editSpec("shop", func(c *custom) {
+		w.api.editSpec(func(c *custom) {
 			c.view.Requests = append(c.view.Requests, rollout.Request{
 				ID: fmt.Sprintf("approve-%d", len(c.view.Requests)), Verb: v1alpha1.VerbApprove, Gate: rollout.GateApply, Plan: c.status.PlanDigest,
 			})
@@ -401,7 +401,7 @@ var peopleFaults = map[string]faultKind{
 		w.api.editCustom("shop", func(c *custom) { c.view.Deleting, c.view.Finalizer = true, false })
 	}},
 	"spec-edited": {begin: func(w *World, _ Fault) {
-		w.api.editSpec("shop", func(c *custom) {
+		w.api.editSpec(func(c *custom) {
 			c.lists = "m2!"
 			c.view.Spec = "spec-" + string(c.lists)
 		})
@@ -420,7 +420,7 @@ var peopleFaults = map[string]faultKind{
 
 func request(verb v1alpha1.Verb) func(w *World, f Fault) {
 	return func(w *World, _ Fault) {
-		w.api.editSpec("shop", func(c *custom) {
+		w.api.editSpec(func(c *custom) {
 			c.view.Requests = append(c.view.Requests, rollout.Request{ID: fmt.Sprintf("%s-%d", verb, len(c.view.Requests)), Verb: verb})
 		})
 	}

@@ -170,7 +170,7 @@ func (p *process) judge(view *rollout.Pool, before, after, now conf) {
 func planDigest(wanted Lists, after conf, poolNames []string) string {
 	h := fnv.New32a()
 	for _, part := range append([]string{string(wanted), string(after)}, poolNames...) {
-		h.Write([]byte(part + "\n")) //nolint:errcheck // never fails
+		h.Write([]byte(part + "\n"))
 	}
 	return "plan-" + strconv.FormatUint(uint64(h.Sum32()), 16)
 }

@@ -23,7 +23,7 @@ func (q *queue) push(at time.Time, do func()) {
 	heap.Push(q, event{at: at, seq: q.seq, do: do})
 }
 
-func (q *queue) pop() event { return heap.Pop(q).(event) } //nolint:errcheck,forcetypeassert // only events are pushed
+func (q *queue) pop() event { return heap.Pop(q).(event) }
 
 // Len implements heap.Interface.
 func (q *queue) Len() int { return len(q.events) }
@@ -41,7 +41,7 @@ func (q *queue) Less(i, j int) bool {
 func (q *queue) Swap(i, j int) { q.events[i], q.events[j] = q.events[j], q.events[i] }
 
 // Push implements heap.Interface.
-func (q *queue) Push(x any) { q.events = append(q.events, x.(event)) } //nolint:errcheck,forcetypeassert // only events are pushed
+func (q *queue) Push(x any) { q.events = append(q.events, x.(event)) }
 
 // Pop implements heap.Interface.
 func (q *queue) Pop() any {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
@@ -16,24 +17,42 @@ func (c *checker) poolWritten(author string, old, p *mcfgv1.MachineConfigPool) {
 	if author != pool.FieldManager || old == nil {
 		return
 	}
-	had, _ := pool.ReadLedger(old) //nolint:errcheck // the operator refuses to touch such a pool
+	had, _ := pool.ReadLedger(old)
 	has, err := pool.ReadLedger(p)
 	switch {
 	case err != nil:
 		c.violate("I5", "the ledger on pool %s cannot be read: %v", p.Name, err)
 	case old.Spec.Configuration.Name != p.Spec.Configuration.Name:
 		c.violate("I12", "the operator has written spec.configuration of pool %s", p.Name)
-	case has != nil && had != nil && has.Rollout != had.Rollout:
-		c.violate("I11", "pool %s of SafeMirrorRollout %s is taken over by %s", p.Name, had.Rollout, has.Rollout)
-	case has != nil && had != nil && (has.PriorPaused != had.PriorPaused || has.PriorMaxUnavailable != had.PriorMaxUnavailable):
-		c.violate("I5", "the prior values on pool %s are lost", p.Name)
-	case !p.Spec.Paused && openPulse(has) != nil && old.Spec.Paused:
-		c.opened(old, had, p, has)
 	case had != nil && has == nil:
 		c.restored(had, p)
-	case !p.Spec.Paused && old.Spec.Paused:
+	case had != nil && has != nil:
+		c.kept(had, has, p)
+		fallthrough
+	default:
+		c.pausing(old, had, p, has)
+	}
+}
+
+// kept: what a ledger says of the time before never changes, nor whose it is.
+func (c *checker) kept(had, has *rollout.Ledger, p *mcfgv1.MachineConfigPool) {
+	if has.Rollout != had.Rollout {
+		c.violate("I11", "pool %s of SafeMirrorRollout %s is taken over by %s", p.Name, had.Rollout, has.Rollout)
+	}
+	if has.PriorPaused != had.PriorPaused || has.PriorMaxUnavailable != had.PriorMaxUnavailable {
+		c.violate("I5", "the prior values on pool %s are lost", p.Name)
+	}
+}
+
+// pausing judges what becomes of spec.paused of a pool that is held, or is taken.
+func (c *checker) pausing(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *mcfgv1.MachineConfigPool, has *rollout.Ledger) {
+	opens := !p.Spec.Paused && old.Spec.Paused
+	switch {
+	case opens && openPulse(has) != nil:
+		c.opened(old, had, p, has)
+	case opens:
 		c.violate("I5", "pool %s is unpaused without a release", p.Name)
-	case p.Spec.Paused && had == nil && has != nil && old.Spec.Paused && !slices.ContainsFunc(old.ManagedFields, byOperator):
+	case old.Spec.Paused && had == nil && has != nil && !slices.ContainsFunc(old.ManagedFields, byOperator):
 		c.violate("I5", "pool %s was paused by somebody else and is taken over", p.Name)
 	}
 }
@@ -41,6 +60,9 @@ func (c *checker) poolWritten(author string, old, p *mcfgv1.MachineConfigPool) {
 // opened judges a release at the moment of its write.
 func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *mcfgv1.MachineConfigPool, has *rollout.Ledger) {
 	r, ok := c.w.api.customs.get(has.Rollout)
+	if at, forced := c.force[has.Rollout]; !ok && forced && c.recent(at) {
+		return // it went between the look and the write
+	}
 	if !ok {
 		c.violate("I4", "pool %s is opened for SafeMirrorRollout %s, which is gone", p.Name, has.Rollout)
 		return
@@ -50,7 +72,7 @@ func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *
 	switch {
 	case had == nil:
 		c.violate("I5", "pool %s is opened without having been held", p.Name)
-	case lost: // whoever takes the status away takes the intent away
+	case lost, c.leaders() > 1: // whoever takes the status away takes the intent away, and of two leaders one may end what the other begins
 	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || intent.Node != "":
 		c.violate("I4", "pool %s is opened, and what is on record is %+v", p.Name, intent)
 	}
@@ -64,6 +86,16 @@ func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *
 	}
 	c.unproven(has.Rollout, old.Spec.Configuration.Name, "pool "+p.Name+" is opened")
 	c.onlyOne(r)
+}
+
+func (c *checker) leaders() int {
+	n := 0
+	for _, p := range c.w.procs {
+		if p.alive && p.leads {
+			n++
+		}
+	}
+	return n
 }
 
 // room holds the number of nodes that may be unavailable against those that are (I1): one more, and what a glance could have missed.
@@ -83,27 +115,32 @@ func (c *checker) room(p *mcfgv1.MachineConfigPool) {
 	}
 }
 
-// still, for a release of the pool or, without one, for the writing of the mirror set, looks for nodes that move or are newly unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
+// still, for a release of the pool or, without one, for the writing of the mirror set, looks for nodes that move or are newly
+// unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
 func (c *checker) still(opened string, r *custom, what string) {
 	for _, p := range c.w.api.live.pools.list() {
 		for _, n := range c.w.api.live.members(p.Name) {
-			m, moves := c.movers[n.Name]
-			at, bad := c.bad[n.Name]
-			switch {
-			case moves && !done(n) && !c.recent(m.at) && !c.beforeRollback(r.view.Name, m):
-				c.violate("I11", "%s while node %s is on its way", what, n.Name)
-			case opened != "" && bad && !c.recent(at) && !c.prior[p.Name].unavailable[n.Name] && !moves && c.onRecord(r, p.Name, n.Name):
-				c.violate("I1", "%s while node %s, which was available before, is not", what, n.Name)
-			}
-		}
-		if p.Name == opened || p.Spec.Paused {
-			continue
-		}
-		for _, n := range c.w.api.live.members(p.Name) {
-			if n.Annotations[desiredConfig] != p.Spec.Configuration.Name && !c.recent(n.CreationTimestamp.Time) {
+			c.atRest(opened, r, p, n, what)
+			free := p.Name != opened && !p.Spec.Paused && n.Annotations[desiredConfig] != p.Spec.Configuration.Name
+			if free && !c.recent(n.CreationTimestamp.Time) {
 				c.violate("I11", "%s while pool %s is not paused and has node %s left to update", what, p.Name, n.Name)
 			}
 		}
+	}
+}
+
+func (c *checker) atRest(opened string, r *custom, p *mcfgv1.MachineConfigPool, n *corev1.Node, what string) {
+	if opened == "" && r.status.Record.Rollback != nil {
+		return // a node under way does not keep the mirrors from being taken back
+	}
+	m, moves := c.movers[n.Name]
+	if moves && !done(n) && !c.recent(m.at) && !c.beforeRollback(r.view.Name, m) {
+		c.violate("I11", "%s while node %s is on its way", what, n.Name)
+	}
+	at, bad := c.bad[n.Name]
+	unseen := !bad || moves || c.recent(at)
+	if opened != "" && !unseen && !c.prior[p.Name].unavailable[n.Name] && c.onRecord(r, p.Name, n.Name) {
+		c.violate("I1", "%s while node %s, which was available before, is not", what, n.Name)
 	}
 }
 
@@ -122,7 +159,7 @@ func (c *checker) onRecord(r *custom, poolName, node string) bool {
 func (c *checker) sets(r *custom, what string) {
 	live := &c.w.api.live
 	wanted, _ := (&process{w: c.w}).aim(r, live)
-	if s := setState(r, live, wanted); s != rollout.SetEqual && s != rollout.SetNotWanted {
+	if s := setState(r, live, wanted); s != rollout.SetEqual && s != rollout.SetNotWanted && !c.recent(c.setChanged) {
 		c.violate("I6", "%s while ImageTagMirrorSet %s is %s", what, r.view.Name, s)
 	}
 }
@@ -145,22 +182,30 @@ func (c *checker) restored(had *rollout.Ledger, p *mcfgv1.MachineConfigPool) {
 		c.violate("I5", "pool %s is given back paused=%t, and was %t", p.Name, p.Spec.Paused, had.PriorPaused)
 	}
 	r, ok := c.w.api.customs.get(had.Rollout)
-	if ok && !slices.ContainsFunc(r.status.Record.Pools, func(rec v1alpha1.PoolRecord) bool { return rec.Name == p.Name && rec.Restored }) {
-		if at, lost := c.lost[had.Rollout]; !lost || !c.recent(at) {
-			c.violate("I4", "pool %s is given back, and that is not on record", p.Name)
-		}
+	if ok && !c.recordedBack(r, p.Name) {
+		c.violate("I4", "pool %s is given back, and that is not on record", p.Name)
 	}
 	if ok && r.view.Deleting && had.Release == nil && c.harmless(r, p) {
 		return
 	}
 	for _, n := range c.w.api.live.members(p.Name) {
-		if m, moves := c.movers[n.Name]; moves && c.recent(m.at) {
+		m, moves := c.movers[n.Name]
+		runs := n.Annotations[currentConfig]
+		if (moves && c.recent(m.at)) || runs == "" {
 			continue
 		}
-		if a := n.Annotations; a[currentConfig] != "" && (a[currentConfig] != p.Spec.Configuration.Name || !done(n)) {
-			c.violate("I5", "pool %s is given back with node %s left: it runs %s, not %s", p.Name, n.Name, a[currentConfig], p.Spec.Configuration.Name)
+		if runs != p.Spec.Configuration.Name || !done(n) {
+			c.violate("I5", "pool %s is given back with node %s left: it runs %s, not %s", p.Name, n.Name, runs, p.Spec.Configuration.Name)
 		}
 	}
+}
+
+// recordedBack tells whether the return of the pool is on record, or the record was taken away this moment.
+func (c *checker) recordedBack(r *custom, poolName string) bool {
+	at, lost := c.lost[r.view.Name]
+	return (lost && c.recent(at)) || slices.ContainsFunc(r.status.Record.Pools, func(rec v1alpha1.PoolRecord) bool {
+		return rec.Name == poolName && rec.Restored
+	})
 }
 
 // harmless: what is queued is none of ours, and nothing was released.
@@ -171,7 +216,7 @@ func (c *checker) harmless(r *custom, p *mcfgv1.MachineConfigPool) bool {
 }
 
 // applies judges the writing, or the taking away, of the mirror set.
-func (c *checker) applies(p *process, r *custom, wanted Lists) {
+func (c *checker) applies(r *custom, wanted Lists) {
 	live := &c.w.api.live
 	now, ok := c.w.api.customs.get(r.view.Name)
 	if !ok {
@@ -193,7 +238,7 @@ func (c *checker) applies(p *process, r *custom, wanted Lists) {
 	}
 	for _, ref := range changed(c.w.references(), union(live.sets.list()).with(r.source, ""), after) {
 		if k := c.byRef(ref); k == nil || c.w.age(k.created) > glance*30 {
-			c.proof(ref, after, proofAge+glance*120+absolute(p.ills.skew)*2, "the mirror set is written")
+			c.proof(ref, after, "the mirror set is written")
 		}
 	}
 	c.still("", now, "the mirror set is written")

@@ -47,7 +47,7 @@ func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCount
 	}
 	out := v1alpha1.ImageCounts{
 		Total: count(plan.Total), Changed: count(plan.Changed), Lost: count(plan.Lost), Accepted: count(plan.Accepted), NoWorse: count(plan.NoWorse),
-		Historical: count(plan.Historical), Advisory: count(plan.Advisory),
+		Drifted: count(plan.Drifted), Historical: count(plan.Historical), Advisory: count(plan.Advisory),
 	}
 	out.ProvenFromNodes, out.WantedFromNodes = before.ProvenFromNodes, before.WantedFromNodes
 	if p, ok := o.Probes.Get(); ok && p.Plan == plan.Digest {

@@ -14,6 +14,9 @@ import (
 type placed struct {
 	client.Reader
 
+	// whole is true for readers that hand out lists in one part, as caches do.
+	whole bool
+
 	budgets   []policyv1.PodDisruptionBudget
 	evictions map[string]int // by node
 	// kept are the pods of namespaces with budgets.
@@ -21,6 +24,9 @@ type placed struct {
 	// hosts are the nodes that run the machine-config-operator.
 	hosts []string
 }
+
+// part is how many objects are held at a time.
+const part = 1000
 
 // placedPod is what matters of a pod when its node is drained.
 type placedPod struct {
@@ -47,6 +53,9 @@ func (f *Foresight) placing(ctx context.Context, r client.Reader) *placed {
 }
 
 func (p *placed) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if !p.whole {
+		opts = append([]client.ListOption{client.Limit(part)}, opts...)
+	}
 	err := p.Reader.List(ctx, list, opts...)
 	if pods, ok := list.(*corev1.PodList); ok && err == nil {
 		for i := range pods.Items {

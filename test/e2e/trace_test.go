@@ -15,34 +15,58 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestTrace records what the real Machine Config Operator does to pools and nodes during a rollout, and holds the simulated one against
-// it: each step that was seen has to be one that it takes, too. With E2E_TRACES set to a directory the trace is kept there; those of
-// internal/sim/testdata/traces were made so.
+// TestTrace records what the real Machine Config Operator does to pools and nodes, during a rollout and when the same mirror set is
+// applied plainly, and holds the simulated one against it: each step that was seen has to be one that it takes, too. With E2E_TRACES set
+// to a directory the traces are kept there; those of internal/sim/testdata/traces were made so.
 func TestTrace(t *testing.T) {
 	if !ours(t, 4) {
 		return
 	}
 	s := scenario.All()[0]
-	ctx, c := begin(t)
-	stage(ctx, t, c, s, scenario.Safe)
+	cases := map[string]struct {
+		variant scenario.Variant
+		happen  func(ctx context.Context, t *testing.T, c *scenario.Cluster)
+	}{
+		"rollout": {scenario.Safe, func(ctx context.Context, t *testing.T, c *scenario.Cluster) {
+			operator(ctx, t)
+			rollOut(ctx, t, c, s)
+		}},
+		"plain": {scenario.Raw, func(ctx context.Context, t *testing.T, c *scenario.Cluster) { deadlock(ctx, t, c, s) }},
+	}
+	for name, k := range cases {
+		t.Run(name, func(t *testing.T) {
+			ctx, c := begin(t)
+			stage(ctx, t, c, s, k.variant)
+			lines := record(ctx, t, c, func() { k.happen(ctx, t, c) })
+			if dir := os.Getenv("E2E_TRACES"); dir != "" {
+				if err := os.WriteFile(filepath.Join(dir, name+".jsonl"), lines.Bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checkTrace(t, lines)
+		})
+	}
+}
 
+// record watches while something happens.
+func record(ctx context.Context, t *testing.T, c *scenario.Cluster, happen func()) *bytes.Buffer {
+	t.Helper()
 	recording, stop := context.WithCancel(ctx)
 	defer stop()
 	var lines bytes.Buffer
-	recorded := make(chan error, 1)
-	go func() { recorded <- trace.Record(recording, c.Client, &lines, time.Now) }()
-	operator(ctx, t)
-	rollOut(ctx, t, c, s)
+	end := make(chan error, 1)
+	go func() { end <- trace.Record(recording, c.Client, &lines, time.Now) }()
+	happen()
 	stop()
-	if err := <-recorded; err != nil {
+	if err := <-end; err != nil {
 		t.Fatal(err)
 	}
-	if dir := os.Getenv("E2E_TRACES"); dir != "" {
-		if err := os.WriteFile(filepath.Join(dir, "rollout-"+s.ID+".jsonl"), lines.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	entries, err := trace.Read(&lines)
+	return &lines
+}
+
+func checkTrace(t *testing.T, lines *bytes.Buffer) {
+	t.Helper()
+	entries, err := trace.Read(lines)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +83,6 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	if steps < 20 {
-		t.Errorf("%d steps recorded; a rollout has more", steps)
+		t.Errorf("%d steps recorded; there are more", steps)
 	}
 }

@@ -60,7 +60,7 @@ var mutants = []mutant{
 	{"restore.go", "	if !rec.Restored {", "	if false {", "restore: without the fact on record"},
 	{"restore.go", "case !p.settled() && !harmless(o, p):", "case false:", "give back: with nodes left"},
 	{"restore.go", "return ok && o.Rollout.Deleting && !sets.exist()", "return ok && !sets.exist()", "give back: what is queued is harmless without a deletion"},
-	{"restore.go", "o.Rollout.Deleting && !sets.exist() && p.Meaning", "o.Rollout.Deleting && p.Meaning", "give back: what is queued is harmless while our set exists"},
+	{"restore.go", "o.Rollout.Deleting && !sets.exist() && p.Meaning", "o.Rollout.Deleting && (sets.exist() || !sets.exist()) && p.Meaning", "give back: what is queued is harmless while our set exists"},
 	{"restore.go", "p.Meaning == MeansBefore && untouched(p)", "untouched(p)", "give back: what is queued is harmless whatever it means"},
 	{"restore.go", "p.Meaning == MeansBefore && untouched(p)", "p.Meaning == MeansBefore", "give back: what is queued is harmless after a release"},
 	{"pool.go", "func (p Pool) settled() bool { return p.Updated() == len(p.Nodes) }", "func (p Pool) settled() bool { return p.Updated() > 0 }", "settled: one node is enough"},

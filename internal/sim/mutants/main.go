@@ -23,6 +23,9 @@ type mutant struct{ file, old, new, about string }
 // verdict is what became of a mutant.
 type verdict struct{ rollout, sim string }
 
+// unbuilt is the verdict on a mutant that proves nothing.
+const unbuilt = "does not build"
+
 var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
 func main() {
@@ -32,6 +35,9 @@ func main() {
 	dir, err := os.MkdirTemp("", "mutants")
 	if err != nil {
 		fatal(err)
+	}
+	if before := judge("", true); before != (verdict{}) {
+		fatal(fmt.Errorf("the tests fail without any mutant: rollout %q, sim %q", before.rollout, before.sim))
 	}
 	survivors, stale, count := 0, 0, 0
 	for _, m := range mutants {
@@ -46,9 +52,12 @@ func main() {
 			continue
 		}
 		v := judge(overlay, *each)
-		if v.rollout == "" && v.sim == "" {
+		switch {
+		case v == verdict{}:
 			survivors++
 			v.rollout = "SURVIVES"
+		case v.rollout == unbuilt:
+			stale++
 		}
 		fmt.Printf("%-75s rollout: %-45s sim: %s\n", m.about, v.rollout, v.sim)
 	}
@@ -102,7 +111,11 @@ func judge(overlay string, each bool) verdict {
 }
 
 func test(overlay string, args ...string) string {
-	cmd := exec.Command("go", append([]string{"test", "-count=1", "-vet=off", "-timeout=10m", "-overlay", overlay}, args...)...)
+	flags := []string{"test", "-count=1", "-vet=off", "-timeout=10m"}
+	if overlay != "" {
+		flags = append(flags, "-overlay", overlay)
+	}
+	cmd := exec.Command("go", append(flags, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return ""
@@ -111,7 +124,7 @@ func test(overlay string, args ...string) string {
 		return m[1]
 	}
 	if strings.Contains(string(out), "[build failed]") {
-		return "does not build: " + strings.SplitN(string(out), "\n", 3)[1]
+		return unbuilt
 	}
 	return "fails without a name"
 }
