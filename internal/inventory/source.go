@@ -44,8 +44,12 @@ func listed[T client.Object](name string, kind schema.GroupVersionKind, example 
 	}}
 }
 
-// each calls add with the objects of a list of the same type as the one that is given. The objects may be a cache's own.
-// each goes through a list in the parts in which the reader hands it out: memory holds one part at a time. A cache knows no parts.
+// noMore is what a cache of controller-runtime puts in the place of a continue token: it hands everything out at once, and refuses to
+// go on. Source: pkg/cache/internal/cache_reader.go List.
+const noMore = "continue-not-supported"
+
+// each calls add with the objects of a list of the same type as the one that is given, in the parts in which the reader hands it out:
+// memory holds one part at a time. The objects may be a cache's own.
 func each[T client.Object](ctx context.Context, r client.Reader, list client.ObjectList, add func(T)) error {
 	for next := ""; ; {
 		l, ok := list.DeepCopyObject().(client.ObjectList)
@@ -67,7 +71,7 @@ func each[T client.Object](ctx context.Context, r client.Reader, list client.Obj
 			add(object)
 			return nil
 		})
-		if next = l.GetContinue(); err != nil || next == "" {
+		if next = l.GetContinue(); err != nil || next == "" || next == noMore {
 			return err
 		}
 	}

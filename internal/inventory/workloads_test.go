@@ -1,6 +1,8 @@
 package inventory
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -10,7 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 )
 
 const image = "quay.io/acme/app:v1"
@@ -246,5 +250,27 @@ func TestPlatforms(t *testing.T) {
 				t.Errorf("platforms (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// cacheLike hands everything out at once, and refuses to go on, as the caches of controller-runtime do.
+type cacheLike struct{ client.Reader }
+
+func (c cacheLike) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	var o client.ListOptions
+	o.ApplyOptions(opts)
+	if o.Continue != "" {
+		return errors.New("continue list option is not supported by the cache")
+	}
+	err := c.Reader.List(ctx, list, opts...)
+	list.SetContinue("continue-not-supported")
+	return err
+}
+
+func TestACacheKnowsNoParts(t *testing.T) {
+	c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(pod("app", corev1.PodRunning, image)).Build()
+	found, err := Read(context.Background(), cacheLike{c}, Options{})
+	if err != nil || len(found.References) != 1 {
+		t.Errorf("%d references, %v", len(found.References), err)
 	}
 }

@@ -3,6 +3,7 @@
 package mirrorset
 
 import (
+	"cmp"
 	"slices"
 
 	configv1 "github.com/openshift/api/config/v1"
@@ -28,6 +29,21 @@ const (
 
 const about = "Written by safe-mirror-operator from the SafeMirrorRollout of the same name. Change it there: an edit here reaches every " +
 	"node at the Machine Config Operator's own pace, unproven."
+
+// previouslyNone says in AnnotationPrevious that there were no sets before.
+const previouslyNone = "none"
+
+// Previous reads AnnotationPrevious of a set; ok is false when it says nothing.
+func Previous(annotations map[string]string) (packed string, ok bool) {
+	switch value := annotations[AnnotationPrevious]; value {
+	case "":
+		return "", false
+	case previouslyNone:
+		return "", true
+	default:
+		return value, true
+	}
+}
 
 // Digest is the ImageDigestMirrorSet that the rollout wants, nil when it wants none.
 func Digest(r *v1alpha1.SafeMirrorRollout) *configv1.ImageDigestMirrorSet {
@@ -69,8 +85,8 @@ func objectMeta(r *v1alpha1.SafeMirrorRollout) metav1.ObjectMeta {
 		Labels:      map[string]string{LabelRollout: r.Name},
 		Annotations: map[string]string{AnnotationUID: string(r.UID), AnnotationAbout: about},
 	}
-	if previous := r.Status.Record.Previous; previous != "" {
-		meta.Annotations[AnnotationPrevious] = previous
+	if r.Status.Record.AppliedDigest != "" { // only then is it known what was there before
+		meta.Annotations[AnnotationPrevious] = cmp.Or(r.Status.Record.Previous, previouslyNone)
 	}
 	return meta
 }

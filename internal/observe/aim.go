@@ -1,8 +1,6 @@
 package observe
 
 import (
-	"cmp"
-
 	configv1 "github.com/openshift/api/config/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -55,16 +53,17 @@ func remembered(w *World, state rollout.MirrorSets) (string, error) {
 
 func settled(s rollout.SetState) bool { return s == rollout.SetEqual || s == rollout.SetNotWanted }
 
+// annotated is what the sets say of the time before them.
 func annotated(digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) (string, bool) {
-	var a, b string
 	if digest != nil {
-		a = digest.Annotations[mirrorset.AnnotationPrevious]
+		if previous, ok := mirrorset.Previous(digest.Annotations); ok {
+			return previous, true
+		}
 	}
 	if tag != nil {
-		b = tag.Annotations[mirrorset.AnnotationPrevious]
+		return mirrorset.Previous(tag.Annotations)
 	}
-	previous := cmp.Or(a, b)
-	return previous, previous != ""
+	return "", false
 }
 
 func unreadableRecord(w *World, err error) *rollout.Problem {

@@ -174,27 +174,35 @@ func (p *Predictor) replaced(ctx context.Context, api client.Reader, view rollou
 	var out []plan.Pool
 	known, seen := []registries.Config{planned.Before, planned.After}, map[string]bool{"": true}
 	for _, n := range view.Nodes {
-		if seen[n.Current] {
-			continue
-		}
-		seen[n.Current] = true
-		current, err := p.machineConfig(ctx, api, n.Current)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, err
-		}
-		if err != nil {
-			continue
-		}
-		config, err := current.files.Config()
-		if err != nil {
-			return nil, fmt.Errorf("rendered MachineConfig %s, which node %s runs: %w", n.Current, n.Name, err)
-		}
-		if !slices.ContainsFunc(known, func(k registries.Config) bool { return len(registries.SameMeaning(k, config)) == 0 }) {
-			known = append(known, config)
-			out = append(out, plan.Pool{Name: view.Name + " after " + n.Current, Before: config, After: planned.After})
+		for _, name := range []string{n.Current, n.Desired} { // a node on its way will run the one that it was told to
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			config, err := p.configOf(ctx, api, name, n.Name)
+			if err != nil {
+				return nil, err
+			}
+			if config != nil && !slices.ContainsFunc(known, func(k registries.Config) bool { return len(registries.SameMeaning(k, *config)) == 0 }) {
+				known = append(known, *config)
+				out = append(out, plan.Pool{Name: view.Name + " after " + name, Before: *config, After: planned.After})
+			}
 		}
 	}
 	return out, nil
+}
+
+// configOf is the registries configuration of a rendered MachineConfig that a node runs; nil when the MachineConfig is gone.
+func (p *Predictor) configOf(ctx context.Context, api client.Reader, name, node string) (*registries.Config, error) {
+	current, err := p.machineConfig(ctx, api, name)
+	if err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	config, err := current.files.Config()
+	if err != nil {
+		return nil, fmt.Errorf("rendered MachineConfig %s, which node %s runs: %w", name, node, err)
+	}
+	return &config, nil
 }
 
 // layeredPools are those with a MachineOSConfig. Where the kind does not exist there are none.

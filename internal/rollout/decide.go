@@ -108,6 +108,12 @@ func firstMessage(blockers []Blocker) string {
 	return blockers[0].Message
 }
 
+// outOfDate tells whether the pulse is of the way forward, and the rollout goes back now.
+func outOfDate(o Observed, pulse Pulse) bool {
+	r := o.Record.Release
+	return back(o) && (r == nil || !r.IntendedAt.Time.Equal(pulse.IntendedAt))
+}
+
 // closures are the pauses that are due whatever else is going on: a pulse that has had its node or its time, and a pool
 // that somebody else unpaused. They come before everything, in every phase, and while the rollout is being deleted.
 func closures(o Observed, stop bool) []Action {
@@ -123,7 +129,7 @@ func closures(o Observed, stop bool) []Action {
 		ledger := *p.Ledger
 		switch pulse := ledger.Release; {
 		case pulse != nil && !pulse.Closed:
-			if !stop && !p.PulseOver(o.Now) {
+			if !stop && !p.PulseOver(o.Now) && !outOfDate(o, *pulse) {
 				continue
 			}
 			closed := *pulse

@@ -113,7 +113,7 @@ func poolsFit(o Observed) Step {
 	}
 	var unfit []Blocker
 	for _, p := range pools {
-		if why := unfitAlways(p); why != "" {
+		if why := unfitAlways(p); why != "" && !mended(o, p) {
 			unfit = append(unfit, poolBlocker(p, v1alpha1.ReasonPoolUnfit, why))
 		}
 	}
@@ -140,6 +140,11 @@ func missingStages(o Observed, pools []Pool) []Blocker {
 		}
 	}
 	return out
+}
+
+// mended tells whether it is the way back that mends what makes the pool unfit: one that is Degraded because a node did not get through.
+func mended(o Observed, p Pool) bool {
+	return back(o) && p.Degraded != "" && p.Foreign == "" && !p.Layered
 }
 
 // unfitAlways says why no node of the pool may be released, now or later.

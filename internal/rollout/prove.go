@@ -22,6 +22,9 @@ func proveFromNodes(o Observed) Step {
 	if !ok {
 		return unreadable("Probes", o.Probes.Why())
 	}
+	if o.Record.StartedAt != nil && !copied(o, plan.Digest) {
+		return Done{} // what nodes would be asked for is not there yet; the phase Verify sees to that, and this one is asked again
+	}
 	switch {
 	case probes.Disabled:
 		return unwanted("spec.mirroring.verification.fromNodes is Disabled", probes.Left, work)
@@ -39,6 +42,12 @@ func proveFromNodes(o Observed) Step {
 	default:
 		return Done{Message: probes.message()}
 	}
+}
+
+// copied tells whether the mirrors hold what the plan wants.
+func copied(o Observed, plan string) bool {
+	t, ok := o.Transfers.Get()
+	return ok && t.Plan == plan && t.Copying && t.Verified >= t.Total
 }
 
 // unwanted lets the phase be done, and what is left of the probes be taken away.

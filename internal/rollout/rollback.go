@@ -111,7 +111,8 @@ func rolledBack(r v1alpha1.RollbackRecord) string {
 		r.At.UTC().Format(time.RFC3339), why)
 }
 
-// withdraw is the phase table of a rollback before anything was applied: there is nothing to bring back but the pools.
+// withdraw is the phase table of a rollback before anything was applied: there is nothing to bring back but the pools. Should sets of ours
+// be there all the same, because the record was lost, they are taken back like any others.
 var withdraw = []phase{
 	{PhaseRestore, "", "every pool is as it was before", func(o Observed) Step {
 		pools, ok := o.Pools.Get()
@@ -128,7 +129,8 @@ var withdraw = []phase{
 
 // tableOf is the phase table that the rollout goes through.
 func tableOf(o Observed) []phase {
-	if back(o) && o.Record.AppliedDigest == "" {
+	sets, known := o.Sets.Get()
+	if back(o) && o.Record.AppliedDigest == "" && known && sets.Digest.settled() && sets.Tag.settled() {
 		return withdraw
 	}
 	return forward

@@ -111,11 +111,11 @@ func TestTheWayBack(t *testing.T) {
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
 		"before anything was applied the pools are given back": {
-			observed().paused().with(goesBack).build(),
+			observed().paused().with(goesBack).sets(SetNotWanted, SetNotWanted).build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
 		"and that is all": {
-			observed().with(goesBack).build(),
+			observed().with(goesBack).sets(SetNotWanted, SetNotWanted).build(),
 			want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"Completed"}},
 		},
 		"at the end it is said what was done, and why": {
