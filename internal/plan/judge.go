@@ -24,14 +24,7 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 		countCopies(&work, result)
 		switch p.fate(i, results) {
 		case ignored:
-			switch {
-			case i.Accepted != "":
-				sum.Accepted++
-			case i.Reference.Class == inventory.Historical:
-				sum.Historical++
-			default:
-				sum.Advisory++
-			}
+			countIgnored(&sum, i)
 		case noWorse:
 			sum.NoWorse++
 		case lost:
@@ -51,24 +44,41 @@ func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bo
 				work.Worst = append(work.Worst, failedProblem(i, result, p.VerifyOnly))
 			}
 		case good:
-			work.Total++
-			if i.drifted(result) {
-				sum.Drifted++
-				if p.holdsDrift() {
-					work.Failed++
-					if len(work.Worst) < maxWorst {
-						work.Worst = append(work.Worst, driftProblem(i, result))
-					}
-					continue
-				}
-			}
-			work.Verified++
-			if at := result.Proof.At; work.Oldest.IsZero() || at.Before(work.Oldest) {
-				work.Oldest = at
-			}
+			p.countGood(&sum, &work, i, result)
 		}
 	}
 	return sum, work
+}
+
+// countIgnored counts what holds nothing, by the reason.
+func countIgnored(sum *rollout.Plan, i Item) {
+	switch {
+	case i.Accepted != "":
+		sum.Accepted++
+	case i.Reference.Class == inventory.Historical:
+		sum.Historical++
+	default:
+		sum.Advisory++
+	}
+}
+
+// countGood counts what is proven. A tag that has moved is proven to be another image than the one that runs.
+func (p Plan) countGood(sum *rollout.Plan, work *rollout.Transfers, i Item, result mirror.Result) {
+	work.Total++
+	if i.drifted(result) {
+		sum.Drifted++
+		if p.holdsDrift() {
+			work.Failed++
+			if len(work.Worst) < maxWorst {
+				work.Worst = append(work.Worst, driftProblem(i, result))
+			}
+			return
+		}
+	}
+	work.Verified++
+	if at := result.Proof.At; work.Oldest.IsZero() || at.Before(work.Oldest) {
+		work.Oldest = at
+	}
 }
 
 func countCopies(work *rollout.Transfers, result mirror.Result) {
