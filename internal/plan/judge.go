@@ -19,6 +19,12 @@ const maxWorst = 10
 func (p Plan) Judge(results map[string]mirror.Result, engaged string, copying bool) (rollout.Plan, rollout.Transfers) {
 	sum := rollout.Plan{Digest: p.Digest, Total: p.Total, Changed: len(p.Items)}
 	work := rollout.Transfers{Plan: engaged, Copying: copying}
+	for _, problem := range p.collisions() {
+		sum.Lost++
+		if len(sum.Worst) < maxWorst {
+			sum.Worst = append(sum.Worst, problem)
+		}
+	}
 	for _, i := range p.Items {
 		result := results[i.Key()]
 		countCopies(&work, result)

@@ -60,7 +60,8 @@ func provenFromNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, nam
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
 		t.Fatal(err)
 	}
-	if n := r.Status.Images; n.ProvenFromNodes == 0 || n.ProvenFromNodes != n.WantedFromNodes {
+	// Where no pull changes, as after the amendment of one scenario, there is nothing to prove.
+	if n := r.Status.Images; n.Changed > 0 && (n.ProvenFromNodes == 0 || n.ProvenFromNodes != n.WantedFromNodes) {
 		t.Errorf("nodes have proven %d of %d pulls: %s", n.ProvenFromNodes, n.WantedFromNodes, scenario.Describe(r))
 	}
 	pods := &corev1.PodList{}
