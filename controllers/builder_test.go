@@ -94,17 +94,6 @@ func openLedger() rollout.Ledger {
 	return l
 }
 
-// edit changes the object of that type and name.
-func edit[T client.Object](objects []client.Object, name string, change func(T)) []client.Object {
-	for _, o := range objects {
-		if typed, ok := o.(T); ok && o.GetName() == name {
-			change(typed)
-			return objects
-		}
-	}
-	panic("no object " + name)
-}
-
 // note puts the ledger on the worker pool.
 func note(objects []client.Object, l rollout.Ledger) []client.Object {
 	text, err := json.Marshal(l)
@@ -112,28 +101,10 @@ func note(objects []client.Object, l rollout.Ledger) []client.Object {
 		panic(err)
 	}
 	prior := intstr.Parse(l.PriorMaxUnavailable)
-	return edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) {
+	return minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) {
 		p.Spec.MaxUnavailable = &prior
 		p.Annotations = map[string]string{pool.LedgerAnnotation: string(text)}
 	})
-}
-
-// failing lets reads of the type fail.
-func failing[T any]() interceptor.Funcs {
-	return interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			if _, same := any(o).(T); same {
-				return errDown
-			}
-			return c.Get(ctx, key, o, opts...)
-		},
-		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-			if _, same := any(list).(T); same {
-				return errDown
-			}
-			return c.List(ctx, list, opts...)
-		},
-	}
 }
 
 // patching counts the patches of objects, and of their status; each may be refused.

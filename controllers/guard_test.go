@@ -22,10 +22,10 @@ import (
 // A released pool is closed once its node is taken or its time is up, whoever opened it (R1).
 func TestPulseGuard(t *testing.T) {
 	taken := func(objects []client.Object) []client.Object {
-		return edit(objects, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
+		return minicluster.Edit(objects, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
 	}
 	target := func(objects []client.Object) []client.Object {
-		return edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
+		return minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
 	}
 	waiting := openLedger()
 	waiting.Release.Target, waiting.Release.Updated = "rendered-worker-1", 0
@@ -48,9 +48,9 @@ func TestPulseGuard(t *testing.T) {
 		"it was never released": {note(minicluster.Objects(), someLedger()), time.Hour, ctrl.Result{}, false},
 		"it is nobody's":        {minicluster.Objects(), time.Hour, ctrl.Result{}, false},
 		"it is gone":            {nil, time.Hour, ctrl.Result{}, false},
-		"somebody has paused it": {edit(note(minicluster.Objects(), waiting), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
+		"somebody has paused it": {minicluster.Edit(note(minicluster.Objects(), waiting), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
 			time.Hour, ctrl.Result{}, false},
-		"nobody can read its ledger": {edit(minicluster.Objects(), "worker", func(p *mcfgv1.MachineConfigPool) {
+		"nobody can read its ledger": {minicluster.Edit(minicluster.Objects(), "worker", func(p *mcfgv1.MachineConfigPool) {
 			p.Annotations = map[string]string{pool.LedgerAnnotation: "?"}
 		}), time.Hour, ctrl.Result{}, false},
 	}
@@ -87,10 +87,10 @@ func TestPulseGuardReadsLittle(t *testing.T) {
 		after time.Duration
 		want  error
 	}{
-		"no pools":                     {failing[*mcfgv1.MachineConfigPoolList](), 0, errDown},
-		"no nodes":                     {failing[*corev1.NodeList](), 0, errDown},
-		"no nodes, and it is time":     {failing[*corev1.NodeList](), time.Minute, nil},
-		"not even the pool to look at": {failing[*mcfgv1.MachineConfigPool](), time.Minute, errDown},
+		"no pools":                     {minicluster.Failing[*mcfgv1.MachineConfigPoolList](errDown), 0, errDown},
+		"no nodes":                     {minicluster.Failing[*corev1.NodeList](errDown), 0, errDown},
+		"no nodes, and it is time":     {minicluster.Failing[*corev1.NodeList](errDown), time.Minute, nil},
+		"not even the pool to look at": {minicluster.Failing[*mcfgv1.MachineConfigPool](errDown), time.Minute, errDown},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -133,8 +133,8 @@ func TestOpenPools(t *testing.T) {
 		want   []reconcile.Request
 	}{
 		"one is open":    {minicluster.Client(interceptor.Funcs{}, objects...), requests("worker")},
-		"all are closed": {minicluster.Client(interceptor.Funcs{}, edit(note(minicluster.Objects(), openLedger()), "worker", paused)...), nil},
-		"unreadable":     {minicluster.Client(failing[*mcfgv1.MachineConfigPoolList](), objects...), nil},
+		"all are closed": {minicluster.Client(interceptor.Funcs{}, minicluster.Edit(note(minicluster.Objects(), openLedger()), "worker", paused)...), nil},
+		"unreadable":     {minicluster.Client(minicluster.Failing[*mcfgv1.MachineConfigPoolList](errDown), objects...), nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -21,12 +21,12 @@ import (
 
 // held is the worker pool, paused with the ledger of shop on it, with two nodes that run its configuration.
 func held() []client.Object {
-	return edit(note(minicluster.Objects("worker-0", "worker-1"), someLedger()), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
+	return minicluster.Edit(note(minicluster.Objects("worker-0", "worker-1"), someLedger()), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
 }
 
 // unsettled is the same pool with one node that does not run its configuration.
 func unsettled() []client.Object {
-	return edit(held(), "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = "rendered-worker-9" })
+	return minicluster.Edit(held(), "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = "rendered-worker-9" })
 }
 
 // A pool of a rollout that was taken away by force is given back if that releases nothing, and else stays paused and says so (I5).
@@ -45,9 +45,9 @@ func TestOrphans(t *testing.T) {
 		"a node is left":               {unsettled(), ctrl.Result{RequeueAfter: orphanEvery}, hold, true},
 		"its rollout is there":         {append(held(), rollout), ctrl.Result{}, "", true},
 		"its rollout was created anew": {append(held(), again), ctrl.Result{}, "", true},
-		"nobody's": {edit(minicluster.Objects("worker-0"), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
+		"nobody's": {minicluster.Edit(minicluster.Objects("worker-0"), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
 			ctrl.Result{}, "", true},
-		"nobody can read its ledger": {edit(held(), "worker", func(p *mcfgv1.MachineConfigPool) { p.Annotations[pool.LedgerAnnotation] = "?" }),
+		"nobody can read its ledger": {minicluster.Edit(held(), "worker", func(p *mcfgv1.MachineConfigPool) { p.Annotations[pool.LedgerAnnotation] = "?" }),
 			ctrl.Result{}, "", true},
 	}
 	for name, c := range cases {
@@ -80,10 +80,10 @@ func TestOrphans(t *testing.T) {
 func TestOrphansNeedToKnow(t *testing.T) {
 	conflict := &patching{refuse: func(client.Object) error { return errDown }}
 	cases := map[string]interceptor.Funcs{
-		"the pool":         failing[*mcfgv1.MachineConfigPool](),
-		"the rollout":      failing[*v1alpha1.SafeMirrorRollout](),
-		"pools":            failing[*mcfgv1.MachineConfigPoolList](),
-		"nodes":            failing[*corev1.NodeList](),
+		"the pool":         minicluster.Failing[*mcfgv1.MachineConfigPool](errDown),
+		"the rollout":      minicluster.Failing[*v1alpha1.SafeMirrorRollout](errDown),
+		"pools":            minicluster.Failing[*mcfgv1.MachineConfigPoolList](errDown),
+		"nodes":            minicluster.Failing[*corev1.NodeList](errDown),
 		"the patch failed": conflict.funcs(),
 	}
 	for name, funcs := range cases {
@@ -108,7 +108,7 @@ func TestOrphansNeedToKnow(t *testing.T) {
 // The end of a rollout is looked at for the pools that it held: they tell of nothing by themselves.
 func TestHeldBy(t *testing.T) {
 	objects := append(held(), minicluster.Pool("infra")...)
-	unreadable := edit(minicluster.Pool("other"), "other", func(p *mcfgv1.MachineConfigPool) { p.Annotations = map[string]string{pool.LedgerAnnotation: "?"} })
+	unreadable := minicluster.Edit(minicluster.Pool("other"), "other", func(p *mcfgv1.MachineConfigPool) { p.Annotations = map[string]string{pool.LedgerAnnotation: "?"} })
 	cases := map[string]struct {
 		client client.Client
 		name   string
@@ -116,7 +116,7 @@ func TestHeldBy(t *testing.T) {
 	}{
 		"its own":    {minicluster.Client(interceptor.Funcs{}, append(objects, unreadable...)...), "shop", []reconcile.Request{request("worker")}},
 		"another's":  {minicluster.Client(interceptor.Funcs{}, objects...), "books", nil},
-		"unreadable": {minicluster.Client(failing[*mcfgv1.MachineConfigPoolList](), objects...), "shop", nil},
+		"unreadable": {minicluster.Client(minicluster.Failing[*mcfgv1.MachineConfigPoolList](errDown), objects...), "shop", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -26,13 +26,13 @@ import (
 
 // stuck is a cluster in which the rollout shop waits: somebody has paused the pool.
 func stuck() []client.Object {
-	return edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
+	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
 }
 
 // pausing is a cluster in which the next action is to pause the worker pool.
 func pausing() []client.Object {
 	began := metav1.NewTime(minicluster.Began)
-	return edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", func(r *v1alpha1.SafeMirrorRollout) {
+	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", func(r *v1alpha1.SafeMirrorRollout) {
 		r.Finalizers = []string{observe.Finalizer}
 		r.Status.Record = v1alpha1.Record{StartedAt: &began, Pools: []v1alpha1.PoolRecord{{Name: "worker"}}}
 	})
@@ -68,7 +68,7 @@ func TestARolloutThatIsGone(t *testing.T) {
 }
 
 func TestARolloutThatCannotBeRead(t *testing.T) {
-	r, _ := reconciler(minicluster.Client(failing[*v1alpha1.SafeMirrorRollout]()), (&clock{minicluster.Began}).Now)
+	r, _ := reconciler(minicluster.Client(minicluster.Failing[*v1alpha1.SafeMirrorRollout](errDown)), (&clock{minicluster.Began}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); !errors.Is(err, errDown) {
 		t.Errorf("error %v", err)
 	}
@@ -227,7 +227,7 @@ func TestRemovingTheFinalizer(t *testing.T) {
 		r.DeletionTimestamp, r.Finalizers = &deleted, []string{observe.Finalizer}
 	}
 	patches := &patching{}
-	c := minicluster.Client(patches.funcs(), edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
+	c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
 	r, events := reconciler(c, (&clock{minicluster.Began}).Now)
 	if got, err := r.Reconcile(context.Background(), request("shop")); err != nil || got != (ctrl.Result{}) {
 		t.Errorf("%+v, %v", got, err)
@@ -246,7 +246,7 @@ func TestRemovingTheFinalizer(t *testing.T) {
 			}
 			return nil
 		}
-		c := minicluster.Client(patches.funcs(), edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
+		c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
 		r, _ := reconciler(c, (&clock{minicluster.Began}).Now)
 		if _, err := r.Reconcile(context.Background(), request("shop")); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
@@ -283,7 +283,7 @@ func TestNext(t *testing.T) {
 
 // A pool that has to be closed is closed in whatever phase, before anything else.
 func TestClosuresAreCarriedOut(t *testing.T) {
-	objects := edit(note(pausing(), openLedger()), "worker-0", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
+	objects := minicluster.Edit(note(pausing(), openLedger()), "worker-0", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
 	c := minicluster.Client(interceptor.Funcs{}, objects...)
 	r, _ := reconciler(c, (&clock{minicluster.Began}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); err != nil {

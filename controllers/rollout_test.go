@@ -36,7 +36,7 @@ type story struct {
 func begin(t *testing.T, restart int) *story {
 	ten := intstr.FromString("10%")
 	objects := append(minicluster.Objects("worker-0", "worker-1", "worker-2"), minicluster.Pool("infra", "infra-0")...)
-	edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.MaxUnavailable = &ten })
+	minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.MaxUnavailable = &ten })
 	s := &story{t: t, client: minicluster.Client(interceptor.Funcs{}, append(objects, minicluster.Rollout("shop"))...), clock: &clock{minicluster.Began}, restart: restart}
 	s.rollout, s.events = reconciler(s.client, s.clock.Now)
 	return s

@@ -162,7 +162,7 @@ func TestEveryRolloutIsLookedAt(t *testing.T) {
 	}
 	t.Run("unreadable", func(t *testing.T) {
 		q := &queue{added: map[string]time.Duration{}}
-		(&Reconciler{Client: minicluster.Client(failing[*v1alpha1.SafeMirrorRolloutList]())}).enqueueAll(ctx, q, 0)
+		(&Reconciler{Client: minicluster.Client(minicluster.Failing[*v1alpha1.SafeMirrorRolloutList](errDown))}).enqueueAll(ctx, q, 0)
 		if len(q.added) > 0 {
 			t.Errorf("added %v", q.added)
 		}

@@ -66,10 +66,10 @@ func TestSecretProblems(t *testing.T) {
 			invalid(operatorNamespace, "first", "spec.mirroring.sourceSecrets[0]: "+ours+"first does not exist; create it with type kubernetes.io/dockerconfigjson"),
 			invalid(operatorNamespace, "second", "spec.mirroring.sourceSecrets[1]: "+ours+"second does not exist; create it with type kubernetes.io/dockerconfigjson"),
 		}},
-		"one of another type": {objects: edit(secrets(), "first", data("password", "x")), want: []rollout.Problem{
+		"one of another type": {objects: minicluster.Edit(secrets(), "first", data("password", "x")), want: []rollout.Problem{
 			invalid(operatorNamespace, "first", "spec.mirroring.sourceSecrets[0]: "+ours+"first has no key .dockerconfigjson; its type has to be kubernetes.io/dockerconfigjson"),
 		}},
-		"one that holds something else": {objects: edit(secrets(), "push", data(corev1.DockerConfigJsonKey, "hunter2")), want: []rollout.Problem{
+		"one that holds something else": {objects: minicluster.Edit(secrets(), "push", data(corev1.DockerConfigJsonKey, "hunter2")), want: []rollout.Problem{
 			invalid(operatorNamespace, "push", "spec.mirroring.pushSecret: "+ours+"push is not a docker configuration: credentials document 1: content is not docker config JSON"),
 		}},
 		"one that cannot be read now": {funcs: unreadable, objects: secrets(), want: []rollout.Problem{passing}},
@@ -122,7 +122,7 @@ func TestTrustedCAs(t *testing.T) {
 	for name, c := range map[string]struct {
 		funcs   interceptor.Funcs
 		passing bool
-	}{"absent": {interceptor.Funcs{}, false}, "unreadable": {failing[*corev1.ConfigMap](), true}} {
+	}{"absent": {interceptor.Funcs{}, false}, "unreadable": {minicluster.Failing[*corev1.ConfigMap](errDown), true}} {
 		t.Run(name, func(t *testing.T) {
 			r := minicluster.Rollout("shop")
 			_, problems := observerOf(c.funcs, secrets()...).registry(context.Background(), r, registries.Sets{Image: imageWithCA("registry-cas")})
@@ -171,7 +171,7 @@ func TestTheClientIsKept(t *testing.T) {
 // Whether a registry may be insecure is what the nodes' own configuration says of it now, and not when the client was made: that
 // may have been before there was a configuration.
 func TestInsecureRegistries(t *testing.T) {
-	objects := edit(cluster(), "cluster", func(i *configv1.Image) { i.Spec.RegistrySources.InsecureRegistries = []string{"mirror.local"} })
+	objects := minicluster.Edit(cluster(), "cluster", func(i *configv1.Image) { i.Spec.RegistrySources.InsecureRegistries = []string{"mirror.local"} })
 	l := observer(objects...)
 	if l.insecure("mirror.local/acme/shop") {
 		t.Error("insecure, and no configuration is known")

@@ -75,17 +75,6 @@ func cluster(more ...client.Object) []client.Object {
 	return append(append(minicluster.Objects("worker-0", "worker-1"), minicluster.Rollout("shop")), more...)
 }
 
-// edit changes the object of that type and name.
-func edit[T client.Object](objects []client.Object, name string, change func(T)) []client.Object {
-	for _, o := range objects {
-		if typed, ok := o.(T); ok && o.GetName() == name {
-			change(typed)
-			return objects
-		}
-	}
-	panic("no object " + name)
-}
-
 // replace takes the object of the same type and name out, and puts this one in.
 func replace[T client.Object](objects []client.Object, by T) []client.Object {
 	return append(drop[T](objects, by.GetName()), by)
@@ -102,24 +91,6 @@ func drop[T client.Object](objects []client.Object, name string) []client.Object
 // rendered lets the worker pool's rendered MachineConfig write these files.
 func rendered(objects []client.Object, files ...minicluster.File) []client.Object {
 	return replace[*mcfgv1.MachineConfig](objects, minicluster.MachineConfig(minicluster.FirstRendered("worker"), files...))
-}
-
-// failing lets a read of the type fail.
-func failing[T any]() interceptor.Funcs {
-	return interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			if _, same := any(o).(T); same {
-				return errDown
-			}
-			return c.Get(ctx, key, o, opts...)
-		},
-		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-			if _, same := any(list).(T); same {
-				return errDown
-			}
-			return c.List(ctx, list, opts...)
-		},
-	}
 }
 
 // counting notes how often each object was read by its name.

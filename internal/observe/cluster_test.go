@@ -31,7 +31,7 @@ func TestUnsupportedTopologies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			objects := cluster()
 			if c.change != nil {
-				edit(objects, "cluster", c.change)
+				minicluster.Edit(objects, "cluster", c.change)
 			}
 			w := look(t, liveOf(fake.NewClientBuilder().WithScheme(minicluster.Scheme()).WithRESTMapper(minicluster.Mapper(c.absent)).WithObjects(objects...).Build()))
 			got := seen(t, w.Observed.Cluster).Unsupported
@@ -67,7 +67,7 @@ func TestUpgrades(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			objects := edit(cluster(), "version", func(v *configv1.ClusterVersion) { v.Status = c.status })
+			objects := minicluster.Edit(cluster(), "version", func(v *configv1.ClusterVersion) { v.Status = c.status })
 			if got := seen(t, look(t, observer(objects...)).Observed.Cluster).Upgrading; got != c.want {
 				t.Errorf("upgrading to %q, want %q", got, c.want)
 			}
@@ -78,8 +78,8 @@ func TestUpgrades(t *testing.T) {
 // What cannot be read is unknown, and not a cluster without upgrades.
 func TestAnUnreadableClusterIsUnknown(t *testing.T) {
 	cases := map[string]*Live{
-		"infrastructure unreadable": observerOf(failing[*configv1.Infrastructure](), cluster()...),
-		"version unreadable":        observerOf(failing[*configv1.ClusterVersion](), cluster()...),
+		"infrastructure unreadable": observerOf(minicluster.Failing[*configv1.Infrastructure](errDown), cluster()...),
+		"version unreadable":        observerOf(minicluster.Failing[*configv1.ClusterVersion](errDown), cluster()...),
 		"version absent":            observer(drop[*configv1.ClusterVersion](cluster(), "version")...),
 	}
 	for name, l := range cases {

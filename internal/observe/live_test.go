@@ -107,7 +107,7 @@ func TestOtherRollouts(t *testing.T) {
 		t.Errorf("others (-want +got):\n%s", diff)
 	}
 	t.Run("unreadable", func(t *testing.T) {
-		if _, known := look(t, observerOf(failing[*v1alpha1.SafeMirrorRolloutList](), cluster()...)).Observed.Others.Get(); known {
+		if _, known := look(t, observerOf(minicluster.Failing[*v1alpha1.SafeMirrorRolloutList](errDown), cluster()...)).Observed.Others.Get(); known {
 			t.Error("known")
 		}
 	})
@@ -116,11 +116,11 @@ func TestOtherRollouts(t *testing.T) {
 // TestSets: every kind that decides registries.conf is read, or nothing that depends on it is known.
 func TestSets(t *testing.T) {
 	cases := map[string]interceptor.Funcs{
-		"listing ImageTagMirrorSets: connection refused":                failing[*configv1.ImageTagMirrorSetList](),
-		"listing ImageDigestMirrorSets: connection refused":             failing[*configv1.ImageDigestMirrorSetList](),
-		"listing ImageContentSourcePolicies: connection refused":        failing[*operatorv1alpha1.ImageContentSourcePolicyList](),
-		"reading image.config.openshift.io/cluster: connection refused": failing[*configv1.Image](),
-		"reading clusterversion/version: connection refused":            failing[*configv1.ClusterVersion](),
+		"listing ImageTagMirrorSets: connection refused":                minicluster.Failing[*configv1.ImageTagMirrorSetList](errDown),
+		"listing ImageDigestMirrorSets: connection refused":             minicluster.Failing[*configv1.ImageDigestMirrorSetList](errDown),
+		"listing ImageContentSourcePolicies: connection refused":        minicluster.Failing[*operatorv1alpha1.ImageContentSourcePolicyList](errDown),
+		"reading image.config.openshift.io/cluster: connection refused": minicluster.Failing[*configv1.Image](errDown),
+		"reading clusterversion/version: connection refused":            minicluster.Failing[*configv1.ClusterVersion](errDown),
 	}
 	for want, funcs := range cases {
 		t.Run(want, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestThePlanKnowsWhatItReplaces(t *testing.T) {
 	withBooks := minicluster.RegistriesFile(text(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
 	both := minicluster.RegistriesFile(planned(t, registries.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
 	onNode := func(objects []client.Object, config string) []client.Object {
-		return edit(objects, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
+		return minicluster.Edit(objects, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
 	}
 	cases := map[string]struct {
 		objects []client.Object
@@ -206,10 +206,10 @@ func TestThePlanKnowsWhatItReplaces(t *testing.T) {
 
 // A cluster at rest is not read for a rollout that has ended.
 func TestARolloutThatHasEndedReadsLittle(t *testing.T) {
-	objects := edit(cluster(ownSets()...), "shop", func(r *v1alpha1.SafeMirrorRollout) {
+	objects := minicluster.Edit(cluster(ownSets()...), "shop", func(r *v1alpha1.SafeMirrorRollout) {
 		r.Status.Record.CompletedGeneration, r.Status.Record.CompletedSpec = 1, identity(r.Spec)
 	})
-	w := look(t, observerOf(failing[*corev1.PodList](), objects...))
+	w := look(t, observerOf(minicluster.Failing[*corev1.PodList](errDown), objects...))
 	seen(t, w.Observed.Sets)
 	if _, known := w.Observed.Pools.Get(); known {
 		t.Error("pools were read")
@@ -222,7 +222,7 @@ func TestARolloutThatHasEndedReadsLittle(t *testing.T) {
 // The pods on the node of the release under way are told apart.
 func TestWorkloadsKnowTheReleasedNode(t *testing.T) {
 	objects := cluster(replicaSet(metaOf("cart"), 1, 0), podOf("cart-a", "cart", "worker-1", 1))
-	edit(objects, "shop", func(r *v1alpha1.SafeMirrorRollout) {
+	minicluster.Edit(objects, "shop", func(r *v1alpha1.SafeMirrorRollout) {
 		r.Status.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-1"}
 	})
 	if got := seen(t, look(t, observer(objects...)).Observed.Workloads); len(got) != 1 || !got[0].OnNode {
@@ -255,14 +255,14 @@ func TestRefresh(t *testing.T) {
 		"another of the same name": func(r *v1alpha1.SafeMirrorRollout) { r.UID = "uid-2" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.API = minicluster.Client(interceptor.Funcs{}, edit(cluster(), "shop", change)...)
+			l.API = minicluster.Client(interceptor.Funcs{}, minicluster.Edit(cluster(), "shop", change)...)
 			if _, err := l.Refresh(ctx, old); err == nil {
 				t.Error("want an error: the action was decided for another rollout")
 			}
 		})
 	}
 	t.Run("unreadable", func(t *testing.T) {
-		l.API = minicluster.Client(failing[*v1alpha1.SafeMirrorRollout]())
+		l.API = minicluster.Client(minicluster.Failing[*v1alpha1.SafeMirrorRollout](errDown))
 		if _, err := l.Refresh(ctx, old); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
 		}

@@ -126,12 +126,12 @@ func TestWhatCannotBePredicted(t *testing.T) {
 		"no rendered configuration": {drop[*mcfgv1.MachineConfig](cluster(), minicluster.FirstRendered("worker")),
 			`reading rendered MachineConfig "rendered-worker-0"`},
 		"a rendered configuration that is none": {rendered(cluster(), broken), "rendered MachineConfig rendered-worker-0: "},
-		"a pool that is new": {edit(cluster(), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "" }),
+		"a pool that is new": {minicluster.Edit(cluster(), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "" }),
 			"MachineConfigPool worker: the MCO has not rendered any configuration for it yet"},
 		"an invalid union": {cluster(&configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: "bad"}, Spec: configv1.ImageTagMirrorSetSpec{
 			ImageTagMirrors: []configv1.ImageTagMirrors{{Source: "Quay.io/BAD", Mirrors: []configv1.ImageMirror{"mirror.local"}}},
 		}}), "would reject these mirror sets"},
-		"a ledger that nobody can read": {edit(cluster(), "worker", func(p *mcfgv1.MachineConfigPool) {
+		"a ledger that nobody can read": {minicluster.Edit(cluster(), "worker", func(p *mcfgv1.MachineConfigPool) {
 			p.Annotations = map[string]string{"safemirror.io/pause-ledger": "?"}
 		}), "is not a pause ledger"},
 	}
@@ -153,10 +153,10 @@ func TestWhatCannotBePredicted(t *testing.T) {
 // What is read and fails makes what depends on it unknown, with the reason.
 func TestUnreadableKinds(t *testing.T) {
 	cases := map[string]*Live{
-		"listing MachineConfigPools: ": observerOf(failing[*mcfgv1.MachineConfigPoolList](), cluster()...),
-		"listing Nodes: ":              observerOf(failing[*corev1.NodeList](), cluster()...),
-		"listing MachineOSConfigs: ":   observerOf(failing[*mcfgv1.MachineOSConfigList](), cluster()...),
-		"connection refused":           observerOf(failing[*mcfgv1.MachineConfig](), cluster()...),
+		"listing MachineConfigPools: ": observerOf(minicluster.Failing[*mcfgv1.MachineConfigPoolList](errDown), cluster()...),
+		"listing Nodes: ":              observerOf(minicluster.Failing[*corev1.NodeList](errDown), cluster()...),
+		"listing MachineOSConfigs: ":   observerOf(minicluster.Failing[*mcfgv1.MachineOSConfigList](errDown), cluster()...),
+		"connection refused":           observerOf(minicluster.Failing[*mcfgv1.MachineConfig](errDown), cluster()...),
 	}
 	for want, l := range cases {
 		t.Run(want, func(t *testing.T) {
@@ -210,6 +210,6 @@ func TestDrainReports(t *testing.T) {
 		t.Errorf("drains (-want +got):\n%s", diff)
 	}
 	t.Run("unreadable", func(t *testing.T) {
-		seen(t, look(t, observerOf(failing[*mcfgv1.MachineConfigNodeList](), cluster()...)).Observed.Pools)
+		seen(t, look(t, observerOf(minicluster.Failing[*mcfgv1.MachineConfigNodeList](errDown), cluster()...)).Observed.Pools)
 	})
 }

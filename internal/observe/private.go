@@ -18,6 +18,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -58,11 +59,11 @@ func (p *private) snapshot() map[string][]types.NamespacedName {
 
 // repositoryOf cuts tag and digest off: quay.io/acme/shop:v1 is in quay.io/acme/shop.
 func repositoryOf(reference string) string {
-	repository, _, _ := strings.Cut(reference, "@")
-	if colon := strings.LastIndex(repository, ":"); colon > strings.LastIndex(repository, "/") {
-		repository = repository[:colon]
+	named, err := registries.ParseReference(reference)
+	if err != nil {
+		return reference // of the plan, so it is one
 	}
-	return repository
+	return named.Name()
 }
 
 // workloadLogins is a docker configuration with one entry for each private repository: the login by which the workloads there pull. Two

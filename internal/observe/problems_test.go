@@ -146,7 +146,7 @@ func TestNoDryRunLater(t *testing.T) {
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
 			runs := 0
-			look(t, observerOf(refusing(nil, &runs), edit(cluster(), "shop", change)...))
+			look(t, observerOf(refusing(nil, &runs), minicluster.Edit(cluster(), "shop", change)...))
 			if runs != 0 {
 				t.Errorf("%d dry runs", runs)
 			}
@@ -156,7 +156,7 @@ func TestNoDryRunLater(t *testing.T) {
 
 // Only the kinds that a plan needs are asked about, and one that cannot be read makes the plan unknown, and nothing else.
 func TestAnUnreadableInventory(t *testing.T) {
-	w := look(t, observerOf(failing[*appsv1.DeploymentList](), cluster()...))
+	w := look(t, observerOf(minicluster.Failing[*appsv1.DeploymentList](errDown), cluster()...))
 	for part, why := range map[string]string{"plan": w.Observed.Plan.Why(), "transfers": w.Observed.Transfers.Why()} {
 		if !strings.Contains(why, "every Deployment: connection refused") {
 			t.Errorf("%s are unknown because %q", part, why)

@@ -47,7 +47,7 @@ func TestRiders(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			objects := edit(cluster(c.next), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = c.next.Name })
+			objects := minicluster.Edit(cluster(c.next), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = c.next.Name })
 			p := poolOf(t, look(t, observer(objects...)), "worker")
 			if diff := cmp.Diff(c.want, p.Riders); diff != "" {
 				t.Errorf("riders (-want +got):\n%s", diff)
@@ -69,11 +69,11 @@ func TestRidersOfSeveralConfigurations(t *testing.T) {
 	a, b := minicluster.File{Path: "/etc/a", Content: "a"}, minicluster.File{Path: "/etc/b", Content: "b"}
 	onNode := func(name, config string) func([]client.Object) []client.Object {
 		return func(objects []client.Object) []client.Object {
-			return edit(objects, name, func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
+			return minicluster.Edit(objects, name, func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
 		}
 	}
 	objects := cluster(minicluster.MachineConfig("rendered-worker-1", base, a, b), minicluster.MachineConfig("rendered-worker-2", base, a))
-	objects = edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
+	objects = minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
 	cases := map[string]struct {
 		first string
 		want  []string

@@ -177,12 +177,12 @@ func TestPodMessage(t *testing.T) {
 // A list with a hole in it would let the next node go.
 func TestUnreadableWorkloadsAreUnknown(t *testing.T) {
 	cases := map[string]interceptor.Funcs{
-		"Pods":                   failing[*corev1.PodList](),
-		"Deployments":            failing[*appsv1.DeploymentList](),
-		"ReplicaSets":            failing[*appsv1.ReplicaSetList](),
-		"ReplicationControllers": failing[*corev1.ReplicationControllerList](),
-		"StatefulSets":           failing[*appsv1.StatefulSetList](),
-		"DaemonSets":             failing[*appsv1.DaemonSetList](),
+		"Pods":                   minicluster.Failing[*corev1.PodList](errDown),
+		"Deployments":            minicluster.Failing[*appsv1.DeploymentList](errDown),
+		"ReplicaSets":            minicluster.Failing[*appsv1.ReplicaSetList](errDown),
+		"ReplicationControllers": minicluster.Failing[*corev1.ReplicationControllerList](errDown),
+		"StatefulSets":           minicluster.Failing[*appsv1.StatefulSetList](errDown),
+		"DaemonSets":             minicluster.Failing[*appsv1.DaemonSetList](errDown),
 	}
 	for name, funcs := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -24,6 +24,9 @@ type Observed struct {
 	Probes    Known[Probes]     `json:"probes"`
 	Pools     Known[[]Pool]     `json:"pools"`
 	Workloads Known[[]Workload] `json:"workloads"`
+	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
+	Forecast  Known[Forecast]   `json:"forecast"`
+	Obstacles Known[[]Obstacle] `json:"obstacles"`
 }
 
 // View is the SafeMirrorRollout as the core sees it, every omitted field of its spec filled in.

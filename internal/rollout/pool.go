@@ -168,7 +168,7 @@ func (p Pool) Taken(rendered string) int {
 func (p Pool) settled() bool { return p.Updated() == len(p.Nodes) }
 
 // fenced tells whether the node controller has seen the newest pool. A sync that began before our pause can still hand
-// out a node; one that reports this generation cannot (second-reading, correction 1).
+// out a node; one that reports this generation cannot (docs/adr/0003).
 func (p Pool) fenced() bool { return p.ObservedGeneration >= p.Generation }
 
 // PulseOver tells whether the pool is open for one node and has to be closed again: a node is on its way, or has the target

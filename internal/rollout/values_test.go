@@ -133,7 +133,7 @@ func TestFacts(t *testing.T) {
 	})
 }
 
-// A node is at rest on what it runs only when it says so itself (mco.md 4.1).
+// A node is at rest on what it runs only when it says so itself.
 func TestNodes(t *testing.T) {
 	rest := Node{Current: "a", Desired: "a", State: stateDone, Ready: true}
 	change := func(change func(*Node)) Node {

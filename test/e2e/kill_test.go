@@ -108,16 +108,24 @@ type run struct {
 	witness  *scenario.Witness
 	rollout  *v1alpha1.SafeMirrorRollout
 	phases   <-chan string
+	before   map[string]string // what each pool had rendered
 }
 
-func underWay(t *testing.T) *run {
+// underWay creates the rollout of the first scenario, with these changes to its spec.
+func underWay(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *run {
 	t.Helper()
 	u := &run{scenario: scenario.All()[0]}
 	u.ctx, u.cluster = begin(t)
 	stage(u.ctx, t, u.cluster, u.scenario, scenario.Safe)
+	var err error
+	if u.before, err = u.cluster.Rendered(u.ctx); err != nil {
+		t.Fatal(err)
+	}
 	u.operator = operator(u.ctx, t)
 	u.rollout = u.scenario.Rollout()
-	var err error
+	for _, change := range changes {
+		change(&u.rollout.Spec)
+	}
 	if u.witness, err = u.cluster.Watch(u.ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -64,23 +64,14 @@ func TestApprovals(t *testing.T) {
 	if !ours(t, 2) {
 		return
 	}
-	ctx, c := begin(t)
-	s := scenario.All()[0]
-	stage(ctx, t, c, s, scenario.Safe)
-	operator(ctx, t)
-	witness, err := c.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	one, soak := int32(1), int32(2)
-	r := s.Rollout()
-	r.Spec.Release.ApplyApproval = v1alpha1.ApprovalRequired
-	r.Spec.Release.Stages = []v1alpha1.ReleaseStage{
-		{Name: "canary", Pool: "worker", Nodes: &one, SoakSeconds: &soak}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
-	}
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
+	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+		s.Release.ApplyApproval = v1alpha1.ApprovalRequired
+		s.Release.Stages = []v1alpha1.ReleaseStage{
+			{Name: "canary", Pool: "worker", Nodes: &one, SoakSeconds: &soak}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
+		}
+	})
+	ctx, c, r := u.ctx, u.cluster, u.rollout
 	waits := func(gate string) *v1alpha1.SafeMirrorRollout {
 		return await(ctx, t, c, r.Name, "gate "+gate+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
 			return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && len(r.Status.Blockers) > 0 &&
@@ -106,12 +97,13 @@ func TestApprovals(t *testing.T) {
 		t.Errorf("the record has stages %+v, want the canary's soak", atCanary.Status.Record.Stages)
 	}
 	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Verb: v1alpha1.VerbApprove, Gate: "workers", PlanDigest: atCanary.Status.PlanDigest})
-	finished(ctx, t, c, s, r.Name, witness)
+	u.finished(t)
 }
 
 // rolledBack expects the cluster as it was before the rollout, and the way there as clean as the way forward.
-func rolledBack(ctx context.Context, t *testing.T, c *scenario.Cluster, before map[string]string, name string, witness *scenario.Witness) {
+func rolledBack(u *run, t *testing.T, witness *scenario.Witness) {
 	t.Helper()
+	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, &configv1.ImageTagMirrorSet{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the mirror set is there: %v", err)
 	}
@@ -122,7 +114,7 @@ func rolledBack(ctx context.Context, t *testing.T, c *scenario.Cluster, before m
 	if err != nil {
 		t.Fatal(err)
 	}
-	for pool, rendered := range before {
+	for pool, rendered := range u.before {
 		if after[pool] != rendered {
 			t.Errorf("pool %s has %s, and had %s before the rollout", pool, after[pool], rendered)
 		}
@@ -141,22 +133,8 @@ func TestRollback(t *testing.T) {
 	if !ours(t, 3) {
 		return
 	}
-	ctx, c := begin(t)
-	s := scenario.All()[0]
-	stage(ctx, t, c, s, scenario.Safe)
-	before, err := c.Rendered(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	operator(ctx, t)
-	witness, err := c.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := s.Rollout()
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
+	u := underWay(t)
+	ctx, c, r := u.ctx, u.cluster, u.rollout
 	await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
 	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Verb: v1alpha1.VerbRollback})
 	back := await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
@@ -165,7 +143,7 @@ func TestRollback(t *testing.T) {
 	if back.Status.Record.Rollback == nil || back.Status.Record.Rollback.Request != "undo" {
 		t.Errorf("the record has rollback %+v", back.Status.Record.Rollback)
 	}
-	rolledBack(ctx, t, c, before, r.Name, witness)
+	rolledBack(u, t, u.witness)
 	// I10: taking the request away is no reason to go forward again; another spec is.
 	changeSpec(ctx, t, c, r.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Requests = nil })
 	await(ctx, t, c, r.Name, "the rollout stays back", func(r *v1alpha1.SafeMirrorRollout) bool {
@@ -178,7 +156,7 @@ func TestRollback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	finished(ctx, t, c, s, r.Name, again)
+	finished(ctx, t, c, u.scenario, r.Name, again)
 }
 
 // TestAbort takes back what has reached no node, without a drain.
@@ -186,23 +164,10 @@ func TestAbort(t *testing.T) {
 	if !ours(t, 4) {
 		return
 	}
-	ctx, c := begin(t)
-	s := scenario.All()[0]
-	stage(ctx, t, c, s, scenario.Safe)
-	before, err := c.Rendered(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	operator(ctx, t)
-	witness, err := c.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := s.Rollout()
-	r.Spec.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
+	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
+	})
+	ctx, c, r := u.ctx, u.cluster, u.rollout
 	await(ctx, t, c, r.Name, "the mirror set is applied and the first stage waits", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && r.Status.Record.AppliedDigest != ""
 	})
@@ -210,7 +175,7 @@ func TestAbort(t *testing.T) {
 	await(ctx, t, c, r.Name, "the rollout is taken back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})
-	rolledBack(ctx, t, c, before, r.Name, witness)
+	rolledBack(u, t, u.witness)
 }
 
 // TestDeletedWithRollback: with spec.deletion Rollback, deleting a rollout that has ended brings the cluster back before it goes.
@@ -218,19 +183,8 @@ func TestDeletedWithRollback(t *testing.T) {
 	if !ours(t, 1) {
 		return
 	}
-	ctx, c := begin(t)
-	s := scenario.All()[0]
-	stage(ctx, t, c, s, scenario.Safe)
-	before, err := c.Rendered(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	operator(ctx, t)
-	r := s.Rollout()
-	r.Spec.Deletion = v1alpha1.DeletionRollback
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
+	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
+	ctx, c, r := u.ctx, u.cluster, u.rollout
 	if _, err := c.AwaitRollout(ctx, r.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +202,7 @@ func TestDeletedWithRollback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rolledBack(ctx, t, c, before, r.Name, witness)
+	rolledBack(u, t, witness)
 }
 
 // TestOutsideTheWindow: outside of its windows a rollout copies and proves, and touches nothing else.
@@ -256,16 +210,11 @@ func TestOutsideTheWindow(t *testing.T) {
 	if !ours(t, 0) {
 		return
 	}
-	ctx, c := begin(t)
-	s := scenario.All()[0]
-	stage(ctx, t, c, s, scenario.Safe)
-	operator(ctx, t)
-	r := s.Rollout()
 	closed := time.Now().UTC().Add(12 * time.Hour)
-	r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: closed.Format("4 15") + " * * *", DurationSeconds: 3600}}
-	if err := c.Client.Create(ctx, r); err != nil {
-		t.Fatal(err)
-	}
+	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+		s.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: closed.Format("4 15") + " * * *", DurationSeconds: 3600}}
+	})
+	ctx, c, r := u.ctx, u.cluster, u.rollout
 	waiting := await(ctx, t, c, r.Name, "no window is open", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonOutsideWindow
 	})

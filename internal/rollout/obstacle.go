@@ -1,0 +1,122 @@
+package rollout
+
+import "time"
+
+// Hindrance is the sort of thing that keeps a drain from progressing. It decides which remedies can help at all.
+type Hindrance string
+
+// The hindrances. The first three are slow and pass by themselves; the others do not.
+const (
+	HindranceTerminating Hindrance = "Terminating" // a pod is within its grace period
+	HindranceMigrating   Hindrance = "Migrating"   // a virtual machine moves, or storage recovers
+	HindranceStarting    Hindrance = "Starting"    // a replacement is pulling or becoming ready, and gets on
+
+	HindrancePull          Hindrance = "Pull"          // a replacement cannot get its image; Obstacle.Pulls says why
+	HindranceUnschedulable Hindrance = "Unschedulable" // a replacement has no node to go to
+	HindranceCrashing      Hindrance = "Crashing"      // a protected pod elsewhere does not become ready
+	HindranceBudgetZero    Hindrance = "BudgetZero"    // the budget never allows a disruption
+	HindranceOverlap       Hindrance = "Overlap"       // more than one budget selects a pod: the eviction fails with 500
+	HindranceFinalizer     Hindrance = "Finalizer"     // a pod is past its grace period and does not go
+	HindranceWebhook       Hindrance = "Webhook"       // something refuses the eviction, or fails closed
+	HindranceBudgetStale   Hindrance = "BudgetStale"   // the disruption controller has not computed, or cannot compute, the budget
+	HindranceNodeLost      Hindrance = "NodeLost"      // a node with protected pods is gone or NotReady
+	HindranceNotDraining   Hindrance = "NotDraining"   // the node is not held by its drain, but by its daemon
+	HindranceUnknown       Hindrance = "Unknown"
+)
+
+// Passing tells whether it is slow rather than impossible.
+func (h Hindrance) Passing() bool {
+	return h == HindranceTerminating || h == HindranceMigrating || h == HindranceStarting
+}
+
+// Obstacle is a node's drain that does not progress, with the chain of what waits for what:
+//
+//	drain of worker-2 blocked since 10:00:12 <- PDB openshift-ingress/router-default allows 0 (2 of 3 healthy, 2 wanted)
+//	<- pod router-default-abc on worker-1 not ready <- ImagePullBackOff <- quay.io/acme/router:v1
+//	<- mirror.example.com/acme/router:v1 answers 404; the source is blocked by NeverContactSource
+//
+// Times are those at which something began, so that the same world gives the same text.
+type Obstacle struct {
+	Pool      string    `json:"pool"`
+	Node      string    `json:"node"`
+	Since     time.Time `json:"since,omitzero"`
+	Hindrance Hindrance `json:"hindrance"`
+	// Chain has one link for each thing that waits for the next, the drain first and the root cause last; bounded.
+	Chain []Link `json:"chain,omitempty"`
+	// Budget is the PodDisruptionBudget that refuses, if one does.
+	Budget *Budget `json:"budget,omitempty"`
+	// Pods are those that keep the budget from allowing more: what the remedies are about; bounded.
+	Pods []FailingPod `json:"pods,omitempty"`
+	// Kept is the pod on the node that may not be evicted.
+	Kept *PodName `json:"kept,omitempty"`
+}
+
+// Link is one thing in the chain.
+type Link struct {
+	Kind      string    `json:"kind"`
+	Namespace string    `json:"namespace,omitempty"`
+	Name      string    `json:"name"`
+	Message   string    `json:"message"`
+	Since     time.Time `json:"since,omitzero"`
+}
+
+// Budget is a PodDisruptionBudget in numbers, as the disruption controller has them.
+type Budget struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid,omitempty"`
+	Allowed   int    `json:"allowed"`
+	Healthy   int    `json:"healthy"`
+	Desired   int    `json:"desired"`
+	Expected  int    `json:"expected"`
+	// MaxUnavailable and MinAvailable are as the budget has them, empty when not.
+	MaxUnavailable string `json:"maxUnavailable,omitempty"`
+	MinAvailable   string `json:"minAvailable,omitempty"`
+}
+
+// PodName names one pod for good: a pod of the same name that is created later has another UID.
+type PodName struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+}
+
+// FailingPod is a protected pod that is not healthy.
+type FailingPod struct {
+	PodName
+	// Node is where it is; empty when it has none yet.
+	Node string `json:"node,omitempty"`
+	// Reason is what the kubelet or the scheduler calls it: ImagePullBackOff, CrashLoopBackOff, Unschedulable.
+	Reason string `json:"reason,omitempty"`
+	// Owner is the workload that would replace it, as Kind/namespace/name; empty for a bare pod.
+	Owner string `json:"owner,omitempty"`
+	// AllWaiting is true when none of its containers has run: deleting it takes nothing away. A pod in phase Pending may have running ones.
+	AllWaiting bool `json:"allWaiting,omitempty"`
+	// Pulls are its images that cannot be pulled.
+	Pulls []FailedPull `json:"pulls,omitempty"`
+}
+
+// PullCause is why a pull fails.
+type PullCause string
+
+// The causes of failed pulls.
+const (
+	PullMissing     PullCause = "Missing"     // the manifest is not at the mirror
+	PullIncomplete  PullCause = "Incomplete"  // the manifest is, a blob or child is not: a node does not fall back then
+	PullDenied      PullCause = "Denied"      // credentials
+	PullUntrusted   PullCause = "Untrusted"   // the certificate's authority is not trusted
+	PullUnreachable PullCause = "Unreachable" // no answer, or none in time
+	PullBlocked     PullCause = "Blocked"     // the source is blocked, and no mirror serves it
+	PullSignature   PullCause = "Signature"   // the image policy refuses it
+	PullThrottled   PullCause = "Throttled"   // too many requests
+	PullOther       PullCause = "Other"
+)
+
+// FailedPull is an image that a pod waits for.
+type FailedPull struct {
+	Reference string    `json:"reference"`
+	Cause     PullCause `json:"cause"`
+	// Endpoint is the location that decides: the mirror that has served the manifest, or should have.
+	Endpoint string `json:"endpoint,omitempty"`
+	Message  string `json:"message,omitempty"`
+}
