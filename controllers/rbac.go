@@ -13,6 +13,14 @@ package controllers
 // Pausing, releasing and giving back a pool.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigpools,verbs=get;list;watch;patch
 //
+// Telling a node of a paused pool what to run: one annotation, and only with spec.release.mechanism Targeted.
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=patch
+//
+// Whether the control plane is at rest beside its nodes, and what else adds and removes nodes.
+// +kubebuilder:rbac:groups=config.openshift.io,resources=clusteroperators,verbs=get;list;watch
+// +kubebuilder:rbac:groups=machine.openshift.io,resources=machinehealthchecks,verbs=list
+// +kubebuilder:rbac:groups=autoscaling.openshift.io,resources=clusterautoscalers,verbs=list
+//
 // What the nodes run and shall run.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigs;machineconfignodes;machineosconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch

@@ -11,6 +11,24 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Stages []ReleaseStage `json:"stages,omitempty"`
 
+	// mechanism is how a node is given the new configuration. PausePulse unpauses its pool until the Machine Config Operator has taken a
+	// node, and pauses it again: it uses documented fields alone, and the Machine Config Operator chooses the node. Targeted keeps the
+	// pool paused and names the node itself, by the annotation machineconfiguration.openshift.io/desiredConfig: exact, without a moment
+	// in which the Machine Config Operator could take another one, and much faster in pools of hundreds of nodes. That annotation is how
+	// the parts of the Machine Config Operator talk to each other; it is not an API that is documented for others. When omitted,
+	// PausePulse is used.
+	// +optional
+	Mechanism ReleaseMechanism `json:"mechanism,omitempty"`
+
+	// maxUnavailable is how many nodes of a pool may be taken at the same time, never more than the pool's own maxUnavailable was when
+	// the rollout began (a percentage is of the nodes that it has; not set is 1). Nodes that were down or cordoned before are not counted. The
+	// next nodes follow when all of them are done and their pods are back. The control plane and its arbiters are always taken one at a time.
+	// When omitted, 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=50
+	MaxUnavailable *int32 `json:"maxUnavailable,omitempty"`
+
 	// applyApproval is Required when nothing may be paused or applied before a request approves the gate "apply".
 	// When omitted, NotRequired is used.
 	// +optional
@@ -44,6 +62,18 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	Windows []MaintenanceWindow `json:"windows,omitempty"`
 }
+
+// ReleaseMechanism is a way to give nodes the new configuration.
+// +kubebuilder:validation:Enum=PausePulse;Targeted
+type ReleaseMechanism string
+
+// The mechanisms.
+const (
+	// MechanismPausePulse unpauses the pool until the Machine Config Operator has taken a node.
+	MechanismPausePulse ReleaseMechanism = "PausePulse"
+	// MechanismTargeted names the node while the pool stays paused.
+	MechanismTargeted ReleaseMechanism = "Targeted"
+)
 
 // Approval says whether a person has to agree first.
 // +kubebuilder:validation:Enum=Required;NotRequired

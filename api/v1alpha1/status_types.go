@@ -308,7 +308,7 @@ type StageRecord struct {
 	ReachedAt metav1.Time `json:"reachedAt"`
 }
 
-// ReleaseRecord is one node release: from the intent, through the unpause and the node that took it, to that node's end.
+// ReleaseRecord is one release: from the intent, through the nodes that took it, to the end of the last of them.
 type ReleaseRecord struct {
 	// pool is the pool that is released.
 	// +required
@@ -322,10 +322,20 @@ type ReleaseRecord struct {
 	// updated is how many nodes of the pool ran that configuration already.
 	// +optional
 	Updated int32 `json:"updated,omitempty"`
-	// node is the node that took it, once known.
+	// size is how many nodes it is for; 0 stands for one.
 	// +optional
-	Node string `json:"node,omitempty"`
-	// takenAt is when the node was seen to have taken it.
+	Size int32 `json:"size,omitempty"`
+	// targets names the nodes that are to be told, with the mechanism Targeted; empty when the Machine Config Operator chooses.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Targets []string `json:"targets,omitempty"`
+	// nodes are those that took it, once known.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Nodes []string `json:"nodes,omitempty"`
+	// takenAt is when the first of them was seen to have taken it.
 	// +optional
 	TakenAt *metav1.Time `json:"takenAt,omitempty"`
 	// unreadyBefore names the workloads that were short of ready pods before this release, each with how many it had, for example

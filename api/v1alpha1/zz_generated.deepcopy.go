@@ -308,6 +308,16 @@ func (in *RegistryLimits) DeepCopy() *RegistryLimits {
 func (in *ReleaseRecord) DeepCopyInto(out *ReleaseRecord) {
 	*out = *in
 	in.IntendedAt.DeepCopyInto(&out.IntendedAt)
+	if in.Targets != nil {
+		in, out := &in.Targets, &out.Targets
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.Nodes != nil {
+		in, out := &in.Nodes, &out.Nodes
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.TakenAt != nil {
 		in, out := &in.TakenAt, &out.TakenAt
 		*out = (*in).DeepCopy()
@@ -338,6 +348,11 @@ func (in *ReleaseSpec) DeepCopyInto(out *ReleaseSpec) {
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
+	}
+	if in.MaxUnavailable != nil {
+		in, out := &in.MaxUnavailable, &out.MaxUnavailable
+		*out = new(int32)
+		**out = **in
 	}
 	if in.SoakSeconds != nil {
 		in, out := &in.SoakSeconds, &out.SoakSeconds

@@ -23,6 +23,8 @@ type Executor struct {
 	Observe *observe.Live
 	// Leadership tells how long this process surely stays the leader; nil when there is no election.
 	Leadership func(ctx context.Context) (time.Duration, error)
+	// StepDown ends this process in good order, so that another replica leads; nil when there is no election.
+	StepDown func()
 }
 
 // Refused is the outcome of an action that was decided on a view that no longer holds. It is no failure: the next look
@@ -61,6 +63,10 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 		return e.applyMirrorSets(ctx, w)
 	case rollout.ReleaseOne:
 		return e.releaseOne(ctx, a)
+	case rollout.TargetNodes:
+		return e.targetNodes(ctx, a)
+	case rollout.StepDown:
+		return e.stepDown(a)
 	case rollout.RestorePool:
 		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Restore(ctx, e.Client, mcp, a.Paused, a.MaxUnavailable)
@@ -103,14 +109,8 @@ func (e *Executor) onPool(ctx context.Context, name string, do func(*mcfgv1.Mach
 // releaseOne opens the pool only while this process is sure to lead for longer than it takes to notice the node and close the
 // pool again (R1). Should it die all the same, any replica closes the pool past its deadline.
 func (e *Executor) releaseOne(ctx context.Context, a rollout.ReleaseOne) error {
-	if e.Leadership != nil {
-		left, err := e.Leadership(ctx)
-		if err != nil {
-			return fmt.Errorf("reading how long this process leads: %w", err)
-		}
-		if left < leadershipToSpare {
-			return &Refused{Action: a.Key(), Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first", left.Round(time.Second))}
-		}
+	if err := e.leads(ctx, a); err != nil {
+		return err
 	}
 	return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 		if mcp.Spec.Configuration.Name != a.Ledger.Release.Target {
@@ -118,6 +118,21 @@ func (e *Executor) releaseOne(ctx context.Context, a rollout.ReleaseOne) error {
 		}
 		return pool.Open(ctx, e.Client, mcp, a.Ledger, a.MaxUnavailable)
 	})
+}
+
+// leads refuses a release that this process may not be the one to see through.
+func (e *Executor) leads(ctx context.Context, a rollout.Action) error {
+	if e.Leadership == nil {
+		return nil
+	}
+	left, err := e.Leadership(ctx)
+	if err != nil {
+		return fmt.Errorf("reading how long this process leads: %w", err)
+	}
+	if left < leadershipToSpare {
+		return &Refused{Action: a.Key(), Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first", left.Round(time.Second))}
+	}
+	return nil
 }
 
 // leadershipToSpare covers a slow write and the watch event that follows it.

@@ -27,8 +27,10 @@ type Live struct {
 	// Client reads from the manager's caches and is also used for server-side dry runs; API reads past the caches.
 	Client client.Client
 	API    client.Reader
-	// Namespace is the operator's own, where the Secrets that a spec names are.
+	// Namespace is the operator's own, where the Secrets that a spec names are. PodName is the pod of this process when it is one of several
+	// that elect a leader; empty when it has nobody to hand over to.
 	Namespace string
+	PodName   string
 	Engine    *mirror.Engine
 	// Payload reads the component images of a release payload; nil leaves them out. See ReadPayload.
 	Payload func(ctx context.Context, c *mirror.Client, places []string, image string) ([]release.Component, error)
@@ -42,6 +44,8 @@ type Live struct {
 	private   private
 
 	mu        sync.Mutex
+	warned    time.Time
+	warnings  []string
 	predicted []plan.Pool
 	dryRuns   map[string]dryRun
 	engaged   string
@@ -132,17 +136,23 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 	}
 	registry, problems := l.registry(ctx, w.Rollout, all)
 	problems = appendProblem(problems, problem)
+	if o.Record.Rollback == nil { // going back makes no node worse that is in no pool
+		problems = append(problems, prediction.Strays...)
+	}
+	l.warn(ctx, o)
 	w.Registry = registry
 	o.Spec = l.specProblems(ctx, w, all, state, prediction.Platforms, problems)
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
 	}
 	o.Probes = l.probes(ctx, reader, w)
-	node := ""
+	var released []string
 	if release := o.Record.Release; release != nil {
-		node = release.Node
+		released = release.Nodes
 	}
-	o.Workloads = unreadyWorkloads(ctx, reader, node)
+	o.Workloads = unreadyWorkloads(ctx, reader, released)
+	o.ControlPlane = controlPlane(ctx, reader)
+	l.hosts(ctx, reader, o)
 }
 
 func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollout.Known[[]rollout.Other] {

@@ -23,6 +23,10 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		Soak:      seconds(release.SoakSeconds), DrainTimeout: seconds(release.DrainTimeoutSeconds), PauseLimit: seconds(release.MaxPauseSeconds),
 		ApplyApproval: release.ApplyApproval == v1alpha1.ApprovalRequired,
 	}
+	v.Targeted = release.Mechanism == v1alpha1.MechanismTargeted
+	if release.MaxUnavailable != nil {
+		v.AtOnce = int(*release.MaxUnavailable)
+	}
 	v.Spec = identity(r.Spec)
 	v.RollbackOnDelete = r.Spec.Deletion == v1alpha1.DeletionRollback
 	v.RollbackOnFailure = r.Spec.OnFailure == v1alpha1.FailureRollback

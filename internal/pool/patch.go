@@ -92,7 +92,7 @@ func Restore(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool
 		return err
 	}
 	spec := map[string]any{"paused": paused}
-	if ledger.Release != nil && mcp.Spec.MaxUnavailable != nil && *mcp.Spec.MaxUnavailable == intstr.FromInt(ledger.Release.Room) {
+	if ledger.Release != nil && ledger.Release.Room > 0 && mcp.Spec.MaxUnavailable != nil && *mcp.Spec.MaxUnavailable == intstr.FromInt(ledger.Release.Room) {
 		spec["maxUnavailable"] = nil
 		if maxUnavailable != "" {
 			spec["maxUnavailable"] = intstr.Parse(maxUnavailable)
@@ -110,10 +110,11 @@ func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, 
 		}
 		annotations[LedgerAnnotation] = text
 	}
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion, "annotations": annotations},
-		"spec":     spec,
-	})
+	change := map[string]any{"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion, "annotations": annotations}}
+	if spec != nil {
+		change["spec"] = spec
+	}
+	body, err := json.Marshal(change)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ const (
 	reason           = prefix + "reason"
 	desiredDrain     = prefix + "desiredDrain"
 	lastAppliedDrain = prefix + "lastAppliedDrain"
+	currentImage     = prefix + "currentImage"
+	desiredImage     = prefix + "desiredImage"
 	updateInProgress = "UpdateInProgress"
 	masterPool       = "master"
 	arbiterPool      = "arbiter"
@@ -63,6 +65,7 @@ func nodeView(n *corev1.Node) rollout.Node {
 		Name: n.Name, Current: a[currentConfig], Desired: a[desiredConfig], State: a[state], Reason: a[reason],
 		DrainWanted: a[desiredDrain], DrainApplied: a[lastAppliedDrain],
 		Ready: ready(n), Unschedulable: n.Spec.Unschedulable,
+		Zone: n.Labels[corev1.LabelTopologyZone], Created: n.CreationTimestamp.Time,
 	}
 	for _, t := range n.Spec.Taints {
 		if t.Key == updateInProgress {

@@ -184,6 +184,9 @@ func traps(f *whatif.Foresight) []Finding {
 	for _, e := range f.Entangled {
 		out = append(out, Finding{Message: e.String()})
 	}
+	for _, r := range f.Restless {
+		out = append(out, Finding{Message: r, Standing: true})
+	}
 	for _, b := range f.Broken {
 		out = append(out, Finding{Object: b.Kind + "/" + b.Name, Standing: true,
 			Message: b.Field + ": " + b.Message + " (the Machine Config Operator refuses all mirror sets of the cluster for it, today)"})

@@ -46,13 +46,24 @@ type PausePool struct {
 // first.
 type ApplyMirrorSets struct{ Plan string }
 
-// ReleaseOne unpauses the pool, with room for one more unavailable node, and writes the deadline of the pulse on it, all
-// in one patch (R1).
+// ReleaseOne is one release: it unpauses the pool, with room for as many more unavailable nodes as the release is for, and writes the
+// deadline of the pulse on it, all in one patch (R1).
 type ReleaseOne struct {
 	Pool           string
 	MaxUnavailable int
 	Ledger         Ledger
 }
+
+// TargetNodes tells the nodes to run what their pool is rendered with. The pool stays paused, and its ledger says so first.
+type TargetNodes struct {
+	Pool   string
+	Target string
+	Nodes  []string
+	Ledger Ledger
+}
+
+// StepDown lets another replica lead, because this one's node comes next (R9).
+type StepDown struct{ Node string }
 
 // RestorePool gives the pool back what it had before, and takes the ledger off.
 type RestorePool struct {
@@ -86,6 +97,12 @@ func (a ApplyMirrorSets) Key() string { return "apply-mirror-sets/" + a.Plan }
 func (a ReleaseOne) Key() string { return "release-one/" + a.Pool }
 
 // Key implements Action.
+func (a TargetNodes) Key() string { return "target-nodes/" + a.Pool }
+
+// Key implements Action.
+func (a StepDown) Key() string { return "step-down/" + a.Node }
+
+// Key implements Action.
 func (a RestorePool) Key() string { return "restore-pool/" + a.Pool }
 
 // Disruptive implements Action.
@@ -112,6 +129,12 @@ func (ApplyMirrorSets) Disruptive() bool { return true }
 // Disruptive implements Action.
 func (ReleaseOne) Disruptive() bool { return true }
 
+// Disruptive implements Action.
+func (TargetNodes) Disruptive() bool { return true }
+
+// Disruptive implements Action. Everything is on record, so that whoever leads next goes on where this one ends.
+func (StepDown) Disruptive() bool { return false }
+
 // Disruptive implements Action. Unpausing is safe only while every node already runs the pool's configuration (I5).
 func (RestorePool) Disruptive() bool { return true }
 
@@ -123,4 +146,6 @@ func (TryAgain) isAction()        {}
 func (PausePool) isAction()       {}
 func (ApplyMirrorSets) isAction() {}
 func (ReleaseOne) isAction()      {}
+func (TargetNodes) isAction()     {}
+func (StepDown) isAction()        {}
 func (RestorePool) isAction()     {}

@@ -45,7 +45,7 @@ func observed() *builder {
 		Transfers: Seen(Transfers{}),
 		Probes:    Seen(Probes{Nodes: 2}),
 		Pools:     Seen([]Pool{somePool("master", 3), somePool("worker", 3)}),
-		Workloads: Seen([]Workload{}),
+		Workloads: Seen([]Workload{}), ControlPlane: Seen([]Problem{}),
 	}
 	return b
 }
@@ -286,9 +286,30 @@ func (b *builder) closes(pool string) *builder {
 	}, pool)
 }
 
-// follows puts the node on record that took the release.
-func (b *builder) follows(node string) *builder {
-	b.o.Record.Release.Node = node
+// names puts the nodes on the intent, as the mechanism Targeted does.
+func (b *builder) names(nodes ...string) *builder {
+	b.o.Rollout.Targeted = true
+	b.o.Record.Release.Targets = nodes
+	return b
+}
+
+// tells carries such a release out.
+func (b *builder) tells(pool string) *builder {
+	r := b.o.Record.Release
+	b.eachPool(func(p *Pool) {
+		ledger := *p.Ledger
+		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated), Nodes: r.Targets, Closed: true}
+		p.Ledger = &ledger
+	}, pool)
+	for _, name := range r.Targets {
+		b.takes(name, "Targeted")
+	}
+	return b
+}
+
+// follows puts the nodes on record that took the release.
+func (b *builder) follows(nodes ...string) *builder {
+	b.o.Record.Release.Nodes = nodes
 	b.o.Record.Release.TakenAt = &metav1.Time{Time: now.Add(-5 * time.Second)}
 	return b
 }
@@ -375,8 +396,8 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Pool
 		case ReleaseIntended:
 			name += " " + f.Release.Pool
-		case NodeTaken:
-			name += " " + f.Node
+		case NodesTaken:
+			name += " " + strings.Join(f.Nodes, " ")
 		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted:
 		}
 		out = append(out, name)

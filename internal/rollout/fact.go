@@ -55,10 +55,10 @@ type Retried struct{ IDs []string }
 // ReleaseIntended remembers that a pool is about to be released.
 type ReleaseIntended struct{ Release v1alpha1.ReleaseRecord }
 
-// NodeTaken remembers which node the release reached.
-type NodeTaken struct {
-	Node string
-	At   time.Time
+// NodesTaken remembers which nodes the release has reached, beside those that are known already.
+type NodesTaken struct {
+	Nodes []string
+	At    time.Time
 }
 
 // ReleaseEnded forgets the release: its node is whole again, or no node took it.
@@ -152,9 +152,16 @@ func carryOut(r *v1alpha1.Record, ids ...string) {
 
 func (f ReleaseIntended) apply(r *v1alpha1.Record) { r.Release = &f.Release }
 
-func (f NodeTaken) apply(r *v1alpha1.Record) {
-	if r.Release != nil && r.Release.Node == "" {
-		r.Release.Node = f.Node
+func (f NodesTaken) apply(r *v1alpha1.Record) {
+	if r.Release == nil {
+		return
+	}
+	for _, n := range f.Nodes {
+		if !slices.Contains(r.Release.Nodes, n) && len(r.Release.Nodes) < maxTaken {
+			r.Release.Nodes = append(r.Release.Nodes, n)
+		}
+	}
+	if r.Release.TakenAt == nil {
 		r.Release.TakenAt = stamp(f.At)
 	}
 }

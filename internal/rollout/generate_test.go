@@ -40,6 +40,12 @@ var way = []func() *builder{
 	func() *builder { return opened().takes("worker-1", "Targeted") },
 	closed,
 	func() *builder { return closed().done("worker-0") },
+	func() *builder { return observed().rendered().done("worker-0").intends("worker").names("worker-1") },
+	func() *builder { return several(2).intends("worker").names("worker-0", "worker-1") },
+	func() *builder { return several(2).intends("worker").names("worker-0", "worker-1").tells("worker") },
+	func() *builder {
+		return observed().rendered().done("worker-0").with(func(o *Observed) { o.Self = Self{Node: "master-0", Standby: []string{"worker-1"}} })
+	},
 	func() *builder { return observed().rendered().done("worker-0").intends("master").opens("master") },
 	func() *builder {
 		return observed().cordoned("worker-2").rendered().done("master-0", "master-1", "master-2", "worker-0")
@@ -67,6 +73,15 @@ var mishaps = []func(g generator, b *builder){
 		b.o.Rollout.RollbackOnDelete, b.o.Rollout.RollbackOnFailure = g.some(), g.some()
 	},
 	func(g generator, b *builder) { goesBack(&b.o) },
+	func(_ generator, b *builder) { b.o.Rollout.Targeted = true },
+	func(g generator, b *builder) {
+		b.o.Rollout.AtOnce = g.Intn(4)
+		for i := range b.o.Record.Pools {
+			b.o.Record.Pools[i].MaxUnavailable = pick(g, "2", "50%", "3")
+		}
+	},
+	func(g generator, b *builder) { b.o.Self = Self{Node: g.nodeName(), Standby: []string{g.nodeName()}} },
+	func(_ generator, b *builder) { b.o.ControlPlane = Unseen[[]Problem]("x") },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },
 	func(g generator, b *builder) { b.takes(g.nodeName(), g.stage()) },
@@ -103,8 +118,9 @@ func (g generator) wild() Observed {
 		},
 		Cluster: maybe(g, Cluster{}), Others: maybe(g, []Other{}), Spec: maybe(g, []Problem{}), Workloads: maybe(g, []Workload{g.workload()}),
 		Sets: maybe(g, MirrorSets{Digest: g.setState(), Tag: g.setState()}), Plan: maybe(g, g.plan()), Transfers: maybe(g, g.transfers()),
-		Probes: maybe(g, g.probes()),
+		Probes: maybe(g, g.probes()), ControlPlane: maybe(g, []Problem{}),
 	}
+	o.Rollout.Targeted, o.Rollout.AtOnce = g.some(), g.Intn(4)
 	if !g.some() {
 		o.Record.StartedAt = &metav1.Time{Time: began}
 	}
@@ -200,7 +216,8 @@ func (g generator) release() *v1alpha1.ReleaseRecord {
 	pool := g.poolName()
 	return &v1alpha1.ReleaseRecord{
 		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-time.Duration(g.Intn(90)) * time.Second)), Target: g.renderedName(pool),
-		Updated: int32(g.Intn(3)), Node: pick(g, "", "", g.nodeName()), UnreadyBefore: pick(g, nil, []string{"Deployment/shop/cart=1"}),
+		Updated: int32(g.Intn(3)), Nodes: pick(g, nil, nil, []string{g.nodeName()}, []string{g.nodeName(), g.nodeName()}), Size: int32(g.Intn(3)),
+		Targets: pick(g, nil, nil, []string{g.nodeName()}), UnreadyBefore: pick(g, nil, []string{"Deployment/shop/cart=1"}),
 	}
 }
 

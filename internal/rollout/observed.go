@@ -24,6 +24,10 @@ type Observed struct {
 	Probes    Known[Probes]     `json:"probes"`
 	Pools     Known[[]Pool]     `json:"pools"`
 	Workloads Known[[]Workload] `json:"workloads"`
+	// ControlPlane is what of the control plane is not at rest beside its nodes: an operator that rolls static pods, a guard that is not ready.
+	ControlPlane Known[[]Problem] `json:"controlPlane"`
+	// Self is where the operator itself runs.
+	Self Self `json:"self,omitzero"`
 	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
 	Forecast  Known[Forecast]   `json:"forecast"`
 	Obstacles Known[[]Obstacle] `json:"obstacles"`
@@ -52,6 +56,10 @@ type View struct {
 	Windows           []Window `json:"windows,omitempty"`
 	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
+	// Targeted is true when nodes are named by us, while their pool stays paused.
+	Targeted bool `json:"targeted,omitempty"`
+	// AtOnce is how many nodes one release may take, if their pool allows as many; zero means one.
+	AtOnce int `json:"atOnce,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.
 	PauseLimit time.Duration `json:"pauseLimit,omitempty"`
 }
@@ -86,6 +94,16 @@ type Cluster struct {
 	Unsupported string `json:"unsupported,omitempty"`
 	// Upgrading says what the cluster is being upgraded to; empty when it is not.
 	Upgrading string `json:"upgrading,omitempty"`
+	// Warnings name what else acts on nodes by itself and forbids nothing: MachineHealthChecks, an autoscaler; bounded.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Self is where the replicas of the operator run. Zero when that is not known: it only decides about the order.
+type Self struct {
+	// Node is that of the replica which leads.
+	Node string `json:"node,omitempty"`
+	// Standby are the nodes of the ready replicas that would lead next.
+	Standby []string `json:"standby,omitempty"`
 }
 
 // Other is another SafeMirrorRollout.
@@ -225,7 +243,7 @@ type Workload struct {
 	Newest time.Time `json:"newest,omitzero"`
 	// Missing is true when it has fewer pods than it wants.
 	Missing bool `json:"missing,omitempty"`
-	// OnNode is true when one of its pods that are not ready is on the node of the release under way.
+	// OnNode is true when one of its pods that are not ready is on a node of the release under way.
 	OnNode bool `json:"onNode,omitempty"`
 	// Message says what its first unready pod waits for.
 	Message string `json:"message,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -27,7 +28,7 @@ func preflight(o Observed) Step {
 			return step
 		}
 	}
-	return Done{Message: "nothing forbids the rollout"}
+	return Done{Message: strings.Join(append([]string{"nothing forbids the rollout"}, cluster.Warnings...), "; mind that ")}
 }
 
 func upgrading(o Observed) Step {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -34,8 +35,8 @@ func TestProperties(t *testing.T) {
 	}
 	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
 	for _, name := range []string{
-		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "restore-pool",
-		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodeTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
+		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
+		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
 		string(PhaseComplete),
 	} {
 		if reached[name] < 10 {
@@ -67,6 +68,10 @@ func count(reached map[string]int, d Decision) {
 			reached["apply-mirror-sets"]++
 		case ReleaseOne:
 			reached["release-one"]++
+		case TargetNodes:
+			reached["target-nodes"]++
+		case StepDown:
+			reached["step-down"]++
 		case RestorePool:
 			reached["restore-pool"]++
 		}
@@ -108,7 +113,7 @@ func asked(o Observed, d Decision) string {
 			return q.ID == b.Request && (q.Verb == v1alpha1.VerbRollback || q.Verb == v1alpha1.VerbAbort)
 		})
 		deleted := o.Rollout.Deleting && o.Rollout.RollbackOnDelete
-		stuck := o.Rollout.RollbackOnFailure && o.Record.Release != nil && o.Record.Release.Node != ""
+		stuck := o.Rollout.RollbackOnFailure && o.Record.Release != nil && len(o.Record.Release.Nodes) > 0
 		if !requested && !deleted && !stuck {
 			return "a rollback that nobody asked for: " + b.Reason
 		}
@@ -245,6 +250,11 @@ func applyRule(o Observed, d Decision) string {
 
 func releaseRule(o Observed, d Decision) string {
 	for _, a := range d.Actions {
+		if r, ok := a.(TargetNodes); ok {
+			if why := targetRule(o, r); why != "" {
+				return a.Key() + ": " + why
+			}
+		}
 		r, ok := a.(ReleaseOne)
 		if !ok {
 			continue
@@ -254,14 +264,14 @@ func releaseRule(o Observed, d Decision) string {
 		intent, pulse := o.Record.Release, r.Ledger.Release
 		missing := len(slices.DeleteFunc(slices.Clone(p.Nodes), Node.available))
 		switch {
-		case intent == nil || intent.Pool != r.Pool || intent.Node != "" || !intent.IntendedAt.Time.Equal(pulse.IntendedAt):
+		case intent == nil || intent.Pool != r.Pool || len(intent.Nodes) > 0 || !intent.IntendedAt.Time.Equal(pulse.IntendedAt):
 			return "I4: released without its intent on record"
 		case p.Ledger == nil:
 			return "I5: a pool is opened that is not ours"
 		case p.Meaning != MeansPlanned || p.Rendered != intent.Target || pulse.Target != intent.Target:
 			return "I12: what is released was not planned"
-		case r.MaxUnavailable != missing+1:
-			return fmt.Sprintf("I1: room for %d with %d missing", r.MaxUnavailable, missing)
+		case r.MaxUnavailable != missing+max(1, pulse.Size) || max(1, pulse.Size) > allowed(o, p):
+			return fmt.Sprintf("I1: room for %d with %d missing, for %d of %d", r.MaxUnavailable, missing, pulse.Size, allowed(o, p))
 		case !pulse.Deadline.After(o.Now) || pulse.Closed:
 			return "I14: a pulse without an end"
 		}
@@ -270,6 +280,46 @@ func releaseRule(o Observed, d Decision) string {
 		}
 	}
 	return ""
+}
+
+// allowed is I1 in other words: what the user asks for, what the pool had, and one of the control plane.
+func allowed(o Observed, p Pool) int {
+	own := 1
+	for _, rec := range o.Record.Pools {
+		if rec.Name != p.Name || p.ControlPlane {
+			continue
+		}
+		if v := intstr.Parse(rec.MaxUnavailable); rec.MaxUnavailable != "" {
+			own, _ = intstr.GetScaledValueFromIntOrPercent(&v, len(p.Nodes), false)
+		}
+	}
+	return min(max(1, own), max(1, o.Rollout.AtOnce))
+}
+
+// targetRule: nodes are told by name only while their pool is paused, at rest, with the intent on record, and no more than I1 allows.
+func targetRule(o Observed, a TargetNodes) string {
+	pools, _ := o.Pools.Get()
+	p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == a.Pool })]
+	intent := o.Record.Release
+	switch {
+	case intent == nil || intent.Pool != a.Pool || len(intent.Nodes) > 0 || !slices.Equal(intent.Targets, a.Nodes):
+		return "I4: told without its intent on record"
+	case p.Ledger == nil || !p.Paused:
+		return "I5: nodes of a pool that is not held are told"
+	case p.Meaning != MeansPlanned || p.Rendered != intent.Target || a.Target != intent.Target:
+		return "I12: what is released was not planned"
+	case len(a.Nodes) > allowed(o, p):
+		return fmt.Sprintf("I1: %d nodes at once, allowed are %d", len(a.Nodes), allowed(o, p))
+	case !a.Ledger.Release.Closed:
+		return "I14: a pool that is never open has an open pulse"
+	}
+	for _, name := range a.Nodes {
+		i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == name })
+		if i < 0 || !p.Nodes[i].available() || p.Nodes[i].Desired == a.Target {
+			return "I1: node " + name + " is told, which is not at rest"
+		}
+	}
+	return proof(o) + stillness(o)
 }
 
 // I5: for good, a pool is unpaused only when every node runs its configuration; or when a deleted rollout has brought nothing to any

@@ -71,7 +71,7 @@ func begin(o Observed) Step {
 	case aborted != "" && !ended:
 		return abort(o, aborted, latch)
 	case v.RollbackOnFailure && timedOut(o):
-		return latch(backTimedOut, "", fmt.Sprintf("node %s did not get through in time and spec.onFailure is Rollback", o.Record.Release.Node))
+		return latch(backTimedOut, "", fmt.Sprintf("%s did not get through in time and spec.onFailure is Rollback", nodeNames(o.Record.Release.Nodes)))
 	}
 	return nil
 }

@@ -99,8 +99,8 @@ func TestFacts(t *testing.T) {
 		"an intent to release": {ReleaseIntended{v1alpha1.ReleaseRecord{Pool: "infra"}}, with(func(r *v1alpha1.Record) {
 			r.Release = &v1alpha1.ReleaseRecord{Pool: "infra"}
 		})},
-		"a node": {NodeTaken{Node: "worker-0", At: now.Add(time.Millisecond)}, with(func(r *v1alpha1.Record) {
-			r.Release.Node, r.Release.TakenAt = "worker-0", &metav1.Time{Time: now}
+		"a node": {NodesTaken{Nodes: []string{"worker-0"}, At: now.Add(time.Millisecond)}, with(func(r *v1alpha1.Record) {
+			r.Release.Nodes, r.Release.TakenAt = []string{"worker-0"}, &metav1.Time{Time: now}
 		})},
 		"the end of a release":   {ReleaseEnded{}, with(func(r *v1alpha1.Record) { r.Release = nil })},
 		"a pool is restored":     {PoolRestored{"worker"}, with(func(r *v1alpha1.Record) { r.Pools[0].Restored = true })},
@@ -125,10 +125,12 @@ func TestFacts(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a node is noted once", func(t *testing.T) {
-		got := Apply(start, []Fact{NodeTaken{Node: "worker-0", At: now}, NodeTaken{Node: "worker-1", At: now}})
-		if got.Release.Node != "worker-0" {
-			t.Errorf("node %s, want worker-0", got.Release.Node)
+	t.Run("a node is noted once, with the time of the first", func(t *testing.T) {
+		got := Apply(start, []Fact{
+			NodesTaken{Nodes: []string{"worker-0"}, At: now}, NodesTaken{Nodes: []string{"worker-0", "worker-1"}, At: now.Add(time.Minute)},
+		})
+		if diff := cmp.Diff([]string{"worker-0", "worker-1"}, got.Release.Nodes); diff != "" || !got.Release.TakenAt.Time.Equal(now) {
+			t.Errorf("taken at %s; nodes (-want +got):\n%s", got.Release.TakenAt, diff)
 		}
 	})
 }

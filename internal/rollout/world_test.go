@@ -65,7 +65,7 @@ func (w *world) observe() Observed {
 		Now: w.now, Rollout: w.view, Record: *w.record.DeepCopy(),
 		Cluster: Seen(Cluster{}), Others: Seen([]Other{}), Spec: Seen([]Problem{}), Sets: Seen(sets),
 		Plan: Seen(Plan{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Seen(w.engine), Probes: Seen(w.probes),
-		Pools: Seen(w.copyPools()), Workloads: Seen(workloads),
+		Pools: Seen(w.copyPools()), Workloads: Seen(workloads), ControlPlane: Seen([]Problem{}),
 	}
 }
 
@@ -133,6 +133,15 @@ func (w *world) act(a Action) {
 		p := w.pool(a.Pool)
 		p.Paused, p.MaxUnavailable, p.Ledger = false, strconv.Itoa(a.MaxUnavailable), &a.Ledger
 		p.Generation++
+	case TargetNodes:
+		p := w.pool(a.Pool)
+		p.Ledger = &a.Ledger
+		for i := range p.Nodes {
+			if slices.Contains(a.Nodes, p.Nodes[i].Name) {
+				p.Nodes[i].Desired = a.Target
+			}
+		}
+	case StepDown: // there is one replica here
 	case RestorePool:
 		p := w.pool(a.Pool)
 		p.Paused, p.MaxUnavailable, p.Ledger = a.Paused, a.MaxUnavailable, nil

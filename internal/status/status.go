@@ -97,7 +97,7 @@ func underWay(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
 			s.Node, s.Stage = n.Name, stage
 			return
 		}
-		if release != nil && release.Node == n.Name {
+		if release != nil && slices.Contains(release.Nodes, n.Name) {
 			s.Node, s.Stage = n.Name, "WaitingForPods"
 		}
 	}

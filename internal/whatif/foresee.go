@@ -54,6 +54,8 @@ type Foresight struct {
 	// Machine Config Operator refuse even the mirror sets of now.
 	Traps, Standing, Broken []registries.Problem
 	Entangled               []Entangled
+	// Restless names what adds or removes nodes by itself.
+	Restless []string
 
 	Prediction predict.Prediction
 	Inventory  inventory.Inventory
@@ -91,6 +93,8 @@ func Foresee(ctx context.Context, s Source, w Wish) (*Foresight, error) {
 	if f.Prediction, err = p.Between(ctx, s.Reader, &halfTolerant{s.Reader, r}, w.Rollout.Name, w.unions(all)); err != nil {
 		return nil, unreadable(err)
 	}
+	f.Problems = append(f.Problems, f.Prediction.Strays...)
+	f.Restless = predict.Restless(ctx, s.Reader)
 	for _, failed := range f.Prediction.Unpredicted {
 		if !isInvalid(failed) { // that is among the problems
 			f.gap(Gap{Source: "MachineConfigPool " + failed.Pool.Name, Essential: true, Why: failed.Err.Error()})
