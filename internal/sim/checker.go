@@ -43,6 +43,8 @@ type checker struct {
 	lost, force map[string]time.Time
 	// setChanged is when a mirror set was last written or deleted.
 	setChanged time.Time
+	// rendered is when each pool was last rendered anew.
+	rendered map[string]time.Time
 	// back is since when each rollout goes back, by the true clock.
 	back map[string]time.Time
 }
@@ -68,6 +70,7 @@ func keyOf(ref string, in conf) proofKey {
 // mover is what gave a node its new configuration.
 type mover struct {
 	release string // the pool and the time of the intent; empty when it was not a release of ours
+	size    int    // how many nodes that release is for
 	at      time.Time
 }
 
@@ -80,7 +83,7 @@ const (
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
-		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{},
+		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{}, rendered: map[string]time.Time{},
 	}
 }
 
@@ -130,7 +133,8 @@ func openPulse(l *rollout.Ledger) *rollout.Pulse {
 
 // step looks at the whole world after something was written.
 func (c *checker) step() {
-	moving := 0
+	var moving []mover
+	most := 1
 	for _, n := range c.w.api.live.nodes.list() {
 		m, moves := c.movers[n.Name]
 		if moves && done(n) {
@@ -138,12 +142,14 @@ func (c *checker) step() {
 			moves = false
 		}
 		if moves && m.release != "" && !c.excused(n, m) {
-			moving++
+			moving = append(moving, m)
+			most = max(most, m.size)
 		}
 		c.watch(n, moves)
 	}
-	if moving > 1 {
-		c.violate("I11", "%d nodes are on their way at the same time by releases: %v", moving, c.movers)
+	other := func(m mover) bool { return m.release != moving[0].release }
+	if len(moving) > most || slices.ContainsFunc(moving, other) {
+		c.violate("I11", "%d nodes are on their way at the same time by releases: %v", len(moving), c.movers)
 	}
 }
 
@@ -224,23 +230,34 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
 		c.movers[n.Name] = mover{at: c.w.now} // somebody else has made room
 		return
 	}
-	release := fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated, pulse.Target)
-	c.pulses[release] = append(c.pulses[release], n.Name)
-	c.movers[n.Name] = mover{release: release, at: c.w.now}
-	if nodes := c.pulses[release]; len(nodes) > 1 && c.guarded() {
-		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
-	}
+	size := c.moves(p, n, pulse)
 	if since, back := c.back[ledger.Rollout]; back && !c.leadsBack(ledger.Rollout, p) && c.w.age(since) > 3*glance {
 		c.violate("I10", "node %s is given %s, which is rolled back since %s", n.Name, pulse.Target, c.w.age(since).Round(time.Second))
 	}
 	if c.dead != nil && c.w.faults.hit["two-leaders"] == 0 && c.w.nobodyLeads() == "no replica leads" {
-		if c.left++; c.left > 1 {
+		if c.left++; c.left > size {
 			c.violate("I14", "%d nodes have moved since %s died for good", c.left, c.dead.name)
 		}
 	}
 	if !c.w.faults.everUnpaused(p.Name) && c.w.faults.hit["max-edited"] == 0 {
 		c.unproven(ledger.Rollout, p.Spec.Configuration.Name, "node "+n.Name+" is given "+p.Spec.Configuration.Name)
 	}
+}
+
+// moves notes which release gave the node its configuration, and returns how many nodes that release is for.
+func (c *checker) moves(p *mcfgv1.MachineConfigPool, n *corev1.Node, pulse *rollout.Pulse) int {
+	size := max(1, pulse.Size)
+	release := releaseKey(p, pulse)
+	c.pulses[release] = append(c.pulses[release], n.Name)
+	c.movers[n.Name] = mover{release: release, size: size, at: c.w.now}
+	if nodes := c.pulses[release]; len(nodes) > size && c.guarded() {
+		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
+	}
+	return size
+}
+
+func releaseKey(p *mcfgv1.MachineConfigPool, pulse *rollout.Pulse) string {
+	return fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated, pulse.Target)
 }
 
 // leadsBack tells whether the configuration is the one to which the rollout goes back.

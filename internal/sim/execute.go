@@ -36,7 +36,13 @@ func (p *process) execute(c *custom, a rollout.Action, then func(error)) {
 		then(err)
 		return
 	}
-	p.later(p.w.between(time.Millisecond, 40*time.Millisecond), func() { then(p.do(fresh, b)) })
+	p.later(p.w.between(time.Millisecond, 40*time.Millisecond), func() {
+		if t, ok := b.(rollout.TargetNodes); ok {
+			p.target(t, then)
+			return
+		}
+		then(p.do(fresh, b))
+	})
 }
 
 func (p *process) stillSafe(c *custom, a rollout.Action) (*custom, rollout.Action, error) {
@@ -81,6 +87,8 @@ func (p *process) do(c *custom, a rollout.Action) error {
 		return p.apply(c)
 	case rollout.ReleaseOne:
 		return p.release(a)
+	case rollout.StepDown:
+		return p.stepDown(a)
 	case rollout.RestorePool:
 		return p.onPool(a.Pool, "gives back pool "+a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Restore(context.Background(), poolClient{p: p}, mcp, a.Paused, a.MaxUnavailable)
@@ -119,6 +127,9 @@ func (p *process) onPool(name, what string, do func(*mcfgv1.MachineConfigPool) e
 
 func (p *process) release(a rollout.ReleaseOne) error {
 	what := fmt.Sprintf("opens pool %s for one node, with room for %d unavailable", a.Pool, a.MaxUnavailable)
+	if n := a.Ledger.Release.Size; n > 1 {
+		what = fmt.Sprintf("opens pool %s for %d nodes, with room for %d unavailable", a.Pool, n, a.MaxUnavailable)
+	}
 	return p.onPool(a.Pool, what, func(mcp *mcfgv1.MachineConfigPool) error {
 		if mcp.Spec.Configuration.Name != a.Ledger.Release.Target {
 			return &refused{"the pool has been rendered anew"}

@@ -116,6 +116,7 @@ func (w *World) leader() *process {
 var operatorFaults = map[string]faultKind{
 	"crash-decided":       {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashDecided }},
 	"crash-acted":         {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashActed }},
+	"crash-between-nodes": {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashBetween }},
 	"crash-before-report": {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashReported }},
 	"crash": {begin: func(w *World, f Fault) {
 		w.leader().crash("", time.Duration(max(5, f.For))*time.Second)

@@ -25,6 +25,7 @@ func Generate(seed int64) Scenario {
 	for range rng.Intn(5) {
 		s.Faults = append(s.Faults, draw(rng, s, names[rng.Intn(len(names))]))
 	}
+	s.Spec.Targeted, s.Spec.AtOnce, s.Hosted = rng.Intn(2) == 0, []int{0, 0, 2, 3}[rng.Intn(4)], rng.Intn(4) == 0
 	return s
 }
 

@@ -47,11 +47,13 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 	p.engine.plan = enginePlan{digest: digest, refs: refs, conf: after}
 	o.Transfers = rollout.Seen(p.engine.snapshot())
 	o.Probes = rollout.Seen(p.probes.snapshot())
-	node := ""
+	var released []string
 	if r := o.Record.Release; r != nil {
-		node = r.Node
+		released = r.Nodes
 	}
-	o.Workloads = rollout.Seen(p.unready(from, node))
+	o.Workloads = rollout.Seen(p.unready(from, released))
+	o.ControlPlane = rollout.Seen([]rollout.Problem{})
+	o.Self = p.self()
 	p.blind(&o)
 	return o
 }
@@ -209,11 +211,11 @@ func (p *process) replaced(from *objects, refs []string, after conf) []string {
 	return refs
 }
 
-func (p *process) unready(from *objects, node string) []rollout.Workload {
+func (p *process) unready(from *objects, released []string) []rollout.Workload {
 	out := []rollout.Workload{}
 	pods := from.pods.list()
 	for _, k := range p.w.workloads.list {
-		desired, have, newest, missing, onNode, message := k.describe(pods, node)
+		desired, have, newest, missing, onNode, message := k.describe(pods, released)
 		if have < desired {
 			out = append(out, rollout.Workload{Kind: "Deployment", Namespace: "shop", Name: k.name, Desired: desired, Ready: have,
 				Newest: newest, Missing: missing, OnNode: onNode, Message: message})

@@ -52,6 +52,7 @@ const (
 	crashDecided  = "decided"
 	crashActed    = "acted"
 	crashReported = "before-report"
+	crashBetween  = "between-nodes"
 )
 
 // How a turn of the loop goes; see controllers/reconcile.go.

@@ -90,6 +90,7 @@ func (w *World) createRollout(name, source string, s Spec) {
 		Name: name, UID: "uid-" + name, Generation: 1, Created: w.now, Spec: "spec-" + string(lists),
 		Soak: time.Duration(s.SoakSeconds) * time.Second, DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
 		RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
+		Targeted: s.Targeted, AtOnce: s.AtOnce,
 	}})
 }
 
@@ -170,14 +171,22 @@ func (w *World) makePool(name string, nodes int) {
 		p.Spec.Configuration.Name = w.renderings.name(name, rendering{})
 	}
 	if name == "worker" && w.scenario.MaxUnavailable != "" {
-		m := intstr.Parse(w.scenario.MaxUnavailable)
-		p.Spec.MaxUnavailable = &m
+		p.Spec.MaxUnavailable = parsed(w.scenario.MaxUnavailable)
 	}
 	p.Status = mcfgv1.MachineConfigPoolStatus{
 		ObservedGeneration: 1, Configuration: p.Spec.Configuration,
 		MachineCount: int32(nodes), UpdatedMachineCount: int32(nodes),
 	}
 	w.api.writePool(userName, p)
+}
+
+// parsed is the text as the API has it; empty is not set.
+func parsed(text string) *intstr.IntOrString {
+	if text == "" {
+		return nil
+	}
+	m := intstr.Parse(text)
+	return &m
 }
 
 // makeNode adds a node that runs the configuration. Nodes are made a minute apart, as far as their age tells.

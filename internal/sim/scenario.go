@@ -24,8 +24,9 @@ type Scenario struct {
 	// Saturated is true when the router has a pod on every worker, so that one that is evicted has nowhere to go.
 	Saturated bool `json:"saturated,omitempty"`
 	Spec      Spec `json:"spec"`
-	// Replicas is the number of processes of the operator; 0 means one.
+	// Replicas is the number of processes of the operator; 0 means one. Hosted is true when each knows the node that it runs on.
 	Replicas int     `json:"replicas,omitempty"`
+	Hosted   bool    `json:"hosted,omitempty"`
 	Faults   []Fault `json:"faults,omitempty"`
 }
 
@@ -33,6 +34,9 @@ type Scenario struct {
 type Spec struct {
 	// Lists is what the mirror set shall say; see Lists. Empty means "m1!".
 	Lists Lists `json:"lists,omitempty"`
+	// Targeted is the mechanism of that name, AtOnce is maxUnavailable.
+	Targeted bool `json:"targeted,omitempty"`
+	AtOnce   int  `json:"atOnce,omitempty"`
 	// DrainTimeoutSeconds, SoakSeconds, RollbackOnDelete, RollbackOnFailure and ApplyApproval are the fields of the API.
 	DrainTimeoutSeconds int  `json:"drainTimeoutSeconds,omitempty"`
 	SoakSeconds         int  `json:"soakSeconds,omitempty"`

@@ -52,6 +52,14 @@ func Scenarios() []Scenario {
 		{Name: "upgrade-starts", About: "a cluster upgrade starts between two releases", Masters: 1, Workers: 2, Faults: []Fault{
 			{Kind: "upgrade", Phase: "Release", At: 50, For: 1200}, {Kind: "delete", Phase: "Release", At: 2400},
 		}},
+		{Name: "targeted", About: "nodes are told by name, and no pool is open before the end", Masters: 3, Workers: 3, Spec: Spec{Targeted: true}},
+		{Name: "two-at-once", About: "two nodes of the worker pool are taken by each pulse, but for the canary", Masters: 1, Workers: 5, MaxUnavailable: "50%", Spec: Spec{AtOnce: 3}},
+		{Name: "two-targets", About: "the operator is killed after the first of two nodes was told; a third node is down since before", Workers: 6, MaxUnavailable: "2",
+			Down: []string{"worker-5"}, Spec: Spec{Targeted: true, AtOnce: 2}, Faults: []Fault{{Kind: "crash-between-nodes", Phase: "Release", At: 20}}},
+		{Name: "leader-steps-down", About: "the node of the leader comes last, and another replica leads by then", Masters: 3, Workers: 2, Replicas: 2, Hosted: true, Spec: Spec{Targeted: true}},
+		{Name: "targeted-rollback", About: "a drain gets stuck and the user goes back, all by name", Workers: 4, MaxUnavailable: "2", Spec: Spec{Targeted: true, AtOnce: 2}, Faults: []Fault{
+			{Kind: "pdb-zero", Target: "router", Phase: "Release", At: 30, For: 1800}, {Kind: "rollback", Phase: "Release", At: 400},
+		}},
 		{Name: "status-lost", About: "the status is taken away while a node is under way", Masters: 1, Workers: 3, Faults: []Fault{{Kind: "status-lost", Phase: "Release", At: 20}}},
 		{Name: "blind-and-stale", About: "caches lag, and parts of the cluster cannot be read", Masters: 1, Workers: 3, Faults: []Fault{
 			{Kind: "stale-reads", Phase: "Pause", For: 120}, {Kind: "partial-reads", Target: "pools", Phase: "Release", At: 30, For: 60},

@@ -278,7 +278,7 @@ func (l *workloads) nodeGone(node string) {
 }
 
 // unready describes the workload as the operator does: nil while it has all its pods.
-func (k *workload) describe(pods []*pod, node string) (desired, ready int32, newest time.Time, missing, onNode bool, message string) {
+func (k *workload) describe(pods []*pod, released []string) (desired, ready int32, newest time.Time, missing, onNode bool, message string) {
 	present := int32(0)
 	for _, p := range pods {
 		if p.workload != k.name || p.leaving {
@@ -289,7 +289,7 @@ func (k *workload) describe(pods []*pod, node string) (desired, ready int32, new
 			ready++
 			continue
 		}
-		onNode = onNode || (node != "" && p.node == node)
+		onNode = onNode || slices.Contains(released, p.node)
 		if message == "" || p.created.After(newest) {
 			newest = p.created
 			message = fmt.Sprintf("pod %s on node %s: %s", p.name, p.node, p.message)

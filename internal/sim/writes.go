@@ -14,6 +14,9 @@ import (
 
 // poolWritten judges every write of a pool by the operator.
 func (c *checker) poolWritten(author string, old, p *mcfgv1.MachineConfigPool) {
+	if old != nil && old.Spec.Configuration.Name != p.Spec.Configuration.Name {
+		c.rendered[p.Name] = c.w.now
+	}
 	if author != pool.FieldManager || old == nil {
 		return
 	}
@@ -73,11 +76,11 @@ func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *
 	case had == nil:
 		c.violate("I5", "pool %s is opened without having been held", p.Name)
 	case lost, c.leaders() > 1: // whoever takes the status away takes the intent away, and of two leaders one may end what the other begins
-	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || intent.Node != "":
+	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || len(intent.Nodes) > 0:
 		c.violate("I4", "pool %s is opened, and what is on record is %+v", p.Name, intent)
 	}
-	c.room(p)
-	c.still(p.Name, r, "pool "+p.Name+" is opened")
+	c.room(r, p, has.Release)
+	c.still(p.Name, "", r, "pool "+p.Name+" is opened")
 	c.sets(r, "pool "+p.Name+" is opened")
 	wanted, _ := (&process{w: c.w}).aim(r, &c.w.api.live)
 	want := union(c.w.api.live.sets.list()).with(r.source, wanted)
@@ -98,8 +101,13 @@ func (c *checker) leaders() int {
 	return n
 }
 
-// room holds the number of nodes that may be unavailable against those that are (I1): one more, and what a glance could have missed.
-func (c *checker) room(p *mcfgv1.MachineConfigPool) {
+// room holds the number of nodes that may be unavailable against those that are (I1): as many more as the release is for, and what a
+// glance could have missed.
+func (c *checker) room(r *custom, p *mcfgv1.MachineConfigPool, pulse *rollout.Pulse) {
+	size := max(1, pulse.Size)
+	if most := c.allowed(r, p); size > most {
+		c.violate("I1", "pool %s is opened for %d nodes, and %d are allowed at once", p.Name, size, most)
+	}
 	have, unseen := 0, 0
 	for _, n := range c.w.api.live.members(p.Name) {
 		if unavailable(n) {
@@ -110,16 +118,21 @@ func (c *checker) room(p *mcfgv1.MachineConfigPool) {
 		}
 	}
 	n, err := strconv.Atoi(maxText(p))
-	if err != nil || n > have+1+unseen {
+	if err != nil || n > have+size+unseen {
 		c.violate("I1", "pool %s is opened with room for %s while %d of its nodes are unavailable", p.Name, maxText(p), have)
 	}
 }
 
 // still, for a release of the pool or, without one, for the writing of the mirror set, looks for nodes that move or are newly
 // unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
-func (c *checker) still(opened string, r *custom, what string) {
+//
+// Nodes of the release itself, if it is named, are on their way by right.
+func (c *checker) still(opened, release string, r *custom, what string) {
 	for _, p := range c.w.api.live.pools.list() {
 		for _, n := range c.w.api.live.members(p.Name) {
+			if m := c.movers[n.Name]; release != "" && m.release == release {
+				continue
+			}
 			c.atRest(opened, r, p, n, what)
 			free := p.Name != opened && !p.Spec.Paused && n.Annotations[desiredConfig] != p.Spec.Configuration.Name
 			if free && !c.recent(n.CreationTimestamp.Time) {
@@ -241,7 +254,7 @@ func (c *checker) applies(r *custom, wanted Lists) {
 			c.proof(ref, after, "the mirror set is written")
 		}
 	}
-	c.still("", now, "the mirror set is written")
+	c.still("", "", now, "the mirror set is written")
 	c.onlyOne(now)
 }
 
