@@ -86,10 +86,9 @@ func (c *Cluster) Router(ctx context.Context, image string, replicas int32, avoi
 	if err := c.cordon(ctx, avoid, true); err != nil {
 		return err
 	}
-	ingress := &operatorv1.IngressController{
-		ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: ingressOperator, Annotations: map[string]string{"lab.safemirror.io/router-image": image}},
-		Spec:       operatorv1.IngressControllerSpec{Replicas: &replicas},
-	}
+	ingress := ingressController()
+	ingress.Annotations = map[string]string{"lab.safemirror.io/router-image": image}
+	ingress.Spec.Replicas = &replicas
 	if err := c.create(ctx, ingress); err != nil {
 		return err
 	}
@@ -97,6 +96,10 @@ func (c *Cluster) Router(ctx context.Context, image string, replicas int32, avoi
 		return err
 	}
 	return c.cordon(ctx, avoid, false)
+}
+
+func ingressController() *operatorv1.IngressController {
+	return &operatorv1.IngressController{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: ingressOperator}}
 }
 
 // App creates a Deployment with a PodDisruptionBudget of one, its pods on different nodes that carry the label.
