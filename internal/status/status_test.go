@@ -329,7 +329,7 @@ func TestCut(t *testing.T) {
 // The same look and the same decision give the same status, so that nothing is written for nothing.
 func TestNoChurn(t *testing.T) {
 	taken := waiting()
-	taken.Facts = []rollout.Fact{rollout.NodeTaken{Node: "worker-1", At: now.Add(300 * time.Millisecond)}}
+	taken.Facts = []rollout.Fact{rollout.NodesTaken{Nodes: []string{"worker-1"}, At: now.Add(300 * time.Millisecond)}}
 	released := look()
 	released.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: at(now)}
 	cases := map[string]struct {
