@@ -82,6 +82,9 @@ type Pulse struct {
 	Updated int `json:"updated"`
 	// Moving is how many nodes of the pool were stuck on their way when it was opened.
 	Moving int `json:"moving,omitempty"`
+	// Unavailable is how many nodes of the pool were unavailable when it was opened: the room is for those and one more. Should one of them
+	// come back or be deleted, the room would be for two more, and the pulse is over.
+	Unavailable int `json:"unavailable,omitempty"`
 	// Room is the maxUnavailable that was set on the pool with it. A pool that has another one later has it from somebody else.
 	Room int `json:"room,omitempty"`
 	// Closed is true once the pool was paused again after this pulse.
@@ -172,15 +175,29 @@ func (p Pool) settled() bool { return p.Updated() == len(p.Nodes) }
 func (p Pool) fenced() bool { return p.ObservedGeneration >= p.Generation }
 
 // PulseOver tells whether the pool is open for one node and has to be closed again: a node is on its way, or has the target
-// already, or the MCO would hand out something else than the target, or the time is up. The leader and the guard of every
-// replica ask this one question (R1).
+// already, or the MCO would hand out something else than the target, or there is room for more than one, or the time is up. The leader
+// and the guard of every replica ask this one question (R1).
 func (p Pool) PulseOver(now time.Time) bool {
 	if !pulsing(p) {
 		return false
 	}
 	pulse := p.Ledger.Release
+	if p.unavailable() < pulse.Unavailable {
+		return true // a node that was down since before is back, or gone: what was room for it is room for a second one (I1)
+	}
 	// A node under way is asked for by itself: when one with the target is deleted in the same moment, the numbers are even.
 	return p.Taken(pulse.Target) > pulse.Updated || len(p.inFlight()) > pulse.Moving || p.Rendered != pulse.Target || !now.Before(pulse.Deadline)
+}
+
+// unavailable is the number of nodes that count against maxUnavailable, for whatever reason.
+func (p Pool) unavailable() int {
+	n := 0
+	for _, node := range p.Nodes {
+		if !node.available() {
+			n++
+		}
+	}
+	return n
 }
 
 // pulsing tells whether the pool is open on purpose, for one node.

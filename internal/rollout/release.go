@@ -142,12 +142,12 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name + " was held for long; looking again at what it would meet"}
 	}
+	room := baseline(o, p) + len(p.stuck(o)) + 1
 	ledger := *p.Ledger
 	ledger.Release = &Pulse{
-		IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated),
+		IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated), Unavailable: p.unavailable(),
 		Moving: len(p.stuck(o)), Deadline: o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second),
 	}
-	room := baseline(o, p) + len(p.stuck(o)) + 1
 	return Do{
 		Actions: []Action{ReleaseOne{Pool: p.Name, MaxUnavailable: room, Ledger: ledger}},
 		Why:     fmt.Sprintf("releasing one node of pool %s: %d of %d done, room for %d unavailable", p.Name, p.Updated(), len(p.Nodes), room),
@@ -200,15 +200,17 @@ func nodeMessage(o Observed, p Pool, n Node) string {
 }
 
 // baseline counts the nodes of the pool that were unavailable before we began and still are: they are not ours to count
-// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11).
+// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11). One that a rollback
+// finds stuck on its way is counted there, and not twice.
 func baseline(o Observed, p Pool) int {
 	rec := record(o.Record, p.Name)
 	if rec == nil {
 		return 0
 	}
-	n := 0
+	n, stuck := 0, p.stuck(o)
 	for _, node := range p.Nodes {
-		if !node.available() && slices.Contains(rec.Unavailable, node.Name) {
+		isStuck := slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == node.Name })
+		if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name) {
 			n++
 		}
 	}

@@ -36,6 +36,9 @@ type checker struct {
 	movers map[string]mover
 	// bad is since when each node has been unavailable for another reason than a move.
 	bad map[string]time.Time
+	// comebacks are when nodes of each pool that were so became available, or were deleted; openSince is when it was last opened.
+	comebacks map[string][]time.Time
+	openSince map[string]time.Time
 	// dead is when the last leader died for good, and left how many nodes moved since.
 	dead *process
 	left int
@@ -69,6 +72,7 @@ func keyOf(ref string, in conf) proofKey {
 type mover struct {
 	release string // the pool and the time of the intent; empty when it was not a release of ours
 	at      time.Time
+	extra   bool // it had the room of a node that came back in that moment
 }
 
 // proofAge is how old a proof may be, and glance what lies between a look and the write that follows from it.
@@ -80,6 +84,7 @@ const (
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
+		comebacks: map[string][]time.Time{}, openSince: map[string]time.Time{},
 		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{},
 	}
 }
@@ -137,7 +142,7 @@ func (c *checker) step() {
 			delete(c.movers, n.Name)
 			moves = false
 		}
-		if moves && m.release != "" && !c.excused(n, m) {
+		if moves && m.release != "" && !m.extra && !c.excused(n, m) {
 			moving++
 		}
 		c.watch(n, moves)
@@ -172,7 +177,41 @@ func (c *checker) watch(n *corev1.Node, moves bool) {
 		c.bad[n.Name] = c.w.now
 	case !unfit && known:
 		delete(c.bad, n.Name)
+		c.cameBack(n)
 	}
+}
+
+// cameBack notes that the room which the node has taken up is free.
+func (c *checker) cameBack(n *corev1.Node) {
+	c.comebacks[poolOf(n)] = append(c.comebacks[poolOf(n)], c.w.now)
+}
+
+// deleted: a node that was unavailable takes up no room any more.
+func (c *checker) deleted(n *corev1.Node) {
+	if _, bad := c.bad[n.Name]; bad {
+		delete(c.bad, n.Name)
+		c.cameBack(n)
+	}
+}
+
+// given is how many nodes the open pool may move, by what the MCO read when it began: one, and one for each node that had been counted as
+// unavailable and came back, or was deleted, so shortly before that nobody could have closed the pool. There is no more room by that than
+// was made for nodes that are unavailable (I1); but another one than meant has it.
+func (c *checker) given(poolName string, read time.Time) int {
+	n := 1
+	for _, at := range c.comebacks[poolName] {
+		if at.After(c.openSince[poolName]) && (read.Sub(at) < glance || !c.sighted()) {
+			n++
+		}
+	}
+	return n
+}
+
+// sighted tells whether some replica sees what happens at once, and can write.
+func (c *checker) sighted() bool {
+	return slices.ContainsFunc(c.w.procs, func(p *process) bool {
+		return p.alive && p.ills.lag == 0 && !p.ills.refused && !p.ills.lost && len(p.ills.unseen) == 0
+	})
 }
 
 // decided judges a decision by itself (I3, I4, I7, I8).
@@ -212,8 +251,8 @@ func keysOf(actions []rollout.Action) []string {
 	return out
 }
 
-// targeted judges the MCO's giving a configuration to a node, by the pool that it had read.
-func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
+// targeted judges the MCO's giving a configuration to a node, by the pool that it had read, and when.
+func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node, read time.Time) {
 	ledger, _ := pool.ReadLedger(p)
 	pulse := openPulse(ledger)
 	if pulse == nil {
@@ -226,8 +265,8 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
 	}
 	release := fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated, pulse.Target)
 	c.pulses[release] = append(c.pulses[release], n.Name)
-	c.movers[n.Name] = mover{release: release, at: c.w.now}
-	if nodes := c.pulses[release]; len(nodes) > 1 && c.guarded() {
+	c.movers[n.Name] = mover{release: release, at: c.w.now, extra: len(c.pulses[release]) > 1 && len(c.pulses[release]) <= c.given(p.Name, read)}
+	if nodes := c.pulses[release]; len(nodes) > c.given(p.Name, read) && c.guarded() {
 		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
 	}
 	if since, back := c.back[ledger.Rollout]; back && !c.leadsBack(ledger.Rollout, p) && c.w.age(since) > 3*glance {

@@ -12,7 +12,18 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 )
 
+// pausesOf are the entries about spec.paused, the newest last.
+func pausesOf(p *mcfgv1.MachineConfigPool) []metav1.ManagedFieldsEntry {
+	return slices.DeleteFunc(slices.Clone(p.ManagedFields), func(f metav1.ManagedFieldsEntry) bool { return f.FieldsV1.GetRawString() != fieldPaused })
+}
+
 func byOperator(f metav1.ManagedFieldsEntry) bool { return f.Manager == pool.FieldManager }
+
+// pausedByOperator tells whether the operator wrote spec.paused last.
+func pausedByOperator(p *mcfgv1.MachineConfigPool) bool {
+	all := pausesOf(p)
+	return len(all) > 0 && byOperator(all[len(all)-1])
+}
 
 // sameStatus compares what a status write would change.
 func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Semantic.DeepEqual(a, b) }
@@ -187,7 +198,7 @@ func (w *World) poolsTaken() string {
 			return "pool " + p.Name + " is held for a rollout whose finalizer was taken off by force"
 		case w.faults.unpaused[p.Name] > 1:
 			return "somebody keeps unpausing pool " + p.Name
-		case w.faults.hit["user-pauses"] > 0 && p.Spec.Paused && !slices.ContainsFunc(p.ManagedFields[max(0, len(p.ManagedFields)-1):], byOperator):
+		case w.faults.hit["user-pauses"] > 0 && p.Spec.Paused && !pausedByOperator(p):
 			return "somebody has paused pool " + p.Name
 		}
 	}

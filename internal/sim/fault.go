@@ -290,6 +290,9 @@ func (w *World) removeNode(name string) {
 		return
 	}
 	d.gone = true
+	if n, ok := w.api.live.nodes.get(name); ok {
+		w.check.deleted(n)
+	}
 	w.api.deleteNode(name)
 	w.workloads.nodeGone(name)
 }
