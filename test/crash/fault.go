@@ -39,11 +39,11 @@ func Faults() []Fault { return []Fault{KillBefore, KillAfter, Fail, Conflict, Tw
 func (p *Proxy) strike(w http.ResponseWriter, r *http.Request, q request, content []byte, f Fault) {
 	switch f {
 	case KillBefore:
-		p.kill()
+		p.Kill()
 		panic(http.ErrAbortHandler) // nobody is left to answer to
 	case KillAfter:
 		p.send(r, content)
-		p.kill()
+		p.Kill()
 		panic(http.ErrAbortHandler)
 	case Fail:
 		refuse(w, apierrors.NewInternalError(io.ErrUnexpectedEOF))

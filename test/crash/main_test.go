@@ -31,7 +31,8 @@ import (
 var stand struct {
 	lab        *lab.Lab
 	proxy      *Proxy
-	kubeconfig string // the operator's, through the proxy
+	kubeconfig string            // the operator's, through the proxy
+	rendered   map[string]string // what each pool was rendered to
 }
 
 func TestMain(m *testing.M) {
@@ -92,6 +93,9 @@ func stage(ctx context.Context, l *lab.Lab) error {
 		}
 	}
 	if err := c.WaitReady(ctx, namespace, "app", 1); err != nil {
+		return err
+	}
+	if stand.rendered, err = c.Rendered(ctx); err != nil {
 		return err
 	}
 	if err := scenario.Install(ctx, l); err != nil {

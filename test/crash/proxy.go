@@ -156,5 +156,3 @@ func (p *Proxy) send(r *http.Request, content []byte) *httptest.ResponseRecorder
 	p.upstream.ServeHTTP(answer, again)
 	return answer
 }
-
-func (p *Proxy) kill() { p.Kill() }

@@ -9,6 +9,7 @@ import (
 // request is what a request to the API server is about.
 type request struct {
 	verb, group, resource, subresource, namespace, name string
+	dry                                                 bool // it asks what would come of it
 }
 
 // parse reads method and path. Paths that are about no object, as those of discovery, have no resource.
@@ -17,7 +18,7 @@ type request struct {
 //	POST  /api/v1/namespaces/safe-mirror-operator/pods                           create pods, named in the body
 func parse(r *http.Request) request {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	var out request
+	out := request{dry: r.URL.Query().Has("dryRun")}
 	switch {
 	case len(parts) >= 3 && parts[0] == "api":
 		parts = parts[2:]
@@ -70,6 +71,6 @@ var uncounted = []string{"coordination.k8s.io", "events.k8s.io", "authorization.
 
 // changes tells whether the request is a write that counts.
 func (q request) changes() bool {
-	return slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, q.verb) &&
+	return !q.dry && slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, q.verb) &&
 		q.resource != "" && q.resource != "events" && !slices.Contains(uncounted, q.group)
 }

@@ -2,15 +2,25 @@ package crash
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // Right is what somebody has to be granted for a request: a verb on a resource, in one namespace or, when that is empty, in all of them.
 type Right struct {
 	Verb, Group, Resource, Namespace string
 }
+
+// used is what the run without a fault has made use of.
+//
+//go:embed testdata/rights.txt
+var used string
+
+// Rights are those that the operator is known to make use of, a line each.
+func Rights() []string { return strings.Split(strings.TrimSpace(used), "\n") }
 
 // String is one line of a list of rights.
 func (r Right) String() string {

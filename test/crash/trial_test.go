@@ -17,39 +17,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// trial is one run: a fault at one write. Without either it is the recording.
-type trial struct {
-	at    string
-	fault Fault
-}
-
-func (t trial) String() string {
-	if t.at == "" {
-		return "recording"
-	}
-	return fmt.Sprintf("%s: %s", t.at, t.fault)
-}
-
-// outcome is what came of it.
-type outcome struct {
-	trial
-	wrongs []string // empty: it converged, and nothing happened that must not
-	struck []string
-	writes []Write
-	took   time.Duration
-}
-
 // limit is far longer than a run takes.
-const limit = 2 * time.Minute
+const limit = 3 * time.Minute
 
-// run lets a rollout go through from the staged state, with the fault, and judges it.
-func run(ctx context.Context, t trial) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*limit)
+// run lets a rollout go through from the staged state, with the fault, and judges it. The writes are those that the proxy has seen.
+func run(ctx context.Context, t Trial) (out Outcome, err error) {
+	out = Outcome{At: t.At, Fault: t.Fault}
+	ctx, cancel := context.WithTimeout(ctx, 3*limit)
 	defer cancel()
-	out := outcome{trial: t}
-	if err := stand.lab.Reset(ctx); err != nil {
-		return out, err
-	}
 	c, err := scenario.NewCluster(stand.lab)
 	if err != nil {
 		return out, err
@@ -65,20 +40,20 @@ func run(ctx context.Context, t trial) (outcome, error) {
 	}
 	o := &mortal{cluster: c, process: scenario.NewOperator(stand.lab, stand.kubeconfig)}
 	stand.proxy.Kill = func() { o.die(ctx) }
-	stand.proxy.Arm(t.at, t.fault)
+	stand.proxy.Arm(t.At, t.Fault)
 	if err := o.process.Start(); err != nil {
 		return out, err
 	}
-	defer o.process.Kill()
+	defer o.end()
 	if err := c.Client.Create(ctx, wish()); err != nil {
 		return out, err
 	}
-	out.wrongs = converge(ctx, c)
-	out.took = time.Since(begun)
-	out.struck, out.writes = stand.proxy.Struck(), stand.proxy.Writes()
-	out.wrongs = slices.Concat(out.wrongs, o.wrongs(), watcher.verdict(), judge(ctx, c, witness))
+	out.Wrongs = converge(ctx, c)
+	out.Seconds = time.Since(begun).Seconds()
+	out.Struck = len(stand.proxy.Struck())
+	out.Wrongs = slices.Concat(out.Wrongs, o.wrongs(), watcher.verdict(), judge(ctx, c, witness))
 	for _, r := range stand.proxy.Denied() {
-		out.wrongs = append(out.wrongs, "not granted: "+r.String())
+		out.Wrongs = append(out.Wrongs, "not granted: "+r.String())
 	}
 	return out, nil
 }
@@ -140,6 +115,13 @@ func (m *mortal) die(ctx context.Context) {
 	if err != nil {
 		m.errs = append(m.errs, "starting the operator again: "+err.Error())
 	}
+}
+
+// end kills it for good.
+func (m *mortal) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.process.Kill()
 }
 
 func (m *mortal) wrongs() []string {

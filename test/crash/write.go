@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -38,11 +39,9 @@ func (w Write) String() string {
 // body is of a write what names it and what tells what it is about.
 type body struct {
 	Metadata struct {
-		Name         string            `json:"name"`
-		GenerateName string            `json:"generateName"`
-		Annotations  map[string]any    `json:"annotations"`
-		Finalizers   *[]string         `json:"finalizers"`
-		Labels       map[string]string `json:"labels"`
+		Name        string         `json:"name"`
+		Annotations map[string]any `json:"annotations"`
+		Finalizers  *[]string      `json:"finalizers"`
 	} `json:"metadata"`
 	Spec struct {
 		Paused *bool `json:"paused"`
@@ -65,7 +64,7 @@ func read(content []byte) body {
 		return out
 	}
 	if accessor, err := meta.Accessor(object); err == nil {
-		out.Metadata.Name, out.Metadata.GenerateName = accessor.GetName(), accessor.GetGenerateName()
+		out.Metadata.Name = accessor.GetName()
 	}
 	return out
 }
@@ -76,15 +75,16 @@ func (q request) progress(b body) bool {
 	return q.resource == "safemirrorrollouts" && q.subresource == "status" && b.Status != nil && b.Status.Phase == nil && b.Status.Record == nil
 }
 
+// hash is the end of a name that is another one in each run, because it depends on a UID.
+var hash = regexp.MustCompile(`-[0-9a-f]{12,}$`)
+
 // named makes a Write of a request; the ordinal comes from whoever counts.
 func (q request) named(b body) Write {
 	w := Write{Verb: q.verb, Resource: q.resource, Subresource: q.subresource, Name: q.name}
 	if w.Name == "" {
 		w.Name = b.Metadata.Name
 	}
-	if w.Name == "" {
-		w.Name = b.Metadata.GenerateName + "…"
-	}
+	w.Name = hash.ReplaceAllString(w.Name, "-…")
 	w.About = about(b)
 	return w
 }
