@@ -210,7 +210,7 @@ func (c *checker) given(poolName string, read time.Time) int {
 // sighted tells whether some replica sees what happens at once, and can write.
 func (c *checker) sighted() bool {
 	return slices.ContainsFunc(c.w.procs, func(p *process) bool {
-		return p.alive && p.ills.lag == 0 && !p.ills.refused && !p.ills.lost && len(p.ills.unseen) == 0
+		return p.alive && p.thaws() == 0 && p.ills.lag == 0 && !p.ills.refused && !p.ills.lost && len(p.ills.unseen) == 0
 	})
 }
 
@@ -294,7 +294,7 @@ func (c *checker) leadsBack(rolloutName string, p *mcfgv1.MachineConfigPool) boo
 
 // guarded tells whether any replica is alive: with none, nobody is there to close a pool.
 func (c *checker) guarded() bool {
-	return slices.ContainsFunc(c.w.procs, func(p *process) bool { return p.alive })
+	return slices.ContainsFunc(c.w.procs, func(p *process) bool { return p.alive && p.thaws() == 0 })
 }
 
 // unproven holds a configuration that nodes are to get against the proofs (I2): every reference of the rollout's source was proven in

@@ -80,7 +80,7 @@ func (c *checker) nodesAsBefore(p *mcfgv1.MachineConfigPool) {
 
 // leftBehind: a node that is stuck in a drain does not keep a rollback from bringing the others back.
 func (c *checker) leftBehind() {
-	for _, look := range []func() string{c.w.nobodyLeads, c.w.nowhere, c.w.registriesShut, c.w.poolsTaken, c.w.peopleWant, c.w.ridersQueued} {
+	for _, look := range []func() string{c.w.nobodyLeads, c.w.podsSick, c.w.nowhere, c.w.registriesShut, c.w.poolsTaken, c.w.peopleWant, c.w.ridersQueued} {
 		if look() != "" {
 			return
 		}
@@ -114,7 +114,7 @@ func (w *World) hangs() string {
 
 // excuse names what in the world keeps a rollout from going on, for as long as it is so; empty when there is nothing.
 func (w *World) excuse() string {
-	for _, look := range []func() string{w.nobodyLeads, w.nodesMissing, w.budgetsShut, w.nowhere, w.registriesShut, w.poolsTaken, w.peopleWant, w.ridersQueued} {
+	for _, look := range []func() string{w.nobodyLeads, w.nodesMissing, w.budgetsShut, w.podsSick, w.nowhere, w.registriesShut, w.poolsTaken, w.peopleWant, w.ridersQueued} {
 		if why := look(); why != "" {
 			return why
 		}
@@ -158,6 +158,15 @@ func (w *World) budgetsShut() string {
 	return ""
 }
 
+func (w *World) podsSick() string {
+	for _, k := range w.workloads.list {
+		if k.sick {
+			return "the pods of " + k.name + " are not ready anywhere"
+		}
+	}
+	return ""
+}
+
 // nowhere: a pod that fits on no node stays without one, and its workload short of it.
 func (w *World) nowhere() string {
 	for _, p := range w.api.live.pods.list() {
@@ -174,7 +183,7 @@ func (w *World) registriesShut() string {
 	shop, there := w.api.customs.get("shop")
 	ended := !there || shop.status.Record.CompletedGeneration != 0 // nobody fills the mirror any more
 	for _, k := range w.workloads.list {
-		if host, image := split(k.ref); ended && host == shopSource && w.faults.hit["image-vanishes"] > 0 && w.registries.serves("m1", image) != "" {
+		if host, image := split(k.ref); ended && host == shopSource && w.faults.hit["image-vanishes"]+w.faults.hit["mirror-wiped"] > 0 && w.registries.serves("m1", image) != "" {
 			return "m1 has lost " + image
 		}
 	}
