@@ -74,6 +74,8 @@ func (b poolBuilder) written(manager, fields string, second int) poolBuilder {
 
 const pausedField = `{"f:spec":{"f:paused":{}}}`
 
+const maxField = `{"f:spec":{"f:maxUnavailable":{}}}`
+
 // someNode has the labels of the roles.
 func someNode(name string, roles ...string) corev1.Node {
 	n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}}}

@@ -117,10 +117,13 @@ func degradedDetail(mcp *mcfgv1.MachineConfigPool) string {
 }
 
 // pausedBy names the field manager that last wrote spec.paused.
-func pausedBy(mcp *mcfgv1.MachineConfigPool) string {
+func pausedBy(mcp *mcfgv1.MachineConfigPool) string { return lastWriter(mcp, "paused") }
+
+// lastWriter names the field manager that last wrote the field of the spec.
+func lastWriter(mcp *mcfgv1.MachineConfigPool, field string) string {
 	var newest metav1.ManagedFieldsEntry
 	for _, f := range mcp.ManagedFields {
-		if f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.GetRawString(), `"f:paused"`) {
+		if f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.GetRawString(), `"f:`+field+`"`) {
 			continue
 		}
 		if newest.Manager == "" || (f.Time != nil && newest.Time != nil && newest.Time.Before(f.Time)) {

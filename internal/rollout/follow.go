@@ -58,7 +58,7 @@ func followRelease(o Observed, pools []Pool, r v1alpha1.ReleaseRecord) Step {
 	case pulsed && !p.fenced():
 		return Wait{Blockers: []Blocker{unfenced(p)}}
 	case pulsed:
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " was open until its deadline and the MCO picked no node; trying again"}
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " was open and is closed again, and the MCO picked no node; trying again"}
 	case p.Rendered != r.Target:
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " has been rendered anew before its release"}
 	}

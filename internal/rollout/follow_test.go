@@ -117,12 +117,17 @@ func TestPulseOver(t *testing.T) {
 		pool Pool
 		want bool
 	}{
-		"no ledger":             {pool(observed()), false},
-		"no pulse":              {pool(observed().rendered()), false},
-		"open":                  {pool(opened()), false},
-		"open, and taken":       {pool(opened().takes("worker-1", "Targeted")), true},
-		"closed":                {pool(opened().takes("worker-1", "Targeted").closes("worker")), false},
-		"open, rendered anew":   {pool(opened().eachPool(func(p *Pool) { p.Rendered = "x" }, "worker")), true},
+		"no ledger":           {pool(observed()), false},
+		"no pulse":            {pool(observed().rendered()), false},
+		"open":                {pool(opened()), false},
+		"open, and taken":     {pool(opened().takes("worker-1", "Targeted")), true},
+		"closed":              {pool(opened().takes("worker-1", "Targeted").closes("worker")), false},
+		"open, rendered anew": {pool(opened().eachPool(func(p *Pool) { p.Rendered = "x" }, "worker")), true},
+		"open, and a node that was down since before is back": {
+			pool(opened().node("worker-2", func(n *Node) { n.Ready = false }).eachPool(func(p *Pool) { p.Ledger.Release.Unavailable = 1 }, "worker").
+				node("worker-2", func(n *Node) { n.Ready = true })), true},
+		"open, and it is still down": {
+			pool(opened().node("worker-2", func(n *Node) { n.Ready = false }).eachPool(func(p *Pool) { p.Ledger.Release.Unavailable = 1 }, "worker")), false},
 		"open, a node degraded": {pool(opened().node("worker-2", func(n *Node) { n.State = "Degraded" })), true},
 	}
 	for name, c := range cases {

@@ -87,6 +87,9 @@ type Pulse struct {
 	Size int `json:"size,omitempty"`
 	// Nodes names those that are told to take the target while the pool stays paused.
 	Nodes []string `json:"nodes,omitempty"`
+	// Unavailable is how many nodes of the pool were unavailable when it was opened: the room is for those and one more. Should one of them
+	// come back or be deleted, the room would be for two more, and the pulse is over.
+	Unavailable int `json:"unavailable,omitempty"`
 	// Room is the maxUnavailable that was set on the pool with it. A pool that has another one later has it from somebody else.
 	Room int `json:"room,omitempty"`
 	// Closed is true once the pool was paused again after this pulse.
@@ -177,12 +180,15 @@ func (p Pool) fenced() bool { return p.ObservedGeneration >= p.Generation }
 
 // PulseOver tells whether the pool is open for a release and has to be closed again: as many nodes as it is for are on their way, or have
 // the target already; or one of them has come to its end, so that the MCO would soon replace it by another; or the MCO would hand out
-// something else than the target; or the time is up. The leader and the guard of every replica ask this one question (R1).
+// something else than the target; or there is room for more than it is for; or the time is up. The leader and the guard of every replica ask this one question (R1).
 func (p Pool) PulseOver(now time.Time) bool {
 	if !pulsing(p) {
 		return false
 	}
 	pulse := p.Ledger.Release
+	if p.unavailable() < pulse.Unavailable {
+		return true // a node that was down since before is back, or gone: what was room for it is room for a second one (I1)
+	}
 	// A node under way is asked for by itself: when one with the target is deleted in the same moment, the numbers are even.
 	more := max(1, pulse.Size)
 	return p.Taken(pulse.Target) >= pulse.Updated+more || len(p.inFlight()) >= pulse.Moving+more || p.atRestOn(pulse.Target) > pulse.Updated ||
@@ -194,6 +200,17 @@ func (p Pool) atRestOn(rendered string) int {
 	n := 0
 	for _, node := range p.Nodes {
 		if node.on(rendered) {
+			n++
+		}
+	}
+	return n
+}
+
+// unavailable is the number of nodes that count against maxUnavailable, for whatever reason.
+func (p Pool) unavailable() int {
+	n := 0
+	for _, node := range p.Nodes {
+		if !node.available() {
 			n++
 		}
 	}

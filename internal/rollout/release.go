@@ -173,6 +173,7 @@ func pulse(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 	size := min(max(1, int(r.Size)), atOnce(o, p))
 	ledger := *p.Ledger
 	ledger.Release = announce(o, p, r, size)
+	ledger.Release.Unavailable = p.unavailable()
 	ledger.Release.Deadline = o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second)
 	room := baseline(o, p) + len(p.stuck(o)) + size
 	return Do{
@@ -245,15 +246,17 @@ func nodeMessage(o Observed, p Pool, n Node) string {
 }
 
 // baseline counts the nodes of the pool that were unavailable before we began and still are: they are not ours to count
-// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11).
+// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11). One that a rollback
+// finds stuck on its way is counted there, and not twice.
 func baseline(o Observed, p Pool) int {
 	rec := record(o.Record, p.Name)
 	if rec == nil {
 		return 0
 	}
-	n := 0
+	n, stuck := 0, p.stuck(o)
 	for _, node := range p.Nodes {
-		if !node.available() && slices.Contains(rec.Unavailable, node.Name) {
+		isStuck := slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == node.Name })
+		if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name) {
 			n++
 		}
 	}

@@ -22,6 +22,8 @@ func restorePools(o Observed) Step {
 			continue // never touched
 		case rec == nil:
 			return Do{Facts: []Fact{PoolAdded{Pool: before(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+		case rec.Restored && ledgerLost(p, *rec):
+			return Do{Actions: []Action{PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
 		case rec.Restored && p.Ledger == nil:
 			waiting = append(waiting, afterwards(p)...)
 		case !p.settled():
@@ -84,9 +86,10 @@ func harmless(o Observed, p Pool) bool {
 }
 
 // ledgerLost tells whether the pool is paused by us and somebody has taken the ledger off. It is not lost when another rollout's
-// is on it: that one's pauses are signed like ours.
+// is on it: that one's pauses are signed like ours. That the pool is about to be given back says nothing: once it was, the last word on
+// spec.paused is the unpause, and whoever pauses it again signs for it.
 func ledgerLost(p Pool, rec v1alpha1.PoolRecord) bool {
-	return p.Paused && p.Ledger == nil && p.Foreign == "" && p.PausedByUs && !rec.Paused && !rec.Restored
+	return p.Paused && p.Ledger == nil && p.Foreign == "" && p.PausedByUs && !rec.Paused
 }
 
 // afterwards waits until the MCO has seen the pool's return and has taken its UpdateInProgress taints off the nodes: they

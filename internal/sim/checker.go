@@ -36,6 +36,9 @@ type checker struct {
 	movers map[string]mover
 	// bad is since when each node has been unavailable for another reason than a move.
 	bad map[string]time.Time
+	// comebacks are when nodes of each pool that were so became available, or were deleted; openSince is when it was last opened.
+	comebacks map[string][]time.Time
+	openSince map[string]time.Time
 	// dead is when the last leader died for good, and left how many nodes moved since.
 	dead *process
 	left int
@@ -72,6 +75,7 @@ type mover struct {
 	release string // the pool and the time of the intent; empty when it was not a release of ours
 	size    int    // how many nodes that release is for
 	at      time.Time
+	extra   bool // it had the room of a node that came back in that moment
 }
 
 // proofAge is how old a proof may be, and glance what lies between a look and the write that follows from it.
@@ -83,6 +87,7 @@ const (
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
+		comebacks: map[string][]time.Time{}, openSince: map[string]time.Time{},
 		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{}, rendered: map[string]time.Time{},
 	}
 }
@@ -141,7 +146,7 @@ func (c *checker) step() {
 			delete(c.movers, n.Name)
 			moves = false
 		}
-		if moves && m.release != "" && !c.excused(n, m) {
+		if moves && m.release != "" && !m.extra && !c.excused(n, m) {
 			moving = append(moving, m)
 			most = max(most, m.size)
 		}
@@ -178,7 +183,41 @@ func (c *checker) watch(n *corev1.Node, moves bool) {
 		c.bad[n.Name] = c.w.now
 	case !unfit && known:
 		delete(c.bad, n.Name)
+		c.cameBack(n)
 	}
+}
+
+// cameBack notes that the room which the node has taken up is free.
+func (c *checker) cameBack(n *corev1.Node) {
+	c.comebacks[poolOf(n)] = append(c.comebacks[poolOf(n)], c.w.now)
+}
+
+// deleted: a node that was unavailable takes up no room any more.
+func (c *checker) deleted(n *corev1.Node) {
+	if _, bad := c.bad[n.Name]; bad {
+		delete(c.bad, n.Name)
+		c.cameBack(n)
+	}
+}
+
+// returned is how many nodes more than it is for the open pool may move, by what the MCO read when it began: one for each node that had
+// been counted as unavailable and came back, or was deleted, so shortly before that nobody could have closed the pool. There is no more
+// room by that than was made for nodes that are unavailable (I1); but another one than meant has it.
+func (c *checker) returned(poolName string, read time.Time) int {
+	n := 0
+	for _, at := range c.comebacks[poolName] {
+		if at.After(c.openSince[poolName]) && (read.Sub(at) < glance || !c.sighted()) {
+			n++
+		}
+	}
+	return n
+}
+
+// sighted tells whether some replica sees what happens at once, and can write.
+func (c *checker) sighted() bool {
+	return slices.ContainsFunc(c.w.procs, func(p *process) bool {
+		return p.alive && p.thaws() == 0 && p.ills.lag == 0 && !p.ills.refused && !p.ills.lost && len(p.ills.unseen) == 0
+	})
 }
 
 // decided judges a decision by itself (I3, I4, I7, I8).
@@ -218,8 +257,8 @@ func keysOf(actions []rollout.Action) []string {
 	return out
 }
 
-// targeted judges the MCO's giving a configuration to a node, by the pool that it had read.
-func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
+// targeted judges the MCO's giving a configuration to a node, by the pool that it had read, and when.
+func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node, read time.Time) {
 	ledger, _ := pool.ReadLedger(p)
 	pulse := openPulse(ledger)
 	if pulse == nil {
@@ -230,7 +269,7 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
 		c.movers[n.Name] = mover{at: c.w.now} // somebody else has made room
 		return
 	}
-	size := c.moves(p, n, pulse)
+	size := c.moves(p, n, pulse, c.returned(p.Name, read))
 	if since, back := c.back[ledger.Rollout]; back && !c.leadsBack(ledger.Rollout, p) && c.w.age(since) > 3*glance {
 		c.violate("I10", "node %s is given %s, which is rolled back since %s", n.Name, pulse.Target, c.w.age(since).Round(time.Second))
 	}
@@ -244,13 +283,15 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
 	}
 }
 
-// moves notes which release gave the node its configuration, and returns how many nodes that release is for.
-func (c *checker) moves(p *mcfgv1.MachineConfigPool, n *corev1.Node, pulse *rollout.Pulse) int {
+// moves notes which release gave the node its configuration, and returns how many nodes that release is for. returned is how many more it
+// may have moved, because so many nodes came back in that moment.
+func (c *checker) moves(p *mcfgv1.MachineConfigPool, n *corev1.Node, pulse *rollout.Pulse, returned int) int {
 	size := max(1, pulse.Size)
 	release := releaseKey(p, pulse)
 	c.pulses[release] = append(c.pulses[release], n.Name)
-	c.movers[n.Name] = mover{release: release, size: size, at: c.w.now}
-	if nodes := c.pulses[release]; len(nodes) > size && c.guarded() {
+	nodes := c.pulses[release]
+	c.movers[n.Name] = mover{release: release, size: size, at: c.w.now, extra: len(nodes) > size && len(nodes) <= size+returned}
+	if len(nodes) > size+returned && c.guarded() {
 		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
 	}
 	return size
@@ -272,7 +313,7 @@ func (c *checker) leadsBack(rolloutName string, p *mcfgv1.MachineConfigPool) boo
 
 // guarded tells whether any replica is alive: with none, nobody is there to close a pool.
 func (c *checker) guarded() bool {
-	return slices.ContainsFunc(c.w.procs, func(p *process) bool { return p.alive })
+	return slices.ContainsFunc(c.w.procs, func(p *process) bool { return p.alive && p.thaws() == 0 })
 }
 
 // unproven holds a configuration that nodes are to get against the proofs (I2): every reference of the rollout's source was proven in

@@ -130,11 +130,15 @@ var operatorFaults = map[string]faultKind{
 		next := w.standby()
 		old.crash("and another replica takes over", 2*time.Minute)
 		old.leads = false
-		w.after(35*time.Second, func() {
+		w.after(leaseTime, func() {
 			next.leads = true
 			next.wake(soon)
 		})
 	}},
+	"freezes": {
+		begin: func(w *World, f Fault) { w.freeze(w.leader(), time.Duration(max(20, f.For))*time.Second) },
+		end:   func(*World, Fault) {},
+	},
 	"two-leaders": {
 		begin: func(w *World, _ Fault) {
 			next := w.standby()
@@ -170,6 +174,32 @@ var operatorFaults = map[string]faultKind{
 	}},
 }
 
+// freeze stops a leader in the middle of whatever it does, as a paused virtual machine is stopped. Its lease runs out meanwhile and another
+// replica takes over; when it goes on it believes for a moment that it leads.
+func (w *World) freeze(old *process, how time.Duration) {
+	if !old.alive {
+		return
+	}
+	old.ills.frozen = w.now.Add(how)
+	if how < leaseTime {
+		return
+	}
+	next := w.standby()
+	w.after(leaseTime, func() {
+		next.leads = true
+		next.wake(soon)
+	})
+	w.after(how+time.Second, func() {
+		if old.alive && old.leads && next.leads {
+			old.crash("because it leads no more", 5*time.Second)
+			old.leads = false
+		}
+	})
+}
+
+// leaseTime is how long after a leader's last word another one takes over.
+const leaseTime = 35 * time.Second
+
 // standby is a replica that does not lead; one is started if there is none.
 func (w *World) standby() *process {
 	for _, p := range w.procs {
@@ -198,6 +228,12 @@ var registryFaults = map[string]faultKind{
 		begin:  func(w *World, f Fault) { w.registries.hosts[f.Target].slow = true },
 		end:    func(w *World, f Fault) { w.registries.hosts[f.Target].slow = false },
 	},
+	"registry-flaky": {
+		target: host("m1", shopSource),
+		begin:  func(w *World, f Fault) { w.registries.hosts[f.Target].flaky = true },
+		end:    func(w *World, f Fault) { w.registries.hosts[f.Target].flaky = false },
+	},
+	"mirror-wiped": {begin: func(w *World, _ Fault) { clear(w.registries.hosts["m1"].images) }},
 	"image-vanishes": {begin: func(w *World, _ Fault) {
 		delete(w.registries.hosts["m1"].images, "shop/cart:v1")
 	}},
@@ -228,6 +264,11 @@ func budget(n int) func(w *World, f Fault) {
 
 var clusterFaults = map[string]faultKind{
 	"pdb-zero": {target: workloadName, begin: budget(0), end: budget(1)},
+	"pods-sick": {
+		target: workloadName,
+		begin:  func(w *World, f Fault) { w.workloads.sicken(f.Target, true) },
+		end:    func(w *World, f Fault) { w.workloads.sicken(f.Target, false) },
+	},
 	"pdb-overlap": {
 		target: workloadName,
 		begin:  func(w *World, f Fault) { w.workloads.find(f.Target).overlapping = true },
@@ -291,6 +332,9 @@ func (w *World) removeNode(name string) {
 		return
 	}
 	d.gone = true
+	if n, ok := w.api.live.nodes.get(name); ok {
+		w.check.deleted(n)
+	}
 	w.api.deleteNode(name)
 	w.workloads.nodeGone(name)
 }

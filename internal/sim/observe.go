@@ -194,21 +194,17 @@ func changed(refs []string, before, after conf) []string {
 }
 
 // replaced adds the references that are pulled from elsewhere on some node than they will be: a node may run the mirrors of an earlier
-// spec, or those that a rollback takes away.
+// spec, or those that a rollback takes away. One on its way will run what it was told to.
 func (p *process) replaced(from *objects, refs []string, after conf) []string {
 	for _, n := range from.nodes.list() {
-		runs := p.w.renderings.content(n.Annotations[currentConfig])
-		if n.Annotations[currentConfig] == "" {
-			continue
-		}
-		for _, ref := range changed(p.w.references(), runs.conf, after) {
-			if !slices.Contains(refs, ref) {
-				refs = append(refs, ref)
+		for _, name := range slices.Compact([]string{n.Annotations[currentConfig], n.Annotations[desiredConfig]}) {
+			if name != "" {
+				refs = append(refs, changed(p.w.references(), p.w.renderings.content(name).conf, after)...)
 			}
 		}
 	}
 	slices.Sort(refs)
-	return refs
+	return slices.Compact(refs)
 }
 
 func (p *process) unready(from *objects, released []string) []rollout.Workload {

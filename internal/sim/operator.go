@@ -35,6 +35,8 @@ type process struct {
 type ills struct {
 	skew time.Duration // its clock is ahead by so much
 	lag  time.Duration // its caches are behind by so much
+	// frozen is until when it does nothing at all, and then goes on where it was.
+	frozen time.Time
 	// crash is the point of a turn at which it dies next.
 	crash string
 	// unseen are the parts of an observation that cannot be read.
@@ -74,7 +76,9 @@ func (p *process) start() {
 	p.alive, p.busy, p.epoch = true, false, p.epoch+1
 	p.due, p.told = map[string]time.Time{}, map[string]string{}
 	p.engine, p.probes = newEngine(p), &probes{p: p}
-	p.cache = p.w.api.watch(func() time.Duration { return p.ills.lag + p.w.between(5*time.Millisecond, 80*time.Millisecond) }, p.changed)
+	p.cache = p.w.api.watch(func() time.Duration {
+		return p.ills.lag + p.thaws() + p.w.between(5*time.Millisecond, 80*time.Millisecond)
+	}, p.changed)
 	p.wake(soon)
 	for _, name := range p.cache.seen.pools.names {
 		p.later(soon, func() { p.guard(name) })
@@ -92,11 +96,18 @@ func (p *process) die() {
 func (p *process) later(d time.Duration, do func()) {
 	epoch := p.epoch
 	p.w.after(d, func() {
-		if p.alive && p.epoch == epoch {
+		switch {
+		case !p.alive || p.epoch != epoch:
+		case p.thaws() > 0:
+			p.later(p.thaws(), do)
+		default:
 			do()
 		}
 	})
 }
+
+// thaws is how long it is still frozen.
+func (p *process) thaws() time.Duration { return max(0, p.ills.frozen.Sub(p.w.now)) }
 
 // clock is what the process takes for the time.
 func (p *process) clock() time.Time { return p.w.now.Add(p.ills.skew) }

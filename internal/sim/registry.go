@@ -17,6 +17,8 @@ const (
 type registry struct {
 	down   bool
 	slow   bool
+	flaky  bool // every other pull fails
+	pulls  int
 	images map[string]int // by reference without the host
 }
 
@@ -57,16 +59,27 @@ func (r *registries) pull(ref string, c conf) string {
 	host, rest := split(ref)
 	lists, mirrored := c.lists(host)
 	if !mirrored {
-		return r.serves(host, rest)
+		return r.from(host, rest)
 	}
-	why := r.serves(lists.mirror(), rest)
+	why := r.from(lists.mirror(), rest)
 	if why == "" || lists.never() {
 		return why
 	}
-	if again := r.serves(host, rest); again != "" {
+	if again := r.from(host, rest); again != "" {
 		return why + ", " + again
 	}
 	return ""
+}
+
+// from is a pull from one host.
+func (r *registries) from(host, rest string) string {
+	if h := r.hosts[host]; h != nil && h.flaky {
+		h.pulls++
+		if h.pulls%2 == 1 {
+			return host + "/" + rest + ": 503 Service Unavailable"
+		}
+	}
+	return r.serves(host, rest)
 }
 
 // copyable tells whether the image can be copied to the mirror now.

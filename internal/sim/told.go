@@ -95,5 +95,5 @@ func (c *checker) batch(r *custom, p *mcfgv1.MachineConfigPool, n *corev1.Node, 
 	if most := c.allowed(r, p); len(release.Nodes) > most {
 		c.violate("I1", "%d nodes of pool %s are released at once, and %d are allowed", len(release.Nodes), p.Name, most)
 	}
-	c.moves(p, n, release)
+	c.moves(p, n, release, 0) // the pool is never open, so nobody else's room counts
 }

@@ -19,8 +19,10 @@ type workload struct {
 	budget int
 	// overlapping budgets make the eviction API answer with an error, and nothing is ever evicted.
 	overlapping bool
-	created     time.Time
-	pods        int // how many were ever made
+	// sick: its pods run and are not ready.
+	sick    bool
+	created time.Time
+	pods    int // how many were ever made
 }
 
 // workloads are the Deployment controller, the scheduler and the eviction API.
@@ -170,13 +172,27 @@ func (l *workloads) becomeReady(name string) {
 	if !ok || p.leaving || !p.running {
 		return
 	}
-	if d := l.w.nodes[p.node]; d != nil && d.down {
+	if d := l.w.nodes[p.node]; (d != nil && d.down) || l.find(p.workload).sick {
 		l.w.after(pollTime, func() { l.becomeReady(name) })
 		return
 	}
 	up := *p
 	up.ready, up.message = true, ""
 	l.w.api.writePod(up)
+}
+
+// sicken makes the workload fail in a way that has nothing to do with nodes or images, or lets it recover.
+func (l *workloads) sicken(name string, sick bool) {
+	k := l.find(name)
+	k.sick = sick
+	for _, p := range l.w.api.live.pods.list() {
+		if sick && p.workload == name && p.ready {
+			bad := *p
+			bad.ready, bad.message = false, "CrashLoopBackOff"
+			l.w.api.writePod(bad)
+			l.becomeReady(p.name)
+		}
+	}
 }
 
 // evictAll asks for the eviction of every pod of the node, and returns how many are still there.

@@ -55,13 +55,14 @@ func (c *checker) pausing(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p 
 		c.opened(old, had, p, has)
 	case opens:
 		c.violate("I5", "pool %s is unpaused without a release", p.Name)
-	case old.Spec.Paused && had == nil && has != nil && !slices.ContainsFunc(old.ManagedFields, byOperator):
+	case old.Spec.Paused && had == nil && has != nil && !slices.ContainsFunc(pausesOf(old), byOperator):
 		c.violate("I5", "pool %s was paused by somebody else and is taken over", p.Name)
 	}
 }
 
 // opened judges a release at the moment of its write.
 func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *mcfgv1.MachineConfigPool, has *rollout.Ledger) {
+	c.openSince[p.Name] = c.w.now
 	r, ok := c.w.api.customs.get(has.Rollout)
 	if at, forced := c.force[has.Rollout]; !ok && forced && c.recent(at) {
 		return // it went between the look and the write
@@ -114,6 +115,11 @@ func (c *checker) room(r *custom, p *mcfgv1.MachineConfigPool, pulse *rollout.Pu
 			have++
 		}
 		if at, bad := c.bad[n.Name]; bad && c.recent(at) {
+			unseen++
+		}
+	}
+	for _, at := range c.comebacks[p.Name] {
+		if c.recent(at) {
 			unseen++
 		}
 	}
