@@ -223,7 +223,7 @@ func TestARolloutThatHasEndedReadsLittle(t *testing.T) {
 func TestWorkloadsKnowTheReleasedNode(t *testing.T) {
 	objects := cluster(replicaSet(metaOf("cart"), 1, 0), podOf("cart-a", "cart", "worker-1", 1))
 	minicluster.Edit(objects, "shop", func(r *v1alpha1.SafeMirrorRollout) {
-		r.Status.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-1"}
+		r.Status.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-1"}}
 	})
 	if got := seen(t, look(t, observer(objects...)).Observed.Workloads); len(got) != 1 || !got[0].OnNode {
 		t.Errorf("%+v, want one on the node", got)

@@ -98,8 +98,10 @@ func somePulse() *rollout.Pulse {
 // fakeCluster holds the objects; it checks resourceVersions as the API server does.
 func fakeCluster(objects ...client.Object) client.Client {
 	scheme := runtime.NewScheme()
-	if err := mcfgv1.Install(scheme); err != nil {
-		panic(err)
+	for _, add := range []func(*runtime.Scheme) error{mcfgv1.Install, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err)
+		}
 	}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }

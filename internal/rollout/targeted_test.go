@@ -142,6 +142,14 @@ func TestStepDown(t *testing.T) {
 	}
 }
 
+// What adds or removes nodes by itself is told, and forbids nothing.
+func TestWarnings(t *testing.T) {
+	d := Decide(observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Warnings: []string{"MachineHealthCheck x deletes nodes"}}) }).build())
+	if got := d.Verdicts[0].Message; got != "nothing forbids the rollout; mind that MachineHealthCheck x deletes nodes" || !d.Verdicts[0].Done {
+		t.Errorf("preflight says %q, done %t", got, d.Verdicts[0].Done)
+	}
+}
+
 func TestWhoIsNew(t *testing.T) {
 	o := observed().rendered().down("worker-1").node("worker-1", func(n *Node) { n.Created = now.Add(-time.Minute) }).build()
 	check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}, says: []string{"is new since 2026-03-01T11:59:00Z and is NotReady"}})

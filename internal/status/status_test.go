@@ -229,7 +229,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestTheNodeUnderWay(t *testing.T) {
-	release := &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-0"}
+	release := &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-0"}}
 	draining := node("worker-1", "earlier", "planned")
 	draining.State, draining.DrainWanted = "Working", "drain-planned"
 	cases := map[string]struct {
