@@ -283,7 +283,7 @@ func (u *run) putBack(ctx context.Context, declared configv1.ImageTagMirrorSetSp
 }
 
 // anotherSource: somebody mirrors something that has nothing to do with the rollout. What the nodes would get is another
-// configuration than the one that was approved: it is planned anew, and asks for its own approval.
+// configuration than the one that was approved: it is planned anew, no node has it yet, and every gate asks for its own approval.
 func anotherSource(ctx context.Context, u *run) (func() error, error) {
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r); err != nil {
