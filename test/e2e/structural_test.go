@@ -18,7 +18,7 @@ var workers = []string{"worker-1", "worker-2", "worker-3", "worker-4"}
 // TestStructural stages every structural case beside its twin, asks for the forecast, and then has the MCO drain each node: the forecast,
 // what is expected of the case, and what the drain does have to be the same.
 func TestStructural(t *testing.T) {
-	if !ours(t, 0) {
+	if !ours(t, 6) {
 		return
 	}
 	ctx, c := begin(t)
