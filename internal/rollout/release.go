@@ -38,6 +38,9 @@ func releaseNodes(o Observed) Step {
 	if step := safeToRelease(o, pools, p); step != nil {
 		return step
 	}
+	if step := foreseen(o, p); step != nil {
+		return step
+	}
 	size := batchSize(o, stage, p)
 	if step := stepDown(o, p, size); step != nil {
 		return step
@@ -156,6 +159,9 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
 	}
 	if step := safeToRelease(o, pools, p); step != nil {
+		return step
+	}
+	if step := foreseen(o, p); step != nil {
 		return step
 	}
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {

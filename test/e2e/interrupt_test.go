@@ -55,8 +55,7 @@ func interrupted(t *testing.T, list []interruption) {
 			}
 		}
 		if x.reason == "" {
-			u.atGate(t, gateName(i))
-			u.openGate(t, gateName(i))
+			u.gates(t, i)
 		}
 		if x.after != nil {
 			if err := x.after(u.ctx, u); err != nil {
@@ -88,15 +87,40 @@ func (u *run) atGate(t *testing.T, gate string) *v1alpha1.SafeMirrorRollout {
 	})
 }
 
+// gates opens every gate up to this one for the plan of now: those of the earlier stages again, should the plan be another one.
+func (u *run) gates(t *testing.T, last int) {
+	t.Helper()
+	for gate := ""; gate != gateName(last); {
+		await(u.ctx, t, u.cluster, u.rollout.Name, "one more gate up to "+gateName(last)+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
+			for i := range last + 1 {
+				if gateName(i) != gate && !asked(r, gateName(i)) && mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gateName(i), r.Status.PlanDigest}) {
+					gate = gateName(i)
+					return true
+				}
+			}
+			return false
+		})
+		u.openGate(t, gate)
+	}
+}
+
+// requestID is that of the approval of a gate for the plan of now.
+func requestID(r *v1alpha1.SafeMirrorRollout, gate string) string {
+	return fmt.Sprintf("%s-%s", gate, strings.TrimPrefix(r.Status.PlanDigest, "sha256:")[:8])
+}
+
+func asked(r *v1alpha1.SafeMirrorRollout, gate string) bool {
+	return slices.ContainsFunc(r.Spec.Requests, func(q v1alpha1.Request) bool { return q.ID == requestID(r, gate) })
+}
+
 // openGate approves the plan of now.
 func (u *run) openGate(t *testing.T, gate string) {
 	t.Helper()
 	r := await(u.ctx, t, u.cluster, u.rollout.Name, "there is a plan", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.PlanDigest != "" })
-	id := fmt.Sprintf("%s-%s", gate, strings.TrimPrefix(r.Status.PlanDigest, "sha256:")[:8])
-	if slices.ContainsFunc(r.Spec.Requests, func(q v1alpha1.Request) bool { return q.ID == id }) {
+	if asked(r, gate) {
 		return
 	}
-	asks(u.ctx, t, u.cluster, r.Name, v1alpha1.Request{ID: id, Verb: v1alpha1.VerbApprove, Gate: gate, PlanDigest: r.Status.PlanDigest})
+	asks(u.ctx, t, u.cluster, r.Name, v1alpha1.Request{ID: requestID(r, gate), Verb: v1alpha1.VerbApprove, Gate: gate, PlanDigest: r.Status.PlanDigest})
 }
 
 // mentions tells whether the rollout waits for that reason, and one of its blockers says all of it.

@@ -27,7 +27,7 @@ import (
 
 // TestClusterInterrupts: what happens to a cluster while a rollout is half way holds it by name, and the rollout goes on when it has passed.
 func TestClusterInterrupts(t *testing.T) {
-	if !ours(t, 0) {
+	if !ours(t, 5) {
 		return
 	}
 	interrupted(t, []interruption{
@@ -52,7 +52,7 @@ func TestClusterInterrupts(t *testing.T) {
 
 // TestUserInterrupts: so does what users do to a rollout that is half way.
 func TestUserInterrupts(t *testing.T) {
-	if !ours(t, 1) {
+	if !ours(t, 6) {
 		return
 	}
 	interrupted(t, []interruption{
@@ -94,7 +94,7 @@ func TestUserInterrupts(t *testing.T) {
 // TestMirrorSetsMeddledWith: the mirror sets of a rollout that is half way are put back, and nothing runs with what somebody else has
 // made of them; what others add to the cluster's mirror sets either becomes part of the plan or holds the rollout.
 func TestMirrorSetsMeddledWith(t *testing.T) {
-	if !ours(t, 2) {
+	if !ours(t, 7) {
 		return
 	}
 	interrupted(t, []interruption{
@@ -188,7 +188,9 @@ func rider(ctx context.Context, u *run) (func() error, error) {
 // birth adds a machine whose kubelet does not come up, and lets it come up.
 func birth(ctx context.Context, u *run) (func() error, error) {
 	name, err := u.cluster.Lab.AddNode(ctx, "worker", 5, func(n *corev1.Node) { n.Annotations["lab.safemirror.io/down"] = "true" })
-	undo := func() error { return u.cluster.PatchNode(ctx, name, `{"metadata":{"annotations":{"lab.safemirror.io/down":null}}}`) }
+	undo := func() error {
+		return u.cluster.PatchNode(ctx, name, `{"metadata":{"annotations":{"lab.safemirror.io/down":null}}}`)
+	}
 	return undo, err
 }
 
@@ -283,7 +285,7 @@ func (u *run) putBack(ctx context.Context, declared configv1.ImageTagMirrorSetSp
 }
 
 // anotherSource: somebody mirrors something that has nothing to do with the rollout. What the nodes would get is another
-// configuration than the one that was approved: it is planned anew, and asks for its own approval.
+// configuration than the one that was approved: it is planned anew, no node has it yet, and every gate asks for its own approval.
 func anotherSource(ctx context.Context, u *run) (func() error, error) {
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r); err != nil {

@@ -33,7 +33,7 @@ func small(t *testing.T, gates int) *run {
 
 // TestTwoRollouts: the second one waits, names the first, touches nothing, and goes on when the first has ended.
 func TestTwoRollouts(t *testing.T) {
-	if !ours(t, 3) {
+	if !ours(t, 7) {
 		return
 	}
 	u := small(t, 1)
@@ -69,7 +69,7 @@ func TestTwoRollouts(t *testing.T) {
 // TestSpecEdited: a spec that changes half way is planned and proven anew, and reaches the nodes that have the earlier one as well. What
 // cannot be meant is refused by the API, and what cannot work holds the rollout until it is taken back.
 func TestSpecEdited(t *testing.T) {
-	if !ours(t, 4) {
+	if !ours(t, 5) {
 		return
 	}
 	u := small(t, 2)
@@ -115,7 +115,7 @@ func TestSpecEdited(t *testing.T) {
 // TestUnpausedTwice: somebody who unpauses a pool again and again wins. The rollout says so by name and does not fight; it goes on when
 // the pool is paused again.
 func TestUnpausedTwice(t *testing.T) {
-	if !ours(t, 3) {
+	if !ours(t, 6) {
 		return
 	}
 	u := small(t, 1)

@@ -12,24 +12,28 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// workers are the nodes that the structural cases are spread over.
-var workers = []string{"worker-1", "worker-2", "worker-3", "worker-4"}
+const (
+	finalizerCase = "c11-finalizer"
+	finalizerTwin = "c11-finalizer-twin"
+)
 
 // TestStructural stages every structural case beside its twin, asks for the forecast, and then has the MCO drain each node: the forecast,
 // what is expected of the case, and what the drain does have to be the same.
 func TestStructural(t *testing.T) {
-	if !ours(t, 0) {
+	if !ours(t, 6) {
 		return
 	}
 	ctx, c := begin(t)
 	stageStructurals(ctx, t, c)
-	for _, node := range workers {
+	// The node of the finalizer comes last: a pod has to be late for minutes before anybody says that it does not go.
+	for _, node := range []string{"worker-1", "worker-2", "worker-4", "worker-3"} {
 		t.Run(node, func(t *testing.T) {
 			if node == "worker-3" {
-				if err := c.Leave(ctx); err != nil {
+				if err := c.Leave(ctx, finalizerTwin); err != nil {
 					t.Fatal(err)
 				}
 			}
+			foreseen(ctx, t, c, node)
 			drainForReal(ctx, t, c, node)
 		})
 	}
@@ -46,6 +50,9 @@ func stageStructurals(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 		all.Go(func() error { return s.Stage(ctx, c) })
 	}
 	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Leave(ctx, finalizerCase); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // TestInfraPool carries a custom pool of tainted nodes through, as a stage of its own; a node that is in two custom pools is no pool's,
 // and is left as it is.
 func TestInfraPool(t *testing.T) {
-	if !ours(t, 2) {
+	if !ours(t, 7) {
 		return
 	}
 	u := underWayOf(t, scenario.Infra(), func(s *v1alpha1.SafeMirrorRolloutSpec) {
@@ -63,7 +63,7 @@ func TestTopologies(t *testing.T) {
 		{topology: lab.Compact, replicas: 2, nodes: 3, drains: true},
 	} {
 		t.Run(string(k.topology), func(t *testing.T) {
-			if !ours(t, i) {
+			if !ours(t, 5+i) {
 				return
 			}
 			onLab(t, lab.Options{Topology: k.topology})

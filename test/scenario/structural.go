@@ -160,20 +160,16 @@ type Drained struct {
 // Drain has the Machine Config Operator's own drain controller drain the node, as if its daemon had asked for it, until look says that
 // enough was seen. Then the node is uncordoned again. Every look gets what became of each namespace's pods so far.
 func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]Drained) (done bool, why string)) error {
-	n, err := c.node(ctx, node)
-	if err != nil {
-		return err
-	}
 	before, err := c.podsOn(ctx, node)
 	if err != nil {
 		return err
 	}
-	config := n.Annotations["machineconfiguration.openshift.io/currentConfig"]
-	ask := func(verb string) error {
-		return c.PatchNode(ctx, node, fmt.Sprintf(`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredDrain":%q}}}`, verb+"-"+config))
+	// The names are not those of a configuration: what the controller has done last must be something else, or it does nothing.
+	ask := func(drain string) error {
+		return c.PatchNode(ctx, node, fmt.Sprintf(`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredDrain":%q}}}`, drain))
 	}
 	begun := time.Now()
-	if err := ask("drain"); err != nil {
+	if err := ask("drain-trial"); err != nil {
 		return err
 	}
 	err = lab.Eventually(ctx, stageTime, "the drain of "+node+" has shown what it can do", func(ctx context.Context) (bool, string, error) {
@@ -187,7 +183,7 @@ func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]D
 	if err != nil {
 		return err
 	}
-	if err := ask("uncordon"); err != nil {
+	if err := ask("uncordon-trial"); err != nil {
 		return err
 	}
 	return lab.Eventually(ctx, stageTime, node+" is uncordoned", func(ctx context.Context) (bool, string, error) {
