@@ -36,7 +36,7 @@ func foreseen(o Observed, p Pool) Step {
 	switch {
 	case len(bad) > 0:
 		return Wait{Blockers: outlookBlockers(bad)}
-	case !seen && hasCandidate(p):
+	case !seen && len(candidates(o, p)) > 0:
 		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonDrainForecast, "has nodes to release, and none of them is in the forecast; it is made again within a minute")}}
 	default:
 		return nil
