@@ -13,6 +13,9 @@ package controllers
 // Pausing, releasing and giving back a pool.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigpools,verbs=get;list;watch;patch
 //
+// The node disruption policy for registries.conf, where spec.release.disruption is Reload.
+// +kubebuilder:rbac:groups=operator.openshift.io,resources=machineconfigurations,verbs=patch
+//
 // What the nodes run and shall run.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigs;machineconfignodes;machineosconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
