@@ -31,7 +31,7 @@ func applyMirrorSets(o Observed) Step {
 	if step := safeToApply(o); step != nil {
 		return step
 	}
-	if o.Record.AppliedDigest != plan.Digest {
+	if o.Record.AppliedDigest != plan.Digest || unnoted(o, sets) {
 		return Do{Facts: []Fact{intent(plan, sets)}, Why: "everything is proven; the mirror sets are about to be applied"}
 	}
 	return Do{Actions: []Action{ApplyMirrorSets{Plan: plan.Digest}}, Why: "applying the mirror sets, digest mirrors first"}
@@ -48,10 +48,15 @@ func asDeclared(o Observed, sets MirrorSets) Step {
 	}
 }
 
+// unnoted tells whether the change takes more than one write and nothing on record says so.
+func unnoted(o Observed, sets MirrorSets) bool {
+	return sets.twofold() && (o.Record.Writing == nil || o.Record.Writing.To != sets.To)
+}
+
 // intent is what has to be on record before the first write.
 func intent(plan Plan, sets MirrorSets) Fact {
 	f := ApplyIntended{Plan: plan.Digest, Previous: sets.Have, Pass: sets.Pass, Lists: sets.Lists}
-	if !sets.settled() {
+	if sets.twofold() {
 		f.Writing = &v1alpha1.WritingRecord{Digest: sets.HaveDigest, Tag: sets.HaveTag, To: sets.To}
 	}
 	return f

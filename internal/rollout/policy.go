@@ -94,6 +94,8 @@ func ensurePolicy(o Observed) Step {
 		return unreadable(policyKind, o.Policy.Why())
 	case !workLeft(o, pools):
 		return Done{}
+	case !seen(o.Sets):
+		return unreadable("ImageTagMirrorSet", o.Sets.Why())
 	case p.Ledger == nil && p.Reloads && !p.Ours:
 		return own(p)
 	case p.Ledger == nil:
@@ -235,6 +237,11 @@ func returnPolicy(o Observed, p Policy) Step {
 		why = fmt.Sprintf("%q has changed the node disruption policy for registries.conf since: it stays, and only our note goes", p.ChangedBy)
 	}
 	return Do{Actions: []Action{RestorePolicy{Prior: p.Ledger.Prior}}, Why: why}
+}
+
+func seen[T any](k Known[T]) bool {
+	_, ok := k.Get()
+	return ok
 }
 
 // policyLeft tells whether a policy of ours is there.

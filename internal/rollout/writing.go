@@ -12,6 +12,9 @@ import (
 // whoever comes after a death between them finishes them before anything else: whether the rollout is held, a window is closed or a proof
 // is too old matters less than a source without mirrors.
 
+// twofold tells whether both sets have to be written.
+func (m MirrorSets) twofold() bool { return !m.Digest.settled() && !m.Tag.settled() }
+
 // half tells whether the mirror sets are half written: one kind is as it shall be and was not before, and the other is not. What somebody
 // else may have done by hand to sets that were not touched yet does not look like that.
 func (m MirrorSets) half(w *v1alpha1.WritingRecord) bool {
