@@ -96,7 +96,7 @@ func ensurePolicy(o Observed) Step {
 		return Done{}
 	case !seen(o.Sets):
 		return unreadable("ImageTagMirrorSet", o.Sets.Why())
-	case p.Ledger == nil && p.Reloads && !p.Ours:
+	case p.Ledger == nil && p.Reloads && (!p.Ours || o.Record.Policy == nil || o.Record.Policy.Restored):
 		return own(p)
 	case p.Ledger == nil:
 		return writePolicy(o, p, pools)
