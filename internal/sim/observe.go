@@ -81,7 +81,7 @@ func (p *process) blind(o *rollout.Observed) {
 }
 
 // parts are what blind can take out.
-var parts = []string{"pools", "sets", "plan", "transfers", "workloads", "cluster"}
+var parts = []string{"pools", "sets", "plan", "transfers", "workloads", "cluster", "policy"}
 
 func (p *process) others(c *custom) []rollout.Other {
 	out := []rollout.Other{}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
@@ -54,7 +55,7 @@ func (w *World) pokeAll() {
 // policy is what the operator sees of it.
 func (p *process) policy(name string) rollout.Policy {
 	o := p.w.api.policy
-	out := rollout.Policy{Generation: o.generation, ObservedGeneration: o.observed, Reloads: o.effective == reloads, Effective: o.effective,
+	out := rollout.Policy{Generation: o.generation, ObservedGeneration: o.observed, Reloads: o.effective == reloads, Effective: cmp.Or(o.effective, "a drain for most changes"),
 		Entry: o.entry, Ours: o.entry == reloads, ChangedBy: o.by}
 	switch {
 	case o.ledger != nil && o.ledger.Rollout == name:
