@@ -21,6 +21,9 @@ package controllers
 // +kubebuilder:rbac:groups=machine.openshift.io,resources=machinehealthchecks,verbs=list
 // +kubebuilder:rbac:groups=autoscaling.openshift.io,resources=clusterautoscalers,verbs=list
 //
+// The node disruption policy for registries.conf, where spec.release.disruption is Reload.
+// +kubebuilder:rbac:groups=operator.openshift.io,resources=machineconfigurations,verbs=patch
+//
 // What the nodes run and shall run.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigs;machineconfignodes;machineosconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch

@@ -29,7 +29,8 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:Maximum=50
 	MaxUnavailable *int32 `json:"maxUnavailable,omitempty"`
 
-	// applyApproval is Required when nothing may be paused or applied before a request approves the gate "apply".
+	// applyApproval is Required when nothing may be paused or applied before a request approves the gate "apply", and, where
+	// spec.sourcePolicy is Staged, no source may be blocked before one approves the gate "enforce".
 	// When omitted, NotRequired is used.
 	// +optional
 	ApplyApproval Approval `json:"applyApproval,omitempty"`
@@ -40,6 +41,22 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2592000
 	SoakSeconds *int32 `json:"soakSeconds,omitempty"`
+
+	// disruption is Drain or Reload. Drain leaves it to the Machine Config Operator, which drains a node for most changes of mirrors.
+	// Reload lets it reload CRI-O and move no pod: once the pools are held, and before the mirror sets are applied, the operator writes a
+	// node disruption policy for /etc/containers/registries.conf into MachineConfiguration/cluster, and puts back what was there when the
+	// last node is done, however the rollout ends. Images that running pods use stay on the nodes, but a pod that needs one anew meets the
+	// new mirrors without having been moved. It needs OpenShift 4.17 or later, and is refused where the cluster has no such policy.
+	// When omitted, Drain is used.
+	// +optional
+	Disruption Disruption `json:"disruption,omitempty"`
+
+	// enforceAfterSeconds is how long to watch after the first pass of a rollout whose spec.sourcePolicy is Staged, before the sources are
+	// blocked. When omitted, soakSeconds.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2592000
+	EnforceAfterSeconds *int32 `json:"enforceAfterSeconds,omitempty"`
 
 	// drainTimeoutSeconds is how long a node may be under way before the rollout is Stalled and says what holds the node. Nothing is
 	// forced: the node goes on trying, and the rollout with it. When omitted, 3600.
@@ -178,7 +195,7 @@ type Request struct {
 	// +required
 	Verb Verb `json:"verb,omitempty"`
 
-	// gate is what an Approve opens: apply, or the name of a stage. When omitted, the request is about the whole rollout.
+	// gate is what an Approve opens: apply, enforce, or the name of a stage. When omitted, the request is about the whole rollout.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -24,6 +24,11 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	Phase string `json:"phase,omitempty"`
 
+	// pass is the pass of a rollout whose spec.sourcePolicy is Staged: Allow, or Enforce once the sources are about to be blocked. The
+	// counts of images and nodes are about it.
+	// +optional
+	Pass Pass `json:"pass,omitempty"`
+
 	// images counts the references whose pull the mirror sets change.
 	// +optional
 	Images ImageCounts `json:"images,omitzero"`
@@ -208,6 +213,18 @@ type Record struct {
 	// +kubebuilder:validation:MaxLength=65536
 	Previous string `json:"previous,omitempty"`
 
+	// writing is the change of the mirror sets under way, when it takes more than one write.
+	// +optional
+	Writing *WritingRecord `json:"writing,omitempty"`
+
+	// pass is the pass under way of a rollout whose spec.sourcePolicy is Staged.
+	// +optional
+	Pass *PassRecord `json:"pass,omitempty"`
+
+	// policy remembers the node disruption policy of before, where spec.release.disruption is Reload.
+	// +optional
+	Policy *PolicyRecord `json:"policy,omitempty"`
+
 	// rollback is set once the rollout goes back, and stays set until the spec changes.
 	// +optional
 	Rollback *RollbackRecord `json:"rollback,omitempty"`
@@ -288,7 +305,7 @@ type RollbackRecord struct {
 
 // ApprovalRecord is a gate that was opened.
 type ApprovalRecord struct {
-	// gate is apply, or the name of a stage.
+	// gate is apply, enforce, or the name of a stage.
 	// +required
 	Gate string `json:"gate"`
 	// planDigest is the plan for which it was opened.

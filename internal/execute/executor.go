@@ -7,9 +7,11 @@ import (
 	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -59,7 +61,15 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Pause(ctx, e.Client, mcp, a.Ledger)
 		})
-	case rollout.ApplyMirrorSets:
+	case rollout.EnsurePolicy:
+		return e.onPolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
+			return disruption.Ensure(ctx, e.Client, mc, a.Ledger)
+		})
+	case rollout.RestorePolicy:
+		return e.onPolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
+			return disruption.Restore(ctx, e.Client, mc, w.Rollout.Name)
+		})
+	case rollout.ApplyMirrorSets, rollout.FinishMirrorSets:
 		return e.applyMirrorSets(ctx, w)
 	case rollout.ReleaseOne:
 		return e.releaseOne(ctx, a)
@@ -102,6 +112,20 @@ func (e *Executor) onPool(ctx context.Context, name string, do func(*mcfgv1.Mach
 	var other *pool.NotOurs
 	if errors.As(err, &other) {
 		return &Refused{Action: "the change of MachineConfigPool " + name, Why: other.Why}
+	}
+	return err
+}
+
+// onPolicy reads MachineConfiguration/cluster past the caches, so that the patch carries its newest resourceVersion.
+func (e *Executor) onPolicy(ctx context.Context, action string, do func(*opv1.MachineConfiguration) error) error {
+	mc := &opv1.MachineConfiguration{}
+	if err := e.API.Get(ctx, client.ObjectKey{Name: disruption.Name}, mc); err != nil {
+		return fmt.Errorf("reading MachineConfiguration %s: %w", disruption.Name, err)
+	}
+	err := do(mc)
+	var other *disruption.NotOurs
+	if errors.As(err, &other) {
+		return &Refused{Action: action, Why: other.Why}
 	}
 	return err
 }

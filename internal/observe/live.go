@@ -93,7 +93,7 @@ func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
 
 // Refresh repeats what a disruptive action depends on with reads past the caches.
 func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
-	fresh := &World{Wanted: w.Wanted}
+	fresh := &World{}
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := l.API.Get(ctx, client.ObjectKeyFromObject(w.Rollout), r); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 	if r.UID != w.Rollout.UID || r.Generation != w.Rollout.Generation {
 		return nil, fmt.Errorf("SafeMirrorRollout %s has changed since it was looked at", r.Name)
 	}
-	fresh.Rollout = r
+	fresh.Rollout, fresh.Wanted = r, predict.Want(r)
 	fresh.Observed = w.Observed
 	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), view(r), r.Status.Record
 	fresh.Observed.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
@@ -112,6 +112,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 // look reads the pools, the mirror sets, the plan and the workloads through the reader.
 func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh bool) {
 	o := &w.Observed
+	o.Policy = l.policy(ctx, w.Rollout.Name)
 	all, err := predict.ReadSets(ctx, reader)
 	if err != nil {
 		why := err.Error()
@@ -123,7 +124,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	w.HaveDigest, w.HaveTag = w.Have(all)
 	state, problem := l.aim(w, all)
 	o.Sets = rollout.Seen(state)
-	if rollout.Ended(o.Record, o.Rollout) {
+	if p, _ := o.Policy.Get(); rollout.Ended(o.Record, o.Rollout) && p.Ledger == nil {
 		return // nothing else is decided any more, and a cluster at rest shall not be read for it
 	}
 	prediction, err := l.predictor.Pools(ctx, reader, l.API, w.Wanted, all)

@@ -43,11 +43,16 @@ func TestView(t *testing.T) {
 	want.Windows = []rollout.Window{{Schedule: "0 1 * * *", Duration: time.Minute, Zone: "Europe/Berlin"}}
 	want.Requests = []rollout.Request{{ID: "a", Verb: v1alpha1.VerbApprove, Gate: "apply", Plan: "sha256:1"}}
 	want.RollbackOnDelete, want.RollbackOnFailure = true, true
+	r.Spec.Release.Disruption = v1alpha1.DisruptionReload
+	want.Reload, want.EnforceAfter, want.Spec = true, 3*time.Second, identity(r.Spec)
 	want.Stages = []rollout.Stage{{Pool: "infra", Nodes: 3, Soak: 3 * time.Second}, {Pool: "worker", Soak: time.Minute, Approval: true}}
 	if diff := cmp.Diff(want, view(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
 }
+
+// asDeclared identifies the two sets of minicluster.Rollout.
+var asDeclared = mirrorset.DigestIdentity(mirrorset.Digest(minicluster.Rollout("shop"))) + "+" + mirrorset.TagIdentity(mirrorset.Tag(minicluster.Rollout("shop")))
 
 // packed are the mirror sets of the rollout as the record remembers them.
 func packed(t *testing.T, r *v1alpha1.SafeMirrorRollout) string {
@@ -137,13 +142,18 @@ func TestSets(t *testing.T) {
 	t.Run("no image configuration and no policies", func(t *testing.T) {
 		objects := drop[*configv1.Image](cluster(), "cluster")
 		got := seen(t, look(t, liveOf(withoutKinds(objects, "ImageContentSourcePolicy"))).Observed.Sets)
-		if diff := cmp.Diff(rollout.MirrorSets{Digest: rollout.SetMissing, Tag: rollout.SetMissing}, got); diff != "" {
+		want := rollout.MirrorSets{Digest: rollout.SetMissing, Tag: rollout.SetMissing, To: asDeclared, Lists: got.Lists}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
 		}
 	})
 	t.Run("the own sets", func(t *testing.T) {
 		w := look(t, observer(cluster(ownSets()...)...))
-		if diff := cmp.Diff(rollout.MirrorSets{Digest: rollout.SetEqual, Tag: rollout.SetEqual, Have: packed(t, minicluster.Rollout("shop"))}, seen(t, w.Observed.Sets)); diff != "" {
+		got := seen(t, w.Observed.Sets)
+		digest, tag, _ := strings.Cut(asDeclared, "+")
+		want := rollout.MirrorSets{Digest: rollout.SetEqual, Tag: rollout.SetEqual, Have: packed(t, minicluster.Rollout("shop")),
+			HaveDigest: digest, HaveTag: tag, To: asDeclared, Lists: got.Lists}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
 		}
 		if w.HaveDigest == nil || w.HaveTag == nil {
@@ -244,7 +254,7 @@ func TestRefresh(t *testing.T) {
 	if got := seen(t, fresh.Observed.Sets).Tag; got != rollout.SetEqual {
 		t.Errorf("tag mirror set %s, want what the API server has", got)
 	}
-	if !fresh.Observed.Now.Equal(minicluster.Began.Add(time.Minute)) || fresh.Digest != old.Digest || fresh.HaveTag == nil {
+	if !fresh.Observed.Now.Equal(minicluster.Began.Add(time.Minute)) || !cmp.Equal(fresh.Digest, old.Digest) || fresh.HaveTag == nil {
 		t.Errorf("%+v", fresh)
 	}
 	if got := seen(t, old.Observed.Sets).Tag; got != rollout.SetMissing {

@@ -29,6 +29,11 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		v.AtOnce = int(*release.MaxUnavailable)
 	}
 	v.Spec = identity(r.Spec)
+	v.Reload = release.Disruption == v1alpha1.DisruptionReload
+	v.EnforceAfter = v.Soak
+	if release.EnforceAfterSeconds != nil {
+		v.EnforceAfter = seconds(release.EnforceAfterSeconds)
+	}
 	v.RollbackOnDelete = r.Spec.Deletion == v1alpha1.DeletionRollback
 	v.RollbackOnFailure = r.Spec.OnFailure == v1alpha1.FailureRollback
 	for _, s := range release.Stages {
@@ -112,13 +117,13 @@ func releaseProblems(r *v1alpha1.SafeMirrorRollout) []rollout.Problem {
 			problem("spec.release.windows[%d].%v", i, err)
 		}
 	}
-	seen := map[string]int{rollout.GateApply: -1}
+	seen := map[string]int{rollout.GateApply: -1, rollout.GateEnforce: -1}
 	for i, s := range r.Spec.Release.Stages {
 		first, taken := seen[s.Name]
 		switch {
 		case s.Name == "":
 		case taken && first < 0:
-			problem("spec.release.stages[%d].name: %q is the gate before the first pause; give the stage another name", i, s.Name)
+			problem("spec.release.stages[%d].name: %q is the name of a gate before pools are paused; give the stage another name", i, s.Name)
 		case taken:
 			problem("spec.release.stages[%d].name: %q is the name of spec.release.stages[%d] already; a request could not tell them apart", i, s.Name, first)
 		default:

@@ -72,6 +72,33 @@ type RestorePool struct {
 	MaxUnavailable string
 }
 
+// FinishMirrorSets writes the rest of a change of the mirror sets that somebody died in the middle of.
+type FinishMirrorSets struct{}
+
+// EnsurePolicy writes the node disruption policy by which nodes reload instead of being drained, and the ledger beside it, in one patch.
+type EnsurePolicy struct{ Ledger PolicyLedger }
+
+// RestorePolicy gives back the policy of before, and takes the ledger off. An entry that somebody else has changed since stays.
+type RestorePolicy struct{ Prior string }
+
+// Key implements Action.
+func (FinishMirrorSets) Key() string { return "finish-mirror-sets" }
+
+// Key implements Action.
+func (EnsurePolicy) Key() string { return "ensure-policy" }
+
+// Key implements Action.
+func (RestorePolicy) Key() string { return "restore-policy" }
+
+// Disruptive implements Action. Builds and imports follow the mirror sets at once.
+func (FinishMirrorSets) Disruptive() bool { return true }
+
+// Disruptive implements Action. It takes nothing away, but it is decided on what the user's policy is, and that has to be fresh.
+func (EnsurePolicy) Disruptive() bool { return true }
+
+// Disruptive implements Action. A node that has been given its target and has not begun would be drained by it.
+func (RestorePolicy) Disruptive() bool { return true }
+
 // Key implements Action.
 func (EnsureFinalizer) Key() string { return "ensure-finalizer" }
 
@@ -138,14 +165,17 @@ func (StepDown) Disruptive() bool { return false }
 // Disruptive implements Action. Unpausing is safe only while every node already runs the pool's configuration (I5).
 func (RestorePool) Disruptive() bool { return true }
 
-func (EnsureFinalizer) isAction() {}
-func (RemoveFinalizer) isAction() {}
-func (EnsureTransfers) isAction() {}
-func (EnsureProbes) isAction()    {}
-func (TryAgain) isAction()        {}
-func (PausePool) isAction()       {}
-func (ApplyMirrorSets) isAction() {}
-func (ReleaseOne) isAction()      {}
-func (TargetNodes) isAction()     {}
-func (StepDown) isAction()        {}
-func (RestorePool) isAction()     {}
+func (EnsureFinalizer) isAction()  {}
+func (RemoveFinalizer) isAction()  {}
+func (EnsureTransfers) isAction()  {}
+func (EnsureProbes) isAction()     {}
+func (TryAgain) isAction()         {}
+func (PausePool) isAction()        {}
+func (ApplyMirrorSets) isAction()  {}
+func (ReleaseOne) isAction()       {}
+func (TargetNodes) isAction()      {}
+func (StepDown) isAction()         {}
+func (RestorePool) isAction()      {}
+func (FinishMirrorSets) isAction() {}
+func (EnsurePolicy) isAction()     {}
+func (RestorePolicy) isAction()    {}

@@ -367,6 +367,54 @@ func (b *builder) completed() *builder {
 	return b
 }
 
+// staged: the rollout is in that pass.
+func (b *builder) staged(pass v1alpha1.Pass) *builder {
+	sets, _ := b.o.Sets.Get()
+	sets.Pass, sets.Lists = pass, "lists"
+	b.o.Sets = Seen(sets)
+	b.o.Record.Pass = &v1alpha1.PassRecord{Pass: pass, Lists: "lists"}
+	return b
+}
+
+const (
+	usersPolicy = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Drain"}]}`
+	oursPolicy  = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Reload","reload":{"serviceName":"crio.service"}}]}`
+)
+
+// reloads: the user wants nodes to reload, and has a policy of his own that drains.
+func (b *builder) reloads() *builder {
+	b.o.Rollout.Reload = true
+	b.o.Policy = Seen(Policy{Generation: 3, ObservedGeneration: 3, Effective: "Drain", Entry: usersPolicy, ChangedBy: "kubectl"})
+	return b
+}
+
+// policed: ours is written and in effect.
+func (b *builder) policed() *builder {
+	b.reloads()
+	b.o.Record.Policy = &v1alpha1.PolicyRecord{Prior: usersPolicy, Since: metav1.NewTime(began)}
+	ledger := newPolicyLedger(b.o, *b.o.Record.Policy)
+	b.o.Policy = Seen(Policy{Generation: 4, ObservedGeneration: 4, Reloads: true, Effective: "the reload of crio.service", Entry: oursPolicy, Ours: true,
+		ChangedBy: "safe-mirror-operator", Ledger: &ledger})
+	return b
+}
+
+func (b *builder) policy(change func(p *Policy)) *builder {
+	p, _ := b.o.Policy.Get()
+	change(&p)
+	b.o.Policy = Seen(p)
+	return b
+}
+
+// halfWritten: both sets were to be changed, and only the digest mirrors were.
+func (b *builder) halfWritten() *builder {
+	b.sets(SetEqual, SetMissing)
+	sets, _ := b.o.Sets.Get()
+	sets.HaveDigest, sets.To = "new", "new+new"
+	b.o.Sets = Seen(sets)
+	b.o.Record.Writing = &v1alpha1.WritingRecord{Digest: "old", Tag: "old", To: "new+new"}
+	return b
+}
+
 // loses forgets the record, as a restored backup without status does.
 func (b *builder) loses() *builder {
 	b.o.Record = v1alpha1.Record{}
@@ -434,7 +482,8 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Release.Pool
 		case NodesTaken:
 			name += " " + strings.Join(f.Nodes, " ")
-		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted:
+		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted,
+			Written, PassReached, PassBegun, PolicyIntended, PolicyRestored:
 		}
 		out = append(out, name)
 	}

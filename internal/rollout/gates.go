@@ -58,7 +58,7 @@ func atGate(o Observed, gate string) Step {
 }
 
 func guarded(o Observed, gate string) bool {
-	if gate == GateApply {
+	if gate == GateApply || gate == GateEnforce {
 		return o.Rollout.ApplyApproval
 	}
 	pools, _ := o.Pools.Get()

@@ -59,6 +59,34 @@ var way = []func() *builder{
 	func() *builder { return observed().updated().givesBack("master") },
 	func() *builder { return observed().updated().givesBack("master", "worker") },
 	func() *builder { return observed().completed() },
+	func() *builder { return observed().updated().givesBack("master", "worker").staged(v1alpha1.PassAllow) },
+	func() *builder { return between(2 * time.Hour) },
+	func() *builder { return second() },
+	func() *builder { return second().deleting() },
+	func() *builder { return observed().paused().reloads() },
+	func() *builder {
+		return observed().paused().policed().policy(func(p *Policy) { p.Ledger, p.Ours, p.Entry, p.Reloads = nil, false, usersPolicy, false })
+	},
+	func() *builder {
+		b := observed().updated().policed()
+		b.o.Record.Policy.Restored = true
+		return b
+	},
+	func() *builder {
+		b := observed().paused().policed().deleting()
+		b.o.Record.Policy.Restored = true
+		return b
+	},
+	func() *builder {
+		b := observed().rendered()
+		b.o.Record.Writing = &v1alpha1.WritingRecord{To: "new+new"}
+		return b
+	},
+	func() *builder { return observed().paused().policed() },
+	func() *builder { return observed().rendered().policed() },
+	func() *builder { return observed().rendered().policed().intends("worker") },
+	func() *builder { return observed().updated().policed() },
+	func() *builder { return observed().intended().halfWritten() },
 }
 
 // mishaps are what happens to a cluster beside the rollout.
@@ -111,6 +139,13 @@ var mishaps = []func(g generator, b *builder){
 	},
 	func(g generator, b *builder) { b.o.Rollout.ForecastAdvisory = g.some() },
 	func(_ generator, b *builder) { b.o.Cluster = Seen(Cluster{Upgrading: "4.20"}) },
+	func(g generator, b *builder) { b.staged(g.pass()) },
+	func(_ generator, b *builder) { b.halfWritten() },
+	func(g generator, b *builder) {
+		b.o.Rollout.Reload, b.o.Policy, b.o.Record.Policy = g.some(), maybe(g, g.policy()), g.policyRecord()
+	},
+	func(g generator, b *builder) { b.policy(g.disturbPolicy) },
+	func(_ generator, b *builder) { b.o.Policy = Unseen[Policy]("x") },
 }
 
 // wild is an observation of which nothing fits together.
@@ -147,6 +182,38 @@ func (g generator) wild() Observed {
 		o.Forecast = Unseen[Forecast]("x")
 	}
 	return o
+}
+
+func (g generator) pass() v1alpha1.Pass { return pick(g, "", v1alpha1.PassAllow, v1alpha1.PassEnforce) }
+
+func (g generator) policyRecord() *v1alpha1.PolicyRecord {
+	return pick(g, nil, &v1alpha1.PolicyRecord{Prior: usersPolicy, Restored: g.some()})
+}
+
+func (g generator) policy() Policy {
+	p := Policy{Generation: 3, ObservedGeneration: 3, Entry: pick(g, "", usersPolicy, oursPolicy)}
+	for range g.Intn(3) {
+		g.disturbPolicy(&p)
+	}
+	return p
+}
+
+// disturbPolicy changes one thing about the policy.
+func (g generator) disturbPolicy(p *Policy) {
+	change := pick(g,
+		func() { p.Generation++ },
+		func() { p.Reloads = !p.Reloads },
+		func() { p.Ours = !p.Ours },
+		func() { p.Entry = usersPolicy },
+		func() { p.Unsupported = "x" },
+		func() { p.Ledger, p.Foreign = nil, "books" },
+		func() { p.Ledger = nil },
+		func() { p.Ledger = &PolicyLedger{Rollout: "shop", Since: began, Prior: usersPolicy} },
+	)
+	change()
+	if p.Ledger != nil {
+		p.Foreign = "" // there is one note on it
+	}
 }
 
 func maybe[T any](g generator, v T) Known[T] {

@@ -28,6 +28,8 @@ type Observed struct {
 	ControlPlane Known[[]Problem] `json:"controlPlane"`
 	// Self is where the operator itself runs.
 	Self Self `json:"self,omitzero"`
+	// Policy is what a change of registries.conf costs a node.
+	Policy Known[Policy] `json:"policy"`
 	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
 	Forecast  Known[Forecast]   `json:"forecast"`
 	Obstacles Known[[]Obstacle] `json:"obstacles"`
@@ -47,6 +49,10 @@ type View struct {
 	Soak time.Duration `json:"soak,omitempty"`
 	// ApplyApproval is true when the gate before the first pause needs an approval.
 	ApplyApproval bool `json:"applyApproval,omitempty"`
+	// Reload is true when nodes shall reload instead of being drained.
+	Reload bool `json:"reload,omitempty"`
+	// EnforceAfter is how long to watch between the passes of a staged rollout.
+	EnforceAfter time.Duration `json:"enforceAfter,omitempty"`
 	// Spec identifies what the spec wants, requests and state aside: another one is another rollout.
 	Spec     string    `json:"spec,omitempty"`
 	Requests []Request `json:"requests,omitempty"`
@@ -152,6 +158,15 @@ type MirrorSets struct {
 	Tag    SetState `json:"tag"`
 	// Have holds the lists of the sets of ours that are in the cluster, in the form of the record; empty when there are none.
 	Have string `json:"have,omitempty"`
+	// HaveDigest and HaveTag identify what the sets of ours say now, empty for none; To what both shall say.
+	HaveDigest string `json:"haveDigest,omitempty"`
+	HaveTag    string `json:"haveTag,omitempty"`
+	To         string `json:"to,omitempty"`
+	// Pass is the pass that To is about; empty when the sources are not blocked in a second one. Lists identifies the lists of the spec.
+	Pass  v1alpha1.Pass `json:"pass,omitempty"`
+	Lists string        `json:"lists,omitempty"`
+	// Clash says what is wrong with the union of all sets as it shall be; empty when the MCO would take it.
+	Clash string `json:"clash,omitempty"`
 }
 
 // kindState is the state of our set of one kind.
@@ -164,6 +179,9 @@ type kindState struct {
 func (m MirrorSets) byKind() []kindState {
 	return []kindState{{"ImageDigestMirrorSet", m.Digest}, {"ImageTagMirrorSet", m.Tag}}
 }
+
+// settled tells whether nothing has to be written.
+func (m MirrorSets) settled() bool { return m.Digest.settled() && m.Tag.settled() }
 
 // exist tells whether a set of ours is in the cluster.
 func (m MirrorSets) exist() bool {

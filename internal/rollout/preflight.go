@@ -22,7 +22,7 @@ func preflight(o Observed) Step {
 		}}}
 	}
 	// The upgrade comes before the pools, which it updates: that they are not at rest is its doing.
-	checks := []func(Observed) Step{otherRollouts, specProblems, upgrading, poolsFit}
+	checks := []func(Observed) Step{otherRollouts, specProblems, upgrading, poolsFit, reloadable}
 	for _, check := range checks {
 		if step := check(o); step != nil {
 			return step

@@ -37,6 +37,7 @@ func TestProperties(t *testing.T) {
 	for _, name := range []string{
 		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
 		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
+		"Written", "PassReached", "PassBegun", "PolicyIntended", "PolicyRestored", "finish-mirror-sets", "ensure-policy", "restore-policy",
 		string(PhaseComplete),
 	} {
 		if reached[name] < 10 {
@@ -54,7 +55,7 @@ func count(reached map[string]int, d Decision) {
 	reached[string(d.Phase)]++
 	for _, a := range d.Actions {
 		switch a.(type) {
-		case EnsureFinalizer, RemoveFinalizer:
+		case EnsureFinalizer, RemoveFinalizer, FinishMirrorSets, EnsurePolicy, RestorePolicy:
 			reached[a.Key()]++
 		case EnsureTransfers:
 			reached["ensure-transfers"]++
@@ -93,7 +94,7 @@ func rules(o Observed, d Decision) []string {
 	var broken []string
 	for _, rule := range []func(Observed, Decision) string{
 		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
-		progress, factsOnce, stillSafe, verdictsInOrder, asked,
+		policyRule, writingRule, progress, factsOnce, stillSafe, verdictsInOrder, asked,
 	} {
 		if why := rule(o, d); why != "" {
 			broken = append(broken, why)
@@ -171,6 +172,17 @@ func knownInputs(o Observed, d Decision) string {
 		_, probes := o.Probes.Get()
 		p, _ := o.Plan.Get()
 		asked := !applies || probes || o.Record.AppliedDigest == p.Digest
+		_, policy := o.Policy.Get()
+		switch a.(type) {
+		case FinishMirrorSets: // half of it is done already, on the strength of what was known then
+			if sets {
+				continue
+			}
+		case RestorePolicy:
+			ended = policy
+		case EnsurePolicy:
+			asked = asked && policy
+		}
 		known := pools && (ended || (cluster && spec && sets && plan && transfers && asked))
 		if !known {
 			return "I3: " + a.Key() + " on something unknown"
@@ -345,6 +357,61 @@ func restoreRule(o Observed, d Decision) string {
 		case o.Rollout.Deleting && !sets.exist() && p.Meaning == MeansBefore && p.Ledger.Release == nil:
 		default:
 			return "I5: unpaused with nodes left"
+		}
+	}
+	return ""
+}
+
+// The policy: what was there before is on record before it is changed, no node is released that would be drained, and none is under way when
+// it is given back.
+func policyRule(o Observed, d Decision) string {
+	p, known := o.Policy.Get()
+	pools, _ := o.Pools.Get()
+	moves := slices.ContainsFunc(pools, func(p Pool) bool {
+		return pulsing(p) || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Current != "" && !n.done() })
+	})
+	rec := o.Record.Policy
+	for _, a := range d.Actions {
+		switch a := a.(type) {
+		case EnsurePolicy:
+			if rec == nil || rec.Restored || a.Ledger.Prior != rec.Prior || (p.Entry != rec.Prior && !p.Ours) {
+				return "I4: the policy is written, and what was there before is not on record"
+			}
+			if why := stillness(o); why != "" || !o.Rollout.Reload || p.Foreign != "" {
+				return "the policy is written: " + why
+			}
+		case RestorePolicy:
+			if rec == nil || !rec.Restored || p.Ledger == nil || a.Prior != p.Ledger.Prior {
+				return "I4: the policy is given back without the fact on record"
+			}
+			if moves {
+				return "the policy is given back while a node is on its way"
+			}
+		case ReleaseOne:
+			if o.Rollout.Reload && (!known || !p.effective()) {
+				return "a node is released that would be drained"
+			}
+		case RemoveFinalizer:
+			if c, _ := o.Cluster.Get(); c.Unsupported == "" && p.Ledger != nil {
+				return "I5: let go with the policy left behind"
+			}
+		}
+	}
+	return ""
+}
+
+// I13: what is half written is finished before anything else, and nothing else looks half written.
+func writingRule(o Observed, d Decision) string {
+	sets, known := o.Sets.Get()
+	half := known && sets.half(o.Record.Writing) && sets.Clash == "" && sets.Digest != SetForeign && sets.Tag != SetForeign
+	for _, a := range d.Actions {
+		_, finishes := a.(FinishMirrorSets)
+		_, pauses := a.(PausePool)
+		switch {
+		case finishes && !half:
+			return "I13: sets are finished that are not half written"
+		case !finishes && !pauses && half:
+			return "I13: " + a.Key() + " comes before the sets are finished"
 		}
 	}
 	return ""

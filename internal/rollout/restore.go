@@ -14,6 +14,11 @@ func restorePools(o Observed) Step {
 	if !ok {
 		return unreadable("MachineConfigPool", o.Pools.Why())
 	}
+	if !workLeft(o, pools) {
+		if step := givePolicyBack(o, pools); step != nil {
+			return step
+		}
+	}
 	var waiting []Blocker
 	for _, p := range pools {
 		rec := record(o.Record, p.Name)
@@ -52,6 +57,9 @@ func restore(p Pool, rec v1alpha1.PoolRecord) Step {
 // giveBack is the end of a rollout that has brought nothing to any node, or that has ended before: the pools that carry its
 // ledger get their earlier values, the others are not looked at. It returns nil when none is left.
 func giveBack(o Observed, pools []Pool) Step {
+	if step := givePolicyBack(o, pools); step != nil {
+		return step
+	}
 	var waiting []Blocker
 	for _, p := range pools {
 		rec := record(o.Record, p.Name)

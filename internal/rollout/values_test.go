@@ -108,7 +108,18 @@ func TestFacts(t *testing.T) {
 		"the end": {Completed{At: now, Generation: 3, Spec: "s"}, with(func(r *v1alpha1.Record) {
 			r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = stamp(now), 3, "s", nil
 		})},
-		"the start of another": {Restarted{}, v1alpha1.Record{}},
+		"an intent to write twice": {ApplyIntended{Plan: "sha256:x", Writing: &v1alpha1.WritingRecord{To: "new"}}, with(func(r *v1alpha1.Record) {
+			r.AppliedDigest, r.Writing = "sha256:x", &v1alpha1.WritingRecord{To: "new"}
+		})},
+		"it is written": {Written{}, start},
+		"a pass": {PassBegun{Pass: v1alpha1.PassAllow, Lists: "l"}, with(func(r *v1alpha1.Record) {
+			r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: v1alpha1.PassAllow, Lists: "l"}, nil
+		})},
+		"a policy": {PolicyIntended{Prior: usersPolicy, At: now}, with(func(r *v1alpha1.Record) {
+			r.Policy = &v1alpha1.PolicyRecord{Prior: usersPolicy, Since: metav1.NewTime(now)}
+		})},
+		"no policy is given back": {PolicyRestored{}, start},
+		"the start of another":    {Restarted{}, v1alpha1.Record{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -172,13 +183,13 @@ func TestActions(t *testing.T) {
 	disruptive := map[string]bool{}
 	for _, a := range []Action{
 		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{Plan: "p"}, EnsureProbes{Plan: "p"}, PausePool{Pool: "worker"}, ApplyMirrorSets{Plan: "p"},
-		ReleaseOne{Pool: "worker"}, RestorePool{Pool: "worker"},
+		ReleaseOne{Pool: "worker"}, RestorePool{Pool: "worker"}, FinishMirrorSets{}, EnsurePolicy{}, RestorePolicy{},
 	} {
 		disruptive[a.Key()] = a.Disruptive()
 	}
 	want := map[string]bool{
 		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "ensure-probes/p": false, "pause-pool/worker": false,
-		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true,
+		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true, "finish-mirror-sets": true, "ensure-policy": true, "restore-policy": true,
 	}
 	if diff := cmp.Diff(want, disruptive); diff != "" {
 		t.Errorf("disruptive (-want +got):\n%s", diff)

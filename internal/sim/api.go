@@ -15,6 +15,7 @@ type api struct {
 	w       *World
 	version int64
 	live    objects
+	policy  policyObject   // is, too
 	customs table[*custom] // are always read past the caches
 	caches  []*cache
 }

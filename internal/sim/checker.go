@@ -273,7 +273,7 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node, read tim
 	if since, back := c.back[ledger.Rollout]; back && !c.leadsBack(ledger.Rollout, p) && c.w.age(since) > 3*glance {
 		c.violate("I10", "node %s is given %s, which is rolled back since %s", n.Name, pulse.Target, c.w.age(since).Round(time.Second))
 	}
-	if c.dead != nil && c.w.faults.hit["two-leaders"] == 0 && c.w.nobodyLeads() == "no replica leads" {
+	if c.dead != nil && c.guarded() && c.w.faults.hit["two-leaders"] == 0 && c.w.nobodyLeads() == "no replica leads" {
 		if c.left++; c.left > size {
 			c.violate("I14", "%d nodes have moved since %s died for good", c.left, c.dead.name)
 		}

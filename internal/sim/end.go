@@ -40,6 +40,7 @@ func (c *checker) end(why string) {
 		}
 		c.leftBehind()
 	default:
+		c.policyAsBefore()
 		for _, p := range c.w.api.live.pools.list() {
 			if prior, known := c.prior[p.Name]; known && !c.w.faults.meddled[p.Name] {
 				c.asBefore(p, prior)
@@ -188,7 +189,7 @@ func (w *World) registriesShut() string {
 		}
 	}
 	for _, r := range w.api.customs.list() {
-		wanted, _ := (&process{w: w}).aim(r, &w.api.live)
+		wanted, _, _ := (&process{w: w}).aim(r, &w.api.live)
 		for _, host := range []string{wanted.mirror(), r.source} {
 			if h := w.registries.hosts[host]; h != nil && h.down {
 				return "registry " + host + " is down"
@@ -221,6 +222,9 @@ func (w *World) peopleWant() string {
 	if w.faults.hit["status-lost"] > 0 && w.faults.hit["ledger-removed"] > 0 {
 		return "both places where a pause is on record were taken away"
 	}
+	if p := w.api.policy; w.faults.hit["policy-edited"] > 0 && p.ledger != nil && p.entry != reloads {
+		return "somebody has changed the policy for registries.conf"
+	}
 	if w.faults.gitops {
 		return "a pipeline takes the mirror set away"
 	}
@@ -229,7 +233,7 @@ func (w *World) peopleWant() string {
 		switch {
 		case r.view.Held:
 			return r.view.Name + " is held"
-		case r.view.ApplyApproval && len(r.status.Record.Approvals) == 0:
+		case r.view.ApplyApproval && (len(r.status.Record.Approvals) == 0 || (r.status.Pass == v1alpha1.PassEnforce && len(r.status.Record.Approvals) < 2)):
 			return r.view.Name + " waits for an approval"
 		case aborted && r.status.Record.Rollback == nil:
 			return r.view.Name + " is aborted and waits for a choice"

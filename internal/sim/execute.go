@@ -84,7 +84,13 @@ func (p *process) do(c *custom, a rollout.Action) error {
 			return pool.Pause(context.Background(), poolClient{p: p}, mcp, a.Ledger)
 		})
 	case rollout.ApplyMirrorSets:
-		return p.apply(c)
+		return p.apply(c, false)
+	case rollout.FinishMirrorSets:
+		return p.apply(c, true)
+	case rollout.EnsurePolicy:
+		return p.ensurePolicy(c, a)
+	case rollout.RestorePolicy:
+		return p.restorePolicy(c.view.Name)
 	case rollout.ReleaseOne:
 		return p.release(a)
 	case rollout.StepDown:
@@ -138,24 +144,20 @@ func (p *process) release(a rollout.ReleaseOne) error {
 	})
 }
 
-func (p *process) apply(c *custom) error {
-	live := &p.w.api.live
-	wanted, _ := p.aim(c, live)
-	state := setState(c, live, wanted)
-	if state != rollout.SetMissing && state != rollout.SetDiffers && state != rollout.SetLeftOver {
+func (p *process) apply(c *custom, finish bool) error {
+	sets, wanted := p.setsOf(c, &p.w.api.live)
+	todo := func(s rollout.SetState) bool {
+		return s == rollout.SetMissing || s == rollout.SetDiffers || s == rollout.SetLeftOver
+	}
+	if !todo(sets.Tag) && !todo(sets.Digest) {
 		return nil
 	}
-	p.w.check.applies(c, wanted)
-	return p.write(func() error {
-		if wanted == "" {
-			p.w.tell(p.name, "removes ImageTagMirrorSet %s", c.view.Name)
-			p.w.api.deleteSet(c.view.Name)
-			return nil
-		}
-		p.w.tell(p.name, "writes ImageTagMirrorSet %s: %s from %s", c.view.Name, c.source, wanted)
-		p.w.api.writeSet(mirrorSet{name: c.view.Name, source: c.source, lists: wanted, owner: c.view.Name, previous: Lists(c.status.Record.Previous)})
-		return nil
-	})
+	if finish {
+		p.w.tell(p.name, "finishes what is half written")
+	} else {
+		p.w.check.applies(c, wanted)
+	}
+	return p.writeSets(c, wanted, sets)
 }
 
 // finalizer carries the version of the rollout that was read.

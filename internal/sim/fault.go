@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
@@ -125,6 +126,16 @@ var operatorFaults = map[string]faultKind{
 		w.leader().crash("for good", 0)
 		w.check.alone(w.leader())
 	}},
+	"crash-writing": {
+		target: func(_ Scenario, draw func(int) int) string { return []string{"1", "2", "3"}[draw(3)] },
+		begin: func(w *World, f Fault) {
+			n, err := strconv.Atoi(f.Target)
+			if err != nil {
+				n = 2
+			}
+			w.leader().ills.writes = n
+		},
+	},
 	"failover": {begin: func(w *World, _ Fault) {
 		old := w.leader()
 		next := w.standby()
@@ -400,6 +411,14 @@ var peopleFaults = map[string]faultKind{
 	"ledger-removed": {target: poolName, begin: func(w *World, f Fault) {
 		w.api.editPool(userName, f.Target, func(p *mcfgv1.MachineConfigPool) { delete(p.Annotations, pool.LedgerAnnotation) })
 	}},
+	"policy-edited": {
+		begin: func(w *World, _ Fault) { w.api.writePolicy(userName, "drain", w.api.policy.ledger) },
+		end: func(w *World, _ Fault) {
+			if w.api.policy.ledger != nil {
+				w.api.writePolicy(userName, reloads, w.api.policy.ledger)
+			}
+		},
+	},
 	"set-deleted": {begin: func(w *World, _ Fault) {
 		if _, ok := w.api.live.sets.get("shop"); ok {
 			w.api.deleteSet("shop")
@@ -428,8 +447,12 @@ var peopleFaults = map[string]faultKind{
 	"retry":    {begin: request(v1alpha1.VerbRetry)},
 	"approve": {begin: func(w *World, _ Fault) {
 		w.api.editSpec(func(c *custom) {
+			gate := rollout.GateApply
+			if c.status.Pass == v1alpha1.PassEnforce {
+				gate = rollout.GateEnforce
+			}
 			c.view.Requests = append(c.view.Requests, rollout.Request{
-				ID: fmt.Sprintf("approve-%d", len(c.view.Requests)), Verb: v1alpha1.VerbApprove, Gate: rollout.GateApply, Plan: c.status.PlanDigest,
+				ID: fmt.Sprintf("approve-%d", len(c.view.Requests)), Verb: v1alpha1.VerbApprove, Gate: gate, Plan: c.status.PlanDigest,
 			})
 		})
 	}},

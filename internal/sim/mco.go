@@ -16,6 +16,7 @@ type mco struct {
 	cache  *cache
 	render bool // a render is due
 	other  map[string]string
+	conf   conf // of the mirror sets that were valid last
 	syncs  map[string]*poolSync
 }
 
@@ -77,7 +78,12 @@ func (m *mco) renderSoon() {
 // renderAll writes the rendered configuration of every pool, paused or not.
 func (m *mco) renderAll() {
 	m.render = false
-	content := rendering{conf: union(m.cache.seen.sets.list())}
+	if source := clashing(m.cache.seen.sets.list()); source != "" {
+		m.w.tell("mco", "takes no mirror set: %s has two policies", source)
+	} else {
+		m.conf = union(m.cache.seen.sets.list())
+	}
+	content := rendering{conf: m.conf}
 	for _, name := range m.w.api.live.pools.names {
 		content.other = m.other[name]
 		rendered := m.w.renderings.name(name, content)

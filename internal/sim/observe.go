@@ -20,9 +20,10 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 		Cluster: rollout.Seen(rollout.Cluster{Upgrading: p.w.faults.upgrading}),
 		Others:  rollout.Seen(p.others(c)),
 	}
-	wanted, have := p.aim(c, from)
-	o.Sets = rollout.Seen(rollout.MirrorSets{Digest: rollout.SetNotWanted, Tag: setState(c, from, wanted), Have: have})
-	if rollout.Ended(o.Record, o.Rollout) {
+	sets, wanted := p.setsOf(c, from)
+	policy := p.policy(c.view.Name)
+	o.Sets, o.Policy = rollout.Seen(sets), rollout.Seen(policy)
+	if rollout.Ended(o.Record, o.Rollout) && policy.Ledger == nil {
 		return o
 	}
 	all := union(from.sets.list())
@@ -76,6 +77,8 @@ func (p *process) blind(o *rollout.Observed) {
 			o.Workloads = rollout.Unseen[[]rollout.Workload](why)
 		case "forecast":
 			o.Forecast = rollout.Unseen[rollout.Forecast](why)
+		case "policy":
+			o.Policy = rollout.Unseen[rollout.Policy](why)
 		case "cluster":
 			o.Cluster = rollout.Unseen[rollout.Cluster](why)
 		}
@@ -83,7 +86,7 @@ func (p *process) blind(o *rollout.Observed) {
 }
 
 // parts are what blind can take out.
-var parts = []string{"pools", "sets", "plan", "transfers", "workloads", "cluster"}
+var parts = []string{"pools", "sets", "plan", "transfers", "workloads", "cluster", "policy"}
 
 func (p *process) others(c *custom) []rollout.Other {
 	out := []rollout.Other{}
@@ -99,27 +102,6 @@ func (p *process) others(c *custom) []rollout.Other {
 		})
 	}
 	return out
-}
-
-// aim is what the rollout wants to be in the cluster: on the way back that is what the record remembers, or, before anything was
-// applied, what is there.
-func (p *process) aim(c *custom, from *objects) (wanted Lists, have string) {
-	s, exists := from.sets.get(c.view.Name)
-	rec := c.status.Record
-	if exists && s.owner == c.view.Name {
-		have = string(s.lists)
-		if rec.AppliedDigest == "" && s.lists == c.lists {
-			have = string(s.previous) // the record was lost after the set was written, which tells itself what was there before
-		}
-	}
-	switch {
-	case rec.Rollback == nil:
-		return c.lists, have
-	case rec.AppliedDigest == "":
-		return Lists(have), have
-	default:
-		return Lists(rec.Previous), have
-	}
 }
 
 func setState(c *custom, from *objects, wanted Lists) rollout.SetState {

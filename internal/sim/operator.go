@@ -43,6 +43,8 @@ type ills struct {
 	unseen map[string]bool
 	// refused is true while no write gets through, lost while every write gets through and its answer does not.
 	refused, lost bool
+	// writes is after how many writes of mirror sets it dies; 0 means never.
+	writes int
 	// twice is true while every action is carried out twice.
 	twice bool
 	// conflict is how many of the next writes of pools and statuses find that somebody was quicker.
@@ -384,6 +386,7 @@ func (p *process) guard(name string) {
 // orphans gives back the pools of rollouts that are gone; see controllers/orphans.go.
 func (p *process) orphans() {
 	live := &p.w.api.live
+	p.orphanedPolicy()
 	for _, mcp := range live.pools.list() {
 		ledger, err := pool.ReadLedger(mcp)
 		if err != nil || ledger == nil {

@@ -137,15 +137,6 @@ func (c conf) with(source string, l Lists) conf {
 	return conf(strings.Join(entries, ";"))
 }
 
-// union is what all mirror sets say together.
-func union(sets []*mirrorSet) conf {
-	var c conf
-	for _, s := range sets {
-		c = c.with(s.source, s.lists)
-	}
-	return c
-}
-
 // rendering is what a rendered MachineConfig holds, as far as the rollout is concerned: registries.conf, and one value that stands for
 // everything else, such as another MachineConfig of the user or the operating system.
 type rendering struct {

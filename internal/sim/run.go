@@ -52,7 +52,7 @@ func build(s Scenario, seed int64) *World {
 		renderings: &renderings{}, registries: newRegistries(), nodes: map[string]*daemon{}, phases: map[string]time.Time{},
 	}
 	w.trace = newTracer(w)
-	w.api = &api{w: w}
+	w.api = &api{w: w, policy: policyObject{entry: s.Policy, effective: s.Policy}}
 	w.check = newChecker(w)
 	w.workloads = &workloads{w: w}
 	w.faults = &faults{w: w, hit: map[string]int{}}
@@ -86,11 +86,12 @@ func (w *World) createRollout(name, source string, s Spec) {
 		lists = "m1!"
 	}
 	w.tell("user", "creates SafeMirrorRollout %s: %s from %s", name, source, lists)
-	w.api.writeCustom(&custom{source: source, lists: lists, view: rollout.View{
+	w.api.writeCustom(&custom{source: source, lists: lists, digests: s.Digests, staged: s.Staged, view: rollout.View{
 		Name: name, UID: "uid-" + name, Generation: 1, Created: w.now, Spec: "spec-" + string(lists),
 		Soak: time.Duration(s.SoakSeconds) * time.Second, DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
 		RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
 		Targeted: s.Targeted, AtOnce: s.AtOnce,
+		Reload: s.Reload, EnforceAfter: time.Duration(s.EnforceAfterSeconds) * time.Second,
 	}})
 }
 

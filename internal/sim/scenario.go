@@ -24,6 +24,8 @@ type Scenario struct {
 	// Saturated is true when the router has a pod on every worker, so that one that is evicted has nowhere to go.
 	Saturated bool `json:"saturated,omitempty"`
 	Spec      Spec `json:"spec"`
+	// Policy is the user's node disruption policy for registries.conf: "drain", "reload", or none.
+	Policy string `json:"policy,omitempty"`
 	// Replicas is the number of processes of the operator; 0 means one. Hosted is true when each knows the node that it runs on.
 	Replicas int     `json:"replicas,omitempty"`
 	Hosted   bool    `json:"hosted,omitempty"`
@@ -43,6 +45,12 @@ type Spec struct {
 	RollbackOnDelete    bool `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure   bool `json:"rollbackOnFailure,omitempty"`
 	ApplyApproval       bool `json:"applyApproval,omitempty"`
+	// Digests is true when there are digest mirrors as well, Staged when the source is blocked in a second pass so many seconds after the
+	// first, and Reload when nodes shall reload instead of being drained.
+	Digests             bool `json:"digests,omitempty"`
+	Staged              bool `json:"staged,omitempty"`
+	EnforceAfterSeconds int  `json:"enforceAfterSeconds,omitempty"`
+	Reload              bool `json:"reload,omitempty"`
 }
 
 // Fault is something that happens to the cluster or to the operator. When it happens is so many seconds after the beginning, or after

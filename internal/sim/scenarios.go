@@ -61,6 +61,20 @@ func Scenarios() []Scenario {
 			{Kind: "pdb-zero", Target: "router", Phase: "Release", At: 30, For: 1800}, {Kind: "rollback", Phase: "Release", At: 400},
 		}},
 		{Name: "status-lost", About: "the status is taken away while a node is under way", Masters: 1, Workers: 3, Faults: []Fault{{Kind: "status-lost", Phase: "Release", At: 20}}},
+		{Name: "staged", About: "the mirrors come with the source as a fallback, and the source is blocked in a second pass", Masters: 1, Workers: 2,
+			Spec: Spec{Staged: true, Digests: true, EnforceAfterSeconds: 600}},
+		{Name: "staged-and-dies-between-writes", About: "the operator dies between the two writes that block the source, and is held when it comes back", Workers: 2,
+			Spec: Spec{Staged: true, Digests: true}, Faults: []Fault{
+				{Kind: "crash-writing", Target: "2", Phase: "Enforce"}, {Kind: "hold", Phase: "Enforce", At: 27, For: 300},
+			}},
+		{Name: "staged-and-deleted", About: "the rollout is deleted between the passes: it ends with the first", Workers: 2,
+			Spec: Spec{Staged: true, EnforceAfterSeconds: 600}, Faults: []Fault{{Kind: "delete", Phase: "Enforce", At: 60}}},
+		{Name: "reload", About: "nodes reload instead of being drained; the user's policy drains, and is back at the end", Masters: 1, Workers: 2,
+			Policy: "drain", Spec: Spec{Reload: true}},
+		{Name: "reload-and-rollback", About: "nodes reload there and back", Workers: 3, Policy: "drain", Spec: Spec{Reload: true}, Faults: []Fault{
+			{Kind: "rollback", Phase: "Release", At: 90}}},
+		{Name: "reload-and-policy-edited", About: "somebody changes the policy between two releases, and puts it back later", Workers: 3, Spec: Spec{Reload: true},
+			Faults: []Fault{{Kind: "policy-edited", Phase: "Release", At: 30, For: 300}}},
 		{Name: "blind-and-stale", About: "caches lag, and parts of the cluster cannot be read", Masters: 1, Workers: 3, Faults: []Fault{
 			{Kind: "stale-reads", Phase: "Pause", For: 120}, {Kind: "partial-reads", Target: "pools", Phase: "Release", At: 30, For: 60},
 			{Kind: "partial-reads", Target: "workloads", Phase: "Release", At: 70, For: 60}, {Kind: "lost-answers", Phase: "Release", At: 110, For: 20},

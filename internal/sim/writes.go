@@ -80,10 +80,11 @@ func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *
 	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || len(intent.Nodes) > 0:
 		c.violate("I4", "pool %s is opened, and what is on record is %+v", p.Name, intent)
 	}
+	c.unfinished("pool " + p.Name + " is opened")
 	c.room(r, p, has.Release)
 	c.still(p.Name, "", r, "pool "+p.Name+" is opened")
 	c.sets(r, "pool "+p.Name+" is opened")
-	wanted, _ := (&process{w: c.w}).aim(r, &c.w.api.live)
+	wanted, _, _ := (&process{w: c.w}).aim(r, &c.w.api.live)
 	want := union(c.w.api.live.sets.list()).with(r.source, wanted)
 	if got := c.w.renderings.content(old.Spec.Configuration.Name); got.conf != want {
 		c.violate("I12", "pool %s is opened for %q, and what is wanted is %q", p.Name, got.conf, want)
@@ -177,7 +178,10 @@ func (c *checker) onRecord(r *custom, poolName, node string) bool {
 // sets: what was applied is still there (I6).
 func (c *checker) sets(r *custom, what string) {
 	live := &c.w.api.live
-	wanted, _ := (&process{w: c.w}).aim(r, live)
+	wanted, _, _ := (&process{w: c.w}).aim(r, live)
+	if s := digestState(r, live, wanted); s != rollout.SetEqual && s != rollout.SetNotWanted && !c.recent(c.setChanged) {
+		c.violate("I6", "%s while ImageDigestMirrorSet %s is %s", what, r.view.Name, s)
+	}
 	if s := setState(r, live, wanted); s != rollout.SetEqual && s != rollout.SetNotWanted && !c.recent(c.setChanged) {
 		c.violate("I6", "%s while ImageTagMirrorSet %s is %s", what, r.view.Name, s)
 	}
@@ -197,6 +201,7 @@ func (c *checker) onlyOne(r *custom) {
 
 // restored judges that a pool is given back (I5): nothing is left that the MCO could do with it.
 func (c *checker) restored(had *rollout.Ledger, p *mcfgv1.MachineConfigPool) {
+	c.unfinished("pool " + p.Name + " is given back")
 	if p.Spec.Paused != had.PriorPaused {
 		c.violate("I5", "pool %s is given back paused=%t, and was %t", p.Name, p.Spec.Paused, had.PriorPaused)
 	}
@@ -277,6 +282,10 @@ func (c *checker) byRef(ref string) *workload {
 func (c *checker) finalizer(r *custom, on bool) {
 	if on {
 		return
+	}
+	c.unfinished("SafeMirrorRollout " + r.view.Name + " is let go")
+	if l := c.w.api.policy.ledger; l != nil && l.Rollout == r.view.Name {
+		c.violate("I5", "SafeMirrorRollout %s is let go while its policy is there", r.view.Name)
 	}
 	for _, mcp := range c.w.api.live.pools.list() {
 		if l, err := pool.ReadLedger(mcp); err == nil && l != nil && l.Rollout == r.view.Name {

@@ -36,6 +36,9 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 		after.PlanDigest = plan.Digest
 	}
 	after.Forecast = forecast(before.Forecast, o)
+	if sets, ok := o.Sets.Get(); ok {
+		after.Pass = sets.Pass
+	}
 	after.Blockers = blockers(before.Blockers, d, o.Now, failure)
 	setConditions(&after, o, d, failure)
 	return after
