@@ -43,6 +43,10 @@ package controllers
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
+// Why the drain of a node does not get on: what its budgets allow, and what kubelets say of failed pulls.
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=get;list
+//
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 //
