@@ -90,6 +90,11 @@ var mishaps = []func(g generator, b *builder){
 	func(_ generator, b *builder) { b.o.Probes = Unseen[Probes]("x") },
 	func(_ generator, b *builder) { b.o.Pools = Unseen[[]Pool]("x") },
 	func(_ generator, b *builder) { b.o.Workloads = Unseen[[]Workload]("x") },
+	func(_ generator, b *builder) { b.o.Forecast = Unseen[Forecast]("x") },
+	func(g generator, b *builder) {
+		b.foresees(g.nodeName(), []Outlook{OutlookSafe, OutlookBlocked, OutlookUnknown}[g.Intn(3)])
+	},
+	func(g generator, b *builder) { b.o.Rollout.ForecastAdvisory = g.some() },
 	func(_ generator, b *builder) { b.o.Cluster = Seen(Cluster{Upgrading: "4.20"}) },
 }
 
@@ -122,6 +127,9 @@ func (g generator) wild() Observed {
 		pools = append(pools, p)
 	}
 	o.Pools = maybe(g, pools)
+	if o.Forecast = safe(Seen(pools)); g.Intn(4) == 0 {
+		o.Forecast = Unseen[Forecast]("x")
+	}
 	return o
 }
 

@@ -50,6 +50,8 @@ type View struct {
 	RollbackOnDelete  bool     `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure bool     `json:"rollbackOnFailure,omitempty"`
 	Windows           []Window `json:"windows,omitempty"`
+	// ForecastAdvisory is true when the forecast of drains is reported and holds nothing.
+	ForecastAdvisory bool `json:"forecastAdvisory,omitempty"`
 	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.
