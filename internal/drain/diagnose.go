@@ -225,7 +225,7 @@ func (t *tracer) draining(n rollout.Node) trail {
 	}
 	var trails []trail
 	for _, p := range t.onNode[n.Name] {
-		if hasToLeave(p) {
+		if HasToLeave(p) {
 			trails = append(trails, t.leaving(p))
 		}
 	}
@@ -239,9 +239,9 @@ func (t *tracer) draining(n rollout.Node) trail {
 // again is when the Machine Config Controller tries a drain the next time.
 const again = "the Machine Config Controller tries again within a minute, and within 5 once a drain has failed for 10"
 
-// hasToLeave follows k8s.io/kubectl/pkg/drain with the options of the Machine Config Controller: pods of DaemonSets and static pods
+// HasToLeave tells whether a drain has to wait for the pod. It follows k8s.io/kubectl/pkg/drain with the options of the Machine Config Controller: pods of DaemonSets and static pods
 // stay; bare pods go, and so do those that have ended.
-func hasToLeave(p *corev1.Pod) bool {
+func HasToLeave(p *corev1.Pod) bool {
 	if p.Annotations[corev1.MirrorPodAnnotationKey] != "" {
 		return false
 	}

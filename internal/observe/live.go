@@ -152,6 +152,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 		o.Forecast = rollout.Unseen[rollout.Forecast](err.Error())
 	}
 	o.Probes = l.probes(ctx, reader, w)
+	o.Obstacles = l.obstacles(ctx, w)
 	var released []string
 	if release := o.Record.Release; release != nil {
 		released = release.Nodes

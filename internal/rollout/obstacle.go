@@ -143,6 +143,17 @@ type PullAttempt struct {
 	Message string    `json:"message,omitempty"`
 }
 
+// obstacle is what holds the node, if something is known to.
+func (o Observed) obstacle(node string) (Obstacle, bool) {
+	list, _ := o.Obstacles.Get()
+	for _, one := range list {
+		if one.Node == node {
+			return one, true
+		}
+	}
+	return Obstacle{}, false
+}
+
 // Root is the cause at the end of the chain.
 func (o Obstacle) Root() string {
 	if len(o.Chain) == 0 {

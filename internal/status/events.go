@@ -21,7 +21,8 @@ type Event struct {
 // maxNote is the API's limit for the note of an event.
 const maxNote = 1000
 
-// Events are the transitions between two statuses: another phase, a stall, its end, a node that was taken. One for each
+// Events are the transitions between two statuses: another phase, a stall, its end, a node that was taken, a
+// drain that is blocked and one that is not any more. One for each
 // transition, not for each look.
 func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	var out []Event
@@ -50,7 +51,7 @@ func taken(before, after *v1alpha1.ReleaseRecord) []Event {
 			out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + node + " of pool " + after.Pool + " takes " + after.Target})
 		}
 	}
-	return out
+	return append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
 }
 
 func isTrue(s v1alpha1.SafeMirrorRolloutStatus, kind string) bool {
