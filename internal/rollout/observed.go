@@ -27,6 +27,8 @@ type Observed struct {
 	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
 	Forecast  Known[Forecast]   `json:"forecast"`
 	Obstacles Known[[]Obstacle] `json:"obstacles"`
+	// Remedies is what they have changed, and what they could change.
+	Remedies Known[Remedies] `json:"remedies"`
 }
 
 // View is the SafeMirrorRollout as the core sees it, every omitted field of its spec filled in.
@@ -50,6 +52,8 @@ type View struct {
 	RollbackOnDelete  bool     `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure bool     `json:"rollbackOnFailure,omitempty"`
 	Windows           []Window `json:"windows,omitempty"`
+	// Remedies are those that the user lets the operator try when a drain is held up.
+	Remedies []v1alpha1.RemedyAction `json:"remedies,omitempty"`
 	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.

@@ -119,4 +119,8 @@ type FailedPull struct {
 	// Endpoint is the location that decides: the mirror that has served the manifest, or should have.
 	Endpoint string `json:"endpoint,omitempty"`
 	Message  string `json:"message,omitempty"`
+	// Proven is when the operator has last proven, with a node's eyes, that the image can be pulled; zero when it never has, or when the last
+	// try has failed. Refused is what it was told at that try.
+	Proven  time.Time `json:"proven,omitzero"`
+	Refused string    `json:"refused,omitempty"`
 }
