@@ -43,6 +43,10 @@ package controllers
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
+// The remedy that is on when nobody says otherwise: deleting pods of which no container has ever run (I9). What the others need is in
+// config/rbac/remediation_role.yaml, which is bound to nobody.
+// +kubebuilder:rbac:groups="",resources=pods,verbs=delete
+//
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 //

@@ -118,6 +118,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 	state, problem := l.aim(w, all)
 	o.Sets = rollout.Seen(state)
 	if rollout.Ended(o.Record, o.Rollout) {
+		o.Remedies = l.remedies(ctx, reader, w)
 		return // nothing else is decided any more, and a cluster at rest shall not be read for it
 	}
 	prediction, err := l.predictor.Pools(ctx, reader, l.API, w.Wanted, all)
@@ -143,6 +144,8 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		node = release.Node
 	}
 	o.Workloads = unreadyWorkloads(ctx, reader, node)
+	o.Obstacles = proofs(o.Obstacles, w.proof)
+	o.Remedies = l.remedies(ctx, reader, w)
 }
 
 func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollout.Known[[]rollout.Other] {

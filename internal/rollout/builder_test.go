@@ -377,6 +377,10 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Release.Pool
 		case NodeTaken:
 			name += " " + f.Node
+		case RemedyBegun:
+			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name
+		case RemedyMoved:
+			name += " " + string(f.State) + " " + f.Outcome
 		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted:
 		}
 		out = append(out, name)

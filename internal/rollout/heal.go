@@ -134,8 +134,9 @@ func carryOn(o Observed, r v1alpha1.RemedyRecord, ending bool) treatment {
 		return moved(o, r, v1alpha1.RemedyTaken, "", "pool "+r.Name+" has room for one more node")
 	}
 	c, known := changed(o, r)
+	_, havePools := o.Pools.Get()
 	switch {
-	case !known:
+	case !known || !havePools:
 		return unknownObject(o, r)
 	case c.Gone && r.Kind == "Pod":
 		return moved(o, r, v1alpha1.RemedyTaken, "", "pod "+r.Namespace+"/"+r.Name+" is gone, and its owner replaces it")

@@ -30,6 +30,9 @@ func ladder() []rung {
 // grace is how long a drain may be held up by something before anything is done about it. What passes by itself has none: however long a
 // virtual machine migrates, it is not helped by us.
 func (h Hindrance) grace() (time.Duration, bool) {
+	if h.Passing() {
+		return 0, false
+	}
 	switch h {
 	case HindrancePull:
 		return 5 * time.Second, true // the kubelet tries again after 10, 20, 40 seconds, and in the end every five minutes
@@ -37,15 +40,13 @@ func (h Hindrance) grace() (time.Duration, bool) {
 		return 30 * time.Second, true
 	case HindranceCrashing, HindranceWebhook, HindranceBudgetStale:
 		return 2 * time.Minute, true
-	case HindranceFinalizer, HindranceUnknown:
-		return 5 * time.Minute, true
 	case HindranceNodeLost:
 		return 6 * time.Minute, true // the pods of a lost node are deleted after five
 	case HindranceNotDraining:
 		return 10 * time.Minute, true
-	case HindranceTerminating, HindranceMigrating, HindranceStarting:
+	default: // HindranceFinalizer, HindranceUnknown
+		return 5 * time.Minute, true
 	}
-	return 0, false
 }
 
 // effect is how long the last remedy of a drain is given to work before the next is begun.
@@ -184,7 +185,7 @@ func mirrorMissing(o Observed, ob Obstacle) (*v1alpha1.RemedyRecord, string) {
 	for _, p := range ob.Pods {
 		for _, pull := range p.Pulls {
 			length := len(strings.Join(references, " ")) + len(pull.Reference)
-			if pull.Proven.Before(ob.Since) && !slices.Contains(references, pull.Reference) && length < 500 {
+			if !slices.Contains(references, pull.Reference) && length < 500 {
 				references = append(references, pull.Reference)
 			}
 		}
@@ -195,7 +196,7 @@ func mirrorMissing(o Observed, ob Obstacle) (*v1alpha1.RemedyRecord, string) {
 	case ob.Hindrance != HindrancePull:
 		return nil, "no pull is waited for"
 	case len(references) == 0:
-		return nil, "everything was proven at the mirror since"
+		return nil, "no reference is named"
 	case tried(o, ob, v1alpha1.MirrorMissingImages, name) > 0:
 		return nil, once
 	}
@@ -222,14 +223,26 @@ func restartPods(o Observed, ob Obstacle) (*v1alpha1.RemedyRecord, string) {
 			why = fmt.Sprintf("pod %s/%s was restarted once", p.Namespace, p.Name)
 		case tried(o, ob, v1alpha1.RestartFailingPods, "") >= maxRestarts:
 			why = fmt.Sprintf("%d pods were restarted for this drain", maxRestarts)
-		case !provenSince(p, ob.Since):
-			why = fmt.Sprintf("what pod %s/%s cannot pull was not proven since %s, so another one would fail too", p.Namespace, p.Name, ob.Since.UTC().Format(time.RFC3339))
+		case !provenSince(p, provingBegan(o, ob)):
+			why = fmt.Sprintf("what pod %s/%s cannot pull was not proven since %s, so another one would fail too", p.Namespace, p.Name, provingBegan(o, ob).UTC().Format(time.RFC3339))
 		default:
 			r := podRecord(o, ob, v1alpha1.RestartFailingPods, p)
 			return &r, ""
 		}
 	}
 	return nil, why
+}
+
+// provingBegan is the time from which on a proof says that the cause is gone: that of the last attempt to prove, or the beginning of the
+// trouble when there was none.
+func provingBegan(o Observed, ob Obstacle) time.Time {
+	began := ob.Since
+	for _, r := range attempts(o, ob) {
+		if r.Action == v1alpha1.MirrorMissingImages && r.At.After(began) {
+			began = r.At.Time
+		}
+	}
+	return began
 }
 
 func deletable(p FailingPod) bool { return p.AllWaiting && p.Owner != "" && p.UID != "" }
