@@ -20,7 +20,7 @@ import (
 )
 
 // offerScale offers the IngressController, or the Deployment, whose pods the budget protects.
-func (l *Live) offerScale(ctx context.Context, reader client.Reader, _ *World, ob rollout.Obstacle, spares spareNodes) ([]rollout.Offer, error) {
+func (l *Live) offerScale(ctx context.Context, _ client.Reader, _ *World, ob rollout.Obstacle, spares spareNodes) ([]rollout.Offer, error) {
 	var out []rollout.Offer
 	for _, p := range ob.Pods {
 		kind, namespace, name, ok := splitOwner(p.Owner)
@@ -28,7 +28,8 @@ func (l *Live) offerScale(ctx context.Context, reader client.Reader, _ *World, o
 			continue
 		}
 		d := &appsv1.Deployment{}
-		if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, d); err != nil {
+		// Past the caches, which leave out who has written what.
+		if err := l.API.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, d); err != nil {
 			if apierrors.IsNotFound(err) {
 				continue
 			}

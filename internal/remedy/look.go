@@ -56,7 +56,8 @@ func Look(ctx context.Context, reader client.Reader, r v1alpha1.RemedyRecord) (c
 	note, noted := Read(o)
 	c.Noted = noted && note.Remedy.ID == r.ID
 	c.Value = Value(o, r)
-	c.Ours = c.Noted && LastWriter(o, field(r)) == pool.FieldManager
+	by := LastWriter(o, field(r))
+	c.Ours = c.Noted && (by == pool.FieldManager || by == "") // an object that tells of no writers has the note at least
 	return o, c, nil
 }
 
