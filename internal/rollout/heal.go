@@ -212,7 +212,7 @@ func overNow(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome string, 
 	switch {
 	case ending, back(o) && !r.At.After(o.Record.Rollback.At.Time), r.Spec != o.Rollout.Spec, !o.Rollout.remedy(r.Action):
 		return v1alpha1.OutcomeSuperseded, true
-	case known && !undrained(pools, r.Node):
+	case known && !undrained(pools, r.Node) && !(harmlessRemedy(r.Action) && podsWait(o, r.Node)):
 		return v1alpha1.OutcomeHelped, true
 	case !o.Now.Before(r.Deadline.Time):
 		return v1alpha1.OutcomeTimedOut, true
@@ -233,6 +233,17 @@ func undrained(pools []Pool, name string) bool {
 		}
 	}
 	return false
+}
+
+// harmlessRemedy: a remedy that disturbs nothing is also good for the pods that are waited for after their node was drained.
+func harmlessRemedy(action v1alpha1.RemedyAction) bool {
+	return action == v1alpha1.MirrorMissingImages || action == v1alpha1.RestartFailingPods
+}
+
+// podsWait tells whether something is still in the way of the node's release, its drain or its pods; unknown counts as yes.
+func podsWait(o Observed, node string) bool {
+	obstacles, ok := o.Obstacles.Get()
+	return !ok || slices.ContainsFunc(obstacles, func(ob Obstacle) bool { return ob.Node == node && !ob.Hindrance.Passing() })
 }
 
 // stillWaiting tells whether the pod is among those that hold the drain up and has not run. One that is gone counts as waiting: it is the

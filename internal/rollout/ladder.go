@@ -73,14 +73,16 @@ func nextRemedy(o Observed) treatment {
 	var out treatment
 	for _, ob := range obstacles {
 		grace, matters := ob.Hindrance.grace()
-		if !matters || (!undrained(pools, ob.Node) && ob.Hindrance != HindranceNotDraining) {
+		r := o.Record.Release
+		draining, followed := undrained(pools, ob.Node), r != nil && r.Node == ob.Node
+		if !matters || !(draining || followed) {
 			continue
 		}
 		if due := ob.Since.Add(grace); o.Now.Before(due) {
 			out.until = soonest(out.until, due)
 			continue
 		}
-		t := climb(o, ob)
+		t := climb(o, ob, draining)
 		if t.busy() {
 			return t
 		}
@@ -91,8 +93,9 @@ func nextRemedy(o Observed) treatment {
 	return out
 }
 
-// climb begins the first remedy for the obstacle that applies and has not been tried.
-func climb(o Observed, ob Obstacle) treatment {
+// climb begins the first remedy for the obstacle that applies and has not been tried. Once the node is drained and only its pods are waited
+// for, nothing is disturbed any more to get them back.
+func climb(o Observed, ob Obstacle, draining bool) treatment {
 	if open := OpenRemedies(o.Record); len(open) > 0 && !relocating(open, ob) {
 		return treatment{} // one at a time
 	}
@@ -100,6 +103,9 @@ func climb(o Observed, ob Obstacle) treatment {
 	for _, r := range ladder() {
 		if !o.Rollout.remedy(r.action) {
 			notes = append(notes, string(r.action)+" is Disabled")
+			continue
+		}
+		if !draining && !harmlessRemedy(r.action) {
 			continue
 		}
 		rec, why := r.plan(o, ob)
@@ -118,6 +124,9 @@ func climb(o Observed, ob Obstacle) treatment {
 	}
 	if len(OpenRemedies(o.Record)) > 0 {
 		return treatment{}
+	}
+	if !draining {
+		return treatment{} // its pods are waited for by name
 	}
 	return treatment{stalled: true, blockers: []Blocker{heldUp(ob, "no remedy is left: "+strings.Join(append(triedAlready(o, ob), notes...), "; ")+
 		". No other node is released, and the rollout goes on by itself once the cause is gone")}}

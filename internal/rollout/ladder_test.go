@@ -29,11 +29,13 @@ func TestTheNextRung(t *testing.T) {
 		stalled bool
 		says    []string
 	}{
-		"the pull of a second ago is waited for": {b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Since = now.Add(-time.Second) })},
-		"what passes by itself is left alone":    {b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Hindrance, ob.Since = HindranceMigrating, began })},
-		"a node that is drained is left alone":   {b: stuckDrain().takes("worker-1", "Working")},
-		"nothing has begun":                      {b: stuckDrain().with(func(o *Observed) { o.Record.StartedAt = nil }), facts: []string{"Started"}},
-		"what is in the way is unknown":          {b: stuckDrain().with(func(o *Observed) { o.Obstacles = Unseen[[]Obstacle]("x") })},
+		"the pull of a second ago is waited for":                {b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Since = now.Add(-time.Second) })},
+		"what passes by itself is left alone":                   {b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Hindrance, ob.Since = HindranceMigrating, began })},
+		"a node that is drained and not followed is left alone": {b: stuckDrain().takes("worker-1", "Working").with(func(o *Observed) { o.Record.Release.Node = "worker-2" })},
+		"a node that is drained, and its pods do not come back": {b: stuckDrain().takes("worker-1", "Working"), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
+		"nothing is disturbed for them":                         {b: exhausted().takes("worker-1", "Working").offer(cordonOffer)},
+		"nothing has begun":                                     {b: stuckDrain().with(func(o *Observed) { o.Record.StartedAt = nil }), facts: []string{"Started"}},
+		"what is in the way is unknown":                         {b: stuckDrain().with(func(o *Observed) { o.Obstacles = Unseen[[]Obstacle]("x") })},
 
 		"first the mirror": {b: stuckDrain(), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
 		"then the pod, once its image was proven": {

@@ -22,6 +22,7 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 	}
 	wanted, have := p.aim(c, from)
 	o.Sets = rollout.Seen(rollout.MirrorSets{Digest: rollout.SetNotWanted, Tag: setState(c, from, wanted), Have: have})
+	o.Remedies = rollout.Seen(p.remedies(&o, from))
 	if rollout.Ended(o.Record, o.Rollout) {
 		return o
 	}
@@ -52,6 +53,8 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 		node = r.Node
 	}
 	o.Workloads = rollout.Seen(p.unready(from, node))
+	o.Obstacles = rollout.Seen(p.obstacles(&o, from))
+	o.Remedies = rollout.Seen(p.remedies(&o, from))
 	p.blind(&o)
 	return o
 }

@@ -89,7 +89,7 @@ func (w *World) createRollout(name, source string, s Spec) {
 	w.api.writeCustom(&custom{source: source, lists: lists, view: rollout.View{
 		Name: name, UID: "uid-" + name, Generation: 1, Created: w.now, Spec: "spec-" + string(lists),
 		Soak: time.Duration(s.SoakSeconds) * time.Second, DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
-		RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
+		Remedies: s.remedies(), RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
 	}})
 }
 
