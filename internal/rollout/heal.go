@@ -50,10 +50,10 @@ func heal(o Observed, d Decision) Decision {
 		d.Why = t.why
 	}
 	switch {
-	case t.stalled:
+	case t.stalled && !d.Stalled && !back(o): // a rollback does not wait for what is stuck
 		d.Blockers = append(t.blockers, d.Blockers...)
 		d.Stalled, d.Reason, d.Why = true, v1alpha1.ReasonDrainBlocked, firstMessage(t.blockers)
-	case len(t.blockers) > 0:
+	case len(t.blockers) > 0: // what stalls the phases themselves is said first
 		d.Blockers = append(slices.Clone(d.Blockers), t.blockers...)
 	}
 	if !t.until.IsZero() && (d.RecheckAt.IsZero() || t.until.Before(d.RecheckAt)) {

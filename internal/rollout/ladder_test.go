@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -125,6 +126,10 @@ func TestTheNextRung(t *testing.T) {
 		"a budget that never allows anything is a person's": {
 			b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Hindrance = HindranceBudgetZero }), stalled: true,
 			says: []string{"the drain of node worker-1 is held up since 2026-03-01T11:59:00Z by BudgetZero (Image " + routerImage + ": the mirror answers 404)", "No other node is released"},
+		},
+		"on the way back nothing is disturbed, and nothing waits for it": {
+			b:    exhausted().offer(cordonOffer).with(func(o *Observed) { o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: backRequested, At: metav1.NewTime(began)} }),
+			says: []string{"Relocate: the rollout goes back"},
 		},
 		"nothing is on": {
 			b: stuckDrain().only(), stalled: true, says: []string{"MirrorMissingImages is Disabled", "RaiseMaxUnavailable is Disabled"},
