@@ -64,6 +64,10 @@ package controllers
 // Why the drain of a node does not get on: what kubelets say of failed pulls.
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list
 //
+// The remedy that is on when nobody says otherwise: deleting pods of which no container has ever run (I9). What the others need is in
+// config/rbac/remediation_role.yaml, which is bound to nobody.
+// +kubebuilder:rbac:groups="",resources=pods,verbs=delete
+//
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 //

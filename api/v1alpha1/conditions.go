@@ -82,6 +82,8 @@ const (
 	ReasonRolledBack = "RolledBack"
 	// ReasonDrainTimedOut surfaces when a node has been under way for longer than spec.release.drainTimeoutSeconds.
 	ReasonDrainTimedOut = "DrainTimedOut"
+	// ReasonDrainBlocked surfaces when a drain does not progress and no remedy is left that the user lets the operator try.
+	ReasonDrainBlocked = "DrainBlocked"
 	// ReasonSecretInvalid surfaces when a Secret that the spec names is missing or is not a docker configuration.
 	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonOtherRollout surfaces while another SafeMirrorRollout is under way.

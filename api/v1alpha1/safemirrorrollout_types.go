@@ -110,6 +110,11 @@ type SafeMirrorRolloutSpec struct {
 	// +optional
 	OnFailure FailurePolicy `json:"onFailure,omitempty"`
 
+	// remediation says what the operator may do by itself about a drain that does not progress. When omitted, it copies what is missing and
+	// restarts pods that have not run yet, and names everything else.
+	// +optional
+	Remediation RemediationSpec `json:"remediation,omitzero"`
+
 	// deletion says what deleting this object does to its mirror sets: Keep leaves them in the cluster; mid-way the rollout is carried
 	// to its end first. Rollback goes back to the mirror sets of before, node by node and proven like a rollout, and lets the object
 	// go afterwards. When omitted, Keep is used.

@@ -264,6 +264,14 @@ type Record struct {
 	// +optional
 	Release *ReleaseRecord `json:"release,omitempty"`
 
+	// remedies are what was done about drains that did not progress, the oldest first. Each is written before anything is changed for it; of
+	// those that have ended the newest are kept.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=24
+	Remedies []RemedyRecord `json:"remedies,omitempty"`
+
 	// completedAt is when every pool had been restored.
 	// +optional
 	CompletedAt *metav1.Time `json:"completedAt,omitempty"`

@@ -82,7 +82,7 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 			return pool.Restore(ctx, e.Client, mcp, a.Paused, a.MaxUnavailable)
 		})
 	default:
-		return fmt.Errorf("no executor for action %s", a.Key())
+		return e.remedy(ctx, w, a)
 	}
 }
 

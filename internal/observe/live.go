@@ -125,6 +125,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	state, problem := l.aim(w, all)
 	o.Sets = rollout.Seen(state)
 	if p, _ := o.Policy.Get(); rollout.Ended(o.Record, o.Rollout) && p.Ledger == nil {
+		o.Remedies = l.remedies(ctx, reader, w)
 		return // nothing else is decided any more, and a cluster at rest shall not be read for it
 	}
 	prediction, err := l.predictor.Pools(ctx, reader, l.API, w.Wanted, all)
@@ -160,6 +161,8 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	o.Workloads = unreadyWorkloads(ctx, reader, released)
 	o.ControlPlane = controlPlane(ctx, reader)
 	l.hosts(ctx, reader, o)
+	o.Obstacles = proofs(o.Obstacles, w.proof)
+	o.Remedies = l.remedies(ctx, reader, w)
 }
 
 func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollout.Known[[]rollout.Other] {

@@ -34,6 +34,11 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 	if release.EnforceAfterSeconds != nil {
 		v.EnforceAfter = seconds(release.EnforceAfterSeconds)
 	}
+	for _, action := range v1alpha1.RemedyActions() {
+		if r.Spec.Remediation.Enabled(action) {
+			v.Remedies = append(v.Remedies, action)
+		}
+	}
 	v.RollbackOnDelete = r.Spec.Deletion == v1alpha1.DeletionRollback
 	v.RollbackOnFailure = r.Spec.OnFailure == v1alpha1.FailureRollback
 	for _, s := range release.Stages {
@@ -133,9 +138,9 @@ func releaseProblems(r *v1alpha1.SafeMirrorRollout) []rollout.Problem {
 	return out
 }
 
-// identity tells one spec from another by what they want; requests, and whether the rollout is held, are about the way there.
+// identity tells one spec from another by what they want; requests, remedies, and whether the rollout is held, are about the way there.
 func identity(spec v1alpha1.SafeMirrorRolloutSpec) string {
-	spec.Requests, spec.State = nil, ""
+	spec.Requests, spec.State, spec.Remediation = nil, "", v1alpha1.RemediationSpec{}
 	text, err := json.Marshal(spec)
 	if err != nil {
 		panic(fmt.Sprintf("a spec that came as JSON is not: %v", err)) // it has no type that could not be

@@ -482,6 +482,10 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Release.Pool
 		case NodesTaken:
 			name += " " + strings.Join(f.Nodes, " ")
+		case RemedyBegun:
+			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name
+		case RemedyMoved:
+			name += " " + string(f.State) + " " + f.Outcome
 		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted,
 			Written, PassReached, PassBegun, PolicyIntended, PolicyRestored:
 		}

@@ -16,7 +16,8 @@ func Decide(o Observed) Decision {
 	if !ended {
 		d = walk(tableOf(o), o)
 	}
-	d = closeFirst(d, closures(o, stop(o, d)))
+	halt := stop(o, d)
+	d = closeFirst(heal(o, d), closures(o, halt))
 	d = retry(o, d)
 	d.RecheckAt = recheck(d, o.Now)
 	return d

@@ -236,8 +236,10 @@ func (f Completed) apply(r *v1alpha1.Record) {
 	r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = stamp(f.At), f.Generation, f.Spec, nil
 }
 
-// apply keeps the ids of requests: they were carried out, whatever the spec says now.
-func (Restarted) apply(r *v1alpha1.Record) { *r = v1alpha1.Record{CarriedOut: r.CarriedOut} }
+// apply keeps the ids of requests: they were carried out, whatever the spec says now. Remedies are kept until they are undone.
+func (Restarted) apply(r *v1alpha1.Record) {
+	*r = v1alpha1.Record{CarriedOut: r.CarriedOut, Remedies: OpenRemedies(*r)}
+}
 
 // Apply folds facts into a record.
 func Apply(r v1alpha1.Record, facts []Fact) v1alpha1.Record {

@@ -17,7 +17,7 @@ import (
 // while the pool was open. It is followed to its end like any other.
 func lostRelease(o Observed, pools []Pool) (v1alpha1.ReleaseRecord, bool) {
 	for _, p := range pools {
-		if untouched(p) || (back(o) && p.Ledger.Release.Target != p.Rendered) {
+		if untouched(p) || ((back(o) || len(p.givenUp(o)) > 0) && p.Ledger.Release.Target != p.Rendered) {
 			continue
 		}
 		pulse := p.Ledger.Release

@@ -19,6 +19,10 @@ func (g generator) observed() Observed {
 		return g.wild()
 	}
 	b := way[g.Intn(len(way))]()
+	if g.Intn(4) == 0 {
+		b = stuckDrain()
+		g.heldUp(&b.o)
+	}
 	for range g.Intn(4) {
 		mishaps[g.Intn(len(mishaps))](g, b)
 	}
@@ -125,6 +129,7 @@ var mishaps = []func(g generator, b *builder){
 	func(g generator, b *builder) { b.unready(g.workload(), g.workload()) },
 	func(g generator, b *builder) { b.o.Record.Release = g.release() },
 	func(g generator, b *builder) { b.o.Record.Pools = g.poolRecords() },
+	func(g generator, b *builder) { g.heldUp(&b.o) },
 	func(_ generator, b *builder) { b.o.Cluster = Unseen[Cluster]("x") },
 	func(_ generator, b *builder) { b.o.Spec = Unseen[[]Problem]("x") },
 	func(_ generator, b *builder) { b.o.Sets = Unseen[MirrorSets]("x") },
@@ -180,6 +185,9 @@ func (g generator) wild() Observed {
 	o.Pools = maybe(g, pools)
 	if o.Forecast = safe(Seen(pools)); g.Intn(4) == 0 {
 		o.Forecast = Unseen[Forecast]("x")
+	}
+	if g.Intn(3) == 0 {
+		g.heldUp(&o)
 	}
 	return o
 }

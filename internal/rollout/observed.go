@@ -33,6 +33,8 @@ type Observed struct {
 	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
 	Forecast  Known[Forecast]   `json:"forecast"`
 	Obstacles Known[[]Obstacle] `json:"obstacles"`
+	// Remedies is what they have changed, and what they could change.
+	Remedies Known[Remedies] `json:"remedies"`
 }
 
 // View is the SafeMirrorRollout as the core sees it, every omitted field of its spec filled in.
@@ -62,6 +64,8 @@ type View struct {
 	Windows           []Window `json:"windows,omitempty"`
 	// ForecastAdvisory is true when the forecast of drains is reported and holds nothing.
 	ForecastAdvisory bool `json:"forecastAdvisory,omitempty"`
+	// Remedies are those that the user lets the operator try when a drain is held up.
+	Remedies []v1alpha1.RemedyAction `json:"remedies,omitempty"`
 	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// Targeted is true when nodes are named by us, while their pool stays paused.

@@ -132,6 +132,10 @@ type FailedPull struct {
 	// away from a mirror that serves it to nodes that do not have the new configuration yet.
 	BlockedBy  string `json:"blockedBy,omitempty"`
 	ShadowedBy string `json:"shadowedBy,omitempty"`
+	// Proven is when the operator has last proven, with a node's eyes, that the image can be pulled; zero when it never has, or when the last
+	// try has failed. Refused is what it was told at that try.
+	Proven  time.Time `json:"proven,omitzero"`
+	Refused string    `json:"refused,omitempty"`
 }
 
 // PullAttempt is what came of one place that the node has asked.

@@ -6,6 +6,7 @@ import (
 	"math/rand"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func TestProperties(t *testing.T) {
 	reached := map[string]int{}
 	for seed := range int64(8) {
 		g := generator{rand.New(rand.NewSource(seed))}
-		for i := range 500 {
+		for i := range 700 {
 			o := g.observed()
 			d := Decide(o)
 			count(reached, d)
@@ -38,6 +39,7 @@ func TestProperties(t *testing.T) {
 		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
 		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
 		"Written", "PassReached", "PassBegun", "PolicyIntended", "PolicyRestored", "finish-mirror-sets", "ensure-policy", "restore-policy",
+		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyBegun", "RemedyMoved",
 		string(PhaseComplete),
 	} {
 		if reached[name] < 10 {
@@ -75,6 +77,8 @@ func count(reached map[string]int, d Decision) {
 			reached["step-down"]++
 		case RestorePool:
 			reached["restore-pool"]++
+		default:
+			reached[strings.Split(a.Key(), "/")[0]]++
 		}
 	}
 	for _, f := range d.Facts {
@@ -94,7 +98,7 @@ func rules(o Observed, d Decision) []string {
 	var broken []string
 	for _, rule := range []func(Observed, Decision) string{
 		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
-		policyRule, writingRule, progress, factsOnce, stillSafe, verdictsInOrder, asked,
+		policyRule, writingRule, progress, factsOnce, stillSafe, verdictsInOrder, asked, remedyRule, putBackFirst,
 	} {
 		if why := rule(o, d); why != "" {
 			broken = append(broken, why)
@@ -165,7 +169,14 @@ func knownInputs(o Observed, d Decision) string {
 	_, plan := o.Plan.Get()
 	_, transfers := o.Transfers.Get()
 	_, pools := o.Pools.Get()
+	_, remedies := o.Remedies.Get()
 	for _, a := range disruptive(d) {
+		if why, is := remedyInputs(a, pools, remedies); is {
+			if why != "" {
+				return why
+			}
+			continue
+		}
 		_, restores := a.(RestorePool)
 		ended := restores && (o.Rollout.Deleting || o.Record.CompletedGeneration != 0)
 		_, applies := a.(ApplyMirrorSets)
@@ -187,6 +198,84 @@ func knownInputs(o Observed, d Decision) string {
 		if !known {
 			return "I3: " + a.Key() + " on something unknown"
 		}
+	}
+	return ""
+}
+
+// remedyInputs: what disturbs a running cluster rests on the pools and on the object that is changed; giving back rests on that object.
+func remedyInputs(a Action, pools, remedies bool) (why string, is bool) {
+	switch a.(type) {
+	case Cordon, AddTrust, ScaleUp:
+		if !pools || !remedies {
+			why = "I3: " + a.Key() + " on something unknown"
+		}
+	case ScaleBack:
+		if !remedies {
+			why = "I3: " + a.Key() + " on something unknown"
+		}
+	default:
+		return "", false
+	}
+	return why, true
+}
+
+// remedyRule: what is done about a drain is on record with its deadline, is wanted by the user, and is never the deletion of a pod that is
+// known to have run (I4, I9).
+func remedyRule(o Observed, d Decision) string {
+	for _, a := range d.Actions {
+		r, is := remedyOf(a)
+		if !is {
+			continue
+		}
+		i := slices.IndexFunc(o.Record.Remedies, func(have v1alpha1.RemedyRecord) bool { return have.ID == r.ID })
+		switch _, undoes := map[string]bool{"Uncordon": true, "ScaleBack": true}[reflect.TypeOf(a).Name()]; {
+		case i < 0:
+			return "I4: " + a.Key() + " is not on record"
+		case undoes && o.Record.Remedies[i].State != v1alpha1.RemedyEnding:
+			return a.Key() + " undoes what is in effect"
+		case !undoes && o.Record.Remedies[i].State != v1alpha1.RemedyIntended:
+			return "I8: " + a.Key() + " is done again"
+		case !undoes && !slices.Contains(o.Rollout.Remedies, r.Action):
+			return a.Key() + " is not wanted"
+		case !undoes && !o.Now.Before(r.Deadline.Time):
+			return a.Key() + " comes too late"
+		}
+		obstacles, _ := o.Obstacles.Get()
+		for _, ob := range obstacles {
+			for _, p := range ob.Pods {
+				if _, deletes := a.(DeletePod); deletes && p.UID == r.UID && !p.AllWaiting {
+					return "I9: " + a.Key() + " of a pod that has run"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func remedyOf(a Action) (v1alpha1.RemedyRecord, bool) {
+	switch a := a.(type) {
+	case MirrorAgain:
+		return a.Remedy, true
+	case DeletePod:
+		return a.Remedy, true
+	case AddTrust:
+		return a.Remedy, true
+	case Cordon:
+		return a.Remedy, true
+	case Uncordon:
+		return a.Remedy, true
+	case ScaleUp:
+		return a.Remedy, true
+	case ScaleBack:
+		return a.Remedy, true
+	}
+	return v1alpha1.RemedyRecord{}, false
+}
+
+// Nothing that ends a rollout happens while something of a remedy is left (I5).
+func putBackFirst(o Observed, d Decision) string {
+	if ends(d) && len(OpenRemedies(o.Record)) > 0 {
+		return fmt.Sprintf("I5: it ends with %d remedies open", len(OpenRemedies(o.Record)))
 	}
 	return ""
 }

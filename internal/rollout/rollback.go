@@ -148,10 +148,11 @@ func (p Pool) moving(o Observed) []Node {
 }
 
 // stuck are the nodes of the pool that were on their way to what is being rolled back when it began, and are held up in a drain or by
-// an error of their daemon. Before the pool is rendered with the mirror sets of before, that is any node on its way.
+// an error of their daemon. Before the pool is rendered with the mirror sets of before, that is any node on its way. On the way forward it
+// is a node that was given up for now, because what its pool gets was corrected since.
 func (p Pool) stuck(o Observed) []Node {
 	if !back(o) {
-		return nil
+		return p.givenUp(o)
 	}
 	var out []Node
 	for _, n := range p.inFlight() {
@@ -162,4 +163,14 @@ func (p Pool) stuck(o Observed) []Node {
 		}
 	}
 	return out
+}
+
+// givenUp are the nodes for which their pool has been given room for one more.
+func (p Pool) givenUp(o Observed) []Node {
+	raised := func(n Node) bool {
+		return slices.ContainsFunc(o.Record.Remedies, func(r v1alpha1.RemedyRecord) bool {
+			return r.Action == v1alpha1.RaiseMaxUnavailable && r.State == v1alpha1.RemedyTaken && r.Node == n.Name && r.Name == p.Name
+		})
+	}
+	return slices.DeleteFunc(p.inFlight(), func(n Node) bool { return !raised(n) })
 }

@@ -41,6 +41,7 @@ func (c *checker) end(why string) {
 		c.leftBehind()
 	default:
 		c.policyAsBefore()
+		c.notesLeft()
 		for _, p := range c.w.api.live.pools.list() {
 			if prior, known := c.prior[p.Name]; known && !c.w.faults.meddled[p.Name] {
 				c.asBefore(p, prior)

@@ -99,6 +99,15 @@ func (p *process) do(c *custom, a rollout.Action) error {
 		return p.onPool(a.Pool, "gives back pool "+a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Restore(context.Background(), poolClient{p: p}, mcp, a.Paused, a.MaxUnavailable)
 		})
+	case rollout.MirrorAgain:
+		p.engine.recheck(a.References, a.Remedy.At.Time)
+		return nil
+	case rollout.DeletePod:
+		return p.deletePod(a.Remedy)
+	case rollout.Cordon:
+		return p.cordon(c, a.Remedy)
+	case rollout.Uncordon:
+		return p.uncordon(a.Remedy)
 	default:
 		err := &unknown{a}
 		p.w.check.violate("model", "%v", err)

@@ -391,7 +391,10 @@ func (w *World) cordon(name string, on bool) {
 		return
 	}
 	w.check.cordoned(name, on)
-	w.api.editNode(name, func(n *corev1.Node) { n.Spec.Unschedulable = on })
+	w.api.editNode(name, func(n *corev1.Node) {
+		n.Spec.Unschedulable = on
+		n.Annotations[cordonedBy] = userName
+	})
 }
 
 var peopleFaults = map[string]faultKind{

@@ -23,6 +23,7 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 	sets, wanted := p.setsOf(c, from)
 	policy := p.policy(c.view.Name)
 	o.Sets, o.Policy = rollout.Seen(sets), rollout.Seen(policy)
+	o.Remedies = rollout.Seen(p.remedies(&o, from))
 	if rollout.Ended(o.Record, o.Rollout) && policy.Ledger == nil {
 		return o
 	}
@@ -56,6 +57,8 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 	o.ControlPlane = rollout.Seen([]rollout.Problem{})
 	o.Self = p.self()
 	o.Forecast = p.forecast(from, o, pools)
+	o.Obstacles = rollout.Seen(p.obstacles(&o, from))
+	o.Remedies = rollout.Seen(p.remedies(&o, from))
 	p.blind(&o)
 	return o
 }

@@ -89,7 +89,7 @@ func (w *World) createRollout(name, source string, s Spec) {
 	w.api.writeCustom(&custom{source: source, lists: lists, digests: s.Digests, staged: s.Staged, view: rollout.View{
 		Name: name, UID: "uid-" + name, Generation: 1, Created: w.now, Spec: "spec-" + string(lists),
 		Soak: time.Duration(s.SoakSeconds) * time.Second, DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
-		RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
+		Remedies: s.remedies(), RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
 		Targeted: s.Targeted, AtOnce: s.AtOnce,
 		Reload: s.Reload, EnforceAfter: time.Duration(s.EnforceAfterSeconds) * time.Second,
 	}})

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
 // Scenario is a cluster, a rollout and what goes wrong. Together with a seed it decides a run. It is stored as JSON.
@@ -51,6 +53,16 @@ type Spec struct {
 	Staged              bool `json:"staged,omitempty"`
 	EnforceAfterSeconds int  `json:"enforceAfterSeconds,omitempty"`
 	Reload              bool `json:"reload,omitempty"`
+	// Relocate switches the remedy of that name on, beside those that are on when nobody says otherwise.
+	Relocate bool `json:"relocate,omitempty"`
+}
+
+func (s Spec) remedies() []v1alpha1.RemedyAction {
+	out := []v1alpha1.RemedyAction{v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods}
+	if s.Relocate {
+		out = append(out, v1alpha1.Relocate)
+	}
+	return out
 }
 
 // Fault is something that happens to the cluster or to the operator. When it happens is so many seconds after the beginning, or after

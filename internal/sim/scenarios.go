@@ -27,6 +27,13 @@ func Scenarios() []Scenario {
 		{Name: "image-vanishes", About: "an image disappears from the mirror while nodes are released", Workers: 3, Faults: []Fault{
 			{Kind: "image-vanishes", Phase: "Release", At: 30},
 		}},
+		{Name: "image-lost-under-a-drain", About: "an image disappears after a node took the release, from the mirror and from the node where the next pod lands; it heals by itself", Workers: 3, Faults: []Fault{
+			{Kind: "image-vanishes", Phase: "Release", At: 50}, {Kind: "images-collected", Target: "worker-0", Phase: "Release", At: 56},
+		}},
+		{Name: "image-lost-for-good", About: "the same, and the source is gone: the pod is moved to a node that still has the image", Workers: 3, Spec: Spec{Relocate: true}, Faults: []Fault{
+			{Kind: "image-vanishes", Phase: "Release", At: 50}, {Kind: "images-collected", Target: "worker-0", Phase: "Release", At: 56},
+			{Kind: "registry-down", Target: "quay.io", Phase: "Release", At: 50, For: 1200},
+		}},
 		{Name: "user-unpauses", About: "somebody unpauses a pool during the rollout, and then again", Masters: 1, Workers: 3, Faults: []Fault{
 			{Kind: "user-unpauses", Target: "worker", Phase: "Verify", At: 1}, {Kind: "user-unpauses", Target: "worker", Phase: "Release", At: 90},
 		}},

@@ -1,0 +1,36 @@
+package execute
+
+import (
+	"context"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// cordon keeps new pods off the node, with the note in the same patch.
+func (e *Executor) cordon(ctx context.Context, w *observe.World, a rollout.Cordon) error {
+	o, c, err := e.target(ctx, a, a.Remedy)
+	switch {
+	case err != nil:
+		return err
+	case c.Noted && c.Value == rollout.Cordoned:
+		return nil
+	}
+	return e.patchNoted(ctx, o, noteOf(w, a.Remedy), map[string]any{"spec": map[string]any{"unschedulable": true}})
+}
+
+// uncordon takes the cordon off if it is ours and the note with it. A node that is on its way to another configuration is left cordoned: it
+// is being drained, and its daemon uncordons it at the end.
+func (e *Executor) uncordon(ctx context.Context, a rollout.Uncordon) error {
+	o, c, err := remedy.Look(ctx, e.API, a.Remedy)
+	switch {
+	case err != nil:
+		return err
+	case c.Gone || !c.Noted:
+		return nil
+	case c.Value != rollout.Cordoned || !c.Ours || remedy.UnderWay(o):
+		return e.patchNoted(ctx, o, nil, nil)
+	}
+	return e.patchNoted(ctx, o, nil, map[string]any{"spec": map[string]any{"unschedulable": nil}})
+}

@@ -1,0 +1,74 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// scaleUp writes the note first and then the number: should the process die in between, the note is found, and the number is still the
+// original one.
+func (e *Executor) scaleUp(ctx context.Context, w *observe.World, a rollout.ScaleUp) error {
+	o, c, err := e.target(ctx, a, a.Remedy)
+	if err != nil {
+		return err
+	}
+	if by := remedy.OwnedByLoop(o); by != "" {
+		return &Refused{Action: a.Key(), Why: fmt.Sprintf("the number of replicas of %s %s is %q's to set", a.Remedy.Kind, a.Remedy.Name, by)}
+	}
+	if !c.Noted {
+		if err := e.patchNoted(ctx, o, noteOf(w, a.Remedy), nil); err != nil {
+			return err
+		}
+	}
+	if c.Value == a.Remedy.Intended {
+		return nil
+	}
+	if c.Value != a.Remedy.Original {
+		return &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s has %s replicas meanwhile", a.Remedy.Kind, a.Remedy.Name, c.Value)}
+	}
+	return e.scale(ctx, o, a.Remedy, a.Remedy.Intended)
+}
+
+// scaleBack gives back the earlier number if the present one is ours, and takes the note off last.
+func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleBack) error {
+	o, c, err := remedy.Look(ctx, e.API, a.Remedy)
+	switch {
+	case err != nil:
+		return err
+	case c.Gone || !c.Noted:
+		return nil
+	case c.Value == a.Remedy.Intended && c.Ours:
+		if err := e.scale(ctx, o, a.Remedy, a.Remedy.Original); err != nil {
+			return err
+		}
+		if o, c, err = remedy.Look(ctx, e.API, a.Remedy); err != nil || c.Gone {
+			return err
+		}
+	}
+	return e.patchNoted(ctx, o, nil, nil)
+}
+
+// scale goes through the scale subresource, so that an IngressController's operator sees what a person's oc scale would do. A patch there
+// carries the resourceVersion like any other.
+func (e *Executor) scale(ctx context.Context, o client.Object, r v1alpha1.RemedyRecord, replicas string) error {
+	n, err := strconv.ParseInt(replicas, 10, 32)
+	if err != nil {
+		return fmt.Errorf("remedy %s wants %q replicas of %s: %w", r.ID, replicas, r.Name, err)
+	}
+	body := fmt.Sprintf(`{"metadata":{"resourceVersion":%q},"spec":{"replicas":%d}}`, o.GetResourceVersion(), n)
+	patch := client.RawPatch(types.MergePatchType, []byte(body))
+	if err := e.Client.SubResource("scale").Patch(ctx, o, patch, client.FieldOwner(pool.FieldManager)); err != nil {
+		return fmt.Errorf("scaling %s %s/%s to %d: %w", r.Kind, r.Namespace, r.Name, n, err)
+	}
+	return nil
+}

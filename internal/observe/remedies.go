@@ -1,0 +1,173 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	operatorv1 "github.com/openshift/api/operator/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// remedies reads what remedies have changed, what they could change about the drains that are held up, and the notes of remedies that the
+// record has lost. On a cluster at rest that is a look at the nodes, which are cached.
+func (l *Live) remedies(ctx context.Context, reader client.Reader, w *World) rollout.Known[rollout.Remedies] {
+	var out rollout.Remedies
+	for _, r := range rollout.OpenRemedies(w.Observed.Record) {
+		if remedy.Object(r) == nil {
+			continue
+		}
+		// Past the caches, which do not hold all of these kinds, and may be older than our own write.
+		_, c, err := remedy.Look(ctx, l.API, r)
+		if err != nil {
+			return rollout.Unseen[rollout.Remedies](err.Error())
+		}
+		out.Changed = append(out.Changed, c)
+	}
+	found, err := l.notes(ctx, reader, w)
+	if err != nil {
+		return rollout.Unseen[rollout.Remedies](err.Error())
+	}
+	out.Found = found
+	if out.Offers, err = l.offers(ctx, reader, w); err != nil {
+		return rollout.Unseen[rollout.Remedies](err.Error())
+	}
+	return rollout.Seen(out)
+}
+
+// notes are the remedies of this rollout of which the objects tell. Only nodes are always looked at; workloads when the user lets them be
+// scaled.
+func (l *Live) notes(ctx context.Context, reader client.Reader, w *World) ([]v1alpha1.RemedyRecord, error) {
+	var objects []client.Object
+	var nodes corev1.NodeList
+	if err := reader.List(ctx, &nodes); err != nil {
+		return nil, err
+	}
+	for i := range nodes.Items {
+		objects = append(objects, &nodes.Items[i])
+	}
+	if w.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleDeployments) {
+		var list appsv1.DeploymentList
+		if err := reader.List(ctx, &list); err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			objects = append(objects, &list.Items[i])
+		}
+	}
+	if w.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleIngress) {
+		var list operatorv1.IngressControllerList
+		// Without the right nothing was ever changed there.
+		if err := l.API.List(ctx, &list, client.InNamespace(ingressNamespace)); err == nil {
+			for i := range list.Items {
+				objects = append(objects, &list.Items[i])
+			}
+		}
+	}
+	var out []v1alpha1.RemedyRecord
+	for _, o := range objects {
+		if note, ok := remedy.Read(o); ok && note.Rollout == w.Rollout.Name {
+			out = append(out, note.Remedy)
+		}
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.RemedyRecord) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// proofs tells of each image that a pod waits for when it was last proven, and what the last try was told.
+func proofs(o rollout.Known[[]rollout.Obstacle], find func(reference string) (mirror.Result, bool)) rollout.Known[[]rollout.Obstacle] {
+	obstacles, ok := o.Get()
+	if !ok {
+		return o
+	}
+	for _, ob := range obstacles {
+		for _, p := range ob.Pods {
+			for i := range p.Pulls {
+				pull := &p.Pulls[i]
+				r, known := find(pull.Reference)
+				switch {
+				case !known:
+				case r.State == mirror.Verified:
+					pull.Proven = r.At
+				case r.Err != nil:
+					pull.Refused = truncate(r.Err.Error())
+				}
+			}
+		}
+	}
+	return rollout.Seen(obstacles)
+}
+
+// proof is the result of the job for a reference, in whatever spelling a pod has it. Of several, one per pool, the one that failed or is
+// oldest counts.
+func (w *World) proof(reference string) (mirror.Result, bool) {
+	var out mirror.Result
+	found := false
+	for _, key := range w.jobsOf(reference) {
+		r, known := w.Results[key]
+		if known && (!found || r.State != mirror.Verified || (out.State == mirror.Verified && r.At.Before(out.At))) {
+			out, found = r, true
+		}
+	}
+	return out, found
+}
+
+func (w *World) jobsOf(reference string) []string {
+	var keys []string
+	for _, i := range w.Plan.Items {
+		if i.Name == reference || slices.Contains(i.Spellings, reference) {
+			keys = append(keys, i.Key())
+		}
+	}
+	return keys
+}
+
+// Recheck lets the engine prove the references once more, unless they were since the time.
+func (l *Live) Recheck(w *World, references []string, notOlderThan time.Time) {
+	var keys []string
+	for _, ref := range references {
+		keys = append(keys, w.jobsOf(ref)...)
+	}
+	l.Engine.Recheck(keys, notOlderThan)
+}
+
+// TrustBundle are the certificates of spec.mirroring.caBundle.
+func (l *Live) TrustBundle(ctx context.Context, r *v1alpha1.SafeMirrorRollout) ([]byte, error) {
+	pem, problem := l.bundle(ctx, r)
+	switch {
+	case problem != nil:
+		return nil, fmt.Errorf("%s", problem.Message)
+	case pem == nil:
+		return nil, fmt.Errorf("spec.mirroring.caBundle names no ConfigMap")
+	}
+	return pem, nil
+}
+
+// ownerOf is the workload that would replace the pod: of a Deployment's pod that is the Deployment.
+func ownerOf(ctx context.Context, reader client.Reader, p *corev1.Pod) (kind, name string, err error) {
+	owner := metav1.GetControllerOf(p)
+	if owner == nil {
+		return "", "", nil
+	}
+	if owner.Kind != "ReplicaSet" {
+		return owner.Kind, owner.Name, nil
+	}
+	var set appsv1.ReplicaSet
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: owner.Name}, &set); err != nil {
+		return "", "", client.IgnoreNotFound(err)
+	}
+	if above := metav1.GetControllerOf(&set); above != nil {
+		return above.Kind, above.Name, nil
+	}
+	return "ReplicaSet", set.Name, nil
+}

@@ -1,0 +1,134 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// spareNodes are the nodes on which another pod of an owner could start.
+type spareNodes map[string][]string // by owner, as FailingPod names it
+
+// spares sifts the nodes for each owner: Ready, schedulable, selected, tolerated, without a pod of the same owner or one that has the same
+// host port, and with the images: cached, or pulled from where they were pulled before. It is a sieve and not a scheduler. Should a pod find
+// no place after all, it waits as it did before, and the remedy is undone.
+func (l *Live) spares(ctx context.Context, reader client.Reader, w *World, ob rollout.Obstacle) (spareNodes, error) {
+	var nodes corev1.NodeList
+	var pods corev1.PodList
+	for _, list := range []client.ObjectList{&nodes, &pods} {
+		if err := reader.List(ctx, list); err != nil {
+			return nil, err
+		}
+	}
+	earlier := earlierNodes(w)
+	out := spareNodes{}
+	for _, failing := range ob.Pods {
+		i := slices.IndexFunc(pods.Items, func(p corev1.Pod) bool { return string(p.UID) == failing.UID })
+		if i < 0 || out[failing.Owner] != nil {
+			continue
+		}
+		out[failing.Owner] = []string{}
+		refused := slices.ContainsFunc(failing.Pulls, func(pull rollout.FailedPull) bool { return pull.Refused != "" })
+		for n := range nodes.Items {
+			node := &nodes.Items[n]
+			if node.Name == failing.Node || node.Name == ob.Node || !fits(&pods.Items[i], node, pods.Items) {
+				continue
+			}
+			// When not even the operator can get the image from anywhere, only a node that has it helps.
+			if cached(&pods.Items[i], node) || (earlier[node.Name] && !refused) {
+				out[failing.Owner] = append(out[failing.Owner], node.Name)
+			}
+		}
+	}
+	return out, nil
+}
+
+// earlierNodes are those that run what their pool had before, and pull from where they did before.
+func earlierNodes(w *World) map[string]bool {
+	out := map[string]bool{}
+	pools, _ := w.Observed.Pools.Get()
+	for _, p := range pools {
+		for _, n := range p.Nodes {
+			out[n.Name] = n.Current != p.Rendered && n.Current == n.Desired
+		}
+	}
+	return out
+}
+
+func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
+	if n.Spec.Unschedulable || !nodeReady(n) {
+		return false
+	}
+	for k, v := range p.Spec.NodeSelector {
+		if n.Labels[k] != v {
+			return false
+		}
+	}
+	for i := range n.Spec.Taints {
+		t := &n.Spec.Taints[i]
+		tolerated := t.Effect == corev1.TaintEffectPreferNoSchedule || slices.ContainsFunc(p.Spec.Tolerations, func(x corev1.Toleration) bool { return tolerates(x, *t) })
+		if !tolerated {
+			return false
+		}
+	}
+	owner := metav1.GetControllerOf(p)
+	return !slices.ContainsFunc(pods, func(other corev1.Pod) bool {
+		if other.Spec.NodeName != n.Name || other.Status.Phase == corev1.PodSucceeded || other.Status.Phase == corev1.PodFailed {
+			return false
+		}
+		above := metav1.GetControllerOf(&other)
+		return (owner != nil && above != nil && owner.UID == above.UID) || sharePort(p, &other)
+	})
+}
+
+func nodeReady(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+func tolerates(x corev1.Toleration, t corev1.Taint) bool {
+	return (x.Key == "" || x.Key == t.Key) && (x.Effect == "" || x.Effect == t.Effect) &&
+		(x.Operator == corev1.TolerationOpExists || (x.Key != "" && x.Value == t.Value))
+}
+
+// sharePort: the API server has filled in the host ports of pods on the host's network.
+func sharePort(a, b *corev1.Pod) bool {
+	ports := map[string]bool{}
+	for _, c := range a.Spec.Containers {
+		for _, p := range c.Ports {
+			if p.HostPort > 0 {
+				ports[fmt.Sprint(p.Protocol, p.HostPort)] = true
+			}
+		}
+	}
+	for _, c := range b.Spec.Containers {
+		for _, p := range c.Ports {
+			if ports[fmt.Sprint(p.Protocol, p.HostPort)] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cached tells whether the node says that it has every image of the pod. It lists its 50 largest, so that it may have one and not say so.
+func cached(p *corev1.Pod, n *corev1.Node) bool {
+	has := func(image string) bool {
+		return slices.ContainsFunc(n.Status.Images, func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, image) })
+	}
+	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range list {
+			if list[i].ImagePullPolicy == corev1.PullAlways || !has(list[i].Image) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,352 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// A drain that does not progress is none of the phases' business: the mirror may have lost the image, and then the phase is Verify, not
+// Release. So remedies are added to whatever the phases decide, as closures are: those on record are carried on, one that is no
+// longer wanted is undone, and when nothing is under way the next rung of the ladder is looked at (ladder.go).
+
+// treatment is what the remedies add to a decision.
+type treatment struct {
+	facts    []Fact
+	actions  []Action
+	blockers []Blocker
+	why      string
+	// stalled is true when no remedy is left.
+	stalled bool
+	// until is when time alone changes something; zero when it does not.
+	until time.Time
+}
+
+func (t treatment) busy() bool { return len(t.facts)+len(t.actions) > 0 }
+
+// heal adds the remedies to the decision. A rollout neither ends nor is let go while something of a remedy is left: whatever the end,
+// everything is put back first (I5).
+func heal(o Observed, d Decision) Decision {
+	ending := ends(d) || o.Record.CompletedGeneration != 0
+	t := treat(o, ending)
+	if ends(d) && (t.busy() || len(OpenRemedies(o.Record)) > 0) {
+		d.Facts, d.Actions, d.Complete, d.Why = nil, nil, false, "what remedies have changed is put back first"
+	}
+	disruptive := slices.ContainsFunc(t.actions, Action.Disruptive)
+	if disruptive && len(d.Facts) > 0 {
+		return d // those first; this decision is made again at once (I4)
+	}
+	if disruptive || len(t.facts) > 0 {
+		d.Actions = slices.DeleteFunc(slices.Clone(d.Actions), Action.Disruptive) // one at a time (I3)
+	}
+	d.Facts, d.Actions = append(slices.Clone(d.Facts), t.facts...), append(slices.Clone(d.Actions), t.actions...)
+	if t.busy() || len(t.blockers) > 0 {
+		d.Complete = false
+	}
+	if t.why != "" {
+		d.Why = t.why
+	}
+	switch {
+	case t.stalled && !d.Stalled && !back(o): // a rollback does not wait for what is stuck
+		d.Blockers = append(t.blockers, d.Blockers...)
+		d.Stalled, d.Reason, d.Why = true, v1alpha1.ReasonDrainBlocked, firstMessage(t.blockers)
+	case len(t.blockers) > 0: // what stalls the phases themselves is said first
+		d.Blockers = append(slices.Clone(d.Blockers), t.blockers...)
+	}
+	if !t.until.IsZero() && (d.RecheckAt.IsZero() || t.until.Before(d.RecheckAt)) {
+		d.RecheckAt = t.until
+	}
+	return d
+}
+
+// ends tells whether the rollout would be over after the decision: completed, planned anew, or gone.
+func ends(d Decision) bool {
+	over := func(f Fact) bool {
+		switch f.(type) {
+		case Completed, Restarted:
+			return true
+		}
+		return false
+	}
+	return slices.ContainsFunc(d.Facts, over) || slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(RemoveFinalizer); return is })
+}
+
+// treat carries the remedies on record on, or begins the next.
+func treat(o Observed, ending bool) treatment {
+	if found, ok := foundAgain(o); ok {
+		return treatment{facts: []Fact{RemedyBegun{Remedy: found}}, until: o.Now,
+			why: "taking up the remedy " + found.ID + " of which a note in the cluster tells"}
+	}
+	var waiting treatment
+	for _, r := range OpenRemedies(o.Record) {
+		t := carryOn(o, r, ending)
+		if t.busy() {
+			return t
+		}
+		waiting.blockers = append(waiting.blockers, t.blockers...)
+		if waiting.until.IsZero() || t.until.Before(waiting.until) {
+			waiting.until = t.until
+		}
+	}
+	if ending {
+		return waiting
+	}
+	next := nextRemedy(o)
+	if next.busy() || len(waiting.blockers) == 0 {
+		return next
+	}
+	return waiting
+}
+
+// foundAgain is a remedy of ours that the record does not know: the status was lost. Its note tells what to put back.
+func foundAgain(o Observed) (v1alpha1.RemedyRecord, bool) {
+	seen, ok := o.Remedies.Get()
+	if !ok {
+		return v1alpha1.RemedyRecord{}, false
+	}
+	for _, f := range seen.Found {
+		if !slices.ContainsFunc(o.Record.Remedies, func(r v1alpha1.RemedyRecord) bool { return r.ID == f.ID }) {
+			f.State = v1alpha1.RemedyTaken
+			return f, true
+		}
+	}
+	return v1alpha1.RemedyRecord{}, false
+}
+
+// carryOn takes the remedy one step further: intended, taken, ending, ended.
+func carryOn(o Observed, r v1alpha1.RemedyRecord, ending bool) treatment {
+	if r.State == v1alpha1.RemedyEnding {
+		return undoRemedy(o, r)
+	}
+	if outcome, over := overNow(o, r, ending); over {
+		return moved(o, r, v1alpha1.RemedyEnding, outcome, "the remedy "+r.ID+" is over: "+outcome)
+	}
+	if r.State == v1alpha1.RemedyTaken {
+		return inEffect(r)
+	}
+	if r.Kind == "Image" {
+		return mirrorAgain(o, r)
+	}
+	if r.Kind == "MachineConfigPool" {
+		return moved(o, r, v1alpha1.RemedyTaken, "", "pool "+r.Name+" has room for one more node")
+	}
+	c, known := changed(o, r)
+	_, havePools := o.Pools.Get()
+	switch {
+	case !known || !havePools:
+		return unknownObject(o, r)
+	case c.Gone && r.Kind == "Pod":
+		return moved(o, r, v1alpha1.RemedyTaken, "", "pod "+r.Namespace+"/"+r.Name+" is gone, and its owner replaces it")
+	case c.Gone:
+		return moved(o, r, v1alpha1.RemedyEnding, v1alpha1.OutcomeImpossible, r.Kind+" "+r.Name+" is gone")
+	case c.Noted && c.Value == r.Intended:
+		return moved(o, r, v1alpha1.RemedyTaken, "", fmt.Sprintf("%s %s has %s", r.Kind, r.Name, r.Intended))
+	case c.Value != r.Original && !c.Noted:
+		return moved(o, r, v1alpha1.RemedyEnding, v1alpha1.OutcomeChangedElsewhere, fmt.Sprintf(
+			"%s %s has %q and had %q when the remedy was decided; it is left alone", r.Kind, r.Name, c.Value, r.Original))
+	}
+	return treatment{actions: []Action{actionOf(r)}, until: o.Now,
+		why: fmt.Sprintf("the drain of node %s is held up: %s of %s %s", r.Node, r.Action, r.Kind, r.Name)}
+}
+
+func moved(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, outcome, why string) treatment {
+	return treatment{facts: []Fact{RemedyMoved{ID: r.ID, State: to, Outcome: outcome}}, why: why, until: o.Now}
+}
+
+// inEffect says what was done and until when it is waited for.
+func inEffect(r v1alpha1.RemedyRecord) treatment {
+	return treatment{until: r.Deadline.Time, blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name,
+		Message: fmt.Sprintf("%s since %s, because the drain of node %s is held up: %s; it is undone when the drain is over, at the latest at %s",
+			r.Action, r.At.UTC().Format(time.RFC3339), r.Node, change(r), r.Deadline.UTC().Format(time.RFC3339))}}}
+}
+
+// change is the change in words: cordoned, 3 replicas to 5.
+func change(r v1alpha1.RemedyRecord) string {
+	switch {
+	case r.Kind == "Pod":
+		return "it was deleted before any of its containers had run"
+	case r.Original == "":
+		return "it has " + r.Intended
+	default:
+		return fmt.Sprintf("it has %s instead of %s", r.Intended, r.Original)
+	}
+}
+
+func unknownObject(o Observed, r v1alpha1.RemedyRecord) treatment {
+	why := o.Remedies.Why()
+	if why == "" {
+		why = "not read yet"
+	}
+	return treatment{until: o.Now.Add(5 * time.Second), blockers: []Blocker{{Reason: v1alpha1.ReasonUnreadable, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name,
+		Message: fmt.Sprintf("%s %s, which the remedy %s is about, could not be read: %s; it is neither changed nor put back until it can", r.Kind, r.Name, r.Action, why)}}}
+}
+
+func changed(o Observed, r v1alpha1.RemedyRecord) (Changed, bool) {
+	seen, ok := o.Remedies.Get()
+	if !ok {
+		return Changed{}, false
+	}
+	i := slices.IndexFunc(seen.Changed, func(c Changed) bool { return c.ID == r.ID })
+	if i < 0 {
+		return Changed{}, false
+	}
+	return seen.Changed[i], true
+}
+
+// overNow tells whether the remedy is no longer wanted, and what became of it.
+func overNow(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome string, over bool) {
+	pools, known := o.Pools.Get()
+	switch {
+	case r.Kind == "Pod" && r.State == v1alpha1.RemedyTaken:
+		return v1alpha1.OutcomeHelped, true // what it has come to is seen in the drain
+	case r.Kind == "Image":
+		if outcome, over := provenAgain(o, r); over {
+			return outcome, true
+		}
+	case r.Kind == "Pod" && !stillWaiting(o, r):
+		return v1alpha1.OutcomeImpossible, true
+	}
+	switch {
+	case ending, back(o) && !r.At.After(o.Record.Rollback.At.Time), r.Spec != o.Rollout.Spec, !o.Rollout.remedy(r.Action):
+		return v1alpha1.OutcomeSuperseded, true
+	case known && !undrained(pools, r.Node) && !(harmlessRemedy(r.Action) && podsWait(o, r.Node)):
+		return v1alpha1.OutcomeHelped, true
+	case !o.Now.Before(r.Deadline.Time):
+		return v1alpha1.OutcomeTimedOut, true
+	}
+	return "", false
+}
+
+// remedy tells whether the user lets the operator do this.
+func (v View) remedy(action v1alpha1.RemedyAction) bool { return slices.Contains(v.Remedies, action) }
+
+// undrained tells whether the node is under way and has not been drained.
+func undrained(pools []Pool, name string) bool {
+	for _, p := range pools {
+		for _, n := range p.Nodes {
+			if n.Name == name {
+				return !n.done() && strings.HasPrefix(n.DrainWanted, "drain-") && n.DrainWanted != n.DrainApplied
+			}
+		}
+	}
+	return false
+}
+
+// harmlessRemedy: a remedy that disturbs nothing is also good for the pods that are waited for after their node was drained.
+func harmlessRemedy(action v1alpha1.RemedyAction) bool {
+	return action == v1alpha1.MirrorMissingImages || action == v1alpha1.RestartFailingPods
+}
+
+// podsWait tells whether something is still in the way of the node's release, its drain or its pods; unknown counts as yes.
+func podsWait(o Observed, node string) bool {
+	obstacles, ok := o.Obstacles.Get()
+	return !ok || slices.ContainsFunc(obstacles, func(ob Obstacle) bool { return ob.Node == node && !ob.Hindrance.Passing() })
+}
+
+// stillWaiting tells whether the pod is among those that hold the drain up and has not run. One that is gone counts as waiting: it is the
+// remedy itself that may have deleted it. When the obstacles are unknown nothing is given up.
+func stillWaiting(o Observed, r v1alpha1.RemedyRecord) bool {
+	obstacles, ok := o.Obstacles.Get()
+	if c, known := changed(o, r); !ok || (known && c.Gone) {
+		return true
+	}
+	for _, ob := range obstacles {
+		for _, p := range ob.Pods {
+			if p.UID == r.UID {
+				return p.AllWaiting
+			}
+		}
+	}
+	return !slices.ContainsFunc(obstacles, func(ob Obstacle) bool { return ob.Node == r.Node })
+}
+
+// mirrorAgain asks for the proofs until they are there. It costs nothing to ask again.
+func mirrorAgain(o Observed, r v1alpha1.RemedyRecord) treatment {
+	return treatment{actions: []Action{MirrorAgain{Remedy: r, References: strings.Fields(r.Name)}}, until: o.Now.Add(5 * time.Second),
+		why: fmt.Sprintf("the drain of node %s is held up by pulls that fail: proving and copying %s again", r.Node, r.Name)}
+}
+
+// provenAgain tells what has come of proving again. An image that cannot be copied is given some tries before the next rung.
+func provenAgain(o Observed, r v1alpha1.RemedyRecord) (outcome string, over bool) {
+	proven, refused := 0, 0
+	_, looked := o.Obstacles.Get()
+	references := strings.Fields(r.Name)
+	for _, ref := range references {
+		switch pull, found := pullOf(o, ref); {
+		case !found && looked:
+			proven++ // nobody waits for it any more
+		case !pull.Proven.Before(r.At.Time):
+			proven++
+		case pull.Refused != "":
+			refused++
+		}
+	}
+	switch {
+	case proven == len(references):
+		return v1alpha1.OutcomeHelped, true
+	case refused > 0 && o.Now.Sub(r.At.Time) >= copyTries:
+		return v1alpha1.OutcomeImpossible, true
+	}
+	return "", false
+}
+
+// copyTries is how long a copy that fails is tried again before the next rung; the engine tries after 1, 2, 4 and 8 seconds.
+const copyTries = 15 * time.Second
+
+func pullOf(o Observed, reference string) (FailedPull, bool) {
+	obstacles, _ := o.Obstacles.Get()
+	for _, ob := range obstacles {
+		for _, p := range ob.Pods {
+			for _, pull := range p.Pulls {
+				if pull.Reference == reference {
+					return pull, true
+				}
+			}
+		}
+	}
+	return FailedPull{}, false
+}
+
+// actionOf is what carries the remedy out.
+func actionOf(r v1alpha1.RemedyRecord) Action {
+	switch r.Kind {
+	case "Pod":
+		return DeletePod{Remedy: r}
+	case "Node":
+		return Cordon{Remedy: r}
+	case "ConfigMap":
+		return AddTrust{Remedy: r}
+	default:
+		return ScaleUp{Remedy: r}
+	}
+}
+
+// undoRemedy puts back what the remedy has changed, if it is still as the remedy has left it, and takes its note off. A key of the
+// trusted authorities stays: what was pulled by it has to be pullable again.
+func undoRemedy(o Observed, r v1alpha1.RemedyRecord) treatment {
+	end := func(outcome string) treatment {
+		return moved(o, r, v1alpha1.RemedyEnded, outcome, "nothing is left of the remedy "+r.ID)
+	}
+	if r.Kind != "Node" && r.Kind != "IngressController" && r.Kind != "Deployment" {
+		return end("")
+	}
+	c, known := changed(o, r)
+	switch {
+	case !known:
+		return unknownObject(o, r)
+	case c.Gone:
+		return end("")
+	case !c.Noted && c.Value == r.Original:
+		return end("")
+	case !c.Noted:
+		return end(v1alpha1.OutcomeChangedElsewhere)
+	}
+	var undo Action = ScaleBack{Remedy: r}
+	if r.Kind == "Node" {
+		undo = Uncordon{Remedy: r}
+	}
+	return treatment{actions: []Action{undo}, until: o.Now, why: fmt.Sprintf("%s %s gets back what it had before %s", r.Kind, r.Name, r.Action)}
+}

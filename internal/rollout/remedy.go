@@ -1,0 +1,199 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Remedies is what the cluster looks like where remedies have changed it, or may. It is read only while the record has a remedy that has
+// not ended, or a drain is held up.
+type Remedies struct {
+	// Changed has the present state of each object that a remedy on record is about.
+	Changed []Changed `json:"changed,omitempty"`
+	// Offers are what remedies that disturb something would find.
+	Offers []Offer `json:"offers,omitempty"`
+	// Found are remedies that only the notes on the objects tell of, because the record was lost.
+	Found []v1alpha1.RemedyRecord `json:"found,omitempty"`
+}
+
+// Changed is the object of a remedy as it is now.
+type Changed struct {
+	// ID is that of the remedy.
+	ID string `json:"id"`
+	// Gone is true when there is no object of that UID any more.
+	Gone bool `json:"gone,omitempty"`
+	// Value is what it has now, in the form of the record's original and intended values.
+	Value string `json:"value,omitempty"`
+	// Noted is true while it carries the note of this remedy; Ours when nobody else has written the value since.
+	Noted bool `json:"noted,omitempty"`
+	Ours  bool `json:"ours,omitempty"`
+}
+
+// Offer is an object that a remedy could change to get a drain going.
+type Offer struct {
+	// Node is the one whose drain is held up.
+	Node      string                `json:"node"`
+	Action    v1alpha1.RemedyAction `json:"action"`
+	Kind      string                `json:"kind"`
+	Namespace string                `json:"namespace,omitempty"`
+	Name      string                `json:"name"`
+	UID       string                `json:"uid,omitempty"`
+	// Value is what it has now; Key, of a ConfigMap, is the key that is missing.
+	Value string `json:"value,omitempty"`
+	Key   string `json:"key,omitempty"`
+	// Spares is on how many other nodes the pods in question could start: those that have the image, or pull it from where they did before.
+	Spares int `json:"spares,omitempty"`
+	// Refusal says why it is not to be changed, or cannot be: it is somebody else's, or a right is missing. Empty when neither.
+	Refusal string `json:"refusal,omitempty"`
+}
+
+// RemedyBegun remembers a remedy before anything is changed for it.
+type RemedyBegun struct{ Remedy v1alpha1.RemedyRecord }
+
+// RemedyMoved remembers how far a remedy is.
+type RemedyMoved struct {
+	ID      string
+	State   v1alpha1.RemedyState
+	Outcome string
+}
+
+// maxRemedies bounds the record. Those that have ended go first, the oldest of them before the others.
+const maxRemedies = 24
+
+func (f RemedyBegun) apply(r *v1alpha1.Record) {
+	if slices.ContainsFunc(r.Remedies, func(have v1alpha1.RemedyRecord) bool { return have.ID == f.Remedy.ID }) {
+		return
+	}
+	if i := slices.IndexFunc(r.Remedies, ended); i >= 0 && len(r.Remedies) >= maxRemedies {
+		r.Remedies = slices.Delete(r.Remedies, i, i+1)
+	}
+	r.Remedies = append(r.Remedies, f.Remedy)
+}
+
+// apply frees the release when the stuck node is not waited for any longer: another node of its pool is let go instead.
+func (f RemedyMoved) apply(r *v1alpha1.Record) {
+	for i := range r.Remedies {
+		if m := &r.Remedies[i]; m.ID == f.ID {
+			m.State = f.State
+			if m.Outcome == "" || f.Outcome == v1alpha1.OutcomeChangedElsewhere {
+				m.Outcome = f.Outcome
+			}
+			if m.Action == v1alpha1.RaiseMaxUnavailable && m.State == v1alpha1.RemedyTaken {
+				r.Release = nil
+			}
+		}
+	}
+}
+
+func ended(r v1alpha1.RemedyRecord) bool { return r.State == v1alpha1.RemedyEnded }
+
+// OpenRemedies are those of which something may be left in the cluster.
+func OpenRemedies(r v1alpha1.Record) []v1alpha1.RemedyRecord {
+	return slices.DeleteFunc(slices.Clone(r.Remedies), ended)
+}
+
+// Each remedy has an action of its own that carries it out, and where there is something to undo, one that undoes it. They hold the
+// record of the remedy, and nothing that is not in it.
+
+// MirrorAgain proves references once more and at once, and copies what is missing.
+type MirrorAgain struct {
+	Remedy     v1alpha1.RemedyRecord
+	References []string
+}
+
+// DeletePod deletes one pod of which no container has ever run (I9).
+type DeletePod struct{ Remedy v1alpha1.RemedyRecord }
+
+// AddTrust adds one key to the ConfigMap of the cluster's additional certificate authorities.
+type AddTrust struct{ Remedy v1alpha1.RemedyRecord }
+
+// Cordon keeps new pods off a node, Uncordon takes that back.
+type Cordon struct{ Remedy v1alpha1.RemedyRecord }
+
+// Uncordon takes a Cordon back, unless somebody else has changed the node since.
+type Uncordon struct{ Remedy v1alpha1.RemedyRecord }
+
+// ScaleUp gives a workload more replicas through its scale subresource.
+type ScaleUp struct{ Remedy v1alpha1.RemedyRecord }
+
+// ScaleBack takes a ScaleUp back, unless somebody else has changed the number since.
+type ScaleBack struct{ Remedy v1alpha1.RemedyRecord }
+
+// Key implements Action.
+func (a MirrorAgain) Key() string { return "mirror-again/" + a.Remedy.ID }
+
+// Key implements Action.
+func (a DeletePod) Key() string { return "delete-pod/" + a.Remedy.ID }
+
+// Key implements Action.
+func (a AddTrust) Key() string { return "add-trust/" + a.Remedy.ID }
+
+// Key implements Action.
+func (a Cordon) Key() string { return "cordon/" + a.Remedy.ID }
+
+// Key implements Action.
+func (a Uncordon) Key() string { return "uncordon/" + a.Remedy.ID }
+
+// Key implements Action.
+func (a ScaleUp) Key() string { return "scale-up/" + a.Remedy.ID }
+
+// Key implements Action.
+func (a ScaleBack) Key() string { return "scale-back/" + a.Remedy.ID }
+
+// Disruptive implements Action. It writes to the mirrors only.
+func (MirrorAgain) Disruptive() bool { return false }
+
+// Disruptive implements Action. What has never run takes nothing away; the executor looks once more whether that is so.
+func (DeletePod) Disruptive() bool { return false }
+
+// Disruptive implements Action. Every node trusts more from then on.
+func (AddTrust) Disruptive() bool { return true }
+
+// Disruptive implements Action. A node that takes no pods is capacity that is missing.
+func (Cordon) Disruptive() bool { return true }
+
+// Disruptive implements Action. It gives capacity back, and has to be possible whatever else is unknown.
+func (Uncordon) Disruptive() bool { return false }
+
+// Disruptive implements Action.
+func (ScaleUp) Disruptive() bool { return true }
+
+// Disruptive implements Action. Pods go, those that are not ready first.
+func (ScaleBack) Disruptive() bool { return true }
+
+func (MirrorAgain) isAction() {}
+func (DeletePod) isAction()   {}
+func (AddTrust) isAction()    {}
+func (Cordon) isAction()      {}
+func (Uncordon) isAction()    {}
+func (ScaleUp) isAction()     {}
+func (ScaleBack) isAction()   {}
+
+// remedyRecord is a remedy for the drain of the obstacle's node, decided now.
+func remedyRecord(o Observed, node string, action v1alpha1.RemedyAction, kind, namespace, name string) v1alpha1.RemedyRecord {
+	return v1alpha1.RemedyRecord{
+		ID: string(action) + "/" + node + "/" + name + "/" + stamp(o.Now).UTC().Format(time.RFC3339), Action: action, Node: node,
+		Kind: kind, Namespace: namespace, Name: name, At: *stamp(o.Now), Deadline: metav1.NewTime(stamp(o.Now).Add(remedyTime(action))),
+		State: v1alpha1.RemedyIntended, Spec: o.Rollout.Spec,
+	}
+}
+
+// remedyTime is how long a remedy may take to help before it is given up and undone.
+func remedyTime(action v1alpha1.RemedyAction) time.Duration {
+	switch action {
+	case v1alpha1.RestartFailingPods:
+		return 2 * time.Minute
+	case v1alpha1.TrustMirrorCA:
+		return 3 * time.Minute
+	case v1alpha1.ScaleIngress, v1alpha1.ScaleDeployments:
+		return 10 * time.Minute
+	case v1alpha1.RaiseMaxUnavailable:
+		return time.Hour
+	case v1alpha1.MirrorMissingImages, v1alpha1.Relocate:
+	}
+	return 5 * time.Minute
+}
