@@ -39,6 +39,7 @@ type Live struct {
 	predictor predict.Predictor
 	payloads  payloads
 	probing   probing
+	canaries  canarying
 	private   private
 
 	mu        sync.Mutex
@@ -138,6 +139,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		l.plan(ctx, w, all, prediction)
 	}
 	o.Probes = l.probes(ctx, reader, w)
+	o.Canary = l.canary(ctx, reader, w)
 	node := ""
 	if release := o.Record.Release; release != nil {
 		node = release.Node

@@ -16,6 +16,7 @@ func Decide(o Observed) Decision {
 	if !ended {
 		d = walk(tableOf(o), o)
 	}
+	d = sweepCanary(o, d)
 	d = closeFirst(d, closures(o, stop(o, d)))
 	d = retry(o, d)
 	d.RecheckAt = recheck(d, o.Now)
