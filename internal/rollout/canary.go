@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,15 +77,16 @@ func canaryProof(o Observed, pools []Pool) Step {
 	work := EnsureCanary{Plan: digestOfPlan(o)}
 	if p, missing := unasked(canary, pools); missing {
 		return Wait{Actions: []Action{work}, Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
-			"has %d nodes with the new configuration, and none of them has been asked yet to pull with it; no other node is released until one has", p.Updated()))}}
+			"has %d of %d nodes with the new configuration, and none of them has been asked yet to pull with it; no other node is released until one has", p.Updated(), len(p.Nodes)))}}
 	}
 	var failed, open []Blocker
 	for _, k := range canary.Kinds {
 		switch {
+		case !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == k.Pool && p.hasCanary() }):
 		case k.Failed > 0:
 			failed = append(failed, orCount(k.Worst, v1alpha1.ReasonNodesCannotPull, k.name()+": %d critical images cannot be pulled under the new configuration", k.Failed)...)
 		case !k.passed():
-			open = append(open, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: strings.Join(k.Nodes, ","), Message: fmt.Sprintf(
+			open = append(open, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: cmp.Or(strings.Join(k.Nodes, ","), k.Pool), Message: fmt.Sprintf(
 				"%s: %d of %d critical images pulled under the new configuration; no other node is released until all are", k.name(), k.Proven+k.Resolved, k.Wanted)})
 		}
 	}
@@ -165,6 +167,7 @@ func sweepCanary(o Observed, d Decision) Decision {
 	if ended {
 		d.Facts = nil
 	}
+	d.Complete = false
 	d.Actions = append([]Action{EnsureCanary{Sweep: true}}, d.Actions...)
 	return d
 }

@@ -41,6 +41,8 @@ type checker struct {
 	left int
 	// lost are rollouts whose status was taken away, force those whose finalizer was.
 	lost, force map[string]time.Time
+	// canaries are when a node of each pool has pulled each reference under each rendered configuration, asked by the operator.
+	canaries map[canaryKey]time.Time
 	// setChanged is when a mirror set was last written or deleted.
 	setChanged time.Time
 	// back is since when each rollout goes back, by the true clock.
@@ -80,7 +82,7 @@ const (
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
-		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{},
+		canaries: map[canaryKey]time.Time{}, bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{},
 	}
 }
 
@@ -115,6 +117,9 @@ func (c *checker) newPool(name string) {
 
 // proven notes that an engine has proven a reference.
 func (c *checker) proven(ref string, in conf) { c.proofs[keyOf(ref, in)] = c.w.now }
+
+// shown notes that a node has pulled for a canary.
+func (c *checker) shown(key canaryKey) { c.canaries[key] = c.w.now }
 
 func (c *checker) alone(p *process)             { c.dead, c.left = p, 0 }
 func (c *checker) forget(rollout string)        { c.lost[rollout] = c.w.now }

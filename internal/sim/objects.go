@@ -118,7 +118,9 @@ type custom struct {
 	// source and lists are what its spec wants.
 	source string
 	lists  Lists
-	status v1alpha1.SafeMirrorRolloutStatus
+	// noCanary is true when nothing is asked of the first nodes.
+	noCanary bool
+	status   v1alpha1.SafeMirrorRolloutStatus
 }
 
 func (c *custom) copy() *custom {

@@ -39,6 +39,8 @@ type Spec struct {
 	RollbackOnDelete    bool `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure   bool `json:"rollbackOnFailure,omitempty"`
 	ApplyApproval       bool `json:"applyApproval,omitempty"`
+	// NoCanary is true when nothing is asked of the first nodes.
+	NoCanary bool `json:"noCanary,omitempty"`
 }
 
 // Fault is something that happens to the cluster or to the operator. When it happens is so many seconds after the beginning, or after
