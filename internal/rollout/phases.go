@@ -43,7 +43,7 @@ var forward = []phase{
 	{PhaseVerify, v1alpha1.ConditionMirrored, "every changed reference was proven after the pause", verifyImages},
 	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},
 	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned", awaitRendering},
-	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back", releaseNodes},
+	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back; the first of a kind has pulled what matters", releaseNodes},
 	{PhaseRestore, "", "every pool is as it was before", restorePools},
 	{PhaseFinish, "", "the end is on record", finish},
 }

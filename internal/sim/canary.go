@@ -101,7 +101,7 @@ func (c *canaries) pulled(key canaryKey, pod *canaryPod, d *daemon) {
 	case d.gone, d.down, d.applied != key.config:
 		pod.why = "node " + pod.node + " did not get to it"
 	default:
-		pod.why = c.p.w.registries.pull(key.ref, d.conf())
+		pod.why = c.p.w.registries.pullByNode(key.ref, d.conf())
 	}
 	if pod.why == "" {
 		pod.at = c.p.clock()

@@ -15,9 +15,11 @@ const (
 
 // registry is a host that holds images. A tag points at a digest, of which the number stands for.
 type registry struct {
-	down   bool
-	slow   bool
-	images map[string]int // by reference without the host
+	down bool
+	slow bool
+	// refuses is true while it serves the operator and no node that is sent there for a source: their logins are not those of the operator.
+	refuses bool
+	images  map[string]int // by reference without the host
 }
 
 // registries are all hosts, by name.
@@ -67,6 +69,15 @@ func (r *registries) pull(ref string, c conf) string {
 		return why + ", " + again
 	}
 	return ""
+}
+
+// pullByNode is pull on a node.
+func (r *registries) pullByNode(ref string, c conf) string {
+	host, _ := split(ref)
+	if l, mirrored := c.lists(host); mirrored && r.hosts[l.mirror()] != nil && r.hosts[l.mirror()].refuses {
+		return l.mirror() + ": unauthorized"
+	}
+	return r.pull(ref, c)
 }
 
 // copyable tells whether the image can be copied to the mirror now.
