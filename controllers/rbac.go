@@ -36,6 +36,9 @@ package controllers
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
 //
+// Which pods a drain may be unable to evict: what they need is pulled on the first node with the new configuration before another is released.
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
+//
 // Images that others may start one day, or that are pulled by somebody other than a node. Each may be taken away: it is then a gap in
 // the inventory, and said to be one.
 // +kubebuilder:rbac:groups=apps.openshift.io,resources=deploymentconfigs,verbs=get;list;watch

@@ -131,6 +131,12 @@ type ImageCounts struct {
 	// wantedFromNodes is the number of such proofs that are wanted before the mirror sets are applied.
 	// +optional
 	WantedFromNodes int32 `json:"wantedFromNodes,omitempty"`
+	// pulledByFirstNodes is the number of pulls of critical images that the first nodes with the new configuration have done under it.
+	// +optional
+	PulledByFirstNodes int32 `json:"pulledByFirstNodes,omitempty"`
+	// wantedByFirstNodes is the number of such pulls that are wanted before another node is released.
+	// +optional
+	WantedByFirstNodes int32 `json:"wantedByFirstNodes,omitempty"`
 	// bytesCopied is the number of bytes that the operator wrote to mirrors, rounded down to whole mebibytes while copying.
 	// +optional
 	BytesCopied int64 `json:"bytesCopied,omitempty"`

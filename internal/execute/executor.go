@@ -54,6 +54,8 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 		return nil
 	case rollout.EnsureProbes:
 		return e.Observe.Probe(ctx, e.Client, w)
+	case rollout.EnsureCanary:
+		return e.Observe.Canary(ctx, e.Client, w, a.Sweep)
 	case rollout.TryAgain:
 		e.Observe.TryAgain()
 		return nil

@@ -41,6 +41,7 @@ type Live struct {
 	predictor predict.Predictor
 	payloads  payloads
 	probing   probing
+	canaries  canarying
 	private   private
 	// forecasting is what was foretold last.
 	forecasting forecasting
@@ -153,6 +154,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 		o.Forecast = rollout.Unseen[rollout.Forecast](err.Error())
 	}
 	o.Probes = l.probes(ctx, reader, w)
+	o.Canary = l.canary(ctx, reader, w)
 	o.Obstacles = l.obstacles(ctx, w)
 	var released []string
 	if release := o.Record.Release; release != nil {

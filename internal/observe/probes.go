@@ -175,5 +175,9 @@ func (l *Live) TryAgain() {
 	l.Engine.TryAgain()
 	l.probing.mu.Lock()
 	defer l.probing.mu.Unlock()
-	l.probing.outcomes = slices.DeleteFunc(l.probing.outcomes, func(o probe.Outcome) bool { return o.Verdict.State != probe.Pulled })
+	unproven := func(o probe.Outcome) bool { return o.Verdict.State != probe.Pulled }
+	l.probing.outcomes = slices.DeleteFunc(l.probing.outcomes, unproven)
+	l.canaries.mu.Lock()
+	defer l.canaries.mu.Unlock()
+	l.canaries.outcomes = slices.DeleteFunc(l.canaries.outcomes, unproven)
 }

@@ -60,6 +60,15 @@ type Probe struct {
 	// Scope is what the probe stands for. A probe of a critical image stands for that image only.
 	Scope    string
 	Critical bool
+
+	// What follows is for a canary only; see Canaries.
+
+	// Config is the rendered MachineConfig under which the node shall pull. A proof is one for that configuration alone.
+	Config string
+	// Endpoint is where the node is expected to find it, for messages.
+	Endpoint string
+	// Fresh is true when the node surely did not have the image when the pod was made: then the pull has shown its layers too.
+	Fresh bool
 }
 
 // Choose takes a sample of the images for each target: of every scope the smallest image, then every critical image, smallest first,

@@ -33,6 +33,13 @@ type EnsureTransfers struct {
 // decided. The pulls come back as Probes.
 type EnsureProbes struct{ Plan string }
 
+// EnsureCanary brings the pods by which the first nodes with the new configuration pull under it one step further. The pulls come back as
+// Canary. With Sweep it takes away what is left of them.
+type EnsureCanary struct {
+	Plan  string
+	Sweep bool
+}
+
 // TryAgain forgets how often and when images and probes have failed, so that they are tried again at once.
 type TryAgain struct{ ID string }
 
@@ -112,6 +119,14 @@ func (a EnsureTransfers) Key() string { return "ensure-transfers/" + a.Plan }
 func (a EnsureProbes) Key() string { return "ensure-probes/" + a.Plan }
 
 // Key implements Action.
+func (a EnsureCanary) Key() string {
+	if a.Sweep {
+		return "sweep-canary"
+	}
+	return "ensure-canary/" + a.Plan
+}
+
+// Key implements Action.
 func (a TryAgain) Key() string { return "try-again/" + a.ID }
 
 // Key implements Action.
@@ -144,6 +159,9 @@ func (EnsureTransfers) Disruptive() bool { return false }
 // Disruptive implements Action. A probe pod is tiny, lands only where there is room on the disk, and makes nobody leave.
 func (EnsureProbes) Disruptive() bool { return false }
 
+// Disruptive implements Action. Like a probe, such a pod makes nobody leave.
+func (EnsureCanary) Disruptive() bool { return false }
+
 // Disruptive implements Action.
 func (TryAgain) Disruptive() bool { return false }
 
@@ -169,6 +187,7 @@ func (EnsureFinalizer) isAction()  {}
 func (RemoveFinalizer) isAction()  {}
 func (EnsureTransfers) isAction()  {}
 func (EnsureProbes) isAction()     {}
+func (EnsureCanary) isAction()     {}
 func (TryAgain) isAction()         {}
 func (PausePool) isAction()        {}
 func (ApplyMirrorSets) isAction()  {}

@@ -46,6 +46,7 @@ func observed() *builder {
 		Probes:    Seen(Probes{Nodes: 2}),
 		Pools:     Seen([]Pool{somePool("master", 3), somePool("worker", 3)}),
 		Workloads: Seen([]Workload{}), ControlPlane: Seen([]Problem{}),
+		Canary: Seen(Canary{Disabled: true}),
 	}
 	return b
 }

@@ -23,6 +23,7 @@ func (g generator) observed() Observed {
 		b = stuckDrain()
 		g.heldUp(&b.o)
 	}
+	b.o.Canary = Seen(g.canary())
 	for range g.Intn(4) {
 		mishaps[g.Intn(len(mishaps))](g, b)
 	}
@@ -124,6 +125,9 @@ var mishaps = []func(g generator, b *builder){
 	func(g generator, b *builder) { b.sets(g.setState(), g.setState()) },
 	func(g generator, b *builder) { b.transfers(func(t *Transfers) { *t = g.transfers() }) },
 	func(g generator, b *builder) { b.probes(func(p *Probes) { *p = g.probes() }) },
+	func(g generator, b *builder) { b.o.Canary = Seen(g.canary()) },
+	func(g generator, b *builder) { b.o.Canary = Seen(g.canary()) },
+	func(_ generator, b *builder) { b.o.Canary = Unseen[Canary]("x") },
 	func(g generator, b *builder) { b.plan(func(p *Plan) { *p = g.plan() }) },
 	func(g generator, b *builder) { b.addPool(somePool("infra", g.Intn(3))) },
 	func(g generator, b *builder) { b.unready(g.workload(), g.workload()) },
@@ -163,7 +167,7 @@ func (g generator) wild() Observed {
 		},
 		Cluster: maybe(g, Cluster{}), Others: maybe(g, []Other{}), Spec: maybe(g, []Problem{}), Workloads: maybe(g, []Workload{g.workload()}),
 		Sets: maybe(g, MirrorSets{Digest: g.setState(), Tag: g.setState()}), Plan: maybe(g, g.plan()), Transfers: maybe(g, g.transfers()),
-		Probes: maybe(g, g.probes()), ControlPlane: maybe(g, []Problem{}),
+		Probes: maybe(g, g.probes()), Canary: maybe(g, g.canary()), ControlPlane: maybe(g, []Problem{}),
 	}
 	o.Rollout.Targeted, o.Rollout.AtOnce = g.some(), g.Intn(4)
 	if !g.some() {
@@ -274,6 +278,22 @@ func (g generator) probes() Probes {
 		p.Failed = p.Wanted - p.Proven
 	}
 	return p
+}
+
+func (g generator) canary() Canary {
+	c := Canary{Disabled: g.some(), Left: max(0, g.Intn(4)-2)}
+	for _, pool := range []string{"infra", "master", "worker"} {
+		k := CanaryKind{Pool: pool, Chosen: !g.some(), Wanted: g.Intn(4)}
+		k.Proven = k.Wanted
+		if g.some() {
+			k.Proven = g.Intn(k.Wanted + 1)
+			k.Failed = g.Intn(k.Wanted - k.Proven + 1)
+		}
+		if !g.some() {
+			c.Kinds = append(c.Kinds, k)
+		}
+	}
+	return c
 }
 
 func (g generator) spec() string { return pick(g, "spec-1", "spec-1", "spec-1", "spec-2") }

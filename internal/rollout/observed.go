@@ -22,6 +22,8 @@ type Observed struct {
 	Plan      Known[Plan]       `json:"plan"`
 	Transfers Known[Transfers]  `json:"transfers"`
 	Probes    Known[Probes]     `json:"probes"`
+	// Canary is what the nodes that have the new configuration already have pulled under it.
+	Canary    Known[Canary]     `json:"canary"`
 	Pools     Known[[]Pool]     `json:"pools"`
 	Workloads Known[[]Workload] `json:"workloads"`
 	// ControlPlane is what of the control plane is not at rest beside its nodes: an operator that rolls static pods, a guard that is not ready.

@@ -46,7 +46,7 @@ var forward = []phase{
 	{PhasePolicy, "", "where nodes shall reload, the node disruption policy says so and is in effect", ensurePolicy},
 	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},
 	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned", awaitRendering},
-	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back", releaseNodes},
+	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back; the first of a kind has pulled what matters", releaseNodes},
 	{PhaseRestore, "", "every pool is as it was before", restorePools},
 	{PhaseEnforce, "", "a staged rollout has gone through both passes", enforce},
 	{PhaseFinish, "", "the end is on record", finish},

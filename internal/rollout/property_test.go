@@ -36,7 +36,7 @@ func TestProperties(t *testing.T) {
 	}
 	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
 	for _, name := range []string{
-		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
+		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "ensure-canary", "sweep-canary", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
 		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
 		"Written", "PassReached", "PassBegun", "PolicyIntended", "PolicyRestored", "finish-mirror-sets", "ensure-policy", "restore-policy",
 		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyBegun", "RemedyMoved",
@@ -63,6 +63,9 @@ func count(reached map[string]int, d Decision) {
 			reached["ensure-transfers"]++
 		case EnsureProbes:
 			reached["ensure-probes"]++
+		case EnsureCanary:
+			name, _, _ := strings.Cut(a.Key(), "/")
+			reached[name]++
 		case TryAgain:
 			reached["try-again"]++
 		case PausePool:
@@ -98,7 +101,7 @@ func rules(o Observed, d Decision) []string {
 	var broken []string
 	for _, rule := range []func(Observed, Decision) string{
 		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
-		policyRule, writingRule, progress, factsOnce, stillSafe, verdictsInOrder, asked, remedyRule, putBackFirst,
+		policyRule, writingRule, progress, factsOnce, stillSafe, verdictsInOrder, asked, remedyRule, putBackFirst, canaryRule,
 	} {
 		if why := rule(o, d); why != "" {
 			broken = append(broken, why)
@@ -124,6 +127,40 @@ func asked(o Observed, d Decision) string {
 		}
 	}
 	return ""
+}
+
+// No node is released after the first of its kind before the critical images were pulled there (I2).
+func canaryRule(o Observed, d Decision) string {
+	releases := slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(ReleaseOne); return is }) ||
+		slices.ContainsFunc(d.Facts, func(f Fact) bool { _, is := f.(ReleaseIntended); return is && o.Record.Release == nil && !taken(o) })
+	canary, known := o.Canary.Get()
+	if !releases || o.Record.Rollback != nil || canary.Disabled {
+		return ""
+	}
+	pools, _ := o.Pools.Get()
+	for _, p := range pools {
+		if p.Meaning != MeansPlanned || p.Updated() == 0 {
+			continue
+		}
+		shown := false
+		for _, k := range canary.Kinds {
+			if k.Pool == p.Name && (!k.Chosen || k.Failed > 0 || k.Proven+k.Resolved < k.Wanted) {
+				return "I2: a release while a canary of pool " + p.Name + " has not pulled"
+			}
+			shown = shown || k.Pool == p.Name
+		}
+		if !known || !shown {
+			return "I2: a release while nothing was asked of pool " + p.Name
+		}
+	}
+	return ""
+}
+
+// taken tells whether a release that is not on record is under way: then its intent is only taken up.
+func taken(o Observed) bool {
+	pools, _ := o.Pools.Get()
+	_, lost := lostRelease(o, pools)
+	return lost
 }
 
 // I8.

@@ -29,6 +29,9 @@ func releaseNodes(o Observed) Step {
 	if !ok {
 		return nobodyLeft(o, pools)
 	}
+	if step := canaryProof(o, pools); step != nil {
+		return step
+	}
 	if step := soaking(o, stages, pools, stage); step != nil {
 		return step
 	}
@@ -84,7 +87,11 @@ func nobodyLeft(o Observed, pools []Pool) Step {
 			return step
 		}
 	}
-	return Done{Message: fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}
+	message := fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))
+	if shown := canaryPassed(o); shown != "" {
+		message += "; " + shown
+	}
+	return Done{Message: message}
 }
 
 // stagesOf are the stages of the spec, followed by every pool that they do not finish. One that has no name is called after its pool,
@@ -157,6 +164,9 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
 			"was paused by %q while it was open for a release, which is taken as a stop: unpause it to go on (the rollout pauses it again "+
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
+	}
+	if step := canaryProof(o, pools); step != nil { // an intent outlives the process that has seen the proof
+		return step
 	}
 	if step := safeToRelease(o, pools, p); step != nil {
 		return step

@@ -182,13 +182,13 @@ func TestNodes(t *testing.T) {
 func TestActions(t *testing.T) {
 	disruptive := map[string]bool{}
 	for _, a := range []Action{
-		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{Plan: "p"}, EnsureProbes{Plan: "p"}, PausePool{Pool: "worker"}, ApplyMirrorSets{Plan: "p"},
+		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{Plan: "p"}, EnsureProbes{Plan: "p"}, EnsureCanary{Plan: "p"}, EnsureCanary{Sweep: true}, PausePool{Pool: "worker"}, ApplyMirrorSets{Plan: "p"},
 		ReleaseOne{Pool: "worker"}, RestorePool{Pool: "worker"}, FinishMirrorSets{}, EnsurePolicy{}, RestorePolicy{},
 	} {
 		disruptive[a.Key()] = a.Disruptive()
 	}
 	want := map[string]bool{
-		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "ensure-probes/p": false, "pause-pool/worker": false,
+		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "ensure-probes/p": false, "ensure-canary/p": false, "sweep-canary": false, "pause-pool/worker": false,
 		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true, "finish-mirror-sets": true, "ensure-policy": true, "restore-policy": true,
 	}
 	if diff := cmp.Diff(want, disruptive); diff != "" {

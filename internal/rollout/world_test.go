@@ -24,6 +24,7 @@ type world struct {
 	setSeen   bool   // and did a step ago
 	engine    Transfers
 	probes    Probes
+	canary    Canary
 	cart      Workload
 	story     []Phase
 	taken     []string // nodes in the order in which they took the new configuration
@@ -65,7 +66,7 @@ func (w *world) observe() Observed {
 		Now: w.now, Rollout: w.view, Record: *w.record.DeepCopy(),
 		Cluster: Seen(Cluster{}), Others: Seen([]Other{}), Spec: Seen([]Problem{}), Sets: Seen(sets),
 		Plan: Seen(Plan{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Seen(w.engine), Probes: Seen(w.probes),
-		Pools: Seen(w.copyPools()), Workloads: Seen(workloads), ControlPlane: Seen([]Problem{}), Forecast: safe(Seen(w.copyPools())),
+		Pools: Seen(w.copyPools()), Workloads: Seen(workloads), Canary: Seen(w.canary), ControlPlane: Seen([]Problem{}), Forecast: safe(Seen(w.copyPools())),
 	}
 }
 
@@ -123,6 +124,8 @@ func (w *world) act(a Action) {
 		} else if w.probes.Proven == w.probes.Wanted {
 			w.probes.Left = 0
 		}
+	case EnsureCanary:
+		w.askCanaries(a.Sweep)
 	case PausePool:
 		p := w.pool(a.Pool)
 		p.Paused, p.PausedByUs, p.Ledger = true, true, &a.Ledger
@@ -149,11 +152,26 @@ func (w *world) act(a Action) {
 	}
 }
 
+// askCanaries makes a pod on the first node of each pool that has the new configuration.
+func (w *world) askCanaries(sweep bool) {
+	w.canary.Left = 0
+	for _, p := range w.pools {
+		asked := slices.ContainsFunc(w.canary.Kinds, func(k CanaryKind) bool { return k.Pool == p.Name })
+		if !sweep && p.hasCanary() && !asked {
+			w.canary.Kinds = append(w.canary.Kinds, CanaryKind{Pool: p.Name, Chosen: true, Wanted: 2})
+			w.canary.Left++
+		}
+	}
+}
+
 // pass lets five seconds pass: the MCO renders, picks and moves nodes, the engine proves, the workload comes back.
 func (w *world) pass() {
 	w.now = w.now.Add(tick)
 	w.engine.Verified = w.engine.Total
 	w.probes.Proven = w.probes.Wanted
+	for i := range w.canary.Kinds {
+		w.canary.Kinds[i].Proven = w.canary.Kinds[i].Wanted
+	}
 	w.cart.Ready = min(w.cart.Desired, w.cart.Ready+1)
 	seen := w.seen
 	w.seen = w.copyPools()

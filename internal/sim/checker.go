@@ -44,6 +44,8 @@ type checker struct {
 	left int
 	// lost are rollouts whose status was taken away, force those whose finalizer was.
 	lost, force map[string]time.Time
+	// canaries are when a node of each pool has pulled each reference under each rendered configuration, asked by the operator.
+	canaries map[canaryKey]time.Time
 	// setChanged is when a mirror set was last written or deleted.
 	setChanged time.Time
 	// rendered is when each pool was last rendered anew.
@@ -87,6 +89,7 @@ const (
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
+		canaries:  map[canaryKey]time.Time{},
 		comebacks: map[string][]time.Time{}, openSince: map[string]time.Time{},
 		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{}, rendered: map[string]time.Time{},
 	}
@@ -123,6 +126,9 @@ func (c *checker) newPool(name string) {
 
 // proven notes that an engine has proven a reference.
 func (c *checker) proven(ref string, in conf) { c.proofs[keyOf(ref, in)] = c.w.now }
+
+// shown notes that a node has pulled for a canary.
+func (c *checker) shown(key canaryKey) { c.canaries[key] = c.w.now }
 
 func (c *checker) alone(p *process)             { c.dead, c.left = p, 0 }
 func (c *checker) forget(rollout string)        { c.lost[rollout] = c.w.now }

@@ -194,6 +194,8 @@ func (w *World) registriesShut() string {
 		for _, host := range []string{wanted.mirror(), r.source} {
 			if h := w.registries.hosts[host]; h != nil && h.down {
 				return "registry " + host + " is down"
+			} else if h != nil && h.refuses {
+				return "registry " + host + " refuses nodes"
 			}
 		}
 	}

@@ -76,6 +76,15 @@ func (p *process) do(c *custom, a rollout.Action) error {
 	case rollout.EnsureProbes:
 		p.probes.ensure(a.Plan)
 		return nil
+	case rollout.EnsureCanary:
+		if a.Sweep {
+			p.birds.sweep()
+			return nil
+		}
+		o := p.observe(c, p.cache.seen)
+		pools, _ := o.Pools.Get()
+		p.birds.ensure(a.Plan, pools)
+		return nil
 	case rollout.TryAgain:
 		p.engine.again()
 		return nil

@@ -245,6 +245,11 @@ var registryFaults = map[string]faultKind{
 		end:    func(w *World, f Fault) { w.registries.hosts[f.Target].flaky = false },
 	},
 	"mirror-wiped": {begin: func(w *World, _ Fault) { clear(w.registries.hosts["m1"].images) }},
+	"nodes-refused": { // nothing that comes before a node with the new configuration can tell
+		target: host("m1", "m1"),
+		begin:  func(w *World, f Fault) { w.registries.hosts[f.Target].refuses = true },
+		end:    func(w *World, f Fault) { w.registries.hosts[f.Target].refuses = false },
+	},
 	"image-vanishes": {begin: func(w *World, _ Fault) {
 		delete(w.registries.hosts["m1"].images, "shop/cart:v1")
 	}},

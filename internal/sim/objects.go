@@ -122,7 +122,9 @@ type custom struct {
 	lists  Lists
 	// digests is true when it wants an ImageDigestMirrorSet as well, staged when the source is to be blocked in a second pass.
 	digests, staged bool
-	status          v1alpha1.SafeMirrorRolloutStatus
+	// noCanary is true when nothing is asked of the first nodes.
+	noCanary bool
+	status   v1alpha1.SafeMirrorRolloutStatus
 }
 
 func (c *custom) copy() *custom {

@@ -49,6 +49,10 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 	p.engine.plan = enginePlan{digest: digest, refs: refs, conf: after}
 	o.Transfers = rollout.Seen(p.engine.snapshot())
 	o.Probes = rollout.Seen(p.probes.snapshot())
+	o.Canary = rollout.Seen(p.birds.snapshot(digest, pools))
+	if c.noCanary {
+		o.Canary = rollout.Seen(rollout.Canary{Disabled: true})
+	}
 	var released []string
 	if r := o.Record.Release; r != nil {
 		released = r.Nodes

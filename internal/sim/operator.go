@@ -25,6 +25,7 @@ type process struct {
 	cache  *cache
 	engine *engine
 	probes *probes
+	birds  *canaries
 	due    map[string]time.Time
 	busy   bool
 	told   map[string]string // the phase of each rollout that was last told in the story
@@ -77,7 +78,7 @@ func newProcess(w *World, name string, leads bool) *process {
 func (p *process) start() {
 	p.alive, p.busy, p.epoch = true, false, p.epoch+1
 	p.due, p.told = map[string]time.Time{}, map[string]string{}
-	p.engine, p.probes = newEngine(p), &probes{p: p}
+	p.engine, p.probes, p.birds = newEngine(p), &probes{p: p}, newCanaries(p)
 	p.cache = p.w.api.watch(func() time.Duration {
 		return p.ills.lag + p.thaws() + p.w.between(5*time.Millisecond, 80*time.Millisecond)
 	}, p.changed)

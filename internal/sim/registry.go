@@ -15,11 +15,13 @@ const (
 
 // registry is a host that holds images. A tag points at a digest, of which the number stands for.
 type registry struct {
-	down   bool
-	slow   bool
-	flaky  bool // every other pull fails
-	pulls  int
-	images map[string]int // by reference without the host
+	down  bool
+	slow  bool
+	flaky bool // every other pull fails
+	pulls int
+	// refuses is true while it serves the operator and no node that is sent there for a source: their logins are not those of the operator.
+	refuses bool
+	images  map[string]int // by reference without the host
 }
 
 // registries are all hosts, by name.
@@ -80,6 +82,15 @@ func (r *registries) from(host, rest string) string {
 		}
 	}
 	return r.serves(host, rest)
+}
+
+// pullByNode is pull on a node.
+func (r *registries) pullByNode(ref string, c conf) string {
+	host, _ := split(ref)
+	if l, mirrored := c.lists(host); mirrored && r.hosts[l.mirror()] != nil && r.hosts[l.mirror()].refuses {
+		return l.mirror() + ": unauthorized"
+	}
+	return r.pull(ref, c)
 }
 
 // copyable tells whether the image can be copied to the mirror now.

@@ -86,7 +86,7 @@ func (w *World) createRollout(name, source string, s Spec) {
 		lists = "m1!"
 	}
 	w.tell("user", "creates SafeMirrorRollout %s: %s from %s", name, source, lists)
-	w.api.writeCustom(&custom{source: source, lists: lists, digests: s.Digests, staged: s.Staged, view: rollout.View{
+	w.api.writeCustom(&custom{source: source, lists: lists, digests: s.Digests, staged: s.Staged, noCanary: s.NoCanary, view: rollout.View{
 		Name: name, UID: "uid-" + name, Generation: 1, Created: w.now, Spec: "spec-" + string(lists),
 		Soak: time.Duration(s.SoakSeconds) * time.Second, DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
 		Remedies: s.remedies(), RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,

@@ -55,6 +55,8 @@ type Spec struct {
 	Reload              bool `json:"reload,omitempty"`
 	// Relocate switches the remedy of that name on, beside those that are on when nobody says otherwise.
 	Relocate bool `json:"relocate,omitempty"`
+	// NoCanary is true when nothing is asked of the first nodes.
+	NoCanary bool `json:"noCanary,omitempty"`
 }
 
 func (s Spec) remedies() []v1alpha1.RemedyAction {

@@ -34,6 +34,9 @@ func Scenarios() []Scenario {
 			{Kind: "image-vanishes", Phase: "Release", At: 50}, {Kind: "images-collected", Target: "worker-0", Phase: "Release", At: 56},
 			{Kind: "registry-down", Target: "quay.io", Phase: "Release", At: 50, For: 1200},
 		}},
+		{Name: "nodes-refused", About: "the mirror serves the operator and refuses the nodes: the first one shows it, and no other gets the configuration", Workers: 3, Faults: []Fault{
+			{Kind: "nodes-refused", Target: "m1", Phase: "Release", At: 5, For: 900},
+		}},
 		{Name: "user-unpauses", About: "somebody unpauses a pool during the rollout, and then again", Masters: 1, Workers: 3, Faults: []Fault{
 			{Kind: "user-unpauses", Target: "worker", Phase: "Verify", At: 1}, {Kind: "user-unpauses", Target: "worker", Phase: "Release", At: 90},
 		}},

@@ -143,7 +143,7 @@ func (l *workloads) start(name string, attempt int) {
 		if !ok || p.leaving || d.gone {
 			return
 		}
-		why := l.w.registries.pull(k.ref, d.conf())
+		why := l.w.registries.pullByNode(k.ref, d.conf())
 		if why == "" {
 			d.images[k.ref] = true
 			l.started(*p)

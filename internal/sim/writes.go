@@ -89,8 +89,37 @@ func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *
 	if got := c.w.renderings.content(old.Spec.Configuration.Name); got.conf != want {
 		c.violate("I12", "pool %s is opened for %q, and what is wanted is %q", p.Name, got.conf, want)
 	}
+	c.canary(r, "pool "+p.Name+" is opened")
 	c.unproven(has.Rollout, old.Spec.Configuration.Name, "pool "+p.Name+" is opened")
 	c.onlyOne(r)
+}
+
+// canary: once a node of a pool has the new configuration, no other node of any pool is released before the references that a drain cannot
+// end without were pulled there (I2). A node that got there, or a workload that was created, a glance ago is not held against it.
+func (c *checker) canary(r *custom, what string) {
+	if r.noCanary || r.status.Record.Rollback != nil {
+		return
+	}
+	live := &c.w.api.live
+	wanted, _ := (&process{w: c.w}).aim(r, live)
+	all := union(live.sets.list())
+	before, after := all.with(r.source, ""), all.with(r.source, wanted)
+	for _, mcp := range live.pools.list() {
+		config := mcp.Spec.Configuration.Name
+		if c.w.renderings.content(config).conf != after || !slices.ContainsFunc(live.members(mcp.Name), func(n *corev1.Node) bool {
+			return n.Annotations[currentConfig] == config && done(n)
+		}) {
+			continue
+		}
+		for _, k := range c.w.workloads.list {
+			if k.pool != mcp.Name || (k.budget < 0 && !k.overlapping) || c.w.age(k.created) < 30*glance || len(changed([]string{k.ref}, before, after)) == 0 {
+				continue
+			}
+			if _, shown := c.canaries[canaryKey{mcp.Name, config, k.ref}]; !shown {
+				c.violate("I2", "%s, and no node of pool %s has shown that it can pull %s under %s", what, mcp.Name, k.ref, config)
+			}
+		}
+	}
 }
 
 func (c *checker) leaders() int {

@@ -58,6 +58,14 @@ func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCount
 	if p, ok := o.Probes.Get(); ok && p.Plan == plan.Digest {
 		out.ProvenFromNodes, out.WantedFromNodes = count(p.Proven), count(p.Wanted)
 	}
+	out.PulledByFirstNodes, out.WantedByFirstNodes = before.PulledByFirstNodes, before.WantedByFirstNodes
+	if c, ok := o.Canary.Get(); ok && len(c.Kinds) > 0 {
+		out.PulledByFirstNodes, out.WantedByFirstNodes = 0, 0
+		for _, k := range c.Kinds {
+			out.PulledByFirstNodes += count(k.Proven + k.Resolved)
+			out.WantedByFirstNodes += count(k.Wanted)
+		}
+	}
 	if t, ok := o.Transfers.Get(); ok {
 		out.Verified, out.Failed, out.Copied = count(t.Verified), count(t.Failed), count(t.Copied)
 		out.BytesCopied = t.Bytes

@@ -37,6 +37,14 @@ var mutants = []mutant{
 	{"follow.go", "if wasShort && w.Ready >= had {", "if wasShort {", "release: a workload that was short before may lose more"},
 	{"follow.go", "case pulsed && !p.fenced():", "case false:", "release: a pulse ends before the pause is seen"},
 	{"follow.go", "case p.Rendered != r.Target:", "case false:", "release: of a configuration that was rendered after the intent"},
+	// The canary.
+	{"release.go", "	if step := canaryProof(o, pools); step != nil {\n		return step\n	}\n	if step := soaking", "	if step := soaking", "canary: an intent without it"},
+	{"release.go", "	if step := canaryProof(o, pools); step != nil { // an intent", "	if step := canaryProof(o, pools); false && step != nil { // an intent", "canary: a release without it"},
+	{"canary.go", "		case k.Failed > 0:\n", "		case false:\n", "canary: a pull that has failed is one under way"},
+	{"canary.go", "k.Chosen && k.Proven+k.Resolved >= k.Wanted", "k.Chosen", "canary: one pull is enough"},
+	{"canary.go", "	if p, missing := unasked(canary, pools); missing {", "	if p, missing := unasked(canary, pools); false && missing {", "canary: nothing was asked"},
+	{"canary.go", "			if !k.Chosen {\n				return p, true\n			}\n", "", "canary: what was asked for before counts"},
+	{"canary.go", "	if ended {\n		d.Facts = nil\n	}\n", "", "canary: the end is on record with pods left"},
 	// The pulse.
 	{"pool.go", "p.Taken(pulse.Target) >= pulse.Updated+more || len", "len", "pulse: nodes that have the target do not end it"},
 	{"pool.go", "len(p.inFlight()) >= pulse.Moving+more || ", "", "pulse: nodes under way do not end it"},
