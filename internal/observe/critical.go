@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 )
@@ -81,23 +82,9 @@ func (g guarded) mayRunOn(n *corev1.Node) bool {
 	}
 	for _, t := range n.Spec.Taints {
 		bars := t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
-		if bars && !tolerates(g.spec.Tolerations, t) {
+		if bars && !drain.Tolerates(g.spec.Tolerations, &t) {
 			return false
 		}
 	}
 	return true
-}
-
-// tolerates follows the scheduler.
-func tolerates(list []corev1.Toleration, t corev1.Taint) bool {
-	return slices.ContainsFunc(list, func(o corev1.Toleration) bool {
-		switch {
-		case o.Effect != "" && o.Effect != t.Effect, o.Key != "" && o.Key != t.Key:
-			return false
-		case o.Operator == corev1.TolerationOpExists:
-			return true
-		default:
-			return o.Key == t.Key && o.Value == t.Value
-		}
-	})
 }

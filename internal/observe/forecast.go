@@ -67,8 +67,8 @@ func tooEarly(o rollout.Observed, pools []rollout.Pool) string {
 	if o.Record.StartedAt == nil {
 		return ""
 	}
-	if r := o.Record.Release; r != nil && r.Node != "" {
-		return "node " + r.Node + " is under way"
+	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
+		return "node " + r.Nodes[0] + " is under way"
 	}
 	if !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return p.Meaning == rollout.MeansPlanned }) {
 		return "no pool has the planned configuration yet"

@@ -108,10 +108,10 @@ func TestNext(t *testing.T) {
 		"with the next come equals":   {older, 2, []string{"worker-2", "worker-0", "worker-1"}},
 		"more than there are":         {three, 9, []string{"worker-0", "worker-1", "worker-2"}},
 		"not what is down":            {observed().rendered().down("worker-0").cordoned("worker-1"), 1, []string{"worker-2"}},
-		"targets are exact":           {observed().rendered().with(targeted), 1, []string{"worker-0"}},
-		"as many as there may be":     {observed().rendered().with(targeted), 2, []string{"worker-0", "worker-1"}},
+		"targets are exact":           {observed().rendered().with(byName), 1, []string{"worker-0"}},
+		"as many as there may be":     {observed().rendered().with(byName), 2, []string{"worker-0", "worker-1"}},
 		"a failing node for the MCO":  {observed().rendered().done("worker-1", "worker-2").node("worker-0", fails), 1, []string{"worker-0"}},
-		"never a target: not at rest": {observed().rendered().done("worker-1", "worker-2").node("worker-0", fails).with(targeted), 1, nil},
+		"never a target: not at rest": {observed().rendered().done("worker-1", "worker-2").node("worker-0", fails).with(byName), 1, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func targeted(o *Observed) { o.Rollout.Targeted = true }
+func byName(o *Observed) { o.Rollout.Targeted = true }
 func fails(n *Node)        { n.Desired, n.State = "rendered-worker-other", "Degraded" }
 
 func TestTheSizeOfARelease(t *testing.T) {

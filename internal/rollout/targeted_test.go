@@ -11,7 +11,7 @@ import (
 
 // TestTargeted: the intent names the nodes, the pool stays paused, and its ledger tells of the release before a node is told.
 func TestTargeted(t *testing.T) {
-	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1", "master-2").with(targeted).build(), want{phase: PhaseRelease,
+	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1", "master-2").with(byName).build(), want{phase: PhaseRelease,
 		reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{"about to release node worker-1"}})
 	if diff := cmp.Diff([]string{"worker-1"}, fact[ReleaseIntended](t, d).Release.Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
@@ -126,8 +126,8 @@ func TestStepDown(t *testing.T) {
 	}{
 		"it is elsewhere":                        {last().with(self("master-0", "worker-2")).build(), goOn},
 		"its node is the next":                   {last().with(self("worker-2", "master-0")).build(), down},
-		"its node is the last target":            {last().with(targeted).with(self("worker-2", "master-0")).build(), down},
-		"another target goes first":              {observed().rendered().with(targeted).with(self("worker-0", "master-0")).build(), goOn},
+		"its node is the last target":            {last().with(byName).with(self("worker-2", "master-0")).build(), down},
+		"another target goes first":              {observed().rendered().with(byName).with(self("worker-0", "master-0")).build(), goOn},
 		"it is alone":                            {last().with(self("worker-2")).build(), goOn},
 		"the others are on that node, too":       {last().with(self("worker-2", "worker-2")).build(), goOn},
 		"nobody knows where it is":               {last().build(), goOn},

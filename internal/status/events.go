@@ -37,7 +37,8 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	case before.Phase != after.Phase, was && !stalled:
 		out = append(out, Event{corev1.EventTypeNormal, after.Phase, after.Phase, note(ready.Message)})
 	}
-	return append(out, taken(before.Record.Release, after.Record.Release)...)
+	out = append(out, taken(before.Record.Release, after.Record.Release)...)
+	return append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
 }
 
 // taken tells of each node once, when it is first on the record of its release.
@@ -51,7 +52,7 @@ func taken(before, after *v1alpha1.ReleaseRecord) []Event {
 			out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + node + " of pool " + after.Pool + " takes " + after.Target})
 		}
 	}
-	return append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
+	return out
 }
 
 func isTrue(s v1alpha1.SafeMirrorRolloutStatus, kind string) bool {
