@@ -20,7 +20,7 @@ func New(f *whatif.Foresight, a whatif.Answers) Report {
 		Pools: []Pool{}, Immediate: []Switch{}, Gaps: []Gap{}, Breaks: []string{}, AtRisk: []string{}, Shadows: []Shadow{},
 	}
 	for _, p := range f.Pools {
-		out.Pools = append(out.Pools, poolOf(p, f.Done))
+		out.Pools = append(out.Pools, poolOf(p, f))
 	}
 	for _, s := range f.Immediate {
 		out.Immediate = append(out.Immediate, Switch{By: s.By, Owner: s.Owner.String(), Images: orEmpty(s.Images)})
@@ -29,7 +29,7 @@ func New(f *whatif.Foresight, a whatif.Answers) Report {
 		out.Gaps = append(out.Gaps, Gap{Source: g.Source, Why: g.Why, Decides: g.Essential, Absent: g.Absent})
 	}
 	out.sortOut()
-	out.Expect = expect(out, a)
+	out.Expect = expect(f, out, a)
 	out.Verdict = judge(f, out, a)
 	return out
 }
@@ -211,12 +211,13 @@ func risks(f *whatif.Foresight) []Risk {
 	return out
 }
 
-func poolOf(p whatif.Pool, done bool) Pool {
+func poolOf(p whatif.Pool, f *whatif.Foresight) Pool {
 	out := Pool{
 		Name: p.Name, Nodes: len(p.Nodes), Updated: p.Updated(), Paused: p.Paused, Verdict: p.Cost.Verdict, Rule: p.Cost.Rule,
-		First: orEmpty(p.Next.First), Others: []Later{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
+		AtOnce: p.AtOnce(p.MaxUnavailable, wanted(f)),
+		First:  orEmpty(p.Next.First), Others: []Later{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
 	}
-	if done {
+	if f.Done {
 		out.Verdict, out.Rule, out.First = registries.None, "every node has it", []string{}
 		return out
 	}

@@ -175,6 +175,8 @@ type Pool struct {
 	First []string `json:"first"`
 	// Others come later or never, with the reason.
 	Others []Later `json:"others"`
+	// AtOnce is how many of its nodes are taken at the same time.
+	AtOnce int `json:"atOnce"`
 	// Evictions are the pods that drains of all its nodes evict; MostOnANode those of the fullest.
 	Evictions   int `json:"evictions"`
 	MostOnANode int `json:"mostOnANode"`
@@ -203,12 +205,23 @@ type Expect struct {
 	Images int `json:"images"`
 	// Copy is what would be copied; nil when registries were not asked.
 	Copy *Copy `json:"copy,omitempty"`
-	// Nodes change, one at a time; Evictions is the sum of the pools.
+	// Release says how nodes are given the new configuration.
+	Release Release `json:"release"`
+	// Nodes change; Evictions is the sum of the pools.
 	Nodes     int `json:"nodes"`
 	Evictions int `json:"evictions"`
 	// Minutes is a range for the nodes alone, by the assumption.
 	Minutes    Range  `json:"minutes"`
 	Assumption string `json:"assumption"`
+}
+
+// Release is how nodes are given the new configuration.
+type Release struct {
+	// Mechanism is PausePulse or Targeted; AtOnce the most nodes that any pool is taken at once.
+	Mechanism string `json:"mechanism"`
+	AtOnce    int    `json:"atOnce"`
+	// Advice says what would be better for this cluster; empty when nothing would.
+	Advice string `json:"advice,omitempty"`
 }
 
 // Copy is what the mirrors lack.

@@ -88,6 +88,12 @@ func (t *text) expect(r Report) {
 		}
 		t.line("  copying   " + line)
 	}
+	if e.Nodes > 0 {
+		t.paragraph("  release   ", fmt.Sprintf("%s, %s", e.Release.Mechanism, upTo(e.Release.AtOnce)+" at a time"))
+	}
+	if e.Release.Advice != "" {
+		t.paragraph("            ", e.Release.Advice)
+	}
 	t.line("  evictions " + fmt.Sprintf("%d, of the pods that run now", e.Evictions))
 	if e.Nodes > 0 {
 		t.paragraph("  time      ", fmt.Sprintf("%s to %s for %s (%s)", clock(e.Minutes.From), clock(e.Minutes.To), plural(e.Nodes, "node", "nodes"), e.Assumption))

@@ -21,10 +21,18 @@ const maxTaken = 64
 // because every one of its nodes carries a member of etcd.
 func atOnce(o Observed, p Pool) int {
 	rec := record(o.Record, p.Name)
-	if p.ControlPlane || rec == nil {
+	if rec == nil {
 		return 1
 	}
-	return min(max(1, o.Rollout.AtOnce), ownLimit(rec.MaxUnavailable, len(p.Nodes)))
+	return p.AtOnce(rec.MaxUnavailable, o.Rollout.AtOnce)
+}
+
+// AtOnce is how many of its nodes a release may take, when its maxUnavailable was own before and the user wants so many.
+func (p Pool) AtOnce(own string, wanted int) int {
+	if p.ControlPlane {
+		return 1
+	}
+	return min(max(1, wanted), ownLimit(own, len(p.Nodes)))
 }
 
 // ownLimit is the MCO's own arithmetic: one when nothing is set, percentages round down, and never less than one. A percentage is of the
