@@ -136,7 +136,7 @@ func (w *World) cluster() {
 		name  string
 		nodes int
 	}{{"infra", s.Infra}, {"master", s.Masters}, {"worker", s.Workers}} {
-		if p.nodes == 0 {
+		if p.nodes == 0 && (p.name != "worker" || s.Masters == 0) {
 			continue
 		}
 		w.makePool(p.name, p.nodes)
@@ -148,14 +148,18 @@ func (w *World) cluster() {
 		w.registries.hosts[shopSource].images[ref] = 1
 	}
 	w.registries.hosts[booksSource].images["books/shelf:v1"] = 1
+	home, homes := "worker", s.Workers
+	if w.compact() {
+		home, homes = "master", s.Masters
+	}
 	router := 2
 	if s.Saturated {
-		router = s.Workers
+		router = homes
 	}
 	w.workloads.list = []*workload{
-		{name: "cart", ref: shopSource + "/shop/cart:v1", replicas: 3, pool: "worker", budget: 1},
-		{name: "router", ref: shopSource + "/infra/router:v1", replicas: min(router, s.Workers), pool: "worker", spread: true, budget: 1},
-		{name: "shelf", ref: booksSource + "/books/shelf:v1", replicas: 1, pool: "worker", budget: -1},
+		{name: "cart", ref: shopSource + "/shop/cart:v1", replicas: 3, pool: home, budget: 1},
+		{name: "router", ref: shopSource + "/infra/router:v1", replicas: min(router, homes), pool: home, spread: true, budget: 1},
+		{name: "shelf", ref: booksSource + "/books/shelf:v1", replicas: 1, pool: home, budget: -1},
 	}
 	if s.Masters > 1 {
 		w.workloads.list = append(w.workloads.list, &workload{name: "guard", ref: shopSource + "/shop/till:v1", replicas: s.Masters, pool: "master", spread: true, budget: 1})
@@ -165,10 +169,13 @@ func (w *World) cluster() {
 	}
 }
 
+// compact tells whether the control plane runs the workloads, too, and the worker pool has no nodes.
+func (w *World) compact() bool { return w.scenario.Workers == 0 && w.scenario.Masters > 0 }
+
 func (w *World) makePool(name string, nodes int) {
 	p := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	p.Spec.NodeSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"node-role.kubernetes.io/" + name: ""}}
-	if nodes > 0 {
+	if nodes > 0 || w.compact() {
 		p.Spec.Configuration.Name = w.renderings.name(name, rendering{})
 	}
 	if name == "worker" && w.scenario.MaxUnavailable != "" {

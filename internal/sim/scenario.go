@@ -15,7 +15,8 @@ type Scenario struct {
 	Name string `json:"name"`
 	// About says in a sentence what the scenario is for.
 	About string `json:"about,omitempty"`
-	// Masters, Workers and Infra are the numbers of nodes of the pools; a pool without nodes does not exist.
+	// Masters, Workers and Infra are the numbers of nodes of the pools; a pool without nodes does not exist, but for the worker pool of a
+	// cluster whose masters are its workers.
 	Masters int `json:"masters"`
 	Workers int `json:"workers"`
 	Infra   int `json:"infra,omitempty"`

@@ -70,6 +70,10 @@ func Scenarios() []Scenario {
 		{Name: "targeted-rollback", About: "a drain gets stuck and the user goes back, all by name", Workers: 4, MaxUnavailable: "2", Spec: Spec{Targeted: true, AtOnce: 2}, Faults: []Fault{
 			{Kind: "pdb-zero", Target: "router", Phase: "Release", At: 30, For: 1800}, {Kind: "rollback", Phase: "Release", At: 400},
 		}},
+		{Name: "compact", About: "the masters are the workers, and the worker pool has no nodes", Masters: 3},
+		{Name: "single-node", About: "one node is the whole cluster: it is not drained, and the operator dies with it", Masters: 1, Spec: Spec{Targeted: true}, Faults: []Fault{
+			{Kind: "crash", Phase: "Release", At: 8, For: 60},
+		}},
 		{Name: "status-lost", About: "the status is taken away while a node is under way", Masters: 1, Workers: 3, Faults: []Fault{{Kind: "status-lost", Phase: "Release", At: 20}}},
 		{Name: "staged", About: "the mirrors come with the source as a fallback, and the source is blocked in a second pass", Masters: 1, Workers: 2,
 			Spec: Spec{Staged: true, Digests: true, EnforceAfterSeconds: 600}},
