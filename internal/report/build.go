@@ -14,7 +14,7 @@ import (
 // New makes the report. Answers without results mean that registries were not asked.
 func New(f *whatif.Foresight, a whatif.Answers) Report {
 	out := Report{
-		Format: Format, Wish: Wish{Name: f.Wish.Rollout.Name, Plain: f.Wish.Plain()}, Cluster: clusterOf(f),
+		Format: Format, Wish: wishOf(f.Wish), Cluster: clusterOf(f),
 		References: countReferences(f), Asked: a.Results != nil,
 		Changes: classes(f.Plan, a), Held: held(f), Traps: traps(f), Accepted: risks(f),
 		Pools: []Pool{}, Immediate: []Switch{}, Gaps: []Gap{}, Breaks: []string{}, AtRisk: []string{}, Shadows: []Shadow{},
@@ -31,6 +31,14 @@ func New(f *whatif.Foresight, a whatif.Answers) Report {
 	out.sortOut()
 	out.Expect = expect(f, out, a)
 	out.Verdict = judge(f, out, a)
+	return out
+}
+
+func wishOf(w whatif.Wish) Wish {
+	out := Wish{Name: w.Rollout.Name, Plain: w.Plain()}
+	if n := w.Passes(); n > 1 {
+		out.Passes = n
+	}
 	return out
 }
 

@@ -83,6 +83,8 @@ type Wish struct {
 	Name string `json:"name"`
 	// Plain is true for mirror sets that were planned as if a rollout carried them.
 	Plain bool `json:"plain"`
+	// Passes is 2 when sources are blocked in a second pass, in which every node changes again.
+	Passes int `json:"passes,omitempty"`
 }
 
 // Cluster is what it was planned for.

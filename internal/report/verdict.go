@@ -79,6 +79,9 @@ func summary(r Report) string {
 			parts = append(parts, fmt.Sprintf("%s %s", plural(n, "node", "nodes"), doing[v]))
 		}
 	}
+	if r.Wish.Passes > 1 && r.Expect.Nodes > 0 {
+		parts = append(parts, "twice, because sources are blocked in a second pass (spec.sourcePolicy is Staged)")
+	}
 	if r.Expect.Nodes == 0 {
 		parts = append(parts, "no node is disturbed")
 	}
@@ -117,6 +120,9 @@ func expect(f *whatif.Foresight, r Report, a whatif.Answers) Expect {
 		batches := (p.Nodes + max(1, p.AtOnce) - 1) / max(1, p.AtOnce)
 		out.Minutes.From += batches * pace[p.Verdict].From
 		out.Minutes.To += batches * pace[p.Verdict].To
+	}
+	if n := r.Wish.Passes; n > 1 {
+		out.Evictions, out.Minutes = out.Evictions*n, Range{out.Minutes.From * n, out.Minutes.To * n}
 	}
 	if a.Results != nil {
 		out.Copy = &Copy{Images: a.Copy.Images, Bytes: a.Copy.Bytes, Requests: a.Copy.Requests, Unknown: a.Copy.Unknown}

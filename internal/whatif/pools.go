@@ -7,10 +7,12 @@ import (
 	"slices"
 
 	configv1 "github.com/openshift/api/config/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -49,6 +51,10 @@ func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *pr
 	for i := range f.Pools {
 		pool := &f.Pools[i]
 		pool.Next = next(pool.Pool, nodes, pods.hosts)
+		if f.Wish.reloads() && pool.Cost.Verdict == registries.Drain && f.reloadable(ctx, s) {
+			pool.Cost.Verdict = registries.Reload
+			pool.Cost.Rule = "spec.release.disruption is Reload; without it the node would drain: " + pool.Cost.Rule
+		}
 		if single && pool.Cost.Verdict == registries.Drain {
 			pool.Cost.Rule += "; the only node of a cluster is not drained"
 			continue
@@ -113,4 +119,14 @@ func oneLine(err error) string {
 		return "no file says anything of it"
 	}
 	return fmt.Sprintf("%v", err)
+}
+
+// reloadable tells whether the cluster's Machine Config Operator can be told to reload.
+func (f *Foresight) reloadable(ctx context.Context, s Source) bool {
+	mc := &opv1.MachineConfiguration{}
+	if err := s.Reader.Get(ctx, client.ObjectKey{Name: disruption.Name}, mc); err != nil {
+		return false
+	}
+	p, err := disruption.View(mc, "")
+	return err == nil && p.Unsupported == ""
 }
