@@ -374,3 +374,17 @@ func TestCountIsBounded(t *testing.T) {
 		t.Errorf("%d", got)
 	}
 }
+
+// The pass of a staged rollout is shown, and kept while the mirror sets cannot be read.
+func TestPass(t *testing.T) {
+	o := look()
+	o.Sets = rollout.Seen(rollout.MirrorSets{Pass: v1alpha1.PassEnforce})
+	first := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil)
+	o.Sets = rollout.Unseen[rollout.MirrorSets]("timeout")
+	second := Of(first, o, waiting(), nil)
+	o.Sets = rollout.Seen(rollout.MirrorSets{})
+	third := Of(second, o, waiting(), nil)
+	if diff := cmp.Diff([]v1alpha1.Pass{v1alpha1.PassEnforce, v1alpha1.PassEnforce, ""}, []v1alpha1.Pass{first.Pass, second.Pass, third.Pass}); diff != "" {
+		t.Errorf("passes (-want +got):\n%s", diff)
+	}
+}

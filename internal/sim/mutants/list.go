@@ -105,7 +105,7 @@ var mutants = []mutant{
 	{"fact.go", "	if r.Rollback != nil {\n		return\n	}", "", "rollback: its reason changes"},
 	{"decide.go", "case d.RecheckAt.IsZero() || d.RecheckAt.After(latest):", "case d.RecheckAt.IsZero():", "recheck: any time later"},
 	// Two passes, and two writes.
-	{"pass.go", "if passOf(o) == v1alpha1.PassEnforce && o.Record.AppliedDigest != plan.Digest && !anyLedger(pools) {", "if false {", "pass: the second begins without its gate, and is held while it is proven"},
+	{"pass.go", "if passOf(o) == v1alpha1.PassEnforce && o.Record.AppliedDigest != plan.Digest && !anyLedger(pools) {", "if _ = plan; false {", "pass: the second begins without its gate, and is held while it is proven"},
 	{"pass.go", "if until := rec.ReachedAt.Add(o.Rollout.EnforceAfter); o.Now.Before(until) {", "if until := rec.ReachedAt.Add(o.Rollout.EnforceAfter); false && o.Now.Before(until) {", "pass: the first is not watched"},
 	{"pass.go", "	case o.Rollout.Deleting:\n		return Done", "	case false:\n		return Done", "pass: a deleted rollout goes on to the second"},
 	{"pass.go", "if step := poolsAtRest(pools); step != nil {", "if step := poolsAtRest(pools); false && step != nil {", "pass: the second begins over a pool that somebody else holds"},
