@@ -4,8 +4,8 @@ package main
 var mutants = []mutant{
 	// The budget.
 	{"release.go", "baseline(o, p) + len(p.stuck(o)) + 1", "baseline(o, p) + len(p.stuck(o)) + 2", "budget: room for two more nodes"},
-	{"release.go", "if !node.available() && slices.Contains(rec.Unavailable, node.Name)", "if slices.Contains(rec.Unavailable, node.Name)", "budget: nodes that are back count as down"},
-	{"release.go", "if !node.available() && slices.Contains(rec.Unavailable, node.Name)", "if !node.available()", "budget: any node that is down makes room"},
+	{"release.go", "if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name)", "if !isStuck && slices.Contains(rec.Unavailable, node.Name)", "budget: nodes that are back count as down"},
+	{"release.go", "if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name)", "if !node.available() && !isStuck", "budget: any node that is down makes room"},
 	{"release.go", "if n.Ready && !n.Unschedulable || (rec", "if n.Ready || (rec", "budget: a node that was cordoned since does not count"},
 	{"release.go", "if n.Ready && !n.Unschedulable || (rec", "if !n.Unschedulable || (rec", "budget: a node that went down since does not count"},
 	// The release.
@@ -24,6 +24,9 @@ var mutants = []mutant{
 	{"follow.go", "case pulsed && !p.fenced():", "case false:", "release: a pulse ends before the pause is seen"},
 	{"follow.go", "case p.Rendered != r.Target:", "case false:", "release: of a configuration that was rendered after the intent"},
 	// The pulse.
+	{"release.go", "!node.available() && !isStuck && slices", "!node.available() && slices", "budget: a stuck node makes room twice"},
+	{"pool.go", "p.unavailable() < pulse.Unavailable {", "false {", "pulse: a node that comes back does not end it"},
+	{"restore.go", "case rec.Restored && ledgerLost(p, *rec):", "case false:", "restore: a ledger that is lost at the end"},
 	{"pool.go", "p.Taken(pulse.Target) > pulse.Updated || len", "len", "pulse: a node that has the target does not end it"},
 	{"pool.go", "len(p.inFlight()) > pulse.Moving || ", "", "pulse: a node under way does not end it"},
 	{"pool.go", "p.Rendered != pulse.Target || !now", "!now", "pulse: another configuration does not end it"},
@@ -79,5 +82,12 @@ var mutants = []mutant{
 	{"rollback.go", "if o.Record.AppliedDigest == \"\" || reached == 0 {", "if true {", "abort: after nodes were reached"},
 	{"rollback.go", "if n.Current != \"\" && (!rendered ||", "if n.Current != \"\" && (rendered ||", "rollback: any node that moves is stuck"},
 	{"fact.go", "	if r.Rollback != nil {\n		return\n	}", "", "rollback: its reason changes"},
+	// How the decision is fed and obeyed. (The rules of config/rbac are taken away one at a time by a test of test/crash.)
+	{"internal/execute/executor.go", "	if a.Disruptive() {", "	if false {", "fresh read: dropped before what is disruptive"},
+	{"internal/observe/live.go", "l.look(ctx, fresh, l.API)", "l.look(ctx, fresh, l.Client)", "stale cache: the second look is from it"},
+	{"internal/execute/executor.go", "e.API.Get(ctx, client.ObjectKey{Name: name}, mcp)", "e.Client.Get(ctx, client.ObjectKey{Name: name}, mcp)", "stale cache: a pool is patched by it"},
+	{"internal/mirror/verify.go", "look.blobs(ctx, t.blobs, want)", "look.blobs(ctx, nil, want)", "proof: by manifests, without blobs"},
+	{"internal/mirror/verify.go", "r.loadTree(ctx, first.top, only, look.child)", "r.loadTree(ctx, first.top, []string{}, look.child)", "proof: by the top digest only"},
+	{"internal/pool/patch.go", "\"resourceVersion\": mcp.ResourceVersion, ", "", "stale cache: a patch over somebody's edit"},
 	{"decide.go", "case d.RecheckAt.IsZero() || d.RecheckAt.After(latest):", "case d.RecheckAt.IsZero():", "recheck: any time later"},
 }
