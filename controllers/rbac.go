@@ -3,12 +3,11 @@ package controllers
 // What the operator may do, and why. config/rbac/role.yaml is generated from here.
 //
 // Its own kind. The spec is never written; the finalizer is.
-// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts,verbs=get;list;watch;patch;update
-// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts/status,verbs=get;patch;update
-// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts/finalizers,verbs=update
+// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts/status,verbs=patch
 //
 // The mirror sets that it applies. Delete is for a list that a new spec no longer has.
-// +kubebuilder:rbac:groups=config.openshift.io,resources=imagetagmirrorsets;imagedigestmirrorsets,verbs=get;list;watch;create;patch;update;delete
+// +kubebuilder:rbac:groups=config.openshift.io,resources=imagetagmirrorsets;imagedigestmirrorsets,verbs=get;list;watch;create;patch;delete
 //
 // Pausing, releasing and giving back a pool.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigpools,verbs=get;list;watch;patch
