@@ -47,6 +47,10 @@ package controllers
 // config/rbac/remediation_role.yaml, which is bound to nobody.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=delete
 //
+// Why the drain of a node does not get on: what its budgets allow, and what kubelets say of failed pulls.
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=get;list
+//
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 //

@@ -45,6 +45,13 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxItems=20
 	Blockers []Blocker `json:"blockers,omitempty"`
 
+	// obstacles are the nodes under way that do not get on, each with the chain from its drain to the root cause, the worst first. Empty
+	// when every node gets on.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	Obstacles []ObstacleStatus `json:"obstacles,omitempty"`
+
 	// planDigest identifies the plan of now: the mirror sets and the configuration predicted from them. It is what an approval names.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128

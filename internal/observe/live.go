@@ -139,6 +139,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		l.plan(ctx, w, all, prediction)
 	}
 	o.Probes = l.probes(ctx, reader, w)
+	o.Obstacles = l.obstacles(ctx, w)
 	node := ""
 	if release := o.Record.Release; release != nil {
 		node = release.Node

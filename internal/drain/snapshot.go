@@ -1,0 +1,85 @@
+package drain
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// Snapshot is what was seen of a cluster at one time. The objects in it belong to whoever made it, caches for example, and are never
+// changed here.
+type Snapshot struct {
+	Now time.Time
+	// Pools are those whose nodes are drained, with where they are to go.
+	Pools []Pool
+	// Nodes are all nodes of the cluster, those of no pool too: they can take pods.
+	Nodes []*corev1.Node
+	Pods  []*corev1.Pod
+	// Budgets are all PodDisruptionBudgets.
+	Budgets []*policyv1.PodDisruptionBudget
+	// Scales are how many pods each controller of pods wants.
+	Scales Scales
+	// Volumes say which nodes the volumes of a pod can be used on.
+	Volumes Volumes
+	// Webhooks are the admission webhooks that fail closed.
+	Webhooks []Webhook
+	// Self is the pod of the operator that leads; empty when nothing leads, as for a plan.
+	Self types.NamespacedName
+	// Mirrors are the hosts that images come from under the planned configuration: registry.example.com:5000, or
+	// registry.mirror.svc:5000 for one that runs in this cluster.
+	Mirrors []string
+	// Images tells whether an image will be there for a pod that starts on a node. Nil means that nothing is known of any.
+	Images func(node *corev1.Node, pod *corev1.Pod, image string) Availability
+	// Single is true for the only node of a cluster, which the Machine Config Operator does not drain.
+	Single bool
+	// Unseen says what could not be read, in words; each makes what depends on it unknown.
+	Unseen []Unseen
+}
+
+// Unseen is a kind of which nothing could be read.
+type Unseen struct {
+	Kind, Why string
+}
+
+// Pool is a MachineConfigPool as the core sees it, and how its nodes are released.
+type Pool struct {
+	rollout.Pool
+	// Drains is true when the planned change drains the nodes of the pool; one that only reloads moves no pod.
+	Drains bool
+	// Steered is true when the nodes that are still to come carry the taint UpdateInProgress while one is drained: so it is when a pool
+	// is unpaused for one node. With a target that is written on the node itself nobody taints, and nothing is steered.
+	Steered bool
+}
+
+// updateInProgress is the taint of the Machine Config Operator on nodes that are still to come. Its effect is PreferNoSchedule.
+const updateInProgress = "UpdateInProgress"
+
+// Fate is what becomes of an image that is wanted on a node.
+type Fate string
+
+// The fates, the best first.
+const (
+	// FateCached is there already.
+	FateCached Fate = "Cached"
+	// FateVerified has been proven to be pullable under that node's configuration.
+	FateVerified Fate = "Verified"
+	// FateUnchanged is pulled from where it has always been pulled from: the rollout changes nothing about it.
+	FateUnchanged Fate = "Unchanged"
+	// FateUnverified is pulled from somewhere else, and nobody has proven that this works.
+	FateUnverified Fate = "Unverified"
+	// FateLost cannot be pulled.
+	FateLost Fate = "Lost"
+)
+
+// Availability tells whether an image will be there.
+type Availability struct {
+	Fate Fate
+	// Endpoint is the reference under which the node would pull it first; empty when it is cached.
+	Endpoint string
+	// Why says what is wrong, for what is lost or unverified.
+	Why string
+}
