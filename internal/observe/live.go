@@ -145,6 +145,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 		node = release.Node
 	}
 	o.Workloads = unreadyWorkloads(ctx, reader, node)
+	o.Obstacles = l.waited(ctx, l.cached(), w)
 	o.Obstacles = proofs(o.Obstacles, w.proof)
 	o.Remedies = l.remedies(ctx, reader, w)
 }
