@@ -82,11 +82,20 @@ func (r *Reconciler) act(ctx context.Context, w *observe.World, d rollout.Decisi
 		if err := r.Execute.Execute(ctx, w, a); err != nil {
 			return fmt.Errorf("%s: %w", a.Key(), err)
 		}
-		if _, background := a.(rollout.EnsureTransfers); !background {
+		if !background(a) {
 			log.FromContext(ctx).Info("done", "action", a.Key(), "phase", d.Phase, "why", d.Why)
 		}
 	}
 	return nil
+}
+
+// background tells whether the action is asked for again and again, until what it asks for is there.
+func background(a rollout.Action) bool {
+	switch a.(type) {
+	case rollout.EnsureTransfers, rollout.MirrorAgain:
+		return true
+	}
+	return false
 }
 
 // gone: after the finalizer is off there may be nobody left to report to.

@@ -20,7 +20,7 @@ func (g generator) observed() Observed {
 	}
 	b := way[g.Intn(len(way))]()
 	if g.Intn(4) == 0 {
-		b = stuckDrain()
+		b = heldDrain()
 		g.heldUp(&b.o)
 	}
 	b.o.Canary = Seen(g.canary())

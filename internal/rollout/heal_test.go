@@ -39,7 +39,7 @@ func remedyActionsOf(d Decision) []string {
 // TestARemedyOnRecord is carried out, kept in effect, and undone: for each what the cluster shows, and what follows.
 func TestARemedyOnRecord(t *testing.T) {
 	cordon := func(state v1alpha1.RemedyState, ago time.Duration, c *Changed) *builder {
-		return stuckDrain().remedied(cordonRecord, ago, state, c)
+		return heldDrain().remedied(cordonRecord, ago, state, c)
 	}
 	before, ours := func() *Changed { return &Changed{Value: Schedulable} }, func() *Changed { return &Changed{Value: Cordoned, Noted: true, Ours: true} }
 	taken := func() *builder { return cordon(v1alpha1.RemedyTaken, 10*time.Second, ours()).proven(time.Second) }
@@ -80,32 +80,32 @@ func TestARemedyOnRecord(t *testing.T) {
 		"over, with the pools unknown":           {b: ending(ours()).with(func(o *Observed) { o.Pools = Unseen[[]Pool]("x") }), actions: []string{"uncordon/Relocate/worker-0"}},
 		"over, and the user holds":               {b: ending(ours()).held(), actions: []string{"uncordon/Relocate/worker-0"}},
 
-		"a pod to be deleted":                {b: stuckDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}), actions: []string{"delete-pod/RestartFailingPods/router-x"}},
-		"a pod that has run meanwhile":       {b: stuckDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods[0].AllWaiting = false }), facts: []string{"RemedyMoved Ending Impossible"}},
-		"a pod that is no longer in the way": {b: stuckDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods = nil }), facts: []string{"RemedyMoved Ending Impossible"}},
-		"a pod that is deleted":              {b: stuckDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{Gone: true}), facts: []string{"RemedyMoved Taken "}},
-		"a pod that was deleted":             {b: stuckDrain().remedied(podRemedy, 0, v1alpha1.RemedyTaken, &Changed{Gone: true}), facts: []string{"RemedyMoved Ending Helped"}},
-		"a pod is not given back":            {b: stuckDrain().remedied(podRemedy, 0, v1alpha1.RemedyEnding, &Changed{Gone: true}), facts: []string{"RemedyMoved Ended "}},
+		"a pod to be deleted":                {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}), actions: []string{"delete-pod/RestartFailingPods/router-x"}},
+		"a pod that has run meanwhile":       {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods[0].AllWaiting = false }), facts: []string{"RemedyMoved Ending Impossible"}},
+		"a pod that is no longer in the way": {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods = nil }), facts: []string{"RemedyMoved Ending Impossible"}},
+		"a pod that is deleted":              {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{Gone: true}), facts: []string{"RemedyMoved Taken "}},
+		"a pod that was deleted":             {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyTaken, &Changed{Gone: true}), facts: []string{"RemedyMoved Ending Helped"}},
+		"a pod is not given back":            {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyEnding, &Changed{Gone: true}), facts: []string{"RemedyMoved Ended "}},
 
-		"an image to be proven":                {b: stuckDrain().remedied(mirrorRecord, 0, v1alpha1.RemedyIntended, nil), actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
-		"an image that is proven":              {b: stuckDrain().remedied(mirrorRecord, 10*time.Second, v1alpha1.RemedyIntended, nil).proven(time.Second), facts: []string{"RemedyMoved Ending Helped"}},
-		"an image that was proven before only": {b: stuckDrain().remedied(mirrorRecord, 10*time.Second, v1alpha1.RemedyIntended, nil).proven(11 * time.Second), actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
+		"an image to be proven":                {b: heldDrain().remedied(mirrorRecord, 0, v1alpha1.RemedyIntended, nil), actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
+		"an image that is proven":              {b: heldDrain().remedied(mirrorRecord, 10*time.Second, v1alpha1.RemedyIntended, nil).proven(time.Second), facts: []string{"RemedyMoved Ending Helped"}},
+		"an image that was proven before only": {b: heldDrain().remedied(mirrorRecord, 10*time.Second, v1alpha1.RemedyIntended, nil).proven(11 * time.Second), actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
 		"an image that cannot be copied": {
-			b:     stuckDrain().remedied(mirrorRecord, 20*time.Second, v1alpha1.RemedyIntended, nil).obstacle(func(ob *Obstacle) { ob.Pods[0].Pulls[0].Refused = "404" }),
+			b:     heldDrain().remedied(mirrorRecord, 20*time.Second, v1alpha1.RemedyIntended, nil).obstacle(func(ob *Obstacle) { ob.Pods[0].Pulls[0].Refused = "404" }),
 			facts: []string{"RemedyMoved Ending Impossible"},
 		},
-		"an image for which nobody waits": {b: stuckDrain().remedied(mirrorRecord, 5*time.Second, v1alpha1.RemedyIntended, nil).obstacle(func(ob *Obstacle) { ob.Pods = nil }), facts: []string{"RemedyMoved Ending Helped"}},
+		"an image for which nobody waits": {b: heldDrain().remedied(mirrorRecord, 5*time.Second, v1alpha1.RemedyIntended, nil).obstacle(func(ob *Obstacle) { ob.Pods = nil }), facts: []string{"RemedyMoved Ending Helped"}},
 
-		"a key":                {b: stuckDrain().remedied(trustRecord, 0, v1alpha1.RemedyIntended, &Changed{}), actions: []string{"add-trust/TrustMirrorCA/user-ca"}},
-		"a key is kept":        {b: stuckDrain().remedied(trustRecord, time.Minute, v1alpha1.RemedyEnding, &Changed{Value: "mirror.local..5000", Noted: true, Ours: true}), facts: []string{"RemedyMoved Ended "}},
-		"replicas":             {b: stuckDrain().remedied(scaleRecord, 0, v1alpha1.RemedyIntended, &Changed{Value: "3"}), actions: []string{"scale-up/ScaleIngress/default"}},
-		"replicas, half done":  {b: stuckDrain().remedied(scaleRecord, 0, v1alpha1.RemedyIntended, &Changed{Value: "3", Noted: true}), actions: []string{"scale-up/ScaleIngress/default"}},
-		"replicas of somebody": {b: stuckDrain().remedied(scaleRecord, 0, v1alpha1.RemedyIntended, &Changed{Value: "4"}), facts: []string{"RemedyMoved Ending ChangedElsewhere"}},
-		"replicas back":        {b: stuckDrain().remedied(scaleRecord, time.Minute, v1alpha1.RemedyEnding, &Changed{Value: "5", Noted: true, Ours: true}), actions: []string{"scale-back/ScaleIngress/default"}},
-		"replicas that somebody else has set since": {b: stuckDrain().remedied(scaleRecord, time.Minute, v1alpha1.RemedyEnding, &Changed{Value: "7"}), facts: []string{"RemedyMoved Ended ChangedElsewhere"}},
+		"a key":                {b: heldDrain().remedied(trustRecord, 0, v1alpha1.RemedyIntended, &Changed{}), actions: []string{"add-trust/TrustMirrorCA/user-ca"}},
+		"a key is kept":        {b: heldDrain().remedied(trustRecord, time.Minute, v1alpha1.RemedyEnding, &Changed{Value: "mirror.local..5000", Noted: true, Ours: true}), facts: []string{"RemedyMoved Ended "}},
+		"replicas":             {b: heldDrain().remedied(scaleRecord, 0, v1alpha1.RemedyIntended, &Changed{Value: "3"}), actions: []string{"scale-up/ScaleIngress/default"}},
+		"replicas, half done":  {b: heldDrain().remedied(scaleRecord, 0, v1alpha1.RemedyIntended, &Changed{Value: "3", Noted: true}), actions: []string{"scale-up/ScaleIngress/default"}},
+		"replicas of somebody": {b: heldDrain().remedied(scaleRecord, 0, v1alpha1.RemedyIntended, &Changed{Value: "4"}), facts: []string{"RemedyMoved Ending ChangedElsewhere"}},
+		"replicas back":        {b: heldDrain().remedied(scaleRecord, time.Minute, v1alpha1.RemedyEnding, &Changed{Value: "5", Noted: true, Ours: true}), actions: []string{"scale-back/ScaleIngress/default"}},
+		"replicas that somebody else has set since": {b: heldDrain().remedied(scaleRecord, time.Minute, v1alpha1.RemedyEnding, &Changed{Value: "7"}), facts: []string{"RemedyMoved Ended ChangedElsewhere"}},
 
 		"a note of which the record knows nothing": {
-			b: stuckDrain().with(func(o *Observed) {
+			b: heldDrain().with(func(o *Observed) {
 				r := cordonRecord
 				r.ID, r.Node = "lost", "worker-1"
 				o.Remedies = Seen(Remedies{Found: []v1alpha1.RemedyRecord{r}})
@@ -208,7 +208,7 @@ func TestTheRecordOfRemedies(t *testing.T) {
 // A node that its pool was given room for does not hold the corrected mirror sets, nor the release of the next node.
 func TestRoomForACorrection(t *testing.T) {
 	raised := v1alpha1.RemedyRecord{Action: v1alpha1.RaiseMaxUnavailable, Kind: "MachineConfigPool", Name: "worker"}
-	b := stuckDrain().remedied(raised, 10*time.Second, v1alpha1.RemedyIntended, nil)
+	b := heldDrain().remedied(raised, 10*time.Second, v1alpha1.RemedyIntended, nil)
 	d := Decide(b.o)
 	if diff := cmp.Diff([]string{"RemedyMoved Taken "}, factNames(d.Facts)); diff != "" {
 		t.Fatal(diff)

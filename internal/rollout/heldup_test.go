@@ -12,9 +12,9 @@ import (
 // routerImage is what the pods of these tests wait for.
 const routerImage = "quay.io/acme/router:v1"
 
-// stuckDrain: worker-0 has the new configuration, and the drain of worker-1 is held up for a minute by a pod on worker-0 that cannot get
+// heldDrain: worker-0 has the new configuration, and the drain of worker-1 is held up for a minute by a pod on worker-0 that cannot get
 // its image. Every remedy is on.
-func stuckDrain() *builder {
+func heldDrain() *builder {
 	b := observed().rendered().done("worker-0").intends("worker").takes("worker-1", "Draining").follows("worker-1")
 	b.o.Record.Release.IntendedAt = metav1.NewTime(now.Add(-2 * time.Minute))
 	b.o.Record.Release.TakenAt = &metav1.Time{Time: now.Add(-90 * time.Second)}

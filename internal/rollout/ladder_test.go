@@ -22,7 +22,7 @@ func TestTheNextRung(t *testing.T) {
 	}
 	// exhausted: the pulls were proven again in vain, so that the remedies that disturb come into view.
 	exhausted := func() *builder {
-		return stuckDrain().remedied(failed(mirrorRecord), 40*time.Second, v1alpha1.RemedyEnded, nil)
+		return heldDrain().remedied(failed(mirrorRecord), 40*time.Second, v1alpha1.RemedyEnded, nil)
 	}
 	cases := map[string]struct {
 		b       *builder
@@ -30,17 +30,17 @@ func TestTheNextRung(t *testing.T) {
 		stalled bool
 		says    []string
 	}{
-		"the pull of a second ago is waited for":                {b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Since = now.Add(-time.Second) })},
-		"what passes by itself is left alone":                   {b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Hindrance, ob.Since = HindranceMigrating, began })},
-		"a node that is drained and not followed is left alone": {b: stuckDrain().takes("worker-1", "Working").with(func(o *Observed) { o.Record.Release.Node = "worker-2" })},
-		"a node that is drained, and its pods do not come back": {b: stuckDrain().takes("worker-1", "Working"), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
+		"the pull of a second ago is waited for":                {b: heldDrain().obstacle(func(ob *Obstacle) { ob.Since = now.Add(-time.Second) })},
+		"what passes by itself is left alone":                   {b: heldDrain().obstacle(func(ob *Obstacle) { ob.Hindrance, ob.Since = HindranceMigrating, began })},
+		"a node that is drained and not followed is left alone": {b: heldDrain().takes("worker-1", "Working").with(func(o *Observed) { o.Record.Release.Node = "worker-2" })},
+		"a node that is drained, and its pods do not come back": {b: heldDrain().takes("worker-1", "Working"), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
 		"nothing is disturbed for them":                         {b: exhausted().takes("worker-1", "Working").offer(cordonOffer)},
-		"nothing has begun":                                     {b: stuckDrain().with(func(o *Observed) { o.Record.StartedAt = nil }), facts: []string{"Started"}},
-		"what is in the way is unknown":                         {b: stuckDrain().with(func(o *Observed) { o.Obstacles = Unseen[[]Obstacle]("x") })},
+		"nothing has begun":                                     {b: heldDrain().with(func(o *Observed) { o.Record.StartedAt = nil }), facts: []string{"Started"}},
+		"what is in the way is unknown":                         {b: heldDrain().with(func(o *Observed) { o.Obstacles = Unseen[[]Obstacle]("x") })},
 
-		"first the mirror": {b: stuckDrain(), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
+		"first the mirror": {b: heldDrain(), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
 		"then the pod, once its image was proven": {
-			b:     stuckDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil),
+			b:     heldDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil),
 			facts: []string{"RemedyBegun RestartFailingPods Pod router-x"},
 		},
 		"no pod for an image whose proof is older than the trouble": {
@@ -48,22 +48,22 @@ func TestTheNextRung(t *testing.T) {
 			stalled: true, says: []string{"was not proven since", "MirrorMissingImages: was tried once", "Relocate is Disabled"},
 		},
 		"no pod that has run": {
-			b: stuckDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil).
+			b: heldDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil).
 				obstacle(func(ob *Obstacle) { ob.Pods[0].AllWaiting = false }).only(v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods),
 			stalled: true, says: []string{"pod openshift-ingress/router-x has a container that has run, or nobody who would replace it"},
 		},
 		"no pod that nobody replaces": {
-			b: stuckDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil).
+			b: heldDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil).
 				obstacle(func(ob *Obstacle) { ob.Pods[0].Owner = "" }).only(v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods),
 			stalled: true, says: []string{"nobody who would replace it"},
 		},
 		"a pod that was restarted is given time": {
-			b: stuckDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil).
+			b: heldDrain().proven(20*time.Second).remedied(helped(mirrorRecord), 30*time.Second, v1alpha1.RemedyEnded, nil).
 				remedied(helped(podRemedy), 15*time.Second, v1alpha1.RemedyEnded, nil).offer(cordonOffer),
 			says: []string{"the last remedy is given until 2026-03-01T12:00:45Z to help"},
 		},
 		"and after that the next remedy comes": {
-			b: stuckDrain().proven(80*time.Second).remedied(helped(mirrorRecord), 90*time.Second, v1alpha1.RemedyEnded, nil).
+			b: heldDrain().proven(80*time.Second).remedied(helped(mirrorRecord), 90*time.Second, v1alpha1.RemedyEnded, nil).
 				remedied(helped(podRemedy), 75*time.Second, v1alpha1.RemedyEnded, nil).offer(cordonOffer),
 			facts: []string{"RemedyBegun Relocate Node worker-0"},
 		},
@@ -98,7 +98,7 @@ func TestTheNextRung(t *testing.T) {
 		"nothing that disturbs while the user holds": {
 			b: exhausted().offer(cordonOffer).held(), stalled: true, says: []string{"Relocate: spec.state is Held"},
 		},
-		"the mirror even then": {b: stuckDrain().held(), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
+		"the mirror even then": {b: heldDrain().held(), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
 		"more routers":         {b: exhausted().offer(scaleOffer), facts: []string{"RemedyBegun ScaleIngress IngressController default"}},
 		"more routers, and no nodes for them": {
 			b:       exhausted().only(v1alpha1.ScaleIngress).offer(Offer{Node: "worker-1", Action: v1alpha1.ScaleIngress, Kind: "IngressController", Name: "default", Value: "3", Spares: 1}),
@@ -124,7 +124,7 @@ func TestTheNextRung(t *testing.T) {
 			stalled: true, says: []string{"1 nodes of pool worker are available"},
 		},
 		"a budget that never allows anything is a person's": {
-			b: stuckDrain().obstacle(func(ob *Obstacle) { ob.Hindrance = HindranceBudgetZero }), stalled: true,
+			b: heldDrain().obstacle(func(ob *Obstacle) { ob.Hindrance = HindranceBudgetZero }), stalled: true,
 			says: []string{"the drain of node worker-1 is held up since 2026-03-01T11:59:00Z by BudgetZero (Image " + routerImage + ": the mirror answers 404)", "No other node is released"},
 		},
 		"on the way back nothing is disturbed, and nothing waits for it": {
@@ -134,7 +134,7 @@ func TestTheNextRung(t *testing.T) {
 			says: []string{"Relocate: the rollout goes back"},
 		},
 		"nothing is on": {
-			b: stuckDrain().only(), stalled: true, says: []string{"MirrorMissingImages is Disabled", "RaiseMaxUnavailable is Disabled"},
+			b: heldDrain().only(), stalled: true, says: []string{"MirrorMissingImages is Disabled", "RaiseMaxUnavailable is Disabled"},
 		},
 		"one at a time": {
 			b:    exhausted().offer(scaleOffer).remedied(scaleRecord, time.Minute, v1alpha1.RemedyTaken, &Changed{Value: "5", Noted: true, Ours: true}),
