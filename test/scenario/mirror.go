@@ -13,3 +13,12 @@ const SourceSeed = sourceSeed
 func Damage(ctx context.Context, r *lab.Registry, repository, tag string) error {
 	return damage(ctx, r, repository, tag)
 }
+
+// base puts an image on the node that nobody uses, as every real node has many: of the disk of one that reports no images nothing is known,
+// and then it is asked for no proofs.
+func (c *Cluster) base(ctx context.Context, node string) error {
+	if _, err := c.Lab.Registry(SourceHost).Push(ctx, "base/os:v1", lab.Image{Seed: "base"}); err != nil {
+		return err
+	}
+	return c.Cache(ctx, node, SourceHost+"/base/os:v1")
+}
