@@ -24,7 +24,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(cli.Manager(), cli.Plan(), cli.Explain(), cli.Init(), cli.Mirror())
+	root.AddCommand(cli.Manager(), cli.Plan(), cli.Status(), cli.Diagnose(), cli.Explain(), cli.Init(), cli.Mirror())
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		os.Exit(report(err))
 	}

@@ -50,6 +50,9 @@ package controllers
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
+// Why the drain of a node does not get on: what kubelets say of failed pulls.
+// +kubebuilder:rbac:groups="",resources=events,verbs=get;list
+//
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 //

@@ -45,6 +45,13 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxItems=20
 	Blockers []Blocker `json:"blockers,omitempty"`
 
+	// obstacles are the nodes under way that do not get on, each with the chain from its drain to the root cause, the worst first. Empty
+	// when every node gets on.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	Obstacles []ObstacleStatus `json:"obstacles,omitempty"`
+
 	// forecast says whether the nodes that may be next can be drained. Empty while no release is near.
 	// +optional
 	Forecast *ForecastStatus `json:"forecast,omitempty"`

@@ -34,6 +34,8 @@ type sourceOptions struct {
 	from                string
 	save, replay        string
 	timeout             time.Duration
+	// kinds are read from files beside those that a plan looks at.
+	kinds []client.Object
 }
 
 func (o *sourceOptions) addFlags(f *pflag.FlagSet) {
@@ -84,7 +86,7 @@ func (o sourceOptions) open(ctx context.Context) (*clusterSource, error) {
 	case o.replay != "":
 		err = s.openReplay(o.replay)
 	case o.from != "":
-		err = s.openFiles(ctx, o.from)
+		err = s.openFiles(ctx, o.from, o.kinds)
 	default:
 		err = s.openLive(o)
 	}
@@ -105,17 +107,26 @@ func (c chunked) List(ctx context.Context, list client.ObjectList, opts ...clien
 	return c.Reader.List(ctx, list, append(opts, client.Limit(chunk))...)
 }
 
-func (s *clusterSource) openLive(o sourceOptions) error {
+// client is one for the live cluster.
+func (o *sourceOptions) client(scheme *runtime.Scheme) (client.Client, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w; or read files with --from", err)
+		return nil, fmt.Errorf("finding the cluster: %w; or read files with --from", err)
 	}
 	config.QPS, config.Burst = 50, 100
-	c, err := client.New(config, client.Options{Scheme: s.Scheme})
+	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
-		return fmt.Errorf("connecting to the cluster: %w", err)
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	return c, nil
+}
+
+func (s *clusterSource) openLive(o sourceOptions) error {
+	c, err := o.client(s.Scheme)
+	if err != nil {
+		return err
 	}
 	// From here on there is only a Reader.
 	s.recorder = offline.NewRecorder(chunked{c}, s.Scheme, inventory.Trim)
@@ -123,8 +134,8 @@ func (s *clusterSource) openLive(o sourceOptions) error {
 	return nil
 }
 
-func (s *clusterSource) openFiles(ctx context.Context, dir string) error {
-	kinds, err := readKinds(s.Scheme)
+func (s *clusterSource) openFiles(ctx context.Context, dir string, more []client.Object) error {
+	kinds, err := readKinds(s.Scheme, more...)
 	if err != nil {
 		return err
 	}
@@ -205,8 +216,8 @@ func (s *clusterSource) save() error {
 	return nil
 }
 
-// readKinds are the kinds that a plan looks at.
-func readKinds(scheme *runtime.Scheme) ([]schema.GroupVersionKind, error) {
+// readKinds are the kinds that a plan looks at, and more.
+func readKinds(scheme *runtime.Scheme, more ...client.Object) ([]schema.GroupVersionKind, error) {
 	objects := []client.Object{
 		&configv1.ClusterVersion{}, &configv1.Infrastructure{}, &configv1.Image{}, &configv1.ImageTagMirrorSet{}, &configv1.ImageDigestMirrorSet{},
 		&operatorv1alpha1.ImageContentSourcePolicy{}, &opv1.MachineConfiguration{}, &v1alpha1.SafeMirrorRollout{},
@@ -221,7 +232,7 @@ func readKinds(scheme *runtime.Scheme) ([]schema.GroupVersionKind, error) {
 		{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
 	}
 	seen := map[schema.GroupVersionKind]bool{}
-	for _, o := range objects {
+	for _, o := range append(objects, more...) {
 		gvk, err := apiutil.GVKForObject(o, scheme)
 		if err != nil {
 			return nil, err

@@ -23,6 +23,10 @@ var (
 	copied   = prometheus.NewDesc("safe_mirror_rollout_copied_bytes", "Bytes that were written to mirrors for the rollout.", []string{"rollout"}, nil)
 	nodes    = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.", []string{"rollout", "pool", "state"}, nil)
 	paused   = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.", []string{"rollout", "pool"}, nil)
+	obstacle = prometheus.NewDesc("safe_mirror_obstacle", "1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.",
+		[]string{"rollout", "pool", "node", "hindrance", "cause"}, nil)
+	obstacleSince = prometheus.NewDesc("safe_mirror_obstacle_since_seconds", "When that began, in seconds since 1970; absent when the cluster does not tell.",
+		[]string{"rollout", "pool", "node"}, nil)
 
 	requests    = prometheus.NewDesc("safe_mirror_registry_requests_total", "Requests to the registry.", []string{"registry", "method"}, nil)
 	transferred = prometheus.NewDesc("safe_mirror_registry_bytes_total", "Bytes of bodies that went to the registry, or came from it.",
@@ -70,7 +74,7 @@ func (c *Collector) Registries(totals func() map[string]mirror.Totals) {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{phase, condition, blockers, images, copied, nodes, paused, requests, transferred, rateLimited, waited} {
+	for _, d := range []*prometheus.Desc{phase, condition, blockers, images, copied, nodes, paused, obstacle, obstacleSince, requests, transferred, rateLimited, waited} {
 		out <- d
 	}
 }
@@ -123,6 +127,16 @@ func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRol
 			held = 1
 		}
 		gauge(out, paused, held, name, p.Name)
+	}
+	for _, o := range s.Obstacles {
+		lasts := 1.0
+		if o.Passing {
+			lasts = 0
+		}
+		gauge(out, obstacle, lasts, name, o.Pool, o.Node, o.Hindrance, o.Cause)
+		if !o.Since.IsZero() {
+			gauge(out, obstacleSince, float64(o.Since.Unix()), name, o.Pool, o.Node)
+		}
 	}
 }
 

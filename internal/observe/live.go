@@ -143,6 +143,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 		o.Forecast = rollout.Unseen[rollout.Forecast](err.Error())
 	}
 	o.Probes = l.probes(ctx, reader, w)
+	o.Obstacles = l.obstacles(ctx, w)
 	node := ""
 	if release := o.Record.Release; release != nil {
 		node = release.Node

@@ -5,11 +5,12 @@ import "time"
 // Hindrance is the sort of thing that keeps a drain from progressing. It decides which remedies can help at all.
 type Hindrance string
 
-// The hindrances. The first three are slow and pass by themselves; the others do not.
+// The hindrances. The first four are slow and pass by themselves; the others do not.
 const (
 	HindranceTerminating Hindrance = "Terminating" // a pod is within its grace period
 	HindranceMigrating   Hindrance = "Migrating"   // a virtual machine moves, or storage recovers
 	HindranceStarting    Hindrance = "Starting"    // a replacement is pulling or becoming ready, and gets on
+	HindranceRetrying    Hindrance = "Retrying"    // nothing is in the way any more, and the MCO has not tried again yet
 
 	HindrancePull          Hindrance = "Pull"          // a replacement cannot get its image; Obstacle.Pulls says why
 	HindranceUnschedulable Hindrance = "Unschedulable" // a replacement has no node to go to
@@ -26,7 +27,12 @@ const (
 
 // Passing tells whether it is slow rather than impossible.
 func (h Hindrance) Passing() bool {
-	return h == HindranceTerminating || h == HindranceMigrating || h == HindranceStarting
+	switch h {
+	case HindranceTerminating, HindranceMigrating, HindranceStarting, HindranceRetrying:
+		return true
+	default:
+		return false
+	}
 }
 
 // Obstacle is a node's drain that does not progress, with the chain of what waits for what:
@@ -118,5 +124,90 @@ type FailedPull struct {
 	Cause     PullCause `json:"cause"`
 	// Endpoint is the location that decides: the mirror that has served the manifest, or should have.
 	Endpoint string `json:"endpoint,omitempty"`
-	Message  string `json:"message,omitempty"`
+	// Message says what the endpoint answers, in a sentence with the node's own words.
+	Message string `json:"message,omitempty"`
+	// Attempts are all places that the node has asked, in order, the source last; bounded.
+	Attempts []PullAttempt `json:"attempts,omitempty"`
+	// BlockedBy names what forbids the source to the node, as Kind/name: ImageTagMirrorSet/quay. ShadowedBy names what takes the reference
+	// away from a mirror that serves it to nodes that do not have the new configuration yet.
+	BlockedBy  string `json:"blockedBy,omitempty"`
+	ShadowedBy string `json:"shadowedBy,omitempty"`
+}
+
+// PullAttempt is what came of one place that the node has asked.
+type PullAttempt struct {
+	Endpoint string `json:"endpoint"`
+	// Source is true for the place that the reference names itself.
+	Source  bool      `json:"source,omitempty"`
+	Cause   PullCause `json:"cause"`
+	Message string    `json:"message,omitempty"`
+}
+
+// obstacle is what holds the node, if something is known to.
+func (o Observed) obstacle(node string) (Obstacle, bool) {
+	list, _ := o.Obstacles.Get()
+	for _, one := range list {
+		if one.Node == node {
+			return one, true
+		}
+	}
+	return Obstacle{}, false
+}
+
+// Root is the cause at the end of the chain.
+func (o Obstacle) Root() string {
+	if len(o.Chain) == 0 {
+		return "nothing is known of why"
+	}
+	return o.Chain[len(o.Chain)-1].Message
+}
+
+// head is what waits, with the time since when it has.
+func (o Obstacle) head() string {
+	head := "drain of " + o.Node + " is blocked"
+	if len(o.Chain) > 0 {
+		head = o.Chain[0].Message
+	}
+	if !o.Since.IsZero() {
+		head += " since " + o.Since.UTC().Format(time.RFC3339)
+	}
+	return head
+}
+
+// String is the whole chain in one line, from what waits to the cause.
+func (o Obstacle) String() string {
+	out := o.head()
+	for i, l := range o.Chain {
+		if i > 0 {
+			out += " <- " + l.Message
+		}
+	}
+	return out
+}
+
+// Summary is the chain with the cause first, so that a column which cuts it off leaves what matters: what waits, since when and for
+// what in the end, and then what is in between.
+func (o Obstacle) Summary() string {
+	out := o.head() + ": " + o.Root()
+	if len(o.Chain) < 3 {
+		return out
+	}
+	out += " (" + o.Chain[0].Message
+	for _, l := range o.Chain[1 : len(o.Chain)-1] {
+		out += " <- " + l.Message
+	}
+	return out + ")"
+}
+
+// Same tells whether two obstacles are one and the same: the same node is held by the same cause. Numbers and words that change while
+// it lasts do not make another one of it.
+func (o Obstacle) Same(p Obstacle) bool {
+	return o.Node == p.Node && o.Hindrance == p.Hindrance && o.budgetName() == p.budgetName()
+}
+
+func (o Obstacle) budgetName() string {
+	if o.Budget == nil {
+		return ""
+	}
+	return o.Budget.Namespace + "/" + o.Budget.Name
 }

@@ -196,6 +196,9 @@ func nodeMessage(o Observed, p Pool, n Node) string {
 	if r := o.Record.Release; r != nil && r.Node == n.Name && r.TakenAt != nil {
 		msg += " since " + r.TakenAt.UTC().Format(time.RFC3339)
 	}
+	if held, ok := o.obstacle(n.Name); ok {
+		return held.Summary() + "; " + msg
+	}
 	if n.Reason != "" {
 		msg += "; its daemon reports: " + n.Reason
 	}

@@ -19,7 +19,8 @@ type Event struct {
 // maxNote is the API's limit for the note of an event.
 const maxNote = 1000
 
-// Events are the transitions between two statuses: another phase, a stall, its end, a node that was taken. One for each
+// Events are the transitions between two statuses: another phase, a stall, its end, a node that was taken, a
+// drain that is blocked and one that is not any more. One for each
 // transition, not for each look.
 func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	var out []Event
@@ -37,7 +38,7 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	if r := after.Record.Release; r != nil && r.Node != "" && (before.Record.Release == nil || before.Record.Release.Node != r.Node) {
 		out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + r.Node + " of pool " + r.Pool + " takes " + r.Target})
 	}
-	return out
+	return append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
 }
 
 func isTrue(s v1alpha1.SafeMirrorRolloutStatus, kind string) bool {

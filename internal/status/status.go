@@ -35,6 +35,7 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 	if plan, ok := o.Plan.Get(); ok {
 		after.PlanDigest = plan.Digest
 	}
+	after.Obstacles = obstacles(before.Obstacles, o)
 	after.Forecast = forecast(before.Forecast, o)
 	after.Blockers = blockers(before.Blockers, d, o.Now, failure)
 	setConditions(&after, o, d, failure)

@@ -1,0 +1,209 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Standing is how rollouts stand, by what the operator has written on them. Its JSON is stable like that of a Report.
+type Standing struct {
+	Format   int              `json:"format"`
+	At       time.Time        `json:"at"`
+	Rollouts []StandingOfOne  `json:"rollouts"`
+	Code     StandingVerdicts `json:"verdict"`
+}
+
+// StandingVerdicts is the worst of all rollouts in a word.
+type StandingVerdicts string
+
+// How rollouts stand, the best first.
+const (
+	// StandsComplete: every node has what was declared.
+	StandsComplete StandingVerdicts = "Complete"
+	// StandsUnderWay: it goes on by itself.
+	StandsUnderWay StandingVerdicts = "UnderWay"
+	// StandsHeld: somebody has to do something.
+	StandsHeld StandingVerdicts = "Held"
+)
+
+// ExitCode is that of the command.
+func (c StandingVerdicts) ExitCode() int {
+	switch c {
+	case StandsComplete:
+		return 0
+	case StandsUnderWay:
+		return 2
+	default:
+		return 3
+	}
+}
+
+// StandingOfOne is how one rollout stands.
+type StandingOfOne struct {
+	Name    string           `json:"name"`
+	Verdict StandingVerdicts `json:"verdict"`
+	// Next is what happens next, or what somebody has to do.
+	Next   string                           `json:"next"`
+	Status v1alpha1.SafeMirrorRolloutStatus `json:"status"`
+	// Outdated is true when the operator has not looked at the newest spec yet.
+	Outdated bool `json:"outdated,omitempty"`
+}
+
+// Stand makes the report.
+func Stand(list []v1alpha1.SafeMirrorRollout, at time.Time) Standing {
+	out := Standing{Format: Format, At: at.UTC(), Rollouts: []StandingOfOne{}, Code: StandsComplete}
+	for i := range list {
+		one := standOne(&list[i])
+		if one.Verdict.ExitCode() > out.Code.ExitCode() {
+			out.Code = one.Verdict
+		}
+		out.Rollouts = append(out.Rollouts, one)
+	}
+	return out
+}
+
+func standOne(r *v1alpha1.SafeMirrorRollout) StandingOfOne {
+	one := StandingOfOne{Name: r.Name, Status: r.Status, Verdict: StandsUnderWay, Outdated: r.Status.ObservedGeneration != r.Generation}
+	is := func(kind string) bool {
+		return meta.IsStatusConditionPresentAndEqual(r.Status.Conditions, kind, metav1.ConditionTrue)
+	}
+	ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case ready == nil:
+		one.Next = "no operator has looked at it yet"
+		return one
+	case one.Outdated:
+		one.Next = fmt.Sprintf("the operator has not looked at generation %d of the spec yet", r.Generation)
+		return one
+	case is(v1alpha1.ConditionReady):
+		one.Verdict, one.Next = StandsComplete, "nothing: "+ready.Message
+		return one
+	case is(v1alpha1.ConditionStalled), stuckNode(r.Status):
+		one.Verdict = StandsHeld
+	}
+	one.Next = ready.Message
+	return one
+}
+
+// stuckNode tells whether a node under way is held by something that does not pass by itself.
+func stuckNode(s v1alpha1.SafeMirrorRolloutStatus) bool {
+	for _, o := range s.Obstacles {
+		if !o.Passing {
+			return true
+		}
+	}
+	return false
+}
+
+// Write writes it as text, json or yaml.
+func (s Standing) Write(w io.Writer, format string) error {
+	switch format {
+	case "", "text":
+		_, err := io.WriteString(w, s.text())
+		return err
+	default:
+		return writeData(w, s, format, DiagnosisFormats)
+	}
+}
+
+func (s Standing) text() string {
+	t := &text{most: worst}
+	if len(s.Rollouts) == 0 {
+		t.line("there is no SafeMirrorRollout; safe-mirror diagnose looks at nodes that plain mirror sets have under way")
+	}
+	for i, one := range s.Rollouts {
+		if i > 0 {
+			t.line("")
+		}
+		t.rollout(one, s.At)
+	}
+	return t.String()
+}
+
+var standingWords = map[StandingVerdicts]string{StandsComplete: "COMPLETE", StandsUnderWay: "UNDER WAY", StandsHeld: "HELD"}
+
+func (t *text) rollout(one StandingOfOne, at time.Time) {
+	st := one.Status
+	phase := st.Phase
+	if phase == "" {
+		phase = "not begun"
+	}
+	t.line(fmt.Sprintf("%s  %s, phase %s", one.Name, standingWords[one.Verdict], phase))
+	t.paragraph("  next    ", one.Next)
+	if m := st.Images; m.Total > 0 {
+		line := fmt.Sprintf("%d references, %d change, %d of them proven, %d copied", m.Total, m.Changed, m.Verified, m.Copied)
+		for _, c := range []struct {
+			n    int32
+			word string
+		}{{m.Failed, "failed"}, {m.Lost, "lost"}, {m.Accepted, "accepted"}, {m.NoWorse, "no worse than today"}, {m.Drifted, "moved at the source"}} {
+			if c.n > 0 {
+				line += fmt.Sprintf(", %d %s", c.n, c.word)
+			}
+		}
+		t.paragraph("  images  ", line)
+	}
+	if st.Nodes.Total > 0 {
+		t.line(fmt.Sprintf("  nodes   %s updated", st.Nodes.Summary))
+		rows := []string{"  POOL\tUPDATED\tUNDER WAY"}
+		for _, p := range st.Pools {
+			moving := "-"
+			if p.Node != "" {
+				moving = p.Node + " (" + p.Stage + ")"
+			}
+			name := p.Name
+			if p.Paused {
+				name += " (paused)"
+			}
+			rows = append(rows, fmt.Sprintf("  %s\t%d/%d\t%s", name, p.Updated, p.Total, moving))
+		}
+		t.table(rows)
+	}
+	for _, o := range st.Obstacles {
+		t.obstacleOf(o, at)
+	}
+	t.blockers(st, at)
+}
+
+func (t *text) obstacleOf(o v1alpha1.ObstacleStatus, at time.Time) {
+	for i, l := range o.Chain {
+		if i == 0 {
+			t.line("  " + l.Message + sinceWords(o.Since.Time, at))
+			continue
+		}
+		t.paragraph("    "+strings.Repeat(" ", i-1)+"<- ", l.Message)
+	}
+	if !o.Passing {
+		t.line("    safe-mirror diagnose says what helps")
+	}
+}
+
+// blockers names what is waited for; what the chain of an obstacle has told already is left out.
+func (t *text) blockers(st v1alpha1.SafeMirrorRolloutStatus, at time.Time) {
+	told := map[string]bool{}
+	for _, o := range st.Obstacles {
+		told["Node/"+o.Node] = true
+	}
+	head := false
+	for _, b := range first(st.Blockers, t.most) {
+		if told[b.Kind+"/"+b.Name] {
+			continue
+		}
+		if !head {
+			t.line("  waits for")
+			head = true
+		}
+		name := b.Name
+		if b.Namespace != "" {
+			name = b.Namespace + "/" + b.Name
+		}
+		t.paragraph("  - ", b.Kind+" "+name+sinceWords(b.Since.Time, at)+": "+b.Message)
+	}
+	t.more(len(st.Blockers), "of them")
+}
