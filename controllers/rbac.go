@@ -35,9 +35,6 @@ package controllers
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
 //
-// Which pods a drain may be unable to evict: what they need is pulled on the first node with the new configuration before another is released.
-// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
-//
 // Images that others may start one day, or that are pulled by somebody other than a node. Each may be taken away: it is then a gap in
 // the inventory, and said to be one.
 // +kubebuilder:rbac:groups=apps.openshift.io,resources=deploymentconfigs,verbs=get;list;watch
@@ -53,7 +50,7 @@ package controllers
 // +kubebuilder:rbac:groups=cdi.kubevirt.io,resources=datavolumes;dataimportcrons,verbs=get;list;watch
 // +kubebuilder:rbac:groups=tekton.dev,resources=tasks;pipelines;taskruns;pipelineruns,verbs=get;list;watch
 //
-// The forecast of drains: what is protected, where replacements can go, and what a drain depends on. An eviction is only ever asked for
+// The forecast of drains, and what the first node with the new configuration has to pull: what is protected, where replacements can go, and what a drain depends on. An eviction is only ever asked for
 // with dryRun=All.
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create

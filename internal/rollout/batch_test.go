@@ -125,7 +125,7 @@ func TestNext(t *testing.T) {
 }
 
 func byName(o *Observed) { o.Rollout.Targeted = true }
-func fails(n *Node)        { n.Desired, n.State = "rendered-worker-other", "Degraded" }
+func fails(n *Node)      { n.Desired, n.State = "rendered-worker-other", "Degraded" }
 
 func TestTheSizeOfARelease(t *testing.T) {
 	canary := func(n int) func(*Observed) {

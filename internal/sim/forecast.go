@@ -15,8 +15,8 @@ import (
 
 // forecast is made by the same code as on a cluster, from the objects of this one written as those of the API.
 func (p *process) forecast(from *objects, o rollout.Observed, pools []rollout.Pool) rollout.Known[rollout.Forecast] {
-	if r := o.Record.Release; r != nil && r.Node != "" {
-		return rollout.Unseen[rollout.Forecast]("node " + r.Node + " is under way")
+	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
+		return rollout.Unseen[rollout.Forecast]("node " + r.Nodes[0] + " is under way")
 	}
 	s := drains.Snapshot{Now: o.Now, Scales: drains.Scales{}, Volumes: drains.Volumes{Known: true}}
 	for _, view := range pools {

@@ -21,7 +21,7 @@ func (p *process) obstacles(o *rollout.Observed, from *objects) []rollout.Obstac
 	out := []rollout.Obstacle{}
 	for _, n := range from.nodes.list() {
 		if !strings.HasPrefix(n.Annotations[desiredDrain], "drain-") || n.Annotations[desiredDrain] == n.Annotations[lastAppliedDrain] {
-			if r := o.Record.Release; r != nil && r.Node == n.Name {
+			if r := o.Record.Release; r != nil && slices.Contains(r.Nodes, n.Name) {
 				out = append(out, p.waited(n, from)...)
 			}
 			continue
@@ -31,7 +31,7 @@ func (p *process) obstacles(o *rollout.Observed, from *objects) []rollout.Obstac
 				if ob.Since.IsZero() {
 					ob.Since = o.Now // as far as anybody can tell
 				}
-				if r := o.Record.Release; len(ob.Pods) == 0 && r != nil && r.Node == n.Name && r.TakenAt != nil {
+				if r := o.Record.Release; len(ob.Pods) == 0 && r != nil && slices.Contains(r.Nodes, n.Name) && r.TakenAt != nil {
 					ob.Since = r.TakenAt.Time
 				}
 				out = append(out, ob)

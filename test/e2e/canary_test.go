@@ -150,7 +150,7 @@ func TestCanaryHolds(t *testing.T) {
 	}
 	push() // whoever fills the mirror does so
 	await(ctx, t, c, name, "the first node is on its way", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return r.Status.Record.Release != nil && r.Status.Record.Release.Node != ""
+		return r.Status.Record.Release != nil && len(r.Status.Record.Release.Nodes) > 0
 	})
 	if err := scenario.Damage(ctx, mirror, "acme/router", "v1"); err != nil {
 		t.Fatal(err)
