@@ -26,7 +26,8 @@ import (
 func TestView(t *testing.T) {
 	now, three := metav1.NewTime(minicluster.Began), int32(3)
 	r := minicluster.Rollout("shop")
-	want := rollout.View{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.Began, Spec: identity(r.Spec)}
+	want := rollout.View{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.Began, Spec: identity(r.Spec),
+		Remedies: []v1alpha1.RemedyAction{v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods}}
 	if diff := cmp.Diff(want, view(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}

@@ -172,10 +172,10 @@ func sweepCanary(o Observed, d Decision) Decision {
 	return d
 }
 
-// leftOver tells whether there are pods that the decision does not work with.
+// leftOver tells whether there are pods that the decision does not work with. Mirror sets that are half written come before them (I13).
 func leftOver(o Observed, d Decision) bool {
 	canary, ok := o.Canary.Get()
-	return ok && canary.Left > 0 && !slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(EnsureCanary); return is })
+	return ok && canary.Left > 0 && !finishes(d) && !slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(EnsureCanary); return is })
 }
 
 func digestOfPlan(o Observed) string {

@@ -53,7 +53,7 @@ func TestBetweenThePasses(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
 		"a pool is the user's now": {
-			o: between(time.Hour).eachPool(func(p *Pool) { p.Paused, p.PausedBy = true, "kubectl" }, "worker").build(),
+			o: between(time.Hour).eachPool(func(p *Pool) { p.Paused, p.PausedBy, p.PausedByUs = true, "kubectl", false }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonPoolUnfit, stalled: true, blockers: []string{"MachineConfigPool worker"},
 				says: []string{`paused by "kubectl"`}},
 		},

@@ -69,7 +69,7 @@ func TestPolicyBeforeTheMirrorSets(t *testing.T) {
 		},
 		"the spec does not want it any more, and a node is under way": {
 			o:    opened().policed().with(func(o *Observed) { o.Rollout.Reload = false }).takes("worker-0", "Targeted").closes("worker").build(),
-			want: want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"NodeTaken worker-0"}},
+			want: want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}},
 		},
 	}
 	for name, c := range cases {
