@@ -98,19 +98,19 @@ func TestEveryRightInUseIsGranted(t *testing.T) {
 // unused are the rights that the recorded rollout has no use for, and what they are for. Those to read the kinds that name images are not
 // listed: internal/inventory does, and a cluster has those that it has.
 var unused = map[string]string{
-	"create imagetagmirrorsets.config.openshift.io":      "an apply that creates the object asks for it beside patch",
-	"create imagedigestmirrorsets.config.openshift.io":   "an apply that creates the object asks for it beside patch",
-	"patch imagedigestmirrorsets.config.openshift.io":    "the recorded rollout has tag mirrors only",
-	"delete imagetagmirrorsets.config.openshift.io":      "a spec that has no tag mirrors any more, and a rollback",
-	"delete imagedigestmirrorsets.config.openshift.io":   "a spec that has no digest mirrors any more, and a rollback",
-	"delete safemirrorreports.safemirror.io":             "a report that has become shorter",
-	"patch events":                           "an event that is repeated is counted up",
-	"patch events.events.k8s.io":             "an event that is repeated is counted up",
-	"list events in safe-mirror-operator":    "why a probe cannot pull, where the pod's status does not say it",
-	"get secrets in safe-mirror-operator":    "credentials of spec.mirroring",
-	"list secrets in safe-mirror-operator":   "credentials of spec.mirroring",
-	"watch secrets in safe-mirror-operator":  "credentials of spec.mirroring",
-	"get configmaps in safe-mirror-operator": "the CA bundle that spec.mirroring names",
+	"create imagetagmirrorsets.config.openshift.io":    "an apply that creates the object asks for it beside patch",
+	"create imagedigestmirrorsets.config.openshift.io": "an apply that creates the object asks for it beside patch",
+	"patch imagedigestmirrorsets.config.openshift.io":  "the recorded rollout has tag mirrors only",
+	"delete imagetagmirrorsets.config.openshift.io":    "a spec that has no tag mirrors any more, and a rollback",
+	"delete imagedigestmirrorsets.config.openshift.io": "a spec that has no digest mirrors any more, and a rollback",
+	"delete safemirrorreports.safemirror.io":           "a report that has become shorter",
+	"patch events":                                     "an event that is repeated is counted up",
+	"patch events.events.k8s.io":                       "an event that is repeated is counted up",
+	"list events in safe-mirror-operator":              "why a probe cannot pull, where the pod's status does not say it",
+	"get secrets in safe-mirror-operator":              "credentials of spec.mirroring",
+	"list secrets in safe-mirror-operator":             "credentials of spec.mirroring",
+	"watch secrets in safe-mirror-operator":            "credentials of spec.mirroring",
+	"get configmaps in safe-mirror-operator":           "the CA bundle that spec.mirroring names",
 }
 
 // What is granted is made use of, or there is a reason for it.
