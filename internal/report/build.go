@@ -223,12 +223,8 @@ func risks(f *whatif.Foresight) []Risk {
 func poolOf(p whatif.Pool, f *whatif.Foresight) Pool {
 	out := Pool{
 		Name: p.Name, Nodes: len(p.Nodes), Updated: p.Updated(), Paused: p.Paused, Verdict: p.Cost.Verdict, Rule: p.Cost.Rule,
-<<<<<<< HEAD
 		AtOnce: p.AtOnce(p.MaxUnavailable, wanted(f)),
-		First:  orEmpty(p.Next.First), Others: []Later{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
-=======
-		First: orEmpty(p.Next.First), Others: []Later{}, Drains: []Drain{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
->>>>>>> forecast
+		First:  orEmpty(p.Next.First), Others: []Later{}, Drains: []Drain{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
 	}
 	if f.Done {
 		out.Verdict, out.Rule, out.First = registries.None, "every node has it", []string{}

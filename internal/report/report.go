@@ -177,13 +177,10 @@ type Pool struct {
 	First []string `json:"first"`
 	// Others come later or never, with the reason.
 	Others []Later `json:"others"`
-<<<<<<< HEAD
 	// AtOnce is how many of its nodes are taken at the same time.
 	AtOnce int `json:"atOnce"`
-=======
 	// Drains is the forecast of the drain of each node, in the order of their turn; of those that can be first any can be next.
 	Drains []Drain `json:"drains"`
->>>>>>> forecast
 	// Evictions are the pods that drains of all its nodes evict; MostOnANode those of the fullest.
 	Evictions   int `json:"evictions"`
 	MostOnANode int `json:"mostOnANode"`

@@ -12,11 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-<<<<<<< HEAD
 	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
-=======
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
->>>>>>> forecast
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -54,15 +51,11 @@ func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *pr
 	t := together{pools: map[string]string{}, nodes: nodes, pods: pods.kept}
 	for i := range f.Pools {
 		pool := &f.Pools[i]
-<<<<<<< HEAD
-		pool.Next = next(pool.Pool, nodes, pods.hosts)
+		pool.Next = drain.Next(pool.Pool, nodes, hosts)
 		if f.Wish.reloads() && pool.Cost.Verdict == registries.Drain && f.reloadable(ctx, s) {
 			pool.Cost.Verdict = registries.Reload
 			pool.Cost.Rule = "spec.release.disruption is Reload; without it the node would drain: " + pool.Cost.Rule
 		}
-=======
-		pool.Next = drain.Next(pool.Pool, nodes, hosts)
->>>>>>> forecast
 		if single && pool.Cost.Verdict == registries.Drain {
 			pool.Cost.Rule += "; the only node of a cluster is not drained"
 			continue
