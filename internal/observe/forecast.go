@@ -91,7 +91,8 @@ func (l *Live) snapshot(ctx context.Context, w *World, prediction predict.Predic
 		verdict := prediction.Costs[p.Name].Verdict
 		s.Pools = append(s.Pools, drain.Pool{
 			Pool: p, Drains: len(p.Riders) > 0 || (verdict != registries.Reload && verdict != registries.None),
-			Steered: true, // a pool is unpaused for one node, and the MCO taints all others of it meanwhile
+			// A pool that is unpaused for a node has all others of it tainted by the MCO meanwhile; one that stays paused has not.
+			Steered: !w.Observed.Rollout.Targeted, Next: rollout.Coming(w.Observed, p),
 		})
 	}
 	s.Pulls = lookout.Pulls(w.Plan, l.Engine.Snapshot(), prediction.Configs, prediction.Pools)

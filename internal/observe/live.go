@@ -147,6 +147,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	l.warn(ctx, o)
 	w.Registry = registry
 	o.Spec = l.specProblems(ctx, w, all, state, prediction.Platforms, problems)
+	l.hosts(ctx, reader, o) // before the forecast: it is about the nodes whose turn it is
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
 		o.Forecast = l.forecast(ctx, w, prediction, fresh)
@@ -162,7 +163,6 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	}
 	o.Workloads = unreadyWorkloads(ctx, reader, released)
 	o.ControlPlane = controlPlane(ctx, reader)
-	l.hosts(ctx, reader, o)
 	o.Obstacles = l.waited(ctx, l.cached(), w)
 	o.Obstacles = proofs(o.Obstacles, w.proof)
 	o.Remedies = l.remedies(ctx, reader, w)

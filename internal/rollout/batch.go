@@ -49,10 +49,19 @@ func ownLimit(maxUnavailable string, nodes int) int {
 	return max(1, n)
 }
 
-// batchSize is how many nodes the next release of the stage is for: a canary stage of one node stays one, whatever the limit.
+// batchSize is how many nodes the next release of the stage is for: a canary stage of one node stays one, whatever the limit. It is no
+// more than those of which the forecast has looked at every one that may be taken.
 func batchSize(o Observed, s Stage, p Pool) int {
-	return max(1, min(atOnce(o, p), s.goal(p)-p.Updated(), len(candidates(o, p))))
+	size := max(1, min(atOnce(o, p), s.goal(p)-p.Updated(), len(candidates(o, p))))
+	for size > 1 && len(unforeseen(o, p, names(next(o, p, size)))) > 0 {
+		size--
+	}
+	return size
 }
+
+// Coming are the nodes of the pool that the next release can take, as far as that can be told before it is decided on: those that the
+// forecast has to look at. Empty when none is to come.
+func Coming(o Observed, p Pool) []string { return names(next(o, p, atOnce(o, p))) }
 
 // candidates are the nodes of the pool that can be released now, in the order of their turn. With a pulse the MCO chooses among them, by
 // nearly the same order; with targets the first of them are taken.

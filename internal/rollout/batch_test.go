@@ -192,3 +192,50 @@ func TestAPulseOfTwo(t *testing.T) {
 		})
 	}
 }
+
+// A batch is no larger than what the forecast has looked at; nodes that are named have to be in it.
+func TestBatchesAreForeseen(t *testing.T) {
+	knows := func(nodes ...string) func(*Observed) {
+		return func(o *Observed) {
+			var f Forecast
+			for _, n := range nodes {
+				f.Nodes = append(f.Nodes, NodeForecast{Pool: "worker", Node: n, Outlook: OutlookSafe})
+			}
+			o.Forecast = Seen(f)
+		}
+	}
+	workers := func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "worker"}} }
+	// Of different ages, so that what comes next is known: worker-0, then worker-1.
+	base := func() *builder {
+		return several(2).with(workers).eachPool(func(p *Pool) {
+			for i := range p.Nodes {
+				p.Nodes[i].Created = now.Add(time.Duration(i-10) * time.Hour)
+			}
+		}, "worker")
+	}
+	size := func(o Observed) int {
+		pools, _ := o.Pools.Get()
+		return batchSize(o, o.Rollout.Stages[0], pools[1])
+	}
+	if got := size(base().with(knows("worker-0", "worker-1")).build()); got != 2 {
+		t.Errorf("both are foreseen: a release of %d, want 2", got)
+	}
+	if got := size(base().with(knows("worker-0")).build()); got != 1 {
+		t.Errorf("the second is not foreseen: a release of %d, want 1", got)
+	}
+	if got := size(base().with(knows("worker-0")).with(goesBack).build()); got != 2 {
+		t.Errorf("on the way back: a release of %d, want 2", got)
+	}
+	if diff := cmp.Diff([]string{"worker-0", "worker-1"}, Coming(base().build(), mustPool(base().build(), 1))); diff != "" {
+		t.Errorf("coming (-want +got):\n%s", diff)
+	}
+	named := base().with(byName).with(knows("worker-2"))
+	check(t, named.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainForecast, blockers: []string{"MachineConfigPool worker"}})
+	check(t, named.intends("worker").names("worker-2", "worker-1").with(knows("worker-0", "worker-2")).build(),
+		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"the drain of node worker-1 of pool worker"}})
+}
+
+func mustPool(o Observed, i int) Pool {
+	pools, _ := o.Pools.Get()
+	return pools[i]
+}

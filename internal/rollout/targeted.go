@@ -23,6 +23,9 @@ func target(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 				"node %s of pool %s cannot be released any more: it is gone, not at rest, or not available; choosing anew", name, p.Name)}
 		}
 	}
+	if blind := unforeseen(o, p, r.Targets); len(blind) > 0 {
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("nobody has looked ahead at the drain of %s of pool %s; choosing anew", nodeNames(blind), p.Name)}
+	}
 	if len(r.Targets) > atOnce(o, p) {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("pool %s has fewer nodes than before and allows %s at once; choosing anew", p.Name, howMany(atOnce(o, p)))}
 	}
