@@ -62,7 +62,7 @@ func (t *trial) run() {
 	var left []*pod
 	for _, p := range t.node.pods {
 		switch {
-		case p.fare == Stays || ended(p.Pod):
+		case p.fare == Stays || (ended(p.Pod) && p.DeletionTimestamp == nil):
 		case p.fare == Ends:
 			t.ending(p)
 		default:

@@ -18,8 +18,8 @@ var at = time.Date(2026, 3, 1, 10, 1, 0, 0, time.UTC)
 
 func link(kind, message string) rollout.Link { return rollout.Link{Kind: kind, Message: message} }
 
-// drainOf is a drain that a budget of routers refuses.
-func drainOf(h rollout.Hindrance, head string, links ...rollout.Link) rollout.Obstacle {
+// drainInTheWay is a drain that a budget of routers refuses.
+func drainInTheWay(h rollout.Hindrance, head string, links ...rollout.Link) rollout.Obstacle {
 	chain := []rollout.Link{link("Node", head), link("PodDisruptionBudget", "PDB openshift-ingress/router-default allows 0 (2 of 3 healthy, 2 wanted) and keeps pod router-default-b")}
 	return rollout.Obstacle{
 		Pool: "worker", Node: "worker-2", Hindrance: h, Since: at.Add(-48 * time.Second), Chain: append(chain, links...),
@@ -34,7 +34,7 @@ func failingPod(pulls ...rollout.FailedPull) rollout.FailingPod {
 }
 
 func pullStuck(f rollout.FailedPull) rollout.Obstacle {
-	o := drainOf(rollout.HindrancePull, "drain of worker-2 is blocked", link("Pod", "pod router-default-a on worker-1 is not ready"), link("Container", "ImagePullBackOff"),
+	o := drainInTheWay(rollout.HindrancePull, "drain of worker-2 is blocked", link("Pod", "pod router-default-a on worker-1 is not ready"), link("Container", "ImagePullBackOff"),
 		link("Image", f.Reference), link("Registry", f.Message))
 	o.Pods = []rollout.FailingPod{failingPod(f)}
 	return o
@@ -60,12 +60,12 @@ func TestGoldenDiagnoses(t *testing.T) {
 	nothing.Pools[0].Nodes = nothing.Pools[0].Nodes[2:]
 	gaps := result(pullStuck(missing))
 	gaps.Gaps = []diagnose.Gap{{Kind: "Event", Why: "events is forbidden: User \"alice\" cannot list resource \"events\""}}
-	unschedulable := drainOf(rollout.HindranceUnschedulable, "drain of worker-2 is blocked", link("Pod", "pod router-default-a has no node to go to"),
+	unschedulable := drainInTheWay(rollout.HindranceUnschedulable, "drain of worker-2 is blocked", link("Pod", "pod router-default-a has no node to go to"),
 		link("Scheduler", "of the nodes that it may use, worker-2 is being drained; the scheduler says: 0/3 nodes are available"))
 	unschedulable.Pods = []rollout.FailingPod{failingPod()}
 	for name, r := range map[string]diagnose.Result{
 		"missing": result(pullStuck(missing)), "blocked": result(pullStuck(blocked)), "busy": result(busy), "unschedulable": result(unschedulable),
-		"slow":    result(drainOf(rollout.HindranceStarting, "drain of worker-2 waits", link("Pod", "pod router-default-a on worker-1 is being started, with image "+tag))),
+		"slow":    result(drainInTheWay(rollout.HindranceStarting, "drain of worker-2 waits", link("Pod", "pod router-default-a on worker-1 is being started, with image "+tag))),
 		"nothing": nothing, "on-its-way": result(), "gaps": gaps,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,11 +81,11 @@ func TestGoldenDiagnoses(t *testing.T) {
 }
 
 func TestExitCodesOfDiagnoses(t *testing.T) {
-	slow := drainOf(rollout.HindranceTerminating, "drain of worker-2 waits")
+	slow := drainInTheWay(rollout.HindranceTerminating, "drain of worker-2 waits")
 	for name, c := range map[string]struct {
 		r    diagnose.Result
 		want int
-	}{"nothing": {result(), 0}, "slow": {result(slow), 2}, "stuck": {result(drainOf(rollout.HindranceOverlap, "x")), 3}, "both": {result(slow, drainOf(rollout.HindranceOverlap, "x")), 3}} {
+	}{"nothing": {result(), 0}, "slow": {result(slow), 2}, "stuck": {result(drainInTheWay(rollout.HindranceOverlap, "x")), 3}, "both": {result(slow, drainInTheWay(rollout.HindranceOverlap, "x")), 3}} {
 		if got := Diagnose(c.r).Verdict.ExitCode(); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
@@ -102,7 +102,7 @@ func TestEveryHindranceHasAdvice(t *testing.T) {
 		rollout.HindranceBudgetZero, rollout.HindranceOverlap, rollout.HindranceFinalizer, rollout.HindranceWebhook, rollout.HindranceBudgetStale, rollout.HindranceNodeLost,
 		rollout.HindranceNotDraining, rollout.HindranceUnknown,
 	} {
-		if len(drain.Advise(drainOf(h, "x")).Helps) == 0 {
+		if len(drain.Advise(drainInTheWay(h, "x")).Helps) == 0 {
 			t.Errorf("%s: no advice", h)
 		}
 	}

@@ -40,14 +40,3 @@ func TestABlockedDrainIsTheBlocker(t *testing.T) {
 		t.Errorf("without a diagnosis: %v", got)
 	}
 }
-
-func TestSameObstacle(t *testing.T) {
-	other, budget := stuckOn(), stuckOn()
-	other.Hindrance = HindranceCrashing
-	budget.Budget = &Budget{Namespace: "ingress", Name: "edge"}
-	reworded := stuckOn()
-	reworded.Chain[1].Message = "PDB ingress/router allows 0 (1 of 3 healthy)"
-	if !stuckOn().Same(reworded) || stuckOn().Same(other) || stuckOn().Same(budget) {
-		t.Error("the same is what has the same node, hindrance and budget")
-	}
-}

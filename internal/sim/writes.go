@@ -101,7 +101,7 @@ func (c *checker) canary(r *custom, what string) {
 		return
 	}
 	live := &c.w.api.live
-	wanted, _ := (&process{w: c.w}).aim(r, live)
+	wanted, _, _ := (&process{w: c.w}).aim(r, live)
 	all := union(live.sets.list())
 	before, after := all.with(r.source, ""), all.with(r.source, wanted)
 	for _, mcp := range live.pools.list() {
