@@ -68,7 +68,7 @@ func Scenarios() []Scenario {
 			Down: []string{"worker-5"}, Spec: Spec{Targeted: true, AtOnce: 2}, Faults: []Fault{{Kind: "crash-between-nodes", Phase: "Release", At: 20}}},
 		{Name: "leader-steps-down", About: "the node of the leader comes last, and another replica leads by then", Masters: 3, Workers: 2, Replicas: 2, Hosted: true, Spec: Spec{Targeted: true}},
 		{Name: "targeted-rollback", About: "a drain gets stuck and the user goes back, all by name", Workers: 4, MaxUnavailable: "2", Spec: Spec{Targeted: true, AtOnce: 2}, Faults: []Fault{
-			{Kind: "pdb-zero", Target: "router", Phase: "Release", At: 30, For: 1800}, {Kind: "rollback", Phase: "Release", At: 400},
+			{Kind: "pdb-zero", Target: "router", Phase: "Release", At: 53, For: 1800}, {Kind: "rollback", Phase: "Release", At: 400},
 		}},
 		{Name: "compact", About: "the masters are the workers, and the worker pool has no nodes", Masters: 3},
 		{Name: "single-node", About: "one node is the whole cluster: it is not drained, and the operator dies with it", Masters: 1, Spec: Spec{Targeted: true}, Faults: []Fault{
