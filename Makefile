@@ -7,7 +7,7 @@ IMG       ?=
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS   := -X main.version=$(VERSION)
 # `make test` runs one of this many parts of the e2e scenarios, chosen by the commit; `make e2e` runs them all.
-E2E_SHARDS ?= 5
+E2E_SHARDS ?= 8
 E2E_SHARD  ?= $(shell hack/shard.sh $(E2E_SHARDS))/$(E2E_SHARDS)
 # The nested module's dependencies want these; the main module's do not.
 export LAB_TAGS := containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper

@@ -40,6 +40,13 @@ package controllers
 // +kubebuilder:rbac:groups=cdi.kubevirt.io,resources=datavolumes;dataimportcrons,verbs=get;list;watch
 // +kubebuilder:rbac:groups=tekton.dev,resources=tasks;pipelines;taskruns;pipelineruns,verbs=get;list;watch
 //
+// The forecast of drains: what is protected, where replacements can go, and what a drain depends on. An eviction is only ever asked for
+// with dryRun=All.
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
+// +kubebuilder:rbac:groups="",resources=namespaces;services;persistentvolumes;persistentvolumeclaims,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
+//
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
@@ -47,8 +54,7 @@ package controllers
 // config/rbac/remediation_role.yaml, which is bound to nobody.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=delete
 //
-// Why the drain of a node does not get on: what its budgets allow, and what kubelets say of failed pulls.
-// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
+// Why the drain of a node does not get on: what kubelets say of failed pulls.
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list
 //
 // Telling what happens.

@@ -43,6 +43,12 @@ type ReleaseSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	Windows []MaintenanceWindow `json:"windows,omitempty"`
+
+	// forecast is Advisory when a node may be released although its drain is forecast to be refused, or nobody can tell: the forecast is
+	// then only reported in status.forecast. With Required a release waits until each node that may be next can be drained, and nothing
+	// is paused before the first ones can. When omitted, Required is used.
+	// +optional
+	Forecast ForecastPolicy `json:"forecast,omitempty"`
 }
 
 // Approval says whether a person has to agree first.

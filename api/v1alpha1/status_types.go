@@ -52,6 +52,10 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxItems=4
 	Obstacles []ObstacleStatus `json:"obstacles,omitempty"`
 
+	// forecast says whether the nodes that may be next can be drained. Empty while no release is near.
+	// +optional
+	Forecast *ForecastStatus `json:"forecast,omitempty"`
+
 	// planDigest identifies the plan of now: the mirror sets and the configuration predicted from them. It is what an approval names.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128

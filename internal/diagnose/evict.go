@@ -35,6 +35,8 @@ func refusalOf(err error) (*drain.Refusal, error) {
 	switch {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return nil, nil
+	case strings.Contains(err.Error(), "does not support dry run"):
+		return nil, nil // that is the webhook's answer to us, and none to the drain
 	case !errors.As(err, &status):
 		return nil, fmt.Errorf("trying an eviction as a dry run: %w", err)
 	case apierrors.IsForbidden(err) && !strings.Contains(err.Error(), "admission webhook"):

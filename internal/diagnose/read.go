@@ -34,6 +34,8 @@ type Source struct {
 	// Evict tries an eviction as a dry run, and tells the answer when it is a refusal; nil tries none. It is asked of pods only that by
 	// the budgets could go.
 	Evict func(ctx context.Context, pod *corev1.Pod) (*drain.Refusal, error)
+	// EvictAfter is how long a drain has to have waited before evictions are tried.
+	EvictAfter time.Duration
 	// Now is the time of the look. When Partial, the reader is a collection of files, and the look was when their newest entry was made.
 	Now     time.Time
 	Partial bool

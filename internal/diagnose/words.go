@@ -148,7 +148,8 @@ const mostTries = 20
 func (r *reading) evict(obstacles []rollout.Obstacle) bool {
 	stuck := map[string]bool{}
 	for _, o := range obstacles {
-		stuck[o.Node] = o.Hindrance == rollout.HindranceRetrying || o.Hindrance == rollout.HindranceUnknown
+		unexplained := o.Hindrance == rollout.HindranceRetrying || o.Hindrance == rollout.HindranceUnknown
+		stuck[o.Node] = unexplained && r.snapshot.Now.Sub(o.Since) >= r.EvictAfter
 	}
 	tries := 0
 	r.evidence.Refusals = map[types.UID]drain.Refusal{}

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -23,20 +22,22 @@ type Snapshot struct {
 	Budgets []*policyv1.PodDisruptionBudget
 	// Scales are how many pods each controller of pods wants.
 	Scales Scales
+	// DaemonSets are those that there are, by namespace/name; nil when they were not read, and then each is taken to be there.
+	DaemonSets map[string]bool
+	// Namespaces are the labels of each namespace.
+	Namespaces map[string]map[string]string
 	// Volumes say which nodes the volumes of a pod can be used on.
 	Volumes Volumes
-	// Webhooks are the admission webhooks that fail closed.
-	Webhooks []Webhook
-	// Self is the pod of the operator that leads; empty when nothing leads, as for a plan.
-	Self types.NamespacedName
-	// Mirrors are the hosts that images come from under the planned configuration: registry.example.com:5000, or
-	// registry.mirror.svc:5000 for one that runs in this cluster.
-	Mirrors []string
-	// Images tells whether an image will be there for a pod that starts on a node. Nil means that nothing is known of any.
-	Images func(node *corev1.Node, pod *corev1.Pod, image string) Availability
+	// Services are those that a drain depends on: the mirrors in this cluster, its DNS, the admission webhooks that fail closed, and the
+	// operator.
+	Services []Service
+	// Machines are the virtual machines of KubeVirt, by namespace/name.
+	Machines map[string]Machine
+	// Pulls tells how a node would pull an image that it does not have. Nil means that nothing is known of any.
+	Pulls func(node *corev1.Node, image string) Availability
 	// Single is true for the only node of a cluster, which the Machine Config Operator does not drain.
 	Single bool
-	// Unseen says what could not be read, in words; each makes what depends on it unknown.
+	// Unseen says what could not be read; what depends on it is unknown.
 	Unseen []Unseen
 }
 
@@ -78,8 +79,10 @@ const (
 // Availability tells whether an image will be there.
 type Availability struct {
 	Fate Fate
-	// Endpoint is the reference under which the node would pull it first; empty when it is cached.
+	// Endpoint is the reference that is pulled: the one that was proven, or else the first that is tried. Empty when it is cached.
 	Endpoint string
+	// Others tells whether there are further places at which the node would look.
+	Others bool
 	// Why says what is wrong, for what is lost or unverified.
 	Why string
 }

@@ -40,6 +40,8 @@ type Live struct {
 	payloads  payloads
 	probing   probing
 	private   private
+	// forecasting is what was foretold last.
+	forecasting forecasting
 
 	mu        sync.Mutex
 	predicted []plan.Pool
@@ -81,7 +83,7 @@ func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
 	if c, ok := o.Cluster.Get(); ok && c.Unsupported != "" {
 		return w, nil // none of the other objects exists here
 	}
-	l.look(ctx, w, l.cached())
+	l.look(ctx, w, l.cached(), false)
 	return w, nil
 }
 
@@ -99,19 +101,19 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 	fresh.Observed = w.Observed
 	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), view(r), r.Status.Record
 	fresh.Observed.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
-	l.look(ctx, fresh, l.API)
+	l.look(ctx, fresh, l.API, true)
 	return fresh, nil
 }
 
 // look reads the pools, the mirror sets, the plan and the workloads through the reader.
-func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
+func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh bool) {
 	o := &w.Observed
 	all, err := predict.ReadSets(ctx, reader)
 	if err != nil {
 		why := err.Error()
 		o.Sets, o.Plan = rollout.Unseen[rollout.MirrorSets](why), rollout.Unseen[rollout.Plan](why)
 		o.Spec, o.Transfers = rollout.Unseen[[]rollout.Problem](why), rollout.Unseen[rollout.Transfers](why)
-		o.Pools = rollout.Unseen[[]rollout.Pool](why)
+		o.Pools, o.Forecast = rollout.Unseen[[]rollout.Pool](why), rollout.Unseen[rollout.Forecast](why)
 		return
 	}
 	w.HaveDigest, w.HaveTag = w.Have(all)
@@ -137,6 +139,9 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader) {
 	o.Spec = l.specProblems(ctx, w, all, state, prediction.Platforms, problems)
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
+		o.Forecast = l.forecast(ctx, w, prediction, fresh)
+	} else {
+		o.Forecast = rollout.Unseen[rollout.Forecast](err.Error())
 	}
 	o.Probes = l.probes(ctx, reader, w)
 	o.Obstacles = l.obstacles(ctx, w)

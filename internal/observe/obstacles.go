@@ -2,12 +2,17 @@ package observe
 
 import (
 	"context"
+	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/diagnose"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
+
+// evictAfter is how long a drain waits for no reason that can be seen before the API server is asked what it says to evictions. The Machine
+// Config Controller itself tries again within a minute.
+const evictAfter = time.Minute
 
 // obstacles diagnoses the drains under way. While no node is, nothing is read for it. It is always read from the caches: pods are what there
 // is most of, and no action rests on its being the newest.
@@ -16,7 +21,10 @@ func (l *Live) obstacles(ctx context.Context, w *World) rollout.Known[[]rollout.
 	if !ok {
 		return rollout.Unseen[[]rollout.Obstacle](w.Observed.Pools.Why())
 	}
-	source := diagnose.Source{Reader: l.cached(), API: l.API, Predictor: &l.predictor, Asked: found(w.Results), Now: w.Observed.Now}
+	source := diagnose.Source{
+		Reader: l.cached(), API: l.API, Predictor: &l.predictor, Asked: found(w.Results), Now: w.Observed.Now,
+		Evict: diagnose.DryRun(l.Client), EvictAfter: evictAfter,
+	}
 	result, err := source.Diagnose(ctx, pools)
 	if err != nil {
 		return rollout.Unseen[[]rollout.Obstacle](err.Error())

@@ -21,7 +21,8 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		Deleting: !r.DeletionTimestamp.IsZero(), Held: r.Spec.State == v1alpha1.StateHeld,
 		Finalizer: slices.Contains(r.Finalizers, Finalizer),
 		Soak:      seconds(release.SoakSeconds), DrainTimeout: seconds(release.DrainTimeoutSeconds), PauseLimit: seconds(release.MaxPauseSeconds),
-		ApplyApproval: release.ApplyApproval == v1alpha1.ApprovalRequired,
+		ForecastAdvisory: release.Forecast == v1alpha1.ForecastAdvisory,
+		ApplyApproval:    release.ApplyApproval == v1alpha1.ApprovalRequired,
 	}
 	v.Spec = identity(r.Spec)
 	for _, action := range v1alpha1.RemedyActions() {

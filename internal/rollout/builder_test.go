@@ -50,6 +50,35 @@ func observed() *builder {
 	return b
 }
 
+// safe is a forecast in which each node of the pools could be drained.
+func safe(pools Known[[]Pool]) Known[Forecast] {
+	list, ok := pools.Get()
+	if !ok {
+		return Unseen[Forecast](pools.Why())
+	}
+	f := Forecast{At: now}
+	for _, p := range list {
+		for _, n := range p.Nodes {
+			f.Nodes = append(f.Nodes, NodeForecast{Pool: p.Name, Node: n.Name, Outlook: OutlookSafe})
+			f.Safe++
+		}
+	}
+	return Seen(f)
+}
+
+// foresees makes the outlook of a node, with a budget in the way.
+func (b *builder) foresees(node string, outlook Outlook) *builder {
+	f, _ := safe(b.o.Pools).Get()
+	for i := range f.Nodes {
+		if n := &f.Nodes[i]; n.Node == node {
+			n.Outlook = outlook
+			n.Problems = []Problem{{Reason: v1alpha1.ReasonDrainForecast, Kind: "PodDisruptionBudget", Namespace: "shop", Name: "cart", Message: "PDB shop/cart allows 0"}}
+		}
+	}
+	b.o.Forecast = Seen(f)
+	return b
+}
+
 func somePool(name string, nodes int) Pool {
 	p := Pool{
 		Name: name, Generation: 1, ObservedGeneration: 1, ControlPlane: name == "master",
@@ -63,7 +92,14 @@ func somePool(name string, nodes int) Pool {
 	return p
 }
 
-func (b *builder) build() Observed { return b.o }
+// build fills in that every drain is forecast to be safe, unless the test says otherwise.
+func (b *builder) build() Observed {
+	o := b.o
+	if _, ok := o.Forecast.Get(); !ok && o.Forecast.why == "" {
+		o.Forecast = safe(o.Pools)
+	}
+	return o
+}
 
 // with is for what only one test needs.
 func (b *builder) with(change func(o *Observed)) *builder {

@@ -33,3 +33,15 @@ type NodeForecast struct {
 	// Problems say what will block the drain, or what could not be seen: one for each cause, by name, the worst first; bounded.
 	Problems []Problem `json:"problems,omitempty"`
 }
+
+// Count adds a node to the numbers.
+func (f *Forecast) Count(o Outlook) {
+	switch o {
+	case OutlookSafe:
+		f.Safe++
+	case OutlookBlocked:
+		f.Blocked++
+	case OutlookUnknown:
+		f.Unknown++
+	}
+}

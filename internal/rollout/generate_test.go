@@ -95,6 +95,11 @@ var mishaps = []func(g generator, b *builder){
 	func(_ generator, b *builder) { b.o.Probes = Unseen[Probes]("x") },
 	func(_ generator, b *builder) { b.o.Pools = Unseen[[]Pool]("x") },
 	func(_ generator, b *builder) { b.o.Workloads = Unseen[[]Workload]("x") },
+	func(_ generator, b *builder) { b.o.Forecast = Unseen[Forecast]("x") },
+	func(g generator, b *builder) {
+		b.foresees(g.nodeName(), []Outlook{OutlookSafe, OutlookBlocked, OutlookUnknown}[g.Intn(3)])
+	},
+	func(g generator, b *builder) { b.o.Rollout.ForecastAdvisory = g.some() },
 	func(_ generator, b *builder) { b.o.Cluster = Seen(Cluster{Upgrading: "4.20"}) },
 }
 
@@ -129,6 +134,9 @@ func (g generator) wild() Observed {
 	o.Pools = maybe(g, pools)
 	if g.Intn(3) == 0 {
 		g.heldUp(&o)
+	}
+	if o.Forecast = safe(Seen(pools)); g.Intn(4) == 0 {
+		o.Forecast = Unseen[Forecast]("x")
 	}
 	return o
 }

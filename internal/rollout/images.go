@@ -33,6 +33,9 @@ func planPulls(o Observed) Step {
 			Actions: []Action{probe},
 		}
 	}
+	if step := foreseenBefore(o); step != nil {
+		return step
+	}
 	return Done{Message: fmt.Sprintf("%d references, %d change where they are pulled from, none is lost", plan.Total, plan.Changed)}
 }
 

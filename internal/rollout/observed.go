@@ -54,6 +54,8 @@ type View struct {
 	Windows           []Window `json:"windows,omitempty"`
 	// Remedies are those that the user lets the operator try when a drain is held up.
 	Remedies []v1alpha1.RemedyAction `json:"remedies,omitempty"`
+	// ForecastAdvisory is true when the forecast of drains is reported and holds nothing.
+	ForecastAdvisory bool `json:"forecastAdvisory,omitempty"`
 	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.

@@ -38,6 +38,9 @@ func releaseNodes(o Observed) Step {
 	if step := safeToOpen(o, pools); step != nil {
 		return step
 	}
+	if step := foreseen(o, p); step != nil {
+		return step
+	}
 	workloads, ok := o.Workloads.Get()
 	if !ok {
 		return unreadable("Workloads", o.Workloads.Why())
@@ -137,6 +140,9 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
 	}
 	if step := safeToOpen(o, pools); step != nil {
+		return step
+	}
+	if step := foreseen(o, p); step != nil {
 		return step
 	}
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {

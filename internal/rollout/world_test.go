@@ -65,7 +65,7 @@ func (w *world) observe() Observed {
 		Now: w.now, Rollout: w.view, Record: *w.record.DeepCopy(),
 		Cluster: Seen(Cluster{}), Others: Seen([]Other{}), Spec: Seen([]Problem{}), Sets: Seen(sets),
 		Plan: Seen(Plan{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Seen(w.engine), Probes: Seen(w.probes),
-		Pools: Seen(w.copyPools()), Workloads: Seen(workloads),
+		Pools: Seen(w.copyPools()), Workloads: Seen(workloads), Forecast: safe(Seen(w.copyPools())),
 	}
 }
 

@@ -38,7 +38,8 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	if r := after.Record.Release; r != nil && r.Node != "" && (before.Record.Release == nil || before.Record.Release.Node != r.Node) {
 		out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + r.Node + " of pool " + r.Pool + " takes " + r.Target})
 	}
-	return append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
+	out = append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
+	return append(out, remedyEvents(before.Record.Remedies, after.Record.Remedies)...)
 }
 
 func isTrue(s v1alpha1.SafeMirrorRolloutStatus, kind string) bool {

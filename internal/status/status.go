@@ -36,6 +36,7 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 		after.PlanDigest = plan.Digest
 	}
 	after.Obstacles = obstacles(before.Obstacles, o)
+	after.Forecast = forecast(before.Forecast, o)
 	after.Blockers = blockers(before.Blockers, d, o.Now, failure)
 	setConditions(&after, o, d, failure)
 	return after

@@ -114,7 +114,13 @@ type run struct {
 // underWay creates the rollout of the first scenario, with these changes to its spec.
 func underWay(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *run {
 	t.Helper()
-	u := &run{scenario: scenario.All()[0]}
+	return underWayOf(t, scenario.All()[0], changes...)
+}
+
+// underWayOf is underWay for another scenario.
+func underWayOf(t *testing.T, s scenario.Scenario, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *run {
+	t.Helper()
+	u := &run{scenario: s}
 	u.ctx, u.cluster = begin(t)
 	stage(u.ctx, t, u.cluster, u.scenario, scenario.Safe)
 	var err error

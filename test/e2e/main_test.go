@@ -58,7 +58,7 @@ func announce(line string) {
 	}
 }
 
-// scenarios are those of this shard: E2E_SHARD is I/N, as in 2/5, and without it all are. Nothing is ever skipped: a scenario is
+// scenarios are those of this shard: E2E_SHARD is I/N, as in 2/8, and without it all are. Nothing is ever skipped: a scenario is
 // in the run, or it is in another shard's.
 func scenarios(t *testing.T) []scenario.Scenario {
 	t.Helper()

@@ -48,14 +48,14 @@ func (l *Lab) createNode(ctx context.Context, role string, i int) error {
 	if err != nil {
 		return err
 	}
-	node := newNode(role, i, rendered)
+	node := newNode(role, i, rendered, l.options.Topology)
 	if _, err := l.kube.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("creating node %s: %w", node.Name, err)
 	}
 	return nil
 }
 
-func newNode(role string, i int, rendered string) *corev1.Node {
+func newNode(role string, i int, rendered string, topology Topology) *corev1.Node {
 	name := fmt.Sprintf("%s-%d", role, i)
 	node := &corev1.Node{}
 	node.Name = name
@@ -67,7 +67,11 @@ func newNode(role string, i int, rendered string) *corev1.Node {
 	}
 	if role == "master" {
 		node.Labels[roleLabel+"control-plane"] = ""
-		node.Spec.Taints = []corev1.Taint{{Key: roleLabel + "master", Effect: corev1.TaintEffectNoSchedule}}
+		if topology.schedulable() {
+			node.Labels[roleLabel+"worker"] = ""
+		} else {
+			node.Spec.Taints = []corev1.Taint{{Key: roleLabel + "master", Effect: corev1.TaintEffectNoSchedule}}
+		}
 	}
 	node.Annotations = map[string]string{
 		mcoPrefix + "currentConfig":    rendered,
@@ -78,6 +82,21 @@ func newNode(role string, i int, rendered string) *corev1.Node {
 		mcoPrefix + "lastAppliedDrain": "uncordon-" + rendered,
 	}
 	return node
+}
+
+// AddNode registers a machine that is new, as its kubelet would: it has the labels of its role, what edit adds to it (nil adds
+// nothing) and no configuration yet. Its daemon gives it one, as the machine-config-server does. Reset takes the node away again.
+func (l *Lab) AddNode(ctx context.Context, role string, i int, edit func(*corev1.Node)) (name string, err error) {
+	node := newNode(role, i, "", l.options.Topology)
+	// Not empty: the machine config controllers write into the map that they find.
+	node.Annotations = map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+	if edit != nil {
+		edit(node)
+	}
+	if _, err := l.kube.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
+		return "", fmt.Errorf("creating node %s: %w", node.Name, err)
+	}
+	return node.Name, nil
 }
 
 // nextSecond is the begin of the next whole second: the earliest moment at which a new object's

@@ -83,6 +83,9 @@ func (l *Lab) renderObjects() ([]*unstructured.Unstructured, error) {
 		"ControllerVersion": controllerVersion,
 		"ReleaseImage":      releaseImage,
 		"PayloadImage":      payloadImage,
+
+		"Topology":           l.options.Topology.mode(),
+		"MastersSchedulable": l.options.Topology.schedulable(),
 	})
 	if err != nil {
 		return nil, err

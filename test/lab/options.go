@@ -7,6 +7,10 @@ type Options struct {
 	// Workers and Masters are the numbers of simulated nodes: 4 and 3 when zero, none when negative.
 	Workers, Masters int
 
+	// Topology is that of the installation. SingleNode and Compact have no workers, whatever Workers says: their control
+	// plane takes the pods of users too, and a node of it has both roles.
+	Topology Topology
+
 	// Stock runs the unmodified machine-config-controller instead of the quick one, which runs the same
 	// controllers with shorter delays.
 	Stock bool
@@ -32,7 +36,35 @@ type Options struct {
 	Log io.Writer
 }
 
+// Topology is how an installation spreads over machines.
+type Topology string
+
+// The topologies.
+const (
+	HighlyAvailable Topology = ""           // a control plane of its own, and workers
+	Compact         Topology = "Compact"    // three machines that are everything
+	SingleNode      Topology = "SingleNode" // one machine that is everything: it is updated without a drain
+)
+
+// schedulable tells whether the control plane takes the pods of users.
+func (t Topology) schedulable() bool { return t != HighlyAvailable }
+
+// mode is the word of Infrastructure's status.
+func (t Topology) mode() string {
+	if t == SingleNode {
+		return "SingleReplica"
+	}
+	return "HighlyAvailable"
+}
+
 func (o Options) withDefaults() Options {
+	switch o.Topology {
+	case SingleNode:
+		o.Workers, o.Masters = -1, 1
+	case Compact:
+		o.Workers, o.Masters = -1, 3
+	case HighlyAvailable:
+	}
 	o.Workers = countOr(o.Workers, 4)
 	o.Masters = countOr(o.Masters, 3)
 	if o.Scale == 0 {

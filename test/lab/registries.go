@@ -61,13 +61,13 @@ func (l *Lab) newRegistry(name string, hosts []string, ca *authority, locked boo
 	if err := os.MkdirAll(r.storage, 0o755); err != nil {
 		return nil, err
 	}
-	cert, key := l.path("certs", name+".crt"), l.path("certs", name+".key")
+	cert, key := l.certFiles(r)
 	if err := ca.issue(cert, key, hosts...); err != nil {
 		return nil, err
 	}
 	config := r.config(cert, key)
 	if locked {
-		passwords := l.path("certs", name+".htpasswd")
+		passwords := l.passwordFile(r)
 		if err := r.writePasswords(passwords); err != nil {
 			return nil, err
 		}

@@ -35,6 +35,9 @@ type Registry struct {
 	storage        string
 	ca             []byte
 	user, password string
+
+	granted    string // the password that the pull secret holds, while another one is in force
+	distrusted bool   // while its certificate is of an authority that nobody knows
 }
 
 // Registry returns the registry that answers to host, or to the name public, mirror or second. It

@@ -87,6 +87,9 @@ func (l *Lab) restore() error {
 			return err
 		}
 	}
+	if err := l.mendRegistries(); err != nil {
+		return err
+	}
 	return l.rotateLogs()
 }
 

@@ -86,10 +86,9 @@ func (c *Cluster) Router(ctx context.Context, image string, replicas int32, avoi
 	if err := c.cordon(ctx, avoid, true); err != nil {
 		return err
 	}
-	ingress := &operatorv1.IngressController{
-		ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: ingressOperator, Annotations: map[string]string{"lab.safemirror.io/router-image": image}},
-		Spec:       operatorv1.IngressControllerSpec{Replicas: &replicas},
-	}
+	ingress := ingressController()
+	ingress.Annotations = map[string]string{"lab.safemirror.io/router-image": image}
+	ingress.Spec.Replicas = &replicas
 	if err := c.create(ctx, ingress); err != nil {
 		return err
 	}
@@ -99,36 +98,47 @@ func (c *Cluster) Router(ctx context.Context, image string, replicas int32, avoi
 	return c.cordon(ctx, avoid, false)
 }
 
+func ingressController() *operatorv1.IngressController {
+	return &operatorv1.IngressController{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: ingressOperator}}
+}
+
 // App creates a Deployment with a PodDisruptionBudget of one, its pods on different nodes that carry the label.
 func (c *Cluster) App(ctx context.Context, name, image string, replicas int32, nodes map[string]string) error {
+	return c.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appNamespace}},
+		deployment(appNamespace, name, image, replicas, nodes), budget(appNamespace, name, 1))
+}
+
+// deployment has its pods on different nodes that carry the label.
+func deployment(namespace, name, image string, replicas int32, nodes map[string]string) *appsv1.Deployment {
 	labels := map[string]string{"app": name}
-	one := intstr.FromInt32(1)
-	return c.create(ctx,
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appNamespace}},
-		&appsv1.Deployment{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: appNamespace},
-			Spec: appsv1.DeploymentSpec{
-				Replicas: &replicas,
-				Selector: &metav1.LabelSelector{MatchLabels: labels},
-				Template: corev1.PodTemplateSpec{
-					ObjectMeta: metav1.ObjectMeta{Labels: labels},
-					Spec: corev1.PodSpec{
-						NodeSelector: nodes,
-						Containers:   []corev1.Container{{Name: name, Image: image}},
-						Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
-							RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
-								LabelSelector: &metav1.LabelSelector{MatchLabels: labels}, TopologyKey: corev1.LabelHostname,
-							}},
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas,
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{
+					NodeSelector: nodes,
+					Containers:   []corev1.Container{{Name: name, Image: image}},
+					Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+						RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+							LabelSelector: &metav1.LabelSelector{MatchLabels: labels}, TopologyKey: corev1.LabelHostname,
 						}},
-					},
+					}},
 				},
 			},
 		},
-		&policyv1.PodDisruptionBudget{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: appNamespace},
-			Spec:       policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: labels}},
-		},
-	)
+	}
+}
+
+// budget lets so many pods of the Deployment of the same name be unavailable.
+func budget(namespace, name string, maxUnavailable int) *policyv1.PodDisruptionBudget {
+	n := intstr.FromInt32(int32(maxUnavailable))
+	return &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec:       policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &n, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}},
+	}
 }
 
 // WaitReady waits until the Deployment has so many ready pods and its budget allows a disruption.

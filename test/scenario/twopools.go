@@ -63,19 +63,23 @@ func stageTwoPools(ctx context.Context, c *Cluster, v Variant) error {
 	return setReady(ctx, c, "till", edgeNode, false)
 }
 
-// edgePoolOf makes the pool and moves the node into it, and removes the workers that are not needed.
-func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
+// customPool has the worker's configuration for the nodes that have its role.
+func customPool(name string) *mcfgv1.MachineConfigPool {
 	role := "machineconfiguration.openshift.io/role"
-	pool := &mcfgv1.MachineConfigPool{
-		ObjectMeta: metav1.ObjectMeta{Name: edgePool},
+	return &mcfgv1.MachineConfigPool{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: mcfgv1.MachineConfigPoolSpec{
 			MachineConfigSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-				{Key: role, Operator: metav1.LabelSelectorOpIn, Values: []string{"worker", edgePool}},
+				{Key: role, Operator: metav1.LabelSelectorOpIn, Values: []string{"worker", name}},
 			}},
-			NodeSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"node-role.kubernetes.io/" + edgePool: ""}},
+			NodeSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"node-role.kubernetes.io/" + name: ""}},
 		},
 	}
-	if err := c.create(ctx, pool); err != nil {
+}
+
+// edgePoolOf makes the pool and moves the node into it, and removes the workers that are not needed.
+func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
+	if err := c.create(ctx, customPool(edgePool)); err != nil {
 		return err
 	}
 	for _, node := range []string{plainNode, edgeNode} {
@@ -97,10 +101,8 @@ func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
 			return err
 		}
 	}
-	for _, node := range gone {
-		if err := c.Client.Delete(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}); client.IgnoreNotFound(err) != nil {
-			return err
-		}
+	if err := c.deleteNodes(ctx, gone...); err != nil {
+		return err
 	}
 	return lab.Eventually(ctx, stageTime, "pool edge has its node", func(ctx context.Context) (bool, string, error) {
 		p, err := c.Pool(ctx, edgePool)
@@ -110,6 +112,15 @@ func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
 		ok, why := updated(p)
 		return ok && p.Status.MachineCount == 1, why, nil
 	})
+}
+
+func (c *Cluster) deleteNodes(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		if err := c.Client.Delete(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settleReadiness lets every pod be ready again once both pools drain: what deadlocks now, deadlocks with healthy applications.

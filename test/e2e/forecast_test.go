@@ -1,0 +1,97 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/lookout"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+// foreseen expects the forecast of the node to name each case that is there, by kind, namespace and name, and none of the twins.
+func foreseen(ctx context.Context, t *testing.T, c *scenario.Cluster, node string) {
+	t.Helper()
+	var r drain.NodeReport
+	// Only what is late is waited for: everything else is there from the beginning.
+	err := lab.Eventually(ctx, 4*time.Minute, "the forecast of "+node+" names every case", func(ctx context.Context) (bool, string, error) {
+		var err error
+		if r, err = foretell(ctx, c, node); err != nil {
+			return false, "", err
+		}
+		var missing []string
+		for _, s := range scenario.Structurals() {
+			if s.Node == node && !names(r, s) {
+				missing = append(missing, s.Kind+" "+s.Namespace+"/"+s.Name)
+			}
+		}
+		return len(missing) == 0, strings.Join(missing, ", ") + " is not among " + problems(r), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(problems(r))
+	if r.Outlook != rollout.OutlookBlocked {
+		t.Errorf("the outlook of %s is %s", node, r.Outlook)
+	}
+	for _, s := range scenario.Structurals() {
+		if i := slices.IndexFunc(r.Problems, func(p rollout.Problem) bool { return p.Namespace == s.Twin() || p.Name == s.Twin() }); i >= 0 {
+			t.Errorf("%s is safe, and the forecast of %s says: %s", s.Twin(), node, r.Problems[i].Message)
+		}
+	}
+}
+
+// names tells whether the forecast has the case. What has no namespace is told by its name.
+func names(r drain.NodeReport, s scenario.Structural) bool {
+	return slices.ContainsFunc(r.Problems, func(p rollout.Problem) bool {
+		return p.Kind == s.Kind && p.Name == s.Name && (p.Namespace == s.Namespace || p.Name == s.Namespace)
+	})
+}
+
+func problems(r drain.NodeReport) string {
+	var out []string
+	for _, p := range r.Problems {
+		out = append(out, p.Kind+" "+p.Namespace+"/"+p.Name+": "+p.Message)
+	}
+	return strings.Join(out, "\n")
+}
+
+// foretell is the forecast of one node, as if every node of its pool were still to come: what the operator reads of the cluster, and what
+// it makes of it.
+func foretell(ctx context.Context, c *scenario.Cluster, node string) (drain.NodeReport, error) {
+	s := lookout.Read(ctx, c.Client, lookout.Options{Namespace: "safe-mirror-operator"})
+	s.Now = time.Now()
+	pools, err := c.Pools(ctx)
+	if err != nil {
+		return drain.NodeReport{}, err
+	}
+	var nodes corev1.NodeList
+	if err := c.Client.List(ctx, &nodes); err != nil {
+		return drain.NodeReport{}, err
+	}
+	assigned := pool.Assign(pools, nodes.Items)
+	for i := range pools {
+		view, err := pool.View(&pools[i], assigned[pools[i].Name], "")
+		if err != nil {
+			return drain.NodeReport{}, err
+		}
+		view.Rendered = "rendered-planned"
+		s.Pools = append(s.Pools, drain.Pool{Pool: view, Drains: true, Steered: true})
+	}
+	report := drain.Foretell(s)
+	i := slices.IndexFunc(report.Nodes, func(n drain.NodeReport) bool { return n.Node == node })
+	if i < 0 {
+		return drain.NodeReport{}, nil
+	}
+	return report.Nodes[i], nil
+}

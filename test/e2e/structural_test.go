@@ -1,0 +1,97 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+const (
+	finalizerCase = "c11-finalizer"
+	finalizerTwin = "c11-finalizer-twin"
+)
+
+// TestStructural stages every structural case beside its twin, asks for the forecast, and then has the MCO drain each node: the forecast,
+// what is expected of the case, and what the drain does have to be the same.
+func TestStructural(t *testing.T) {
+	if !ours(t, 6) {
+		return
+	}
+	ctx, c := begin(t)
+	stageStructurals(ctx, t, c)
+	// The node of the finalizer comes last: a pod has to be late for minutes before anybody says that it does not go.
+	for _, node := range []string{"worker-1", "worker-2", "worker-4", "worker-3"} {
+		t.Run(node, func(t *testing.T) {
+			if node == "worker-3" {
+				if err := c.Leave(ctx, finalizerTwin); err != nil {
+					t.Fatal(err)
+				}
+			}
+			foreseen(ctx, t, c, node)
+			drainForReal(ctx, t, c, node)
+		})
+	}
+}
+
+func stageStructurals(ctx context.Context, t *testing.T, c *scenario.Cluster) {
+	t.Helper()
+	if err := c.PushStructural(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var all errgroup.Group
+	all.SetLimit(4)
+	for _, s := range scenario.Structurals() {
+		all.Go(func() error { return s.Stage(ctx, c) })
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Leave(ctx, finalizerCase); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusedOften is how many refusals it takes until a drain counts as one that does not end: kubectl tries each of them again after 5 s,
+// and a pod of the lab is ready after a fraction of one.
+const refusedOften = 3
+
+// drainForReal drains the node, and expects of each case there that it keeps a pod on it, and of each twin that it keeps none.
+func drainForReal(ctx context.Context, t *testing.T, c *scenario.Cluster, node string) {
+	t.Helper()
+	err := c.Drain(ctx, node, func(seen map[string]scenario.Drained) (bool, string) {
+		for _, s := range scenario.Structurals() {
+			if s.Node != node {
+				continue
+			}
+			if why := undecided(s, seen); why != "" {
+				return false, why
+			}
+		}
+		return true, ""
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func undecided(s scenario.Structural, seen map[string]scenario.Drained) string {
+	if left := seen[s.Twin()].Left; len(left) > 0 {
+		return fmt.Sprintf("%s still has %v on the node (%s)", s.Twin(), left, seen[s.Twin()].Answer)
+	}
+	d := seen[s.Namespace]
+	switch {
+	case len(d.Left) == 0:
+		return s.Namespace + " has left the node: the case is none"
+	case s.Stays && len(d.Leaving) == 0:
+		return fmt.Sprintf("%s has %v, within its grace period", s.Namespace, d.Left)
+	case !s.Stays && d.Refused < refusedOften:
+		return fmt.Sprintf("%s: %v was refused %d times (%s)", s.Namespace, d.Left, d.Refused, d.Answer)
+	}
+	return ""
+}

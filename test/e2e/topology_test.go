@@ -1,0 +1,119 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+// TestInfraPool carries a custom pool of tainted nodes through, as a stage of its own; a node that is in two custom pools is no pool's,
+// and is left as it is.
+func TestInfraPool(t *testing.T) {
+	if !ours(t, 7) {
+		return
+	}
+	u := underWayOf(t, scenario.Infra(), func(s *v1alpha1.SafeMirrorRolloutSpec) {
+		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "infra", Pool: scenario.InfraPool}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
+	})
+	between := func() *corev1.Node {
+		n := &corev1.Node{}
+		if err := u.cluster.Client.Get(u.ctx, client.ObjectKey{Name: scenario.BetweenPools}, n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := between()
+	atWorkers := u.atGate(t, "workers")
+	for _, p := range atWorkers.Status.Pools {
+		if want := map[string]int32{scenario.InfraPool: 2}[p.Name]; p.Updated != want {
+			t.Errorf("after the first stage %d nodes of pool %s are updated, want %d", p.Updated, p.Name, want)
+		}
+	}
+	u.openGate(t, "workers")
+	// What is left to check of the end is said of every end; that the cordon of the node which is no pool's is somebody's own is not.
+	if err := u.cluster.PatchNode(u.ctx, scenario.BetweenPools, `{"spec":{"unschedulable":false}}`); err != nil {
+		t.Fatal(err)
+	}
+	u.finished(t)
+	const config = "machineconfiguration.openshift.io/currentConfig"
+	if after := between(); after.Annotations[config] != before.Annotations[config] || len(after.Spec.Taints) > 0 {
+		t.Errorf("node %s was touched: configuration %s, taints %v", after.Name, after.Annotations[config], after.Spec.Taints)
+	}
+}
+
+// TestTopologies runs one rollout on each installation that is not a control plane and workers.
+func TestTopologies(t *testing.T) {
+	for i, k := range []struct {
+		topology lab.Topology
+		replicas int32
+		nodes    int32
+		drains   bool
+	}{
+		{topology: lab.SingleNode, replicas: 1, nodes: 1},
+		{topology: lab.Compact, replicas: 2, nodes: 3, drains: true},
+	} {
+		t.Run(string(k.topology), func(t *testing.T) {
+			if !ours(t, 5+i) {
+				return
+			}
+			onLab(t, lab.Options{Topology: k.topology})
+			s := scenario.Plain(k.replicas, nil)
+			u := underWayOf(t, s)
+			if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+				t.Fatal(err)
+			}
+			// A single node is not drained, so no pod has had to pull yet.
+			if err := s.Restart(u.ctx, u.cluster, k.replicas); err != nil {
+				t.Fatal(err)
+			}
+			u.finished(t)
+			if got := len(evictions(t)); (got > 0) != k.drains {
+				t.Errorf("%d evictions", got)
+			}
+			done := await(u.ctx, t, u.cluster, u.rollout.Name, "it counts its nodes", func(*v1alpha1.SafeMirrorRollout) bool { return true })
+			if done.Status.Nodes.Updated != k.nodes {
+				t.Errorf("%d nodes are updated, want %d", done.Status.Nodes.Updated, k.nodes)
+			}
+		})
+	}
+}
+
+// onLab lets the test have a lab of another kind as the shared one.
+func onLab(t *testing.T, o lab.Options) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	other, err := lab.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := shared
+	shared = other
+	t.Cleanup(func() { shared = usual; other.Stop() })
+}
+
+// evictions are those that were granted.
+func evictions(t *testing.T) []lab.AuditEvent {
+	t.Helper()
+	audit, err := shared.Audit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []lab.AuditEvent
+	for _, e := range audit {
+		if e.Subresource == "eviction" && e.Code < 300 {
+			out = append(out, e)
+		}
+	}
+	return out
+}

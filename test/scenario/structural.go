@@ -1,0 +1,243 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+)
+
+// Structural is a cluster on which the drain of a node can never end, whatever is pulled from where: what stands in its way follows
+// from the objects alone. Each has a twin that looks alike, in a namespace of its own beside it, and is drained without trouble.
+//
+// All of them stand side by side on one cluster. A case uses nodes that carry its own label, its own namespace and its own ports, so
+// that none is in another's way.
+type Structural struct {
+	// Namespace is that of the case; its twin's has -twin behind it. Node is the one whose drain is looked at.
+	Namespace, Title, Node string
+	// Kind and Name are what stands in the way: the forecast has to name it.
+	Kind, Name string
+	// Stays is true for what no eviction is refused for: a pod is on its way out, and stays.
+	Stays bool
+
+	stage func(ctx context.Context, s *site) error
+}
+
+// Twin is the namespace of the twin.
+func (s Structural) Twin() string { return s.Namespace + "-twin" }
+
+// Stage creates the case and its twin.
+func (s Structural) Stage(ctx context.Context, c *Cluster) error {
+	for _, twin := range []bool{false, true} {
+		at := &site{Cluster: c, namespace: s.Namespace, twin: twin, node: s.Node}
+		if twin {
+			at.namespace = s.Twin()
+		}
+		err := c.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: at.namespace}})
+		if err == nil {
+			err = s.stage(ctx, at)
+		}
+		if err != nil {
+			return fmt.Errorf("staging %s (%s): %w", at.namespace, s.Title, err)
+		}
+	}
+	return nil
+}
+
+// StructuralTag is the image of all cases: no mirror set of a scenario is about it.
+const StructuralTag = SourceHost + "/structural/app:v1"
+
+// PushStructural puts the image of the cases where nodes pull it from.
+func (c *Cluster) PushStructural(ctx context.Context) error {
+	_, err := c.Lab.Registry(SourceHost).Push(ctx, "structural/app:v1", lab.Image{Seed: "structural"})
+	return err
+}
+
+// site is where a case, or its twin, is built.
+type site struct {
+	*Cluster
+	namespace string
+	twin      bool
+	node      string
+}
+
+// app is the name of what the cases run.
+const app = "app"
+
+// use lets the pods of the site run on these nodes.
+func (s *site) use(ctx context.Context, nodes ...string) error {
+	for _, n := range nodes {
+		if err := s.PatchNode(ctx, n, fmt.Sprintf(`{"metadata":{"labels":{%q:""}}}`, s.label())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *site) label() string { return "case.lab.safemirror.io/" + s.namespace }
+
+// deployment has so many pods on the nodes of the site. Nothing keeps them from being on the same one.
+func (s *site) deployment(name string, replicas int32, edits ...func(*corev1.PodSpec)) *appsv1.Deployment {
+	d := deployment(s.namespace, name, StructuralTag, replicas, map[string]string{s.label(): ""})
+	d.Spec.Template.Spec.Affinity = nil
+	for _, edit := range edits {
+		edit(&d.Spec.Template.Spec)
+	}
+	return d
+}
+
+// bare is a pod on the site's node that no workload would replace.
+func (s *site) bare(name, node string) *corev1.Pod {
+	spec := s.deployment(app, 1).Spec.Template.Spec
+	spec.NodeName = node
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name, Labels: map[string]string{"app": app}}, Spec: spec}
+}
+
+func hostPort(port int32) func(*corev1.PodSpec) {
+	return func(p *corev1.PodSpec) {
+		p.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: port, HostPort: port, Protocol: corev1.ProtocolTCP}}
+	}
+}
+
+// unavailable and available are the budget of the application, in the one form and the other.
+func (s *site) unavailable(name, value string) *policyv1.PodDisruptionBudget {
+	b := budget(s.namespace, app, 0)
+	b.Name, b.Spec.MaxUnavailable = name, ptr.To(intstr.Parse(value))
+	return b
+}
+
+func (s *site) available(name, value string) *policyv1.PodDisruptionBudget {
+	b := s.unavailable(name, "0")
+	b.Spec.MaxUnavailable, b.Spec.MinAvailable = nil, ptr.To(intstr.Parse(value))
+	return b
+}
+
+// settle waits until so many pods of the namespace are ready, and the budgets have been computed since.
+func (s *site) settle(ctx context.Context, ready int) error {
+	return lab.Eventually(ctx, stageTime, fmt.Sprintf("%d pods of %s are ready", ready, s.namespace), func(ctx context.Context) (bool, string, error) {
+		var pods corev1.PodList
+		var budgets policyv1.PodDisruptionBudgetList
+		for _, list := range []client.ObjectList{&pods, &budgets} {
+			if err := s.Client.List(ctx, list, client.InNamespace(s.namespace)); err != nil {
+				return false, "", err
+			}
+		}
+		n := 0
+		for i := range pods.Items {
+			if isReady(&pods.Items[i]) && pods.Items[i].DeletionTimestamp == nil {
+				n++
+			}
+		}
+		for _, b := range budgets.Items {
+			if b.Status.ObservedGeneration != b.Generation || (int(b.Status.CurrentHealthy) > n) {
+				return false, "budget " + b.Name + " is not computed yet", nil
+			}
+		}
+		return n == ready, fmt.Sprintf("%d are", n), nil
+	})
+}
+
+// Drained tells how the drain of a node has gone for the pods of a namespace.
+type Drained struct {
+	// Left are the pods that were on the node before the drain and still are.
+	Left []string
+	// Refused is how often an eviction of one of them was refused, and Answer the last refusal.
+	Refused int
+	Answer  string
+	// Leaving are those of Left that are being deleted and are past their grace period.
+	Leaving []string
+}
+
+// Drain has the Machine Config Operator's own drain controller drain the node, as if its daemon had asked for it, until look says that
+// enough was seen. Then the node is uncordoned again. Every look gets what became of each namespace's pods so far.
+func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]Drained) (done bool, why string)) error {
+	before, err := c.podsOn(ctx, node)
+	if err != nil {
+		return err
+	}
+	// The names are not those of a configuration: what the controller has done last must be something else, or it does nothing.
+	ask := func(drain string) error {
+		return c.PatchNode(ctx, node, fmt.Sprintf(`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredDrain":%q}}}`, drain))
+	}
+	begun := time.Now()
+	if err := ask("drain-trial"); err != nil {
+		return err
+	}
+	err = lab.Eventually(ctx, stageTime, "the drain of "+node+" has shown what it can do", func(ctx context.Context) (bool, string, error) {
+		seen, err := c.drained(ctx, node, before, begun)
+		if err != nil {
+			return false, "", err
+		}
+		done, why := look(seen)
+		return done, why, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := ask("uncordon-trial"); err != nil {
+		return err
+	}
+	return lab.Eventually(ctx, stageTime, node+" is uncordoned", func(ctx context.Context) (bool, string, error) {
+		n, err := c.node(ctx, node)
+		return err == nil && !n.Spec.Unschedulable, "it is cordoned", err
+	})
+}
+
+func (c *Cluster) node(ctx context.Context, name string) (*corev1.Node, error) {
+	n := &corev1.Node{}
+	return n, c.Client.Get(ctx, client.ObjectKey{Name: name}, n)
+}
+
+func (c *Cluster) podsOn(ctx context.Context, node string) (map[string]corev1.Pod, error) {
+	var list corev1.PodList
+	err := c.Client.List(ctx, &list)
+	out := map[string]corev1.Pod{}
+	for _, p := range list.Items {
+		if p.Spec.NodeName == node {
+			out[string(p.UID)] = p
+		}
+	}
+	return out, err
+}
+
+func (c *Cluster) drained(ctx context.Context, node string, before map[string]corev1.Pod, begun time.Time) (map[string]Drained, error) {
+	now, err := c.podsOn(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	out, names := map[string]Drained{}, map[string]bool{}
+	for uid, was := range before {
+		d := out[was.Namespace]
+		if p, ok := now[uid]; ok {
+			d.Left = append(d.Left, p.Name)
+			names[p.Namespace+"/"+p.Name] = true
+			if p.DeletionTimestamp != nil && time.Now().After(p.DeletionTimestamp.Time) {
+				d.Leaving = append(d.Leaving, p.Name)
+			}
+		}
+		out[was.Namespace] = d
+	}
+	audit, err := c.Lab.Audit()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range audit {
+		if e.Subresource != "eviction" || e.Code < 300 || e.Time.Before(begun) || !names[e.Namespace+"/"+e.Name] {
+			continue
+		}
+		d := out[e.Namespace]
+		d.Refused++
+		d.Answer = fmt.Sprintf("%d %s", e.Code, e.Message)
+		out[e.Namespace] = d
+	}
+	return out, nil
+}
