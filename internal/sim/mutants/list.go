@@ -25,7 +25,7 @@ var mutants = []mutant{
 	{"release.go", "Deadline = o.Now.Add(pulseTime(len(p.Nodes)))", "Deadline = o.Now.Add(-pulseTime(len(p.Nodes)))", "release: with a deadline in the past"},
 	{"batch.go", "if n.Desired != p.Rendered && n.Ready && !n.Unschedulable && (", "if n.Desired != p.Rendered && (", "release: a node that is down counts as a candidate"},
 	{"batch.go", "(n.done() || !o.Rollout.Targeted)", "true", "release: a node that is not at rest is told by name"},
-	{"targeted.go", "if !slices.Contains(able, name) {", "if false {", "release: a node that cannot be released any more is told"},
+	{"targeted.go", "if !slices.Contains(able, name) {", "if false && !slices.Contains(able, name) {", "release: a node that cannot be released any more is told"},
 	{"targeted.go", "if !p.ControlPlane {", "if true {", "release: of the control plane while it rolls"},
 	{"targeted.go", "ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.Targets), true", "ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.Targets), false", "release: one by name counts as an open pool"},
 	{"batch.go", "if o.Self.Node == \"\" || !in(o.Self.Node) {", "if true {", "release: the leader drains itself"},
