@@ -28,6 +28,7 @@ func New(f *whatif.Foresight, a whatif.Answers) Report {
 	for _, g := range f.Gaps {
 		out.Gaps = append(out.Gaps, Gap{Source: g.Source, Why: g.Why, Decides: g.Essential, Absent: g.Absent})
 	}
+	out.addDrains(f, a)
 	out.sortOut()
 	out.Expect = expect(out, a)
 	out.Verdict = judge(f, out, a)
@@ -211,7 +212,7 @@ func risks(f *whatif.Foresight) []Risk {
 func poolOf(p whatif.Pool, done bool) Pool {
 	out := Pool{
 		Name: p.Name, Nodes: len(p.Nodes), Updated: p.Updated(), Paused: p.Paused, Verdict: p.Cost.Verdict, Rule: p.Cost.Rule,
-		First: orEmpty(p.Next.First), Others: []Later{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
+		First: orEmpty(p.Next.First), Others: []Later{}, Drains: []Drain{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
 	}
 	if done {
 		out.Verdict, out.Rule, out.First = registries.None, "every node has it", []string{}

@@ -175,11 +175,24 @@ type Pool struct {
 	First []string `json:"first"`
 	// Others come later or never, with the reason.
 	Others []Later `json:"others"`
+	// Drains is the forecast of the drain of each node, in the order of their turn; of those that can be first any can be next.
+	Drains []Drain `json:"drains"`
 	// Evictions are the pods that drains of all its nodes evict; MostOnANode those of the fullest.
 	Evictions   int `json:"evictions"`
 	MostOnANode int `json:"mostOnANode"`
 	// Riders are other changes that would drain or reboot, and that reach the nodes at the same time.
 	Riders []string `json:"riders"`
+}
+
+// Drain is the forecast of a node's drain.
+type Drain struct {
+	Node string `json:"node"`
+	// First is true for one of those that can be first.
+	First bool `json:"first,omitempty"`
+	// Outlook is Safe, Blocked or Unknown; Reasons say why it is not safe, Remarks what is worth knowing all the same.
+	Outlook string   `json:"outlook"`
+	Reasons []string `json:"reasons"`
+	Remarks []string `json:"remarks"`
 }
 
 // Later is a node that is not first.

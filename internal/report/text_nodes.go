@@ -27,6 +27,7 @@ func (t *text) pools(pools []Pool) {
 	t.table(rows)
 	for _, p := range pools {
 		t.nextNodes(p)
+		t.drains(p)
 	}
 	for _, p := range pools {
 		if len(p.Riders) > 0 {

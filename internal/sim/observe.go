@@ -52,6 +52,7 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 		node = r.Node
 	}
 	o.Workloads = rollout.Seen(p.unready(from, node))
+	o.Forecast = p.forecast(from, o, pools)
 	p.blind(&o)
 	return o
 }
@@ -71,6 +72,8 @@ func (p *process) blind(o *rollout.Observed) {
 			o.Transfers = rollout.Unseen[rollout.Transfers](why)
 		case "workloads":
 			o.Workloads = rollout.Unseen[[]rollout.Workload](why)
+		case "forecast":
+			o.Forecast = rollout.Unseen[rollout.Forecast](why)
 		case "cluster":
 			o.Cluster = rollout.Unseen[rollout.Cluster](why)
 		}

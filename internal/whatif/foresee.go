@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
@@ -62,6 +63,9 @@ type Foresight struct {
 	// Immediate are those who pull other than through a node, and would switch as soon as the mirror sets exist.
 	Immediate []Switch
 	Gaps      []Gap
+
+	// snapshot is what Drains is made from.
+	snapshot drain.Snapshot
 }
 
 // Foresee reads the cluster. What cannot be read is in the result as a gap; it fails only when the cluster cannot be asked at all, or has

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -21,7 +22,7 @@ type Pool struct {
 	rollout.Pool
 	// Cost is what the change costs each node; its Verdict is empty when the pool could not be predicted.
 	Cost predict.Cost
-	Next Next
+	Next drain.Turn
 	// Evictions are the pods that drains of all its nodes would evict, today; Most are those of the fullest node.
 	Evictions, Most int
 	// Running are the nodes grouped by the configuration that they really run.
@@ -40,7 +41,7 @@ type Running struct {
 // readPools reads what the pools' nodes run and hold.
 func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *predict.Predictor) {
 	nodes := f.nodes(ctx, s)
-	single := singleNode(ctx, s.Reader)
+	single, hosts := singleNode(ctx, s.Reader), drain.OperatorNodes(pods.pods)
 	for _, view := range f.allPools() {
 		f.Pools = append(f.Pools, Pool{Pool: view, Cost: f.Prediction.Costs[view.Name], Running: running(ctx, s.Reader, p, view)})
 	}
@@ -48,7 +49,7 @@ func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *pr
 	t := together{pools: map[string]string{}, nodes: nodes, pods: pods.kept}
 	for i := range f.Pools {
 		pool := &f.Pools[i]
-		pool.Next = next(pool.Pool, nodes, pods.hosts)
+		pool.Next = drain.Next(pool.Pool, nodes, hosts)
 		if single && pool.Cost.Verdict == registries.Drain {
 			pool.Cost.Rule += "; the only node of a cluster is not drained"
 			continue
@@ -63,6 +64,7 @@ func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *pr
 		}
 	}
 	f.Entangled = t.entangled(pods.budgets)
+	f.lookOut(ctx, s, pods.pods, single)
 }
 
 func disrupts(v registries.Verdict) bool { return v == registries.Drain || v == registries.Reboot }
