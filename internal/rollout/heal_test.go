@@ -225,6 +225,7 @@ func TestRoomForACorrection(t *testing.T) {
 	}
 	b.o.Record = Apply(b.o.Record, d.Facts)
 	b.sets(SetNotWanted, SetEqual).eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName(p.Name, "corrected"), MeansPlanned })
+	b.o.Forecast = safe(b.o.Pools)
 	if d = Decide(b.o); !slices.Contains(factNames(d.Facts), "ReleaseIntended worker") {
 		t.Fatalf("no release: %v %s", factNames(d.Facts), d.Why)
 	}
