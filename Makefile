@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # the go command uses all cores by itself, and two control planes at once are too many for a laptop
-.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e crash bench-mirror bench-plan sim lint lint-fix fmt tidy \
+.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e crash bench-mirror bench-plan bench-forecast sim lint lint-fix fmt tidy \
         generate verify tools clean install deploy undeploy check-gcc
 
 help: ## Print this help
@@ -86,6 +86,9 @@ bench-mirror: build ## Race the mirror engine against skopeo, crane, regctl and 
 
 bench-plan: ## Time a plan of 2,000 nodes, 50,000 pods and 5,000 images from files, against plain decoding of the same files
 	$(GO) run ./test/bench/plan
+
+bench-forecast: ## Time the forecast of 1,000 nodes, 20,000 pods and 500 budgets, against matching pods with budgets alone
+	$(GO) run ./test/bench/forecast
 
 sim: ## Let the decision run through 10,000 seeded worlds with faults
 	hack/sim.sh

@@ -53,6 +53,6 @@ type WritingRecord struct {
 	Tag string `json:"tag,omitempty"`
 	// to identifies what both shall be after the last write.
 	// +required
-	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:MaxLength=256
 	To string `json:"to"`
 }

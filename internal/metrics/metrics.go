@@ -22,6 +22,8 @@ var (
 	images   = prometheus.NewDesc("safe_mirror_rollout_images", "References of the rollout by state.", []string{"rollout", "state"}, nil)
 	copied   = prometheus.NewDesc("safe_mirror_rollout_copied_bytes", "Bytes that were written to mirrors for the rollout.", []string{"rollout"}, nil)
 	nodes    = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.", []string{"rollout", "pool", "state"}, nil)
+	remedies = prometheus.NewDesc("safe_mirror_rollout_remedies", "Remedies on the record of the rollout, by action and outcome; an empty outcome is one under way.",
+		[]string{"rollout", "action", "outcome"}, nil)
 	paused   = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.", []string{"rollout", "pool"}, nil)
 	obstacle = prometheus.NewDesc("safe_mirror_obstacle", "1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.",
 		[]string{"rollout", "pool", "node", "hindrance", "cause"}, nil)
@@ -74,7 +76,7 @@ func (c *Collector) Registries(totals func() map[string]mirror.Totals) {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{phase, condition, blockers, images, copied, nodes, paused, obstacle, obstacleSince, requests, transferred, rateLimited, waited} {
+	for _, d := range []*prometheus.Desc{phase, condition, blockers, images, copied, nodes, remedies, paused, obstacle, obstacleSince, requests, transferred, rateLimited, waited} {
 		out <- d
 	}
 }
@@ -112,6 +114,7 @@ func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRol
 		}
 	}
 	gauge(out, blockers, float64(len(s.Blockers)), name)
+	remediesOf(out, name, s.Record.Remedies)
 	for state, n := range map[string]int32{
 		"total": s.Images.Total, "changed": s.Images.Changed, "verified": s.Images.Verified, "copied": s.Images.Copied, "failed": s.Images.Failed,
 		"lost": s.Images.Lost, "accepted": s.Images.Accepted, "no_worse": s.Images.NoWorse, "drifted": s.Images.Drifted,

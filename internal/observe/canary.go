@@ -113,7 +113,7 @@ func (l *Live) Canary(ctx context.Context, c client.Client, w *World, sweep bool
 	if err != nil {
 		return err
 	}
-	changes := l.canaryImages(w)
+	changes := canaryImages(w)
 	sets := probe.Canaries(probe.CanaryInput{
 		Rollout: w.Rollout.Name, Nodes: nodes, Configs: configs, Outcomes: outcomes, Limits: runner.Limits, Now: now,
 		Critical: func(n probe.Node) []probe.CriticalImage { return criticalFor(n, pods, changes) },
@@ -138,8 +138,7 @@ type change struct {
 }
 
 // canaryImages are the references whose pull sources change, by the spelling of pods and templates.
-func (l *Live) canaryImages(w *World) map[string]change {
-	results := l.Engine.Snapshot()
+func canaryImages(w *World) map[string]change {
 	references := map[string]inventory.Reference{}
 	for _, r := range w.Inventory.References {
 		references[r.Image] = r
@@ -152,7 +151,7 @@ func (l *Live) canaryImages(w *World) map[string]change {
 		for _, spelling := range i.Spellings {
 			if r := references[spelling]; r.Blocking() {
 				c := out[spelling]
-				c.image, c.birth = criticalImage(spelling, i, results[i.Key()]), r.Birth
+				c.image, c.birth = criticalImage(spelling, i, w.Results[i.Key()]), r.Birth
 				c.pools = append(c.pools, i.Pools...)
 				out[spelling] = c
 			}

@@ -88,3 +88,18 @@ func (g guarded) mayRunOn(n *corev1.Node) bool {
 	}
 	return true
 }
+
+// criticalNames are the images of guarded pods, wherever they run, as the pods spell them.
+func (l *Live) criticalNames(ctx context.Context) (map[string]bool, error) {
+	pods, err := guardedPods(ctx, l.cached(), l.API)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, p := range pods {
+		for _, i := range p.images {
+			out[i] = true
+		}
+	}
+	return out, nil
+}

@@ -89,8 +89,9 @@ func (l *Live) snapshot(ctx context.Context, w *World, prediction predict.Predic
 	s.Single = singleNode(s.Nodes)
 	for _, p := range prediction.Pools {
 		verdict := prediction.Costs[p.Name].Verdict
+		reloads := verdict == registries.Reload || verdict == registries.None || w.Observed.Rollout.Reload // that policy is in effect before anything is applied
 		s.Pools = append(s.Pools, drain.Pool{
-			Pool: p, Drains: len(p.Riders) > 0 || (verdict != registries.Reload && verdict != registries.None),
+			Pool: p, Drains: len(p.Riders) > 0 || !reloads,
 			// A pool that is unpaused for a node has all others of it tainted by the MCO meanwhile; one that stays paused has not.
 			Steered: !w.Observed.Rollout.Targeted, Next: rollout.Coming(w.Observed, p),
 		})

@@ -96,11 +96,11 @@ func ensurePolicy(o Observed) Step {
 		return Done{}
 	case !seen(o.Sets):
 		return unreadable("ImageTagMirrorSet", o.Sets.Why())
-	case p.Ledger == nil && p.Reloads && (!p.Ours || o.Record.Policy == nil || o.Record.Policy.Restored):
+	case p.Ledger == nil && p.Reloads && (!p.Ours || !lent(o)):
 		return own(p)
 	case p.Ledger == nil:
 		return writePolicy(o, p, pools)
-	case o.Record.Policy == nil || o.Record.Policy.Restored:
+	case !lent(o):
 		return Do{Facts: []Fact{PolicyIntended{Prior: p.Ledger.Prior, At: p.Ledger.Since}}, Why: "taking up the node disruption policy that its ledger tells of"}
 	case !p.Ours:
 		return Fail{Reason: v1alpha1.ReasonReloadImpossible, Blockers: []Blocker{policyBlocker(v1alpha1.ReasonReloadImpossible, fmt.Sprintf(
@@ -111,6 +111,9 @@ func ensurePolicy(o Observed) Step {
 	}
 	return Done{Message: "nodes reload CRI-O and are not drained"}
 }
+
+// lent tells whether, by the record, the policy of ours is there.
+func lent(o Observed) bool { return o.Record.Policy != nil && !o.Record.Policy.Restored }
 
 // own: the cluster's own policy is what is wanted, and nothing has to be written.
 func own(p Policy) Step {
@@ -138,7 +141,7 @@ func writePolicy(o Observed, p Policy, pools []Pool) Step {
 		return Wait{Blockers: open}
 	}
 	rec := o.Record.Policy
-	if rec == nil || rec.Restored || (rec.Prior != p.Entry && !p.Ours) {
+	if !lent(o) || (rec.Prior != p.Entry && !p.Ours) {
 		return Do{Facts: []Fact{PolicyIntended{Prior: p.Entry, At: o.Now}}, Why: "recording what a change of registries.conf costs a node before that is changed"}
 	}
 	return Do{Actions: []Action{EnsurePolicy{Ledger: newPolicyLedger(o, *rec)}}, Why: "writing the policy by which nodes reload CRI-O and are not drained"}
@@ -174,7 +177,7 @@ func unwantedPolicy(o Observed, p Policy, pools []Pool) Step {
 
 // policyGone holds when a policy of ours may be there and cannot be seen.
 func policyGone(o Observed) Step {
-	if _, known := o.Policy.Get(); !known && o.Record.Policy != nil && !o.Record.Policy.Restored {
+	if !seen(o.Policy) && lent(o) {
 		return unreadable(policyKind, o.Policy.Why())
 	}
 	return Done{}

@@ -496,17 +496,14 @@ func policyRule(o Observed, d Decision) string {
 	moves := slices.ContainsFunc(pools, func(p Pool) bool {
 		return pulsing(p) || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Current != "" && !n.done() })
 	})
-	rec := o.Record.Policy
 	for _, a := range d.Actions {
 		switch a := a.(type) {
 		case EnsurePolicy:
-			if rec == nil || rec.Restored || a.Ledger.Prior != rec.Prior || (p.Entry != rec.Prior && !p.Ours) {
-				return "I4: the policy is written, and what was there before is not on record"
-			}
-			if why := stillness(o); why != "" || !o.Rollout.Reload || p.Foreign != "" {
-				return "the policy is written: " + why
+			if why := policyWritten(o, p, a); why != "" {
+				return why
 			}
 		case RestorePolicy:
+			rec := o.Record.Policy
 			if rec == nil || !rec.Restored || p.Ledger == nil || a.Prior != p.Ledger.Prior {
 				return "I4: the policy is given back without the fact on record"
 			}
@@ -522,6 +519,17 @@ func policyRule(o Observed, d Decision) string {
 				return "I5: let go with the policy left behind"
 			}
 		}
+	}
+	return ""
+}
+
+func policyWritten(o Observed, p Policy, a EnsurePolicy) string {
+	rec := o.Record.Policy
+	if rec == nil || rec.Restored || a.Ledger.Prior != rec.Prior || (p.Entry != rec.Prior && !p.Ours) {
+		return "I4: the policy is written, and what was there before is not on record"
+	}
+	if why := stillness(o); why != "" || !o.Rollout.Reload || p.Foreign != "" {
+		return "the policy is written: " + why
 	}
 	return ""
 }

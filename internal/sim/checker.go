@@ -75,6 +75,7 @@ func keyOf(ref string, in conf) proofKey {
 // mover is what gave a node its new configuration.
 type mover struct {
 	release string // the pool and the time of the intent; empty when it was not a release of ours
+	rollout string // whose release it is
 	size    int    // how many nodes that release is for
 	at      time.Time
 	extra   bool // it had the room of a node that came back in that moment
@@ -296,11 +297,19 @@ func (c *checker) moves(p *mcfgv1.MachineConfigPool, n *corev1.Node, pulse *roll
 	release := releaseKey(p, pulse)
 	c.pulses[release] = append(c.pulses[release], n.Name)
 	nodes := c.pulses[release]
-	c.movers[n.Name] = mover{release: release, size: size, at: c.w.now, extra: len(nodes) > size && len(nodes) <= size+returned}
+	c.movers[n.Name] = mover{release: release, rollout: holder(p), size: size, at: c.w.now, extra: len(nodes) > size && len(nodes) <= size+returned}
 	if len(nodes) > size+returned && c.guarded() {
 		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
 	}
 	return size
+}
+
+// holder is the rollout whose ledger is on the pool.
+func holder(p *mcfgv1.MachineConfigPool) string {
+	if ledger, err := pool.ReadLedger(p); err == nil && ledger != nil {
+		return ledger.Rollout
+	}
+	return ""
 }
 
 func releaseKey(p *mcfgv1.MachineConfigPool, pulse *rollout.Pulse) string {

@@ -20,7 +20,7 @@ func (p *process) forecast(from *objects, o rollout.Observed, pools []rollout.Po
 	}
 	s := drains.Snapshot{Now: o.Now, Single: p.w.compact() && p.w.scenario.Masters == 1, Scales: drains.Scales{}, Volumes: drains.Volumes{Known: true}}
 	for _, view := range pools {
-		s.Pools = append(s.Pools, drains.Pool{Pool: view, Drains: true, Steered: !o.Rollout.Targeted, Next: rollout.Coming(o, view)})
+		s.Pools = append(s.Pools, drains.Pool{Pool: view, Drains: !o.Rollout.Reload, Steered: !o.Rollout.Targeted, Next: rollout.Coming(o, view)})
 		for _, n := range from.members(view.Name) {
 			node := n.DeepCopy()
 			node.Labels = map[string]string{corev1.LabelHostname: n.Name, "pool": view.Name}

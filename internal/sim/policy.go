@@ -141,7 +141,7 @@ func (c *checker) drains(d *daemon, from, target string) {
 	}
 	m, moves := c.movers[d.name]
 	for _, r := range c.w.api.customs.list() {
-		if r.view.Reload && moves && m.release != "" {
+		if r.view.Reload && moves && m.rollout == r.view.Name {
 			c.violate("policy", "node %s is drained for %s, and %s wants it to reload", d.name, target, r.view.Name)
 		}
 	}

@@ -74,16 +74,7 @@ func ours(c *custom, from *objects, name string) *mirrorSet {
 // anything was applied, what is there. have is what was there before, as far as it can be told.
 func (p *process) aim(c *custom, from *objects) (wanted Lists, have string, pass v1alpha1.Pass) {
 	rec := c.status.Record
-	s := ours(c, from, c.view.Name)
-	if s == nil && c.digests {
-		s = ours(c, from, digestName(c.view.Name))
-	}
-	if s != nil {
-		have = string(s.lists)
-		if rec.AppliedDigest == "" && (s.lists == c.lists || (c.staged && s.lists == soften(c.lists, s.previous))) {
-			have = string(s.previous) // the record was lost after the set was written, which tells itself what was there before
-		}
-	}
+	have = remembered(c, from)
 	previous := Lists(have)
 	if rec.AppliedDigest != "" {
 		previous = Lists(rec.Previous)
@@ -95,20 +86,39 @@ func (p *process) aim(c *custom, from *objects) (wanted Lists, have string, pass
 	if !c.staged || soft == c.lists {
 		return c.lists, have, ""
 	}
+	if pass = passOf(c, from); pass == v1alpha1.PassAllow {
+		return soft, have, pass
+	}
+	return c.lists, have, pass
+}
+
+// remembered is what was there before the rollout, as far as the sets tell.
+func remembered(c *custom, from *objects) string {
+	s := ours(c, from, c.view.Name)
+	if s == nil && c.digests {
+		s = ours(c, from, digestName(c.view.Name))
+	}
+	switch {
+	case s == nil:
+		return ""
+	case c.status.Record.AppliedDigest == "" && (s.lists == c.lists || (c.staged && s.lists == soften(c.lists, s.previous))):
+		return string(s.previous) // the record was lost after the set was written, which tells itself what was there before
+	}
+	return string(s.lists)
+}
+
+// passOf is the pass of a staged rollout: by its record, or by the sets when that is lost or about other lists.
+func passOf(c *custom, from *objects) v1alpha1.Pass {
+	rec := c.status.Record
 	tag, digest := setState(c, from, c.lists), digestState(c, from, c.lists)
 	equal := tag == rollout.SetEqual && (digest == rollout.SetEqual || !c.digests)
 	switch {
 	case rec.Pass != nil && rec.Pass.Lists == string(c.lists):
-		pass = rec.Pass.Pass
+		return rec.Pass.Pass
 	case equal, rec.AppliedDigest == "" && (tag == rollout.SetEqual || digest == rollout.SetEqual):
-		pass = v1alpha1.PassEnforce
-	default:
-		pass = v1alpha1.PassAllow
+		return v1alpha1.PassEnforce
 	}
-	if pass == v1alpha1.PassAllow {
-		return soft, have, pass
-	}
-	return c.lists, have, pass
+	return v1alpha1.PassAllow
 }
 
 // setsOf compares what is wanted with what is there.

@@ -38,7 +38,8 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 		out = append(out, Event{corev1.EventTypeNormal, after.Phase, after.Phase, note(ready.Message)})
 	}
 	out = append(out, taken(before.Record.Release, after.Record.Release)...)
-	return append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
+	out = append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
+	return append(out, remedyEvents(before.Record.Remedies, after.Record.Remedies)...)
 }
 
 // taken tells of each node once, when it is first on the record of its release.

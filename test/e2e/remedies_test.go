@@ -1,0 +1,152 @@
+//go:build lab
+
+package e2e
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+// TestRemedies lets an image vanish from the mirror after it was proven, and lets the rollout get over it by itself: the image is copied
+// again, and the pod in back-off replaced. The operator may be killed at any point of that.
+func TestRemedies(t *testing.T) {
+	dies := map[string]v1alpha1.RemedyState{"": "", "killed with the intent on record": v1alpha1.RemedyIntended, "killed when it is over": v1alpha1.RemedyEnding}
+	for i, name := range []string{"", "killed with the intent on record", "killed when it is over"} {
+		t.Run(name, func(t *testing.T) {
+			if !ours(t, i) {
+				return
+			}
+			v := variant(t, "image-deleted")
+			u := heldAtSecond(t, v)
+			guard, err := u.cluster.Guard(u.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := v.Inject(u.ctx, u.cluster); err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			u.openGate(t, "second")
+			if state := dies[name]; state != "" {
+				u.killAt(t, state)
+			}
+			healed := await(u.ctx, t, u.cluster, u.rollout.Name, "the second worker is done", func(r *v1alpha1.SafeMirrorRollout) bool { return updated(r, "worker") == 2 })
+			took := time.Since(begun)
+			if name == "" && took > inTime {
+				t.Errorf("healed after %s, and %s are allowed", took.Round(time.Second), inTime)
+			}
+			restarted(t, healed)
+			u.nothingLeft(t)
+			tally := guard.Report()
+			for _, violation := range tally.Violations {
+				t.Error(violation)
+			}
+			u.deletedPods(t)
+			t.Logf("RESULT remedies=%d seconds=%.1f evicted=%d violations=%d", len(healed.Status.Record.Remedies), took.Seconds(), tally.Gone, len(tally.Violations))
+		})
+	}
+}
+
+func variant(t *testing.T, id string) scenario.Stuck {
+	t.Helper()
+	all := scenario.StuckVariants()
+	i := slices.IndexFunc(all, func(v scenario.Stuck) bool { return v.ID == id })
+	if i < 0 {
+		t.Fatalf("no variant %s", id)
+	}
+	return all[i]
+}
+
+// heldAtSecond is a rollout whose first worker is done, and whose second waits for an approval.
+func heldAtSecond(t *testing.T, v scenario.Stuck) *run {
+	t.Helper()
+	one := int32(1)
+	u := underWayOf(t, v.Scenario, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+		s.Release.Stages = []v1alpha1.ReleaseStage{
+			{Name: "first", Pool: "worker", Nodes: &one}, {Name: "second", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
+		}
+	})
+	u.atGate(t, "second")
+	return u
+}
+
+func updated(r *v1alpha1.SafeMirrorRollout, pool string) int32 {
+	for _, p := range r.Status.Pools {
+		if p.Name == pool {
+			return p.Updated
+		}
+	}
+	return 0
+}
+
+// killAt kills the operator as soon as a remedy on record has the state, and starts it again.
+func (u *run) killAt(t *testing.T, state v1alpha1.RemedyState) {
+	t.Helper()
+	await(u.ctx, t, u.cluster, u.rollout.Name, "a remedy is "+string(state), func(r *v1alpha1.SafeMirrorRollout) bool {
+		return slices.ContainsFunc(r.Status.Record.Remedies, func(m v1alpha1.RemedyRecord) bool { return m.State == state || m.State == v1alpha1.RemedyEnded })
+	})
+	u.killAndRestart(t)
+}
+
+// restarted expects the mirror to have been filled again and a pod to have been replaced.
+func restarted(t *testing.T, r *v1alpha1.SafeMirrorRollout) {
+	t.Helper()
+	for _, action := range []v1alpha1.RemedyAction{v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods} {
+		if !slices.ContainsFunc(r.Status.Record.Remedies, func(m v1alpha1.RemedyRecord) bool { return m.Action == action && m.Outcome == v1alpha1.OutcomeHelped }) {
+			t.Errorf("no %s has helped: %+v", action, r.Status.Record.Remedies)
+		}
+	}
+}
+
+// nothingLeft waits for the end, and expects the cluster as it was.
+func (u *run) nothingLeft(t *testing.T) {
+	t.Helper()
+	done, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.cluster.Restored(u.ctx); err != nil {
+		t.Error(err)
+	}
+	for _, m := range done.Status.Record.Remedies {
+		if m.State != v1alpha1.RemedyEnded {
+			t.Errorf("a remedy is open at the end: %+v", m)
+		}
+	}
+	nodes := &corev1.NodeList{}
+	if err := u.cluster.Client.List(u.ctx, nodes); err != nil {
+		t.Fatal(err)
+	}
+	for i := range nodes.Items {
+		if note, ok := remedy.Read(&nodes.Items[i]); ok {
+			t.Errorf("node %s carries a note at the end: %s", nodes.Items[i].Name, note)
+		}
+	}
+}
+
+// deletedPods: the operator has deleted pods outside of its own namespace, or the remedy was none of its doing. That they were not among
+// those that ran is for the guard to say.
+func (u *run) deletedPods(t *testing.T) {
+	t.Helper()
+	audit, err := u.cluster.Lab.Audit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted := 0
+	for _, e := range audit {
+		if e.Verb == "delete" && e.Resource == "pods" && e.Subresource == "" && e.Namespace != "safe-mirror-operator" && e.User == operatorUser {
+			deleted++
+		}
+	}
+	if deleted == 0 {
+		t.Error("the operator has deleted no pod: this run proves nothing")
+	}
+}
