@@ -37,14 +37,22 @@ func clusterDir(t *testing.T, insecure []string, images ...string) string {
 			&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: spec}}},
 			&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name + "-1"}, Spec: spec, Status: corev1.PodStatus{Phase: corev1.PodRunning}})
 	}
-	byKind := map[string][]json.RawMessage{}
-	for _, o := range objects {
+	for i, o := range objects {
 		if image, ok := o.(*configv1.Image); ok {
 			image.Spec.RegistrySources.InsecureRegistries = insecure
 		}
 		if o.GetName() == minicluster.FirstRendered("worker") {
-			o = minicluster.MachineConfig(o.GetName(), minicluster.RegistriesFile(rendered(t, insecure)))
+			objects[i] = minicluster.MachineConfig(o.GetName(), minicluster.RegistriesFile(rendered(t, insecure)))
 		}
+	}
+	return objectsDir(t, objects...)
+}
+
+// objectsDir writes the objects to a directory, one file for each kind.
+func objectsDir(t *testing.T, objects ...client.Object) string {
+	t.Helper()
+	byKind := map[string][]json.RawMessage{}
+	for _, o := range objects {
 		gvk, err := apiutil.GVKForObject(o, minicluster.Scheme())
 		if err != nil {
 			t.Fatal(err)

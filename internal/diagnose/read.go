@@ -97,7 +97,7 @@ func (s Source) Diagnose(ctx context.Context, pools []rollout.Pool) (Result, err
 		return Result{}, err
 	}
 	if s.Partial {
-		r.snapshot.Now = r.newest()
+		r.snapshot.Now, r.evidence.Impatient = r.newest(), true
 		out.At = r.snapshot.Now.UTC()
 	}
 	r.controllers()
@@ -136,9 +136,12 @@ func (r *reading) objects() error {
 	var pods corev1.PodList
 	var budgets policyv1.PodDisruptionBudgetList
 	var failed []error
-	for _, list := range []client.ObjectList{&nodes, &pods, &budgets} {
-		if err := r.Reader.List(r.ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			failed = append(failed, fmt.Errorf("reading %T: %w", list, err))
+	for _, one := range []struct {
+		kind string
+		list client.ObjectList
+	}{{"Nodes", &nodes}, {"Pods", &pods}, {"PodDisruptionBudgets", &budgets}} {
+		if err := r.Reader.List(r.ctx, one.list, client.UnsafeDisableDeepCopy); err != nil {
+			failed = append(failed, fmt.Errorf("reading %s, without which nothing can be said of a drain: %w", one.kind, err))
 		}
 	}
 	for i := range nodes.Items {

@@ -19,6 +19,8 @@ type Evidence struct {
 	Pulling Pulling
 	// Words are what events tell of the failed pull of an image by a pod, for kubelets whose pods do not say it themselves. Nil knows none.
 	Words func(pod *corev1.Pod, image string) string
+	// Impatient is true when the time of the look is only known to be not earlier: of files, for which a drain that has only begun is told too.
+	Impatient bool
 	// Updates are, by node, when its daemon took up the new configuration.
 	Updates map[string]time.Time
 	// VirtualMachines are the virtual machines of virt-launcher pods, by namespace/name.
@@ -167,7 +169,7 @@ func (t *tracer) node(pool string, n rollout.Node) (rollout.Obstacle, bool) {
 		if found, held = t.daemon(n); !held {
 			return rollout.Obstacle{}, false
 		}
-	case !began.IsZero() && t.Now.Sub(began) < settling:
+	case !t.Impatient && !began.IsZero() && t.Now.Sub(began) < settling:
 		return rollout.Obstacle{}, false
 	case !n.Unschedulable && (began.IsZero() || t.Now.Sub(began) < cordoning):
 		return rollout.Obstacle{}, false

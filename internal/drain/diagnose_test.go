@@ -276,7 +276,11 @@ func TestDiagnose(t *testing.T) {
 			w.pods["router-b"].Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"}
 		}, rollout.HindranceRetrying, []string{"no pod is left that has to leave"}},
 		"the drain has only begun": {func(w *ward) { missingAtMirror(w); w.Now = began.Add(14 * time.Second) }, "", nil},
-		"nothing is under way":     {func(w *ward) { *w.draining() = w.Pools[0].Nodes[0] }, "", nil},
+		"twin: it is read from files, whose time is only the least": {func(w *ward) {
+			missingAtMirror(w)
+			w.Now, w.Impatient = began.Add(14*time.Second), true
+		}, rollout.HindrancePull, nil},
+		"nothing is under way": {func(w *ward) { *w.draining() = w.Pools[0].Nodes[0] }, "", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -109,7 +109,11 @@ func causeOf(words string) rollout.PullCause {
 	if probe.PolicyRefusal(words) {
 		return rollout.PullSignature
 	}
-	return Cause(probe.Classify(words))
+	cause := Cause(probe.Classify(words))
+	if cause == rollout.PullOther && strings.Contains(strings.ToLower(words), "bad gateway") {
+		return rollout.PullUnreachable // a proxy, or a load balancer, does not reach the registry
+	}
+	return cause
 }
 
 // Cause is what a class of the mirror engine means for a node's pull.
