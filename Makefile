@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # the go command uses all cores by itself, and two control planes at once are too many for a laptop
-.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e bench-mirror bench-plan sim lint lint-fix fmt tidy \
+.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e crash bench-mirror bench-plan bench-forecast sim lint lint-fix fmt tidy \
         generate verify tools clean install deploy undeploy check-gcc
 
 help: ## Print this help
@@ -62,8 +62,9 @@ test-demo: build lab ## The demo, held to its RESULT line
 	$(GO) build -o bin/demo ./test/demo
 	hack/demo-check.sh
 
-test-shard: build lab-stock ## One shard of the e2e scenarios: E2E_SHARD=i/n, i from 0
+test-shard: build lab-stock ## One shard of the e2e scenarios (E2E_SHARD=i/n, i from 0), and a sample of the crash runs
 	E2E_SHARD=$(E2E_SHARD) hack/e2e.sh
+	hack/crash.sh
 
 rendering: lab ## 300 random unions of mirror sets: is each rendered, or refused, as predicted?
 	$(GO) test -c -tags lab -o bin/rendering ./test/rendering
@@ -71,6 +72,9 @@ rendering: lab ## 300 random unions of mirror sets: is each rendered, or refused
 
 e2e: build lab-stock ## All e2e scenarios: raw, twins and safe
 	hack/e2e.sh
+
+crash: build lab ## Kill the operator before and after each of its writes, and fail, delay, double and contradict them (two hours)
+	hack/crash.sh --all
 
 check-gcc:
 	@command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null || { \
@@ -82,6 +86,9 @@ bench-mirror: build ## Race the mirror engine against skopeo, crane, regctl and 
 
 bench-plan: ## Time a plan of 2,000 nodes, 50,000 pods and 5,000 images from files, against plain decoding of the same files
 	$(GO) run ./test/bench/plan
+
+bench-forecast: ## Time the forecast of 1,000 nodes, 20,000 pods and 500 budgets, against matching pods with budgets alone
+	$(GO) run ./test/bench/forecast
 
 sim: ## Let the decision run through 10,000 seeded worlds with faults
 	hack/sim.sh

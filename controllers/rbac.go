@@ -3,15 +3,25 @@ package controllers
 // What the operator may do, and why. config/rbac/role.yaml is generated from here.
 //
 // Its own kind. The spec is never written; the finalizer is.
-// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts,verbs=get;list;watch;patch;update
-// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts/status,verbs=get;patch;update
-// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts/finalizers,verbs=update
+// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorrollouts/status,verbs=patch
 //
 // The mirror sets that it applies. Delete is for a list that a new spec no longer has.
-// +kubebuilder:rbac:groups=config.openshift.io,resources=imagetagmirrorsets;imagedigestmirrorsets,verbs=get;list;watch;create;patch;update;delete
+// +kubebuilder:rbac:groups=config.openshift.io,resources=imagetagmirrorsets;imagedigestmirrorsets,verbs=get;list;watch;create;patch;delete
 //
 // Pausing, releasing and giving back a pool.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigpools,verbs=get;list;watch;patch
+//
+// Telling a node of a paused pool what to run: one annotation, and only with spec.release.mechanism Targeted.
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=patch
+//
+// Whether the control plane is at rest beside its nodes, and what else adds and removes nodes.
+// +kubebuilder:rbac:groups=config.openshift.io,resources=clusteroperators,verbs=get;list;watch
+// +kubebuilder:rbac:groups=machine.openshift.io,resources=machinehealthchecks,verbs=list
+// +kubebuilder:rbac:groups=autoscaling.openshift.io,resources=clusterautoscalers,verbs=list
+//
+// The node disruption policy for registries.conf, where spec.release.disruption is Reload.
+// +kubebuilder:rbac:groups=operator.openshift.io,resources=machineconfigurations,verbs=patch
 //
 // What the nodes run and shall run.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigs;machineconfignodes;machineosconfigs,verbs=get;list;watch
@@ -40,7 +50,7 @@ package controllers
 // +kubebuilder:rbac:groups=cdi.kubevirt.io,resources=datavolumes;dataimportcrons,verbs=get;list;watch
 // +kubebuilder:rbac:groups=tekton.dev,resources=tasks;pipelines;taskruns;pipelineruns,verbs=get;list;watch
 //
-// The forecast of drains: what is protected, where replacements can go, and what a drain depends on. An eviction is only ever asked for
+// The forecast of drains, and what the first node with the new configuration has to pull: what is protected, where replacements can go, and what a drain depends on. An eviction is only ever asked for
 // with dryRun=All.
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
@@ -50,12 +60,12 @@ package controllers
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
+// Why the drain of a node does not get on: what kubelets say of failed pulls.
+// +kubebuilder:rbac:groups="",resources=events,verbs=get;list
+//
 // The remedy that is on when nobody says otherwise: deleting pods of which no container has ever run (I9). What the others need is in
 // config/rbac/remediation_role.yaml, which is bound to nobody.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=delete
-//
-// Why the drain of a node does not get on: what kubelets say of failed pulls.
-// +kubebuilder:rbac:groups="",resources=events,verbs=get;list
 //
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch

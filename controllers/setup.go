@@ -10,6 +10,7 @@ import (
 
 	configv1 "github.com/openshift/api/config/v1"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,6 +54,7 @@ func watches(podQuiet time.Duration) []watch {
 		{object: &configv1.Image{}},
 		{object: &configv1.ClusterVersion{}, quiet: time.Second},
 		{object: &operatorv1alpha1.ImageContentSourcePolicy{}},
+		{object: &opv1.MachineConfiguration{}},
 	}
 	for _, k := range inventory.Kinds() {
 		if !slices.ContainsFunc(out, func(w watch) bool {
@@ -88,6 +90,7 @@ func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 		pools: []func(ctrl.Manager) error{
 			(&PulseGuard{Client: mgr.GetClient(), Now: r.Observe.Now}).setup,
 			(&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
+			(&OrphanedPolicy{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
 		},
 	})
 }

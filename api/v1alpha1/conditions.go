@@ -70,6 +70,8 @@ const (
 	ReasonOutsideWindow = "OutsideWindow"
 	// ReasonSoaking surfaces while a stage is watched before the next begins.
 	ReasonSoaking = "Soaking"
+	// ReasonReloadImpossible surfaces when spec.release.disruption is Reload and the nodes would be drained all the same.
+	ReasonReloadImpossible = "ReloadImpossible"
 	// ReasonInvalidSpec surfaces when a field of the spec cannot be meant.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonAborted surfaces when the user has stopped the rollout and nodes have the new configuration already.

@@ -170,7 +170,15 @@ type VerificationSpec struct {
 	// +optional
 	FromNodes Switch `json:"fromNodes,omitempty"`
 
-	// mebibytesPerNode bounds what the proofs from nodes pull onto each node. When omitted, 300.
+	// afterFirstNode is Enabled when, as soon as the first node of a pool and architecture runs the new configuration, that node is made to
+	// pull the critical images under it, before any other node of any pool is released: short-lived pods on it name the images as their
+	// workloads do, those of pods that a PodDisruptionBudget protects or that hold a port of their node, and what a new node needs to be
+	// born. At most 40 images and 4 GiB for each such node. A pull that fails holds the rollout there, with one node changed.
+	// When omitted, Enabled is used.
+	// +optional
+	AfterFirstNode Switch `json:"afterFirstNode,omitempty"`
+
+	// mebibytesPerNode bounds what the proofs from nodes before the mirror sets exist pull onto each node. When omitted, 300.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000

@@ -11,7 +11,26 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Stages []ReleaseStage `json:"stages,omitempty"`
 
-	// applyApproval is Required when nothing may be paused or applied before a request approves the gate "apply".
+	// mechanism is how a node is given the new configuration. PausePulse unpauses its pool until the Machine Config Operator has taken a
+	// node, and pauses it again: it uses documented fields alone, and the Machine Config Operator chooses the node. Targeted keeps the
+	// pool paused and names the node itself, by the annotation machineconfiguration.openshift.io/desiredConfig: exact, without a moment
+	// in which the Machine Config Operator could take another one, and much faster in pools of hundreds of nodes. That annotation is how
+	// the parts of the Machine Config Operator talk to each other; it is not an API that is documented for others. When omitted,
+	// PausePulse is used.
+	// +optional
+	Mechanism ReleaseMechanism `json:"mechanism,omitempty"`
+
+	// maxUnavailable is how many nodes of a pool may be taken at the same time, never more than the pool's own maxUnavailable was when
+	// the rollout began (a percentage is of the nodes that it has; not set is 1). Nodes that were down or cordoned before are not counted. The
+	// next nodes follow when all of them are done and their pods are back. The control plane and its arbiters are always taken one at a time.
+	// When omitted, 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=50
+	MaxUnavailable *int32 `json:"maxUnavailable,omitempty"`
+
+	// applyApproval is Required when nothing may be paused or applied before a request approves the gate "apply", and, where
+	// spec.sourcePolicy is Staged, no source may be blocked before one approves the gate "enforce".
 	// When omitted, NotRequired is used.
 	// +optional
 	ApplyApproval Approval `json:"applyApproval,omitempty"`
@@ -22,6 +41,22 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2592000
 	SoakSeconds *int32 `json:"soakSeconds,omitempty"`
+
+	// disruption is Drain or Reload. Drain leaves it to the Machine Config Operator, which drains a node for most changes of mirrors.
+	// Reload lets it reload CRI-O and move no pod: once the pools are held, and before the mirror sets are applied, the operator writes a
+	// node disruption policy for /etc/containers/registries.conf into MachineConfiguration/cluster, and puts back what was there when the
+	// last node is done, however the rollout ends. Images that running pods use stay on the nodes, but a pod that needs one anew meets the
+	// new mirrors without having been moved. It needs OpenShift 4.17 or later, and is refused where the cluster has no such policy.
+	// When omitted, Drain is used.
+	// +optional
+	Disruption Disruption `json:"disruption,omitempty"`
+
+	// enforceAfterSeconds is how long to watch after the first pass of a rollout whose spec.sourcePolicy is Staged, before the sources are
+	// blocked. When omitted, soakSeconds.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2592000
+	EnforceAfterSeconds *int32 `json:"enforceAfterSeconds,omitempty"`
 
 	// drainTimeoutSeconds is how long a node may be under way before the rollout is Stalled and says what holds the node. Nothing is
 	// forced: the node goes on trying, and the rollout with it. When omitted, 3600.
@@ -50,6 +85,18 @@ type ReleaseSpec struct {
 	// +optional
 	Forecast ForecastPolicy `json:"forecast,omitempty"`
 }
+
+// ReleaseMechanism is a way to give nodes the new configuration.
+// +kubebuilder:validation:Enum=PausePulse;Targeted
+type ReleaseMechanism string
+
+// The mechanisms.
+const (
+	// MechanismPausePulse unpauses the pool until the Machine Config Operator has taken a node.
+	MechanismPausePulse ReleaseMechanism = "PausePulse"
+	// MechanismTargeted names the node while the pool stays paused.
+	MechanismTargeted ReleaseMechanism = "Targeted"
+)
 
 // Approval says whether a person has to agree first.
 // +kubebuilder:validation:Enum=Required;NotRequired
@@ -148,7 +195,7 @@ type Request struct {
 	// +required
 	Verb Verb `json:"verb,omitempty"`
 
-	// gate is what an Approve opens: apply, or the name of a stage. When omitted, the request is about the whole rollout.
+	// gate is what an Approve opens: apply, enforce, or the name of a stage. When omitted, the request is about the whole rollout.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

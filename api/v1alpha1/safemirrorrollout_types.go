@@ -72,6 +72,15 @@ type SafeMirrorRolloutSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	ImageDigestMirrors []ImageMirrors `json:"imageDigestMirrors,omitempty"`
 
+	// sourcePolicy is Direct or Staged. Direct applies every mirrorSourcePolicy as it is declared. Staged rolls out twice: first with
+	// AllowContactingSource in place of every NeverContactSource, on all nodes, so that what a mirror lacks is still pulled from the source;
+	// then, after the time of spec.release.enforceAfterSeconds and where spec.release.applyApproval is Required with an approval of the gate
+	// "enforce", with what is declared. Both passes are planned, proven and released node by node, so every node is drained twice. Between
+	// them the pools are as they were before. A source that is blocked already stays blocked in the first pass.
+	// When omitted, Direct is used.
+	// +optional
+	SourcePolicy SourcePolicy `json:"sourcePolicy,omitempty"`
+
 	// inventory adjusts the list of images that must keep working. When omitted, the references of all pods and
 	// workload templates of the cluster are that list.
 	// +optional

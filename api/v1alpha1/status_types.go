@@ -24,6 +24,11 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	Phase string `json:"phase,omitempty"`
 
+	// pass is the pass of a rollout whose spec.sourcePolicy is Staged: Allow, or Enforce once the sources are about to be blocked. The
+	// counts of images and nodes are about it.
+	// +optional
+	Pass Pass `json:"pass,omitempty"`
+
 	// images counts the references whose pull the mirror sets change.
 	// +optional
 	Images ImageCounts `json:"images,omitzero"`
@@ -126,6 +131,12 @@ type ImageCounts struct {
 	// wantedFromNodes is the number of such proofs that are wanted before the mirror sets are applied.
 	// +optional
 	WantedFromNodes int32 `json:"wantedFromNodes,omitempty"`
+	// pulledByFirstNodes is the number of pulls of critical images that the first nodes with the new configuration have done under it.
+	// +optional
+	PulledByFirstNodes int32 `json:"pulledByFirstNodes,omitempty"`
+	// wantedByFirstNodes is the number of such pulls that are wanted before another node is released.
+	// +optional
+	WantedByFirstNodes int32 `json:"wantedByFirstNodes,omitempty"`
 	// bytesCopied is the number of bytes that the operator wrote to mirrors, rounded down to whole mebibytes while copying.
 	// +optional
 	BytesCopied int64 `json:"bytesCopied,omitempty"`
@@ -215,6 +226,18 @@ type Record struct {
 	// +kubebuilder:validation:MaxLength=65536
 	Previous string `json:"previous,omitempty"`
 
+	// writing is the change of the mirror sets under way, when it takes more than one write.
+	// +optional
+	Writing *WritingRecord `json:"writing,omitempty"`
+
+	// pass is the pass under way of a rollout whose spec.sourcePolicy is Staged.
+	// +optional
+	Pass *PassRecord `json:"pass,omitempty"`
+
+	// policy remembers the node disruption policy of before, where spec.release.disruption is Reload.
+	// +optional
+	Policy *PolicyRecord `json:"policy,omitempty"`
+
 	// rollback is set once the rollout goes back, and stays set until the spec changes.
 	// +optional
 	Rollback *RollbackRecord `json:"rollback,omitempty"`
@@ -303,7 +326,7 @@ type RollbackRecord struct {
 
 // ApprovalRecord is a gate that was opened.
 type ApprovalRecord struct {
-	// gate is apply, or the name of a stage.
+	// gate is apply, enforce, or the name of a stage.
 	// +required
 	Gate string `json:"gate"`
 	// planDigest is the plan for which it was opened.
@@ -327,7 +350,7 @@ type StageRecord struct {
 	ReachedAt metav1.Time `json:"reachedAt"`
 }
 
-// ReleaseRecord is one node release: from the intent, through the unpause and the node that took it, to that node's end.
+// ReleaseRecord is one release: from the intent, through the nodes that took it, to the end of the last of them.
 type ReleaseRecord struct {
 	// pool is the pool that is released.
 	// +required
@@ -341,10 +364,20 @@ type ReleaseRecord struct {
 	// updated is how many nodes of the pool ran that configuration already.
 	// +optional
 	Updated int32 `json:"updated,omitempty"`
-	// node is the node that took it, once known.
+	// size is how many nodes it is for; 0 stands for one.
 	// +optional
-	Node string `json:"node,omitempty"`
-	// takenAt is when the node was seen to have taken it.
+	Size int32 `json:"size,omitempty"`
+	// targets names the nodes that are to be told, with the mechanism Targeted; empty when the Machine Config Operator chooses.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Targets []string `json:"targets,omitempty"`
+	// nodes are those that took it, once known.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Nodes []string `json:"nodes,omitempty"`
+	// takenAt is when the first of them was seen to have taken it.
 	// +optional
 	TakenAt *metav1.Time `json:"takenAt,omitempty"`
 	// unreadyBefore names the workloads that were short of ready pods before this release, each with how many it had, for example

@@ -109,13 +109,16 @@ func (o managerOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.setUp(mgr); err != nil {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := o.setUp(mgr, stop); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
-func (o managerOptions) setUp(mgr ctrl.Manager) error {
+// setUp wires the operator. stop ends the process in good order, which hands the lease on at once; the kubelet starts it again.
+func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 	engine := mirror.NewEngine(mirror.EngineOptions{Workers: o.workers})
 	if err := mgr.Add(engine); err != nil {
 		return err
@@ -123,7 +126,8 @@ func (o managerOptions) setUp(mgr ctrl.Manager) error {
 	live := &observe.Live{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, Engine: engine, Kinds: observe.NewKinds(mgr.GetScheme()), Payload: observe.ReadPayload, Now: time.Now}
 	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observe: live}
 	if o.leaderElect {
-		executor.Leadership = o.leadership(mgr.GetAPIReader())
+		executor.Leadership, executor.StepDown = o.leadership(mgr.GetAPIReader()), stop
+		live.PodName = os.Getenv("POD_NAME")
 	}
 	collector := &metrics.Collector{}
 	collector.Registries(live.Totals)

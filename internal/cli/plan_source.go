@@ -13,6 +13,7 @@ import (
 	opv1 "github.com/openshift/api/operator/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
 	"github.com/spf13/pflag"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -223,6 +224,7 @@ func readKinds(scheme *runtime.Scheme, more ...client.Object) ([]schema.GroupVer
 		&operatorv1alpha1.ImageContentSourcePolicy{}, &opv1.MachineConfiguration{}, &v1alpha1.SafeMirrorRollout{},
 		&mcfgv1.MachineConfigPool{}, &mcfgv1.MachineConfig{}, &mcfgv1.MachineConfigNode{}, &mcfgv1.MachineOSConfig{}, &mcfgv1.ControllerConfig{},
 		&mcfgv1.PinnedImageSet{}, &corev1.Node{}, &corev1.Pod{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
+		&corev1.Service{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &admissionv1.ValidatingWebhookConfiguration{},
 	}
 	for _, k := range inventory.Kinds() {
 		objects = append(objects, k.Object)

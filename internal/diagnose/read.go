@@ -198,15 +198,11 @@ func (r *reading) machineConfigNodes() {
 		r.gap("MachineConfigNode", err)
 		return
 	}
-	r.evidence.Updates, r.evidence.Drains = map[string]time.Time{}, map[string]time.Time{}
+	r.evidence.Updates = map[string]time.Time{}
 	for i := range list.Items {
-		name := list.Items[i].Name
 		for _, c := range list.Items[i].Status.Conditions {
-			switch {
-			case c.Type == string(mcfgv1.MachineConfigNodeUpdated) && c.Status == "False":
-				r.evidence.Updates[name] = c.LastTransitionTime.UTC()
-			case c.Type == string(mcfgv1.MachineConfigNodeUpdateDrained) && c.Status == "Unknown":
-				r.evidence.Drains[name] = c.LastTransitionTime.UTC()
+			if c.Type == string(mcfgv1.MachineConfigNodeUpdated) && c.Status == "False" {
+				r.evidence.Updates[list.Items[i].Name] = c.LastTransitionTime.UTC()
 			}
 		}
 	}

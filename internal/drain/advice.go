@@ -96,8 +96,12 @@ func mend(f rollout.FailedPull) string {
 	case rollout.PullUnreachable:
 		return fmt.Sprintf("Let nodes reach %s: its DNS name, routes, firewalls, the cluster's proxy, and the registry itself.", cmp.Or(host, "the registry"))
 	case rollout.PullBlocked:
-		return fmt.Sprintf("Nothing that is copied helps, for no mirror is asked for this reference: add a mirror of its kind for it to %s (imageDigestMirrors for digests, imageTagMirrors "+
-			"for tags) and raise spec.maxUnavailable of the pool by one until the node has it.", cmp.Or(f.BlockedBy, "the mirror sets"))
+		kind := "ImageTagMirrorSet"
+		if byWhat(f.Reference) == "by digest" {
+			kind = "ImageDigestMirrorSet"
+		}
+		return fmt.Sprintf("Copying alone does not help, for no mirror is asked for this reference: give it one by an %s for the same source, with the same mirrorSourcePolicy as %s has, "+
+			"copy the image there, and raise spec.maxUnavailable of the pool by one until the node has the new set.", kind, cmp.Or(f.BlockedBy, "the set that blocks it"))
 	case rollout.PullSignature:
 		return "Copy the image's signatures with it (its tags sha256-….sig), and see the ClusterImagePolicy or ImagePolicy that covers it."
 	case rollout.PullThrottled:

@@ -24,14 +24,8 @@ type cluster struct {
 	shapes      map[string]*shape
 	// repelling are the kinds of pods that keep others away by anti-affinity.
 	repelling []*mould
-	pulls     map[pull]Availability
 	// failing are the images that some pod waits for in vain, with that pod.
 	failing map[string]*pod
-}
-
-type pull struct {
-	node  int
-	image string
 }
 
 // place is a node.
@@ -71,7 +65,7 @@ func (p *pod) on() string {
 func newCluster(s *Snapshot) *cluster {
 	c := &cluster{
 		s: s, budgets: NewBudgets(s.Budgets, s.Pods, s.Scales, s.Now), byName: make(map[string]*place, len(s.Nodes)),
-		byNamespace: map[string][]*pod{}, moulds: map[mouldKey]*mould{}, shapes: map[string]*shape{}, pulls: map[pull]Availability{}, failing: map[string]*pod{},
+		byNamespace: map[string][]*pod{}, moulds: map[mouldKey]*mould{}, shapes: map[string]*shape{}, failing: map[string]*pod{},
 	}
 	for i, n := range s.Nodes {
 		p := &place{Node: n, index: i, usable: usable(n), has: map[string]bool{}, room: roomOf(n)}

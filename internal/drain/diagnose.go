@@ -19,8 +19,8 @@ type Evidence struct {
 	Pulling Pulling
 	// Words are what events tell of the failed pull of an image by a pod, for kubelets whose pods do not say it themselves. Nil knows none.
 	Words func(pod *corev1.Pod, image string) string
-	// Updates are, by node, when its daemon took up the new configuration; Drains when its drain was asked for.
-	Updates, Drains map[string]time.Time
+	// Updates are, by node, when its daemon took up the new configuration.
+	Updates map[string]time.Time
 	// VirtualMachines are the virtual machines of virt-launcher pods, by namespace/name.
 	VirtualMachines map[types.NamespacedName]VirtualMachine
 	// Refusals are the answers to evictions that were tried without effect, by the UID of the pod.
@@ -204,10 +204,11 @@ func headline(h rollout.Hindrance, node string) string {
 	}
 }
 
-// drainBegan is when the node was cordoned for its drain. The taint of a cordon carries its time; a node that an administrator had cordoned
-// long before is drained from the later time on that its MachineConfigNode tells.
+// drainBegan is when the node was cordoned for its drain: the taint of a cordon carries its time. A node that an administrator had cordoned
+// long before is drained after its daemon took up the update. (The condition Drained of a MachineConfigNode does not tell: its time is that
+// of the last attempt.)
 func (t *tracer) drainBegan(n rollout.Node) time.Time {
-	began := t.Drains[n.Name]
+	began := t.Updates[n.Name]
 	if object := t.nodes[n.Name]; object != nil {
 		for _, taint := range object.Spec.Taints {
 			if taint.Key == corev1.TaintNodeUnschedulable && taint.TimeAdded != nil && taint.TimeAdded.After(began) {

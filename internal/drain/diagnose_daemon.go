@@ -69,7 +69,7 @@ func daemonWords(p *corev1.Pod) string {
 
 // notCordoned is a node whose drain was asked for and that nobody has cordoned. It is cordoned 5 s after; a person may have undone it.
 func (t *tracer) notCordoned(n rollout.Node) trail {
-	return trail{hindrance: rollout.HindranceNotDraining, since: t.Drains[n.Name].UTC(), links: []rollout.Link{{Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
+	return trail{hindrance: rollout.HindranceNotDraining, since: t.Updates[n.Name].UTC(), links: []rollout.Link{{Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
 		"its daemon asks for %s, and the Machine Config Controller has not cordoned it, or somebody has uncordoned it: see the pods of "+
 			"machine-config-controller in openshift-machine-config-operator", n.DrainWanted)}}}
 }

@@ -144,6 +144,11 @@ func TestDiagnose(t *testing.T) {
 		"a replacement cannot be pulled": {missingAtMirror, rollout.HindrancePull, []string{
 			"drain of worker-2 is blocked since 2026-03-01T10:00:12Z <- PDB openshift-ingress/router-default allows 0 (2 of 3 healthy, 2 wanted) and keeps pod router-b <- " +
 				"pod router-a on worker-1 is not ready <- ImagePullBackOff <- quay.io/acme/router:v1 <- mirror.local/acme/router:v1 answers 404 (manifest unknown); the source is blocked by ImageTagMirrorSet/quay"}},
+		"an administrator had cordoned it long before": {func(w *ward) {
+			missingAtMirror(w)
+			w.Nodes[1].Spec.Taints[0].TimeAdded = &metav1.Time{Time: began.Add(-24 * time.Hour)}
+			w.Updates = map[string]time.Time{"worker-2": after(20 * time.Second)}
+		}, rollout.HindrancePull, []string{"drain of worker-2 is blocked since 2026-03-01T10:00:20Z"}},
 		"twin: it is being pulled": {func(w *ward) { w.unready(after(12*time.Second), waitsWith("ContainerCreating", "")) }, rollout.HindranceStarting,
 			[]string{"drain of worker-2 waits since 2026-03-01T10:00:12Z", "pod router-a on worker-1 is being started, with image quay.io/acme/router:v1"}},
 		"the pull hangs": {func(w *ward) {
@@ -251,12 +256,12 @@ func TestDiagnose(t *testing.T) {
 		}, "", nil},
 		"it is not cordoned": {func(w *ward) {
 			w.draining().Unschedulable, w.Nodes[1].Spec.Taints = false, nil
-			w.Drains = map[string]time.Time{"worker-2": began.Add(-time.Minute)}
+			w.Updates = map[string]time.Time{"worker-2": began.Add(-time.Minute)}
 			w.pdb.Status.DisruptionsAllowed = 1
 		}, rollout.HindranceNotDraining, []string{"has not cordoned it"}},
 		"twin: it is about to be": {func(w *ward) {
 			w.draining().Unschedulable, w.Nodes[1].Spec.Taints = false, nil
-			w.Drains = map[string]time.Time{"worker-2": looked.Add(-3 * time.Second)}
+			w.Updates = map[string]time.Time{"worker-2": looked.Add(-3 * time.Second)}
 		}, "", nil},
 
 		"a virtual machine cannot move": {func(w *ward) {

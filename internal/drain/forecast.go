@@ -42,7 +42,7 @@ func (c *cluster) report(all bool) Report {
 	hosts, objects := OperatorNodes(c.s.Pods), c.objects()
 	for i := range c.s.Pools {
 		pool := &c.s.Pools[i]
-		next := Next(pool.Pool, objects, hosts)
+		next := Next(pool.Pool, objects, hosts).among(pool.Next)
 		for _, name := range next.First {
 			out.Nodes = append(out.Nodes, c.node(pool, name, 1, ""))
 		}

@@ -168,6 +168,20 @@ func (t *trial) spreads(k *constraint, p *pod, n *place) bool {
 	if !ok {
 		return false
 	}
+	domains, known := t.domains[k]
+	if !known {
+		domains = t.domainsOf(k, p)
+		t.domains[k] = domains
+	}
+	least := 0
+	if len(domains) >= k.domains {
+		least = slices.Min(append(slices.Collect(maps.Values(domains)), domains[value]))
+	}
+	return domains[value]+k.itself-least <= k.skew
+}
+
+// domainsOf counts the pods of the spread in each domain. It is kept until a pod of the group lands.
+func (t *trial) domainsOf(k *constraint, p *pod) map[string]int {
 	on, extra, leaving := k.count(t.cluster), t.arrivals(&k.group), t.leaving(&k.group)
 	domains := map[string]int{}
 	for _, o := range t.nodes {
@@ -181,11 +195,7 @@ func (t *trial) spreads(k *constraint, p *pod, n *place) bool {
 		}
 		domains[v] += c
 	}
-	least := 0
-	if len(domains) >= k.domains {
-		least = slices.Min(append(slices.Collect(maps.Values(domains)), domains[value]))
-	}
-	return domains[value]+k.itself-least <= k.skew
+	return domains
 }
 
 // counts tells whether a node's pods count for the spread.
@@ -216,6 +226,7 @@ func (t *trial) land(p *pod, n *place) {
 		t.ports[n.index] = append(t.ports[n.index], p.mould.ports...)
 	}
 	t.placed = append(t.placed, landed{p, n.index})
+	clear(t.domains)
 	for g, counts := range t.extra {
 		if g.includes(p.Pod) {
 			counts[n.index]++

@@ -33,7 +33,7 @@ func FareOf(p *corev1.Pod, orphan func(*corev1.Pod) bool) Fare {
 		return Stays
 	case ended(p), p.DeletionTimestamp != nil:
 		return Ends
-	case owner == nil, owner.Kind == "DaemonSet":
+	case owner == nil, owner.Kind == "DaemonSet" && owner.APIVersion == "apps/v1":
 		return Lost
 	default:
 		return Moves

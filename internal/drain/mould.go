@@ -167,8 +167,11 @@ func repelling(t *corev1.Taint) bool {
 	return t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
 }
 
-func tolerates(p *corev1.Pod, t *corev1.Taint) bool {
-	return scheduling.TolerationsTolerateTaint(klog.Logger{}, p.Spec.Tolerations, t, false)
+func tolerates(p *corev1.Pod, t *corev1.Taint) bool { return Tolerates(p.Spec.Tolerations, t) }
+
+// Tolerates tells whether the tolerations let a pod come to a node with the taint, as the scheduler does.
+func Tolerates(list []corev1.Toleration, t *corev1.Taint) bool {
+	return scheduling.TolerationsTolerateTaint(klog.Logger{}, list, t, false)
 }
 
 // returns says why a pod of this kind could not go back to the node once its drain is over and it is uncordoned; empty when it could.

@@ -70,6 +70,30 @@ func Next(p rollout.Pool, nodes map[string]*corev1.Node, hosts []string) Turn {
 	return out
 }
 
+// among puts the nodes first that the core would take. Those that cannot be taken at all stay where they are.
+func (t Turn) among(names []string) Turn {
+	if len(names) == 0 {
+		return t
+	}
+	var out Turn
+	for _, l := range append(asLater(t.First), t.Others...) {
+		if slices.Contains(names, l.Node) && !l.Never {
+			out.First = append(out.First, l.Node)
+		} else {
+			out.Others = append(out.Others, l)
+		}
+	}
+	return out
+}
+
+func asLater(names []string) []Later {
+	var out []Later
+	for _, n := range names {
+		out = append(out, Later{Node: n, Why: "others are taken before it"})
+	}
+	return out
+}
+
 // coming tells whether the node is still to be told. Before the planned configuration is rendered all are.
 func coming(p rollout.Pool, n rollout.Node) bool {
 	return p.Meaning != rollout.MeansPlanned || n.Desired != p.Rendered

@@ -135,8 +135,11 @@ func (t *trial) worst(nodes []*place, w wanted) (Availability, []string) {
 		a := t.fate(n, w)
 		switch {
 		case rank[a.Fate] > rank[worst.Fate]:
-			worst, where = a, []string{n.Name}
-		case a.Fate == worst.Fate:
+			worst, where = a, nil
+			if a.Fate == FateUnverified || a.Fate == FateLost {
+				where = []string{n.Name}
+			}
+		case a.Fate == worst.Fate && where != nil:
 			where = append(where, n.Name)
 		}
 	}
@@ -166,10 +169,6 @@ func (t *trial) fate(n *place, w wanted) Availability {
 // pull is what a node would get when it asks. That a pod waits for the image in vain now is evidence enough where nobody has proven
 // anything.
 func (c *cluster) pull(n *place, image string) Availability {
-	key := pull{n.index, image}
-	if a, ok := c.pulls[key]; ok {
-		return a
-	}
 	a := Availability{Fate: FateUnchanged}
 	if c.s.Pulls != nil {
 		a = c.s.Pulls(n.Node, image)
@@ -177,7 +176,6 @@ func (c *cluster) pull(n *place, image string) Availability {
 	if q := c.failing[image]; q != nil && a.Fate == FateUnchanged {
 		a.Fate, a.Why = FateLost, "pod "+q.on()+" waits for it in vain now"
 	}
-	c.pulls[key] = a
 	return a
 }
 

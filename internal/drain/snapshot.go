@@ -54,6 +54,9 @@ type Pool struct {
 	// Steered is true when the nodes that are still to come carry the taint UpdateInProgress while one is drained: so it is when a pool
 	// is unpaused for one node. With a target that is written on the node itself nobody taints, and nothing is steered.
 	Steered bool
+	// Next are the nodes that the next release can take, where the core knows better than the MCO's order tells: when it names them itself,
+	// or takes a few at once. Empty when the MCO takes one.
+	Next []string
 }
 
 // updateInProgress is the taint of the Machine Config Operator on nodes that are still to come. Its effect is PreferNoSchedule.

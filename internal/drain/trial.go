@@ -22,10 +22,12 @@ type trial struct {
 	// down are the hosts of registries that nobody serves while the node is away, with why.
 	down map[string]string
 	// rooms, ports and extra are what replacements take where they land.
-	rooms  map[int]*room
-	ports  map[int][]port
-	extra  map[*group]map[int]int
-	placed []landed
+	rooms map[int]*room
+	ports map[int][]port
+	extra map[*group]map[int]int
+	// domains are the counts of topology spreads, as they are now.
+	domains map[*constraint]map[string]int
+	placed  []landed
 	// ends are what became of the pods that were evicted.
 	ends     map[*pod]outcome
 	findings []finding
@@ -48,7 +50,7 @@ type outcome struct {
 func (c *cluster) try(n *place) *trial {
 	t := &trial{
 		cluster: c, node: n, change: map[*Budget]int32{}, unsureOf: map[*Budget]string{}, down: map[string]string{},
-		rooms: map[int]*room{}, ports: map[int][]port{}, extra: map[*group]map[int]int{}, ends: map[*pod]outcome{}, start: n.index,
+		rooms: map[int]*room{}, ports: map[int][]port{}, extra: map[*group]map[int]int{}, domains: map[*constraint]map[string]int{}, ends: map[*pod]outcome{}, start: n.index,
 	}
 	t.registries()
 	t.run()
@@ -62,7 +64,7 @@ func (t *trial) run() {
 	var left []*pod
 	for _, p := range t.node.pods {
 		switch {
-		case p.fare == Stays || ended(p.Pod):
+		case p.fare == Stays || (ended(p.Pod) && p.DeletionTimestamp == nil):
 		case p.fare == Ends:
 			t.ending(p)
 		default:

@@ -35,6 +35,8 @@ type site struct {
 	writes *[]string
 	// after looks at the cluster after each write.
 	after func()
+	// dies is after how many writes no other one gets through; 0 means never.
+	dies int
 }
 
 // build makes a site of these objects.
@@ -52,6 +54,12 @@ func build(t *testing.T, objects ...client.Object) *site {
 
 // recording notes every write in the order in which they are made.
 func (s *site) recording() interceptor.Funcs {
+	alive := func(do func() error) error {
+		if s.dies > 0 && len(*s.writes) >= s.dies {
+			return errDown
+		}
+		return do()
+	}
 	note := func(verb string, kind, name any, err error) error {
 		if err == nil {
 			*s.writes = append(*s.writes, fmt.Sprintf("%s %s %s", verb, kind, name))
@@ -84,13 +92,13 @@ func (s *site) recording() interceptor.Funcs {
 			if err != nil {
 				return err
 			}
-			return note("apply", applied.Kind, applied.Metadata.Name, c.Apply(ctx, what, opts...))
+			return note("apply", applied.Kind, applied.Metadata.Name, alive(func() error { return c.Apply(ctx, what, opts...) }))
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			return note("delete", kindOf(o), o.GetName(), c.Delete(ctx, o, opts...))
+			return note("delete", kindOf(o), o.GetName(), alive(func() error { return c.Delete(ctx, o, opts...) }))
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			return note("patch", kindOf(o), o.GetName(), c.Patch(ctx, o, p, opts...))
+			return note("patch", kindOf(o), o.GetName(), alive(func() error { return c.Patch(ctx, o, p, opts...) }))
 		},
 	}
 }

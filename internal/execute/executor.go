@@ -7,9 +7,11 @@ import (
 	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -23,6 +25,8 @@ type Executor struct {
 	Observe *observe.Live
 	// Leadership tells how long this process surely stays the leader; nil when there is no election.
 	Leadership func(ctx context.Context) (time.Duration, error)
+	// StepDown ends this process in good order, so that another replica leads; nil when there is no election.
+	StepDown func()
 }
 
 // Refused is the outcome of an action that was decided on a view that no longer holds. It is no failure: the next look
@@ -50,6 +54,8 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 		return nil
 	case rollout.EnsureProbes:
 		return e.Observe.Probe(ctx, e.Client, w)
+	case rollout.EnsureCanary:
+		return e.Observe.Canary(ctx, e.Client, w, a.Sweep)
 	case rollout.TryAgain:
 		e.Observe.TryAgain()
 		return nil
@@ -57,10 +63,22 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Pause(ctx, e.Client, mcp, a.Ledger)
 		})
-	case rollout.ApplyMirrorSets:
+	case rollout.EnsurePolicy:
+		return e.onPolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
+			return disruption.Ensure(ctx, e.Client, mc, a.Ledger)
+		})
+	case rollout.RestorePolicy:
+		return e.onPolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
+			return disruption.Restore(ctx, e.Client, mc, w.Rollout.Name)
+		})
+	case rollout.ApplyMirrorSets, rollout.FinishMirrorSets:
 		return e.applyMirrorSets(ctx, w)
 	case rollout.ReleaseOne:
 		return e.releaseOne(ctx, a)
+	case rollout.TargetNodes:
+		return e.targetNodes(ctx, a)
+	case rollout.StepDown:
+		return e.stepDown(a)
 	case rollout.RestorePool:
 		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Restore(ctx, e.Client, mcp, a.Paused, a.MaxUnavailable)
@@ -100,17 +118,25 @@ func (e *Executor) onPool(ctx context.Context, name string, do func(*mcfgv1.Mach
 	return err
 }
 
+// onPolicy reads MachineConfiguration/cluster past the caches, so that the patch carries its newest resourceVersion.
+func (e *Executor) onPolicy(ctx context.Context, action string, do func(*opv1.MachineConfiguration) error) error {
+	mc := &opv1.MachineConfiguration{}
+	if err := e.API.Get(ctx, client.ObjectKey{Name: disruption.Name}, mc); err != nil {
+		return fmt.Errorf("reading MachineConfiguration %s: %w", disruption.Name, err)
+	}
+	err := do(mc)
+	var other *disruption.NotOurs
+	if errors.As(err, &other) {
+		return &Refused{Action: action, Why: other.Why}
+	}
+	return err
+}
+
 // releaseOne opens the pool only while this process is sure to lead for longer than it takes to notice the node and close the
 // pool again (R1). Should it die all the same, any replica closes the pool past its deadline.
 func (e *Executor) releaseOne(ctx context.Context, a rollout.ReleaseOne) error {
-	if e.Leadership != nil {
-		left, err := e.Leadership(ctx)
-		if err != nil {
-			return fmt.Errorf("reading how long this process leads: %w", err)
-		}
-		if left < leadershipToSpare {
-			return &Refused{Action: a.Key(), Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first", left.Round(time.Second))}
-		}
+	if err := e.leads(ctx, a); err != nil {
+		return err
 	}
 	return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 		if mcp.Spec.Configuration.Name != a.Ledger.Release.Target {
@@ -118,6 +144,21 @@ func (e *Executor) releaseOne(ctx context.Context, a rollout.ReleaseOne) error {
 		}
 		return pool.Open(ctx, e.Client, mcp, a.Ledger, a.MaxUnavailable)
 	})
+}
+
+// leads refuses a release that this process may not be the one to see through.
+func (e *Executor) leads(ctx context.Context, a rollout.Action) error {
+	if e.Leadership == nil {
+		return nil
+	}
+	left, err := e.Leadership(ctx)
+	if err != nil {
+		return fmt.Errorf("reading how long this process leads: %w", err)
+	}
+	if left < leadershipToSpare {
+		return &Refused{Action: a.Key(), Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first", left.Round(time.Second))}
+	}
+	return nil
 }
 
 // leadershipToSpare covers a slow write and the watch event that follows it.

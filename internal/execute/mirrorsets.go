@@ -51,10 +51,14 @@ func clash(w *observe.World, sets rollout.MirrorSets) bool {
 	return len(registries.Validate(ours.With(digest, tag))) > 0 || len(registries.Validate(ours.With(digest, w.Tag))) > 0
 }
 
-// replaceMirrorSets takes away first, tag mirrors before digest mirrors, and then writes: what is left of a valid union is valid.
+// replaceMirrorSets takes away first, tag mirrors before digest mirrors, and then writes: what is left of a valid union is valid. Of tag
+// mirrors only those sources go that are about to change their policy; the others have their mirrors throughout.
 func (e *Executor) replaceMirrorSets(ctx context.Context, w *observe.World, sets rollout.MirrorSets) error {
 	if sets.Tag == rollout.SetDiffers {
-		sets.Tag = rollout.SetLeftOver
+		if err := e.reduceTag(ctx, w); err != nil {
+			return err
+		}
+		sets.Tag = rollout.SetMissing
 	}
 	if err := e.deleteTag(ctx, w, sets.Tag); err != nil {
 		return err
@@ -66,6 +70,19 @@ func (e *Executor) replaceMirrorSets(ctx context.Context, w *observe.World, sets
 		return err
 	}
 	return e.applyTag(ctx, w, rollout.SetMissing)
+}
+
+// reduceTag takes the sources out of the tag mirrors that would not go together with the new digest mirrors.
+func (e *Executor) reduceTag(ctx context.Context, w *observe.World) error {
+	left := mirrorset.WithoutClashes(w.HaveTag, w.Digest)
+	if left == nil || w.Digest == nil {
+		return e.deleteTag(ctx, w, rollout.SetLeftOver)
+	}
+	left.Labels, left.Annotations = w.Tag.Labels, w.Tag.Annotations // what others have added is theirs
+	if err := e.Client.Apply(ctx, mirrorset.TagApply(left), client.ForceOwnership, client.FieldOwner(pool.FieldManager)); err != nil {
+		return fmt.Errorf("taking sources out of ImageTagMirrorSet %s: %w", w.Rollout.Name, err)
+	}
+	return nil
 }
 
 func (e *Executor) applyDigest(ctx context.Context, w *observe.World, state rollout.SetState) error {

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/containers/image/v5/docker/reference"
@@ -34,6 +35,17 @@ func containers(spec *corev1.PodSpec) []container {
 	for i := range spec.Volumes {
 		if v := spec.Volumes[i].Image; v != nil {
 			add("", v.Reference, v.PullPolicy)
+		}
+	}
+	return out
+}
+
+// Images are what a pod of the spec makes a node pull, each once.
+func Images(spec *corev1.PodSpec) []string {
+	var out []string
+	for _, c := range containers(spec) {
+		if c.image != "" && !slices.Contains(out, c.image) {
+			out = append(out, c.image)
 		}
 	}
 	return out

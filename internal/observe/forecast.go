@@ -67,8 +67,8 @@ func tooEarly(o rollout.Observed, pools []rollout.Pool) string {
 	if o.Record.StartedAt == nil {
 		return ""
 	}
-	if r := o.Record.Release; r != nil && r.Node != "" {
-		return "node " + r.Node + " is under way"
+	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
+		return "node " + r.Nodes[0] + " is under way"
 	}
 	if !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return p.Meaning == rollout.MeansPlanned }) {
 		return "no pool has the planned configuration yet"
@@ -89,9 +89,11 @@ func (l *Live) snapshot(ctx context.Context, w *World, prediction predict.Predic
 	s.Single = singleNode(s.Nodes)
 	for _, p := range prediction.Pools {
 		verdict := prediction.Costs[p.Name].Verdict
+		reloads := verdict == registries.Reload || verdict == registries.None || w.Observed.Rollout.Reload // that policy is in effect before anything is applied
 		s.Pools = append(s.Pools, drain.Pool{
-			Pool: p, Drains: len(p.Riders) > 0 || (verdict != registries.Reload && verdict != registries.None),
-			Steered: true, // a pool is unpaused for one node, and the MCO taints all others of it meanwhile
+			Pool: p, Drains: len(p.Riders) > 0 || !reloads,
+			// A pool that is unpaused for a node has all others of it tainted by the MCO meanwhile; one that stays paused has not.
+			Steered: !w.Observed.Rollout.Targeted, Next: rollout.Coming(w.Observed, p),
 		})
 	}
 	s.Pulls = lookout.Pulls(w.Plan, l.Engine.Snapshot(), prediction.Configs, prediction.Pools)

@@ -27,8 +27,10 @@ type Live struct {
 	// Client reads from the manager's caches and is also used for server-side dry runs; API reads past the caches.
 	Client client.Client
 	API    client.Reader
-	// Namespace is the operator's own, where the Secrets that a spec names are.
+	// Namespace is the operator's own, where the Secrets that a spec names are. PodName is the pod of this process when it is one of several
+	// that elect a leader; empty when it has nobody to hand over to.
 	Namespace string
+	PodName   string
 	Engine    *mirror.Engine
 	// Payload reads the component images of a release payload; nil leaves them out. See ReadPayload.
 	Payload func(ctx context.Context, c *mirror.Client, places []string, image string) ([]release.Component, error)
@@ -39,11 +41,14 @@ type Live struct {
 	predictor predict.Predictor
 	payloads  payloads
 	probing   probing
+	canaries  canarying
 	private   private
 	// forecasting is what was foretold last.
 	forecasting forecasting
 
 	mu        sync.Mutex
+	warned    time.Time
+	warnings  []string
 	predicted []plan.Pool
 	dryRuns   map[string]dryRun
 	engaged   string
@@ -89,7 +94,7 @@ func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
 
 // Refresh repeats what a disruptive action depends on with reads past the caches.
 func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
-	fresh := &World{Wanted: w.Wanted}
+	fresh := &World{}
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := l.API.Get(ctx, client.ObjectKeyFromObject(w.Rollout), r); err != nil {
 		return nil, err
@@ -97,7 +102,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 	if r.UID != w.Rollout.UID || r.Generation != w.Rollout.Generation {
 		return nil, fmt.Errorf("SafeMirrorRollout %s has changed since it was looked at", r.Name)
 	}
-	fresh.Rollout = r
+	fresh.Rollout, fresh.Wanted = r, predict.Want(r)
 	fresh.Observed = w.Observed
 	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), view(r), r.Status.Record
 	fresh.Observed.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
@@ -108,6 +113,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 // look reads the pools, the mirror sets, the plan and the workloads through the reader.
 func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh bool) {
 	o := &w.Observed
+	o.Policy = l.policy(ctx, w.Rollout.Name)
 	all, err := predict.ReadSets(ctx, reader)
 	if err != nil {
 		why := err.Error()
@@ -119,7 +125,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	w.HaveDigest, w.HaveTag = w.Have(all)
 	state, problem := l.aim(w, all)
 	o.Sets = rollout.Seen(state)
-	if rollout.Ended(o.Record, o.Rollout) {
+	if p, _ := o.Policy.Get(); rollout.Ended(o.Record, o.Rollout) && p.Ledger == nil {
 		o.Remedies = l.remedies(ctx, reader, w)
 		return // nothing else is decided any more, and a cluster at rest shall not be read for it
 	}
@@ -135,8 +141,13 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	}
 	registry, problems := l.registry(ctx, w.Rollout, all)
 	problems = appendProblem(problems, problem)
+	if o.Record.Rollback == nil { // going back makes no node worse that is in no pool
+		problems = append(problems, prediction.Strays...)
+	}
+	l.warn(ctx, o)
 	w.Registry = registry
 	o.Spec = l.specProblems(ctx, w, all, state, prediction.Platforms, problems)
+	l.hosts(ctx, reader, o) // before the forecast: it is about the nodes whose turn it is
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
 		o.Forecast = l.forecast(ctx, w, prediction, fresh)
@@ -144,12 +155,14 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 		o.Forecast = rollout.Unseen[rollout.Forecast](err.Error())
 	}
 	o.Probes = l.probes(ctx, reader, w)
+	o.Canary = l.canary(ctx, reader, w)
 	o.Obstacles = l.obstacles(ctx, w)
-	node := ""
+	var released []string
 	if release := o.Record.Release; release != nil {
-		node = release.Node
+		released = release.Nodes
 	}
-	o.Workloads = unreadyWorkloads(ctx, reader, node)
+	o.Workloads = unreadyWorkloads(ctx, reader, released)
+	o.ControlPlane = controlPlane(ctx, reader)
 	o.Obstacles = l.waited(ctx, l.cached(), w)
 	o.Obstacles = proofs(o.Obstacles, w.proof)
 	o.Remedies = l.remedies(ctx, reader, w)

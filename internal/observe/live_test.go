@@ -26,7 +26,8 @@ import (
 func TestView(t *testing.T) {
 	now, three := metav1.NewTime(minicluster.Began), int32(3)
 	r := minicluster.Rollout("shop")
-	want := rollout.View{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.Began, Spec: identity(r.Spec)}
+	want := rollout.View{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.Began, Spec: identity(r.Spec),
+		Remedies: []v1alpha1.RemedyAction{v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods}}
 	if diff := cmp.Diff(want, view(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
@@ -43,11 +44,16 @@ func TestView(t *testing.T) {
 	want.Windows = []rollout.Window{{Schedule: "0 1 * * *", Duration: time.Minute, Zone: "Europe/Berlin"}}
 	want.Requests = []rollout.Request{{ID: "a", Verb: v1alpha1.VerbApprove, Gate: "apply", Plan: "sha256:1"}}
 	want.RollbackOnDelete, want.RollbackOnFailure = true, true
+	r.Spec.Release.Disruption = v1alpha1.DisruptionReload
+	want.Reload, want.EnforceAfter, want.Spec = true, 3*time.Second, identity(r.Spec)
 	want.Stages = []rollout.Stage{{Pool: "infra", Nodes: 3, Soak: 3 * time.Second}, {Pool: "worker", Soak: time.Minute, Approval: true}}
 	if diff := cmp.Diff(want, view(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
 }
+
+// asDeclared identifies the two sets of minicluster.Rollout.
+var asDeclared = mirrorset.DigestIdentity(mirrorset.Digest(minicluster.Rollout("shop"))) + "+" + mirrorset.TagIdentity(mirrorset.Tag(minicluster.Rollout("shop")))
 
 // packed are the mirror sets of the rollout as the record remembers them.
 func packed(t *testing.T, r *v1alpha1.SafeMirrorRollout) string {
@@ -137,13 +143,18 @@ func TestSets(t *testing.T) {
 	t.Run("no image configuration and no policies", func(t *testing.T) {
 		objects := drop[*configv1.Image](cluster(), "cluster")
 		got := seen(t, look(t, liveOf(withoutKinds(objects, "ImageContentSourcePolicy"))).Observed.Sets)
-		if diff := cmp.Diff(rollout.MirrorSets{Digest: rollout.SetMissing, Tag: rollout.SetMissing}, got); diff != "" {
+		want := rollout.MirrorSets{Digest: rollout.SetMissing, Tag: rollout.SetMissing, To: asDeclared, Lists: got.Lists}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
 		}
 	})
 	t.Run("the own sets", func(t *testing.T) {
 		w := look(t, observer(cluster(ownSets()...)...))
-		if diff := cmp.Diff(rollout.MirrorSets{Digest: rollout.SetEqual, Tag: rollout.SetEqual, Have: packed(t, minicluster.Rollout("shop"))}, seen(t, w.Observed.Sets)); diff != "" {
+		got := seen(t, w.Observed.Sets)
+		digest, tag, _ := strings.Cut(asDeclared, "+")
+		want := rollout.MirrorSets{Digest: rollout.SetEqual, Tag: rollout.SetEqual, Have: packed(t, minicluster.Rollout("shop")),
+			HaveDigest: digest, HaveTag: tag, To: asDeclared, Lists: got.Lists}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
 		}
 		if w.HaveDigest == nil || w.HaveTag == nil {
@@ -223,7 +234,7 @@ func TestARolloutThatHasEndedReadsLittle(t *testing.T) {
 func TestWorkloadsKnowTheReleasedNode(t *testing.T) {
 	objects := cluster(replicaSet(metaOf("cart"), 1, 0), podOf("cart-a", "cart", "worker-1", 1))
 	minicluster.Edit(objects, "shop", func(r *v1alpha1.SafeMirrorRollout) {
-		r.Status.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-1"}
+		r.Status.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-1"}}
 	})
 	if got := seen(t, look(t, observer(objects...)).Observed.Workloads); len(got) != 1 || !got[0].OnNode {
 		t.Errorf("%+v, want one on the node", got)
@@ -244,7 +255,7 @@ func TestRefresh(t *testing.T) {
 	if got := seen(t, fresh.Observed.Sets).Tag; got != rollout.SetEqual {
 		t.Errorf("tag mirror set %s, want what the API server has", got)
 	}
-	if !fresh.Observed.Now.Equal(minicluster.Began.Add(time.Minute)) || fresh.Digest != old.Digest || fresh.HaveTag == nil {
+	if !fresh.Observed.Now.Equal(minicluster.Began.Add(time.Minute)) || !cmp.Equal(fresh.Digest, old.Digest) || fresh.HaveTag == nil {
 		t.Errorf("%+v", fresh)
 	}
 	if got := seen(t, old.Observed.Sets).Tag; got != rollout.SetMissing {

@@ -85,7 +85,11 @@ func (l *Live) Probe(ctx context.Context, c client.Client, w *World) error {
 		return err
 	}
 	targets, gaps := probe.Targets(nodes, probe.Shunned(outcomes, now, runner.Limits), runner.Limits, now)
-	want, more := probe.Choose(w.Rollout.Name, l.probeImages(w), targets, runner.Limits)
+	critical, err := l.criticalNames(ctx)
+	if err != nil {
+		return err
+	}
+	want, more := probe.Choose(w.Rollout.Name, l.probeImages(w, critical), targets, runner.Limits)
 	owner := probe.Owner{Name: w.Rollout.Name, UID: w.Rollout.UID}
 	step, err := runner.Run(ctx, owner, want, outcomes, now.Add(-probeAge), now)
 	l.probing.mu.Lock()
@@ -133,7 +137,7 @@ func (l *Live) probeNodes(ctx context.Context, w *World) ([]probe.Node, error) {
 
 // probeImages are the images that were proven at our mirrors, by their name there. Where the nodes' present configuration redirects the
 // mirror itself, a pod that names it would prove another place.
-func (l *Live) probeImages(w *World) []probe.Image {
+func (l *Live) probeImages(w *World, critical map[string]bool) []probe.Image {
 	l.mu.Lock()
 	pools := l.predicted
 	l.mu.Unlock()
@@ -143,11 +147,12 @@ func (l *Live) probeImages(w *World) []probe.Image {
 	for _, i := range w.Plan.Items {
 		result := results[i.Key()]
 		reference, ok := byDigest(i.Fill, result)
-		if !ok || seen[reference] || redirected(pools, reference) {
+		matters := slices.ContainsFunc(i.Spellings, func(s string) bool { return critical[s] })
+		if !ok || (seen[reference] && !matters) || redirected(pools, reference) {
 			continue
 		}
 		seen[reference] = true
-		out = append(out, probe.Image{Reference: reference, Bytes: result.Proof.Bytes, Platforms: result.Proof.Platforms})
+		out = append(out, probe.Image{Reference: reference, Bytes: result.Proof.Bytes, Platforms: result.Proof.Platforms, Critical: matters})
 	}
 	return out
 }
@@ -175,5 +180,9 @@ func (l *Live) TryAgain() {
 	l.Engine.TryAgain()
 	l.probing.mu.Lock()
 	defer l.probing.mu.Unlock()
-	l.probing.outcomes = slices.DeleteFunc(l.probing.outcomes, func(o probe.Outcome) bool { return o.Verdict.State != probe.Pulled })
+	unproven := func(o probe.Outcome) bool { return o.Verdict.State != probe.Pulled }
+	l.probing.outcomes = slices.DeleteFunc(l.probing.outcomes, unproven)
+	l.canaries.mu.Lock()
+	defer l.canaries.mu.Unlock()
+	l.canaries.outcomes = slices.DeleteFunc(l.canaries.outcomes, unproven)
 }

@@ -7,8 +7,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -65,15 +67,12 @@ func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
 	if n.Spec.Unschedulable || !nodeReady(n) {
 		return false
 	}
-	for k, v := range p.Spec.NodeSelector {
-		if n.Labels[k] != v {
-			return false
-		}
+	if match, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n); err != nil || !match {
+		return false
 	}
 	for i := range n.Spec.Taints {
 		t := &n.Spec.Taints[i]
-		tolerated := t.Effect == corev1.TaintEffectPreferNoSchedule || slices.ContainsFunc(p.Spec.Tolerations, func(x corev1.Toleration) bool { return tolerates(x, *t) })
-		if !tolerated {
+		if t.Effect != corev1.TaintEffectPreferNoSchedule && !drain.Tolerates(p.Spec.Tolerations, t) {
 			return false
 		}
 	}
@@ -91,11 +90,6 @@ func nodeReady(n *corev1.Node) bool {
 	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
-}
-
-func tolerates(x corev1.Toleration, t corev1.Taint) bool {
-	return (x.Key == "" || x.Key == t.Key) && (x.Effect == "" || x.Effect == t.Effect) &&
-		(x.Operator == corev1.TolerationOpExists || (x.Key != "" && x.Value == t.Value))
 }
 
 // sharePort: the API server has filled in the host ports of pods on the host's network.

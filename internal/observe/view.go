@@ -24,7 +24,16 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		ForecastAdvisory: release.Forecast == v1alpha1.ForecastAdvisory,
 		ApplyApproval:    release.ApplyApproval == v1alpha1.ApprovalRequired,
 	}
+	v.Targeted = release.Mechanism == v1alpha1.MechanismTargeted
+	if release.MaxUnavailable != nil {
+		v.AtOnce = int(*release.MaxUnavailable)
+	}
 	v.Spec = identity(r.Spec)
+	v.Reload = release.Disruption == v1alpha1.DisruptionReload
+	v.EnforceAfter = v.Soak
+	if release.EnforceAfterSeconds != nil {
+		v.EnforceAfter = seconds(release.EnforceAfterSeconds)
+	}
 	for _, action := range v1alpha1.RemedyActions() {
 		if r.Spec.Remediation.Enabled(action) {
 			v.Remedies = append(v.Remedies, action)
@@ -113,13 +122,13 @@ func releaseProblems(r *v1alpha1.SafeMirrorRollout) []rollout.Problem {
 			problem("spec.release.windows[%d].%v", i, err)
 		}
 	}
-	seen := map[string]int{rollout.GateApply: -1}
+	seen := map[string]int{rollout.GateApply: -1, rollout.GateEnforce: -1}
 	for i, s := range r.Spec.Release.Stages {
 		first, taken := seen[s.Name]
 		switch {
 		case s.Name == "":
 		case taken && first < 0:
-			problem("spec.release.stages[%d].name: %q is the gate before the first pause; give the stage another name", i, s.Name)
+			problem("spec.release.stages[%d].name: %q is the name of a gate before pools are paused; give the stage another name", i, s.Name)
 		case taken:
 			problem("spec.release.stages[%d].name: %q is the name of spec.release.stages[%d] already; a request could not tell them apart", i, s.Name, first)
 		default:

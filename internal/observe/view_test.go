@@ -32,7 +32,7 @@ func TestFieldsThatCannotBeMeant(t *testing.T) {
 			s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker"}, {Pool: "worker"}, {Name: "all", Pool: "worker"}, {Name: "apply", Pool: "worker"}}
 		}, []string{
 			`spec.release.stages[2].name: "all" is the name of spec.release.stages[0] already; a request could not tell them apart`,
-			`spec.release.stages[3].name: "apply" is the gate before the first pause; give the stage another name`,
+			`spec.release.stages[3].name: "apply" is the name of a gate before pools are paused; give the stage another name`,
 		}},
 	}
 	for name, c := range cases {

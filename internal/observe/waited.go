@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -16,7 +17,7 @@ import (
 func (l *Live) waited(ctx context.Context, reader client.Reader, w *World) rollout.Known[[]rollout.Obstacle] {
 	obstacles, ok := w.Observed.Obstacles.Get()
 	r := w.Observed.Record.Release
-	if !ok || (len(obstacles) == 0 && (r == nil || r.Node == "")) {
+	if !ok || (len(obstacles) == 0 && (r == nil || len(r.Nodes) == 0)) {
 		return w.Observed.Obstacles
 	}
 	var pods corev1.PodList
@@ -29,14 +30,24 @@ func (l *Live) waited(ctx context.Context, reader client.Reader, w *World) rollo
 			ob.Pods[i].AllWaiting = ob.Pods[i].AllWaiting && p >= 0 && !remedy.EverRan(&pods.Items[p])
 		}
 	}
-	if r == nil || r.Node == "" || slices.ContainsFunc(obstacles, func(ob rollout.Obstacle) bool { return ob.Node == r.Node }) {
+	if r == nil || len(r.Nodes) == 0 || slices.ContainsFunc(obstacles, func(ob rollout.Obstacle) bool { return slices.Contains(r.Nodes, ob.Node) }) {
 		return rollout.Seen(obstacles)
 	}
-	ob := rollout.Obstacle{Pool: r.Pool, Node: r.Node, Hindrance: rollout.HindrancePull, Chain: []rollout.Link{
-		{Kind: "Node", Name: r.Node, Message: "node " + r.Node + " is drained, and its pods are not back"},
+	if ob := l.notBack(ctx, reader, *r, pods.Items); len(ob.Pods) > 0 {
+		obstacles = append(slices.Clone(obstacles), ob)
+	}
+	return rollout.Seen(obstacles)
+}
+
+// notBack are the pods that a release waits for and that cannot get their image. Of several nodes that were released at once it names the
+// first: which of them a pod has left cannot be told any more.
+func (l *Live) notBack(ctx context.Context, reader client.Reader, r v1alpha1.ReleaseRecord, pods []corev1.Pod) rollout.Obstacle {
+	node := r.Nodes[0]
+	ob := rollout.Obstacle{Pool: r.Pool, Node: node, Hindrance: rollout.HindrancePull, Chain: []rollout.Link{
+		{Kind: "Node", Name: node, Message: "node " + node + " is drained, and its pods are not back"},
 	}}
-	for i := range pods.Items {
-		p := &pods.Items[i]
+	for i := range pods {
+		p := &pods[i]
 		pulls := failedPulls(p)
 		if len(pulls) == 0 || p.DeletionTimestamp != nil || p.CreationTimestamp.Before(&r.IntendedAt) || len(ob.Pods) == maxWaited {
 			continue
@@ -54,10 +65,7 @@ func (l *Live) waited(ctx context.Context, reader client.Reader, w *World) rollo
 		ob.Pods = append(ob.Pods, failing)
 		ob.Chain = append(ob.Chain, rollout.Link{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, Message: podMessage(p)})
 	}
-	if len(ob.Pods) > 0 {
-		obstacles = append(slices.Clone(obstacles), ob)
-	}
-	return rollout.Seen(obstacles)
+	return ob
 }
 
 // maxWaited bounds the pods that are named.

@@ -16,8 +16,8 @@ import (
 )
 
 // unreadyWorkloads lists the controllers that have fewer ready pods than they want, with what their youngest unready pod waits
-// for. node is the one of the release under way, if any.
-func unreadyWorkloads(ctx context.Context, r client.Reader, node string) rollout.Known[[]rollout.Workload] {
+// for. released are the nodes of the release under way, if any.
+func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) rollout.Known[[]rollout.Workload] {
 	pods, err := podsByController(ctx, r)
 	if err != nil {
 		return rollout.Unseen[[]rollout.Workload](err.Error())
@@ -32,7 +32,7 @@ func unreadyWorkloads(ctx context.Context, r client.Reader, node string) rollout
 		for _, uid := range owners {
 			for _, p := range pods[uid] {
 				present++
-				describe(&w, p, node)
+				describe(&w, p, released)
 			}
 		}
 		w.Missing = present < desired
@@ -134,13 +134,13 @@ func podsByController(ctx context.Context, r client.Reader) (map[types.UID][]*co
 
 // describe notes the youngest pod that is not ready, of several the first by name: lists come in any order, and what is said of
 // the same world has to be the same.
-func describe(w *rollout.Workload, p *corev1.Pod, node string) {
+func describe(w *rollout.Workload, p *corev1.Pod, released []string) {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 			return
 		}
 	}
-	w.OnNode = w.OnNode || (node != "" && p.Spec.NodeName == node)
+	w.OnNode = w.OnNode || slices.Contains(released, p.Spec.NodeName)
 	message, age := podMessage(p), p.CreationTimestamp.Compare(w.Newest)
 	if w.Message != "" && (age < 0 || (age == 0 && message > w.Message)) {
 		return

@@ -64,7 +64,7 @@ func short(kind, name string, desired, ready int32) rollout.Workload {
 
 func unready(t *testing.T, objects ...client.Object) []rollout.Workload {
 	t.Helper()
-	return seen(t, unreadyWorkloads(context.Background(), minicluster.Client(interceptor.Funcs{}, objects...), "worker-0"))
+	return seen(t, unreadyWorkloads(context.Background(), minicluster.Client(interceptor.Funcs{}, objects...), []string{"worker-0"}))
 }
 
 func TestUnreadyWorkloads(t *testing.T) {
@@ -186,7 +186,7 @@ func TestUnreadableWorkloadsAreUnknown(t *testing.T) {
 	}
 	for name, funcs := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := unreadyWorkloads(context.Background(), minicluster.Client(funcs), "")
+			got := unreadyWorkloads(context.Background(), minicluster.Client(funcs), nil)
 			if list, known := got.Get(); known || got.Why() != errDown.Error() {
 				t.Errorf("known: %v, because %q", list, got.Why())
 			}

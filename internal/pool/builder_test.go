@@ -74,6 +74,8 @@ func (b poolBuilder) written(manager, fields string, second int) poolBuilder {
 
 const pausedField = `{"f:spec":{"f:paused":{}}}`
 
+const maxField = `{"f:spec":{"f:maxUnavailable":{}}}`
+
 // someNode has the labels of the roles.
 func someNode(name string, roles ...string) corev1.Node {
 	n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}}}
@@ -96,8 +98,10 @@ func somePulse() *rollout.Pulse {
 // fakeCluster holds the objects; it checks resourceVersions as the API server does.
 func fakeCluster(objects ...client.Object) client.Client {
 	scheme := runtime.NewScheme()
-	if err := mcfgv1.Install(scheme); err != nil {
-		panic(err)
+	for _, add := range []func(*runtime.Scheme) error{mcfgv1.Install, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err)
+		}
 	}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }

@@ -85,20 +85,31 @@ func Open(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, l
 }
 
 // Restore gives the pool back its prior values and takes the ledger off. A pool without a ledger has been given back before, and a
-// maxUnavailable that is not the one of our last pulse is somebody else's, and stays (I5).
+// maxUnavailable that is neither the one of our last pulse nor last written by us is somebody else's, and stays (I5). The second counts
+// when somebody has taken the ledger off meanwhile, and the pulse on it is forgotten.
 func Restore(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, paused bool, maxUnavailable string) error {
 	ledger, err := ReadLedger(mcp)
 	if err != nil || ledger == nil {
 		return err
 	}
 	spec := map[string]any{"paused": paused}
-	if ledger.Release != nil && mcp.Spec.MaxUnavailable != nil && *mcp.Spec.MaxUnavailable == intstr.FromInt(ledger.Release.Room) {
+	if ourMaxUnavailable(mcp, ledger.Release) {
 		spec["maxUnavailable"] = nil
 		if maxUnavailable != "" {
 			spec["maxUnavailable"] = intstr.Parse(maxUnavailable)
 		}
 	}
 	return patch(ctx, c, mcp, nil, spec)
+}
+
+func ourMaxUnavailable(mcp *mcfgv1.MachineConfigPool, pulse *rollout.Pulse) bool {
+	if mcp.Spec.MaxUnavailable == nil {
+		return false
+	}
+	if pulse != nil && pulse.Room > 0 {
+		return *mcp.Spec.MaxUnavailable == intstr.FromInt(pulse.Room)
+	}
+	return lastWriter(mcp, "maxUnavailable") == FieldManager
 }
 
 func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, ledger *rollout.Ledger, spec map[string]any) error {
@@ -110,10 +121,11 @@ func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, 
 		}
 		annotations[LedgerAnnotation] = text
 	}
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion, "annotations": annotations},
-		"spec":     spec,
-	})
+	change := map[string]any{"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion, "annotations": annotations}}
+	if spec != nil {
+		change["spec"] = spec
+	}
+	body, err := json.Marshal(change)
 	if err != nil {
 		return err
 	}

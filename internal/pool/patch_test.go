@@ -183,8 +183,12 @@ func TestRestore(t *testing.T) {
 		"what was paused is paused":             {mcp("worker").paused().maxUnavailable("2").ledger(ours), true, "", held{true, nil, nil}},
 		"what somebody has changed since stays": {mcp("worker").paused().maxUnavailable("5").ledger(ours), false, "3", held{false, number(5), nil}},
 		"what we never changed stays":           {mcp("worker").paused().maxUnavailable("5").ledger(untouched), false, "3", held{false, number(5), nil}},
-		"given back before is left":             {mcp("worker").maxUnavailable("7"), true, "3", held{false, number(7), nil}},
-		"so is one that the user paused":        {mcp("worker").paused(), false, "3", held{true, nil, nil}},
+		"what we wrote before the ledger was lost is ours": {mcp("worker").paused().maxUnavailable("2").written(FieldManager, maxField, 1).ledger(untouched),
+			false, "3", held{false, number(3), nil}},
+		"what somebody wrote over it is theirs": {mcp("worker").paused().maxUnavailable("2").written(FieldManager, maxField, 1).written("kubectl", maxField, 2).ledger(untouched),
+			false, "3", held{false, number(2), nil}},
+		"given back before is left":      {mcp("worker").maxUnavailable("7"), true, "3", held{false, number(7), nil}},
+		"so is one that the user paused": {mcp("worker").paused(), false, "3", held{true, nil, nil}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

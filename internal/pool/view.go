@@ -21,6 +21,8 @@ const (
 	reason           = prefix + "reason"
 	desiredDrain     = prefix + "desiredDrain"
 	lastAppliedDrain = prefix + "lastAppliedDrain"
+	currentImage     = prefix + "currentImage"
+	desiredImage     = prefix + "desiredImage"
 	updateInProgress = "UpdateInProgress"
 	masterPool       = "master"
 	arbiterPool      = "arbiter"
@@ -63,6 +65,7 @@ func nodeView(n *corev1.Node) rollout.Node {
 		Name: n.Name, Current: a[currentConfig], Desired: a[desiredConfig], State: a[state], Reason: a[reason],
 		DrainWanted: a[desiredDrain], DrainApplied: a[lastAppliedDrain],
 		Ready: ready(n), Unschedulable: n.Spec.Unschedulable,
+		Zone: n.Labels[corev1.LabelTopologyZone], Created: n.CreationTimestamp.Time,
 	}
 	for _, t := range n.Spec.Taints {
 		if t.Key == updateInProgress {
@@ -114,10 +117,13 @@ func degradedDetail(mcp *mcfgv1.MachineConfigPool) string {
 }
 
 // pausedBy names the field manager that last wrote spec.paused.
-func pausedBy(mcp *mcfgv1.MachineConfigPool) string {
+func pausedBy(mcp *mcfgv1.MachineConfigPool) string { return lastWriter(mcp, "paused") }
+
+// lastWriter names the field manager that last wrote the field of the spec.
+func lastWriter(mcp *mcfgv1.MachineConfigPool, field string) string {
 	var newest metav1.ManagedFieldsEntry
 	for _, f := range mcp.ManagedFields {
-		if f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.GetRawString(), `"f:paused"`) {
+		if f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.GetRawString(), `"f:`+field+`"`) {
 			continue
 		}
 		if newest.Manager == "" || (f.Time != nil && newest.Time != nil && newest.Time.Before(f.Time)) {

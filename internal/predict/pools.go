@@ -30,6 +30,8 @@ type Prediction struct {
 	Platforms []string
 	// Costs tell by pool what the change of registries.conf costs each of its nodes.
 	Costs map[string]Cost
+	// Strays are the nodes that no pool updates because too many select them.
+	Strays []rollout.Problem
 	// Unpredicted are the pools of which nothing of this can be said.
 	Unpredicted []PoolError
 }
@@ -101,7 +103,7 @@ func (p *Predictor) Between(ctx context.Context, r, api client.Reader, name stri
 	if err != nil {
 		return Prediction{}, err
 	}
-	out := Prediction{Platforms: platforms(nodes.Items), Costs: map[string]Cost{}}
+	out := Prediction{Platforms: platforms(nodes.Items), Costs: map[string]Cost{}, Strays: strays(pools.Items, nodes.Items)}
 	members := pool.Assign(pools.Items, nodes.Items)
 	for i := range pools.Items {
 		mcp := &pools.Items[i]

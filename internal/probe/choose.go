@@ -60,10 +60,20 @@ type Probe struct {
 	// Scope is what the probe stands for. A probe of a critical image stands for that image only.
 	Scope    string
 	Critical bool
+
+	// What follows is for a canary only; see Canaries.
+
+	// Config is the rendered MachineConfig under which the node shall pull. A proof is one for that configuration alone.
+	Config string
+	// Endpoint is where the node is expected to find it, for messages.
+	Endpoint string
+	// Fresh is true when the node surely did not have the image when the pod was made: then the pull has shown its layers too.
+	Fresh bool
 }
 
-// Choose takes a sample of the images for each target: of every scope the smallest image, then every critical image, smallest first,
-// for as long as there are bytes, pods and room. What finds no place is a Gap. Images that the node has already come last in their
+// Choose takes a sample of the images for each target: of every scope one image, a critical one if there is one that leaves the other scopes
+// their share, and else the smallest; those with critical ones first; then every other critical image, smallest first, for as long as there
+// are bytes, pods and room. What finds no place is a Gap. Images that the node has already come last in their
 // scope: a pull of those downloads no layers.
 func Choose(rollout string, images []Image, targets []Target, limits Limits) ([]Probe, []Gap) {
 	var probes []Probe
@@ -94,13 +104,15 @@ func (r *round) fill(images []Image) {
 	}
 	var samples []Image
 	for _, scope := range slices.Sorted(maps.Keys(scopes)) {
-		samples = append(samples, scopes[scope][0])
+		samples = append(samples, r.sample(scopes[scope], int64(len(scopes))))
 		if cloudRegistry(scope) {
 			r.gap(scope, "whether nodes have credentials there cannot be proven by a pod: the kubelet gives its cloud identity to pods that name "+
 				"this registry, and not to pulls that are redirected to it; put them into the cluster's global pull secret")
 		}
 	}
-	slices.SortStableFunc(samples, func(a, b Image) int { return cmp.Compare(a.Bytes, b.Bytes) })
+	slices.SortStableFunc(samples, func(a, b Image) int {
+		return cmp.Or(compareBool(!a.Critical, !b.Critical), cmp.Compare(a.Bytes, b.Bytes))
+	})
 	for _, i := range samples {
 		r.take(i, i.scope())
 	}
@@ -110,6 +122,17 @@ func (r *round) fill(images []Image) {
 			r.take(i, i.Reference)
 		}
 	}
+}
+
+// sample is the image that stands for its scope. A critical one that the node does not have stands for two things at once; it may take no
+// more than an equal share of the bytes from the other scopes.
+func (r *round) sample(images []Image, scopes int64) Image {
+	for _, i := range images {
+		if i.Critical && !r.has(i) && i.Bytes <= r.limits.BytesPerNode/scopes {
+			return i
+		}
+	}
+	return images[0]
 }
 
 // usable are the images that the node can be asked to pull, each once: fresh before present, then by size.

@@ -52,9 +52,21 @@ func TestChoose(t *testing.T) {
 			images: []Image{image(m+"/small", 2, 3*mib)}, has: []string{digestOf(2)},
 			want: []string{ref(m+"/small", 2)},
 		},
-		"critical ones too": {
+		"a critical one stands for its scope, too": {
 			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 80*mib, critical), image(m+"/other", 3, 2*mib)},
-			want:   []string{ref(m+"/small", 1), ref(m+"/router", 2)},
+			want:   []string{ref(m+"/router", 2)},
+		},
+		"scopes with a critical one come first": {
+			images: []Image{image(m+"/small", 1, mib), image(n+"/router", 2, 80*mib, critical)},
+			want:   []string{ref(n+"/router", 2), ref(m+"/small", 1)},
+		},
+		"a critical one that would take the share of another scope comes after": {
+			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 160*mib, critical), image(n+"/b", 3, 100*mib)},
+			want:   []string{ref(m+"/small", 1), ref(n+"/b", 3), ref(m+"/router", 2)},
+		},
+		"a critical one that the node has shows less than a small one that it has not": {
+			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 2*mib, critical)}, has: []string{digestOf(2)},
+			want: []string{ref(m+"/small", 1), ref(m+"/router", 2)},
 		},
 		"a critical one that is the smallest, once": {
 			images: []Image{image(m+"/router", 2, mib, critical), image(m+"/other", 3, 2*mib)},
@@ -62,7 +74,7 @@ func TestChoose(t *testing.T) {
 		},
 		"critical under one of two names": {
 			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 2*mib), image(m+"/router", 2, 0, critical)},
-			want:   []string{ref(m+"/small", 1), ref(m+"/router", 2)},
+			want:   []string{ref(m+"/router", 2)},
 		},
 		"too many bytes": {
 			images: []Image{image(m+"/a", 1, 200*mib), image(n+"/b", 2, 101*mib), image(m+"/router", 3, 300*mib, critical)},

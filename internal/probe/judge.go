@@ -67,6 +67,8 @@ func Judge(pod *corev1.Pod, events []corev1.Event, now time.Time, limits Limits)
 	switch why := altered(pod); {
 	case why != "":
 		return j.verdict(Unsure, "something has changed the pod when it was created, perhaps an admission webhook: "+why)
+	case canary(pod) != "" && pulled(pod, status) && j.event("Pulled", "already present on machine") != "":
+		return j.verdict(Unsure, "the node has "+j.image()+" and did not ask any registry for it, although the pod's imagePullPolicy is Always")
 	case pulled(pod, status):
 		v := j.verdict(Pulled, "pulled "+j.image())
 		v.ImageID, v.Took = status.ImageID, j.took(status)
@@ -181,7 +183,11 @@ func (j judge) quiet(late bool) Verdict {
 
 // refused judges a pull that has failed at least once.
 func (j judge) refused(reason, words string, late bool) Verdict {
-	if reason == "SignatureValidationFailed" || policyRefusal(words) {
+	policy := reason == "SignatureValidationFailed" || policyRefusal(words)
+	if policy && canary(j.pod) != "" { // it names the image as the workloads do, so what is refused here is refused to them
+		return j.verdict(Failed, "the node's policy for signatures and registries refuses "+j.image()+" from where the new configuration leads: "+said(words))
+	}
+	if policy {
 		return j.verdict(Unsure, "the mirror serves "+j.image()+", and the node's policy for signatures and registries refuses it under the mirror's own name; "+
 			"under the mirror sets the policy of the source's name counts: "+said(words))
 	}
@@ -191,13 +197,22 @@ func (j judge) refused(reason, words string, late bool) Verdict {
 	class := mirror.Unknown
 	what := "backs off from pulling " + j.image() + " and does not say why: see the events of the pod"
 	if words != "" {
-		name, _, _ := strings.Cut(j.image(), "@")
-		class = classify(strings.ReplaceAll(words, name, "")) // a repository may be called mirror.local/acme/forbidden
+		class = classify(j.nameless(words))
 		what = "cannot pull " + j.image() + ": " + said(words)
 	}
 	v := j.wait(late || !passing(class), Pulling, Failed, what)
 	v.Class = class
 	return v
+}
+
+// nameless takes the names out of the words: a repository may be called mirror.local/acme/forbidden.
+func (j judge) nameless(words string) string {
+	for _, name := range []string{j.image(), j.pod.Annotations[annotationEndpoint]} {
+		if name, _, _ = strings.Cut(name, "@"); name != "" {
+			words = strings.ReplaceAll(words, name, "")
+		}
+	}
+	return words
 }
 
 // wait is the final state once it is time for it, and the open one before.
@@ -265,10 +280,16 @@ func withoutPrefix(words string) string {
 
 // eventWords are those of the newest event about a failed pull: Failed to pull image "…": rpc error: …
 func (j judge) eventWords() string {
+	_, cause, _ := strings.Cut(j.event("Failed", "Failed to pull image "), `": `)
+	return cause
+}
+
+// event is the message of the pod's newest event of the reason that has the words in it.
+func (j judge) event(reason, words string) string {
 	var newest *corev1.Event
 	for i := range j.events {
 		e := &j.events[i]
-		if e.InvolvedObject.UID != j.pod.UID || e.Reason != "Failed" || !strings.HasPrefix(e.Message, "Failed to pull image ") {
+		if e.InvolvedObject.UID != j.pod.UID || e.Reason != reason || !strings.Contains(e.Message, words) {
 			continue
 		}
 		if newest == nil || newest.LastTimestamp.Before(&e.LastTimestamp) {
@@ -278,12 +299,14 @@ func (j judge) eventWords() string {
 	if newest == nil {
 		return ""
 	}
-	_, cause, _ := strings.Cut(newest.Message, `": `)
-	return cause
+	return newest.Message
 }
 
-// wordless tells whether the pod needs its events to be judged.
+// wordless tells whether the pod needs its events to be judged: those of a canary tell whether the node has asked a registry.
 func wordless(pod *corev1.Pod) bool {
+	if canary(pod) != "" && pulled(pod, containerStatus(pod)) {
+		return true
+	}
 	w := containerStatus(pod).State.Waiting
 	return w != nil && w.Reason == "ImagePullBackOff" && withoutPrefix(w.Message) == ""
 }

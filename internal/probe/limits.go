@@ -13,6 +13,8 @@ type Limits struct {
 	// NodesAtOnce is on how many nodes probes run at the same time. Disk pressure evicts pods past their disruption budgets; should a
 	// probe cause it against all odds, then on one node.
 	NodesAtOnce int
+	// PodsAtOnce is how many probes a node has at the same time; 0 means one.
+	PodsAtOnce int
 	// Placing is how long the scheduler may take to put a pod on its node.
 	Placing time.Duration
 	// Deadline is how long a pull may take. It tells slow from impossible: a node waits for ever for a registry that accepts the
@@ -28,6 +30,15 @@ func DefaultLimits() Limits {
 	return Limits{
 		BytesPerNode: 300 << 20, PodsPerNode: 4, Headroom: 0.15, NodesAtOnce: 1,
 		Placing: time.Minute, Deadline: 5 * time.Minute, RetryAfter: time.Minute, MaxRetry: 30 * time.Minute,
+	}
+}
+
+// CanaryLimits are for the pulls on a node that has the new configuration. It pulls what it would pull anyway once pods come to it, so the
+// bounds are those of a node's ordinary life; a release waits for it, so it is looked at again sooner.
+func CanaryLimits() Limits {
+	return Limits{
+		BytesPerNode: 4 << 30, PodsPerNode: 40, Headroom: 0.15, NodesAtOnce: 4, PodsAtOnce: 3,
+		Placing: time.Minute, Deadline: 10 * time.Minute, RetryAfter: 20 * time.Second, MaxRetry: 5 * time.Minute,
 	}
 }
 

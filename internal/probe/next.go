@@ -53,9 +53,10 @@ type Open struct {
 	Verdict Verdict
 }
 
-// Next compares what is wanted with the pods there are. A node has one probe at a time, whoever's it is, until the pod is gone.
+// Next compares what is wanted with the pods there are. A node has so many probes at a time as the limits say,
+// whoever's they are, until the pods are gone.
 func Next(in Input) Step {
-	s := &stepper{Input: in, busy: map[string]bool{}}
+	s := &stepper{Input: in, busy: map[string]int{}}
 	s.step.Outcomes = kept(in.Outcomes, in.Want, in.NotOlderThan, in.Now, in.Limits)
 	for i := range in.Pods {
 		s.look(&in.Pods[i])
@@ -74,14 +75,14 @@ func Next(in Input) Step {
 type stepper struct {
 	Input
 	step Step
-	// busy are the nodes that have a probe; pods tells whether the rollout has one anywhere.
-	busy map[string]bool
+	// busy are the nodes that have probes, with how many; pods tells whether the rollout has one anywhere.
+	busy map[string]int
 	pods bool
 }
 
 // look judges one pod that is there.
 func (s *stepper) look(pod *corev1.Pod) {
-	s.busy[nodeOf(pod)] = true
+	s.busy[nodeOf(pod)]++
 	if pod.Labels[mirrorset.LabelRollout] != s.Owner.Name {
 		return
 	}
@@ -92,6 +93,7 @@ func (s *stepper) look(pod *corev1.Pod) {
 		return
 	}
 	p, verdict := s.Want[i], Judge(pod, s.Events, s.Now, s.Limits)
+	p.Fresh = pod.Annotations[annotationFresh] == "true" // as it was before the pull
 	if pod.DeletionTimestamp != nil && !verdict.Decided() {
 		verdict = Verdict{State: Evicted, Message: "node " + p.Node + ": the pod was deleted before its pull was decided: " + verdict.Message}
 	}
@@ -112,18 +114,23 @@ func (s *stepper) remove(pod *corev1.Pod) {
 
 // begin creates the probe if its node is free, the last failure is long enough ago, and not too many nodes have one.
 func (s *stepper) begin(p Probe) {
-	if s.busy[p.Node] {
+	if s.busy[p.Node] >= max(1, s.Limits.PodsAtOnce) || s.has(p.Name) {
 		return
 	}
 	if o, ok := last(p, s.step.Outcomes); ok && o.Attempts > 0 && s.Now.Before(o.due(s.Limits)) {
 		s.recheck(o.due(s.Limits))
 		return
 	}
-	if len(s.busy) >= s.Limits.NodesAtOnce {
+	if s.busy[p.Node] == 0 && len(s.busy) >= s.Limits.NodesAtOnce {
 		return
 	}
-	s.busy[p.Node] = true
+	s.busy[p.Node]++
 	s.step.Create = append(s.step.Create, p)
+}
+
+// has tells whether the probe's pod is there, whatever it is at.
+func (s *stepper) has(name string) bool {
+	return slices.ContainsFunc(s.Pods, func(p corev1.Pod) bool { return p.Name == name })
 }
 
 // recheck moves the next look forward. A time that has passed, of a pod that is only waited for, is no reason to look at once.

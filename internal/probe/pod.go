@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,14 +43,16 @@ type Owner struct {
 }
 
 // IsProbe tells whether the pod is a probe of any rollout. Such pods are no workloads: nobody has to keep them running.
-func IsProbe(pod *corev1.Pod) bool { return pod.Labels[LabelName] == AppName }
+func IsProbe(pod *corev1.Pod) bool {
+	return pod.Labels[LabelName] == AppName || pod.Labels[LabelName] == CanaryName
+}
 
 // Pod is the pod of a probe. It goes through the scheduler, with an affinity to its node as pods of a DaemonSet have one: then taints, the
 // cordon and the node's resources are respected, which spec.nodeName would bypass. deadline is how long the operator waits for it;
 // should the operator be gone by then, the kubelet ends the pod a little later.
 func Pod(p Probe, owner Owner, namespace string, deadline time.Duration) *corev1.Pod {
 	life := 2 * deadline
-	return &corev1.Pod{
+	pod := &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace,
@@ -88,6 +91,12 @@ func Pod(p Probe, owner Owner, namespace string, deadline time.Duration) *corev1
 			Containers: []corev1.Container{container(p.Image)},
 		},
 	}
+	if p.Config != "" {
+		pod.Labels[LabelName] = CanaryName
+		pod.Annotations[annotationConfig], pod.Annotations[annotationEndpoint] = p.Config, p.Endpoint
+		pod.Annotations[annotationFresh] = strconv.FormatBool(p.Fresh)
+	}
+	return pod
 }
 
 func container(image string) corev1.Container {
@@ -136,7 +145,10 @@ func nodeOf(pod *corev1.Pod) string {
 }
 
 func about(p Probe, owner Owner, namespace string, life time.Duration) string {
-	return fmt.Sprintf("Created by safe-mirror-operator for SafeMirrorRollout %s, to prove that node %s can pull this image from the mirror "+
-		"before any node is told to. Whether it runs does not matter. The operator deletes it as soon as the pull is decided; it ends by itself %s "+
-		"after it has reached the node. It may be deleted at any time: oc delete pod -n %s %s", owner.Name, p.Node, life, namespace, p.Name)
+	purpose := "can pull this image from the mirror before any node is told to"
+	if p.Config != "" {
+		purpose = "can pull this image now that it runs " + p.Config + ", before any other node gets that configuration"
+	}
+	return fmt.Sprintf("Created by safe-mirror-operator for SafeMirrorRollout %s, to prove that node %s %s. Whether it runs does not matter. The operator deletes it as soon as the pull is decided; it ends by itself %s "+
+		"after it has reached the node. It may be deleted at any time: oc delete pod -n %s %s", owner.Name, p.Node, purpose, life, namespace, p.Name)
 }

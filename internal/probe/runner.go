@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,11 @@ type Runner struct {
 	// Namespace is the operator's own.
 	Namespace string
 	Limits    Limits
+	// App is the label value of the pods that it makes: AppName when empty, or CanaryName.
+	App string
 }
+
+func (r *Runner) app() string { return cmp.Or(r.App, AppName) }
 
 // Run takes one step: it looks at the pods, and creates and deletes what Next says. Outcomes and the rest of the step are returned with an
 // error too, and have to be kept. A run that is cut off anywhere is continued by the next one: names are deterministic, what exists is
@@ -73,7 +78,7 @@ func (r *Runner) Sweep(ctx context.Context, rollout string) (int, error) {
 // pods are the probes of all rollouts, by name.
 func (r *Runner) pods(ctx context.Context) ([]corev1.Pod, error) {
 	var list corev1.PodList
-	if err := r.API.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{LabelName: AppName}); err != nil {
+	if err := r.API.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{LabelName: r.app()}); err != nil {
 		return nil, fmt.Errorf("listing the probes in namespace %s: %w", r.Namespace, err)
 	}
 	return list.Items, nil

@@ -45,7 +45,7 @@ func Disruption(old, new Files, policies []opv1.NodeDisruptionPolicyStatusFile) 
 	}
 	if policies != nil {
 		var found bool
-		if policy, found = policyFor(RegistriesPath, policies); !found {
+		if policy, found = PolicyFor(RegistriesPath, policies); !found {
 			return Reboot, "no node disruption policy covers " + RegistriesPath, nil
 		}
 	}
@@ -81,9 +81,9 @@ func byPolicy(policy opv1.NodeDisruptionPolicyStatusFile, old, new []byte) (Verd
 	return None, says("None"), nil
 }
 
-// policyFor finds the policy of a file: the longest path that is the file or a directory
+// PolicyFor finds the policy of a file: the longest path that is the file or a directory
 // above it (MCO pkg/controller/common FindClosestFilePolicyPathMatch).
-func policyFor(file string, policies []opv1.NodeDisruptionPolicyStatusFile) (best opv1.NodeDisruptionPolicyStatusFile, found bool) {
+func PolicyFor(file string, policies []opv1.NodeDisruptionPolicyStatusFile) (best opv1.NodeDisruptionPolicyStatusFile, found bool) {
 	for _, p := range policies {
 		covers := p.Path == file || strings.HasPrefix(file, path.Clean(p.Path)+"/")
 		if covers && len(p.Path) > len(best.Path) {

@@ -14,13 +14,13 @@ import (
 // New makes the report. Answers without results mean that registries were not asked.
 func New(f *whatif.Foresight, a whatif.Answers) Report {
 	out := Report{
-		Format: Format, Wish: Wish{Name: f.Wish.Rollout.Name, Plain: f.Wish.Plain()}, Cluster: clusterOf(f),
+		Format: Format, Wish: wishOf(f.Wish), Cluster: clusterOf(f),
 		References: countReferences(f), Asked: a.Results != nil,
 		Changes: classes(f.Plan, a), Held: held(f), Traps: traps(f), Accepted: risks(f),
 		Pools: []Pool{}, Immediate: []Switch{}, Gaps: []Gap{}, Breaks: []string{}, AtRisk: []string{}, Shadows: []Shadow{},
 	}
 	for _, p := range f.Pools {
-		out.Pools = append(out.Pools, poolOf(p, f.Done))
+		out.Pools = append(out.Pools, poolOf(p, f))
 	}
 	for _, s := range f.Immediate {
 		out.Immediate = append(out.Immediate, Switch{By: s.By, Owner: s.Owner.String(), Images: orEmpty(s.Images)})
@@ -28,9 +28,18 @@ func New(f *whatif.Foresight, a whatif.Answers) Report {
 	for _, g := range f.Gaps {
 		out.Gaps = append(out.Gaps, Gap{Source: g.Source, Why: g.Why, Decides: g.Essential, Absent: g.Absent})
 	}
+	out.addDrains(f, a)
 	out.sortOut()
-	out.Expect = expect(out, a)
+	out.Expect = expect(f, out, a)
 	out.Verdict = judge(f, out, a)
+	return out
+}
+
+func wishOf(w whatif.Wish) Wish {
+	out := Wish{Name: w.Rollout.Name, Plain: w.Plain()}
+	if n := w.Passes(); n > 1 {
+		out.Passes = n
+	}
 	return out
 }
 
@@ -184,6 +193,9 @@ func traps(f *whatif.Foresight) []Finding {
 	for _, e := range f.Entangled {
 		out = append(out, Finding{Message: e.String()})
 	}
+	for _, r := range f.Restless {
+		out = append(out, Finding{Message: r, Standing: true})
+	}
 	for _, b := range f.Broken {
 		out = append(out, Finding{Object: b.Kind + "/" + b.Name, Standing: true,
 			Message: b.Field + ": " + b.Message + " (the Machine Config Operator refuses all mirror sets of the cluster for it, today)"})
@@ -208,12 +220,13 @@ func risks(f *whatif.Foresight) []Risk {
 	return out
 }
 
-func poolOf(p whatif.Pool, done bool) Pool {
+func poolOf(p whatif.Pool, f *whatif.Foresight) Pool {
 	out := Pool{
 		Name: p.Name, Nodes: len(p.Nodes), Updated: p.Updated(), Paused: p.Paused, Verdict: p.Cost.Verdict, Rule: p.Cost.Rule,
-		First: orEmpty(p.Next.First), Others: []Later{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
+		AtOnce: p.AtOnce(p.MaxUnavailable, wanted(f)),
+		First:  orEmpty(p.Next.First), Others: []Later{}, Drains: []Drain{}, Evictions: p.Evictions, MostOnANode: p.Most, Riders: orEmpty(p.Riders),
 	}
-	if done {
+	if f.Done {
 		out.Verdict, out.Rule, out.First = registries.None, "every node has it", []string{}
 		return out
 	}

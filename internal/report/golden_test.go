@@ -32,7 +32,10 @@ func scenes() map[string]*builder {
 	upgrading.partial = true
 	plain := spec().tags(item("quay.io/acme", "", "b.local/acme")).runs("quay.io/acme/app:v1").has(tagSet("site", "quay.io/acme", "a.local/acme"))
 	plain.wish.Tags = []configv1.ImageTagMirrorSet{*tagSet("site", "quay.io/acme", "b.local/acme")}
+	staged := spec().tags(item("quay.io/acme", never, "m.local/acme")).runs("quay.io/acme/app:v1")
+	staged.wish.Rollout.Spec.SourcePolicy = v1alpha1.SourcePolicyStaged
 	return map[string]*builder{
+		"staged":         staged,
 		"gains-mirror":   spec().tags(item("quay.io/acme", "", "m.local/acme")).runs("quay.io/acme/app:v1", "quay.io/acme/web:v2", "quay.io/other/app:v1"),
 		"newly-blocked":  spec().tags(item("quay.io/acme", never, "m.local/acme")).runs("quay.io/acme/app:v1"),
 		"breaks-digest":  spec().tags(item("quay.io/acme", never, "m.local/acme")).runs("quay.io/acme/app:v1", "quay.io/acme/app"+sha),

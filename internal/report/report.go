@@ -83,6 +83,8 @@ type Wish struct {
 	Name string `json:"name"`
 	// Plain is true for mirror sets that were planned as if a rollout carried them.
 	Plain bool `json:"plain"`
+	// Passes is 2 when sources are blocked in a second pass, in which every node changes again.
+	Passes int `json:"passes,omitempty"`
 }
 
 // Cluster is what it was planned for.
@@ -175,11 +177,26 @@ type Pool struct {
 	First []string `json:"first"`
 	// Others come later or never, with the reason.
 	Others []Later `json:"others"`
+	// AtOnce is how many of its nodes are taken at the same time.
+	AtOnce int `json:"atOnce"`
+	// Drains is the forecast of the drain of each node, in the order of their turn; of those that can be first any can be next.
+	Drains []Drain `json:"drains"`
 	// Evictions are the pods that drains of all its nodes evict; MostOnANode those of the fullest.
 	Evictions   int `json:"evictions"`
 	MostOnANode int `json:"mostOnANode"`
 	// Riders are other changes that would drain or reboot, and that reach the nodes at the same time.
 	Riders []string `json:"riders"`
+}
+
+// Drain is the forecast of a node's drain.
+type Drain struct {
+	Node string `json:"node"`
+	// First is true for one of those that can be first.
+	First bool `json:"first,omitempty"`
+	// Outlook is Safe, Blocked or Unknown; Reasons say why it is not safe, Remarks what is worth knowing all the same.
+	Outlook string   `json:"outlook"`
+	Reasons []string `json:"reasons"`
+	Remarks []string `json:"remarks"`
 }
 
 // Later is a node that is not first.
@@ -203,12 +220,23 @@ type Expect struct {
 	Images int `json:"images"`
 	// Copy is what would be copied; nil when registries were not asked.
 	Copy *Copy `json:"copy,omitempty"`
-	// Nodes change, one at a time; Evictions is the sum of the pools.
+	// Release says how nodes are given the new configuration.
+	Release Release `json:"release"`
+	// Nodes change; Evictions is the sum of the pools.
 	Nodes     int `json:"nodes"`
 	Evictions int `json:"evictions"`
 	// Minutes is a range for the nodes alone, by the assumption.
 	Minutes    Range  `json:"minutes"`
 	Assumption string `json:"assumption"`
+}
+
+// Release is how nodes are given the new configuration.
+type Release struct {
+	// Mechanism is PausePulse or Targeted; AtOnce the most nodes that any pool is taken at once.
+	Mechanism string `json:"mechanism"`
+	AtOnce    int    `json:"atOnce"`
+	// Advice says what would be better for this cluster; empty when nothing would.
+	Advice string `json:"advice,omitempty"`
 }
 
 // Copy is what the mirrors lack.

@@ -27,6 +27,7 @@ func (t *text) pools(pools []Pool) {
 	t.table(rows)
 	for _, p := range pools {
 		t.nextNodes(p)
+		t.drains(p)
 	}
 	for _, p := range pools {
 		if len(p.Riders) > 0 {
@@ -87,6 +88,12 @@ func (t *text) expect(r Report) {
 			line += fmt.Sprintf("; of %d more it could not be found out", c.Unknown)
 		}
 		t.line("  copying   " + line)
+	}
+	if e.Nodes > 0 {
+		t.paragraph("  release   ", fmt.Sprintf("%s, %s", e.Release.Mechanism, upTo(e.Release.AtOnce)+" at a time"))
+	}
+	if e.Release.Advice != "" {
+		t.paragraph("            ", e.Release.Advice)
 	}
 	t.line("  evictions " + fmt.Sprintf("%d, of the pods that run now", e.Evictions))
 	if e.Nodes > 0 {

@@ -79,6 +79,9 @@ func summary(r Report) string {
 			parts = append(parts, fmt.Sprintf("%s %s", plural(n, "node", "nodes"), doing[v]))
 		}
 	}
+	if r.Wish.Passes > 1 && r.Expect.Nodes > 0 {
+		parts = append(parts, "twice, because sources are blocked in a second pass (spec.sourcePolicy is Staged)")
+	}
 	if r.Expect.Nodes == 0 {
 		parts = append(parts, "no node is disturbed")
 	}
@@ -94,12 +97,13 @@ var pace = map[registries.Verdict]Range{
 	registries.Reload: {1, 2}, registries.Drain: {2, 10}, registries.Reboot: {6, 20},
 }
 
-const assumption = "one node at a time, 1 to 2 minutes for each that reloads, 2 to 10 for one that drains, 6 to 20 for one that reboots; " +
+const assumption = "%s at a time, 1 to 2 minutes for each that reloads, 2 to 10 for one that drains, 6 to 20 for one that reboots; " +
 	"volumes, virtual machines and budgets that refuse evictions take longer"
 
 // expect adds up what a rollout would take.
-func expect(r Report, a whatif.Answers) Expect {
-	out := Expect{Assumption: assumption}
+func expect(f *whatif.Foresight, r Report, a whatif.Answers) Expect {
+	out := Expect{Release: release(f, r)}
+	out.Assumption = fmt.Sprintf(assumption, upTo(out.Release.AtOnce))
 	fill := map[string]bool{}
 	r.items(func(i Item) {
 		if i.Fill != "" && i.Needed && (i.Outlook == plan.ToFill || i.Outlook == plan.Proven) {
@@ -113,8 +117,12 @@ func expect(r Report, a whatif.Answers) Expect {
 		}
 		out.Nodes += p.Nodes
 		out.Evictions += p.Evictions
-		out.Minutes.From += p.Nodes * pace[p.Verdict].From
-		out.Minutes.To += p.Nodes * pace[p.Verdict].To
+		batches := (p.Nodes + max(1, p.AtOnce) - 1) / max(1, p.AtOnce)
+		out.Minutes.From += batches * pace[p.Verdict].From
+		out.Minutes.To += batches * pace[p.Verdict].To
+	}
+	if n := r.Wish.Passes; n > 1 {
+		out.Evictions, out.Minutes = out.Evictions*n, Range{out.Minutes.From * n, out.Minutes.To * n}
 	}
 	if a.Results != nil {
 		out.Copy = &Copy{Images: a.Copy.Images, Bytes: a.Copy.Bytes, Requests: a.Copy.Requests, Unknown: a.Copy.Unknown}

@@ -33,6 +33,13 @@ type EnsureTransfers struct {
 // decided. The pulls come back as Probes.
 type EnsureProbes struct{ Plan string }
 
+// EnsureCanary brings the pods by which the first nodes with the new configuration pull under it one step further. The pulls come back as
+// Canary. With Sweep it takes away what is left of them.
+type EnsureCanary struct {
+	Plan  string
+	Sweep bool
+}
+
 // TryAgain forgets how often and when images and probes have failed, so that they are tried again at once.
 type TryAgain struct{ ID string }
 
@@ -46,13 +53,24 @@ type PausePool struct {
 // first.
 type ApplyMirrorSets struct{ Plan string }
 
-// ReleaseOne unpauses the pool, with room for one more unavailable node, and writes the deadline of the pulse on it, all
-// in one patch (R1).
+// ReleaseOne is one release: it unpauses the pool, with room for as many more unavailable nodes as the release is for, and writes the
+// deadline of the pulse on it, all in one patch (R1).
 type ReleaseOne struct {
 	Pool           string
 	MaxUnavailable int
 	Ledger         Ledger
 }
+
+// TargetNodes tells the nodes to run what their pool is rendered with. The pool stays paused, and its ledger says so first.
+type TargetNodes struct {
+	Pool   string
+	Target string
+	Nodes  []string
+	Ledger Ledger
+}
+
+// StepDown lets another replica lead, because this one's node comes next (R9).
+type StepDown struct{ Node string }
 
 // RestorePool gives the pool back what it had before, and takes the ledger off.
 type RestorePool struct {
@@ -60,6 +78,33 @@ type RestorePool struct {
 	Paused         bool
 	MaxUnavailable string
 }
+
+// FinishMirrorSets writes the rest of a change of the mirror sets that somebody died in the middle of.
+type FinishMirrorSets struct{}
+
+// EnsurePolicy writes the node disruption policy by which nodes reload instead of being drained, and the ledger beside it, in one patch.
+type EnsurePolicy struct{ Ledger PolicyLedger }
+
+// RestorePolicy gives back the policy of before, and takes the ledger off. An entry that somebody else has changed since stays.
+type RestorePolicy struct{ Prior string }
+
+// Key implements Action.
+func (FinishMirrorSets) Key() string { return "finish-mirror-sets" }
+
+// Key implements Action.
+func (EnsurePolicy) Key() string { return "ensure-policy" }
+
+// Key implements Action.
+func (RestorePolicy) Key() string { return "restore-policy" }
+
+// Disruptive implements Action. Builds and imports follow the mirror sets at once.
+func (FinishMirrorSets) Disruptive() bool { return true }
+
+// Disruptive implements Action. It takes nothing away, but it is decided on what the user's policy is, and that has to be fresh.
+func (EnsurePolicy) Disruptive() bool { return true }
+
+// Disruptive implements Action. A node that has been given its target and has not begun would be drained by it.
+func (RestorePolicy) Disruptive() bool { return true }
 
 // Key implements Action.
 func (EnsureFinalizer) Key() string { return "ensure-finalizer" }
@@ -74,6 +119,14 @@ func (a EnsureTransfers) Key() string { return "ensure-transfers/" + a.Plan }
 func (a EnsureProbes) Key() string { return "ensure-probes/" + a.Plan }
 
 // Key implements Action.
+func (a EnsureCanary) Key() string {
+	if a.Sweep {
+		return "sweep-canary"
+	}
+	return "ensure-canary/" + a.Plan
+}
+
+// Key implements Action.
 func (a TryAgain) Key() string { return "try-again/" + a.ID }
 
 // Key implements Action.
@@ -84,6 +137,12 @@ func (a ApplyMirrorSets) Key() string { return "apply-mirror-sets/" + a.Plan }
 
 // Key implements Action.
 func (a ReleaseOne) Key() string { return "release-one/" + a.Pool }
+
+// Key implements Action.
+func (a TargetNodes) Key() string { return "target-nodes/" + a.Pool }
+
+// Key implements Action.
+func (a StepDown) Key() string { return "step-down/" + a.Node }
 
 // Key implements Action.
 func (a RestorePool) Key() string { return "restore-pool/" + a.Pool }
@@ -100,6 +159,9 @@ func (EnsureTransfers) Disruptive() bool { return false }
 // Disruptive implements Action. A probe pod is tiny, lands only where there is room on the disk, and makes nobody leave.
 func (EnsureProbes) Disruptive() bool { return false }
 
+// Disruptive implements Action. Like a probe, such a pod makes nobody leave.
+func (EnsureCanary) Disruptive() bool { return false }
+
 // Disruptive implements Action.
 func (TryAgain) Disruptive() bool { return false }
 
@@ -112,15 +174,27 @@ func (ApplyMirrorSets) Disruptive() bool { return true }
 // Disruptive implements Action.
 func (ReleaseOne) Disruptive() bool { return true }
 
+// Disruptive implements Action.
+func (TargetNodes) Disruptive() bool { return true }
+
+// Disruptive implements Action. Everything is on record, so that whoever leads next goes on where this one ends.
+func (StepDown) Disruptive() bool { return false }
+
 // Disruptive implements Action. Unpausing is safe only while every node already runs the pool's configuration (I5).
 func (RestorePool) Disruptive() bool { return true }
 
-func (EnsureFinalizer) isAction() {}
-func (RemoveFinalizer) isAction() {}
-func (EnsureTransfers) isAction() {}
-func (EnsureProbes) isAction()    {}
-func (TryAgain) isAction()        {}
-func (PausePool) isAction()       {}
-func (ApplyMirrorSets) isAction() {}
-func (ReleaseOne) isAction()      {}
-func (RestorePool) isAction()     {}
+func (EnsureFinalizer) isAction()  {}
+func (RemoveFinalizer) isAction()  {}
+func (EnsureTransfers) isAction()  {}
+func (EnsureProbes) isAction()     {}
+func (EnsureCanary) isAction()     {}
+func (TryAgain) isAction()         {}
+func (PausePool) isAction()        {}
+func (ApplyMirrorSets) isAction()  {}
+func (ReleaseOne) isAction()       {}
+func (TargetNodes) isAction()      {}
+func (StepDown) isAction()         {}
+func (RestorePool) isAction()      {}
+func (FinishMirrorSets) isAction() {}
+func (EnsurePolicy) isAction()     {}
+func (RestorePolicy) isAction()    {}

@@ -20,21 +20,46 @@ func applyMirrorSets(o Observed) Step {
 		return unreadable("Plan", o.Plan.Why())
 	}
 	if as, _ := applied(o); as {
-		return Done{Message: "the mirror sets are as declared"}
+		return asDeclared(o, sets)
 	}
 	if foreign := foreignSets(o.Rollout.Name, sets); len(foreign) > 0 {
 		return Fail{Reason: v1alpha1.ReasonManagedElsewhere, Blockers: foreign}
 	}
-	if step := consent(o, GateApply); step != nil {
+	if step := consent(o, gateOf(o)); step != nil {
 		return step
 	}
 	if step := safeToApply(o); step != nil {
 		return step
 	}
-	if o.Record.AppliedDigest != plan.Digest {
-		return Do{Facts: []Fact{ApplyIntended{Plan: plan.Digest, Previous: sets.Have}}, Why: "everything is proven; the mirror sets are about to be applied"}
+	if o.Record.AppliedDigest != plan.Digest || unnoted(o, sets) {
+		return Do{Facts: []Fact{intent(plan, sets)}, Why: "everything is proven; the mirror sets are about to be applied"}
 	}
 	return Do{Actions: []Action{ApplyMirrorSets{Plan: plan.Digest}}, Why: "applying the mirror sets, digest mirrors first"}
+}
+
+func asDeclared(o Observed, sets MirrorSets) Step {
+	switch {
+	case o.Record.Writing != nil:
+		return Do{Facts: []Fact{Written{}}, Why: "the mirror sets are written"}
+	case sets.Pass == v1alpha1.PassAllow:
+		return Done{Message: "the mirror sets are as declared, with the sources as a fallback: this is the first of two passes"}
+	default:
+		return Done{Message: "the mirror sets are as declared"}
+	}
+}
+
+// unnoted tells whether the change takes more than one write and nothing on record says so.
+func unnoted(o Observed, sets MirrorSets) bool {
+	return sets.twofold() && (o.Record.Writing == nil || o.Record.Writing.To != sets.To)
+}
+
+// intent is what has to be on record before the first write.
+func intent(plan Plan, sets MirrorSets) Fact {
+	f := ApplyIntended{Plan: plan.Digest, Previous: sets.Have, Pass: sets.Pass, Lists: sets.Lists}
+	if sets.twofold() {
+		f.Writing = &v1alpha1.WritingRecord{Digest: sets.HaveDigest, Tag: sets.HaveTag, To: sets.To}
+	}
+	return f
 }
 
 // applied tells whether the mirror sets are as declared and were applied on the strength of the present plan; known is false
@@ -45,7 +70,7 @@ func applied(o Observed) (as, known bool) {
 	if !haveSets || !havePlan {
 		return false, false
 	}
-	return sets.Digest.settled() && sets.Tag.settled() && o.Record.AppliedDigest == plan.Digest, true
+	return sets.settled() && o.Record.AppliedDigest == plan.Digest, true
 }
 
 // foreignSets: a set of our name that is somebody else's is never written over, whatever the preflight has let through.

@@ -45,7 +45,8 @@ func observed() *builder {
 		Transfers: Seen(Transfers{}),
 		Probes:    Seen(Probes{Nodes: 2}),
 		Pools:     Seen([]Pool{somePool("master", 3), somePool("worker", 3)}),
-		Workloads: Seen([]Workload{}),
+		Workloads: Seen([]Workload{}), ControlPlane: Seen([]Problem{}),
+		Canary: Seen(Canary{Disabled: true}),
 	}
 	return b
 }
@@ -322,9 +323,30 @@ func (b *builder) closes(pool string) *builder {
 	}, pool)
 }
 
-// follows puts the node on record that took the release.
-func (b *builder) follows(node string) *builder {
-	b.o.Record.Release.Node = node
+// names puts the nodes on the intent, as the mechanism Targeted does.
+func (b *builder) names(nodes ...string) *builder {
+	b.o.Rollout.Targeted = true
+	b.o.Record.Release.Targets = nodes
+	return b
+}
+
+// tells carries such a release out.
+func (b *builder) tells(pool string) *builder {
+	r := b.o.Record.Release
+	b.eachPool(func(p *Pool) {
+		ledger := *p.Ledger
+		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated), Nodes: r.Targets, Closed: true}
+		p.Ledger = &ledger
+	}, pool)
+	for _, name := range r.Targets {
+		b.takes(name, "Targeted")
+	}
+	return b
+}
+
+// follows puts the nodes on record that took the release.
+func (b *builder) follows(nodes ...string) *builder {
+	b.o.Record.Release.Nodes = nodes
 	b.o.Record.Release.TakenAt = &metav1.Time{Time: now.Add(-5 * time.Second)}
 	return b
 }
@@ -343,6 +365,54 @@ func (b *builder) givesBack(names ...string) *builder {
 func (b *builder) completed() *builder {
 	b.updated().givesBack("master", "worker")
 	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration, b.o.Record.CompletedSpec = &metav1.Time{Time: now.Add(-time.Minute)}, 1, "spec-1"
+	return b
+}
+
+// staged: the rollout is in that pass.
+func (b *builder) staged(pass v1alpha1.Pass) *builder {
+	sets, _ := b.o.Sets.Get()
+	sets.Pass, sets.Lists = pass, "lists"
+	b.o.Sets = Seen(sets)
+	b.o.Record.Pass = &v1alpha1.PassRecord{Pass: pass, Lists: "lists"}
+	return b
+}
+
+const (
+	usersPolicy = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Drain"}]}`
+	oursPolicy  = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Reload","reload":{"serviceName":"crio.service"}}]}`
+)
+
+// reloads: the user wants nodes to reload, and has a policy of his own that drains.
+func (b *builder) reloads() *builder {
+	b.o.Rollout.Reload = true
+	b.o.Policy = Seen(Policy{Generation: 3, ObservedGeneration: 3, Effective: "Drain", Entry: usersPolicy, ChangedBy: "kubectl"})
+	return b
+}
+
+// policed: ours is written and in effect.
+func (b *builder) policed() *builder {
+	b.reloads()
+	b.o.Record.Policy = &v1alpha1.PolicyRecord{Prior: usersPolicy, Since: metav1.NewTime(began)}
+	ledger := newPolicyLedger(b.o, *b.o.Record.Policy)
+	b.o.Policy = Seen(Policy{Generation: 4, ObservedGeneration: 4, Reloads: true, Effective: "the reload of crio.service", Entry: oursPolicy, Ours: true,
+		ChangedBy: "safe-mirror-operator", Ledger: &ledger})
+	return b
+}
+
+func (b *builder) policy(change func(p *Policy)) *builder {
+	p, _ := b.o.Policy.Get()
+	change(&p)
+	b.o.Policy = Seen(p)
+	return b
+}
+
+// halfWritten: both sets were to be changed, and only the digest mirrors were.
+func (b *builder) halfWritten() *builder {
+	b.sets(SetEqual, SetMissing)
+	sets, _ := b.o.Sets.Get()
+	sets.HaveDigest, sets.To = "new", "new+new"
+	b.o.Sets = Seen(sets)
+	b.o.Record.Writing = &v1alpha1.WritingRecord{Digest: "old", Tag: "old", To: "new+new"}
 	return b
 }
 
@@ -411,13 +481,14 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Pool
 		case ReleaseIntended:
 			name += " " + f.Release.Pool
-		case NodeTaken:
-			name += " " + f.Node
+		case NodesTaken:
+			name += " " + strings.Join(f.Nodes, " ")
 		case RemedyBegun:
 			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name
 		case RemedyMoved:
 			name += " " + string(f.State) + " " + f.Outcome
-		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted:
+		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted,
+			Written, PassReached, PassBegun, PolicyIntended, PolicyRestored:
 		}
 		out = append(out, name)
 	}

@@ -16,6 +16,7 @@ func Decide(o Observed) Decision {
 	if !ended {
 		d = walk(tableOf(o), o)
 	}
+	d = sweepCanary(o, d)
 	halt := stop(o, d)
 	d = closeFirst(heal(o, d), closures(o, halt))
 	d = retry(o, d)

@@ -28,8 +28,37 @@ type PoolAdded struct{ Pool v1alpha1.PoolRecord }
 // PoolReclaimed remembers that a pool which was given back is taken again, and what it is like now.
 type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 
-// ApplyIntended remembers which plan is about to be applied, and what the mirror sets were like before the first of them.
-type ApplyIntended struct{ Plan, Previous string }
+// ApplyIntended remembers which plan is about to be applied, what the mirror sets were like before the first of them, and what they are
+// like now.
+type ApplyIntended struct {
+	Plan, Previous string
+	// Writing is what the sets are now and what they shall be; nil when nothing is to be written.
+	Writing *v1alpha1.WritingRecord
+	// Pass and Lists are those of a staged rollout.
+	Pass  v1alpha1.Pass
+	Lists string
+}
+
+// Written remembers that the mirror sets are as they were intended to be.
+type Written struct{}
+
+// PassReached remembers when every node had the first pass.
+type PassReached struct{ At time.Time }
+
+// PassBegun remembers that a staged rollout goes on to the pass, or comes back to it.
+type PassBegun struct {
+	Pass  v1alpha1.Pass
+	Lists string
+}
+
+// PolicyIntended remembers the node disruption policy of before; the rollout's own is about to be written.
+type PolicyIntended struct {
+	Prior string
+	At    time.Time
+}
+
+// PolicyRestored remembers that the policy of before is about to be given back.
+type PolicyRestored struct{}
 
 // RollbackBegun latches the way back.
 type RollbackBegun struct {
@@ -55,10 +84,10 @@ type Retried struct{ IDs []string }
 // ReleaseIntended remembers that a pool is about to be released.
 type ReleaseIntended struct{ Release v1alpha1.ReleaseRecord }
 
-// NodeTaken remembers which node the release reached.
-type NodeTaken struct {
-	Node string
-	At   time.Time
+// NodesTaken remembers which nodes the release has reached, beside those that are known already.
+type NodesTaken struct {
+	Nodes []string
+	At    time.Time
 }
 
 // ReleaseEnded forgets the release: its node is whole again, or no node took it.
@@ -105,7 +134,36 @@ func (f ApplyIntended) apply(r *v1alpha1.Record) {
 	if r.AppliedDigest == "" {
 		r.Previous = f.Previous
 	}
-	r.AppliedDigest = f.Plan
+	r.AppliedDigest, r.Writing = f.Plan, f.Writing
+	PassBegun{Pass: f.Pass, Lists: f.Lists}.apply(r)
+}
+
+func (Written) apply(r *v1alpha1.Record) { r.Writing = nil }
+
+func (f PassReached) apply(r *v1alpha1.Record) {
+	if r.Pass != nil && r.Pass.ReachedAt == nil {
+		r.Pass.ReachedAt = stamp(f.At)
+	}
+}
+
+// apply forgets which stages were reached when the pass is another one: they are gone through, and watched, in each.
+func (f PassBegun) apply(r *v1alpha1.Record) {
+	switch {
+	case f.Pass == "":
+		r.Pass = nil
+	case r.Pass == nil || r.Pass.Pass != f.Pass || r.Pass.Lists != f.Lists:
+		r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: f.Pass, Lists: f.Lists}, nil
+	}
+}
+
+func (f PolicyIntended) apply(r *v1alpha1.Record) {
+	r.Policy = &v1alpha1.PolicyRecord{Prior: f.Prior, Since: *stamp(f.At)}
+}
+
+func (PolicyRestored) apply(r *v1alpha1.Record) {
+	if r.Policy != nil {
+		r.Policy.Restored = true
+	}
 }
 
 // apply opens what had ended already, so that the way back is gone like any other, and forgets the release under way: whatever became
@@ -152,9 +210,16 @@ func carryOut(r *v1alpha1.Record, ids ...string) {
 
 func (f ReleaseIntended) apply(r *v1alpha1.Record) { r.Release = &f.Release }
 
-func (f NodeTaken) apply(r *v1alpha1.Record) {
-	if r.Release != nil && r.Release.Node == "" {
-		r.Release.Node = f.Node
+func (f NodesTaken) apply(r *v1alpha1.Record) {
+	if r.Release == nil {
+		return
+	}
+	for _, n := range f.Nodes {
+		if !slices.Contains(r.Release.Nodes, n) && len(r.Release.Nodes) < maxTaken {
+			r.Release.Nodes = append(r.Release.Nodes, n)
+		}
+	}
+	if r.Release.TakenAt == nil {
 		r.Release.TakenAt = stamp(f.At)
 	}
 }

@@ -25,6 +25,7 @@ func lostRelease(o Observed, pools []Pool) (v1alpha1.ReleaseRecord, bool) {
 		if pulsing(p) || slices.ContainsFunc(p.Nodes, onItsWay) {
 			return v1alpha1.ReleaseRecord{
 				Pool: p.Name, IntendedAt: metav1.NewTime(pulse.IntendedAt), Target: pulse.Target, Updated: int32(pulse.Updated),
+				Size: int32(pulse.Size), Targets: slices.Clone(pulse.Nodes),
 			}, true
 		}
 	}
@@ -38,64 +39,65 @@ func followRelease(o Observed, pools []Pool, r v1alpha1.ReleaseRecord) Step {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + r.Pool + " is gone"}
 	}
 	p := pools[i]
-	if r.Node != "" {
-		return followNode(o, pools, p, r)
+	if len(r.Nodes) > 0 {
+		return followNodes(o, pools, p, r)
 	}
-	if node, ok := takenNode(o, p, r); ok {
-		return Do{Facts: []Fact{NodeTaken{Node: node, At: o.Now}}, Why: "node " + node + " has taken " + r.Target}
+	if taken := takenNodes(o, p, r); len(taken) > 0 {
+		return Do{Facts: []Fact{NodesTaken{Nodes: taken, At: o.Now}}, Why: haveTaken(taken, r.Target)}
 	}
 	if pulsing(p) {
 		return Wait{
 			Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
-				"is open for one node, and the MCO has not picked one yet; it is paused again at %s", p.Ledger.Release.Deadline.UTC().Format(time.RFC3339)))},
+				"is open for %s, and the MCO has not picked one yet; it is paused again at %s", howMany(int(r.Size)), p.Ledger.Release.Deadline.UTC().Format(time.RFC3339)))},
 			Until: p.Ledger.Release.Deadline,
 		}
 	}
-	pulsed := p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time)
+	announced := p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time)
+	pulsed := announced && len(r.Targets) == 0
 	switch {
 	case pulsed && !p.fenced():
 		return Wait{Blockers: []Blocker{unfenced(p)}}
 	case pulsed:
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " was open until its deadline and the MCO picked no node; trying again"}
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " was open and is closed again, and the MCO picked no node; trying again"}
 	case p.Rendered != r.Target:
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " has been rendered anew before its release"}
 	}
 	return open(o, pools, p, r)
 }
 
-// takenNode finds the node that took the release: the one under way, because none was when the pool was opened. Should it be
-// done already, because nobody looked meanwhile, any node with the target serves: what is checked from here on holds for all
-// of them.
-func takenNode(o Observed, p Pool, r v1alpha1.ReleaseRecord) (string, bool) {
-	if moving := p.moving(o); len(moving) > 0 && p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time) {
-		return moving[0].Name, true
+func haveTaken(nodes []string, target string) string {
+	if len(nodes) == 1 {
+		return "node " + nodes[0] + " has taken " + target
 	}
-	if p.Taken(r.Target) <= int(r.Updated) {
-		return "", false
-	}
-	name := ""
-	for _, n := range p.Nodes {
-		if n.Desired == r.Target {
-			name = n.Name
-		}
-	}
-	return name, true
+	return nodeNames(nodes) + " have taken " + target
 }
 
-// followNode watches the node to its end: the configuration, the node itself, the pause, its pods. Of a node that was deleted
+// followNodes watches the nodes to their end: the configuration, the nodes themselves, the pause, their pods. Of a node that was deleted
 // meanwhile the pods have to be back all the same.
-func followNode(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
+func followNodes(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
+	if late := latecomers(o, p, r); len(late) > 0 {
+		return Do{Facts: []Fact{NodesTaken{Nodes: late, At: o.Now}}, Why: haveTaken(late, r.Target)}
+	}
 	if moving := underWay(o, pools); len(moving) > 0 {
 		return stillMoving(o, moving)
 	}
-	end := "is gone"
-	if i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == r.Node }); i >= 0 {
-		n := p.Nodes[i]
-		end = "runs " + n.Current
-		if !n.Ready || n.Unschedulable {
-			return Wait{Blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
-				"node %s runs %s and is %s; no other node is released until it is back", n.Name, n.Current, unavailability(n))}}}
+	var away []Blocker
+	var ends []string
+	for _, name := range r.Nodes {
+		i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == name })
+		if i < 0 {
+			ends = append(ends, "node "+name+" is gone")
+			continue
 		}
+		n := p.Nodes[i]
+		ends = append(ends, "node "+name+" runs "+n.Current)
+		if !n.Ready || n.Unschedulable {
+			away = append(away, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
+				"node %s runs %s and is %s; no other node is released until it is back", n.Name, n.Current, unavailability(n))})
+		}
+	}
+	if len(away) > 0 {
+		return Wait{Blockers: away}
 	}
 	if open := notHeld(o, []Pool{p}); len(open) > 0 {
 		return Wait{Blockers: open}
@@ -103,7 +105,11 @@ func followNode(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step
 	if back := missingPods(o, r); back != nil {
 		return back
 	}
-	return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("node %s %s and its pods are back", r.Node, end)}
+	whose := "its"
+	if len(ends) > 1 {
+		whose = "their"
+	}
+	return Do{Facts: []Fact{ReleaseEnded{}}, Why: strings.Join(ends, ", ") + " and " + whose + " pods are back"}
 }
 
 // drainLimit is how long a node may be under way. When the user does not say it is longer than any drain that makes progress.
@@ -138,13 +144,20 @@ func missingPods(o Observed, r v1alpha1.ReleaseRecord) Step {
 			continue
 		}
 		out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: w.Kind, Namespace: w.Namespace, Name: w.Name, Message: fmt.Sprintf(
-			"%s %s/%s has %d of %d pods ready since node %s was released%s; the next node waits for it",
-			w.Kind, w.Namespace, w.Name, w.Ready, w.Desired, r.Node, detail(w.Message))})
+			"%s %s/%s has %d of %d pods ready since %s released%s; the next node waits for it",
+			w.Kind, w.Namespace, w.Name, w.Ready, w.Desired, nodesWere(r.Nodes), detail(w.Message))})
 	}
 	if len(out) == 0 {
 		return nil
 	}
 	return Wait{Blockers: out}
+}
+
+func nodesWere(list []string) string {
+	if len(list) > 1 {
+		return nodeNames(list) + " were"
+	}
+	return nodeNames(list) + " was"
 }
 
 func detail(s string) string {

@@ -30,20 +30,20 @@ func TestAnOpenPool(t *testing.T) {
 		},
 		"a node is taken: closed at once, and noted": {
 			o:    opened().takes("worker-1", "Targeted").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodeTaken worker-1"}},
+			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodesTaken worker-1"}},
 		},
 		"a node is done already": {
 			o:    opened().done("worker-1").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodeTaken worker-1"}},
+			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodesTaken worker-1"}},
 		},
 		"two nodes are taken": {
 			o:    opened().takes("worker-1", "Targeted").takes("worker-2", "Targeted").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodeTaken worker-1"}},
+			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodesTaken worker-1 worker-2"}},
 		},
 		"a node is taken in the moment in which another with the target is deleted": {
 			o: observed().rendered().done("worker-0").intends("worker").opens("worker").
 				without("worker-0").takes("worker-1", "Targeted").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodeTaken worker-1"}},
+			want: want{reason: v1alpha1.ReasonProgressing, actions: pause, facts: []string{"NodesTaken worker-1"}},
 		},
 		"its time is up": {
 			o:    opened().with(func(o *Observed) { o.Now = now.Add(20 * time.Second) }).build(),
@@ -117,12 +117,17 @@ func TestPulseOver(t *testing.T) {
 		pool Pool
 		want bool
 	}{
-		"no ledger":             {pool(observed()), false},
-		"no pulse":              {pool(observed().rendered()), false},
-		"open":                  {pool(opened()), false},
-		"open, and taken":       {pool(opened().takes("worker-1", "Targeted")), true},
-		"closed":                {pool(opened().takes("worker-1", "Targeted").closes("worker")), false},
-		"open, rendered anew":   {pool(opened().eachPool(func(p *Pool) { p.Rendered = "x" }, "worker")), true},
+		"no ledger":           {pool(observed()), false},
+		"no pulse":            {pool(observed().rendered()), false},
+		"open":                {pool(opened()), false},
+		"open, and taken":     {pool(opened().takes("worker-1", "Targeted")), true},
+		"closed":              {pool(opened().takes("worker-1", "Targeted").closes("worker")), false},
+		"open, rendered anew": {pool(opened().eachPool(func(p *Pool) { p.Rendered = "x" }, "worker")), true},
+		"open, and a node that was down since before is back": {
+			pool(opened().node("worker-2", func(n *Node) { n.Ready = false }).eachPool(func(p *Pool) { p.Ledger.Release.Unavailable = 1 }, "worker").
+				node("worker-2", func(n *Node) { n.Ready = true })), true},
+		"open, and it is still down": {
+			pool(opened().node("worker-2", func(n *Node) { n.Ready = false }).eachPool(func(p *Pool) { p.Ledger.Release.Unavailable = 1 }, "worker")), false},
 		"open, a node degraded": {pool(opened().node("worker-2", func(n *Node) { n.State = "Degraded" })), true},
 	}
 	for name, c := range cases {
@@ -150,11 +155,11 @@ func TestAReleaseThatNoNodeTook(t *testing.T) {
 		},
 		"a node that took it in the last moment": {
 			o:    lapsed().takes("worker-2", "Draining").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodeTaken worker-2"}},
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-2"}},
 		},
 		"one that took what was rendered meanwhile": {
 			o:    lapsed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").takes("worker-2", "Draining").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodeTaken worker-2"}},
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-2"}},
 		},
 	}
 	for name, c := range cases {
@@ -190,6 +195,12 @@ func TestFollowingTheNode(t *testing.T) {
 		"cordoned":      {done().cordoned("worker-0").build(), node("is cordoned")},
 		"it is deleted": {closed().without("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"worker-0 is gone and its pods"}}},
 		"a second node is on its way": {done().takes("worker-1", "Draining").build(),
+			want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-1"}}},
+		"a second node is followed, too": {done().takes("worker-1", "Draining").follows("worker-0", "worker-1").build(),
+			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}}},
+		"two are done": {done().done("worker-1").follows("worker-0", "worker-1").build(),
+			want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"node worker-1 runs rendered-worker-planned and their pods are back"}}},
+		"of two one is down with it": {done().done("worker-1").down("worker-1").follows("worker-0", "worker-1").build(),
 			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}}},
 		"a node of another pool is on its way": {done().takes("master-1", "Draining").build(),
 			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node master-1"}}},

@@ -25,14 +25,20 @@ func FuzzDecide(f *testing.F) {
 		}
 		d := Decide(o)
 		for _, rule := range []func(Observed, Decision) string{
-			deterministic, oneDisruption, factsFirst, knownInputs, applyRule, finalizerRule, stillSafe, verdictsInOrder,
+			deterministic, oneDisruption, factsFirst, factsOnce, knownInputs, applyRule, finalizerRule, stillSafe, verdictsInOrder,
 		} {
 			if why := rule(o, d); why != "" {
 				t.Error(why)
 			}
 		}
-		if !d.Complete && d.RecheckAt.Sub(o.Now) > maxIdle {
+		if !d.Complete && (d.RecheckAt.Sub(o.Now) > maxIdle || d.RecheckAt.Before(o.Now)) {
 			t.Errorf("I7: looked at again at %s, now is %s", d.RecheckAt, o.Now)
+		}
+		if !d.Complete && len(d.Actions)+len(d.Facts)+len(d.Blockers) == 0 {
+			t.Errorf("I7: neither progress nor a blocker in %s", d.Phase)
+		}
+		if d.Complete && len(d.Actions)+len(d.Facts)+len(d.Blockers) > 0 && !d.Stalled {
+			t.Errorf("I7: complete, and %d actions, %d facts and %d blockers", len(d.Actions), len(d.Facts), len(d.Blockers))
 		}
 	})
 }

@@ -58,7 +58,7 @@ func atGate(o Observed, gate string) Step {
 }
 
 func guarded(o Observed, gate string) bool {
-	if gate == GateApply {
+	if gate == GateApply || gate == GateEnforce {
 		return o.Rollout.ApplyApproval
 	}
 	pools, _ := o.Pools.Get()
@@ -76,7 +76,7 @@ func soaking(o Observed, stages []Stage, pools []Pool, next Stage) Step {
 		if s == next {
 			return nil
 		}
-		if s.Soak == 0 || !reached(s, pools) {
+		if s.Soak == 0 || !reached(o, s, pools) {
 			continue
 		}
 		at, known := reachedAt(o.Record, s.Name)
@@ -101,9 +101,9 @@ func reachedAt(r v1alpha1.Record, stage string) (time.Time, bool) {
 }
 
 // reached tells whether the pool has as many nodes done as the stage wants, or has none that could still be released.
-func reached(s Stage, pools []Pool) bool {
+func reached(o Observed, s Stage, pools []Pool) bool {
 	i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == s.Pool })
-	return i < 0 || pools[i].Updated() >= s.goal(pools[i]) || !hasCandidate(pools[i])
+	return i < 0 || pools[i].Updated() >= s.goal(pools[i]) || len(candidates(o, pools[i])) == 0
 }
 
 // goal is how many nodes of the pool are done after the stage.

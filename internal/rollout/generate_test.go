@@ -23,6 +23,7 @@ func (g generator) observed() Observed {
 		b = heldDrain()
 		g.heldUp(&b.o)
 	}
+	b.o.Canary = Seen(g.canary())
 	for range g.Intn(4) {
 		mishaps[g.Intn(len(mishaps))](g, b)
 	}
@@ -44,6 +45,12 @@ var way = []func() *builder{
 	func() *builder { return opened().takes("worker-1", "Targeted") },
 	closed,
 	func() *builder { return closed().done("worker-0") },
+	func() *builder { return observed().rendered().done("worker-0").intends("worker").names("worker-1") },
+	func() *builder { return several(2).intends("worker").names("worker-0", "worker-1") },
+	func() *builder { return several(2).intends("worker").names("worker-0", "worker-1").tells("worker") },
+	func() *builder {
+		return observed().rendered().done("worker-0").with(func(o *Observed) { o.Self = Self{Node: "master-0", Standby: []string{"worker-1"}} })
+	},
 	func() *builder { return observed().rendered().done("worker-0").intends("master").opens("master") },
 	func() *builder {
 		return observed().cordoned("worker-2").rendered().done("master-0", "master-1", "master-2", "worker-0")
@@ -57,6 +64,34 @@ var way = []func() *builder{
 	func() *builder { return observed().updated().givesBack("master") },
 	func() *builder { return observed().updated().givesBack("master", "worker") },
 	func() *builder { return observed().completed() },
+	func() *builder { return observed().updated().givesBack("master", "worker").staged(v1alpha1.PassAllow) },
+	func() *builder { return between(2 * time.Hour) },
+	func() *builder { return second() },
+	func() *builder { return second().deleting() },
+	func() *builder { return observed().paused().reloads() },
+	func() *builder {
+		return observed().paused().policed().policy(func(p *Policy) { p.Ledger, p.Ours, p.Entry, p.Reloads = nil, false, usersPolicy, false })
+	},
+	func() *builder {
+		b := observed().updated().policed()
+		b.o.Record.Policy.Restored = true
+		return b
+	},
+	func() *builder {
+		b := observed().paused().policed().deleting()
+		b.o.Record.Policy.Restored = true
+		return b
+	},
+	func() *builder {
+		b := observed().rendered()
+		b.o.Record.Writing = &v1alpha1.WritingRecord{To: "new+new"}
+		return b
+	},
+	func() *builder { return observed().paused().policed() },
+	func() *builder { return observed().rendered().policed() },
+	func() *builder { return observed().rendered().policed().intends("worker") },
+	func() *builder { return observed().updated().policed() },
+	func() *builder { return observed().intended().halfWritten() },
 }
 
 // mishaps are what happens to a cluster beside the rollout.
@@ -71,6 +106,15 @@ var mishaps = []func(g generator, b *builder){
 		b.o.Rollout.RollbackOnDelete, b.o.Rollout.RollbackOnFailure = g.some(), g.some()
 	},
 	func(g generator, b *builder) { goesBack(&b.o) },
+	func(_ generator, b *builder) { b.o.Rollout.Targeted = true },
+	func(g generator, b *builder) {
+		b.o.Rollout.AtOnce = g.Intn(4)
+		for i := range b.o.Record.Pools {
+			b.o.Record.Pools[i].MaxUnavailable = pick(g, "2", "50%", "3")
+		}
+	},
+	func(g generator, b *builder) { b.o.Self = Self{Node: g.nodeName(), Standby: []string{g.nodeName()}} },
+	func(_ generator, b *builder) { b.o.ControlPlane = Unseen[[]Problem]("x") },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },
 	func(g generator, b *builder) { b.takes(g.nodeName(), g.stage()) },
@@ -81,6 +125,9 @@ var mishaps = []func(g generator, b *builder){
 	func(g generator, b *builder) { b.sets(g.setState(), g.setState()) },
 	func(g generator, b *builder) { b.transfers(func(t *Transfers) { *t = g.transfers() }) },
 	func(g generator, b *builder) { b.probes(func(p *Probes) { *p = g.probes() }) },
+	func(g generator, b *builder) { b.o.Canary = Seen(g.canary()) },
+	func(g generator, b *builder) { b.o.Canary = Seen(g.canary()) },
+	func(_ generator, b *builder) { b.o.Canary = Unseen[Canary]("x") },
 	func(g generator, b *builder) { b.plan(func(p *Plan) { *p = g.plan() }) },
 	func(g generator, b *builder) { b.addPool(somePool("infra", g.Intn(3))) },
 	func(g generator, b *builder) { b.unready(g.workload(), g.workload()) },
@@ -101,6 +148,13 @@ var mishaps = []func(g generator, b *builder){
 	},
 	func(g generator, b *builder) { b.o.Rollout.ForecastAdvisory = g.some() },
 	func(_ generator, b *builder) { b.o.Cluster = Seen(Cluster{Upgrading: "4.20"}) },
+	func(g generator, b *builder) { b.staged(g.pass()) },
+	func(_ generator, b *builder) { b.halfWritten() },
+	func(g generator, b *builder) {
+		b.o.Rollout.Reload, b.o.Policy, b.o.Record.Policy = g.some(), maybe(g, g.policy()), g.policyRecord()
+	},
+	func(g generator, b *builder) { b.policy(g.disturbPolicy) },
+	func(_ generator, b *builder) { b.o.Policy = Unseen[Policy]("x") },
 }
 
 // wild is an observation of which nothing fits together.
@@ -113,8 +167,9 @@ func (g generator) wild() Observed {
 		},
 		Cluster: maybe(g, Cluster{}), Others: maybe(g, []Other{}), Spec: maybe(g, []Problem{}), Workloads: maybe(g, []Workload{g.workload()}),
 		Sets: maybe(g, MirrorSets{Digest: g.setState(), Tag: g.setState()}), Plan: maybe(g, g.plan()), Transfers: maybe(g, g.transfers()),
-		Probes: maybe(g, g.probes()),
+		Probes: maybe(g, g.probes()), Canary: maybe(g, g.canary()), ControlPlane: maybe(g, []Problem{}),
 	}
+	o.Rollout.Targeted, o.Rollout.AtOnce = g.some(), g.Intn(4)
 	if !g.some() {
 		o.Record.StartedAt = &metav1.Time{Time: began}
 	}
@@ -132,13 +187,45 @@ func (g generator) wild() Observed {
 		pools = append(pools, p)
 	}
 	o.Pools = maybe(g, pools)
-	if g.Intn(3) == 0 {
-		g.heldUp(&o)
-	}
 	if o.Forecast = safe(Seen(pools)); g.Intn(4) == 0 {
 		o.Forecast = Unseen[Forecast]("x")
 	}
+	if g.Intn(3) == 0 {
+		g.heldUp(&o)
+	}
 	return o
+}
+
+func (g generator) pass() v1alpha1.Pass { return pick(g, "", v1alpha1.PassAllow, v1alpha1.PassEnforce) }
+
+func (g generator) policyRecord() *v1alpha1.PolicyRecord {
+	return pick(g, nil, &v1alpha1.PolicyRecord{Prior: usersPolicy, Restored: g.some()})
+}
+
+func (g generator) policy() Policy {
+	p := Policy{Generation: 3, ObservedGeneration: 3, Entry: pick(g, "", usersPolicy, oursPolicy)}
+	for range g.Intn(3) {
+		g.disturbPolicy(&p)
+	}
+	return p
+}
+
+// disturbPolicy changes one thing about the policy.
+func (g generator) disturbPolicy(p *Policy) {
+	change := pick(g,
+		func() { p.Generation++ },
+		func() { p.Reloads = !p.Reloads },
+		func() { p.Ours = !p.Ours },
+		func() { p.Entry = usersPolicy },
+		func() { p.Unsupported = "x" },
+		func() { p.Ledger, p.Foreign = nil, "books" },
+		func() { p.Ledger = nil },
+		func() { p.Ledger = &PolicyLedger{Rollout: "shop", Since: began, Prior: usersPolicy} },
+	)
+	change()
+	if p.Ledger != nil {
+		p.Foreign = "" // there is one note on it
+	}
 }
 
 func maybe[T any](g generator, v T) Known[T] {
@@ -193,6 +280,22 @@ func (g generator) probes() Probes {
 	return p
 }
 
+func (g generator) canary() Canary {
+	c := Canary{Disabled: g.some(), Left: max(0, g.Intn(4)-2)}
+	for _, pool := range []string{"infra", "master", "worker"} {
+		k := CanaryKind{Pool: pool, Chosen: !g.some(), Wanted: g.Intn(4)}
+		k.Proven = k.Wanted
+		if g.some() {
+			k.Proven = g.Intn(k.Wanted + 1)
+			k.Failed = g.Intn(k.Wanted - k.Proven + 1)
+		}
+		if !g.some() {
+			c.Kinds = append(c.Kinds, k)
+		}
+	}
+	return c
+}
+
 func (g generator) spec() string { return pick(g, "spec-1", "spec-1", "spec-1", "spec-2") }
 
 func (g generator) requests() []Request {
@@ -216,7 +319,8 @@ func (g generator) release() *v1alpha1.ReleaseRecord {
 	pool := g.poolName()
 	return &v1alpha1.ReleaseRecord{
 		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-time.Duration(g.Intn(90)) * time.Second)), Target: g.renderedName(pool),
-		Updated: int32(g.Intn(3)), Node: pick(g, "", "", g.nodeName()), UnreadyBefore: pick(g, nil, []string{"Deployment/shop/cart=1"}),
+		Updated: int32(g.Intn(3)), Nodes: pick(g, nil, nil, []string{g.nodeName()}, []string{g.nodeName(), g.nodeName()}), Size: int32(g.Intn(3)),
+		Targets: pick(g, nil, nil, []string{g.nodeName()}), UnreadyBefore: pick(g, nil, []string{"Deployment/shop/cart=1"}),
 	}
 }
 

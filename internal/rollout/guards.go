@@ -8,15 +8,22 @@ import (
 
 // guard handles what comes before any phase: a rollout that has ended, and one that is being deleted.
 func guard(o Observed) (Decision, bool) {
+	if step := finishWriting(o); step != nil {
+		d := Decision{Phase: PhaseApply}
+		d.take(step, o.Now)
+		return d, true
+	}
 	if o.Rollout.Deleting && !backOnDelete(o) {
 		if d, ended := deleting(o); ended {
 			return d, true
 		}
 	}
-	if step := begin(o); step != nil {
-		d := Decision{Phase: PhasePreflight}
-		d.take(step, o.Now)
-		return d, true
+	for _, look := range []func(Observed) Step{begin, withdrawPass} {
+		if step := look(o); step != nil {
+			d := Decision{Phase: PhasePreflight}
+			d.take(step, o.Now)
+			return d, true
+		}
 	}
 	switch {
 	case o.Record.CompletedGeneration == 0:
@@ -67,11 +74,11 @@ func letGo(o Observed) (step Step, forward bool) {
 	pools, ok := o.Pools.Get()
 	ended := o.Record.CompletedGeneration != 0
 	switch {
-	case !ok && ended:
+	case !ok && ended && !policyLeft(o):
 		return remove, false // the pools were given back before the end was put on record
 	case !ok:
 		return unreadable("MachineConfigPool", o.Pools.Why()), false
-	case !anyLedger(pools) && (o.Record.StartedAt == nil || ended):
+	case !leftBehind(o, pools) && (o.Record.StartedAt == nil || ended):
 		return remove, false
 	case !ended:
 		sets, ok := o.Sets.Get()
@@ -108,6 +115,9 @@ func begun(o Observed, sets MirrorSets, pools []Pool) bool {
 // untouched tells whether no node of the pool was released by this rollout, as far as the ledger knows.
 func untouched(p Pool) bool { return p.Ledger == nil || p.Ledger.Release == nil }
 
+// leftBehind tells whether anything of ours has to be given back.
+func leftBehind(o Observed, pools []Pool) bool { return anyLedger(pools) || policyLeft(o) }
+
 func anyLedger(pools []Pool) bool {
 	for _, p := range pools {
 		if p.Ledger != nil {
@@ -136,7 +146,7 @@ func completed(o Observed) Decision {
 		d.Verdicts = nil // no phase of the way forward is done any more
 		d.Blockers = []Blocker{{Reason: v1alpha1.ReasonRolledBack, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: d.Why}}
 	}
-	if pools, ok := o.Pools.Get(); ok && anyLedger(pools) {
+	if pools, ok := o.Pools.Get(); ok && leftBehind(o, pools) {
 		d.Phase, d.Complete = PhaseRestore, false
 		d.take(giveBack(o, pools), o.Now)
 		return d

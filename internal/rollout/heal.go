@@ -30,6 +30,9 @@ func (t treatment) busy() bool { return len(t.facts)+len(t.actions) > 0 }
 // heal adds the remedies to the decision. A rollout neither ends nor is let go while something of a remedy is left: whatever the end,
 // everything is put back first (I5).
 func heal(o Observed, d Decision) Decision {
+	if finishes(d) {
+		return d // sets that are half written come before everything (I13)
+	}
 	ending := ends(d) || o.Record.CompletedGeneration != 0
 	t := treat(o, ending)
 	if ends(d) && (t.busy() || len(OpenRemedies(o.Record)) > 0) {
@@ -60,6 +63,11 @@ func heal(o Observed, d Decision) Decision {
 		d.RecheckAt = t.until
 	}
 	return d
+}
+
+// finishes tells whether the decision is to finish mirror sets that are half written.
+func finishes(d Decision) bool {
+	return slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(FinishMirrorSets); return is })
 }
 
 // ends tells whether the rollout would be over after the decision: completed, planned anew, or gone.

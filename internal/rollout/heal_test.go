@@ -209,7 +209,7 @@ func TestTheRecordOfRemedies(t *testing.T) {
 func TestRoomForACorrection(t *testing.T) {
 	raised := v1alpha1.RemedyRecord{Action: v1alpha1.RaiseMaxUnavailable, Kind: "MachineConfigPool", Name: "worker"}
 	b := heldDrain().remedied(raised, 10*time.Second, v1alpha1.RemedyIntended, nil)
-	d := Decide(b.o)
+	d := Decide(b.build())
 	if diff := cmp.Diff([]string{"RemedyMoved Taken "}, factNames(d.Facts)); diff != "" {
 		t.Fatal(diff)
 	}
@@ -220,17 +220,16 @@ func TestRoomForACorrection(t *testing.T) {
 	b.plan(func(p *Plan) { p.Digest = "sha256:corrected" }).transfers(func(tr *Transfers) { tr.Plan, tr.Oldest = "sha256:corrected", now.Add(-time.Minute) })
 	b.o.Probes = Seen(Probes{Plan: "sha256:corrected"})
 	b.sets(SetNotWanted, SetDiffers).eachPool(func(p *Pool) { p.Meaning = MeansEarlier })
-	if d = Decide(b.o); !slices.Contains(factNames(d.Facts), "ApplyIntended") {
+	if d = Decide(b.build()); !slices.Contains(factNames(d.Facts), "ApplyIntended") {
 		t.Fatalf("the correction is held: %v %s", factNames(d.Facts), d.Why)
 	}
 	b.o.Record = Apply(b.o.Record, d.Facts)
 	b.sets(SetNotWanted, SetEqual).eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName(p.Name, "corrected"), MeansPlanned })
-	b.o.Forecast = safe(b.o.Pools)
-	if d = Decide(b.o); !slices.Contains(factNames(d.Facts), "ReleaseIntended worker") {
+	if d = Decide(b.build()); !slices.Contains(factNames(d.Facts), "ReleaseIntended worker") {
 		t.Fatalf("no release: %v %s", factNames(d.Facts), d.Why)
 	}
 	b.o.Record = Apply(b.o.Record, d.Facts)
-	open := action[ReleaseOne](t, Decide(b.o))
+	open := action[ReleaseOne](t, Decide(b.build()))
 	if open.MaxUnavailable != 2 {
 		t.Errorf("room for %d unavailable nodes, want the stuck one and one more", open.MaxUnavailable)
 	}

@@ -48,7 +48,8 @@ func copying(o Observed, plan string) bool {
 
 // mirrorImages copies the bulk before the pools are paused, so that they are held as short as possible.
 func mirrorImages(o Observed) Step {
-	if o.Record.StartedAt != nil {
+	pools, _ := o.Pools.Get()
+	if _, before := opening(o, pools); o.Record.StartedAt != nil && !before {
 		return Done{}
 	}
 	return proven(o, time.Time{})

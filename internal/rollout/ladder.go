@@ -74,7 +74,7 @@ func nextRemedy(o Observed) treatment {
 	for _, ob := range obstacles {
 		grace, matters := ob.Hindrance.grace()
 		r := o.Record.Release
-		draining, followed := undrained(pools, ob.Node), r != nil && r.Node == ob.Node
+		draining, followed := undrained(pools, ob.Node), r != nil && slices.Contains(r.Nodes, ob.Node)
 		if !matters || !(draining || followed) {
 			continue
 		}

@@ -32,7 +32,7 @@ func TestTheNextRung(t *testing.T) {
 	}{
 		"the pull of a second ago is waited for":                {b: heldDrain().obstacle(func(ob *Obstacle) { ob.Since = now.Add(-time.Second) })},
 		"what passes by itself is left alone":                   {b: heldDrain().obstacle(func(ob *Obstacle) { ob.Hindrance, ob.Since = HindranceMigrating, began })},
-		"a node that is drained and not followed is left alone": {b: heldDrain().takes("worker-1", "Working").with(func(o *Observed) { o.Record.Release.Node = "worker-2" })},
+		"a node that is drained and not followed is taken up":   {b: heldDrain().takes("worker-1", "Working").with(func(o *Observed) { o.Record.Release.Nodes = []string{"worker-2"} }), facts: []string{"NodesTaken worker-1"}},
 		"a node that is drained, and its pods do not come back": {b: heldDrain().takes("worker-1", "Working"), facts: []string{"RemedyBegun MirrorMissingImages Image " + routerImage}},
 		"nothing is disturbed for them":                         {b: exhausted().takes("worker-1", "Working").offer(cordonOffer)},
 		"nothing has begun":                                     {b: heldDrain().with(func(o *Observed) { o.Record.StartedAt = nil }), facts: []string{"Started"}},
@@ -128,7 +128,9 @@ func TestTheNextRung(t *testing.T) {
 			says: []string{"the drain of node worker-1 is held up since 2026-03-01T11:59:00Z by BudgetZero (Image " + routerImage + ": the mirror answers 404)", "No other node is released"},
 		},
 		"on the way back nothing is disturbed, and nothing waits for it": {
-			b:    exhausted().offer(cordonOffer).with(func(o *Observed) { o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: backRequested, At: metav1.NewTime(began)} }),
+			b: exhausted().offer(cordonOffer).with(func(o *Observed) {
+				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: backRequested, At: metav1.NewTime(began)}
+			}),
 			says: []string{"Relocate: the rollout goes back"},
 		},
 		"nothing is on": {

@@ -22,8 +22,16 @@ type Observed struct {
 	Plan      Known[Plan]       `json:"plan"`
 	Transfers Known[Transfers]  `json:"transfers"`
 	Probes    Known[Probes]     `json:"probes"`
+	// Canary is what the nodes that have the new configuration already have pulled under it.
+	Canary    Known[Canary]     `json:"canary"`
 	Pools     Known[[]Pool]     `json:"pools"`
 	Workloads Known[[]Workload] `json:"workloads"`
+	// ControlPlane is what of the control plane is not at rest beside its nodes: an operator that rolls static pods, a guard that is not ready.
+	ControlPlane Known[[]Problem] `json:"controlPlane"`
+	// Self is where the operator itself runs.
+	Self Self `json:"self,omitzero"`
+	// Policy is what a change of registries.conf costs a node.
+	Policy Known[Policy] `json:"policy"`
 	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
 	Forecast  Known[Forecast]   `json:"forecast"`
 	Obstacles Known[[]Obstacle] `json:"obstacles"`
@@ -45,6 +53,10 @@ type View struct {
 	Soak time.Duration `json:"soak,omitempty"`
 	// ApplyApproval is true when the gate before the first pause needs an approval.
 	ApplyApproval bool `json:"applyApproval,omitempty"`
+	// Reload is true when nodes shall reload instead of being drained.
+	Reload bool `json:"reload,omitempty"`
+	// EnforceAfter is how long to watch between the passes of a staged rollout.
+	EnforceAfter time.Duration `json:"enforceAfter,omitempty"`
 	// Spec identifies what the spec wants, requests and state aside: another one is another rollout.
 	Spec     string    `json:"spec,omitempty"`
 	Requests []Request `json:"requests,omitempty"`
@@ -52,12 +64,16 @@ type View struct {
 	RollbackOnDelete  bool     `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure bool     `json:"rollbackOnFailure,omitempty"`
 	Windows           []Window `json:"windows,omitempty"`
-	// Remedies are those that the user lets the operator try when a drain is held up.
-	Remedies []v1alpha1.RemedyAction `json:"remedies,omitempty"`
 	// ForecastAdvisory is true when the forecast of drains is reported and holds nothing.
 	ForecastAdvisory bool `json:"forecastAdvisory,omitempty"`
+	// Remedies are those that the user lets the operator try when a drain is held up.
+	Remedies []v1alpha1.RemedyAction `json:"remedies,omitempty"`
 	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
+	// Targeted is true when nodes are named by us, while their pool stays paused.
+	Targeted bool `json:"targeted,omitempty"`
+	// AtOnce is how many nodes one release may take, if their pool allows as many; zero means one.
+	AtOnce int `json:"atOnce,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.
 	PauseLimit time.Duration `json:"pauseLimit,omitempty"`
 }
@@ -92,6 +108,16 @@ type Cluster struct {
 	Unsupported string `json:"unsupported,omitempty"`
 	// Upgrading says what the cluster is being upgraded to; empty when it is not.
 	Upgrading string `json:"upgrading,omitempty"`
+	// Warnings name what else acts on nodes by itself and forbids nothing: MachineHealthChecks, an autoscaler; bounded.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Self is where the replicas of the operator run. Zero when that is not known: it only decides about the order.
+type Self struct {
+	// Node is that of the replica which leads.
+	Node string `json:"node,omitempty"`
+	// Standby are the nodes of the ready replicas that would lead next.
+	Standby []string `json:"standby,omitempty"`
 }
 
 // Other is another SafeMirrorRollout.
@@ -138,6 +164,15 @@ type MirrorSets struct {
 	Tag    SetState `json:"tag"`
 	// Have holds the lists of the sets of ours that are in the cluster, in the form of the record; empty when there are none.
 	Have string `json:"have,omitempty"`
+	// HaveDigest and HaveTag identify what the sets of ours say now, empty for none; To what both shall say.
+	HaveDigest string `json:"haveDigest,omitempty"`
+	HaveTag    string `json:"haveTag,omitempty"`
+	To         string `json:"to,omitempty"`
+	// Pass is the pass that To is about; empty when the sources are not blocked in a second one. Lists identifies the lists of the spec.
+	Pass  v1alpha1.Pass `json:"pass,omitempty"`
+	Lists string        `json:"lists,omitempty"`
+	// Clash says what is wrong with the union of all sets as it shall be; empty when the MCO would take it.
+	Clash string `json:"clash,omitempty"`
 }
 
 // kindState is the state of our set of one kind.
@@ -150,6 +185,9 @@ type kindState struct {
 func (m MirrorSets) byKind() []kindState {
 	return []kindState{{"ImageDigestMirrorSet", m.Digest}, {"ImageTagMirrorSet", m.Tag}}
 }
+
+// settled tells whether nothing has to be written.
+func (m MirrorSets) settled() bool { return m.Digest.settled() && m.Tag.settled() }
 
 // exist tells whether a set of ours is in the cluster.
 func (m MirrorSets) exist() bool {
@@ -231,7 +269,7 @@ type Workload struct {
 	Newest time.Time `json:"newest,omitzero"`
 	// Missing is true when it has fewer pods than it wants.
 	Missing bool `json:"missing,omitempty"`
-	// OnNode is true when one of its pods that are not ready is on the node of the release under way.
+	// OnNode is true when one of its pods that are not ready is on a node of the release under way.
 	OnNode bool `json:"onNode,omitempty"`
 	// Message says what its first unready pod waits for.
 	Message string `json:"message,omitempty"`

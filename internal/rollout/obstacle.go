@@ -202,16 +202,3 @@ func (o Obstacle) Summary() string {
 	}
 	return out + ")"
 }
-
-// Same tells whether two obstacles are one and the same: the same node is held by the same cause. Numbers and words that change while
-// it lasts do not make another one of it.
-func (o Obstacle) Same(p Obstacle) bool {
-	return o.Node == p.Node && o.Hindrance == p.Hindrance && o.budgetName() == p.budgetName()
-}
-
-func (o Obstacle) budgetName() string {
-	if o.Budget == nil {
-		return ""
-	}
-	return o.Budget.Namespace + "/" + o.Budget.Name
-}

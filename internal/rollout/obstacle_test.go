@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func stuckDrain() Obstacle {
+func stuckOn() Obstacle {
 	return Obstacle{Pool: "worker", Node: "worker-1", Hindrance: HindrancePull, Since: now, Budget: &Budget{Namespace: "ingress", Name: "router"}, Chain: []Link{
 		{Kind: "Node", Name: "worker-1", Message: "drain of worker-1 is blocked"},
 		{Kind: "PodDisruptionBudget", Message: "PDB ingress/router allows 0"},
@@ -17,9 +17,9 @@ func stuckDrain() Obstacle {
 func TestTheWordsOfAnObstacle(t *testing.T) {
 	since := now.UTC().Format(time.RFC3339)
 	for name, c := range map[string]struct{ got, want string }{
-		"the chain":             {stuckDrain().String(), "drain of worker-1 is blocked since " + since + " <- PDB ingress/router allows 0 <- mirror.local/router:v1 answers 404"},
-		"the cause first":       {stuckDrain().Summary(), "drain of worker-1 is blocked since " + since + ": mirror.local/router:v1 answers 404 (drain of worker-1 is blocked <- PDB ingress/router allows 0)"},
-		"a short one":           {Obstacle{Chain: stuckDrain().Chain[:2]}.Summary(), "drain of worker-1 is blocked: PDB ingress/router allows 0"},
+		"the chain":             {stuckOn().String(), "drain of worker-1 is blocked since " + since + " <- PDB ingress/router allows 0 <- mirror.local/router:v1 answers 404"},
+		"the cause first":       {stuckOn().Summary(), "drain of worker-1 is blocked since " + since + ": mirror.local/router:v1 answers 404 (drain of worker-1 is blocked <- PDB ingress/router allows 0)"},
+		"a short one":           {Obstacle{Chain: stuckOn().Chain[:2]}.Summary(), "drain of worker-1 is blocked: PDB ingress/router allows 0"},
 		"nothing but the drain": {Obstacle{Node: "worker-1"}.Summary(), "drain of worker-1 is blocked: nothing is known of why"},
 	} {
 		if c.got != c.want {
@@ -30,7 +30,7 @@ func TestTheWordsOfAnObstacle(t *testing.T) {
 
 // TestABlockedDrainIsTheBlocker: whoever waits for the node is told what holds it, and not only that it drains.
 func TestABlockedDrainIsTheBlocker(t *testing.T) {
-	o := observed().rendered().takes("worker-1", "Draining").with(func(o *Observed) { o.Obstacles = Seen([]Obstacle{stuckDrain()}) }).build()
+	o := observed().rendered().takes("worker-1", "Draining").with(func(o *Observed) { o.Obstacles = Seen([]Obstacle{stuckOn()}) }).build()
 	blockers := Decide(o).Blockers
 	if len(blockers) == 0 || !strings.HasPrefix(blockers[0].Message, "drain of worker-1 is blocked since ") || !strings.Contains(blockers[0].Message, "answers 404") {
 		t.Errorf("blockers %v", blockers)
@@ -38,16 +38,5 @@ func TestABlockedDrainIsTheBlocker(t *testing.T) {
 	o.Obstacles = Unseen[[]Obstacle]("connection refused")
 	if got := Decide(o).Blockers; len(got) == 0 || !strings.Contains(got[0].Message, "is on its way") {
 		t.Errorf("without a diagnosis: %v", got)
-	}
-}
-
-func TestSameObstacle(t *testing.T) {
-	other, budget := stuckDrain(), stuckDrain()
-	other.Hindrance = HindranceCrashing
-	budget.Budget = &Budget{Namespace: "ingress", Name: "edge"}
-	reworded := stuckDrain()
-	reworded.Chain[1].Message = "PDB ingress/router allows 0 (1 of 3 healthy)"
-	if !stuckDrain().Same(reworded) || stuckDrain().Same(other) || stuckDrain().Same(budget) {
-		t.Error("the same is what has the same node, hindrance and budget")
 	}
 }

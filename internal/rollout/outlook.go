@@ -36,11 +36,33 @@ func foreseen(o Observed, p Pool) Step {
 	switch {
 	case len(bad) > 0:
 		return Wait{Blockers: outlookBlockers(bad)}
-	case !seen && hasCandidate(p):
+	case !seen && len(candidates(o, p)) > 0, o.Rollout.Targeted && len(unforeseen(o, p, names(next(o, p, 1)))) > 0:
 		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonDrainForecast, "has nodes to release, and none of them is in the forecast; it is made again within a minute")}}
 	default:
 		return nil
 	}
+}
+
+// mostForeseen is how many nodes of a pool a forecast names at least when there are as many. Among more than that, those that are not named
+// are no worse than those that are.
+const mostForeseen = 16
+
+// unforeseen are those of the nodes that the forecast has not looked at.
+func unforeseen(o Observed, p Pool, nodes []string) []string {
+	if o.Rollout.ForecastAdvisory || back(o) {
+		return nil
+	}
+	forecast, _ := o.Forecast.Get()
+	var seen []string
+	for _, n := range forecast.Nodes {
+		if n.Pool == p.Name {
+			seen = append(seen, n.Node)
+		}
+	}
+	if len(seen) >= mostForeseen {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return slices.Contains(seen, n) })
 }
 
 // foreseenBefore says before anything is paused what would hold the first release of any pool: the user learns it while nothing has been

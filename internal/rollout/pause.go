@@ -18,8 +18,8 @@ func pausePools(o Observed) Step {
 	if len(lost) > 0 {
 		return Fail{Reason: v1alpha1.ReasonLostControl, Blockers: lost}
 	}
-	if o.Record.StartedAt == nil && !o.Rollout.Deleting {
-		if step := consent(o, GateApply); step != nil {
+	if gate, closed := opening(o, pools); closed {
+		if step := consent(o, gate); step != nil {
 			return step
 		}
 	}
@@ -82,7 +82,9 @@ func reclaimed(o Observed, pools []Pool) []Fact {
 			continue
 		}
 		again := before(p)
-		again.Unavailable = slices.Clone(rec.Unavailable)
+		if passOf(o) != v1alpha1.PassEnforce { // the second pass may come days after the first, and has a baseline of its own
+			again.Unavailable = slices.Clone(rec.Unavailable)
+		}
 		facts = append(facts, PoolReclaimed{Pool: again})
 	}
 	return facts

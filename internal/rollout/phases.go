@@ -15,10 +15,12 @@ const (
 	PhaseProve     Phase = "Prove"
 	PhasePause     Phase = "Pause"
 	PhaseVerify    Phase = "Verify"
+	PhasePolicy    Phase = "Policy"
 	PhaseApply     Phase = "Apply"
 	PhaseRender    Phase = "Render"
 	PhaseRelease   Phase = "Release"
 	PhaseRestore   Phase = "Restore"
+	PhaseEnforce   Phase = "Enforce"
 	PhaseFinish    Phase = "Finish"
 	PhaseComplete  Phase = "Complete"
 )
@@ -41,10 +43,12 @@ var forward = []phase{
 	{PhaseProve, v1alpha1.ConditionProvenFromNodes, "nodes have pulled from the mirrors themselves", proveFromNodes},
 	{PhasePause, v1alpha1.ConditionPoolsPaused, "every pool is held, and the MCO has seen it", pausePools},
 	{PhaseVerify, v1alpha1.ConditionMirrored, "every changed reference was proven after the pause", verifyImages},
+	{PhasePolicy, "", "where nodes shall reload, the node disruption policy says so and is in effect", ensurePolicy},
 	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},
 	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned", awaitRendering},
-	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back", releaseNodes},
+	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back; the first of a kind has pulled what matters", releaseNodes},
 	{PhaseRestore, "", "every pool is as it was before", restorePools},
+	{PhaseEnforce, "", "a staged rollout has gone through both passes", enforce},
 	{PhaseFinish, "", "the end is on record", finish},
 }
 

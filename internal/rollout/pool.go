@@ -73,7 +73,8 @@ type Ledger struct {
 	Undo string `json:"undo"`
 }
 
-// Pulse is one unpause that is to let exactly one node take the new configuration.
+// Pulse is one release: an unpause that is to let so many nodes take the new configuration, or the nodes that are told to while the pool
+// stays paused.
 type Pulse struct {
 	IntendedAt time.Time `json:"intendedAt"`
 	Deadline   time.Time `json:"deadline"`
@@ -82,6 +83,13 @@ type Pulse struct {
 	Updated int `json:"updated"`
 	// Moving is how many nodes of the pool were stuck on their way when it was opened.
 	Moving int `json:"moving,omitempty"`
+	// Size is how many nodes it is for; 0 stands for one.
+	Size int `json:"size,omitempty"`
+	// Nodes names those that are told to take the target while the pool stays paused.
+	Nodes []string `json:"nodes,omitempty"`
+	// Unavailable is how many nodes of the pool were unavailable when it was opened: the room is for those and one more. Should one of them
+	// come back or be deleted, the room would be for two more, and the pulse is over.
+	Unavailable int `json:"unavailable,omitempty"`
 	// Room is the maxUnavailable that was set on the pool with it. A pool that has another one later has it from somebody else.
 	Room int `json:"room,omitempty"`
 	// Closed is true once the pool was paused again after this pulse.
@@ -103,6 +111,10 @@ type Node struct {
 	DrainApplied string `json:"drainApplied,omitempty"`
 	// Tainted is true while the MCO's UpdateInProgress taint is on the node.
 	Tainted bool `json:"tainted,omitempty"`
+	// Zone and Created decide whose turn it is; MCO is true on the node that runs the machine-config-operator.
+	Zone    string    `json:"zone,omitempty"`
+	Created time.Time `json:"created,omitzero"`
+	MCO     bool      `json:"mco,omitempty"`
 	// Since is when its state last changed as far as the API tells; zero when it does not.
 	Since time.Time `json:"since,omitzero"`
 	// Drain is the MCO's own word on a drain that does not succeed.
@@ -114,6 +126,9 @@ const stateDone = "Done"
 
 // done tells whether the node is at rest on the configuration that it was asked to run.
 func (n Node) done() bool { return n.Current != "" && n.Current == n.Desired && n.State == stateDone }
+
+// AtRest tells whether the node runs what it was asked to run and does nothing else.
+func (n Node) AtRest() bool { return n.done() }
 
 // available is the MCO's own rule (CheckNodeReady and IsNodeDone).
 func (n Node) available() bool { return n.Ready && !n.Unschedulable && n.done() }
@@ -142,15 +157,7 @@ func (n Node) Stage(rendered string) string {
 }
 
 // Updated is the number of the pool's nodes that run its rendered configuration and are at rest.
-func (p Pool) Updated() int {
-	n := 0
-	for _, node := range p.Nodes {
-		if node.on(p.Rendered) {
-			n++
-		}
-	}
-	return n
-}
+func (p Pool) Updated() int { return p.atRestOn(p.Rendered) }
 
 // Taken is the number of nodes that have been told to run the rendered configuration, whether they are done or not.
 func (p Pool) Taken(rendered string) int {
@@ -171,24 +178,51 @@ func (p Pool) settled() bool { return p.Updated() == len(p.Nodes) }
 // out a node; one that reports this generation cannot (docs/adr/0003).
 func (p Pool) fenced() bool { return p.ObservedGeneration >= p.Generation }
 
-// PulseOver tells whether the pool is open for one node and has to be closed again: a node is on its way, or has the target
-// already, or the MCO would hand out something else than the target, or the time is up. The leader and the guard of every
-// replica ask this one question (R1).
+// PulseOver tells whether the pool is open for a release and has to be closed again: as many nodes as it is for are on their way, or have
+// the target already; or one of them has come to its end, so that the MCO would soon replace it by another; or the MCO would hand out
+// something else than the target; or there is room for more than it is for; or the time is up. The leader and the guard of every replica ask this one question (R1).
 func (p Pool) PulseOver(now time.Time) bool {
 	if !pulsing(p) {
 		return false
 	}
 	pulse := p.Ledger.Release
+	if p.unavailable() < pulse.Unavailable {
+		return true // a node that was down since before is back, or gone: what was room for it is room for a second one (I1)
+	}
 	// A node under way is asked for by itself: when one with the target is deleted in the same moment, the numbers are even.
-	return p.Taken(pulse.Target) > pulse.Updated || len(p.inFlight()) > pulse.Moving || p.Rendered != pulse.Target || !now.Before(pulse.Deadline)
+	more := max(1, pulse.Size)
+	return p.Taken(pulse.Target) >= pulse.Updated+more || len(p.inFlight()) >= pulse.Moving+more || p.atRestOn(pulse.Target) > pulse.Updated ||
+		p.Rendered != pulse.Target || !now.Before(pulse.Deadline)
 }
 
-// pulsing tells whether the pool is open on purpose, for one node.
+// atRestOn is the number of nodes that run the configuration and are at rest.
+func (p Pool) atRestOn(rendered string) int {
+	n := 0
+	for _, node := range p.Nodes {
+		if node.on(rendered) {
+			n++
+		}
+	}
+	return n
+}
+
+// unavailable is the number of nodes that count against maxUnavailable, for whatever reason.
+func (p Pool) unavailable() int {
+	n := 0
+	for _, node := range p.Nodes {
+		if !node.available() {
+			n++
+		}
+	}
+	return n
+}
+
+// pulsing tells whether the pool is open on purpose, for a release.
 func pulsing(p Pool) bool {
 	return p.Ledger != nil && p.Ledger.Release != nil && !p.Ledger.Release.Closed && !p.Paused
 }
 
-// stopped tells whether somebody else paused the pool while it was open for one node: we always note the end of a pulse in
+// stopped tells whether somebody else paused the pool while it was open for a release: we always note the end of a pulse in
 // the same patch that pauses.
 func (p Pool) stopped() bool {
 	return p.Paused && p.Ledger != nil && p.Ledger.Release != nil && !p.Ledger.Release.Closed

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -21,13 +22,13 @@ func preflight(o Observed) Step {
 		}}}
 	}
 	// The upgrade comes before the pools, which it updates: that they are not at rest is its doing.
-	checks := []func(Observed) Step{otherRollouts, specProblems, upgrading, poolsFit}
+	checks := []func(Observed) Step{otherRollouts, specProblems, upgrading, poolsFit, reloadable}
 	for _, check := range checks {
 		if step := check(o); step != nil {
 			return step
 		}
 	}
-	return Done{Message: "nothing forbids the rollout"}
+	return Done{Message: strings.Join(append([]string{"nothing forbids the rollout"}, cluster.Warnings...), "; mind that ")}
 }
 
 func upgrading(o Observed) Step {

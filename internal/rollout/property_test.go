@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -35,8 +36,9 @@ func TestProperties(t *testing.T) {
 	}
 	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
 	for _, name := range []string{
-		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "pause-pool", "apply-mirror-sets", "release-one", "restore-pool",
-		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodeTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
+		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "ensure-canary", "sweep-canary", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
+		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
+		"Written", "PassReached", "PassBegun", "PolicyIntended", "PolicyRestored", "finish-mirror-sets", "ensure-policy", "restore-policy",
 		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyBegun", "RemedyMoved",
 		string(PhaseComplete),
 	} {
@@ -55,12 +57,15 @@ func count(reached map[string]int, d Decision) {
 	reached[string(d.Phase)]++
 	for _, a := range d.Actions {
 		switch a.(type) {
-		case EnsureFinalizer, RemoveFinalizer:
+		case EnsureFinalizer, RemoveFinalizer, FinishMirrorSets, EnsurePolicy, RestorePolicy:
 			reached[a.Key()]++
 		case EnsureTransfers:
 			reached["ensure-transfers"]++
 		case EnsureProbes:
 			reached["ensure-probes"]++
+		case EnsureCanary:
+			name, _, _ := strings.Cut(a.Key(), "/")
+			reached[name]++
 		case TryAgain:
 			reached["try-again"]++
 		case PausePool:
@@ -69,6 +74,10 @@ func count(reached map[string]int, d Decision) {
 			reached["apply-mirror-sets"]++
 		case ReleaseOne:
 			reached["release-one"]++
+		case TargetNodes:
+			reached["target-nodes"]++
+		case StepDown:
+			reached["step-down"]++
 		case RestorePool:
 			reached["restore-pool"]++
 		default:
@@ -92,7 +101,7 @@ func rules(o Observed, d Decision) []string {
 	var broken []string
 	for _, rule := range []func(Observed, Decision) string{
 		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
-		progress, factsOnce, stillSafe, verdictsInOrder, asked, remedyRule, putBackFirst,
+		policyRule, writingRule, progress, factsOnce, stillSafe, verdictsInOrder, asked, remedyRule, putBackFirst, canaryRule,
 	} {
 		if why := rule(o, d); why != "" {
 			broken = append(broken, why)
@@ -112,12 +121,46 @@ func asked(o Observed, d Decision) string {
 			return q.ID == b.Request && (q.Verb == v1alpha1.VerbRollback || q.Verb == v1alpha1.VerbAbort)
 		})
 		deleted := o.Rollout.Deleting && o.Rollout.RollbackOnDelete
-		stuck := o.Rollout.RollbackOnFailure && o.Record.Release != nil && o.Record.Release.Node != ""
+		stuck := o.Rollout.RollbackOnFailure && o.Record.Release != nil && len(o.Record.Release.Nodes) > 0
 		if !requested && !deleted && !stuck {
 			return "a rollback that nobody asked for: " + b.Reason
 		}
 	}
 	return ""
+}
+
+// No node is released after the first of its kind before the critical images were pulled there (I2).
+func canaryRule(o Observed, d Decision) string {
+	releases := slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(ReleaseOne); return is }) ||
+		slices.ContainsFunc(d.Facts, func(f Fact) bool { _, is := f.(ReleaseIntended); return is && o.Record.Release == nil && !taken(o) })
+	canary, known := o.Canary.Get()
+	if !releases || o.Record.Rollback != nil || canary.Disabled {
+		return ""
+	}
+	pools, _ := o.Pools.Get()
+	for _, p := range pools {
+		if p.Meaning != MeansPlanned || p.Updated() == 0 {
+			continue
+		}
+		shown := false
+		for _, k := range canary.Kinds {
+			if k.Pool == p.Name && (!k.Chosen || k.Failed > 0 || k.Proven+k.Resolved < k.Wanted) {
+				return "I2: a release while a canary of pool " + p.Name + " has not pulled"
+			}
+			shown = shown || k.Pool == p.Name
+		}
+		if !known || !shown {
+			return "I2: a release while nothing was asked of pool " + p.Name
+		}
+	}
+	return ""
+}
+
+// taken tells whether a release that is not on record is under way: then its intent is only taken up.
+func taken(o Observed) bool {
+	pools, _ := o.Pools.Get()
+	_, lost := lostRelease(o, pools)
+	return lost
 }
 
 // I8.
@@ -177,6 +220,17 @@ func knownInputs(o Observed, d Decision) string {
 		_, probes := o.Probes.Get()
 		p, _ := o.Plan.Get()
 		asked := !applies || probes || o.Record.AppliedDigest == p.Digest
+		_, policy := o.Policy.Get()
+		switch a.(type) {
+		case FinishMirrorSets: // half of it is done already, on the strength of what was known then
+			if sets {
+				continue
+			}
+		case RestorePolicy:
+			ended = policy
+		case EnsurePolicy:
+			asked = asked && policy
+		}
 		known := pools && (ended || (cluster && spec && sets && plan && transfers && asked))
 		if !known {
 			return "I3: " + a.Key() + " on something unknown"
@@ -334,6 +388,11 @@ func applyRule(o Observed, d Decision) string {
 
 func releaseRule(o Observed, d Decision) string {
 	for _, a := range d.Actions {
+		if r, ok := a.(TargetNodes); ok {
+			if why := targetRule(o, r); why != "" {
+				return a.Key() + ": " + why
+			}
+		}
 		r, ok := a.(ReleaseOne)
 		if !ok {
 			continue
@@ -343,14 +402,14 @@ func releaseRule(o Observed, d Decision) string {
 		intent, pulse := o.Record.Release, r.Ledger.Release
 		missing := len(slices.DeleteFunc(slices.Clone(p.Nodes), Node.available))
 		switch {
-		case intent == nil || intent.Pool != r.Pool || intent.Node != "" || !intent.IntendedAt.Time.Equal(pulse.IntendedAt):
+		case intent == nil || intent.Pool != r.Pool || len(intent.Nodes) > 0 || !intent.IntendedAt.Time.Equal(pulse.IntendedAt):
 			return "I4: released without its intent on record"
 		case p.Ledger == nil:
 			return "I5: a pool is opened that is not ours"
 		case p.Meaning != MeansPlanned || p.Rendered != intent.Target || pulse.Target != intent.Target:
 			return "I12: what is released was not planned"
-		case r.MaxUnavailable != missing+1:
-			return fmt.Sprintf("I1: room for %d with %d missing", r.MaxUnavailable, missing)
+		case r.MaxUnavailable != missing+max(1, pulse.Size) || max(1, pulse.Size) > allowed(o, p):
+			return fmt.Sprintf("I1: room for %d with %d missing, for %d of %d", r.MaxUnavailable, missing, pulse.Size, allowed(o, p))
 		case !pulse.Deadline.After(o.Now) || pulse.Closed:
 			return "I14: a pulse without an end"
 		}
@@ -359,6 +418,46 @@ func releaseRule(o Observed, d Decision) string {
 		}
 	}
 	return ""
+}
+
+// allowed is I1 in other words: what the user asks for, what the pool had, and one of the control plane.
+func allowed(o Observed, p Pool) int {
+	own := 1
+	for _, rec := range o.Record.Pools {
+		if rec.Name != p.Name || p.ControlPlane {
+			continue
+		}
+		if v := intstr.Parse(rec.MaxUnavailable); rec.MaxUnavailable != "" {
+			own, _ = intstr.GetScaledValueFromIntOrPercent(&v, len(p.Nodes), false)
+		}
+	}
+	return min(max(1, own), max(1, o.Rollout.AtOnce))
+}
+
+// targetRule: nodes are told by name only while their pool is paused, at rest, with the intent on record, and no more than I1 allows.
+func targetRule(o Observed, a TargetNodes) string {
+	pools, _ := o.Pools.Get()
+	p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == a.Pool })]
+	intent := o.Record.Release
+	switch {
+	case intent == nil || intent.Pool != a.Pool || len(intent.Nodes) > 0 || !slices.Equal(intent.Targets, a.Nodes):
+		return "I4: told without its intent on record"
+	case p.Ledger == nil || !p.Paused:
+		return "I5: nodes of a pool that is not held are told"
+	case p.Meaning != MeansPlanned || p.Rendered != intent.Target || a.Target != intent.Target:
+		return "I12: what is released was not planned"
+	case len(a.Nodes) > allowed(o, p):
+		return fmt.Sprintf("I1: %d nodes at once, allowed are %d", len(a.Nodes), allowed(o, p))
+	case !a.Ledger.Release.Closed:
+		return "I14: a pool that is never open has an open pulse"
+	}
+	for _, name := range a.Nodes {
+		i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == name })
+		if i < 0 || !p.Nodes[i].available() || p.Nodes[i].Desired == a.Target {
+			return "I1: node " + name + " is told, which is not at rest"
+		}
+	}
+	return proof(o) + stillness(o)
 }
 
 // I5: for good, a pool is unpaused only when every node runs its configuration; or when a deleted rollout has brought nothing to any
@@ -384,6 +483,69 @@ func restoreRule(o Observed, d Decision) string {
 		case o.Rollout.Deleting && !sets.exist() && p.Meaning == MeansBefore && p.Ledger.Release == nil:
 		default:
 			return "I5: unpaused with nodes left"
+		}
+	}
+	return ""
+}
+
+// The policy: what was there before is on record before it is changed, no node is released that would be drained, and none is under way when
+// it is given back.
+func policyRule(o Observed, d Decision) string {
+	p, known := o.Policy.Get()
+	pools, _ := o.Pools.Get()
+	moves := slices.ContainsFunc(pools, func(p Pool) bool {
+		return pulsing(p) || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Current != "" && !n.done() })
+	})
+	for _, a := range d.Actions {
+		switch a := a.(type) {
+		case EnsurePolicy:
+			if why := policyWritten(o, p, a); why != "" {
+				return why
+			}
+		case RestorePolicy:
+			rec := o.Record.Policy
+			if rec == nil || !rec.Restored || p.Ledger == nil || a.Prior != p.Ledger.Prior {
+				return "I4: the policy is given back without the fact on record"
+			}
+			if moves {
+				return "the policy is given back while a node is on its way"
+			}
+		case ReleaseOne:
+			if o.Rollout.Reload && (!known || !p.effective()) {
+				return "a node is released that would be drained"
+			}
+		case RemoveFinalizer:
+			if c, _ := o.Cluster.Get(); c.Unsupported == "" && p.Ledger != nil {
+				return "I5: let go with the policy left behind"
+			}
+		}
+	}
+	return ""
+}
+
+func policyWritten(o Observed, p Policy, a EnsurePolicy) string {
+	rec := o.Record.Policy
+	if rec == nil || rec.Restored || a.Ledger.Prior != rec.Prior || (p.Entry != rec.Prior && !p.Ours) {
+		return "I4: the policy is written, and what was there before is not on record"
+	}
+	if why := stillness(o); why != "" || !o.Rollout.Reload || p.Foreign != "" {
+		return "the policy is written: " + why
+	}
+	return ""
+}
+
+// I13: what is half written is finished before anything else, and nothing else looks half written.
+func writingRule(o Observed, d Decision) string {
+	sets, known := o.Sets.Get()
+	half := known && sets.half(o.Record.Writing) && sets.Clash == "" && sets.Digest != SetForeign && sets.Tag != SetForeign
+	for _, a := range d.Actions {
+		_, finishes := a.(FinishMirrorSets)
+		_, pauses := a.(PausePool)
+		switch {
+		case finishes && !half:
+			return "I13: sets are finished that are not half written"
+		case !finishes && !pauses && half:
+			return "I13: " + a.Key() + " comes before the sets are finished"
 		}
 	}
 	return ""

@@ -25,23 +25,35 @@ func proveFromNodes(o Observed) Step {
 	if o.Record.StartedAt != nil && !copied(o, plan.Digest) {
 		return Done{} // what nodes would be asked for is not there yet; the phase Verify sees to that, and this one is asked again
 	}
+	again := append([]Action{work}, keptFresh(o, plan)...)
 	switch {
 	case probes.Disabled:
 		return unwanted("spec.mirroring.verification.fromNodes is Disabled", probes.Left, work)
 	case probes.Plan != plan.Digest:
 		return Do{Actions: []Action{work}, Why: fmt.Sprintf("choosing what %d nodes pull from the mirrors", probes.Nodes)}
 	case probes.Failed > 0 && probes.Failed+probes.Proven >= probes.Wanted:
-		return Fail{Reason: v1alpha1.ReasonNodesCannotPull, Actions: []Action{work},
+		return Fail{Reason: v1alpha1.ReasonNodesCannotPull, Actions: again,
 			Blockers: orCount(probes.Worst, v1alpha1.ReasonNodesCannotPull, "%d pulls from the mirrors failed on nodes", probes.Failed)}
 	case probes.Proven < probes.Wanted:
 		blockers := append(blockersOf(probes.Worst), Blocker{Kind: "Node", Name: "probes", Message: fmt.Sprintf(
 			"%d of %d pulls from the mirrors proven on %d nodes", probes.Proven, probes.Wanted, probes.Nodes)})
-		return Wait{Blockers: blockers, Actions: []Action{work}, Until: probes.Until}
+		return Wait{Blockers: blockers, Actions: again, Until: probes.Until}
 	case probes.Left > 0:
 		return Done{Message: probes.message(), Actions: []Action{work}}
 	default:
 		return Done{Message: probes.message()}
 	}
+}
+
+// keptFresh has the mirrors looked at again from time to time while nodes are asked to pull from them. After the start the phase Mirror is
+// done for good, and Verify comes later: without this an image that vanishes from a mirror in between would be asked for until somebody
+// copies it by hand.
+func keptFresh(o Observed, plan Plan) []Action {
+	t, ok := o.Transfers.Get()
+	if o.Record.StartedAt == nil || !ok || t.Total == 0 || !t.Oldest.Before(o.Now.Add(-refreshAge)) {
+		return nil
+	}
+	return []Action{EnsureTransfers{Plan: plan.Digest, Copy: true, NotOlderThan: o.Now.Add(-refreshAge)}}
 }
 
 // copied tells whether the mirrors hold what the plan wants.

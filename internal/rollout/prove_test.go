@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"testing"
+	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -9,6 +10,11 @@ import (
 func TestProve(t *testing.T) {
 	const ensure = "ensure-probes/" + planDigest
 	failed := []Problem{{Reason: v1alpha1.ReasonNodesCannotPull, Kind: "Node", Name: "worker-0", Message: "x509: unknown authority"}}
+	oldProofs := func(o *Observed) {
+		t, _ := o.Transfers.Get()
+		t.Oldest = o.Now.Add(-refreshAge - time.Second)
+		o.Transfers = Seen(t)
+	}
 	cases := map[string]struct {
 		o    Observed
 		want want
@@ -25,6 +31,16 @@ func TestProve(t *testing.T) {
 			o: observed().copied().probes(func(p *Probes) { p.Proven = 3 }).build(),
 			want: want{phase: PhaseProve, reason: v1alpha1.ReasonWaiting, actions: []string{ensure}, blockers: []string{"Node probes"},
 				says: []string{"3 of 4 pulls"}},
+		},
+		"before the start the phase Mirror keeps the proofs fresh": {
+			o: observed().copied().with(oldProofs).probes(func(p *Probes) { p.Proven = 3 }).build(),
+			want: want{phase: PhaseProve, reason: v1alpha1.ReasonWaiting, actions: []string{ensure, "ensure-transfers/" + planDigest},
+				blockers: []string{"Node probes"}},
+		},
+		"after it the mirrors are looked at again, or an image that has vanished is asked for for ever": {
+			o: observed().paused().with(oldProofs).probes(func(p *Probes) { p.Proven, p.Failed, p.Worst = 3, 1, failed }).build(),
+			want: want{phase: PhaseProve, reason: v1alpha1.ReasonNodesCannotPull, stalled: true,
+				actions: []string{ensure, "ensure-transfers/" + planDigest}, blockers: []string{"Node worker-0"}},
 		},
 		"one has failed, others are under way": {
 			o: observed().copied().probes(func(p *Probes) { p.Proven, p.Failed, p.Worst = 2, 1, failed }).build(),

@@ -8,8 +8,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// releaseNodes lets the nodes take the new configuration one at a time, stage by stage: intent on record, one pulse, the
-// node that took it watched to its end, its pods back, and only then the next.
+// releaseNodes lets the nodes take the new configuration one at a time, or a few where that is allowed, stage by stage: intent on record,
+// the release, the nodes that took it watched to their end, their pods back, and only then the next.
 func releaseNodes(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
@@ -25,9 +25,12 @@ func releaseNodes(o Observed) Step {
 		return Wait{Blockers: moving}
 	}
 	stages := stagesOf(o, pools)
-	stage, p, ok := nextStage(stages, pools)
+	stage, p, ok := nextStage(o, stages, pools)
 	if !ok {
 		return nobodyLeft(o, pools)
+	}
+	if step := canaryProof(o, pools); step != nil {
+		return step
 	}
 	if step := soaking(o, stages, pools, stage); step != nil {
 		return step
@@ -35,22 +38,43 @@ func releaseNodes(o Observed) Step {
 	if step := consent(o, stage.Name); step != nil {
 		return step
 	}
-	if step := safeToOpen(o, pools); step != nil {
+	if step := safeToRelease(o, pools, p); step != nil {
 		return step
 	}
 	if step := foreseen(o, p); step != nil {
 		return step
 	}
+	size := batchSize(o, stage, p)
+	if step := stepDown(o, p, size); step != nil {
+		return step
+	}
+	return intend(o, p, size)
+}
+
+// intend puts the release on record before anything is done for it (I4).
+func intend(o Observed, p Pool, size int) Step {
 	workloads, ok := o.Workloads.Get()
 	if !ok {
 		return unreadable("Workloads", o.Workloads.Why())
 	}
+	r := v1alpha1.ReleaseRecord{
+		Pool: p.Name, IntendedAt: *stamp(o.Now), Target: p.Rendered, Updated: int32(p.Taken(p.Rendered)),
+		UnreadyBefore: unreadyNow(workloads),
+	}
+	if size > 1 {
+		r.Size = int32(size)
+	}
+	what := "release one more"
+	if size > 1 {
+		what = fmt.Sprintf("release %d more", size)
+	}
+	if o.Rollout.Targeted {
+		r.Targets = names(next(o, p, size))
+		what = "release " + nodeNames(r.Targets)
+	}
 	return Do{
-		Facts: []Fact{ReleaseIntended{Release: v1alpha1.ReleaseRecord{
-			Pool: p.Name, IntendedAt: *stamp(o.Now), Target: p.Rendered, Updated: int32(p.Taken(p.Rendered)),
-			UnreadyBefore: unreadyNow(workloads),
-		}}},
-		Why: fmt.Sprintf("pool %s: %d of %d nodes done, about to release one more", p.Name, p.Updated(), len(p.Nodes)),
+		Facts: []Fact{ReleaseIntended{Release: r}},
+		Why:   fmt.Sprintf("pool %s: %d of %d nodes done, about to %s", p.Name, p.Updated(), len(p.Nodes), what),
 	}
 }
 
@@ -63,7 +87,11 @@ func nobodyLeft(o Observed, pools []Pool) Step {
 			return step
 		}
 	}
-	return Done{Message: fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}
+	message := fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))
+	if shown := canaryPassed(o); shown != "" {
+		message += "; " + shown
+	}
+	return Done{Message: message}
 }
 
 // stagesOf are the stages of the spec, followed by every pool that they do not finish. One that has no name is called after its pool,
@@ -86,10 +114,15 @@ func stagesOf(o Observed, pools []Pool) []Stage {
 	return stages
 }
 
+// arbiterPool holds the third member of etcd on a control plane of two masters. The MCO updates it after the masters, and so do we.
+const arbiterPool = "arbiter"
+
 // defaultStages: one canary of each worker pool, then the control plane (while it is paused with pending configuration the
 // machine-config ClusterOperator is Degraded, so that is kept short), then the rest.
 func defaultStages(pools []Pool, soak time.Duration) []Stage {
 	var canaries, control []Stage
+	pools = slices.Clone(pools)
+	slices.SortStableFunc(pools, func(a, b Pool) int { return compareBool(a.Name == arbiterPool, b.Name == arbiterPool) })
 	for _, p := range pools {
 		if p.ControlPlane {
 			control = append(control, Stage{Pool: p.Name, Soak: soak})
@@ -102,31 +135,24 @@ func defaultStages(pools []Pool, soak time.Duration) []Stage {
 
 // nextStage is the first stage that is not reached and whose pool has a node which can take it. A pool that somebody else has paused
 // is passed over; it is named once the others are done.
-func nextStage(stages []Stage, pools []Pool) (Stage, Pool, bool) {
+func nextStage(o Observed, stages []Stage, pools []Pool) (Stage, Pool, bool) {
 	for _, s := range stages {
 		i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == s.Pool })
 		if i < 0 {
 			continue
 		}
-		if p := pools[i]; p.Ledger != nil && !reached(s, pools) {
+		if p := pools[i]; p.Ledger != nil && !reached(o, s, pools) {
 			return s, p, true
 		}
 	}
 	return Stage{}, Pool{}, false
 }
 
-// hasCandidate follows the MCO: only nodes that are Ready and schedulable are ever picked.
-func hasCandidate(p Pool) bool {
-	return slices.ContainsFunc(p.Nodes, func(n Node) bool {
-		return n.Desired != p.Rendered && n.Ready && !n.Unschedulable
-	})
-}
-
 // intentAge is how long an intent may wait to be carried out. What it remembers of the workloads is about the moment before the
 // release; after a long hold it is taken anew.
 const intentAge = time.Minute
 
-// open is the pulse itself: one patch that unpauses, makes room for exactly one more node, and carries its own deadline.
+// open carries the intent out: by a pulse, or by telling the nodes that it names.
 func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if step := consent(o); step != nil {
 		return step
@@ -136,10 +162,13 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	}
 	if p.stopped() {
 		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
-			"was paused by %q while it was open for one node, which is taken as a stop: unpause it to go on (the rollout pauses it again "+
+			"was paused by %q while it was open for a release, which is taken as a stop: unpause it to go on (the rollout pauses it again "+
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
 	}
-	if step := safeToOpen(o, pools); step != nil {
+	if step := canaryProof(o, pools); step != nil { // an intent outlives the process that has seen the proof
+		return step
+	}
+	if step := safeToRelease(o, pools, p); step != nil {
 		return step
 	}
 	if step := foreseen(o, p); step != nil {
@@ -148,16 +177,43 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name + " was held for long; looking again at what it would meet"}
 	}
-	ledger := *p.Ledger
-	ledger.Release = &Pulse{
-		IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated),
-		Moving: len(p.stuck(o)), Deadline: o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second),
+	if len(r.Targets) > 0 {
+		return target(o, p, r)
 	}
-	room := baseline(o, p) + len(p.stuck(o)) + 1
+	return pulse(o, p, r)
+}
+
+// pulse is one patch that unpauses, makes room for exactly as many more nodes as the release is for, and carries its own deadline. The
+// limit of the pool is looked at once more: nodes may have gone since the intent.
+func pulse(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
+	size := min(max(1, int(r.Size)), atOnce(o, p))
+	ledger := *p.Ledger
+	ledger.Release = announce(o, p, r, size)
+	ledger.Release.Unavailable = p.unavailable()
+	ledger.Release.Deadline = o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second)
+	room := baseline(o, p) + len(p.stuck(o)) + size
 	return Do{
 		Actions: []Action{ReleaseOne{Pool: p.Name, MaxUnavailable: room, Ledger: ledger}},
-		Why:     fmt.Sprintf("releasing one node of pool %s: %d of %d done, room for %d unavailable", p.Name, p.Updated(), len(p.Nodes), room),
+		Why:     fmt.Sprintf("releasing %s of pool %s: %d of %d done, room for %d unavailable", howMany(size), p.Name, p.Updated(), len(p.Nodes), room),
 	}
+}
+
+// announce is what the ledger says of the release.
+func announce(o Observed, p Pool, r v1alpha1.ReleaseRecord, size int) *Pulse {
+	out := &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated), Moving: len(p.stuck(o))}
+	if size > 1 {
+		out.Size = size
+	}
+	return out
+}
+
+// safeToRelease holds a release of this pool: while anything moves that should not, and for the control plane while the rest of it is
+// not at rest either.
+func safeToRelease(o Observed, pools []Pool, p Pool) Step {
+	if step := safeToOpen(o, pools); step != nil {
+		return step
+	}
+	return controlPlaneReady(o, p)
 }
 
 // safeToOpen holds while any node of any pool is on its way, while one is down that was not before, and while there is a pool
@@ -193,7 +249,7 @@ func nodeMessage(o Observed, p Pool, n Node) string {
 		return fmt.Sprintf("node %s of pool %s is new, and the MCO has not taken it up yet; no other node is released until it has, or it is deleted", n.Name, p.Name)
 	}
 	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.Current, n.Desired, n.Stage(n.Desired))
-	if r := o.Record.Release; r != nil && r.Node == n.Name && r.TakenAt != nil {
+	if r := o.Record.Release; r != nil && r.TakenAt != nil && slices.Contains(r.Nodes, n.Name) {
 		msg += " since " + r.TakenAt.UTC().Format(time.RFC3339)
 	}
 	if held, ok := o.obstacle(n.Name); ok {
@@ -209,15 +265,17 @@ func nodeMessage(o Observed, p Pool, n Node) string {
 }
 
 // baseline counts the nodes of the pool that were unavailable before we began and still are: they are not ours to count
-// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11).
+// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11). One that a rollback
+// finds stuck on its way is counted there, and not twice.
 func baseline(o Observed, p Pool) int {
 	rec := record(o.Record, p.Name)
 	if rec == nil {
 		return 0
 	}
-	n := 0
+	n, stuck := 0, p.stuck(o)
 	for _, node := range p.Nodes {
-		if !node.available() && slices.Contains(rec.Unavailable, node.Name) {
+		isStuck := slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == node.Name })
+		if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name) {
 			n++
 		}
 	}
@@ -235,12 +293,20 @@ func newlyUnavailable(o Observed, pools []Pool) []Blocker {
 			if n.Ready && !n.Unschedulable || (rec != nil && slices.Contains(rec.Unavailable, n.Name)) || isStuck(n) {
 				continue
 			}
-			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
-				"node %s of pool %s is %s and was not when the rollout began; no other node is released until it is back or deleted",
-				n.Name, p.Name, unavailability(n))})
+			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: downSince(o, p, n)})
 		}
 	}
 	return out
+}
+
+// downSince tells a node that went down from one that has only just come: machines may be born between our releases (R5).
+func downSince(o Observed, p Pool, n Node) string {
+	if start := o.Record.StartedAt; start != nil && n.Created.After(start.Time) {
+		return fmt.Sprintf("node %s of pool %s is new since %s and is %s; no other node is released until it is ready or deleted",
+			n.Name, p.Name, n.Created.UTC().Format(time.RFC3339), unavailability(n))
+	}
+	return fmt.Sprintf("node %s of pool %s is %s and was not when the rollout began; no other node is released until it is back or deleted",
+		n.Name, p.Name, unavailability(n))
 }
 
 func countUpdated(pools []Pool) int {

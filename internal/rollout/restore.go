@@ -14,6 +14,11 @@ func restorePools(o Observed) Step {
 	if !ok {
 		return unreadable("MachineConfigPool", o.Pools.Why())
 	}
+	if !workLeft(o, pools) {
+		if step := givePolicyBack(o, pools); step != nil {
+			return step
+		}
+	}
 	var waiting []Blocker
 	for _, p := range pools {
 		rec := record(o.Record, p.Name)
@@ -22,6 +27,8 @@ func restorePools(o Observed) Step {
 			continue // never touched
 		case rec == nil:
 			return Do{Facts: []Fact{PoolAdded{Pool: before(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+		case rec.Restored && ledgerLost(p, *rec):
+			return Do{Actions: []Action{PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
 		case rec.Restored && p.Ledger == nil:
 			waiting = append(waiting, afterwards(p)...)
 		case !p.settled():
@@ -50,6 +57,9 @@ func restore(p Pool, rec v1alpha1.PoolRecord) Step {
 // giveBack is the end of a rollout that has brought nothing to any node, or that has ended before: the pools that carry its
 // ledger get their earlier values, the others are not looked at. It returns nil when none is left.
 func giveBack(o Observed, pools []Pool) Step {
+	if step := givePolicyBack(o, pools); step != nil {
+		return step
+	}
 	var waiting []Blocker
 	for _, p := range pools {
 		rec := record(o.Record, p.Name)
@@ -84,9 +94,10 @@ func harmless(o Observed, p Pool) bool {
 }
 
 // ledgerLost tells whether the pool is paused by us and somebody has taken the ledger off. It is not lost when another rollout's
-// is on it: that one's pauses are signed like ours.
+// is on it: that one's pauses are signed like ours. That the pool is about to be given back says nothing: once it was, the last word on
+// spec.paused is the unpause, and whoever pauses it again signs for it.
 func ledgerLost(p Pool, rec v1alpha1.PoolRecord) bool {
-	return p.Paused && p.Ledger == nil && p.Foreign == "" && p.PausedByUs && !rec.Paused && !rec.Restored
+	return p.Paused && p.Ledger == nil && p.Foreign == "" && p.PausedByUs && !rec.Paused
 }
 
 // afterwards waits until the MCO has seen the pool's return and has taken its UpdateInProgress taints off the nodes: they

@@ -61,7 +61,11 @@ func TestRestore(t *testing.T) {
 	})
 	t.Run("a pool that somebody paused after that is theirs", func(t *testing.T) {
 		check(t, observed().updated().givesBack("master", "worker").
-			eachPool(func(p *Pool) { p.Paused, p.Nodes[0].Tainted = true, true }, "worker").build(), finish)
+			eachPool(func(p *Pool) { p.Paused, p.PausedBy, p.PausedByUs, p.Nodes[0].Tainted = true, "kubectl", false, true }, "worker").build(), finish)
+	})
+	t.Run("a pool that lost its ledger in the moment before it was given back is still ours to give back", func(t *testing.T) {
+		check(t, observed().updated().givesBack("master").with(restored("worker")).eachPool(func(p *Pool) { p.Ledger = nil }, "worker").build(),
+			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"}, says: []string{"has lost its ledger"}})
 	})
 	t.Run("a pool that is updated for something else after that has its taints by right", func(t *testing.T) {
 		check(t, observed().updated().givesBack("master", "worker").

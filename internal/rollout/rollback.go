@@ -71,7 +71,7 @@ func begin(o Observed) Step {
 	case aborted != "" && !ended:
 		return abort(o, aborted, latch)
 	case v.RollbackOnFailure && timedOut(o):
-		return latch(backTimedOut, "", fmt.Sprintf("node %s did not get through in time and spec.onFailure is Rollback", o.Record.Release.Node))
+		return latch(backTimedOut, "", fmt.Sprintf("%s did not get through in time and spec.onFailure is Rollback", nodeNames(o.Record.Release.Nodes)))
 	}
 	return nil
 }
@@ -84,7 +84,10 @@ func abort(o Observed, request string, latch func(reason, request, why string) S
 	}
 	reached := 0
 	for _, p := range pools {
-		if p.Meaning == MeansPlanned {
+		switch {
+		case passOf(o) == v1alpha1.PassEnforce: // every node has the first pass at least
+			reached += len(p.Nodes)
+		case p.Meaning == MeansPlanned:
 			reached += p.Taken(p.Rendered)
 		}
 	}
@@ -130,7 +133,7 @@ var withdraw = []phase{
 // tableOf is the phase table that the rollout goes through.
 func tableOf(o Observed) []phase {
 	sets, known := o.Sets.Get()
-	if back(o) && o.Record.AppliedDigest == "" && known && sets.Digest.settled() && sets.Tag.settled() {
+	if back(o) && o.Record.AppliedDigest == "" && known && sets.settled() {
 		return withdraw
 	}
 	return forward

@@ -99,8 +99,8 @@ func TestFacts(t *testing.T) {
 		"an intent to release": {ReleaseIntended{v1alpha1.ReleaseRecord{Pool: "infra"}}, with(func(r *v1alpha1.Record) {
 			r.Release = &v1alpha1.ReleaseRecord{Pool: "infra"}
 		})},
-		"a node": {NodeTaken{Node: "worker-0", At: now.Add(time.Millisecond)}, with(func(r *v1alpha1.Record) {
-			r.Release.Node, r.Release.TakenAt = "worker-0", &metav1.Time{Time: now}
+		"a node": {NodesTaken{Nodes: []string{"worker-0"}, At: now.Add(time.Millisecond)}, with(func(r *v1alpha1.Record) {
+			r.Release.Nodes, r.Release.TakenAt = []string{"worker-0"}, &metav1.Time{Time: now}
 		})},
 		"the end of a release":   {ReleaseEnded{}, with(func(r *v1alpha1.Record) { r.Release = nil })},
 		"a pool is restored":     {PoolRestored{"worker"}, with(func(r *v1alpha1.Record) { r.Pools[0].Restored = true })},
@@ -108,7 +108,18 @@ func TestFacts(t *testing.T) {
 		"the end": {Completed{At: now, Generation: 3, Spec: "s"}, with(func(r *v1alpha1.Record) {
 			r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = stamp(now), 3, "s", nil
 		})},
-		"the start of another": {Restarted{}, v1alpha1.Record{}},
+		"an intent to write twice": {ApplyIntended{Plan: "sha256:x", Writing: &v1alpha1.WritingRecord{To: "new"}}, with(func(r *v1alpha1.Record) {
+			r.AppliedDigest, r.Writing = "sha256:x", &v1alpha1.WritingRecord{To: "new"}
+		})},
+		"it is written": {Written{}, start},
+		"a pass": {PassBegun{Pass: v1alpha1.PassAllow, Lists: "l"}, with(func(r *v1alpha1.Record) {
+			r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: v1alpha1.PassAllow, Lists: "l"}, nil
+		})},
+		"a policy": {PolicyIntended{Prior: usersPolicy, At: now}, with(func(r *v1alpha1.Record) {
+			r.Policy = &v1alpha1.PolicyRecord{Prior: usersPolicy, Since: metav1.NewTime(now)}
+		})},
+		"no policy is given back": {PolicyRestored{}, start},
+		"the start of another":    {Restarted{}, v1alpha1.Record{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -125,10 +136,12 @@ func TestFacts(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a node is noted once", func(t *testing.T) {
-		got := Apply(start, []Fact{NodeTaken{Node: "worker-0", At: now}, NodeTaken{Node: "worker-1", At: now}})
-		if got.Release.Node != "worker-0" {
-			t.Errorf("node %s, want worker-0", got.Release.Node)
+	t.Run("a node is noted once, with the time of the first", func(t *testing.T) {
+		got := Apply(start, []Fact{
+			NodesTaken{Nodes: []string{"worker-0"}, At: now}, NodesTaken{Nodes: []string{"worker-0", "worker-1"}, At: now.Add(time.Minute)},
+		})
+		if diff := cmp.Diff([]string{"worker-0", "worker-1"}, got.Release.Nodes); diff != "" || !got.Release.TakenAt.Time.Equal(now) {
+			t.Errorf("taken at %s; nodes (-want +got):\n%s", got.Release.TakenAt, diff)
 		}
 	})
 }
@@ -169,14 +182,14 @@ func TestNodes(t *testing.T) {
 func TestActions(t *testing.T) {
 	disruptive := map[string]bool{}
 	for _, a := range []Action{
-		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{Plan: "p"}, EnsureProbes{Plan: "p"}, PausePool{Pool: "worker"}, ApplyMirrorSets{Plan: "p"},
-		ReleaseOne{Pool: "worker"}, RestorePool{Pool: "worker"},
+		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{Plan: "p"}, EnsureProbes{Plan: "p"}, EnsureCanary{Plan: "p"}, EnsureCanary{Sweep: true}, PausePool{Pool: "worker"}, ApplyMirrorSets{Plan: "p"},
+		ReleaseOne{Pool: "worker"}, RestorePool{Pool: "worker"}, FinishMirrorSets{}, EnsurePolicy{}, RestorePolicy{},
 	} {
 		disruptive[a.Key()] = a.Disruptive()
 	}
 	want := map[string]bool{
-		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "ensure-probes/p": false, "pause-pool/worker": false,
-		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true,
+		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "ensure-probes/p": false, "ensure-canary/p": false, "sweep-canary": false, "pause-pool/worker": false,
+		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true, "finish-mirror-sets": true, "ensure-policy": true, "restore-policy": true,
 	}
 	if diff := cmp.Diff(want, disruptive); diff != "" {
 		t.Errorf("disruptive (-want +got):\n%s", diff)

@@ -24,6 +24,7 @@ type world struct {
 	setSeen   bool   // and did a step ago
 	engine    Transfers
 	probes    Probes
+	canary    Canary
 	cart      Workload
 	story     []Phase
 	taken     []string // nodes in the order in which they took the new configuration
@@ -65,7 +66,7 @@ func (w *world) observe() Observed {
 		Now: w.now, Rollout: w.view, Record: *w.record.DeepCopy(),
 		Cluster: Seen(Cluster{}), Others: Seen([]Other{}), Spec: Seen([]Problem{}), Sets: Seen(sets),
 		Plan: Seen(Plan{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Seen(w.engine), Probes: Seen(w.probes),
-		Pools: Seen(w.copyPools()), Workloads: Seen(workloads), Forecast: safe(Seen(w.copyPools())),
+		Pools: Seen(w.copyPools()), Workloads: Seen(workloads), Canary: Seen(w.canary), ControlPlane: Seen([]Problem{}), Forecast: safe(Seen(w.copyPools())),
 	}
 }
 
@@ -123,6 +124,8 @@ func (w *world) act(a Action) {
 		} else if w.probes.Proven == w.probes.Wanted {
 			w.probes.Left = 0
 		}
+	case EnsureCanary:
+		w.askCanaries(a.Sweep)
 	case PausePool:
 		p := w.pool(a.Pool)
 		p.Paused, p.PausedByUs, p.Ledger = true, true, &a.Ledger
@@ -133,10 +136,31 @@ func (w *world) act(a Action) {
 		p := w.pool(a.Pool)
 		p.Paused, p.MaxUnavailable, p.Ledger = false, strconv.Itoa(a.MaxUnavailable), &a.Ledger
 		p.Generation++
+	case TargetNodes:
+		p := w.pool(a.Pool)
+		p.Ledger = &a.Ledger
+		for i := range p.Nodes {
+			if slices.Contains(a.Nodes, p.Nodes[i].Name) {
+				p.Nodes[i].Desired = a.Target
+			}
+		}
+	case StepDown: // there is one replica here
 	case RestorePool:
 		p := w.pool(a.Pool)
 		p.Paused, p.MaxUnavailable, p.Ledger = a.Paused, a.MaxUnavailable, nil
 		p.Generation++
+	}
+}
+
+// askCanaries makes a pod on the first node of each pool that has the new configuration.
+func (w *world) askCanaries(sweep bool) {
+	w.canary.Left = 0
+	for _, p := range w.pools {
+		asked := slices.ContainsFunc(w.canary.Kinds, func(k CanaryKind) bool { return k.Pool == p.Name })
+		if !sweep && p.hasCanary() && !asked {
+			w.canary.Kinds = append(w.canary.Kinds, CanaryKind{Pool: p.Name, Chosen: true, Wanted: 2})
+			w.canary.Left++
+		}
 	}
 }
 
@@ -145,6 +169,9 @@ func (w *world) pass() {
 	w.now = w.now.Add(tick)
 	w.engine.Verified = w.engine.Total
 	w.probes.Proven = w.probes.Wanted
+	for i := range w.canary.Kinds {
+		w.canary.Kinds[i].Proven = w.canary.Kinds[i].Wanted
+	}
 	w.cart.Ready = min(w.cart.Desired, w.cart.Ready+1)
 	seen := w.seen
 	w.seen = w.copyPools()

@@ -15,6 +15,7 @@ type api struct {
 	w       *World
 	version int64
 	live    objects
+	policy  policyObject   // is, too
 	customs table[*custom] // are always read past the caches
 	caches  []*cache
 }
@@ -37,7 +38,8 @@ func (a *api) next() string {
 	return strconv.FormatInt(a.version, 10)
 }
 
-// writePool stores a changed copy of the pool. A changed spec is a new generation, and who changed spec.paused is in managedFields.
+// writePool stores a changed copy of the pool. A changed spec is a new generation, and who changed spec.paused and spec.maxUnavailable is
+// in managedFields.
 func (a *api) writePool(author string, p *mcfgv1.MachineConfigPool) {
 	old, existed := a.live.pools.get(p.Name)
 	p.ResourceVersion = a.next()
@@ -48,7 +50,10 @@ func (a *api) writePool(author string, p *mcfgv1.MachineConfigPool) {
 			p.Generation++
 		}
 		if old.Spec.Paused != p.Spec.Paused {
-			p.ManagedFields = managed(p.ManagedFields, author, a.w.now)
+			p.ManagedFields = managed(p.ManagedFields, author, fieldPaused, a.w.now)
+		}
+		if maxText(old) != maxText(p) {
+			p.ManagedFields = managed(p.ManagedFields, author, fieldMax, a.w.now)
 		}
 	}
 	a.live.pools.put(p.Name, p)
@@ -68,18 +73,24 @@ func maxText(p *mcfgv1.MachineConfigPool) string {
 	return p.Spec.MaxUnavailable.String()
 }
 
-// managed notes that the author wrote spec.paused last.
-func managed(fields []metav1.ManagedFieldsEntry, author string, now time.Time) []metav1.ManagedFieldsEntry {
+// The fields of a pool whose last writer matters.
+const (
+	fieldPaused = `{"f:spec":{"f:paused":{}}}`
+	fieldMax    = `{"f:spec":{"f:maxUnavailable":{}}}`
+)
+
+// managed notes that the author wrote the field last.
+func managed(fields []metav1.ManagedFieldsEntry, author, field string, now time.Time) []metav1.ManagedFieldsEntry {
 	at := metav1.NewTime(now)
 	var out []metav1.ManagedFieldsEntry
 	for _, f := range fields {
-		if f.Manager != author {
+		if f.Manager != author || f.FieldsV1.GetRawString() != field {
 			out = append(out, f)
 		}
 	}
 	return append(out, metav1.ManagedFieldsEntry{
 		Manager: author, Operation: metav1.ManagedFieldsOperationUpdate, Time: &at, FieldsType: "FieldsV1",
-		FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:paused":{}}}`),
+		FieldsV1: metav1.NewFieldsV1(field),
 	})
 }
 

@@ -36,13 +36,20 @@ type checker struct {
 	movers map[string]mover
 	// bad is since when each node has been unavailable for another reason than a move.
 	bad map[string]time.Time
+	// comebacks are when nodes of each pool that were so became available, or were deleted; openSince is when it was last opened.
+	comebacks map[string][]time.Time
+	openSince map[string]time.Time
 	// dead is when the last leader died for good, and left how many nodes moved since.
 	dead *process
 	left int
 	// lost are rollouts whose status was taken away, force those whose finalizer was.
 	lost, force map[string]time.Time
+	// canaries are when a node of each pool has pulled each reference under each rendered configuration, asked by the operator.
+	canaries map[canaryKey]time.Time
 	// setChanged is when a mirror set was last written or deleted.
 	setChanged time.Time
+	// rendered is when each pool was last rendered anew.
+	rendered map[string]time.Time
 	// back is since when each rollout goes back, by the true clock.
 	back map[string]time.Time
 }
@@ -68,7 +75,10 @@ func keyOf(ref string, in conf) proofKey {
 // mover is what gave a node its new configuration.
 type mover struct {
 	release string // the pool and the time of the intent; empty when it was not a release of ours
+	rollout string // whose release it is
+	size    int    // how many nodes that release is for
 	at      time.Time
+	extra   bool // it had the room of a node that came back in that moment
 }
 
 // proofAge is how old a proof may be, and glance what lies between a look and the write that follows from it.
@@ -80,7 +90,9 @@ const (
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, pulses: map[string][]string{}, movers: map[string]mover{},
-		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{},
+		canaries:  map[canaryKey]time.Time{},
+		comebacks: map[string][]time.Time{}, openSince: map[string]time.Time{},
+		bad: map[string]time.Time{}, lost: map[string]time.Time{}, force: map[string]time.Time{}, back: map[string]time.Time{}, rendered: map[string]time.Time{},
 	}
 }
 
@@ -116,6 +128,9 @@ func (c *checker) newPool(name string) {
 // proven notes that an engine has proven a reference.
 func (c *checker) proven(ref string, in conf) { c.proofs[keyOf(ref, in)] = c.w.now }
 
+// shown notes that a node has pulled for a canary.
+func (c *checker) shown(key canaryKey) { c.canaries[key] = c.w.now }
+
 func (c *checker) alone(p *process)             { c.dead, c.left = p, 0 }
 func (c *checker) forget(rollout string)        { c.lost[rollout] = c.w.now }
 func (c *checker) forced(rollout string)        { c.force[rollout] = c.w.now }
@@ -130,20 +145,23 @@ func openPulse(l *rollout.Ledger) *rollout.Pulse {
 
 // step looks at the whole world after something was written.
 func (c *checker) step() {
-	moving := 0
+	var moving []mover
+	most := 1
 	for _, n := range c.w.api.live.nodes.list() {
 		m, moves := c.movers[n.Name]
 		if moves && done(n) {
 			delete(c.movers, n.Name)
 			moves = false
 		}
-		if moves && m.release != "" && !c.excused(n, m) {
-			moving++
+		if moves && m.release != "" && !m.extra && !c.excused(n, m) {
+			moving = append(moving, m)
+			most = max(most, m.size)
 		}
 		c.watch(n, moves)
 	}
-	if moving > 1 {
-		c.violate("I11", "%d nodes are on their way at the same time by releases: %v", moving, c.movers)
+	other := func(m mover) bool { return m.release != moving[0].release }
+	if len(moving) > most || slices.ContainsFunc(moving, other) {
+		c.violate("I11", "%d nodes are on their way at the same time by releases: %v", len(moving), c.movers)
 	}
 }
 
@@ -172,7 +190,41 @@ func (c *checker) watch(n *corev1.Node, moves bool) {
 		c.bad[n.Name] = c.w.now
 	case !unfit && known:
 		delete(c.bad, n.Name)
+		c.cameBack(n)
 	}
+}
+
+// cameBack notes that the room which the node has taken up is free.
+func (c *checker) cameBack(n *corev1.Node) {
+	c.comebacks[poolOf(n)] = append(c.comebacks[poolOf(n)], c.w.now)
+}
+
+// deleted: a node that was unavailable takes up no room any more.
+func (c *checker) deleted(n *corev1.Node) {
+	if _, bad := c.bad[n.Name]; bad {
+		delete(c.bad, n.Name)
+		c.cameBack(n)
+	}
+}
+
+// returned is how many nodes more than it is for the open pool may move, by what the MCO read when it began: one for each node that had
+// been counted as unavailable and came back, or was deleted, so shortly before that nobody could have closed the pool. There is no more
+// room by that than was made for nodes that are unavailable (I1); but another one than meant has it.
+func (c *checker) returned(poolName string, read time.Time) int {
+	n := 0
+	for _, at := range c.comebacks[poolName] {
+		if at.After(c.openSince[poolName]) && (read.Sub(at) < glance || !c.sighted()) {
+			n++
+		}
+	}
+	return n
+}
+
+// sighted tells whether some replica sees what happens at once, and can write.
+func (c *checker) sighted() bool {
+	return slices.ContainsFunc(c.w.procs, func(p *process) bool {
+		return p.alive && p.thaws() == 0 && p.ills.lag == 0 && !p.ills.refused && !p.ills.lost && len(p.ills.unseen) == 0
+	})
 }
 
 // decided judges a decision by itself (I3, I4, I7, I8).
@@ -212,8 +264,8 @@ func keysOf(actions []rollout.Action) []string {
 	return out
 }
 
-// targeted judges the MCO's giving a configuration to a node, by the pool that it had read.
-func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
+// targeted judges the MCO's giving a configuration to a node, by the pool that it had read, and when.
+func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node, read time.Time) {
 	ledger, _ := pool.ReadLedger(p)
 	pulse := openPulse(ledger)
 	if pulse == nil {
@@ -224,23 +276,44 @@ func (c *checker) targeted(p *mcfgv1.MachineConfigPool, n *corev1.Node) {
 		c.movers[n.Name] = mover{at: c.w.now} // somebody else has made room
 		return
 	}
-	release := fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated, pulse.Target)
-	c.pulses[release] = append(c.pulses[release], n.Name)
-	c.movers[n.Name] = mover{release: release, at: c.w.now}
-	if nodes := c.pulses[release]; len(nodes) > 1 && c.guarded() {
-		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
-	}
+	size := c.moves(p, n, pulse, c.returned(p.Name, read))
 	if since, back := c.back[ledger.Rollout]; back && !c.leadsBack(ledger.Rollout, p) && c.w.age(since) > 3*glance {
 		c.violate("I10", "node %s is given %s, which is rolled back since %s", n.Name, pulse.Target, c.w.age(since).Round(time.Second))
 	}
-	if c.dead != nil && c.w.faults.hit["two-leaders"] == 0 && c.w.nobodyLeads() == "no replica leads" {
-		if c.left++; c.left > 1 {
+	if c.dead != nil && c.guarded() && c.w.faults.hit["two-leaders"] == 0 && c.w.nobodyLeads() == "no replica leads" {
+		if c.left++; c.left > size {
 			c.violate("I14", "%d nodes have moved since %s died for good", c.left, c.dead.name)
 		}
 	}
 	if !c.w.faults.everUnpaused(p.Name) && c.w.faults.hit["max-edited"] == 0 {
 		c.unproven(ledger.Rollout, p.Spec.Configuration.Name, "node "+n.Name+" is given "+p.Spec.Configuration.Name)
 	}
+}
+
+// moves notes which release gave the node its configuration, and returns how many nodes that release is for. returned is how many more it
+// may have moved, because so many nodes came back in that moment.
+func (c *checker) moves(p *mcfgv1.MachineConfigPool, n *corev1.Node, pulse *rollout.Pulse, returned int) int {
+	size := max(1, pulse.Size)
+	release := releaseKey(p, pulse)
+	c.pulses[release] = append(c.pulses[release], n.Name)
+	nodes := c.pulses[release]
+	c.movers[n.Name] = mover{release: release, rollout: holder(p), size: size, at: c.w.now, extra: len(nodes) > size && len(nodes) <= size+returned}
+	if len(nodes) > size+returned && c.guarded() {
+		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
+	}
+	return size
+}
+
+// holder is the rollout whose ledger is on the pool.
+func holder(p *mcfgv1.MachineConfigPool) string {
+	if ledger, err := pool.ReadLedger(p); err == nil && ledger != nil {
+		return ledger.Rollout
+	}
+	return ""
+}
+
+func releaseKey(p *mcfgv1.MachineConfigPool, pulse *rollout.Pulse) string {
+	return fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.Updated, pulse.Target)
 }
 
 // leadsBack tells whether the configuration is the one to which the rollout goes back.
@@ -255,7 +328,7 @@ func (c *checker) leadsBack(rolloutName string, p *mcfgv1.MachineConfigPool) boo
 
 // guarded tells whether any replica is alive: with none, nobody is there to close a pool.
 func (c *checker) guarded() bool {
-	return slices.ContainsFunc(c.w.procs, func(p *process) bool { return p.alive })
+	return slices.ContainsFunc(c.w.procs, func(p *process) bool { return p.alive && p.thaws() == 0 })
 }
 
 // unproven holds a configuration that nodes are to get against the proofs (I2): every reference of the rollout's source was proven in

@@ -79,9 +79,17 @@ func (d *daemon) begin(target string) {
 	switch {
 	case target == n.Annotations[currentConfig]:
 		d.complete(target) // it was given back what it runs: there is nothing to change
+	case !d.w.api.policy.inEffect():
+		d.later(5*time.Second, 5*time.Second, func() { d.begin(target) })
+	case d.reload(n.Annotations[currentConfig], target):
+		d.w.tell("node", "%s reloads for %s", d.name, target)
+		d.later(time.Second, 3*time.Second, func() { d.apply(target) })
+	case d.w.compact() && d.w.scenario.Masters == 1:
+		d.later(time.Second, 3*time.Second, func() { d.apply(target) }) // the only node of a cluster is not drained (pkg/daemon/drain.go, performDrain)
 	case n.Annotations[lastAppliedDrain] == "drain-"+target:
 		d.later(time.Second, 3*time.Second, func() { d.apply(target) })
 	default:
+		d.w.check.drains(d, n.Annotations[currentConfig], target)
 		d.later(time.Second, 2*time.Second, func() {
 			d.annotate(desiredDrain, "drain-"+target)
 			limit := d.w.now.Add(drainLimit)

@@ -12,7 +12,18 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 )
 
+// pausesOf are the entries about spec.paused, the newest last.
+func pausesOf(p *mcfgv1.MachineConfigPool) []metav1.ManagedFieldsEntry {
+	return slices.DeleteFunc(slices.Clone(p.ManagedFields), func(f metav1.ManagedFieldsEntry) bool { return f.FieldsV1.GetRawString() != fieldPaused })
+}
+
 func byOperator(f metav1.ManagedFieldsEntry) bool { return f.Manager == pool.FieldManager }
+
+// pausedByOperator tells whether the operator wrote spec.paused last.
+func pausedByOperator(p *mcfgv1.MachineConfigPool) bool {
+	all := pausesOf(p)
+	return len(all) > 0 && byOperator(all[len(all)-1])
+}
 
 // sameStatus compares what a status write would change.
 func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Semantic.DeepEqual(a, b) }
@@ -29,6 +40,7 @@ func (c *checker) end(why string) {
 		}
 		c.leftBehind()
 	default:
+		c.policyAsBefore()
 		c.notesLeft()
 		for _, p := range c.w.api.live.pools.list() {
 			if prior, known := c.prior[p.Name]; known && !c.w.faults.meddled[p.Name] {
@@ -70,7 +82,7 @@ func (c *checker) nodesAsBefore(p *mcfgv1.MachineConfigPool) {
 
 // leftBehind: a node that is stuck in a drain does not keep a rollback from bringing the others back.
 func (c *checker) leftBehind() {
-	for _, look := range []func() string{c.w.nobodyLeads, c.w.nowhere, c.w.registriesShut, c.w.poolsTaken, c.w.peopleWant, c.w.ridersQueued} {
+	for _, look := range []func() string{c.w.nobodyLeads, c.w.podsSick, c.w.nowhere, c.w.registriesShut, c.w.poolsTaken, c.w.peopleWant, c.w.ridersQueued} {
 		if look() != "" {
 			return
 		}
@@ -104,7 +116,7 @@ func (w *World) hangs() string {
 
 // excuse names what in the world keeps a rollout from going on, for as long as it is so; empty when there is nothing.
 func (w *World) excuse() string {
-	for _, look := range []func() string{w.nobodyLeads, w.nodesMissing, w.budgetsShut, w.nowhere, w.registriesShut, w.poolsTaken, w.peopleWant, w.ridersQueued} {
+	for _, look := range []func() string{w.nobodyLeads, w.nodesMissing, w.budgetsShut, w.podsSick, w.nowhere, w.registriesShut, w.poolsTaken, w.peopleWant, w.ridersQueued} {
 		if why := look(); why != "" {
 			return why
 		}
@@ -148,6 +160,15 @@ func (w *World) budgetsShut() string {
 	return ""
 }
 
+func (w *World) podsSick() string {
+	for _, k := range w.workloads.list {
+		if k.sick {
+			return "the pods of " + k.name + " are not ready anywhere"
+		}
+	}
+	return ""
+}
+
 // nowhere: a pod that fits on no node stays without one, and its workload short of it.
 func (w *World) nowhere() string {
 	for _, p := range w.api.live.pods.list() {
@@ -164,15 +185,17 @@ func (w *World) registriesShut() string {
 	shop, there := w.api.customs.get("shop")
 	ended := !there || shop.status.Record.CompletedGeneration != 0 // nobody fills the mirror any more
 	for _, k := range w.workloads.list {
-		if host, image := split(k.ref); ended && host == shopSource && w.faults.hit["image-vanishes"] > 0 && w.registries.serves("m1", image) != "" {
+		if host, image := split(k.ref); ended && host == shopSource && w.faults.hit["image-vanishes"]+w.faults.hit["mirror-wiped"] > 0 && w.registries.serves("m1", image) != "" {
 			return "m1 has lost " + image
 		}
 	}
 	for _, r := range w.api.customs.list() {
-		wanted, _ := (&process{w: w}).aim(r, &w.api.live)
+		wanted, _, _ := (&process{w: w}).aim(r, &w.api.live)
 		for _, host := range []string{wanted.mirror(), r.source} {
 			if h := w.registries.hosts[host]; h != nil && h.down {
 				return "registry " + host + " is down"
+			} else if h != nil && h.refuses {
+				return "registry " + host + " refuses nodes"
 			}
 		}
 	}
@@ -188,7 +211,7 @@ func (w *World) poolsTaken() string {
 			return "pool " + p.Name + " is held for a rollout whose finalizer was taken off by force"
 		case w.faults.unpaused[p.Name] > 1:
 			return "somebody keeps unpausing pool " + p.Name
-		case w.faults.hit["user-pauses"] > 0 && p.Spec.Paused && !slices.ContainsFunc(p.ManagedFields[max(0, len(p.ManagedFields)-1):], byOperator):
+		case w.faults.hit["user-pauses"] > 0 && p.Spec.Paused && !pausedByOperator(p):
 			return "somebody has paused pool " + p.Name
 		}
 	}
@@ -202,6 +225,9 @@ func (w *World) peopleWant() string {
 	if w.faults.hit["status-lost"] > 0 && w.faults.hit["ledger-removed"] > 0 {
 		return "both places where a pause is on record were taken away"
 	}
+	if p := w.api.policy; w.faults.hit["policy-edited"] > 0 && p.ledger != nil && p.entry != reloads {
+		return "somebody has changed the policy for registries.conf"
+	}
 	if w.faults.gitops {
 		return "a pipeline takes the mirror set away"
 	}
@@ -210,7 +236,7 @@ func (w *World) peopleWant() string {
 		switch {
 		case r.view.Held:
 			return r.view.Name + " is held"
-		case r.view.ApplyApproval && len(r.status.Record.Approvals) == 0:
+		case r.view.ApplyApproval && (len(r.status.Record.Approvals) == 0 || (r.status.Pass == v1alpha1.PassEnforce && len(r.status.Record.Approvals) < 2)):
 			return r.view.Name + " waits for an approval"
 		case aborted && r.status.Record.Rollback == nil:
 			return r.view.Name + " is aborted and waits for a choice"

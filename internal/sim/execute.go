@@ -36,7 +36,13 @@ func (p *process) execute(c *custom, a rollout.Action, then func(error)) {
 		then(err)
 		return
 	}
-	p.later(p.w.between(time.Millisecond, 40*time.Millisecond), func() { then(p.do(fresh, b)) })
+	p.later(p.w.between(time.Millisecond, 40*time.Millisecond), func() {
+		if t, ok := b.(rollout.TargetNodes); ok {
+			p.target(t, then)
+			return
+		}
+		then(p.do(fresh, b))
+	})
 }
 
 func (p *process) stillSafe(c *custom, a rollout.Action) (*custom, rollout.Action, error) {
@@ -70,6 +76,15 @@ func (p *process) do(c *custom, a rollout.Action) error {
 	case rollout.EnsureProbes:
 		p.probes.ensure(a.Plan)
 		return nil
+	case rollout.EnsureCanary:
+		if a.Sweep {
+			p.birds.sweep()
+			return nil
+		}
+		o := p.observe(c, p.cache.seen)
+		pools, _ := o.Pools.Get()
+		p.birds.ensure(a.Plan, pools)
+		return nil
 	case rollout.TryAgain:
 		p.engine.again()
 		return nil
@@ -78,9 +93,17 @@ func (p *process) do(c *custom, a rollout.Action) error {
 			return pool.Pause(context.Background(), poolClient{p: p}, mcp, a.Ledger)
 		})
 	case rollout.ApplyMirrorSets:
-		return p.apply(c)
+		return p.apply(c, false)
+	case rollout.FinishMirrorSets:
+		return p.apply(c, true)
+	case rollout.EnsurePolicy:
+		return p.ensurePolicy(c, a)
+	case rollout.RestorePolicy:
+		return p.restorePolicy(c.view.Name)
 	case rollout.ReleaseOne:
 		return p.release(a)
+	case rollout.StepDown:
+		return p.stepDown(a)
 	case rollout.RestorePool:
 		return p.onPool(a.Pool, "gives back pool "+a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Restore(context.Background(), poolClient{p: p}, mcp, a.Paused, a.MaxUnavailable)
@@ -128,6 +151,9 @@ func (p *process) onPool(name, what string, do func(*mcfgv1.MachineConfigPool) e
 
 func (p *process) release(a rollout.ReleaseOne) error {
 	what := fmt.Sprintf("opens pool %s for one node, with room for %d unavailable", a.Pool, a.MaxUnavailable)
+	if n := a.Ledger.Release.Size; n > 1 {
+		what = fmt.Sprintf("opens pool %s for %d nodes, with room for %d unavailable", a.Pool, n, a.MaxUnavailable)
+	}
 	return p.onPool(a.Pool, what, func(mcp *mcfgv1.MachineConfigPool) error {
 		if mcp.Spec.Configuration.Name != a.Ledger.Release.Target {
 			return &refused{"the pool has been rendered anew"}
@@ -136,24 +162,20 @@ func (p *process) release(a rollout.ReleaseOne) error {
 	})
 }
 
-func (p *process) apply(c *custom) error {
-	live := &p.w.api.live
-	wanted, _ := p.aim(c, live)
-	state := setState(c, live, wanted)
-	if state != rollout.SetMissing && state != rollout.SetDiffers && state != rollout.SetLeftOver {
+func (p *process) apply(c *custom, finish bool) error {
+	sets, wanted := p.setsOf(c, &p.w.api.live)
+	todo := func(s rollout.SetState) bool {
+		return s == rollout.SetMissing || s == rollout.SetDiffers || s == rollout.SetLeftOver
+	}
+	if !todo(sets.Tag) && !todo(sets.Digest) {
 		return nil
 	}
-	p.w.check.applies(c, wanted)
-	return p.write(func() error {
-		if wanted == "" {
-			p.w.tell(p.name, "removes ImageTagMirrorSet %s", c.view.Name)
-			p.w.api.deleteSet(c.view.Name)
-			return nil
-		}
-		p.w.tell(p.name, "writes ImageTagMirrorSet %s: %s from %s", c.view.Name, c.source, wanted)
-		p.w.api.writeSet(mirrorSet{name: c.view.Name, source: c.source, lists: wanted, owner: c.view.Name, previous: Lists(c.status.Record.Previous)})
-		return nil
-	})
+	if finish {
+		p.w.tell(p.name, "finishes what is half written")
+	} else {
+		p.w.check.applies(c, wanted)
+	}
+	return p.writeSets(c, wanted, sets)
 }
 
 // finalizer carries the version of the rollout that was read.

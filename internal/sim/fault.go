@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
@@ -116,6 +117,7 @@ func (w *World) leader() *process {
 var operatorFaults = map[string]faultKind{
 	"crash-decided":       {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashDecided }},
 	"crash-acted":         {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashActed }},
+	"crash-between-nodes": {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashBetween }},
 	"crash-before-report": {begin: func(w *World, _ Fault) { w.leader().ills.crash = crashReported }},
 	"crash": {begin: func(w *World, f Fault) {
 		w.leader().crash("", time.Duration(max(5, f.For))*time.Second)
@@ -124,16 +126,30 @@ var operatorFaults = map[string]faultKind{
 		w.leader().crash("for good", 0)
 		w.check.alone(w.leader())
 	}},
+	"crash-writing": {
+		target: func(_ Scenario, draw func(int) int) string { return []string{"1", "2", "3"}[draw(3)] },
+		begin: func(w *World, f Fault) {
+			n, err := strconv.Atoi(f.Target)
+			if err != nil {
+				n = 2
+			}
+			w.leader().ills.writes = n
+		},
+	},
 	"failover": {begin: func(w *World, _ Fault) {
 		old := w.leader()
 		next := w.standby()
 		old.crash("and another replica takes over", 2*time.Minute)
 		old.leads = false
-		w.after(35*time.Second, func() {
+		w.after(leaseTime, func() {
 			next.leads = true
 			next.wake(soon)
 		})
 	}},
+	"freezes": {
+		begin: func(w *World, f Fault) { w.freeze(w.leader(), time.Duration(max(20, f.For))*time.Second) },
+		end:   func(*World, Fault) {},
+	},
 	"two-leaders": {
 		begin: func(w *World, _ Fault) {
 			next := w.standby()
@@ -169,6 +185,32 @@ var operatorFaults = map[string]faultKind{
 	}},
 }
 
+// freeze stops a leader in the middle of whatever it does, as a paused virtual machine is stopped. Its lease runs out meanwhile and another
+// replica takes over; when it goes on it believes for a moment that it leads.
+func (w *World) freeze(old *process, how time.Duration) {
+	if !old.alive {
+		return
+	}
+	old.ills.frozen = w.now.Add(how)
+	if how < leaseTime {
+		return
+	}
+	next := w.standby()
+	w.after(leaseTime, func() {
+		next.leads = true
+		next.wake(soon)
+	})
+	w.after(how+time.Second, func() {
+		if old.alive && old.leads && next.leads {
+			old.crash("because it leads no more", 5*time.Second)
+			old.leads = false
+		}
+	})
+}
+
+// leaseTime is how long after a leader's last word another one takes over.
+const leaseTime = 35 * time.Second
+
 // standby is a replica that does not lead; one is started if there is none.
 func (w *World) standby() *process {
 	for _, p := range w.procs {
@@ -196,6 +238,17 @@ var registryFaults = map[string]faultKind{
 		target: host("m1", shopSource),
 		begin:  func(w *World, f Fault) { w.registries.hosts[f.Target].slow = true },
 		end:    func(w *World, f Fault) { w.registries.hosts[f.Target].slow = false },
+	},
+	"registry-flaky": {
+		target: host("m1", shopSource),
+		begin:  func(w *World, f Fault) { w.registries.hosts[f.Target].flaky = true },
+		end:    func(w *World, f Fault) { w.registries.hosts[f.Target].flaky = false },
+	},
+	"mirror-wiped": {begin: func(w *World, _ Fault) { clear(w.registries.hosts["m1"].images) }},
+	"nodes-refused": { // nothing that comes before a node with the new configuration can tell
+		target: host("m1", "m1"),
+		begin:  func(w *World, f Fault) { w.registries.hosts[f.Target].refuses = true },
+		end:    func(w *World, f Fault) { w.registries.hosts[f.Target].refuses = false },
 	},
 	"image-vanishes": {begin: func(w *World, _ Fault) {
 		delete(w.registries.hosts["m1"].images, "shop/cart:v1")
@@ -227,6 +280,11 @@ func budget(n int) func(w *World, f Fault) {
 
 var clusterFaults = map[string]faultKind{
 	"pdb-zero": {target: workloadName, begin: budget(0), end: budget(1)},
+	"pods-sick": {
+		target: workloadName,
+		begin:  func(w *World, f Fault) { w.workloads.sicken(f.Target, true) },
+		end:    func(w *World, f Fault) { w.workloads.sicken(f.Target, false) },
+	},
 	"pdb-overlap": {
 		target: workloadName,
 		begin:  func(w *World, f Fault) { w.workloads.find(f.Target).overlapping = true },
@@ -290,6 +348,9 @@ func (w *World) removeNode(name string) {
 		return
 	}
 	d.gone = true
+	if n, ok := w.api.live.nodes.get(name); ok {
+		w.check.deleted(n)
+	}
 	w.api.deleteNode(name)
 	w.workloads.nodeGone(name)
 }
@@ -358,6 +419,14 @@ var peopleFaults = map[string]faultKind{
 	"ledger-removed": {target: poolName, begin: func(w *World, f Fault) {
 		w.api.editPool(userName, f.Target, func(p *mcfgv1.MachineConfigPool) { delete(p.Annotations, pool.LedgerAnnotation) })
 	}},
+	"policy-edited": {
+		begin: func(w *World, _ Fault) { w.api.writePolicy(userName, "drain", w.api.policy.ledger) },
+		end: func(w *World, _ Fault) {
+			if w.api.policy.ledger != nil {
+				w.api.writePolicy(userName, reloads, w.api.policy.ledger)
+			}
+		},
+	},
 	"set-deleted": {begin: func(w *World, _ Fault) {
 		if _, ok := w.api.live.sets.get("shop"); ok {
 			w.api.deleteSet("shop")
@@ -386,8 +455,12 @@ var peopleFaults = map[string]faultKind{
 	"retry":    {begin: request(v1alpha1.VerbRetry)},
 	"approve": {begin: func(w *World, _ Fault) {
 		w.api.editSpec(func(c *custom) {
+			gate := rollout.GateApply
+			if c.status.Pass == v1alpha1.PassEnforce {
+				gate = rollout.GateEnforce
+			}
 			c.view.Requests = append(c.view.Requests, rollout.Request{
-				ID: fmt.Sprintf("approve-%d", len(c.view.Requests)), Verb: v1alpha1.VerbApprove, Gate: rollout.GateApply, Plan: c.status.PlanDigest,
+				ID: fmt.Sprintf("approve-%d", len(c.view.Requests)), Verb: v1alpha1.VerbApprove, Gate: gate, Plan: c.status.PlanDigest,
 			})
 		})
 	}},

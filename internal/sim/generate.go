@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand"
+	"slices"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -21,17 +22,31 @@ func Generate(seed int64) Scenario {
 	if rng.Intn(6) == 0 {
 		s.Down = []string{fmt.Sprintf("worker-%d", s.Workers-1)}
 	}
-	names := Kinds()
+	variants(&s, seed)
+	names := slices.DeleteFunc(Kinds(), func(kind string) bool {
+		return (kind == "policy-edited" && !s.Spec.Reload) || (kind == "crash-writing" && !s.Spec.Digests)
+	})
 	for range rng.Intn(5) {
 		s.Faults = append(s.Faults, draw(rng, s, names[rng.Intn(len(names))]))
 	}
+	s.Spec.Targeted, s.Spec.AtOnce, s.Hosted = rng.Intn(2) == 0, []int{0, 0, 2, 3}[rng.Intn(4)], rng.Intn(4) == 0
 	return s
+}
+
+// variants draws what a spec may have beside the plain rollout, by dice of its own.
+func variants(s *Scenario, seed int64) {
+	rng := rand.New(rand.NewSource(seed ^ 0x57a6ed))
+	s.Spec.Digests, s.Spec.Staged, s.Spec.Reload = rng.Intn(3) == 0, rng.Intn(4) == 0, rng.Intn(4) == 0
+	s.Spec.EnforceAfterSeconds = []int{0, 60, 1200}[rng.Intn(3)]
+	if s.Spec.Reload {
+		s.Policy = []string{"", "drain", reloads}[rng.Intn(3)]
+	}
 }
 
 // hook are the phases that faults wait for; most of what is dangerous happens around a release.
 var hook = []rollout.Phase{
-	"", rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify, rollout.PhaseApply, rollout.PhaseRender,
-	rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRestore, rollout.PhaseFinish,
+	"", rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify, rollout.PhasePolicy, rollout.PhaseApply, rollout.PhaseRender,
+	rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRestore, rollout.PhaseEnforce, rollout.PhaseFinish,
 }
 
 // lasting are the chances of a fault that is never over.

@@ -16,6 +16,7 @@ type mco struct {
 	cache  *cache
 	render bool // a render is due
 	other  map[string]string
+	conf   conf // of the mirror sets that were valid last
 	syncs  map[string]*poolSync
 }
 
@@ -77,7 +78,12 @@ func (m *mco) renderSoon() {
 // renderAll writes the rendered configuration of every pool, paused or not.
 func (m *mco) renderAll() {
 	m.render = false
-	content := rendering{conf: union(m.cache.seen.sets.list())}
+	if source := clashing(m.cache.seen.sets.list()); source != "" {
+		m.w.tell("mco", "takes no mirror set: %s has two policies", source)
+	} else {
+		m.conf = union(m.cache.seen.sets.list())
+	}
+	content := rendering{conf: m.conf}
 	for _, name := range m.w.api.live.pools.names {
 		content.other = m.other[name]
 		rendered := m.w.renderings.name(name, content)
@@ -144,8 +150,9 @@ func (m *mco) begin(name string, s *poolSync, at time.Time) {
 	}
 	s.running = true
 	nodes := m.cache.seen.members(name)
+	read := m.w.now
 	m.taint(p, nodes, func() {
-		m.pick(p, nodes)
+		m.pick(p, nodes, read)
 		m.w.after(retryTime/10, func() {
 			s.running = false
 			m.writeStatus(p)
@@ -184,7 +191,7 @@ func setTaint(n *corev1.Node, want bool) {
 }
 
 // pick gives the pool's configuration to as many nodes as there is room for, judged on what was read at the start of the sync.
-func (m *mco) pick(p *mcfgv1.MachineConfigPool, nodes []*corev1.Node) {
+func (m *mco) pick(p *mcfgv1.MachineConfigPool, nodes []*corev1.Node, read time.Time) {
 	room := maxUnavailable(p, len(nodes))
 	var candidates []*corev1.Node
 	for _, n := range nodes {
@@ -213,7 +220,7 @@ func (m *mco) pick(p *mcfgv1.MachineConfigPool, nodes []*corev1.Node) {
 		candidates = candidates[:room]
 	}
 	for _, n := range candidates {
-		m.target(p, n.Name)
+		m.target(p, n.Name, read)
 	}
 }
 
@@ -239,13 +246,13 @@ func (m *mco) order(nodes []*corev1.Node) {
 }
 
 // target writes desiredConfig on the node as it is now; there is no version on that patch.
-func (m *mco) target(p *mcfgv1.MachineConfigPool, node string) {
+func (m *mco) target(p *mcfgv1.MachineConfigPool, node string, read time.Time) {
 	n, ok := m.w.api.live.nodes.get(node)
 	if !ok || n.Annotations[desiredConfig] == p.Spec.Configuration.Name {
 		return
 	}
 	m.w.tell("mco", "node %s is given %s", node, p.Spec.Configuration.Name)
-	m.w.check.targeted(p, n)
+	m.w.check.targeted(p, n, read)
 	m.w.api.editNode(node, func(n *corev1.Node) { n.Annotations[desiredConfig] = p.Spec.Configuration.Name })
 }
 

@@ -86,13 +86,15 @@ const poolLabel = "sim/pool"
 
 func poolOf(n *corev1.Node) string { return n.Labels[poolLabel] }
 
-// mirrorSet is an ImageTagMirrorSet: where images of one source are pulled from instead.
+// mirrorSet is an ImageTagMirrorSet, or an ImageDigestMirrorSet: where images of one source are pulled from instead.
 type mirrorSet struct {
 	name   string
 	source string
 	lists  Lists
 	// owner is the rollout whose mark it carries; empty for somebody else's.
 	owner string
+	// digest is true for an ImageDigestMirrorSet.
+	digest bool
 	// previous is what its owner found there first.
 	previous Lists
 }
@@ -118,7 +120,11 @@ type custom struct {
 	// source and lists are what its spec wants.
 	source string
 	lists  Lists
-	status v1alpha1.SafeMirrorRolloutStatus
+	// digests is true when it wants an ImageDigestMirrorSet as well, staged when the source is to be blocked in a second pass.
+	digests, staged bool
+	// noCanary is true when nothing is asked of the first nodes.
+	noCanary bool
+	status   v1alpha1.SafeMirrorRolloutStatus
 }
 
 func (c *custom) copy() *custom {

@@ -20,10 +20,11 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 		Cluster: rollout.Seen(rollout.Cluster{Upgrading: p.w.faults.upgrading}),
 		Others:  rollout.Seen(p.others(c)),
 	}
-	wanted, have := p.aim(c, from)
-	o.Sets = rollout.Seen(rollout.MirrorSets{Digest: rollout.SetNotWanted, Tag: setState(c, from, wanted), Have: have})
+	sets, wanted := p.setsOf(c, from)
+	policy := p.policy(c.view.Name)
+	o.Sets, o.Policy = rollout.Seen(sets), rollout.Seen(policy)
 	o.Remedies = rollout.Seen(p.remedies(&o, from))
-	if rollout.Ended(o.Record, o.Rollout) {
+	if rollout.Ended(o.Record, o.Rollout) && policy.Ledger == nil {
 		return o
 	}
 	all := union(from.sets.list())
@@ -48,11 +49,18 @@ func (p *process) observe(c *custom, from *objects) rollout.Observed {
 	p.engine.plan = enginePlan{digest: digest, refs: refs, conf: after}
 	o.Transfers = rollout.Seen(p.engine.snapshot())
 	o.Probes = rollout.Seen(p.probes.snapshot())
-	node := ""
-	if r := o.Record.Release; r != nil {
-		node = r.Node
+	o.Canary = rollout.Seen(p.birds.snapshot(digest, pools))
+	if c.noCanary {
+		o.Canary = rollout.Seen(rollout.Canary{Disabled: true})
 	}
-	o.Workloads = rollout.Seen(p.unready(from, node))
+	var released []string
+	if r := o.Record.Release; r != nil {
+		released = r.Nodes
+	}
+	o.Workloads = rollout.Seen(p.unready(from, released))
+	o.ControlPlane = rollout.Seen([]rollout.Problem{})
+	o.Self = p.self()
+	o.Forecast = p.forecast(from, o, pools)
 	o.Obstacles = rollout.Seen(p.obstacles(&o, from))
 	o.Remedies = rollout.Seen(p.remedies(&o, from))
 	p.blind(&o)
@@ -74,6 +82,10 @@ func (p *process) blind(o *rollout.Observed) {
 			o.Transfers = rollout.Unseen[rollout.Transfers](why)
 		case "workloads":
 			o.Workloads = rollout.Unseen[[]rollout.Workload](why)
+		case "forecast":
+			o.Forecast = rollout.Unseen[rollout.Forecast](why)
+		case "policy":
+			o.Policy = rollout.Unseen[rollout.Policy](why)
 		case "cluster":
 			o.Cluster = rollout.Unseen[rollout.Cluster](why)
 		}
@@ -81,7 +93,7 @@ func (p *process) blind(o *rollout.Observed) {
 }
 
 // parts are what blind can take out.
-var parts = []string{"pools", "sets", "plan", "transfers", "workloads", "cluster"}
+var parts = []string{"pools", "sets", "plan", "transfers", "workloads", "cluster", "policy"}
 
 func (p *process) others(c *custom) []rollout.Other {
 	out := []rollout.Other{}
@@ -97,27 +109,6 @@ func (p *process) others(c *custom) []rollout.Other {
 		})
 	}
 	return out
-}
-
-// aim is what the rollout wants to be in the cluster: on the way back that is what the record remembers, or, before anything was
-// applied, what is there.
-func (p *process) aim(c *custom, from *objects) (wanted Lists, have string) {
-	s, exists := from.sets.get(c.view.Name)
-	rec := c.status.Record
-	if exists && s.owner == c.view.Name {
-		have = string(s.lists)
-		if rec.AppliedDigest == "" && s.lists == c.lists {
-			have = string(s.previous) // the record was lost after the set was written, which tells itself what was there before
-		}
-	}
-	switch {
-	case rec.Rollback == nil:
-		return c.lists, have
-	case rec.AppliedDigest == "":
-		return Lists(have), have
-	default:
-		return Lists(rec.Previous), have
-	}
 }
 
 func setState(c *custom, from *objects, wanted Lists) rollout.SetState {
@@ -195,28 +186,24 @@ func changed(refs []string, before, after conf) []string {
 }
 
 // replaced adds the references that are pulled from elsewhere on some node than they will be: a node may run the mirrors of an earlier
-// spec, or those that a rollback takes away.
+// spec, or those that a rollback takes away. One on its way will run what it was told to.
 func (p *process) replaced(from *objects, refs []string, after conf) []string {
 	for _, n := range from.nodes.list() {
-		runs := p.w.renderings.content(n.Annotations[currentConfig])
-		if n.Annotations[currentConfig] == "" {
-			continue
-		}
-		for _, ref := range changed(p.w.references(), runs.conf, after) {
-			if !slices.Contains(refs, ref) {
-				refs = append(refs, ref)
+		for _, name := range slices.Compact([]string{n.Annotations[currentConfig], n.Annotations[desiredConfig]}) {
+			if name != "" {
+				refs = append(refs, changed(p.w.references(), p.w.renderings.content(name).conf, after)...)
 			}
 		}
 	}
 	slices.Sort(refs)
-	return refs
+	return slices.Compact(refs)
 }
 
-func (p *process) unready(from *objects, node string) []rollout.Workload {
+func (p *process) unready(from *objects, released []string) []rollout.Workload {
 	out := []rollout.Workload{}
 	pods := from.pods.list()
 	for _, k := range p.w.workloads.list {
-		desired, have, newest, missing, onNode, message := k.describe(pods, node)
+		desired, have, newest, missing, onNode, message := k.describe(pods, released)
 		if have < desired {
 			out = append(out, rollout.Workload{Kind: "Deployment", Namespace: "shop", Name: k.name, Desired: desired, Ready: have,
 				Newest: newest, Missing: missing, OnNode: onNode, Message: message})

@@ -25,6 +25,7 @@ type process struct {
 	cache  *cache
 	engine *engine
 	probes *probes
+	birds  *canaries
 	due    map[string]time.Time
 	busy   bool
 	told   map[string]string // the phase of each rollout that was last told in the story
@@ -35,12 +36,16 @@ type process struct {
 type ills struct {
 	skew time.Duration // its clock is ahead by so much
 	lag  time.Duration // its caches are behind by so much
+	// frozen is until when it does nothing at all, and then goes on where it was.
+	frozen time.Time
 	// crash is the point of a turn at which it dies next.
 	crash string
 	// unseen are the parts of an observation that cannot be read.
 	unseen map[string]bool
 	// refused is true while no write gets through, lost while every write gets through and its answer does not.
 	refused, lost bool
+	// writes is after how many writes of mirror sets it dies; 0 means never.
+	writes int
 	// twice is true while every action is carried out twice.
 	twice bool
 	// conflict is how many of the next writes of pools and statuses find that somebody was quicker.
@@ -52,6 +57,7 @@ const (
 	crashDecided  = "decided"
 	crashActed    = "acted"
 	crashReported = "before-report"
+	crashBetween  = "between-nodes"
 )
 
 // How a turn of the loop goes; see controllers/reconcile.go.
@@ -72,8 +78,10 @@ func newProcess(w *World, name string, leads bool) *process {
 func (p *process) start() {
 	p.alive, p.busy, p.epoch = true, false, p.epoch+1
 	p.due, p.told = map[string]time.Time{}, map[string]string{}
-	p.engine, p.probes = newEngine(p), &probes{p: p}
-	p.cache = p.w.api.watch(func() time.Duration { return p.ills.lag + p.w.between(5*time.Millisecond, 80*time.Millisecond) }, p.changed)
+	p.engine, p.probes, p.birds = newEngine(p), &probes{p: p}, newCanaries(p)
+	p.cache = p.w.api.watch(func() time.Duration {
+		return p.ills.lag + p.thaws() + p.w.between(5*time.Millisecond, 80*time.Millisecond)
+	}, p.changed)
 	p.wake(soon)
 	for _, name := range p.cache.seen.pools.names {
 		p.later(soon, func() { p.guard(name) })
@@ -91,11 +99,18 @@ func (p *process) die() {
 func (p *process) later(d time.Duration, do func()) {
 	epoch := p.epoch
 	p.w.after(d, func() {
-		if p.alive && p.epoch == epoch {
+		switch {
+		case !p.alive || p.epoch != epoch:
+		case p.thaws() > 0:
+			p.later(p.thaws(), do)
+		default:
 			do()
 		}
 	})
 }
+
+// thaws is how long it is still frozen.
+func (p *process) thaws() time.Duration { return max(0, p.ills.frozen.Sub(p.w.now)) }
 
 // clock is what the process takes for the time.
 func (p *process) clock() time.Time { return p.w.now.Add(p.ills.skew) }
@@ -372,6 +387,7 @@ func (p *process) guard(name string) {
 // orphans gives back the pools of rollouts that are gone; see controllers/orphans.go.
 func (p *process) orphans() {
 	live := &p.w.api.live
+	p.orphanedPolicy()
 	for _, mcp := range live.pools.list() {
 		ledger, err := pool.ReadLedger(mcp)
 		if err != nil || ledger == nil {

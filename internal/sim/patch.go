@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -41,6 +42,9 @@ func (c poolClient) Patch(_ context.Context, obj client.Object, patch client.Pat
 		return err
 	}
 	a := c.p.w.api
+	if _, isNode := obj.(*corev1.Node); isNode {
+		return c.patchNode(obj.GetName(), p)
+	}
 	have, ok := a.live.pools.get(obj.GetName())
 	group := schema.GroupResource{Group: mcfgv1.GroupName, Resource: "machineconfigpools"}
 	switch {
@@ -55,6 +59,29 @@ func (c poolClient) Patch(_ context.Context, obj client.Object, patch client.Pat
 			a.writePool(pool.FieldManager, after)
 		}
 		return err
+	})
+}
+
+// patchNode lets the operator write one annotation of a node, and nothing else.
+func (c poolClient) patchNode(name string, p mergePatch) error {
+	a := c.p.w.api
+	have, ok := a.live.nodes.get(name)
+	group := schema.GroupResource{Resource: "nodes"}
+	target := p.Metadata.Annotations[desiredConfig]
+	switch {
+	case !ok:
+		return apierrors.NewNotFound(group, name)
+	case p.Metadata.ResourceVersion != have.ResourceVersion:
+		return apierrors.NewConflict(group, name, fmt.Errorf("is at version %s", have.ResourceVersion))
+	case target == nil || len(p.Metadata.Annotations) != 1 || len(p.Spec) != 0:
+		err := fmt.Errorf("the operator patches more than %s of node %s: %+v", desiredConfig, name, p)
+		c.p.w.check.violate("model", "%v", err)
+		return err
+	}
+	return c.p.write(func() error {
+		c.p.w.check.told(have, *target)
+		a.editNode(name, func(n *corev1.Node) { n.Annotations[desiredConfig] = *target })
+		return nil
 	})
 }
 

@@ -15,9 +15,13 @@ const (
 
 // registry is a host that holds images. A tag points at a digest, of which the number stands for.
 type registry struct {
-	down   bool
-	slow   bool
-	images map[string]int // by reference without the host
+	down  bool
+	slow  bool
+	flaky bool // every other pull fails
+	pulls int
+	// refuses is true while it serves the operator and no node that is sent there for a source: their logins are not those of the operator.
+	refuses bool
+	images  map[string]int // by reference without the host
 }
 
 // registries are all hosts, by name.
@@ -57,16 +61,36 @@ func (r *registries) pull(ref string, c conf) string {
 	host, rest := split(ref)
 	lists, mirrored := c.lists(host)
 	if !mirrored {
-		return r.serves(host, rest)
+		return r.from(host, rest)
 	}
-	why := r.serves(lists.mirror(), rest)
+	why := r.from(lists.mirror(), rest)
 	if why == "" || lists.never() {
 		return why
 	}
-	if again := r.serves(host, rest); again != "" {
+	if again := r.from(host, rest); again != "" {
 		return why + ", " + again
 	}
 	return ""
+}
+
+// from is a pull from one host.
+func (r *registries) from(host, rest string) string {
+	if h := r.hosts[host]; h != nil && h.flaky {
+		h.pulls++
+		if h.pulls%2 == 1 {
+			return host + "/" + rest + ": 503 Service Unavailable"
+		}
+	}
+	return r.serves(host, rest)
+}
+
+// pullByNode is pull on a node.
+func (r *registries) pullByNode(ref string, c conf) string {
+	host, _ := split(ref)
+	if l, mirrored := c.lists(host); mirrored && r.hosts[l.mirror()] != nil && r.hosts[l.mirror()].refuses {
+		return l.mirror() + ": unauthorized"
+	}
+	return r.pull(ref, c)
 }
 
 // copyable tells whether the image can be copied to the mirror now.
@@ -122,15 +146,6 @@ func (c conf) with(source string, l Lists) conf {
 	}
 	slices.Sort(entries)
 	return conf(strings.Join(entries, ";"))
-}
-
-// union is what all mirror sets say together.
-func union(sets []*mirrorSet) conf {
-	var c conf
-	for _, s := range sets {
-		c = c.with(s.source, s.lists)
-	}
-	return c
 }
 
 // rendering is what a rendered MachineConfig holds, as far as the rollout is concerned: registries.conf, and one value that stands for

@@ -21,7 +21,7 @@ func (p *process) obstacles(o *rollout.Observed, from *objects) []rollout.Obstac
 	out := []rollout.Obstacle{}
 	for _, n := range from.nodes.list() {
 		if !strings.HasPrefix(n.Annotations[desiredDrain], "drain-") || n.Annotations[desiredDrain] == n.Annotations[lastAppliedDrain] {
-			if r := o.Record.Release; r != nil && r.Node == n.Name {
+			if r := o.Record.Release; r != nil && slices.Contains(r.Nodes, n.Name) {
 				out = append(out, p.waited(n, from)...)
 			}
 			continue
@@ -31,7 +31,7 @@ func (p *process) obstacles(o *rollout.Observed, from *objects) []rollout.Obstac
 				if ob.Since.IsZero() {
 					ob.Since = o.Now // as far as anybody can tell
 				}
-				if r := o.Record.Release; len(ob.Pods) == 0 && r != nil && r.Node == n.Name && r.TakenAt != nil {
+				if r := o.Record.Release; len(ob.Pods) == 0 && r != nil && slices.Contains(r.Nodes, n.Name) && r.TakenAt != nil {
 					ob.Since = r.TakenAt.Time
 				}
 				out = append(out, ob)
@@ -153,7 +153,7 @@ func (p *process) remedies(o *rollout.Observed, from *objects) rollout.Remedies 
 				c.Value = cordonText(n)
 				note, noted := remedy.Read(n)
 				c.Noted = noted && note.Remedy.ID == r.ID
-				c.Ours = c.Noted && n.Annotations[cordonedBy] == ours
+				c.Ours = c.Noted && n.Annotations[cordonedBy] == signature
 			}
 		default:
 			continue
@@ -189,8 +189,8 @@ func (p *process) offer(ob rollout.Obstacle, f rollout.FailingPod, n *corev1.Nod
 	return out
 }
 
-// ours is what the operator signs with.
-const ours = "operator"
+// signature is what the operator signs with.
+const signature = "operator"
 
 func cordonText(n *corev1.Node) string {
 	if n.Spec.Unschedulable {
@@ -242,7 +242,7 @@ func (p *process) cordon(c *custom, r v1alpha1.RemedyRecord) error {
 		p.w.tell(p.name, "cordons node %s for %s", r.Name, r.Action)
 		p.w.api.editNode(r.Name, func(n *corev1.Node) {
 			n.Spec.Unschedulable = true
-			n.Annotations[remedy.Annotation], n.Annotations[cordonedBy] = remedy.NewNote(c.view.Name, r).String(), ours
+			n.Annotations[remedy.Annotation], n.Annotations[cordonedBy] = remedy.NewNote(c.view.Name, r).String(), signature
 		})
 		return nil
 	})
@@ -257,7 +257,7 @@ func (p *process) uncordon(r v1alpha1.RemedyRecord) error {
 		return nil
 	}
 	return p.write(func() error {
-		release := n.Spec.Unschedulable && n.Annotations[cordonedBy] == ours && done(n)
+		release := n.Spec.Unschedulable && n.Annotations[cordonedBy] == signature && done(n)
 		p.w.tell(p.name, "takes its note off node %s, uncordons it: %t", r.Name, release)
 		p.w.api.editNode(r.Name, func(n *corev1.Node) {
 			n.Spec.Unschedulable = n.Spec.Unschedulable && !release

@@ -52,7 +52,7 @@ func build(s Scenario, seed int64) *World {
 		renderings: &renderings{}, registries: newRegistries(), nodes: map[string]*daemon{}, phases: map[string]time.Time{},
 	}
 	w.trace = newTracer(w)
-	w.api = &api{w: w}
+	w.api = &api{w: w, policy: policyObject{entry: s.Policy, effective: s.Policy}}
 	w.check = newChecker(w)
 	w.workloads = &workloads{w: w}
 	w.faults = &faults{w: w, hit: map[string]int{}}
@@ -86,10 +86,12 @@ func (w *World) createRollout(name, source string, s Spec) {
 		lists = "m1!"
 	}
 	w.tell("user", "creates SafeMirrorRollout %s: %s from %s", name, source, lists)
-	w.api.writeCustom(&custom{source: source, lists: lists, view: rollout.View{
+	w.api.writeCustom(&custom{source: source, lists: lists, digests: s.Digests, staged: s.Staged, noCanary: s.NoCanary, view: rollout.View{
 		Name: name, UID: "uid-" + name, Generation: 1, Created: w.now, Spec: "spec-" + string(lists),
 		Soak: time.Duration(s.SoakSeconds) * time.Second, DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
 		Remedies: s.remedies(), RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
+		Targeted: s.Targeted, AtOnce: s.AtOnce,
+		Reload: s.Reload, EnforceAfter: time.Duration(s.EnforceAfterSeconds) * time.Second,
 	}})
 }
 
@@ -134,7 +136,7 @@ func (w *World) cluster() {
 		name  string
 		nodes int
 	}{{"infra", s.Infra}, {"master", s.Masters}, {"worker", s.Workers}} {
-		if p.nodes == 0 {
+		if p.nodes == 0 && (p.name != "worker" || s.Masters == 0) {
 			continue
 		}
 		w.makePool(p.name, p.nodes)
@@ -146,14 +148,18 @@ func (w *World) cluster() {
 		w.registries.hosts[shopSource].images[ref] = 1
 	}
 	w.registries.hosts[booksSource].images["books/shelf:v1"] = 1
+	home, homes := "worker", s.Workers
+	if w.compact() {
+		home, homes = "master", s.Masters
+	}
 	router := 2
 	if s.Saturated {
-		router = s.Workers
+		router = homes
 	}
 	w.workloads.list = []*workload{
-		{name: "cart", ref: shopSource + "/shop/cart:v1", replicas: 3, pool: "worker", budget: 1},
-		{name: "router", ref: shopSource + "/infra/router:v1", replicas: min(router, s.Workers), pool: "worker", spread: true, budget: 1},
-		{name: "shelf", ref: booksSource + "/books/shelf:v1", replicas: 1, pool: "worker", budget: -1},
+		{name: "cart", ref: shopSource + "/shop/cart:v1", replicas: 3, pool: home, budget: 1},
+		{name: "router", ref: shopSource + "/infra/router:v1", replicas: min(router, homes), pool: home, spread: true, budget: 1},
+		{name: "shelf", ref: booksSource + "/books/shelf:v1", replicas: 1, pool: home, budget: -1},
 	}
 	if s.Masters > 1 {
 		w.workloads.list = append(w.workloads.list, &workload{name: "guard", ref: shopSource + "/shop/till:v1", replicas: s.Masters, pool: "master", spread: true, budget: 1})
@@ -163,21 +169,32 @@ func (w *World) cluster() {
 	}
 }
 
+// compact tells whether the control plane runs the workloads, too, and the worker pool has no nodes.
+func (w *World) compact() bool { return w.scenario.Workers == 0 && w.scenario.Masters > 0 }
+
 func (w *World) makePool(name string, nodes int) {
 	p := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	p.Spec.NodeSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"node-role.kubernetes.io/" + name: ""}}
-	if nodes > 0 {
+	if nodes > 0 || w.compact() {
 		p.Spec.Configuration.Name = w.renderings.name(name, rendering{})
 	}
 	if name == "worker" && w.scenario.MaxUnavailable != "" {
-		m := intstr.Parse(w.scenario.MaxUnavailable)
-		p.Spec.MaxUnavailable = &m
+		p.Spec.MaxUnavailable = parsed(w.scenario.MaxUnavailable)
 	}
 	p.Status = mcfgv1.MachineConfigPoolStatus{
 		ObservedGeneration: 1, Configuration: p.Spec.Configuration,
 		MachineCount: int32(nodes), UpdatedMachineCount: int32(nodes),
 	}
 	w.api.writePool(userName, p)
+}
+
+// parsed is the text as the API has it; empty is not set.
+func parsed(text string) *intstr.IntOrString {
+	if text == "" {
+		return nil
+	}
+	m := intstr.Parse(text)
+	return &m
 }
 
 // makeNode adds a node that runs the configuration. Nodes are made a minute apart, as far as their age tells.

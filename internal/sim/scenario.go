@@ -15,7 +15,8 @@ type Scenario struct {
 	Name string `json:"name"`
 	// About says in a sentence what the scenario is for.
 	About string `json:"about,omitempty"`
-	// Masters, Workers and Infra are the numbers of nodes of the pools; a pool without nodes does not exist.
+	// Masters, Workers and Infra are the numbers of nodes of the pools; a pool without nodes does not exist, but for the worker pool of a
+	// cluster whose masters are its workers.
 	Masters int `json:"masters"`
 	Workers int `json:"workers"`
 	Infra   int `json:"infra,omitempty"`
@@ -26,8 +27,11 @@ type Scenario struct {
 	// Saturated is true when the router has a pod on every worker, so that one that is evicted has nowhere to go.
 	Saturated bool `json:"saturated,omitempty"`
 	Spec      Spec `json:"spec"`
-	// Replicas is the number of processes of the operator; 0 means one.
+	// Policy is the user's node disruption policy for registries.conf: "drain", "reload", or none.
+	Policy string `json:"policy,omitempty"`
+	// Replicas is the number of processes of the operator; 0 means one. Hosted is true when each knows the node that it runs on.
 	Replicas int     `json:"replicas,omitempty"`
+	Hosted   bool    `json:"hosted,omitempty"`
 	Faults   []Fault `json:"faults,omitempty"`
 }
 
@@ -35,14 +39,25 @@ type Scenario struct {
 type Spec struct {
 	// Lists is what the mirror set shall say; see Lists. Empty means "m1!".
 	Lists Lists `json:"lists,omitempty"`
+	// Targeted is the mechanism of that name, AtOnce is maxUnavailable.
+	Targeted bool `json:"targeted,omitempty"`
+	AtOnce   int  `json:"atOnce,omitempty"`
 	// DrainTimeoutSeconds, SoakSeconds, RollbackOnDelete, RollbackOnFailure and ApplyApproval are the fields of the API.
 	DrainTimeoutSeconds int  `json:"drainTimeoutSeconds,omitempty"`
 	SoakSeconds         int  `json:"soakSeconds,omitempty"`
 	RollbackOnDelete    bool `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure   bool `json:"rollbackOnFailure,omitempty"`
 	ApplyApproval       bool `json:"applyApproval,omitempty"`
+	// Digests is true when there are digest mirrors as well, Staged when the source is blocked in a second pass so many seconds after the
+	// first, and Reload when nodes shall reload instead of being drained.
+	Digests             bool `json:"digests,omitempty"`
+	Staged              bool `json:"staged,omitempty"`
+	EnforceAfterSeconds int  `json:"enforceAfterSeconds,omitempty"`
+	Reload              bool `json:"reload,omitempty"`
 	// Relocate switches the remedy of that name on, beside those that are on when nobody says otherwise.
 	Relocate bool `json:"relocate,omitempty"`
+	// NoCanary is true when nothing is asked of the first nodes.
+	NoCanary bool `json:"noCanary,omitempty"`
 }
 
 func (s Spec) remedies() []v1alpha1.RemedyAction {

@@ -34,6 +34,9 @@ func Scenarios() []Scenario {
 			{Kind: "image-vanishes", Phase: "Release", At: 50}, {Kind: "images-collected", Target: "worker-0", Phase: "Release", At: 56},
 			{Kind: "registry-down", Target: "quay.io", Phase: "Release", At: 50, For: 1200},
 		}},
+		{Name: "nodes-refused", About: "the mirror serves the operator and refuses the nodes: the first one shows it, and no other gets the configuration", Workers: 3, Faults: []Fault{
+			{Kind: "nodes-refused", Target: "m1", Phase: "Release", At: 5, For: 900},
+		}},
 		{Name: "user-unpauses", About: "somebody unpauses a pool during the rollout, and then again", Masters: 1, Workers: 3, Faults: []Fault{
 			{Kind: "user-unpauses", Target: "worker", Phase: "Verify", At: 1}, {Kind: "user-unpauses", Target: "worker", Phase: "Release", At: 90},
 		}},
@@ -59,7 +62,33 @@ func Scenarios() []Scenario {
 		{Name: "upgrade-starts", About: "a cluster upgrade starts between two releases", Masters: 1, Workers: 2, Faults: []Fault{
 			{Kind: "upgrade", Phase: "Release", At: 50, For: 1200}, {Kind: "delete", Phase: "Release", At: 2400},
 		}},
+		{Name: "targeted", About: "nodes are told by name, and no pool is open before the end", Masters: 3, Workers: 3, Spec: Spec{Targeted: true}},
+		{Name: "two-at-once", About: "two nodes of the worker pool are taken by each pulse, but for the canary", Masters: 1, Workers: 5, MaxUnavailable: "50%", Spec: Spec{AtOnce: 3}},
+		{Name: "two-targets", About: "the operator is killed after the first of two nodes was told; a third node is down since before", Workers: 6, MaxUnavailable: "2",
+			Down: []string{"worker-5"}, Spec: Spec{Targeted: true, AtOnce: 2}, Faults: []Fault{{Kind: "crash-between-nodes", Phase: "Release", At: 20}}},
+		{Name: "leader-steps-down", About: "the node of the leader comes last, and another replica leads by then", Masters: 3, Workers: 2, Replicas: 2, Hosted: true, Spec: Spec{Targeted: true}},
+		{Name: "targeted-rollback", About: "a drain gets stuck and the user goes back, all by name", Workers: 4, MaxUnavailable: "2", Spec: Spec{Targeted: true, AtOnce: 2}, Faults: []Fault{
+			{Kind: "pdb-zero", Target: "router", Phase: "Release", At: 30, For: 1800}, {Kind: "rollback", Phase: "Release", At: 400},
+		}},
+		{Name: "compact", About: "the masters are the workers, and the worker pool has no nodes", Masters: 3},
+		{Name: "single-node", About: "one node is the whole cluster: it is not drained, and the operator dies with it", Masters: 1, Spec: Spec{Targeted: true}, Faults: []Fault{
+			{Kind: "crash", Phase: "Release", At: 8, For: 60},
+		}},
 		{Name: "status-lost", About: "the status is taken away while a node is under way", Masters: 1, Workers: 3, Faults: []Fault{{Kind: "status-lost", Phase: "Release", At: 20}}},
+		{Name: "staged", About: "the mirrors come with the source as a fallback, and the source is blocked in a second pass", Masters: 1, Workers: 2,
+			Spec: Spec{Staged: true, Digests: true, EnforceAfterSeconds: 600}},
+		{Name: "staged-and-dies-between-writes", About: "the operator dies between the two writes that block the source, and is held when it comes back", Workers: 2,
+			Spec: Spec{Staged: true, Digests: true}, Faults: []Fault{
+				{Kind: "crash-writing", Target: "2", Phase: "Enforce"}, {Kind: "hold", Phase: "Enforce", At: 27, For: 300},
+			}},
+		{Name: "staged-and-deleted", About: "the rollout is deleted between the passes: it ends with the first", Workers: 2,
+			Spec: Spec{Staged: true, EnforceAfterSeconds: 600}, Faults: []Fault{{Kind: "delete", Phase: "Enforce", At: 60}}},
+		{Name: "reload", About: "nodes reload instead of being drained; the user's policy drains, and is back at the end", Masters: 1, Workers: 2,
+			Policy: "drain", Spec: Spec{Reload: true}},
+		{Name: "reload-and-rollback", About: "nodes reload there and back", Workers: 3, Policy: "drain", Spec: Spec{Reload: true}, Faults: []Fault{
+			{Kind: "rollback", Phase: "Release", At: 90}}},
+		{Name: "reload-and-policy-edited", About: "somebody changes the policy between two releases, and puts it back later", Workers: 3, Spec: Spec{Reload: true},
+			Faults: []Fault{{Kind: "policy-edited", Phase: "Release", At: 30, For: 300}}},
 		{Name: "blind-and-stale", About: "caches lag, and parts of the cluster cannot be read", Masters: 1, Workers: 3, Faults: []Fault{
 			{Kind: "stale-reads", Phase: "Pause", For: 120}, {Kind: "partial-reads", Target: "pools", Phase: "Release", At: 30, For: 60},
 			{Kind: "partial-reads", Target: "workloads", Phase: "Release", At: 70, For: 60}, {Kind: "lost-answers", Phase: "Release", At: 110, For: 20},

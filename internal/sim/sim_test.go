@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ var total struct{ seeds, steps, faults, violations, known atomic.Int64 }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	debug.SetGCPercent(800) // a run makes much garbage and keeps little; collecting it would be a third of the time
 	if raceDetector && *seeds == 100 {
 		*seeds = 10 // each costs ten times as much
 	}

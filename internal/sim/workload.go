@@ -19,8 +19,10 @@ type workload struct {
 	budget int
 	// overlapping budgets make the eviction API answer with an error, and nothing is ever evicted.
 	overlapping bool
-	created     time.Time
-	pods        int // how many were ever made
+	// sick: its pods run and are not ready.
+	sick    bool
+	created time.Time
+	pods    int // how many were ever made
 }
 
 // workloads are the Deployment controller, the scheduler and the eviction API.
@@ -141,7 +143,7 @@ func (l *workloads) start(name string, attempt int) {
 		if !ok || p.leaving || d.gone {
 			return
 		}
-		why := l.w.registries.pull(k.ref, d.conf())
+		why := l.w.registries.pullByNode(k.ref, d.conf())
 		if why == "" {
 			d.images[k.ref] = true
 			l.started(*p)
@@ -170,13 +172,27 @@ func (l *workloads) becomeReady(name string) {
 	if !ok || p.leaving || !p.running {
 		return
 	}
-	if d := l.w.nodes[p.node]; d != nil && d.down {
+	if d := l.w.nodes[p.node]; (d != nil && d.down) || l.find(p.workload).sick {
 		l.w.after(pollTime, func() { l.becomeReady(name) })
 		return
 	}
 	up := *p
 	up.ready, up.message = true, ""
 	l.w.api.writePod(up)
+}
+
+// sicken makes the workload fail in a way that has nothing to do with nodes or images, or lets it recover.
+func (l *workloads) sicken(name string, sick bool) {
+	k := l.find(name)
+	k.sick = sick
+	for _, p := range l.w.api.live.pods.list() {
+		if sick && p.workload == name && p.ready {
+			bad := *p
+			bad.ready, bad.message = false, "CrashLoopBackOff"
+			l.w.api.writePod(bad)
+			l.becomeReady(p.name)
+		}
+	}
 }
 
 // evictAll asks for the eviction of every pod of the node, and returns how many are still there.
@@ -278,7 +294,7 @@ func (l *workloads) nodeGone(node string) {
 }
 
 // unready describes the workload as the operator does: nil while it has all its pods.
-func (k *workload) describe(pods []*pod, node string) (desired, ready int32, newest time.Time, missing, onNode bool, message string) {
+func (k *workload) describe(pods []*pod, released []string) (desired, ready int32, newest time.Time, missing, onNode bool, message string) {
 	present := int32(0)
 	for _, p := range pods {
 		if p.workload != k.name || p.leaving {
@@ -289,7 +305,7 @@ func (k *workload) describe(pods []*pod, node string) (desired, ready int32, new
 			ready++
 			continue
 		}
-		onNode = onNode || (node != "" && p.node == node)
+		onNode = onNode || slices.Contains(released, p.node)
 		if message == "" || p.created.After(newest) {
 			newest = p.created
 			message = fmt.Sprintf("pod %s on node %s: %s", p.name, p.node, p.message)

@@ -14,6 +14,9 @@ import (
 
 // poolWritten judges every write of a pool by the operator.
 func (c *checker) poolWritten(author string, old, p *mcfgv1.MachineConfigPool) {
+	if old != nil && old.Spec.Configuration.Name != p.Spec.Configuration.Name {
+		c.rendered[p.Name] = c.w.now
+	}
 	if author != pool.FieldManager || old == nil {
 		return
 	}
@@ -52,13 +55,14 @@ func (c *checker) pausing(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p 
 		c.opened(old, had, p, has)
 	case opens:
 		c.violate("I5", "pool %s is unpaused without a release", p.Name)
-	case old.Spec.Paused && had == nil && has != nil && !slices.ContainsFunc(old.ManagedFields, byOperator):
+	case old.Spec.Paused && had == nil && has != nil && !slices.ContainsFunc(pausesOf(old), byOperator):
 		c.violate("I5", "pool %s was paused by somebody else and is taken over", p.Name)
 	}
 }
 
 // opened judges a release at the moment of its write.
 func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *mcfgv1.MachineConfigPool, has *rollout.Ledger) {
+	c.openSince[p.Name] = c.w.now
 	r, ok := c.w.api.customs.get(has.Rollout)
 	if at, forced := c.force[has.Rollout]; !ok && forced && c.recent(at) {
 		return // it went between the look and the write
@@ -73,19 +77,49 @@ func (c *checker) opened(old *mcfgv1.MachineConfigPool, had *rollout.Ledger, p *
 	case had == nil:
 		c.violate("I5", "pool %s is opened without having been held", p.Name)
 	case lost, c.leaders() > 1: // whoever takes the status away takes the intent away, and of two leaders one may end what the other begins
-	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || intent.Node != "":
+	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || len(intent.Nodes) > 0:
 		c.violate("I4", "pool %s is opened, and what is on record is %+v", p.Name, intent)
 	}
-	c.room(p)
-	c.still(p.Name, r, "pool "+p.Name+" is opened")
+	c.unfinished("pool " + p.Name + " is opened")
+	c.room(r, p, has.Release)
+	c.still(p.Name, "", r, "pool "+p.Name+" is opened")
 	c.sets(r, "pool "+p.Name+" is opened")
-	wanted, _ := (&process{w: c.w}).aim(r, &c.w.api.live)
+	wanted, _, _ := (&process{w: c.w}).aim(r, &c.w.api.live)
 	want := union(c.w.api.live.sets.list()).with(r.source, wanted)
 	if got := c.w.renderings.content(old.Spec.Configuration.Name); got.conf != want {
 		c.violate("I12", "pool %s is opened for %q, and what is wanted is %q", p.Name, got.conf, want)
 	}
+	c.canary(r, "pool "+p.Name+" is opened")
 	c.unproven(has.Rollout, old.Spec.Configuration.Name, "pool "+p.Name+" is opened")
 	c.onlyOne(r)
+}
+
+// canary: once a node of a pool has the new configuration, no other node of any pool is released before the references that a drain cannot
+// end without were pulled there (I2). A node that got there, or a workload that was created, a glance ago is not held against it.
+func (c *checker) canary(r *custom, what string) {
+	if r.noCanary || r.status.Record.Rollback != nil {
+		return
+	}
+	live := &c.w.api.live
+	wanted, _, _ := (&process{w: c.w}).aim(r, live)
+	all := union(live.sets.list())
+	before, after := all.with(r.source, ""), all.with(r.source, wanted)
+	for _, mcp := range live.pools.list() {
+		config := mcp.Spec.Configuration.Name
+		if c.w.renderings.content(config).conf != after || !slices.ContainsFunc(live.members(mcp.Name), func(n *corev1.Node) bool {
+			return n.Annotations[currentConfig] == config && done(n)
+		}) {
+			continue
+		}
+		for _, k := range c.w.workloads.list {
+			if k.pool != mcp.Name || (k.budget < 0 && !k.overlapping) || c.w.age(k.created) < 30*glance || len(changed([]string{k.ref}, before, after)) == 0 {
+				continue
+			}
+			if _, shown := c.canaries[canaryKey{mcp.Name, config, k.ref}]; !shown {
+				c.violate("I2", "%s, and no node of pool %s has shown that it can pull %s under %s", what, mcp.Name, k.ref, config)
+			}
+		}
+	}
 }
 
 func (c *checker) leaders() int {
@@ -98,8 +132,13 @@ func (c *checker) leaders() int {
 	return n
 }
 
-// room holds the number of nodes that may be unavailable against those that are (I1): one more, and what a glance could have missed.
-func (c *checker) room(p *mcfgv1.MachineConfigPool) {
+// room holds the number of nodes that may be unavailable against those that are (I1): as many more as the release is for, and what a
+// glance could have missed.
+func (c *checker) room(r *custom, p *mcfgv1.MachineConfigPool, pulse *rollout.Pulse) {
+	size := max(1, pulse.Size)
+	if most := c.allowed(r, p); size > most {
+		c.violate("I1", "pool %s is opened for %d nodes, and %d are allowed at once", p.Name, size, most)
+	}
 	have, unseen := 0, 0
 	for _, n := range c.w.api.live.members(p.Name) {
 		if unavailable(n) {
@@ -109,17 +148,27 @@ func (c *checker) room(p *mcfgv1.MachineConfigPool) {
 			unseen++
 		}
 	}
+	for _, at := range c.comebacks[p.Name] {
+		if c.recent(at) {
+			unseen++
+		}
+	}
 	n, err := strconv.Atoi(maxText(p))
-	if err != nil || n > have+1+unseen {
+	if err != nil || n > have+size+unseen {
 		c.violate("I1", "pool %s is opened with room for %s while %d of its nodes are unavailable", p.Name, maxText(p), have)
 	}
 }
 
 // still, for a release of the pool or, without one, for the writing of the mirror set, looks for nodes that move or are newly
 // unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
-func (c *checker) still(opened string, r *custom, what string) {
+//
+// Nodes of the release itself, if it is named, are on their way by right.
+func (c *checker) still(opened, release string, r *custom, what string) {
 	for _, p := range c.w.api.live.pools.list() {
 		for _, n := range c.w.api.live.members(p.Name) {
+			if m := c.movers[n.Name]; release != "" && m.release == release {
+				continue
+			}
 			c.atRest(opened, r, p, n, what)
 			free := p.Name != opened && !p.Spec.Paused && n.Annotations[desiredConfig] != p.Spec.Configuration.Name
 			if free && !c.recent(n.CreationTimestamp.Time) {
@@ -158,7 +207,10 @@ func (c *checker) onRecord(r *custom, poolName, node string) bool {
 // sets: what was applied is still there (I6).
 func (c *checker) sets(r *custom, what string) {
 	live := &c.w.api.live
-	wanted, _ := (&process{w: c.w}).aim(r, live)
+	wanted, _, _ := (&process{w: c.w}).aim(r, live)
+	if s := digestState(r, live, wanted); s != rollout.SetEqual && s != rollout.SetNotWanted && !c.recent(c.setChanged) {
+		c.violate("I6", "%s while ImageDigestMirrorSet %s is %s", what, r.view.Name, s)
+	}
 	if s := setState(r, live, wanted); s != rollout.SetEqual && s != rollout.SetNotWanted && !c.recent(c.setChanged) {
 		c.violate("I6", "%s while ImageTagMirrorSet %s is %s", what, r.view.Name, s)
 	}
@@ -178,6 +230,7 @@ func (c *checker) onlyOne(r *custom) {
 
 // restored judges that a pool is given back (I5): nothing is left that the MCO could do with it.
 func (c *checker) restored(had *rollout.Ledger, p *mcfgv1.MachineConfigPool) {
+	c.unfinished("pool " + p.Name + " is given back")
 	if p.Spec.Paused != had.PriorPaused {
 		c.violate("I5", "pool %s is given back paused=%t, and was %t", p.Name, p.Spec.Paused, had.PriorPaused)
 	}
@@ -241,7 +294,7 @@ func (c *checker) applies(r *custom, wanted Lists) {
 			c.proof(ref, after, "the mirror set is written")
 		}
 	}
-	c.still("", now, "the mirror set is written")
+	c.still("", "", now, "the mirror set is written")
 	c.onlyOne(now)
 }
 
@@ -258,6 +311,10 @@ func (c *checker) byRef(ref string) *workload {
 func (c *checker) finalizer(r *custom, on bool) {
 	if on {
 		return
+	}
+	c.unfinished("SafeMirrorRollout " + r.view.Name + " is let go")
+	if l := c.w.api.policy.ledger; l != nil && l.Rollout == r.view.Name {
+		c.violate("I5", "SafeMirrorRollout %s is let go while its policy is there", r.view.Name)
 	}
 	for _, mcp := range c.w.api.live.pools.list() {
 		if l, err := pool.ReadLedger(mcp); err == nil && l != nil && l.Rollout == r.view.Name {

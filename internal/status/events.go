@@ -1,6 +1,8 @@
 package status
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,11 +37,23 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	case before.Phase != after.Phase, was && !stalled:
 		out = append(out, Event{corev1.EventTypeNormal, after.Phase, after.Phase, note(ready.Message)})
 	}
-	if r := after.Record.Release; r != nil && r.Node != "" && (before.Record.Release == nil || before.Record.Release.Node != r.Node) {
-		out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + r.Node + " of pool " + r.Pool + " takes " + r.Target})
-	}
+	out = append(out, taken(before.Record.Release, after.Record.Release)...)
 	out = append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
 	return append(out, remedyEvents(before.Record.Remedies, after.Record.Remedies)...)
+}
+
+// taken tells of each node once, when it is first on the record of its release.
+func taken(before, after *v1alpha1.ReleaseRecord) []Event {
+	if after == nil {
+		return nil
+	}
+	var out []Event
+	for _, node := range after.Nodes {
+		if before == nil || !slices.Contains(before.Nodes, node) {
+			out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + node + " of pool " + after.Pool + " takes " + after.Target})
+		}
+	}
+	return out
 }
 
 func isTrue(s v1alpha1.SafeMirrorRolloutStatus, kind string) bool {

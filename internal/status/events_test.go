@@ -21,11 +21,13 @@ func TestEvents(t *testing.T) {
 	lost := statusOf(none, rollout.PhasePlan, v1alpha1.ReasonImagesLost, "one is lost", true)
 	unreachable := statusOf(none, rollout.PhaseMirror, v1alpha1.ReasonMirrorUnreachable, "no answer", true)
 	taken := statusOf(none, rollout.PhaseRelease, v1alpha1.ReasonWaiting, "drains", false)
-	taken.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-0", Target: "rendered-worker-planned"}
+	taken.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-0"}, Target: "rendered-worker-planned"}
 	intended := *taken.DeepCopy()
-	intended.Record.Release.Node = ""
+	intended.Record.Release.Nodes = nil
 	another := *taken.DeepCopy()
-	another.Record.Release.Node = "worker-1"
+	another.Record.Release.Nodes = []string{"worker-1"}
+	both := *taken.DeepCopy()
+	both.Record.Release.Nodes = []string{"worker-0", "worker-1"}
 	nodeTaken := func(name string) Event {
 		return Event{"Normal", "NodeTaken", "Release", "node " + name + " of pool worker takes rendered-worker-planned"}
 	}
@@ -43,6 +45,8 @@ func TestEvents(t *testing.T) {
 		"a node":                     {intended, taken, []Event{nodeTaken("worker-0")}},
 		"the same node":              {taken, taken, nil},
 		"another node":               {taken, another, []Event{nodeTaken("worker-1")}},
+		"a second node":              {taken, both, []Event{nodeTaken("worker-1")}},
+		"two at once":                {intended, both, []Event{nodeTaken("worker-0"), nodeTaken("worker-1")}},
 		"a phase and a node":         {planning, taken, []Event{{"Normal", "Release", "Release", "Release: drains"}, nodeTaken("worker-0")}},
 		"the end of a release":       {taken, intended, nil},
 		"no status at all":           {none, none, nil},

@@ -49,7 +49,7 @@ func TestObstaclesInTheStatus(t *testing.T) {
 // TestObstaclesDoNotChurn: time alone changes nothing, and what could not be seen for once stays while the release does.
 func TestObstaclesDoNotChurn(t *testing.T) {
 	o := seeing(blocked("worker-1"))
-	o.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-1"}
+	o.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-1"}}
 	before := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil)
 	later := o
 	later.Now = o.Now.Add(time.Hour)

@@ -37,6 +37,9 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 	}
 	after.Obstacles = obstacles(before.Obstacles, o)
 	after.Forecast = forecast(before.Forecast, o)
+	if sets, ok := o.Sets.Get(); ok {
+		after.Pass = sets.Pass
+	}
 	after.Blockers = blockers(before.Blockers, d, o.Now, failure)
 	setConditions(&after, o, d, failure)
 	return after
@@ -54,6 +57,14 @@ func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCount
 	out.ProvenFromNodes, out.WantedFromNodes = before.ProvenFromNodes, before.WantedFromNodes
 	if p, ok := o.Probes.Get(); ok && p.Plan == plan.Digest {
 		out.ProvenFromNodes, out.WantedFromNodes = count(p.Proven), count(p.Wanted)
+	}
+	out.PulledByFirstNodes, out.WantedByFirstNodes = before.PulledByFirstNodes, before.WantedByFirstNodes
+	if c, ok := o.Canary.Get(); ok && len(c.Kinds) > 0 {
+		out.PulledByFirstNodes, out.WantedByFirstNodes = 0, 0
+		for _, k := range c.Kinds {
+			out.PulledByFirstNodes += count(k.Proven + k.Resolved)
+			out.WantedByFirstNodes += count(k.Wanted)
+		}
 	}
 	if t, ok := o.Transfers.Get(); ok {
 		out.Verified, out.Failed, out.Copied = count(t.Verified), count(t.Failed), count(t.Copied)
@@ -99,7 +110,7 @@ func underWay(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
 			s.Node, s.Stage = n.Name, stage
 			return
 		}
-		if release != nil && release.Node == n.Name {
+		if release != nil && slices.Contains(release.Nodes, n.Name) {
 			s.Node, s.Stage = n.Name, "WaitingForPods"
 		}
 	}

@@ -229,7 +229,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestTheNodeUnderWay(t *testing.T) {
-	release := &v1alpha1.ReleaseRecord{Pool: "worker", Node: "worker-0"}
+	release := &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-0"}}
 	draining := node("worker-1", "earlier", "planned")
 	draining.State, draining.DrainWanted = "Working", "drain-planned"
 	cases := map[string]struct {
@@ -329,7 +329,7 @@ func TestCut(t *testing.T) {
 // The same look and the same decision give the same status, so that nothing is written for nothing.
 func TestNoChurn(t *testing.T) {
 	taken := waiting()
-	taken.Facts = []rollout.Fact{rollout.NodeTaken{Node: "worker-1", At: now.Add(300 * time.Millisecond)}}
+	taken.Facts = []rollout.Fact{rollout.NodesTaken{Nodes: []string{"worker-1"}, At: now.Add(300 * time.Millisecond)}}
 	released := look()
 	released.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: at(now)}
 	cases := map[string]struct {
@@ -372,5 +372,19 @@ func TestTheRecordTakesTheFacts(t *testing.T) {
 func TestCountIsBounded(t *testing.T) {
 	if got := count(1 << 40); got != 1<<31-1 {
 		t.Errorf("%d", got)
+	}
+}
+
+// The pass of a staged rollout is shown, and kept while the mirror sets cannot be read.
+func TestPass(t *testing.T) {
+	o := look()
+	o.Sets = rollout.Seen(rollout.MirrorSets{Pass: v1alpha1.PassEnforce})
+	first := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil)
+	o.Sets = rollout.Unseen[rollout.MirrorSets]("timeout")
+	second := Of(first, o, waiting(), nil)
+	o.Sets = rollout.Seen(rollout.MirrorSets{})
+	third := Of(second, o, waiting(), nil)
+	if diff := cmp.Diff([]v1alpha1.Pass{v1alpha1.PassEnforce, v1alpha1.PassEnforce, ""}, []v1alpha1.Pass{first.Pass, second.Pass, third.Pass}); diff != "" {
+		t.Errorf("passes (-want +got):\n%s", diff)
 	}
 }

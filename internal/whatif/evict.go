@@ -5,8 +5,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 )
 
 // placed is a reader that takes note of pods as they come by. A big cluster has tens of thousands, and they are listed for the inventory
@@ -21,8 +22,8 @@ type placed struct {
 	evictions map[string]int // by node
 	// kept are the pods of namespaces with budgets.
 	kept map[string][]placedPod
-	// hosts are the nodes that run the machine-config-operator.
-	hosts []string
+	// pods are all of them, cut down to what a forecast of drains looks at.
+	pods []*corev1.Pod
 }
 
 // part is how many objects are held at a time.
@@ -66,10 +67,8 @@ func (p *placed) List(ctx context.Context, list client.ObjectList, opts ...clien
 }
 
 func (p *placed) note(pod *corev1.Pod) {
-	if pod.Labels["k8s-app"] == "machine-config-operator" && pod.Spec.NodeName != "" {
-		p.hosts = append(p.hosts, pod.Spec.NodeName)
-	}
-	if !evicted(pod) {
+	p.pods = append(p.pods, drain.Slim(pod))
+	if fare := drain.FareOf(pod, nil); pod.Spec.NodeName == "" || (fare != drain.Moves && fare != drain.Lost) {
 		return
 	}
 	p.evictions[pod.Spec.NodeName]++
@@ -78,20 +77,4 @@ func (p *placed) note(pod *corev1.Pod) {
 			node: pod.Spec.NodeName, labels: pod.Labels, selector: pod.Spec.NodeSelector, tolerations: pod.Spec.Tolerations, alone: alone(pod),
 		})
 	}
-}
-
-// mirrorPodAnnotation marks what a kubelet shows of its static pods.
-const mirrorPodAnnotation = "kubernetes.io/config.mirror"
-
-// evicted tells whether a drain makes the pod move. It leaves out what k8s.io/kubectl/pkg/drain leaves to itself with the MCO's options
-// (pods of DaemonSets, mirror pods), and pods that have ended, of which nothing moves.
-func evicted(p *corev1.Pod) bool {
-	if p.Spec.NodeName == "" || p.DeletionTimestamp != nil || p.Annotations[mirrorPodAnnotation] != "" {
-		return false
-	}
-	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-		return false
-	}
-	owner := metav1.GetControllerOf(p)
-	return owner == nil || owner.Kind != "DaemonSet"
 }

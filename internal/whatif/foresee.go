@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
@@ -54,6 +55,8 @@ type Foresight struct {
 	// Machine Config Operator refuse even the mirror sets of now.
 	Traps, Standing, Broken []registries.Problem
 	Entangled               []Entangled
+	// Restless names what adds or removes nodes by itself.
+	Restless []string
 
 	Prediction predict.Prediction
 	Inventory  inventory.Inventory
@@ -62,6 +65,9 @@ type Foresight struct {
 	// Immediate are those who pull other than through a node, and would switch as soon as the mirror sets exist.
 	Immediate []Switch
 	Gaps      []Gap
+
+	// snapshot is what Drains is made from.
+	snapshot drain.Snapshot
 }
 
 // Foresee reads the cluster. What cannot be read is in the result as a gap; it fails only when the cluster cannot be asked at all, or has
@@ -91,6 +97,8 @@ func Foresee(ctx context.Context, s Source, w Wish) (*Foresight, error) {
 	if f.Prediction, err = p.Between(ctx, s.Reader, &halfTolerant{s.Reader, r}, w.Rollout.Name, w.unions(all)); err != nil {
 		return nil, unreadable(err)
 	}
+	f.Problems = append(f.Problems, f.Prediction.Strays...)
+	f.Restless = predict.Restless(ctx, s.Reader)
 	for _, failed := range f.Prediction.Unpredicted {
 		if !isInvalid(failed) { // that is among the problems
 			f.gap(Gap{Source: "MachineConfigPool " + failed.Pool.Name, Essential: true, Why: failed.Err.Error()})

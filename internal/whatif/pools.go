@@ -7,10 +7,13 @@ import (
 	"slices"
 
 	configv1 "github.com/openshift/api/config/v1"
+	opv1 "github.com/openshift/api/operator/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -21,7 +24,7 @@ type Pool struct {
 	rollout.Pool
 	// Cost is what the change costs each node; its Verdict is empty when the pool could not be predicted.
 	Cost predict.Cost
-	Next Next
+	Next drain.Turn
 	// Evictions are the pods that drains of all its nodes would evict, today; Most are those of the fullest node.
 	Evictions, Most int
 	// Running are the nodes grouped by the configuration that they really run.
@@ -40,7 +43,7 @@ type Running struct {
 // readPools reads what the pools' nodes run and hold.
 func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *predict.Predictor) {
 	nodes := f.nodes(ctx, s)
-	single := singleNode(ctx, s.Reader)
+	single, hosts := singleNode(ctx, s.Reader), drain.OperatorNodes(pods.pods)
 	for _, view := range f.allPools() {
 		f.Pools = append(f.Pools, Pool{Pool: view, Cost: f.Prediction.Costs[view.Name], Running: running(ctx, s.Reader, p, view)})
 	}
@@ -48,7 +51,11 @@ func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *pr
 	t := together{pools: map[string]string{}, nodes: nodes, pods: pods.kept}
 	for i := range f.Pools {
 		pool := &f.Pools[i]
-		pool.Next = next(pool.Pool, nodes, pods.hosts)
+		pool.Next = drain.Next(pool.Pool, nodes, hosts)
+		if f.Wish.reloads() && pool.Cost.Verdict == registries.Drain && f.reloadable(ctx, s) {
+			pool.Cost.Verdict = registries.Reload
+			pool.Cost.Rule = "spec.release.disruption is Reload; without it the node would drain: " + pool.Cost.Rule
+		}
 		if single && pool.Cost.Verdict == registries.Drain {
 			pool.Cost.Rule += "; the only node of a cluster is not drained"
 			continue
@@ -63,6 +70,7 @@ func (f *Foresight) readPools(ctx context.Context, s Source, pods *placed, p *pr
 		}
 	}
 	f.Entangled = t.entangled(pods.budgets)
+	f.lookOut(ctx, s, pods.pods, single)
 }
 
 func disrupts(v registries.Verdict) bool { return v == registries.Drain || v == registries.Reboot }
@@ -113,4 +121,14 @@ func oneLine(err error) string {
 		return "no file says anything of it"
 	}
 	return fmt.Sprintf("%v", err)
+}
+
+// reloadable tells whether the cluster's Machine Config Operator can be told to reload.
+func (f *Foresight) reloadable(ctx context.Context, s Source) bool {
+	mc := &opv1.MachineConfiguration{}
+	if err := s.Reader.Get(ctx, client.ObjectKey{Name: disruption.Name}, mc); err != nil {
+		return false
+	}
+	p, err := disruption.View(mc, "")
+	return err == nil && p.Unsupported == ""
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -24,6 +25,22 @@ type Wish struct {
 
 // Plain tells whether the wish came as plain mirror sets.
 func (w Wish) Plain() bool { return len(w.Digests)+len(w.Tags) > 0 }
+
+// reloads tells whether nodes shall reload instead of being drained.
+func (w Wish) reloads() bool {
+	return w.Rollout != nil && w.Rollout.Spec.Release.Disruption == v1alpha1.DisruptionReload
+}
+
+// Passes is how often each node changes: twice when sources are blocked in a second pass.
+func (w Wish) Passes() int {
+	if w.Plain() || w.Rollout == nil || w.Rollout.Spec.SourcePolicy != v1alpha1.SourcePolicyStaged {
+		return 1
+	}
+	if _, differs, err := mirrorset.Softened(w.Rollout, ""); err != nil || !differs {
+		return 1
+	}
+	return 2
+}
 
 // unions compares the cluster as it is now with the cluster that has what is wished for.
 func (w Wish) unions(all registries.Sets) predict.Unions {

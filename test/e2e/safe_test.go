@@ -71,6 +71,7 @@ func provenFromNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, nam
 	if len(pods.Items) > 0 {
 		t.Errorf("%d probe pods are left", len(pods.Items))
 	}
+	nothingLeft(ctx, t, c)
 }
 
 // finished waits for the end and checks everything that it promises.

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/sim"
 	"github.com/safe-mirror/safe-mirror-operator/internal/sim/trace"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestTrace records what the real Machine Config Operator does to pools and nodes, during a rollout and when the same mirror set is
-// applied plainly, and holds the simulated one against it: each step that was seen has to be one that it takes, too. With E2E_TRACES set
+// TestTrace records what the real Machine Config Operator does to pools and nodes, during a rollout, during one that goes back half way,
+// and when the same mirror set is applied plainly and a drain gets stuck, and holds the simulated one against it: each step that was seen has to be one that it takes, too. With E2E_TRACES set
 // to a directory the traces are kept there; those of internal/sim/testdata/traces were made so.
 func TestTrace(t *testing.T) {
 	if !ours(t, 4) {
@@ -30,6 +31,18 @@ func TestTrace(t *testing.T) {
 		"rollout": {scenario.Safe, func(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 			operator(ctx, t)
 			rollOut(ctx, t, c, s)
+		}},
+		"rollback": {scenario.Safe, func(ctx context.Context, t *testing.T, c *scenario.Cluster) {
+			operator(ctx, t)
+			r := s.Rollout()
+			if err := c.Client.Create(ctx, r); err != nil {
+				t.Fatal(err)
+			}
+			await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
+			asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Verb: v1alpha1.VerbRollback})
+			await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
+				return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
+			})
 		}},
 		"plain": {scenario.Raw, func(ctx context.Context, t *testing.T, c *scenario.Cluster) { deadlock(ctx, t, c, s) }},
 	}

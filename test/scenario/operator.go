@@ -52,8 +52,14 @@ func StartOperator(ctx context.Context, l *lab.Lab) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Operator{lab: l, kubeconfig: kubeconfig}
+	o := NewOperator(l, kubeconfig)
 	return o, o.Start()
+}
+
+// NewOperator is the operator, not started, with a kubeconfig of its own: one that leads through a proxy, for example. The manifests
+// have to be installed.
+func NewOperator(l *lab.Lab, kubeconfig string) *Operator {
+	return &Operator{lab: l, kubeconfig: kubeconfig}
 }
 
 // Start starts the process; also again after Kill. The lease is short, as the lab's other times are.

@@ -83,6 +83,11 @@ func emptyMirror() Scenario {
 				return err
 			}
 		}
+		if v == Safe {
+			if err := c.base(ctx, first); err != nil {
+				return err
+			}
+		}
 		return c.Router(ctx, routerTag, 3, first)
 	}
 	return s

@@ -150,9 +150,9 @@ func (s *site) settle(ctx context.Context, ready int) error {
 type Drained struct {
 	// Left are the pods that were on the node before the drain and still are.
 	Left []string
-	// Refused is how often an eviction of one of them was refused, and Answer the last refusal.
-	Refused int
-	Answer  string
+	// Asked is how often one of them was to be evicted, Refused how often that was refused, and Answer the last refusal.
+	Asked, Refused int
+	Answer         string
 	// Leaving are those of Left that are being deleted and are past their grace period.
 	Leaving []string
 }
@@ -231,12 +231,15 @@ func (c *Cluster) drained(ctx context.Context, node string, before map[string]co
 		return nil, err
 	}
 	for _, e := range audit {
-		if e.Subresource != "eviction" || e.Code < 300 || e.Time.Before(begun) || !names[e.Namespace+"/"+e.Name] {
+		if e.Subresource != "eviction" || e.Time.Before(begun) || !names[e.Namespace+"/"+e.Name] {
 			continue
 		}
 		d := out[e.Namespace]
-		d.Refused++
-		d.Answer = fmt.Sprintf("%d %s", e.Code, e.Message)
+		d.Asked++
+		if e.Code >= 300 {
+			d.Refused++
+			d.Answer = fmt.Sprintf("%d %s", e.Code, e.Message)
+		}
 		out[e.Namespace] = d
 	}
 	return out, nil

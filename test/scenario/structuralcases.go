@@ -15,7 +15,8 @@ import (
 
 const kindBudget = "PodDisruptionBudget"
 
-// Structurals are the cases, spread over the workers: of each node a forecast has room for a few problems only.
+// Structurals are the cases, spread over nodes: of each a forecast has room for a few problems only. The one that stays is alone on its
+// node, so that nothing else keeps the drain from ending.
 func Structurals() []Structural {
 	return []Structural{
 		{Namespace: "c01-saturated", Title: "two pods on the only node that takes them: the first waits for the node, the second for the first",
@@ -35,7 +36,7 @@ func Structurals() []Structural {
 		{Namespace: "c10-bare", Title: "a bare pod with a budget: it is asked for, and nothing replaces it",
 			Node: "worker-2", Kind: kindBudget, Name: app, stage: barePod},
 		{Namespace: "c11-finalizer", Title: "a pod past its grace period that a finalizer keeps",
-			Node: "worker-3", Kind: "Pod", Name: "kept", Stays: true, stage: finalizer},
+			Node: "master-1", Kind: "Pod", Name: "kept", Stays: true, stage: finalizer},
 		{Namespace: "c12-webhook", Title: "a webhook that fails closed is asked about evictions, and nobody answers",
 			Node: "worker-3", Kind: "ValidatingWebhookConfiguration", Name: "c12-webhook", stage: webhook},
 		{Namespace: "c13-unknown-owner", Title: "the disruption controller cannot compute the budget of pods whose owner it does not know",
@@ -311,7 +312,7 @@ func portConflict(ctx context.Context, s *site) error {
 	if s.twin {
 		port, other = 8416, 8417
 	}
-	if err := s.use(ctx, "worker-1"); err != nil {
+	if err := s.use(ctx, "worker-3"); err != nil {
 		return err
 	}
 	if err := s.create(ctx, s.deployment("other", 1, hostPort(other))); err != nil {

@@ -1,4 +1,4 @@
-// Command mutants breaks the safety rules of internal/rollout one at a time, in a copy that only the compiler sees, and tells which test
+// Command mutants breaks the safety rules one at a time, those of internal/rollout and those about how it is fed and obeyed, in a copy that only the compiler sees, and tells which test
 // notices. A mutant that no test kills is a rule that nothing holds.
 //
 //	go run ./internal/sim/mutants [-each] [-run WORDS]
@@ -14,14 +14,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// mutant is one change of the source: old is found exactly once in the file.
+// mutant is one change of the source: old is found exactly once in the file, which is one of internal/rollout unless it has a path.
 type mutant struct{ file, old, new, about string }
 
+// path is the file's in the repository.
+func (m mutant) path() string {
+	if strings.Contains(m.file, "/") {
+		return m.file
+	}
+	return filepath.Join("internal", "rollout", m.file)
+}
+
+// home is the package whose tests have to notice.
+func (m mutant) home() string { return "./" + filepath.Dir(m.path()) }
+
 // verdict is what became of a mutant.
-type verdict struct{ rollout, sim string }
+type verdict struct{ home, sim string }
 
 // unbuilt is the verdict on a mutant that proves nothing.
 const unbuilt = "does not build"
@@ -36,8 +48,10 @@ func main() {
 	if err != nil {
 		fatal(err)
 	}
-	if before := judge("", true); before != (verdict{}) {
-		fatal(fmt.Errorf("the tests fail without any mutant: rollout %q, sim %q", before.rollout, before.sim))
+	for _, home := range homes(*words) {
+		if before := judge("", home, true); before != (verdict{}) {
+			fatal(fmt.Errorf("the tests fail without any mutant: %s %q, sim %q", home, before.home, before.sim))
+		}
 	}
 	survivors, stale, count := 0, 0, 0
 	for _, m := range mutants {
@@ -51,15 +65,15 @@ func main() {
 			fmt.Printf("%-75s STALE: %v\n", m.about, err)
 			continue
 		}
-		v := judge(overlay, *each)
+		v := judge(overlay, m.home(), *each)
 		switch {
 		case v == verdict{}:
 			survivors++
-			v.rollout = "SURVIVES"
-		case v.rollout == unbuilt:
+			v.home = "SURVIVES"
+		case v.home == unbuilt:
 			stale++
 		}
-		fmt.Printf("%-75s rollout: %-45s sim: %s\n", m.about, v.rollout, v.sim)
+		fmt.Printf("%-75s %s: %-45s sim: %s\n", m.about, filepath.Base(m.home()), v.home, v.sim)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		fatal(err)
@@ -70,6 +84,17 @@ func main() {
 	}
 }
 
+// homes are the packages of the mutants, each once.
+func homes(words string) []string {
+	var out []string
+	for _, m := range mutants {
+		if strings.Contains(m.about, words) && !slices.Contains(out, m.home()) {
+			out = append(out, m.home())
+		}
+	}
+	return out
+}
+
 func fatal(err error) {
 	fmt.Fprintln(os.Stderr, "mutants:", err)
 	os.Exit(1)
@@ -77,7 +102,7 @@ func fatal(err error) {
 
 // overlay writes the changed file, and the list by which the compiler takes it for the real one.
 func (m mutant) overlay(dir string) (string, error) {
-	file, err := filepath.Abs(filepath.Join("internal", "rollout", m.file))
+	file, err := filepath.Abs(m.path())
 	if err != nil {
 		return "", err
 	}
@@ -86,9 +111,9 @@ func (m mutant) overlay(dir string) (string, error) {
 		return "", err
 	}
 	if n := strings.Count(string(text), m.old); n != 1 {
-		return "", fmt.Errorf("internal/rollout/%s has it %d times: %q", m.file, n, m.old)
+		return "", fmt.Errorf("%s has it %d times: %q", m.path(), n, m.old)
 	}
-	copied := filepath.Join(dir, m.file)
+	copied := filepath.Join(dir, filepath.Base(m.file))
 	if err := os.WriteFile(copied, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
 		return "", err
 	}
@@ -100,11 +125,14 @@ func (m mutant) overlay(dir string) (string, error) {
 	return overlay, os.WriteFile(overlay, list, 0o600)
 }
 
-// judge names the first test of each package that fails. The stories are left out: that a story is told differently is no proof that a
+// only are the tests that matter in a package of which most tests are about something else and take long.
+var only = map[string][]string{"./internal/mirror": {"-run", "^TestVerif"}}
+
+// judge names the first test that fails in the mutant's package and, for a rule of the decision, in the simulator. The stories are left out: that a story is told differently is no proof that a
 // rule is broken.
-func judge(overlay string, each bool) verdict {
-	v := verdict{rollout: test(overlay, "./internal/rollout")}
-	if v.rollout == "" || each {
+func judge(overlay, home string, each bool) verdict {
+	v := verdict{home: test(overlay, append([]string{home}, only[home]...)...)}
+	if strings.HasSuffix(home, "/rollout") && (v.home == "" || each) {
 		v.sim = test(overlay, "./internal/sim", "-run", "Seeds|Stored|Open|EveryFault", "-sim.save=false", "-sim.seeds=150")
 	}
 	return v

@@ -1,4 +1,4 @@
-package whatif
+package drain
 
 import (
 	"strings"
@@ -11,8 +11,6 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
-
-var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // nodes are written as "name zone age-in-seconds flags", zone - for none; flags are cordoned, down, degraded.
 func nodesOf(lines ...string) (rollout.Pool, map[string]*corev1.Node) {
@@ -66,7 +64,7 @@ func TestNext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, nodes := nodesOf(c.nodes...)
 			p.ControlPlane = c.control
-			got := next(p, nodes, c.hosts)
+			got := Next(p, nodes, c.hosts)
 			if first := strings.Join(got.First, " "); first != c.first {
 				t.Errorf("first %q, want %q", first, c.first)
 			}
@@ -84,28 +82,34 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func TestEvicted(t *testing.T) {
+func TestFareOf(t *testing.T) {
 	yes := true
+	daemon := func(p *corev1.Pod) {
+		p.OwnerReferences[0].Kind, p.OwnerReferences[0].APIVersion = "DaemonSet", "apps/v1"
+	}
 	cases := map[string]struct {
 		change func(*corev1.Pod)
-		want   bool
+		want   Fare
 	}{
-		"a running pod":         {func(*corev1.Pod) {}, true},
-		"a bare pod":            {func(p *corev1.Pod) { p.OwnerReferences = nil }, true},
-		"one of a DaemonSet":    {func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "DaemonSet" }, false},
-		"a static pod":          {func(p *corev1.Pod) { p.Annotations = map[string]string{mirrorPodAnnotation: "x"} }, false},
-		"one that has ended":    {func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }, false},
-		"one that has failed":   {func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }, false},
-		"one that is leaving":   {func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, false},
-		"one without a node":    {func(p *corev1.Pod) { p.Spec.NodeName = "" }, false},
-		"one that waits on one": {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, true},
+		"a running pod":                      {func(*corev1.Pod) {}, Moves},
+		"a bare pod":                         {func(p *corev1.Pod) { p.OwnerReferences = nil }, Lost},
+		"one of a DaemonSet":                 {daemon, Stays},
+		"one of a DaemonSet, that has ended": {func(p *corev1.Pod) { daemon(p); p.Status.Phase = corev1.PodFailed }, Ends},
+		"one of a DaemonSet that is gone":    {func(p *corev1.Pod) { daemon(p); p.Labels = map[string]string{"orphan": "yes"} }, Lost},
+		"one of another kind of that name":   {func(p *corev1.Pod) { daemon(p); p.OwnerReferences[0].APIVersion = "apps.kruise.io/v1alpha1" }, Moves},
+		"a static pod":                       {func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }, Stays},
+		"a static pod, whatever the value":   {func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: ""} }, Stays},
+		"one that has ended":                 {func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }, Ends},
+		"one that has failed":                {func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }, Ends},
+		"one that is leaving":                {func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, Ends},
+		"one that waits, and is on a node":   {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, Moves},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Controller: &yes}}}, Spec: corev1.PodSpec{NodeName: "a"}}
+			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Controller: &yes}}}, Spec: corev1.PodSpec{NodeName: "a"}}
 			c.change(p)
-			if got := evicted(p); got != c.want {
-				t.Errorf("evicted %t, want %t", got, c.want)
+			if got := FareOf(p, func(p *corev1.Pod) bool { return p.Labels["orphan"] != "" }); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
 	}

@@ -1,0 +1,109 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	opv1 "github.com/openshift/api/operator/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+)
+
+// OrphanedPolicy gives back the node disruption policy of a rollout that no longer exists, as Orphans does with pools: as soon as no node
+// is on its way, because one that is would be drained by it.
+type OrphanedPolicy struct {
+	Client   client.Client
+	API      client.Reader
+	Recorder events.EventRecorder
+}
+
+// Reconcile looks at MachineConfiguration/cluster.
+func (r *OrphanedPolicy) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	mc := &opv1.MachineConfiguration{}
+	if err := r.API.Get(ctx, req.NamespacedName, mc); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	ledger, err := disruption.ReadLedger(mc)
+	if err != nil || ledger == nil {
+		return ctrl.Result{}, nil //nolint:nilerr // a note that nobody can read is nothing that we may undo
+	}
+	err = r.API.Get(ctx, client.ObjectKey{Name: ledger.Rollout}, &v1alpha1.SafeMirrorRollout{})
+	if !apierrors.IsNotFound(err) {
+		return ctrl.Result{}, err
+	}
+	moving, err := r.moving(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if moving != "" {
+		r.Recorder.Eventf(mc, nil, corev1.EventTypeWarning, "PolicyOrphaned", "Hold", "%s", fmt.Sprintf(
+			"SafeMirrorRollout %s is gone and left its policy for registries.conf here since %s; it is taken away when %s", ledger.Rollout,
+			ledger.Since.Format(time.RFC3339), moving))
+		return ctrl.Result{RequeueAfter: orphanEvery}, nil
+	}
+	if err := disruption.Restore(ctx, r.Client, mc, ledger.Rollout); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.Recorder.Eventf(mc, nil, corev1.EventTypeNormal, "PolicyGivenBack", "Restore",
+		"SafeMirrorRollout %s is gone and no node is on its way: the policy for registries.conf is what it was", ledger.Rollout)
+	return ctrl.Result{}, nil
+}
+
+// moving says what has to be waited for; empty when nothing has.
+func (r *OrphanedPolicy) moving(ctx context.Context) (string, error) {
+	var pools mcfgv1.MachineConfigPoolList
+	if err := r.API.List(ctx, &pools); err != nil {
+		return "", err
+	}
+	var nodes corev1.NodeList
+	if err := r.API.List(ctx, &nodes); err != nil {
+		return "", err
+	}
+	members := pool.Assign(pools.Items, nodes.Items)
+	for i := range pools.Items {
+		mcp := &pools.Items[i]
+		view, err := pool.View(mcp, members[mcp.Name], "")
+		if err != nil {
+			return "", err
+		}
+		for _, n := range view.Nodes {
+			if n.Current != "" && n.Stage(n.Desired) != "Done" {
+				return "node " + n.Name + " is not on its way any more", nil
+			}
+		}
+		if ledger, _ := pool.ReadLedger(mcp); ledger != nil && ledger.Release != nil && !mcp.Spec.Paused {
+			return "MachineConfigPool " + mcp.Name + ", which is open for a node, is paused", nil
+		}
+	}
+	return "", nil
+}
+
+// setup watches the object, and the end of rollouts. A cluster without the kind has no policy that could be left behind.
+func (r *OrphanedPolicy) setup(mgr ctrl.Manager) error {
+	gk := opv1.GroupVersion.WithKind("MachineConfiguration").GroupKind()
+	if _, err := mgr.GetRESTMapper().RESTMapping(gk, opv1.GroupVersion.Version); meta.IsNoMatchError(err) {
+		return nil
+	}
+	only := []reconcile.Request{{NamespacedName: client.ObjectKey{Name: disruption.Name}}}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("orphaned-policy").
+		For(&opv1.MachineConfiguration{}).
+		Watches(&v1alpha1.SafeMirrorRollout{}, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return only }),
+			builder.WithPredicates(deletions())).
+		WithOptions(controller.Options{RateLimiter: retries()}).
+		Complete(r)
+}

@@ -1,0 +1,97 @@
+package mirrorset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	configv1 "github.com/openshift/api/config/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Softened is the rollout as the first pass of a staged one wants it: with AllowContactingSource in place of NeverContactSource. A source
+// that was blocked before, by what Encode has packed of the sets of then, stays blocked: the first pass opens nothing. differs is false when
+// that leaves nothing to soften, and then one pass is all there is.
+func Softened(r *v1alpha1.SafeMirrorRollout, previous string) (soft *v1alpha1.SafeMirrorRollout, differs bool, err error) {
+	before, err := Earlier(r, previous)
+	if err != nil {
+		return nil, false, err
+	}
+	blocked := map[string]bool{}
+	for _, list := range [][]v1alpha1.ImageMirrors{before.Spec.ImageDigestMirrors, before.Spec.ImageTagMirrors} {
+		for _, m := range list {
+			blocked[m.Source] = blocked[m.Source] || m.MirrorSourcePolicy == v1alpha1.NeverContactSource
+		}
+	}
+	out := r.DeepCopy()
+	for _, list := range [][]v1alpha1.ImageMirrors{out.Spec.ImageDigestMirrors, out.Spec.ImageTagMirrors} {
+		for i := range list {
+			if list[i].MirrorSourcePolicy == v1alpha1.NeverContactSource && !blocked[list[i].Source] {
+				list[i].MirrorSourcePolicy, differs = v1alpha1.AllowContactingSource, true
+			}
+		}
+	}
+	return out, differs, nil
+}
+
+// Lists identifies the mirror lists of a spec.
+func Lists(spec v1alpha1.SafeMirrorRolloutSpec) string {
+	return identity([][]v1alpha1.ImageMirrors{spec.ImageDigestMirrors, spec.ImageTagMirrors})
+}
+
+// DigestIdentity identifies what the set says; empty for none.
+func DigestIdentity(set *configv1.ImageDigestMirrorSet) string {
+	if set == nil {
+		return ""
+	}
+	return identity(set.Spec.ImageDigestMirrors)
+}
+
+// TagIdentity identifies what the set says; empty for none.
+func TagIdentity(set *configv1.ImageTagMirrorSet) string {
+	if set == nil {
+		return ""
+	}
+	return identity(set.Spec.ImageTagMirrors)
+}
+
+func identity(list any) string {
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic("lists that came as JSON are not: " + err.Error()) // they have no type that could not be
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// WithoutClashes is the tag mirror set without the sources to which the digest mirror set gives another policy; nil when none are left. The
+// MCO takes the two together.
+func WithoutClashes(tag *configv1.ImageTagMirrorSet, digest *configv1.ImageDigestMirrorSet) *configv1.ImageTagMirrorSet {
+	if tag == nil || digest == nil {
+		return tag
+	}
+	policies := map[string]configv1.MirrorSourcePolicy{}
+	for _, m := range digest.Spec.ImageDigestMirrors {
+		policies[m.Source] = effective(m.MirrorSourcePolicy)
+	}
+	out := tag.DeepCopy()
+	out.Spec.ImageTagMirrors = nil
+	for _, m := range tag.Spec.ImageTagMirrors {
+		if policy, both := policies[m.Source]; !both || policy == effective(m.MirrorSourcePolicy) {
+			out.Spec.ImageTagMirrors = append(out.Spec.ImageTagMirrors, m)
+		}
+	}
+	if len(out.Spec.ImageTagMirrors) == 0 {
+		return nil
+	}
+	return out
+}
+
+// effective is the MCO's reading of a policy.
+func effective(p configv1.MirrorSourcePolicy) configv1.MirrorSourcePolicy {
+	if p == "" {
+		return configv1.AllowContactingSource
+	}
+	return p
+}

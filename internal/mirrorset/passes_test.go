@@ -1,0 +1,118 @@
+package mirrorset
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	configv1 "github.com/openshift/api/config/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// policies are those of the sources of a list, in order.
+func policies(list []v1alpha1.ImageMirrors) (out []v1alpha1.MirrorSourcePolicy) {
+	for _, m := range list {
+		out = append(out, m.MirrorSourcePolicy)
+	}
+	return out
+}
+
+func TestTheFirstPass(t *testing.T) {
+	const never, allow = v1alpha1.NeverContactSource, v1alpha1.AllowContactingSource
+	blocked := &v1alpha1.SafeMirrorRollout{}
+	blocked.Spec.ImageTagMirrors = []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"old.local/acme"}, MirrorSourcePolicy: never}}
+	before, err := Encode(nil, Tag(blocked))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		spec     func(*v1alpha1.SafeMirrorRollout)
+		previous string
+		differs  bool
+		want     []v1alpha1.MirrorSourcePolicy
+	}{
+		"what is blocked is let go, what is open stays": {differs: true, want: []v1alpha1.MirrorSourcePolicy{allow, ""}},
+		"a source that was blocked before stays so":     {previous: before, want: []v1alpha1.MirrorSourcePolicy{never, ""}},
+		"nothing is blocked": {
+			spec: func(r *v1alpha1.SafeMirrorRollout) {
+				r.Spec.ImageDigestMirrors, r.Spec.ImageTagMirrors = r.Spec.ImageDigestMirrors[1:], r.Spec.ImageTagMirrors[1:]
+			},
+			want: []v1alpha1.MirrorSourcePolicy{""},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := someRollout()
+			if c.spec != nil {
+				c.spec(r)
+			}
+			declared := r.DeepCopy()
+			soft, differs, err := Softened(r, c.previous)
+			if err != nil || differs != c.differs {
+				t.Fatalf("differs %t, %v", differs, err)
+			}
+			for _, list := range [][]v1alpha1.ImageMirrors{soft.Spec.ImageDigestMirrors, soft.Spec.ImageTagMirrors} {
+				if diff := cmp.Diff(c.want, policies(list)); diff != "" {
+					t.Errorf("policies (-want +got):\n%s", diff)
+				}
+			}
+			if diff := cmp.Diff(declared, r); diff != "" {
+				t.Errorf("the spec itself has changed:\n%s", diff)
+			}
+		})
+	}
+	if _, _, err := Softened(someRollout(), "?"); err == nil {
+		t.Error("a record that cannot be read is taken for an empty one")
+	}
+}
+
+func TestIdentities(t *testing.T) {
+	r := someRollout()
+	soft, _, _ := Softened(r, "")
+	if DigestIdentity(nil) != "" || TagIdentity(nil) != "" {
+		t.Error("none has an identity")
+	}
+	if DigestIdentity(Digest(r)) == DigestIdentity(Digest(soft)) || TagIdentity(Tag(r)) == TagIdentity(Tag(soft)) || Lists(r.Spec) == Lists(soft.Spec) {
+		t.Error("the passes look the same")
+	}
+	same := r.DeepCopy()
+	same.Spec.Release.SoakSeconds = new(int32)
+	if Lists(same.Spec) != Lists(r.Spec) {
+		t.Error("other lists for another soak")
+	}
+}
+
+func TestWithoutClashes(t *testing.T) {
+	soft, _, _ := Softened(someRollout(), "")
+	sources := func(set *configv1.ImageTagMirrorSet) (out []string) {
+		if set == nil {
+			return nil
+		}
+		for _, m := range set.Spec.ImageTagMirrors {
+			out = append(out, m.Source)
+		}
+		return out
+	}
+	cases := map[string]struct {
+		tag    *configv1.ImageTagMirrorSet
+		digest *configv1.ImageDigestMirrorSet
+		want   []string
+	}{
+		"the source that changes goes": {Tag(soft), Digest(someRollout()), []string{"docker.io/library"}},
+		"none changes":                 {Tag(soft), Digest(soft), []string{"quay.io/acme", "docker.io/library"}},
+		"no digest mirrors":            {Tag(soft), nil, []string{"quay.io/acme", "docker.io/library"}},
+		"no tag mirrors":               {nil, Digest(soft), nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, sources(WithoutClashes(c.tag, c.digest))); diff != "" {
+				t.Errorf("sources (-want +got):\n%s", diff)
+			}
+		})
+	}
+	alone := soft.DeepCopy()
+	alone.Spec.ImageTagMirrors = alone.Spec.ImageTagMirrors[:1]
+	if got := WithoutClashes(Tag(alone), Digest(someRollout())); got != nil {
+		t.Errorf("nothing is left, and it is %v", got)
+	}
+}

@@ -1,0 +1,135 @@
+package observe
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	configv1 "github.com/openshift/api/config/v1"
+	opv1 "github.com/openshift/api/operator/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
+)
+
+// stagedRollout is the rollout shop in two passes, with that record.
+func stagedRollout(rec v1alpha1.Record) *v1alpha1.SafeMirrorRollout {
+	r := minicluster.Rollout("shop")
+	r.Spec.SourcePolicy, r.Status.Record = v1alpha1.SourcePolicyStaged, rec
+	return r
+}
+
+// written are the mirror sets as the rollout would write them.
+func written(r *v1alpha1.SafeMirrorRollout) []client.Object {
+	return []client.Object{mirrorset.Digest(r), mirrorset.Tag(r)}
+}
+
+// Which pass it is stands on record, and when that is lost the mirror sets tell.
+func TestPasses(t *testing.T) {
+	const never, allow = configv1.NeverContactSource, configv1.AllowContactingSource
+	declared := minicluster.Rollout("shop")
+	lists := mirrorset.Lists(declared.Spec)
+	soft, _, err := mirrorset.Softened(declared, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	applied := func(r *v1alpha1.SafeMirrorRollout) *v1alpha1.SafeMirrorRollout {
+		r = r.DeepCopy()
+		r.Status.Record.AppliedDigest = "sha256:x" // then it is known what was there before, and the sets say so
+		return r
+	}
+	onRecord := func(p v1alpha1.Pass) v1alpha1.Record {
+		return v1alpha1.Record{AppliedDigest: "sha256:x", Pass: &v1alpha1.PassRecord{Pass: p, Lists: lists}}
+	}
+	cases := map[string]struct {
+		record v1alpha1.Record
+		direct bool
+		have   []client.Object
+		pass   v1alpha1.Pass
+		policy configv1.MirrorSourcePolicy
+		state  rollout.SetState
+		before string
+	}{
+		"a new one":              {pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetMissing},
+		"a direct one":           {direct: true, policy: never, state: rollout.SetMissing},
+		"in the first":           {record: onRecord(v1alpha1.PassAllow), have: written(soft), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual, before: packed(t, soft)},
+		"in the second":          {record: onRecord(v1alpha1.PassEnforce), have: written(soft), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetDiffers, before: packed(t, soft)},
+		"at the end":             {record: onRecord(v1alpha1.PassEnforce), have: written(declared), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetEqual, before: packed(t, declared)},
+		"lost in the first":      {have: written(applied(soft)), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual},
+		"lost in the second":     {have: written(applied(declared)), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetEqual},
+		"other lists begin anew": {record: v1alpha1.Record{AppliedDigest: "sha256:x", Pass: &v1alpha1.PassRecord{Pass: v1alpha1.PassEnforce, Lists: "other"}}, have: written(soft), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual, before: packed(t, soft)},
+		"blocked since before: there is one pass": {
+			record: v1alpha1.Record{AppliedDigest: "sha256:x", Previous: packed(t, declared)}, have: written(declared), policy: never, state: rollout.SetEqual, before: packed(t, declared)},
+		"on the way back": {
+			record: v1alpha1.Record{AppliedDigest: "sha256:x", Previous: packed(t, soft), Rollback: &v1alpha1.RollbackRecord{}, Pass: &v1alpha1.PassRecord{Pass: v1alpha1.PassEnforce, Lists: lists}},
+			have:   written(declared), policy: allow, state: rollout.SetDiffers, before: packed(t, declared)},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := stagedRollout(c.record)
+			if c.direct {
+				r.Spec.SourcePolicy = v1alpha1.SourcePolicyDirect
+			}
+			w := look(t, observer(append(append(minicluster.Objects("worker-0"), r), c.have...)...))
+			got := seen(t, w.Observed.Sets)
+			if got.Pass != c.pass || got.Tag != c.state || got.Digest != c.state || got.Have != c.before || got.Lists != lists {
+				t.Errorf("pass %q, sets %s and %s, before %q; want %q, %s, %q", got.Pass, got.Digest, got.Tag, got.Have, c.pass, c.state, c.before)
+			}
+			for _, policy := range []configv1.MirrorSourcePolicy{w.Digest.Spec.ImageDigestMirrors[0].MirrorSourcePolicy, w.Tag.Spec.ImageTagMirrors[0].MirrorSourcePolicy} {
+				if policy != c.policy {
+					t.Errorf("wanted is %s, want %s", policy, c.policy)
+				}
+			}
+			if diff := cmp.Diff(minicluster.Rollout("shop").Spec.ImageTagMirrors, w.Rollout.Spec.ImageTagMirrors); diff != "" {
+				t.Errorf("the spec itself has changed:\n%s", diff)
+			}
+		})
+	}
+	t.Run("each has a plan of its own", func(t *testing.T) {
+		digests := map[string]bool{}
+		for _, p := range []v1alpha1.Pass{v1alpha1.PassAllow, v1alpha1.PassEnforce} {
+			w := look(t, observer(append(append(minicluster.Objects("worker-0"), stagedRollout(onRecord(p))), written(soft)...)...))
+			digests[seen(t, w.Observed.Plan).Digest] = true
+		}
+		if len(digests) != 2 {
+			t.Errorf("plans %v", digests)
+		}
+	})
+}
+
+// A set of somebody else's that gives the source another policy is said to clash: what is half written is not finished against it.
+func TestClash(t *testing.T) {
+	other := &configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: "books"}, Spec: configv1.ImageTagMirrorSetSpec{
+		ImageTagMirrors: []configv1.ImageTagMirrors{{Source: "quay.io/acme", Mirrors: []configv1.ImageMirror{"books.local"}, MirrorSourcePolicy: configv1.AllowContactingSource}},
+	}}
+	if got := seen(t, look(t, observer(cluster(other)...)).Observed.Sets).Clash; got == "" {
+		t.Error("nothing is said of it")
+	}
+}
+
+func TestPolicyIsSeen(t *testing.T) {
+	mc := &opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: disruption.Name}}
+	mc.Status.NodeDisruptionPolicyStatus.ClusterPolicies.Files = []opv1.NodeDisruptionPolicyStatusFile{{
+		Path: "/etc/containers/registries.conf", Actions: []opv1.NodeDisruptionPolicyStatusAction{{Type: opv1.DrainStatusAction}}}}
+	if got := seen(t, look(t, observer(cluster(mc)...)).Observed.Policy); got.Effective != "Drain" || got.Unsupported != "" {
+		t.Errorf("policy %+v", got)
+	}
+	if got := seen(t, look(t, observer(cluster()...)).Observed.Policy); got.Unsupported == "" {
+		t.Errorf("policy of a cluster without: %+v", got)
+	}
+	failing := look(t, observerOf(minicluster.Failing[*opv1.MachineConfiguration](errDown), cluster(mc)...))
+	if why := failing.Observed.Policy.Why(); why != errDown.Error() {
+		t.Errorf("unknown because %q", why)
+	}
+	mc.Annotations = map[string]string{disruption.LedgerAnnotation: "?"}
+	l := observerOf(interceptor.Funcs{}, cluster(mc)...)
+	if _, known := l.policy(context.Background(), "shop").Get(); known {
+		t.Error("a note that nobody can read is none")
+	}
+}

@@ -1,0 +1,99 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+
+	configv1 "github.com/openshift/api/config/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+)
+
+// rollers are the operators that roll static pods or API servers of the control plane, and the namespaces of the guard pods that stand for
+// their operands on each node. A drain evicts the guards, and a budget lets one of them go at a time.
+var rollers = []struct{ operator, namespace string }{
+	{"etcd", "openshift-etcd"},
+	{"kube-apiserver", "openshift-kube-apiserver"},
+	{"kube-controller-manager", "openshift-kube-controller-manager"},
+	{"kube-scheduler", "openshift-kube-scheduler"},
+	{"openshift-apiserver", ""}, // the aggregated APIs; its pods are ordinary ones
+}
+
+// controlPlane says what of the control plane is not at rest beside its nodes (R9). A cluster without these operators, such as a lab, has
+// nothing that could roll.
+func controlPlane(ctx context.Context, r client.Reader) rollout.Known[[]rollout.Problem] {
+	out := []rollout.Problem{}
+	for _, roller := range rollers {
+		operator := &configv1.ClusterOperator{}
+		err := r.Get(ctx, client.ObjectKey{Name: roller.operator}, operator)
+		switch {
+		case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
+			continue
+		case err != nil:
+			return rollout.Unseen[[]rollout.Problem](err.Error())
+		}
+		out = append(out, unrest(operator)...)
+		if roller.namespace == "" {
+			continue
+		}
+		guards, err := unreadyGuards(ctx, r, roller.namespace)
+		if err != nil {
+			return rollout.Unseen[[]rollout.Problem](err.Error())
+		}
+		out = append(out, guards...)
+	}
+	return rollout.Seen(out)
+}
+
+// unrest: an operator that progresses is expected to be done some time; one that is degraded or not available waits for a person.
+func unrest(o *configv1.ClusterOperator) []rollout.Problem {
+	bad := map[configv1.ClusterStatusConditionType]configv1.ConditionStatus{
+		configv1.OperatorAvailable: configv1.ConditionFalse, configv1.OperatorProgressing: configv1.ConditionTrue, configv1.OperatorDegraded: configv1.ConditionTrue,
+	}
+	for _, c := range o.Status.Conditions {
+		if c.Status != bad[c.Type] || c.Status == "" {
+			continue
+		}
+		return []rollout.Problem{{
+			Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: o.Name, Passing: c.Type == configv1.OperatorProgressing,
+			Message: fmt.Sprintf("ClusterOperator %s is %s=%s since %s (%s: %s); no node of the control plane is released meanwhile",
+				o.Name, c.Type, c.Status, c.LastTransitionTime.UTC().Format("2006-01-02T15:04:05Z"), c.Reason, c.Message),
+		}}
+	}
+	return nil
+}
+
+// unreadyGuards are the guard pods that say that the member of etcd, or the API server, on their node does not answer.
+func unreadyGuards(ctx context.Context, r client.Reader, namespace string) ([]rollout.Problem, error) {
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"app": "guard"}); err != nil {
+		return nil, err
+	}
+	var out []rollout.Problem
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		if podReady(p) || !p.DeletionTimestamp.IsZero() || p.Status.Phase == corev1.PodSucceeded {
+			continue
+		}
+		out = append(out, rollout.Problem{
+			Reason: v1alpha1.ReasonWaiting, Kind: "Pod", Namespace: namespace, Name: p.Name, Passing: true,
+			Message: fmt.Sprintf("guard pod %s/%s on node %s is not ready: what it stands for does not answer there; no node of the control plane is released meanwhile",
+				namespace, p.Name, p.Spec.NodeName),
+		})
+	}
+	return out, nil
+}
+
+func podReady(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}

@@ -1,0 +1,105 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+)
+
+// guarded is a pod of which a drain may be unable to go on once it is not replaced: a PodDisruptionBudget counts it, or it holds a port of
+// its node and so has few nodes to go to.
+type guarded struct {
+	spec   *corev1.PodSpec
+	images []string
+}
+
+// guardedPods are those of the cluster. A pod that has ended holds up nothing.
+func guardedPods(ctx context.Context, r, api client.Reader) ([]guarded, error) {
+	var budgets policyv1.PodDisruptionBudgetList
+	if err := api.List(ctx, &budgets); err != nil {
+		return nil, fmt.Errorf("listing PodDisruptionBudgets: %w", err)
+	}
+	selectors, err := selectorsOf(budgets.Items)
+	if err != nil {
+		return nil, err
+	}
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing Pods: %w", err)
+	}
+	var out []guarded
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+		if !ended && !probe.IsProbe(p) && (holdsPort(&p.Spec) || selected(selectors[p.Namespace], p.Labels)) {
+			out = append(out, guarded{&p.Spec, inventory.Images(&p.Spec)})
+		}
+	}
+	return out, nil
+}
+
+// selectorsOf are the budgets' selectors by namespace. One that is absent selects nothing, an empty one everything.
+func selectorsOf(budgets []policyv1.PodDisruptionBudget) (map[string][]labels.Selector, error) {
+	out := map[string][]labels.Selector{}
+	for i := range budgets {
+		b := &budgets[i]
+		s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+		if err != nil {
+			return nil, fmt.Errorf("PodDisruptionBudget %s/%s: %w", b.Namespace, b.Name, err)
+		}
+		out[b.Namespace] = append(out[b.Namespace], s)
+	}
+	return out, nil
+}
+
+func selected(selectors []labels.Selector, pod map[string]string) bool {
+	return slices.ContainsFunc(selectors, func(s labels.Selector) bool { return s.Matches(labels.Set(pod)) })
+}
+
+func holdsPort(spec *corev1.PodSpec) bool {
+	return slices.ContainsFunc(spec.Containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort != 0 })
+	})
+}
+
+// mayRunOn tells whether the pod, or its replacement, may come to nodes of this sort: it is on one, or its node selector and tolerations
+// let it. What else binds it (affinity, volumes) is left aside: then one image too many is asked for, not one too few.
+func (g guarded) mayRunOn(n *corev1.Node) bool {
+	for key, value := range g.spec.NodeSelector {
+		if have, ok := n.Labels[key]; (!ok || have != value) && key != corev1.LabelHostname {
+			return false
+		}
+	}
+	for _, t := range n.Spec.Taints {
+		bars := t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
+		if bars && !drain.Tolerates(g.spec.Tolerations, &t) {
+			return false
+		}
+	}
+	return true
+}
+
+// criticalNames are the images of guarded pods, wherever they run, as the pods spell them.
+func (l *Live) criticalNames(ctx context.Context) (map[string]bool, error) {
+	pods, err := guardedPods(ctx, l.cached(), l.API)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, p := range pods {
+		for _, i := range p.images {
+			out[i] = true
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,203 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// A release is for one node, or for a few of one pool: as many as the user and the pool both allow. They are one proven batch (I3): all
+// of them are proven before the first is taken, and all of them are done, with their pods back, before the next batch.
+
+// maxTaken bounds the nodes on the record of a release. It is more than a release is ever for.
+const maxTaken = 64
+
+// atOnce is how many nodes of the pool one release may take: what the user asks for, and never more than the pool itself allowed before
+// the rollout. With maxUnavailable "30%" and 5 nodes that is one node, whatever the user asks for. The control plane goes one by one,
+// because every one of its nodes carries a member of etcd.
+func atOnce(o Observed, p Pool) int {
+	rec := record(o.Record, p.Name)
+	if rec == nil {
+		return 1
+	}
+	return p.AtOnce(rec.MaxUnavailable, o.Rollout.AtOnce)
+}
+
+// AtOnce is how many of its nodes a release may take, when its maxUnavailable was own before and the user wants so many.
+func (p Pool) AtOnce(own string, wanted int) int {
+	if p.ControlPlane {
+		return 1
+	}
+	return min(max(1, wanted), ownLimit(own, len(p.Nodes)))
+}
+
+// ownLimit is the MCO's own arithmetic: one when nothing is set, percentages round down, and never less than one. A percentage is of the
+// nodes that the pool has now: one that has shrunk since the start has less to spare.
+func ownLimit(maxUnavailable string, nodes int) int {
+	text, percent := strings.CutSuffix(maxUnavailable, "%")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 1
+	}
+	if percent {
+		n = n * nodes / 100
+	}
+	return max(1, n)
+}
+
+// batchSize is how many nodes the next release of the stage is for: a canary stage of one node stays one, whatever the limit. It is no
+// more than those of which the forecast has looked at every one that may be taken.
+func batchSize(o Observed, s Stage, p Pool) int {
+	size := max(1, min(atOnce(o, p), s.goal(p)-p.Updated(), len(candidates(o, p))))
+	for size > 1 && len(unforeseen(o, p, names(next(o, p, size)))) > 0 {
+		size--
+	}
+	return size
+}
+
+// Coming are the nodes of the pool that the next release can take, as far as that can be told before it is decided on: those that the
+// forecast has to look at. Empty when none is to come.
+func Coming(o Observed, p Pool) []string { return names(next(o, p, atOnce(o, p))) }
+
+// candidates are the nodes of the pool that can be released now, in the order of their turn. With a pulse the MCO chooses among them, by
+// nearly the same order; with targets the first of them are taken.
+func candidates(o Observed, p Pool) []Node {
+	var out []Node
+	for _, n := range p.Nodes {
+		// The MCO takes a node that fails on its way to something else, if it is schedulable. We never name a node that is not at rest.
+		if n.Desired != p.Rendered && n.Ready && !n.Unschedulable && (n.done() || !o.Rollout.Targeted) {
+			out = append(out, n)
+		}
+	}
+	self := ""
+	if o.Rollout.Targeted {
+		self = o.Self.Node
+	}
+	slices.SortStableFunc(out, func(a, b Node) int { return turn(p, self, a, b) })
+	return out
+}
+
+// turn is the MCO's order: by zone, nodes of no zone last, then the oldest first, and of the control plane the node of the
+// machine-config-operator at the end. Where we choose, our own node comes last of all (R9).
+func turn(p Pool, self string, a, b Node) int {
+	late := func(n Node) int {
+		switch {
+		case self != "" && n.Name == self:
+			return 2
+		case p.ControlPlane && n.MCO:
+			return 1
+		default:
+			return 0
+		}
+	}
+	return cmp.Or(
+		late(a)-late(b),
+		compareBool(a.Zone == "", b.Zone == ""),
+		cmp.Compare(a.Zone, b.Zone),
+		a.Created.Compare(b.Created),
+		cmp.Compare(a.Name, b.Name),
+	)
+}
+
+// next are the nodes that a release of so many can take. With targets it is those that come first. With a pulse it is a set: nodes of one
+// zone that were created in one second are taken in an order that nobody knows.
+func next(o Observed, p Pool, size int) []Node {
+	list := candidates(o, p)
+	if size >= len(list) || o.Rollout.Targeted {
+		return list[:min(size, len(list))]
+	}
+	last := list[size-1]
+	end := size
+	for end < len(list) && list[end].Zone == last.Zone && list[end].Created.Equal(last.Created) && list[end].MCO == last.MCO {
+		end++
+	}
+	return list[:end]
+}
+
+// stepDown hands the lead to a replica elsewhere before a release may drain the leader's own node (R9). Where there is none, the release
+// goes on all the same: everything is on record, and whoever is started next carries it on.
+func stepDown(o Observed, p Pool, size int) Step {
+	coming := next(o, p, size)
+	in := func(name string) bool {
+		return slices.ContainsFunc(coming, func(n Node) bool { return n.Name == name })
+	}
+	if o.Self.Node == "" || !in(o.Self.Node) {
+		return nil
+	}
+	for _, standby := range o.Self.Standby {
+		if !in(standby) {
+			return Do{
+				Actions: []Action{StepDown{Node: o.Self.Node}},
+				Why:     fmt.Sprintf("node %s of pool %s comes next and runs this leader; the replica on node %s takes over first", o.Self.Node, p.Name, standby),
+			}
+		}
+	}
+	return nil
+}
+
+// takenNodes are the nodes that took the release: those under way, because none was when it began. Should they be done already, because
+// nobody looked meanwhile, any nodes with the target serve: what is checked from here on holds for all of them.
+func takenNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {
+	announced := p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time)
+	born := func(n Node) bool { return n.Current == "" } // on its way, and not by the release
+	if moving := slices.DeleteFunc(p.moving(o), born); len(moving) > 0 && announced {
+		return names(moving)
+	}
+	var have []Node
+	for _, n := range p.Nodes {
+		if n.Desired == r.Target && (len(r.Targets) == 0 || slices.Contains(r.Targets, n.Name)) {
+			have = append(have, n)
+		}
+	}
+	if len(r.Targets) > 0 {
+		return names(have) // none of them had it when they were chosen
+	}
+	return names(have[min(int(r.Updated), len(have)):])
+}
+
+// latecomers are nodes that have taken the release since the first of it was seen.
+func latecomers(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {
+	var out []string
+	for _, n := range p.moving(o) {
+		if n.Desired == r.Target && n.Current != "" && !slices.Contains(r.Nodes, n.Name) && len(r.Nodes)+len(out) < maxTaken {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}
+
+func names(nodes []Node) []string {
+	var out []string
+	for _, n := range nodes {
+		out = append(out, n.Name)
+	}
+	return out
+}
+
+// nodeNames names nodes in a sentence: node worker-1, or nodes worker-1 and worker-2.
+func nodeNames(list []string) string {
+	switch len(list) {
+	case 0:
+		return "a node"
+	case 1:
+		return "node " + list[0]
+	default:
+		return "nodes " + strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
+	}
+}
+
+// howMany is for sentences: one node, two nodes, 5 nodes.
+func howMany(n int) string {
+	switch {
+	case n <= 1:
+		return "one node"
+	case n == 2:
+		return "two nodes"
+	default:
+		return strconv.Itoa(n) + " nodes"
+	}
+}

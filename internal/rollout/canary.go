@@ -1,0 +1,184 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Canary summarises what the nodes that have the new configuration have pulled under it. Everything that is proven before is proven beside
+// the new configuration: the operator asks registries by itself, and the pods of the phase Prove name the mirror. What a kubelet makes of
+// the source's own name with the new registries.conf, credentials and policy is seen on the first node that has them, and on no other
+// before. There one pod is looked at in peace; after the second drain it is a pod that somebody's budget waits for.
+type Canary struct {
+	// Disabled is true when the user does not want it.
+	Disabled bool `json:"disabled,omitempty"`
+	// Kinds are those kinds of nodes of which one runs the configuration that its pool is rendered to; bounded.
+	Kinds []CanaryKind `json:"kinds,omitempty"`
+	// Left is the number of pods that are still there and were not told to go.
+	Left int `json:"left,omitempty"`
+	// Until is when time alone changes something; zero when only a pod can.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// CanaryKind is a sort of node: those of one pool and architecture.
+type CanaryKind struct {
+	Pool         string `json:"pool"`
+	Architecture string `json:"architecture,omitempty"`
+	// Nodes are those that are asked, as a rule the first that has the configuration.
+	Nodes []string `json:"nodes,omitempty"`
+	// Chosen is true once it is known which references are asked for, under the plan and the configuration of now.
+	Chosen bool `json:"chosen,omitempty"`
+	// Wanted is the number of references. Proven are those of which the node has downloaded the layers, Resolved those of which it was
+	// served the manifest and had the layers already. The rest is Failed or open.
+	Wanted   int `json:"wanted,omitempty"`
+	Proven   int `json:"proven,omitempty"`
+	Resolved int `json:"resolved,omitempty"`
+	Failed   int `json:"failed,omitempty"`
+	// Worst are the first failures; bounded.
+	Worst []Problem `json:"worst,omitempty"`
+	// Skipped says what could not be asked, and why; bounded.
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// name is what the kind is called in messages.
+func (k CanaryKind) name() string {
+	out := "pool " + k.Pool
+	if k.Architecture != "" {
+		out += ", " + k.Architecture
+	}
+	if len(k.Nodes) > 0 {
+		out += ", node " + strings.Join(k.Nodes, ", ")
+	}
+	return out
+}
+
+// passed tells whether the kind holds no release any more.
+func (k CanaryKind) passed() bool { return k.Chosen && k.Proven+k.Resolved >= k.Wanted }
+
+// canaryProof holds every further release until the critical references were pulled on the first node of each kind that has the new
+// configuration, under the names that pods spell (I2). nil lets the release go on. On the way back there is nothing to find out by it:
+// every node has pulled from there before.
+func canaryProof(o Observed, pools []Pool) Step {
+	if !canaryWanted(o, pools) {
+		return nil
+	}
+	canary, ok := o.Canary.Get()
+	if !ok {
+		return unreadable("Canary", o.Canary.Why())
+	}
+	if canary.Disabled {
+		return nil
+	}
+	work := EnsureCanary{Plan: digestOfPlan(o)}
+	if p, missing := unasked(canary, pools); missing {
+		return Wait{Actions: []Action{work}, Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+			"has %d of %d nodes with the new configuration, and none of them has been asked yet to pull with it; no other node is released until one has", p.Updated(), len(p.Nodes)))}}
+	}
+	var failed, open []Blocker
+	for _, k := range canary.Kinds {
+		switch {
+		case !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == k.Pool && p.hasCanary() }):
+		case k.Failed > 0:
+			failed = append(failed, orCount(k.Worst, v1alpha1.ReasonNodesCannotPull, k.name()+": %d critical images cannot be pulled under the new configuration", k.Failed)...)
+		case !k.passed():
+			open = append(open, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: cmp.Or(strings.Join(k.Nodes, ","), k.Pool), Message: fmt.Sprintf(
+				"%s: %d of %d critical images pulled under the new configuration; no other node is released until all are", k.name(), k.Proven+k.Resolved, k.Wanted)})
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return Fail{Reason: v1alpha1.ReasonNodesCannotPull, Blockers: failed, Actions: []Action{work}}
+	case len(open) > 0:
+		return Wait{Blockers: open, Actions: []Action{work}, Until: canary.Until}
+	default:
+		return nil
+	}
+}
+
+// canaryWanted tells whether there is a node on which something can be found out, and a way forward for which it matters.
+func canaryWanted(o Observed, pools []Pool) bool {
+	return !back(o) && o.Record.CompletedGeneration == 0 && slices.ContainsFunc(pools, Pool.hasCanary)
+}
+
+// hasCanary tells whether a node of the pool runs the planned configuration.
+func (p Pool) hasCanary() bool { return p.Meaning == MeansPlanned && p.Updated() > 0 }
+
+// unasked is the first pool that has a node with the new configuration of which nothing is chosen. What was chosen for an earlier plan, or
+// by a process that is gone, does not count.
+func unasked(c Canary, pools []Pool) (Pool, bool) {
+	for _, p := range pools {
+		if !p.hasCanary() {
+			continue
+		}
+		kinds := 0
+		for _, k := range c.Kinds {
+			if k.Pool != p.Name {
+				continue
+			}
+			if !k.Chosen {
+				return p, true
+			}
+			kinds++
+		}
+		if kinds == 0 {
+			return p, true
+		}
+	}
+	return Pool{}, false
+}
+
+// canaryPassed says what was shown; empty when nothing was.
+func canaryPassed(o Observed) string {
+	canary, ok := o.Canary.Get()
+	if !ok || canary.Disabled || len(canary.Kinds) == 0 {
+		return ""
+	}
+	var proven, resolved int
+	var skipped []string
+	for _, k := range canary.Kinds {
+		proven, resolved = proven+k.Proven, resolved+k.Resolved
+		skipped = append(skipped, k.Skipped...)
+	}
+	out := fmt.Sprintf("the first nodes with it have pulled %d critical images under their own names", proven+resolved)
+	if resolved > 0 {
+		out += fmt.Sprintf(", %d of which they had the layers of already", resolved)
+	}
+	if len(skipped) > 0 {
+		out += "; not asked for: " + skipped[0]
+		if more := len(skipped) - 1; more > 0 {
+			out += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	return out
+}
+
+// sweepCanary takes away the pods that are left over when nothing is to be found out any more: the proof stands, the rollout goes back,
+// the user has turned it off, or the rollout is deleted. The end is not put on record before they are told to go.
+func sweepCanary(o Observed, d Decision) Decision {
+	if !leftOver(o, d) {
+		return d
+	}
+	ended := slices.ContainsFunc(d.Facts, func(f Fact) bool { _, is := f.(Completed); return is })
+	if ended {
+		d.Facts = nil
+	}
+	d.Complete = false
+	d.Actions = append([]Action{EnsureCanary{Sweep: true}}, d.Actions...)
+	return d
+}
+
+// leftOver tells whether there are pods that the decision does not work with. Mirror sets that are half written come before them (I13).
+func leftOver(o Observed, d Decision) bool {
+	canary, ok := o.Canary.Get()
+	return ok && canary.Left > 0 && !finishes(d) && !slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(EnsureCanary); return is })
+}
+
+func digestOfPlan(o Observed) string {
+	plan, _ := o.Plan.Get()
+	return plan.Digest
+}

@@ -1,0 +1,176 @@
+package rollout
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+func TestPolicyBeforeTheMirrorSets(t *testing.T) {
+	const machineConfiguration = "MachineConfiguration cluster"
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"what was there before comes first (I4)": {
+			o:    observed().paused().reloads().build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyIntended"}},
+		},
+		"then ours": {
+			o:    observed().paused().policed().policy(func(p *Policy) { *p = Policy{Entry: usersPolicy, Effective: "Drain"} }).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-policy"}},
+		},
+		"the user has changed his since it was recorded": {
+			o:    observed().paused().policed().policy(func(p *Policy) { *p = Policy{Entry: "other", Effective: "Reboot"} }).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyIntended"}},
+		},
+		"the ledger was taken off": {
+			o:    observed().paused().policed().policy(func(p *Policy) { p.Ledger = nil }).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-policy"}},
+		},
+		"the record was lost": {
+			o:    observed().paused().policed().with(func(o *Observed) { o.Record.Policy = nil }).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyIntended"}},
+		},
+		"the MCO has not seen it": {
+			o:    observed().paused().policed().policy(func(p *Policy) { p.ObservedGeneration-- }).build(),
+			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{machineConfiguration}, says: []string{"generation 4, observed 3"}},
+		},
+		"it is not in effect": {
+			o:    observed().paused().policed().policy(func(p *Policy) { p.Reloads, p.Effective = false, "Drain" }).build(),
+			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{machineConfiguration}, says: []string{"means Drain"}},
+		},
+		"somebody has changed ours": {
+			o:    observed().rendered().policed().policy(func(p *Policy) { p.Ours, p.Reloads, p.Effective, p.ChangedBy = false, false, "Reboot", "argocd" }).build(),
+			want: want{reason: v1alpha1.ReasonReloadImpossible, stalled: true, blockers: []string{machineConfiguration}, says: []string{`"argocd"`, "means Reboot", "Drain"}},
+		},
+		"it cannot be read": {
+			o:    observed().rendered().policed().with(func(o *Observed) { o.Policy = Unseen[Policy]("timeout") }).build(),
+			want: want{phase: PhasePreflight, reason: v1alpha1.ReasonUnreadable, blockers: []string{"MachineConfiguration MachineConfiguration"}},
+		},
+		"held": {
+			o:    observed().paused().reloads().held().build(),
+			want: want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
+		},
+		"in effect": {
+			o:    observed().paused().policed().build(),
+			want: want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}},
+		},
+		"the cluster's own does": {
+			o:    observed().paused().reloads().policy(func(p *Policy) { p.Reloads = true }).build(),
+			want: want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}},
+		},
+		"the spec does not want it any more": {
+			o:    observed().rendered().policed().with(func(o *Observed) { o.Rollout.Reload = false }).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyRestored"}},
+		},
+		"the spec does not want it any more, and a node is under way": {
+			o:    opened().policed().with(func(o *Observed) { o.Rollout.Reload = false }).takes("worker-0", "Targeted").closes("worker").build(),
+			want: want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if c.want.phase == "" {
+				c.want.phase = PhasePolicy
+			}
+			check(t, c.o, c.want)
+		})
+	}
+}
+
+func TestWhereNodesCannotReload(t *testing.T) {
+	cases := map[string]struct {
+		change func(*Policy)
+		says   string
+	}{
+		"an older MCO":                 {func(p *Policy) { p.Unsupported = "4.16 does not" }, "4.16 does not"},
+		"another rollout has its note": {func(p *Policy) { p.Foreign = "books" }, "(books)"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := want{phase: PhasePreflight, reason: v1alpha1.ReasonReloadImpossible, stalled: true, blockers: []string{"MachineConfiguration cluster"}, says: []string{c.says}}
+			check(t, observed().reloads().policy(c.change).build(), w)
+			w.stalled = false // what is half done is not improved by giving up
+			check(t, observed().paused().reloads().policy(c.change).build(), w)
+			check(t, observed().reloads().policy(c.change).with(func(o *Observed) { o.Rollout.Reload = false }).build(),
+				want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-transfers/" + planDigest}})
+		})
+	}
+}
+
+// In every ending the policy of before is given back, before the pools are, and never while a node is on its way.
+func TestPolicyIsGivenBack(t *testing.T) {
+	restored := func(o *Observed) { o.Record.Policy.Restored = true }
+	step := func(phase Phase) map[string]want {
+		return map[string]want{
+			"fact": {phase: phase, reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyRestored"}},
+			"act":  {phase: phase, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-policy"}},
+		}
+	}
+	endings := map[string]func() *builder{
+		"every node is done":                       func() *builder { return observed().updated().policed() },
+		"deleted before the mirror sets are there": func() *builder { return observed().paused().policed().deleting() },
+		"aborted before the mirror sets are there": func() *builder {
+			return observed().paused().policed().sets(SetNotWanted, SetNotWanted).with(func(o *Observed) { goesBack(o) })
+		},
+		"somebody has put an old copy back after the end": func() *builder { return observed().completed().policed() },
+		"deleted after the end":                           func() *builder { return observed().completed().policed().deleting() },
+		"somebody else has changed it since": func() *builder {
+			return observed().updated().policed().policy(func(p *Policy) { p.Ours, p.Entry = false, "other" })
+		},
+	}
+	for name, b := range endings {
+		t.Run(name, func(t *testing.T) {
+			w := step(PhaseRestore)
+			if strings.HasPrefix(name, "somebody else") { // no node is left to be released, so nothing holds
+				w["act"] = want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-policy"}, says: []string{"it stays"}}
+			}
+			check(t, b().build(), w["fact"])
+			d := check(t, b().with(restored).build(), w["act"])
+			if diff := cmp.Diff(RestorePolicy{Prior: usersPolicy}, action[RestorePolicy](t, d)); diff != "" {
+				t.Errorf("action (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("not while a node is on its way", func(t *testing.T) {
+		o := observed().completed().policed().deleting().takes("worker-1", "Draining").node("worker-1", func(n *Node) { n.Current = "rendered-worker-earlier" }).build()
+		check(t, o, want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}, says: []string{"it would be drained"}})
+	})
+	t.Run("not before the pools that are waited for are done", func(t *testing.T) {
+		o := observed().rendered().policed().done("master-0", "master-1", "master-2", "worker-0", "worker-1").down("worker-2").build()
+		o.Record.Pools = nil
+		o.Record.Pools = append(o.Record.Pools, v1alpha1.PoolRecord{Name: "master"}, v1alpha1.PoolRecord{Name: "worker", Unavailable: []string{"worker-2"}})
+		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
+	})
+	t.Run("then the pools", func(t *testing.T) {
+		o := observed().updated().policed().with(restored).policy(func(p *Policy) { p.Ledger, p.Ours, p.Reloads, p.Entry = nil, false, false, usersPolicy }).build()
+		check(t, o, want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
+	})
+}
+
+// A pool that is open when its nodes would be drained is closed.
+func TestAPoolIsClosedWhenThePolicyIsLost(t *testing.T) {
+	o := opened().policed().policy(func(p *Policy) { p.Ours, p.Reloads = false, false }).build()
+	check(t, o, want{phase: PhasePolicy, reason: v1alpha1.ReasonReloadImpossible, stalled: true, actions: []string{"pause-pool/worker"},
+		blockers: []string{"MachineConfiguration cluster"}})
+}
+
+func TestThePolicyLedgerTellsHowToUndo(t *testing.T) {
+	o := observed().paused().policed().policy(func(p *Policy) { *p = Policy{Entry: usersPolicy} }).build()
+	l := action[EnsurePolicy](t, Decide(o)).Ledger
+	for _, part := range []string{usersPolicy, "oc edit machineconfiguration cluster", "no node is on its way", "safemirror.io/disruption-ledger"} {
+		if !strings.Contains(l.Undo, part) {
+			t.Errorf("nothing says %q: %s", part, l.Undo)
+		}
+	}
+	if l.Rollout != "shop" || l.UID != "uid-shop" || !l.Since.Equal(began) || !strings.Contains(l.Why, "Reload") {
+		t.Errorf("ledger %+v", l)
+	}
+	if undo := undoPolicy(""); !strings.Contains(undo, "remove the entry") {
+		t.Errorf("undo of none: %s", undo)
+	}
+}

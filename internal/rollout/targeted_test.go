@@ -1,0 +1,156 @@
+package rollout
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// TestTargeted: the intent names the nodes, the pool stays paused, and its ledger tells of the release before a node is told.
+func TestTargeted(t *testing.T) {
+	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1", "master-2").with(byName).build(), want{phase: PhaseRelease,
+		reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{"about to release node worker-1"}})
+	if diff := cmp.Diff([]string{"worker-1"}, fact[ReleaseIntended](t, d).Release.Targets); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+	d = check(t, several(2).intends("worker").names("worker-0", "worker-2").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+		actions: []string{"target-nodes/worker"}, says: []string{"nodes worker-0 and worker-2 of pool worker, which stays paused"}})
+	got := action[TargetNodes](t, d)
+	ledger := newLedger(several(2).build(), *record(several(2).build().Record, "worker"))
+	ledger.Release = &Pulse{
+		IntendedAt: now.Add(-10 * time.Second), Deadline: now.Add(-10 * time.Second), Target: renderedName("worker", planned),
+		Size: 2, Nodes: []string{"worker-0", "worker-2"}, Closed: true,
+	}
+	if diff := cmp.Diff(TargetNodes{Pool: "worker", Target: renderedName("worker", planned), Nodes: []string{"worker-0", "worker-2"}, Ledger: ledger}, got); diff != "" {
+		t.Errorf("action (-want +got):\n%s", diff)
+	}
+}
+
+func TestTargetsAreLookedAtAgain(t *testing.T) {
+	one := func() *builder { return observed().rendered().intends("worker").names("worker-0") }
+	two := func() *builder { return several(2).intends("worker").names("worker-0", "worker-1") }
+	again := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}}
+	tell := want{reason: v1alpha1.ReasonProgressing, actions: []string{"target-nodes/worker"}}
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"nothing has changed":               {one().build(), tell},
+		"the ledger was written before":     {one().tells("worker").node("worker-0", func(n *Node) { n.Desired = n.Current }).build(), tell},
+		"it is gone":                        {one().without("worker-0").build(), again},
+		"it has the target":                 {one().done("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
+		"it has taken it":                   {one().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
+		"of two the first has":              {two().tells("worker").node("worker-1", func(n *Node) { n.Desired = n.Current }).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
+		"of two both have":                  {two().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0 worker-1"}}},
+		"the second comes late":             {two().tells("worker").follows("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-1"}}},
+		"it went down":                      {one().down("worker-0").build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}}},
+		"fewer are allowed than before":     {two().with(func(o *Observed) { o.Record.Pools[1].MaxUnavailable = "1" }).build(), again},
+		"the pool was unpaused by somebody": {one().eachPool(func(p *Pool) { p.Paused = false }, "worker").build(), want{reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/worker"}, blockers: []string{"MachineConfigPool worker"}}},
+		"the user holds the rollout":        {one().held().build(), want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}}},
+		"another pool is not held":          {one().eachPool(func(p *Pool) { p.ObservedGeneration-- }, "master").build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master"}}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if c.want.phase == "" {
+				c.want.phase = PhaseRelease
+			}
+			check(t, c.o, c.want)
+		})
+	}
+}
+
+// A record that is lost is made up for by the ledger: the nodes that were told are followed.
+func TestALostTargetedRelease(t *testing.T) {
+	b := several(2).intends("worker").names("worker-0", "worker-1").tells("worker")
+	b.o.Record.Release = nil
+	d := check(t, b.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
+	if diff := cmp.Diff([]string{"worker-0", "worker-1"}, fact[ReleaseIntended](t, d).Release.Targets); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheControlPlaneIsAtRest(t *testing.T) {
+	rolling := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "etcd", Message: "ClusterOperator etcd is Progressing", Passing: true}
+	broken := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "kube-apiserver", Message: "ClusterOperator kube-apiserver is Degraded"}
+	masters := func() *builder { return observed().rendered().done("worker-0") }
+	said := func(list ...Problem) func(*Observed) { return func(o *Observed) { o.ControlPlane = Seen(list) } }
+	intent := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}}
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"it is":                        {masters().build(), intent},
+		"an operator rolls":            {masters().with(said(rolling)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}, says: []string{"etcd is Progressing"}}},
+		"after the intent, too":        {masters().intends("master").with(said(broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator kube-apiserver"}}},
+		"nobody knows":                 {masters().with(func(o *Observed) { o.ControlPlane = Unseen[[]Problem]("no answer") }).build(), want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"ClusterOperator ClusterOperator"}}},
+		"workers do not wait for it":   {observed().rendered().with(said(rolling, broken)).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
+		"going back waits for a roll":  {masters().with(goesBack).with(said(rolling, broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
+		"and not for what is broken":   {masters().with(goesBack).with(said(broken)).build(), intent},
+		"arbiters come after masters":  {arbiters().done("worker-0").build(), intent},
+		"and belong to control planes": {arbiters().done("worker-0", "master-0", "master-1", "master-2").with(said(rolling)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.want.phase = PhaseRelease
+			check(t, c.o, c.want)
+		})
+	}
+}
+
+// arbiters is a control plane of masters and an arbiter, whose pool comes first by name.
+func arbiters() *builder {
+	b := observed()
+	pools, _ := b.o.Pools.Get()
+	arbiter := somePool("arbiter", 1)
+	arbiter.ControlPlane = true
+	b.o.Pools = Seen(append([]Pool{arbiter}, pools...))
+	return b.rendered()
+}
+
+// R9: the leader hands over before its own node is drained, where somebody else can lead.
+func TestStepDown(t *testing.T) {
+	self := func(node string, standby ...string) func(*Observed) {
+		return func(o *Observed) { o.Self = Self{Node: node, Standby: standby} }
+	}
+	last := func() *builder {
+		return observed().rendered().done("worker-0", "worker-1", "master-0", "master-1", "master-2")
+	}
+	goOn := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}
+	down := want{reason: v1alpha1.ReasonProgressing, actions: []string{"step-down/worker-2"}, says: []string{"the replica on node master-0 takes over first"}}
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"it is elsewhere":                        {last().with(self("master-0", "worker-2")).build(), goOn},
+		"its node is the next":                   {last().with(self("worker-2", "master-0")).build(), down},
+		"its node is the last target":            {last().with(byName).with(self("worker-2", "master-0")).build(), down},
+		"another target goes first":              {observed().rendered().with(byName).with(self("worker-0", "master-0")).build(), goOn},
+		"it is alone":                            {last().with(self("worker-2")).build(), goOn},
+		"the others are on that node, too":       {last().with(self("worker-2", "worker-2")).build(), goOn},
+		"nobody knows where it is":               {last().build(), goOn},
+		"the MCO may choose either's: no war":    {observed().rendered().with(self("worker-2", "worker-0")).build(), goOn},
+		"after the intent it is seen to the end": {last().with(self("worker-2", "master-0")).intends("worker").build(), want{reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.want.phase = PhaseRelease
+			check(t, c.o, c.want)
+		})
+	}
+}
+
+// What adds or removes nodes by itself is told, and forbids nothing.
+func TestWarnings(t *testing.T) {
+	d := Decide(observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Warnings: []string{"MachineHealthCheck x deletes nodes"}}) }).build())
+	if got := d.Verdicts[0].Message; got != "nothing forbids the rollout; mind that MachineHealthCheck x deletes nodes" || !d.Verdicts[0].Done {
+		t.Errorf("preflight says %q, done %t", got, d.Verdicts[0].Done)
+	}
+}
+
+func TestWhoIsNew(t *testing.T) {
+	o := observed().rendered().down("worker-1").node("worker-1", func(n *Node) { n.Created = now.Add(-time.Minute) }).build()
+	check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}, says: []string{"is new since 2026-03-01T11:59:00Z and is NotReady"}})
+}

@@ -1,0 +1,195 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+const desiredConfig = "machineconfiguration.openshift.io/desiredConfig"
+
+// move is a node that was told to take another configuration, and when.
+type move struct {
+	node string
+	at   time.Time
+}
+
+// moves watches which nodes are told to take the new configuration. The function that it returns ends the watch.
+func moves(ctx context.Context, t *testing.T, c *scenario.Cluster) func() []move {
+	t.Helper()
+	before, err := c.Rendered(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Client.Watch(ctx, &corev1.NodeList{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, done := map[string]bool{}, make(chan []move)
+	for _, name := range before {
+		old[name] = true
+	}
+	go func() {
+		var seen []move
+		for e := range w.ResultChan() {
+			n, ok := e.Object.(*corev1.Node)
+			if !ok || e.Type == watch.Deleted || n.Annotations[desiredConfig] == "" || old[n.Annotations[desiredConfig]] {
+				continue
+			}
+			if !slices.ContainsFunc(seen, func(m move) bool { return m.node == n.Name }) {
+				seen = append(seen, move{n.Name, time.Now()})
+			}
+		}
+		done <- seen
+	}()
+	return func() []move {
+		w.Stop()
+		return <-done
+	}
+}
+
+// canaryPulls are the pulls of canaries of the reference, oldest first.
+func canaryPulls(t *testing.T, c *scenario.Cluster, reference string) []lab.Pull {
+	t.Helper()
+	all, err := c.Lab.PullLog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(p lab.Pull) bool { return p.Reference != reference || !strings.HasPrefix(p.Pod, probe.CanaryName) })
+}
+
+// users leaves out what is said of the operator's own pods.
+func users(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool {
+		return strings.HasPrefix(s, "safe-mirror-operator/") || strings.Contains(s, " for safe-mirror-operator/")
+	})
+}
+
+// nothingLeft: the pods are gone, or on their way.
+func nothingLeft(ctx context.Context, t *testing.T, c *scenario.Cluster) {
+	t.Helper()
+	pods := &corev1.PodList{}
+	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"), client.MatchingLabels{probe.LabelName: probe.CanaryName}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		if p.DeletionTimestamp == nil {
+			t.Errorf("canary pod %s is left", p.Name)
+		}
+	}
+}
+
+const routerImage = scenario.SourceHost + "/acme/router:v1"
+
+// TestCanaryIsAskedFirst: the first node with the new configuration has pulled the router's image under it, layers and all, before the
+// second node is told to take it.
+func TestCanaryIsAskedFirst(t *testing.T) {
+	if !ours(t, 1) {
+		return
+	}
+	u := underWay(t)
+	ctx, c := u.ctx, u.cluster
+	stop := moves(ctx, t, c)
+	u.finished(t)
+	moved := stop()
+	if len(moved) < 2 {
+		t.Fatalf("%d nodes have moved", len(moved))
+	}
+	first, second := moved[0], moved[1]
+	pulls := canaryPulls(t, c, routerImage)
+	i := slices.IndexFunc(pulls, func(p lab.Pull) bool { return p.Node == first.node && p.Error == "" })
+	if i < 0 {
+		t.Fatalf("node %s has pulled nothing for a canary: %+v", first.node, pulls)
+	}
+	p := pulls[i]
+	t.Logf("node %s was told at %s, and has pulled %d bytes from %s for %s at %s; the second, %s, was told at %s", first.node,
+		first.at.Format(time.TimeOnly), p.Bytes, p.Endpoint, p.Pod, p.Time.Format(time.TimeOnly), second.node, second.at.Format(time.TimeOnly))
+	if !p.Time.Before(second.at) || p.Time.Before(first.at) {
+		t.Errorf("pulled at %s, which is not between the first release at %s and the second at %s", p.Time, first.at, second.at)
+	}
+	if p.Bytes == 0 || !strings.HasPrefix(p.Endpoint, scenario.MirrorHost+"/") || p.Policy != "Always" {
+		t.Errorf("the pull shows little: %+v", p)
+	}
+	if r := await(ctx, t, c, u.rollout.Name, "the status tells of it", func(r *v1alpha1.SafeMirrorRollout) bool { return true }); r.Status.Images.PulledByFirstNodes == 0 ||
+		r.Status.Images.PulledByFirstNodes != r.Status.Images.WantedByFirstNodes {
+		t.Errorf("the status tells of %d of %d pulls", r.Status.Images.PulledByFirstNodes, r.Status.Images.WantedByFirstNodes)
+	}
+	nothingLeft(ctx, t, c)
+}
+
+// TestCanaryHolds: a layer vanishes from the mirror after everything was proven there, while the first node is on its way. That node shows
+// it; no other gets the configuration, and no pod of anybody is ever without its image. Once the layer is back the rollout goes on by itself.
+func TestCanaryHolds(t *testing.T) {
+	if !ours(t, 2) {
+		return
+	}
+	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Mirroring.Mode = v1alpha1.VerifyOnly })
+	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
+	stop := moves(ctx, t, c)
+	mirror := c.Lab.Registry(scenario.MirrorHost)
+	await(ctx, t, c, name, "the mirror is looked at", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Images.Failed > 0 })
+	push := func() {
+		t.Helper()
+		if _, err := mirror.Push(ctx, "acme/router:v1", lab.Image{Seed: scenario.SourceSeed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push() // whoever fills the mirror does so
+	await(ctx, t, c, name, "the first node is on its way", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return r.Status.Record.Release != nil && len(r.Status.Record.Release.Nodes) > 0
+	})
+	if err := scenario.Damage(ctx, mirror, "acme/router", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	held := await(ctx, t, c, name, "the first node cannot pull", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonNodesCannotPull && r.Status.Phase == "Release"
+	})
+	t.Log(scenario.Describe(held))
+	for _, want := range []string{routerImage, scenario.MirrorHost + "/acme/router:v1", held.Status.Blockers[0].Name, "no other node is released"} {
+		if !strings.Contains(held.Status.Blockers[0].Message, want) {
+			t.Errorf("the blocker does not name %q: %s", want, held.Status.Blockers[0].Message)
+		}
+	}
+	if held.Status.Nodes.Updated != 1 {
+		t.Errorf("%d nodes have the configuration, want the first only", held.Status.Nodes.Updated)
+	}
+	push()
+	// It is tried again by itself: the pause after a first failure is 20 s.
+	if _, err := c.AwaitRollout(ctx, name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+		t.Fatal(err)
+	}
+	testimony, err := u.witness.Testify()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pulls, pods := users(testimony.FailedPulls), users(testimony.SeenFailing); len(pulls)+len(pods)+len(testimony.Refused) > 0 {
+		t.Errorf("users have noticed: %v %v %v", pulls, pods, testimony.Refused)
+	}
+	if len(testimony.FailedPulls) == 0 {
+		t.Error("no canary has failed: this run proves nothing")
+	}
+	first := stop()[0].node
+	for _, p := range canaryPulls(t, c, routerImage) {
+		if p.Error != "" && p.Node != first {
+			t.Errorf("node %s, which is not the first, had to find out: %s", p.Node, p.Error)
+		}
+	}
+	if err := c.Restored(ctx); err != nil {
+		t.Error(err)
+	}
+	nothingLeft(ctx, t, c)
+}
