@@ -78,6 +78,9 @@ func TestPasses(t *testing.T) {
 			}
 			w := look(t, observer(append(append(minicluster.Objects("worker-0"), r), c.have...)...))
 			got := seen(t, w.Observed.Sets)
+			if len(got.To) > 256 || len(got.HaveDigest) > 128 || len(got.HaveTag) > 128 || len(got.Lists) > 128 {
+				t.Errorf("the record has no room for %+v", got) // the bounds of v1alpha1.WritingRecord and PassRecord
+			}
 			if got.Pass != c.pass || got.Tag != c.state || got.Digest != c.state || got.Have != c.before || got.Lists != lists {
 				t.Errorf("pass %q, sets %s and %s, before %q; want %q, %s, %q", got.Pass, got.Digest, got.Tag, got.Have, c.pass, c.state, c.before)
 			}

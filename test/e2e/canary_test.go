@@ -28,8 +28,8 @@ type move struct {
 	at   time.Time
 }
 
-// moves watches which nodes are told to take the new configuration. The function that it returns ends the watch.
-func moves(ctx context.Context, t *testing.T, c *scenario.Cluster) func() []move {
+// watchTargets watches which nodes are told to take the new configuration. The function that it returns ends the watch.
+func watchTargets(ctx context.Context, t *testing.T, c *scenario.Cluster) func() []move {
 	t.Helper()
 	before, err := c.Rendered(ctx)
 	if err != nil {
@@ -103,7 +103,7 @@ func TestCanaryIsAskedFirst(t *testing.T) {
 	}
 	u := underWay(t)
 	ctx, c := u.ctx, u.cluster
-	stop := moves(ctx, t, c)
+	stop := watchTargets(ctx, t, c)
 	u.finished(t)
 	moved := stop()
 	if len(moved) < 2 {
@@ -139,7 +139,7 @@ func TestCanaryHolds(t *testing.T) {
 	}
 	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Mirroring.Mode = v1alpha1.VerifyOnly })
 	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
-	stop := moves(ctx, t, c)
+	stop := watchTargets(ctx, t, c)
 	mirror := c.Lab.Registry(scenario.MirrorHost)
 	await(ctx, t, c, name, "the mirror is looked at", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Images.Failed > 0 })
 	push := func() {

@@ -150,5 +150,3 @@ func (u *run) deletedPods(t *testing.T) {
 		t.Error("the operator has deleted no pod: this run proves nothing")
 	}
 }
-
-const operatorUser = "system:serviceaccount:safe-mirror-operator:safe-mirror-operator"

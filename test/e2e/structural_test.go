@@ -37,6 +37,7 @@ func TestStructural(t *testing.T) {
 			drainForReal(ctx, t, c, node)
 		})
 	}
+	t.Run("a budget that is not computed yet", func(t *testing.T) { staleBudget(ctx, t, c) })
 }
 
 func stageStructurals(ctx context.Context, t *testing.T, c *scenario.Cluster) {
