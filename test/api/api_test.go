@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 
 // install applies the operator's manifests to a server that has nothing but kinds: not even the namespaces of OpenShift.
 func install(ctx context.Context) error {
-	if err := server.Apply(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: openshift-config}"); err != nil {
+	if err := server.Apply(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: openshift-config}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: openshift-machine-config-operator}"); err != nil {
 		return err
 	}
 	return scenario.Install(ctx, server)
