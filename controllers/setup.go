@@ -13,6 +13,7 @@ import (
 	opv1 "github.com/openshift/api/operator/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/workqueue"
@@ -55,6 +56,8 @@ func watches(podQuiet time.Duration) []watch {
 		{object: &configv1.ClusterVersion{}, quiet: time.Second},
 		{object: &operatorv1alpha1.ImageContentSourcePolicy{}},
 		{object: &opv1.MachineConfiguration{}},
+		// Of a drain that is held up by its budget nothing else may ever change: somebody sets maxUnavailable to 0, and no pod moves any more.
+		{object: &policyv1.PodDisruptionBudget{}, quiet: podQuiet},
 	}
 	for _, k := range inventory.Kinds() {
 		if !slices.ContainsFunc(out, func(w watch) bool {

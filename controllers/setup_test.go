@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -171,17 +172,22 @@ func TestEveryRolloutIsLookedAt(t *testing.T) {
 
 // Busy kinds are gathered; what a rollout waits for at once is not.
 func TestWatches(t *testing.T) {
+	busy := 0
 	for _, w := range watches(3 * time.Second) {
 		switch w.object.(type) {
-		case *corev1.Pod:
+		case *corev1.Pod, *policyv1.PodDisruptionBudget:
+			busy++
 			if w.quiet != 3*time.Second {
-				t.Errorf("pods are gathered for %s", w.quiet)
+				t.Errorf("%T is gathered for %s", w.object, w.quiet)
 			}
 		case *corev1.Node, *mcfgv1.MachineConfigPool:
 			if w.quiet != 0 {
 				t.Errorf("%T is gathered for %s", w.object, w.quiet)
 			}
 		}
+	}
+	if busy != 2 {
+		t.Errorf("%d of the busy kinds are watched, want pods and budgets", busy)
 	}
 }
 

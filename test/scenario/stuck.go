@@ -42,6 +42,12 @@ type Stuck struct {
 	Held      bool
 }
 
+// Unproven tells whether the rollout may find out before it releases the second worker. A mirror that fails when nothing drains is looked at
+// again by the operator, or meets the second worker's pods, whichever comes first; either says what is the matter.
+func (s Stuck) Unproven() bool {
+	return s.Held || s.Hindrance == rollout.HindrancePull && s.Moment == Between
+}
+
 // Healed tells whether the rollout gets over it without a person.
 func (s Stuck) Healed() bool { return s.Cure == nil }
 
