@@ -137,6 +137,10 @@ func TestStructuralCases(t *testing.T) {
 			site: func() *site { return workers(2).app("web", "n1:stuck n2") },
 			want: "pod shop/web-a should have been gone at 2026-03-01T11:00:00Z and is kept by its finalizer acme.io/backup",
 			twin: func() *site { return workers(2).app("web", "n1:terminating n2") }, remark: "pod shop/web-a is being deleted, and has until 2026-03-01T13:00:00Z"},
+		{name: "11 a finalizer on a pod that has ended",
+			site: func() *site { return workers(2).app("web", "n1:stuck n2", finished) },
+			want: "pod shop/web-a should have been gone at 2026-03-01T11:00:00Z and is kept by its finalizer acme.io/backup",
+			twin: func() *site { return workers(2).app("web", "n1 n2", finished) }},
 		{name: "12 a webhook that fails closed has no pod",
 			site: func() *site {
 				return workers(3).app("policy", "n2:crash").app("web", "n1 n2").service(Service{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration", Name: "policy", Creates: true}, "policy")

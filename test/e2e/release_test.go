@@ -6,6 +6,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
@@ -90,7 +92,14 @@ func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 		t.Errorf("pool worker is left paused=%t with maxUnavailable %v and ledger %q", p.Spec.Paused, p.Spec.MaxUnavailable, p.Annotations["safemirror.io/pause-ledger"])
 	}
 	patchPool(t, "worker", `{"spec":{"maxUnavailable":null}}`)
-	if err := c.Restored(ctx); err != nil {
+	// That is a new generation of the pool, and it counts as updated once its controller has seen it.
+	err = lab.Eventually(ctx, time.Minute, "every pool is as it was", func(ctx context.Context) (bool, string, error) {
+		if err := c.Restored(ctx); err != nil {
+			return false, err.Error(), nil
+		}
+		return true, "", nil
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }

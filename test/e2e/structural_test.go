@@ -79,6 +79,9 @@ func drainForReal(ctx context.Context, t *testing.T, c *scenario.Cluster, node s
 	if err != nil {
 		t.Error(err)
 	}
+	if err := c.TwinsBack(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 func undecided(s scenario.Structural, seen map[string]scenario.Drained) string {

@@ -192,6 +192,26 @@ func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]D
 	})
 }
 
+// TwinsBack waits until the twins are as they were before a drain: a replacement that had no place but the drained node starts there only
+// when it is uncordoned, and until then its budget holds the other nodes. What is kept from becoming ready on purpose stays so.
+func (c *Cluster) TwinsBack(ctx context.Context) error {
+	return lab.Eventually(ctx, stageTime, "what the drain has moved is ready again", func(ctx context.Context) (bool, string, error) {
+		for _, s := range Structurals() {
+			var pods corev1.PodList
+			if err := c.Client.List(ctx, &pods, client.InNamespace(s.Twin())); err != nil {
+				return false, "", err
+			}
+			for i := range pods.Items {
+				p := &pods.Items[i]
+				if p.DeletionTimestamp == nil && !isReady(p) && p.Annotations[unreadyAnnotation] != "false" {
+					return false, p.Namespace + "/" + p.Name + " is not ready", nil
+				}
+			}
+		}
+		return true, "", nil
+	})
+}
+
 func (c *Cluster) node(ctx context.Context, name string) (*corev1.Node, error) {
 	n := &corev1.Node{}
 	return n, c.Client.Get(ctx, client.ObjectKey{Name: name}, n)

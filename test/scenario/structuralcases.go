@@ -13,7 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-const kindBudget = "PodDisruptionBudget"
+const (
+	kindBudget = "PodDisruptionBudget"
+	// unreadyAnnotation, with the value false, keeps a pod of the lab from becoming ready.
+	unreadyAnnotation = "lab.safemirror.io/ready"
+)
 
 // Structurals are the cases, spread over nodes: of each a forecast has room for a few problems only. The one that stays is alone on its
 // node, so that nothing else keeps the drain from ending.
@@ -131,7 +135,7 @@ func brokenElsewhere(ctx context.Context, s *site) error {
 	}
 	for i := range pods.Items {
 		if p := &pods.Items[i]; p.Spec.NodeName == "worker-3" {
-			patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"lab.safemirror.io/ready":"false"}}}`))
+			patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"false"}}}`, unreadyAnnotation))
 			if err := s.Client.Patch(ctx, p, patch); err != nil {
 				return err
 			}
@@ -290,10 +294,12 @@ func unknownOwner(ctx context.Context, s *site) error {
 	if s.twin {
 		objects = []client.Object{s.available(app, "1")}
 	}
-	if err := s.use(ctx, s.node, "worker-4"); err != nil {
+	// The second pod is on a node that nobody drains: nothing would replace it, and the twin's first would be the last one of its budget.
+	const undrained = "master-2"
+	if err := s.use(ctx, s.node, undrained); err != nil {
 		return err
 	}
-	for i, node := range []string{s.node, "worker-4"} {
+	for i, node := range []string{s.node, undrained} {
 		p := s.bare(fmt.Sprintf("widget-%d", i), node)
 		p.OwnerReferences = []metav1.OwnerReference{{
 			APIVersion: "acme.example.com/v1", Kind: "Widget", Name: "widget", UID: "00000000-0000-4000-8000-00000000c013", Controller: ptr.To(true),
