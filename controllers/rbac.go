@@ -60,7 +60,7 @@ package controllers
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
-// Why the drain of a node does not get on: what kubelets say of failed pulls.
+// Why the drain of a node does not get on, and why a probe cannot pull: what kubelets say of failed pulls, some in events alone.
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list
 //
 // The remedy that is on when nobody says otherwise: deleting pods of which no container has ever run (I9). What the others need is in
