@@ -111,20 +111,12 @@ func authorityReplaced() Stuck {
 
 // changedBudgets: what protects the pods is not what it was.
 func changedBudgets() []Stuck {
-	overlap := budget(appNamespace, app, 1)
-	overlap.Name = "second"
 	return []Stuck{
 		{
 			ID: "budget-tightened", Title: "the budget is set to zero", Moment: Draining, Hindrance: rollout.HindranceBudgetZero,
 			Inject: func(ctx context.Context, c *Cluster) error { return c.patchBudget(ctx, 0) },
 			Cure:   func(ctx context.Context, c *Cluster) error { return c.patchBudget(ctx, 1) },
 			Says:   []string{appNamespace + "/" + app, "maxUnavailable 0"},
-		},
-		{
-			ID: "budgets-overlap", Title: "a second budget for the same pods", Moment: Draining, Hindrance: rollout.HindranceOverlap,
-			Inject: func(ctx context.Context, c *Cluster) error { return c.Client.Create(ctx, overlap.DeepCopy()) },
-			Cure:   func(ctx context.Context, c *Cluster) error { return c.Client.Delete(ctx, overlap.DeepCopy()) },
-			Says:   []string{appNamespace + "/" + app, appNamespace + "/second"},
 		},
 		{
 			ID: "ingress-scaled", Title: "the IngressController is scaled to more routers than there are nodes for", Scenario: routers(),
