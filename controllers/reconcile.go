@@ -94,8 +94,9 @@ func background(a rollout.Action) bool {
 	switch a.(type) {
 	case rollout.EnsureTransfers, rollout.MirrorAgain:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // gone: after the finalizer is off there may be nobody left to report to.

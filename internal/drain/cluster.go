@@ -121,7 +121,7 @@ func (c *cluster) add(p *corev1.Pod) {
 	}
 	q.at.pods = append(q.at.pods, q)
 	q.at.room.take(q.needs)
-	q.at.ports = append(q.at.ports, q.mould.ports...)
+	q.at.ports = append(q.at.ports, q.ports...)
 	q.mould.at[q.at.index]++
 }
 

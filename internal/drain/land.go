@@ -18,10 +18,10 @@ func (t *trial) refusal(p *pod, n *place) string {
 	if why := t.shape(p.mould).why[n.index]; why != "" {
 		return why
 	}
-	if why := taken(p.mould.ports, n.ports); why != "" {
+	if why := taken(p.ports, n.ports); why != "" {
 		return why
 	}
-	if why := taken(p.mould.ports, t.ports[n.index]); why != "" {
+	if why := taken(p.ports, t.ports[n.index]); why != "" {
 		return why
 	}
 	if why := t.crowded(p, n); why != "" {
@@ -70,7 +70,7 @@ func (t *trial) unsociable(p *pod, n *place) string {
 			return "anti-affinity to its own kind"
 		}
 	}
-	for _, a := range p.mould.near {
+	for _, a := range p.near {
 		v, ok := n.Labels[a.key]
 		if ok && t.near(&a.group, a.key, v, n) > 0 {
 			continue
@@ -222,8 +222,8 @@ func (t *trial) land(p *pod, n *place) {
 		t.rooms[n.index] = r
 	}
 	r.take(p.needs)
-	if len(p.mould.ports) > 0 {
-		t.ports[n.index] = append(t.ports[n.index], p.mould.ports...)
+	if len(p.ports) > 0 {
+		t.ports[n.index] = append(t.ports[n.index], p.ports...)
 	}
 	t.placed = append(t.placed, landed{p, n.index})
 	clear(t.domains)

@@ -44,17 +44,6 @@ func (g *group) count(c *cluster) map[int]int {
 	return g.on
 }
 
-// within adds up by the value of a label of the nodes.
-func (c *cluster) within(on map[int]int, key string) map[string]int {
-	out := map[string]int{}
-	for i, n := range on {
-		if v, ok := c.nodes[i].Labels[key]; ok {
-			out[v] += n
-		}
-	}
-	return out
-}
-
 // term is a required affinity or anti-affinity: a group, and the label of nodes that have to be the same, or may not.
 type term struct {
 	group

@@ -77,7 +77,7 @@ func (l *reading) must(ctx context.Context, r client.Reader, kind string, list c
 // may reads what only makes the forecast better. Files need not have it; of a live cluster it is missed.
 func (l *reading) may(ctx context.Context, kind string, list client.ObjectList) bool {
 	err := l.r.List(ctx, list, client.UnsafeDisableDeepCopy)
-	if err != nil && !(l.Partial && meta.IsNoMatchError(err)) {
+	if err != nil && (!l.Partial || !meta.IsNoMatchError(err)) {
 		l.out.Unseen = append(l.out.Unseen, drain.Unseen{Kind: kind, Why: err.Error()})
 	}
 	return err == nil

@@ -64,7 +64,7 @@ func answer(err error) (rollout.Outlook, string) {
 // causes are the words of the budget, which the message itself lacks.
 func causes(err error) string {
 	text := err.Error()
-	if status, ok := err.(apierrors.APIStatus); ok && status.Status().Details != nil { //nolint:errorlint // what the client returns is not wrapped
+	if status, ok := err.(apierrors.APIStatus); ok && status.Status().Details != nil {
 		for _, c := range status.Status().Details.Causes {
 			text += ": " + c.Message
 		}

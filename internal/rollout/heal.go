@@ -76,8 +76,9 @@ func ends(d Decision) bool {
 		switch f.(type) {
 		case Completed, Restarted:
 			return true
+		default:
+			return false
 		}
-		return false
 	}
 	return slices.ContainsFunc(d.Facts, over) || slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(RemoveFinalizer); return is })
 }
@@ -220,7 +221,7 @@ func overNow(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome string, 
 	switch {
 	case ending, back(o) && !r.At.After(o.Record.Rollback.At.Time), r.Spec != o.Rollout.Spec, !o.Rollout.remedy(r.Action):
 		return v1alpha1.OutcomeSuperseded, true
-	case known && !undrained(pools, r.Node) && !(harmlessRemedy(r.Action) && podsWait(o, r.Node)):
+	case known && !undrained(pools, r.Node) && (!harmlessRemedy(r.Action) || !podsWait(o, r.Node)):
 		return v1alpha1.OutcomeHelped, true
 	case !o.Now.Before(r.Deadline.Time):
 		return v1alpha1.OutcomeTimedOut, true

@@ -75,7 +75,7 @@ func nextRemedy(o Observed) treatment {
 		grace, matters := ob.Hindrance.grace()
 		r := o.Record.Release
 		draining, followed := undrained(pools, ob.Node), r != nil && slices.Contains(r.Nodes, ob.Node)
-		if !matters || !(draining || followed) {
+		if !matters || (!draining && !followed) {
 			continue
 		}
 		if due := ob.Since.Add(grace); o.Now.Before(due) {

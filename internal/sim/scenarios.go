@@ -1,7 +1,7 @@
 package sim
 
 // Scenarios are the stories that are told in testdata/stories, each in a fixed order; with other seeds, delays and ties differ.
-func Scenarios() []Scenario {
+func Scenarios() []Scenario { //nolint:funlen // it is a table
 	return []Scenario{
 		{Name: "the-whole-way", About: "nothing goes wrong", Masters: 3, Workers: 3},
 		{Name: "operator-dies-often", About: "the operator is killed in every phase, at every kind of point", Masters: 1, Workers: 3, Faults: []Fault{

@@ -35,6 +35,7 @@ type Proxy struct {
 	at     string // the key of the write to strike; "*" is each of them, the first time
 	fault  Fault
 	struck []string
+	once   map[string]bool // what was struck, when each write is
 	used   map[Right]bool
 	denied map[Right]bool
 }
@@ -89,7 +90,7 @@ func (p *Proxy) Arm(key string, f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at, p.fault, p.struck = key, f, nil
-	p.seen, p.writes, p.used, p.denied = map[string]int{}, nil, map[Right]bool{}, map[Right]bool{}
+	p.seen, p.once, p.writes, p.used, p.denied = map[string]int{}, map[string]bool{}, nil, map[Right]bool{}, map[Right]bool{}
 }
 
 // Writes are those since Arm, in order.
@@ -139,8 +140,10 @@ func (p *Proxy) count(q request, b body) (Fault, bool) {
 	w.Ordinal = p.seen[base]
 	p.writes = append(p.writes, w)
 	strikes := p.at == w.Key() && len(p.struck) == 0
-	if p.at == "*" { // every other attempt at the same object, so that the next one is let through
-		strikes = w.Ordinal%2 == 1
+	if p.at == "*" { // each kind of write of an object the first time: the next attempt at the same is let through, or nothing would get on
+		what := base + " " + w.About
+		strikes = !p.once[what]
+		p.once[what] = true
 	}
 	if strikes {
 		p.struck = append(p.struck, w.Key())

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -90,7 +89,7 @@ func (m *moves) check(t *testing.T, workers int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.masters) != 1 || len(m.others) != workers {
-		t.Error(fmt.Sprintf("at the same time were on their way masters %v and others %v; want one master, and %d of the others", m.masters, m.others, workers))
+		t.Errorf("at the same time were on their way masters %v and others %v; want one master, and %d of the others", m.masters, m.others, workers)
 	}
 }
 
