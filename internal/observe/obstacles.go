@@ -12,7 +12,7 @@ import (
 
 // evictAfter is how long a drain waits for no reason that can be seen before the API server is asked what it says to evictions. The Machine
 // Config Controller itself tries again within a minute.
-const evictAfter = time.Minute
+const evictAfter = 30 * time.Second
 
 // obstacles diagnoses the drains under way. While no node is, nothing is read for it. It is always read from the caches: pods are what there
 // is most of, and no action rests on its being the newest.

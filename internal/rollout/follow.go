@@ -115,11 +115,15 @@ func followNodes(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Ste
 // drainLimit is how long a node may be under way. When the user does not say it is longer than any drain that makes progress.
 func (v View) drainLimit() time.Duration { return cmp.Or(v.DrainTimeout, time.Hour) }
 
+// drainLook is how often a drain is looked at of which nothing is heard: a pod that its finalizer keeps beyond its grace period changes no
+// more, and only the clock tells that it is held.
+const drainLook = 15 * time.Second
+
 // stillMoving waits for the nodes under way. After the user's patience it is a matter for a person; nothing is forced, and the
 // rollout goes on by itself when the node does.
 func stillMoving(o Observed, moving []Blocker) Step {
 	if !timedOut(o) {
-		return Wait{Blockers: moving}
+		return Wait{Blockers: moving, Until: o.Now.Add(drainLook)}
 	}
 	moving[0].Message = fmt.Sprintf("not done after %s (spec.release.drainTimeoutSeconds): %s", o.Rollout.drainLimit(), moving[0].Message)
 	return Fail{Reason: v1alpha1.ReasonDrainTimedOut, Blockers: moving}
