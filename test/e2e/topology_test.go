@@ -19,7 +19,7 @@ import (
 // TestInfraPool carries a custom pool of tainted nodes through, as a stage of its own; a node that is in two custom pools is no pool's,
 // and is left as it is.
 func TestInfraPool(t *testing.T) {
-	if !ours(t, 7) {
+	if !ours(t, 6) {
 		return
 	}
 	u := underWayOf(t, scenario.Infra(), func(s *v1alpha1.SafeMirrorRolloutSpec) {
