@@ -129,8 +129,8 @@ type RemedyRecord struct {
 	// state is how far it is.
 	// +required
 	State RemedyState `json:"state"`
-	// outcome says why it has ended: Helped, TimedOut, Impossible, Superseded; ChangedElsewhere when somebody else has changed the object
-	// since, which is then left as it is.
+	// outcome says why it has ended: Helped, TimedOut, Impossible, Superseded; NotNeeded when what it was for had mended itself before anything
+	// was done; ChangedElsewhere when somebody else has changed the object since, which is then left as it is.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Outcome string `json:"outcome,omitempty"`
@@ -146,5 +146,6 @@ const (
 	OutcomeTimedOut         = "TimedOut"
 	OutcomeImpossible       = "Impossible"
 	OutcomeSuperseded       = "Superseded"
+	OutcomeNotNeeded        = "NotNeeded"
 	OutcomeChangedElsewhere = "ChangedElsewhere"
 )

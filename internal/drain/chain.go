@@ -148,7 +148,11 @@ func (t *tracer) terminating(p *corev1.Pod) trail {
 	return say(rollout.HindranceFinalizer, "was to be gone by %s, and its kubelet has not ended it: a process that cannot be killed, or a volume that cannot be unmounted", until.Format(time.RFC3339))
 }
 
-// lost tells whether a node is gone, or has been NotReady for longer than a restart of its kubelet takes.
+// lost tells whether a node is gone, or silent, or has said that it is not ready for longer than a restart of its kubelet takes. One whose
+// condition is Unknown has been silent for the grace period of the node controller already (40 s or 50 s, by release), and is lost at once:
+//
+//	Ready=False   for 20 s: its kubelet talks, and is about to be ready again
+//	Ready=Unknown for  2 s: nobody has heard of it for the better part of a minute
 func (t *tracer) lost(name string) (since time.Time, lost bool) {
 	if name == "" {
 		return time.Time{}, false
@@ -159,7 +163,7 @@ func (t *tracer) lost(name string) (since time.Time, lost bool) {
 	}
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
-			return c.LastTransitionTime.UTC(), t.Now.Sub(c.LastTransitionTime.Time) >= lostTime
+			return c.LastTransitionTime.UTC(), c.Status == corev1.ConditionUnknown || t.Now.Sub(c.LastTransitionTime.Time) >= lostTime
 		}
 	}
 	return time.Time{}, false

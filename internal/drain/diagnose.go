@@ -53,7 +53,7 @@ const (
 	pullTime = 5 * time.Minute
 	// readyTime is how long a running container may take to become ready.
 	readyTime = 5 * time.Minute
-	// lostTime is how long a node may be NotReady before its pods count as lost.
+	// lostTime is how long a node may say that it is not ready before its pods count as lost.
 	lostTime = time.Minute
 	// daemonTime is how long the daemon of a node may take for anything but the drain.
 	daemonTime = 10 * time.Minute

@@ -119,10 +119,14 @@ func (w *ward) deleted(name string, at time.Time, grace time.Duration, finalizer
 	p.DeletionTimestamp, p.DeletionGracePeriodSeconds, p.Finalizers = &metav1.Time{Time: at.Add(grace)}, &seconds, finalizers
 }
 
-func (w *ward) notReady(node string, at time.Time) {
+// silent is a node of which the node controller has not heard for its grace period; notReady is one that says so itself.
+func (w *ward) silent(node string, at time.Time)   { w.ready(node, corev1.ConditionUnknown, at) }
+func (w *ward) notReady(node string, at time.Time) { w.ready(node, corev1.ConditionFalse, at) }
+
+func (w *ward) ready(node string, status corev1.ConditionStatus, at time.Time) {
 	for _, n := range w.Nodes {
 		if n.Name == node {
-			n.Status.Conditions[0] = corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, LastTransitionTime: metav1.NewTime(at)}
+			n.Status.Conditions[0] = corev1.NodeCondition{Type: corev1.NodeReady, Status: status, LastTransitionTime: metav1.NewTime(at)}
 		}
 	}
 }
@@ -215,6 +219,10 @@ func TestDiagnose(t *testing.T) {
 			w.pods["router-a"].Status.Conditions[1].Status = corev1.ConditionFalse
 			w.notReady("worker-1", began.Add(-2*time.Minute))
 		}, rollout.HindranceNodeLost, []string{"pod router-a on worker-1 is not ready <- node worker-1 is NotReady since 2026-03-01T09:58:00Z"}},
+		"the other node is silent": {func(w *ward) {
+			w.pods["router-a"].Status.Conditions[1].Status = corev1.ConditionFalse
+			w.silent("worker-1", looked.Add(-2*time.Second))
+		}, rollout.HindranceNodeLost, []string{"node worker-1 is NotReady since"}},
 		"the node itself is lost":    {func(w *ward) { w.notReady("worker-2", began.Add(-2*time.Minute)) }, rollout.HindranceNodeLost, []string{"node worker-2 is NotReady"}},
 		"twin: its kubelet restarts": {func(w *ward) { missingAtMirror(w); w.notReady("worker-1", looked.Add(-20*time.Second)) }, rollout.HindrancePull, nil},
 

@@ -216,7 +216,7 @@ func overNow(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome string, 
 			return outcome, true
 		}
 	case r.Kind == "Pod" && !stillWaiting(o, r):
-		return v1alpha1.OutcomeImpossible, true
+		return v1alpha1.OutcomeNotNeeded, true
 	}
 	switch {
 	case ending, back(o) && !r.At.After(o.Record.Rollback.At.Time), r.Spec != o.Rollout.Spec, !o.Rollout.remedy(r.Action):

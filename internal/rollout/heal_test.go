@@ -81,8 +81,8 @@ func TestARemedyOnRecord(t *testing.T) {
 		"over, and the user holds":               {b: ending(ours()).held(), actions: []string{"uncordon/Relocate/worker-0"}},
 
 		"a pod to be deleted":                {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}), actions: []string{"delete-pod/RestartFailingPods/router-x"}},
-		"a pod that has run meanwhile":       {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods[0].AllWaiting = false }), facts: []string{"RemedyMoved Ending Impossible"}},
-		"a pod that is no longer in the way": {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods = nil }), facts: []string{"RemedyMoved Ending Impossible"}},
+		"a pod that has run meanwhile":       {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods[0].AllWaiting = false }), facts: []string{"RemedyMoved Ending NotNeeded"}},
+		"a pod that is no longer in the way": {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{}).obstacle(func(ob *Obstacle) { ob.Pods = nil }), facts: []string{"RemedyMoved Ending NotNeeded"}},
 		"a pod that is deleted":              {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyIntended, &Changed{Gone: true}), facts: []string{"RemedyMoved Taken "}},
 		"a pod that was deleted":             {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyTaken, &Changed{Gone: true}), facts: []string{"RemedyMoved Ending Helped"}},
 		"a pod is not given back":            {b: heldDrain().remedied(podRemedy, 0, v1alpha1.RemedyEnding, &Changed{Gone: true}), facts: []string{"RemedyMoved Ended "}},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -126,6 +127,69 @@ func TestCanaryIsAskedFirst(t *testing.T) {
 	if r := await(ctx, t, c, u.rollout.Name, "the status tells of it", func(r *v1alpha1.SafeMirrorRollout) bool { return true }); r.Status.Images.PulledByFirstNodes == 0 ||
 		r.Status.Images.PulledByFirstNodes != r.Status.Images.WantedByFirstNodes {
 		t.Errorf("the status tells of %d of %d pulls", r.Status.Images.PulledByFirstNodes, r.Status.Images.WantedByFirstNodes)
+	}
+	nothingLeft(ctx, t, c)
+}
+
+// TestCanaryHolds: a layer vanishes from the mirror after everything was proven there, while the first node is on its way. That node shows
+// it; no other gets the configuration, and no pod of anybody is ever without its image. Once the layer is back the rollout goes on by itself.
+func TestCanaryHolds(t *testing.T) {
+	if !ours(t, 2) {
+		return
+	}
+	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Mirroring.Mode = v1alpha1.VerifyOnly })
+	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
+	stop := watchTargets(ctx, t, c)
+	mirror := c.Lab.Registry(scenario.MirrorHost)
+	await(ctx, t, c, name, "the mirror is looked at", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Images.Failed > 0 })
+	push := func() {
+		t.Helper()
+		if _, err := mirror.Push(ctx, "acme/router:v1", lab.Image{Seed: scenario.SourceSeed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push() // whoever fills the mirror does so
+	await(ctx, t, c, name, "the first node is on its way", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return r.Status.Record.Release != nil && len(r.Status.Record.Release.Nodes) > 0
+	})
+	if err := scenario.Damage(ctx, mirror, "acme/router", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	held := await(ctx, t, c, name, "the first node cannot pull", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonNodesCannotPull && r.Status.Phase == "Release"
+	})
+	t.Log(scenario.Describe(held))
+	for _, want := range []string{routerImage, scenario.MirrorHost + "/acme/router:v1", held.Status.Blockers[0].Name, "no other node is released"} {
+		if !strings.Contains(held.Status.Blockers[0].Message, want) {
+			t.Errorf("the blocker does not name %q: %s", want, held.Status.Blockers[0].Message)
+		}
+	}
+	if held.Status.Nodes.Updated != 1 {
+		t.Errorf("%d nodes have the configuration, want the first only", held.Status.Nodes.Updated)
+	}
+	push()
+	// It is tried again by itself: the pause after a first failure is 20 s.
+	if _, err := c.AwaitRollout(ctx, name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+		t.Fatal(err)
+	}
+	testimony, err := u.witness.Testify()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pulls, pods := users(testimony.FailedPulls), users(testimony.SeenFailing); len(pulls)+len(pods)+len(testimony.Refused) > 0 {
+		t.Errorf("users have noticed: %v %v %v", pulls, pods, testimony.Refused)
+	}
+	if len(testimony.FailedPulls) == 0 {
+		t.Error("no canary has failed: this run proves nothing")
+	}
+	first := stop()[0].node
+	for _, p := range canaryPulls(t, c, routerImage) {
+		if p.Error != "" && p.Node != first {
+			t.Errorf("node %s, which is not the first, had to find out: %s", p.Node, p.Error)
+		}
+	}
+	if err := c.Restored(ctx); err != nil {
+		t.Error(err)
 	}
 	nothingLeft(ctx, t, c)
 }

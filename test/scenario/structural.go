@@ -68,6 +68,8 @@ type site struct {
 	namespace string
 	twin      bool
 	node      string
+	// readyAfter is how many unscaled seconds the pods take to get ready; empty is what every pod of the lab takes.
+	readyAfter string
 }
 
 // app is the name of what the cases run.
@@ -89,6 +91,9 @@ func (s *site) label() string { return "case.lab.safemirror.io/" + s.namespace }
 func (s *site) deployment(name string, replicas int32, edits ...func(*corev1.PodSpec)) *appsv1.Deployment {
 	d := deployment(s.namespace, name, StructuralTag, replicas, map[string]string{s.label(): ""})
 	d.Spec.Template.Spec.Affinity = nil
+	if s.readyAfter != "" {
+		d.Spec.Template.Annotations = map[string]string{"lab.safemirror.io/ready-after-seconds": s.readyAfter}
+	}
 	for _, edit := range edits {
 		edit(&d.Spec.Template.Spec)
 	}

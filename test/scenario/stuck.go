@@ -57,7 +57,13 @@ const (
 
 // Together has both pods of the protected application on the second worker, and room for them on the first. They are pulled at each
 // start, so that what a node has cached helps nobody.
-func Together() Scenario {
+func Together() Scenario { return together("") }
+
+// slowly is Together with pods that take eight seconds of the lab to get ready: longer than the API server takes to notice a webhook, and than the
+// drain takes to try again.
+func slowly() Scenario { return together("160") }
+
+func together(readyAfter string) Scenario {
 	s := Scenario{
 		ID: "together", Title: "two protected pods on the second worker, and room on the first",
 		Tags: []v1alpha1.ImageMirrors{mirrored("/acme", v1alpha1.NeverContactSource)}, Waiting: ImagePullBackOff,
@@ -73,7 +79,7 @@ func Together() Scenario {
 		if err := c.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appNamespace}}); err != nil {
 			return err
 		}
-		at := &site{Cluster: c, namespace: appNamespace, node: second}
+		at := &site{Cluster: c, namespace: appNamespace, node: second, readyAfter: readyAfter}
 		return at.together(ctx, []string{first}, func(p *corev1.PodSpec) {
 			p.Containers[0].Image, p.Containers[0].ImagePullPolicy = AppTag, corev1.PullAlways
 			p.TerminationGracePeriodSeconds = ptr.To(int64(2))

@@ -165,7 +165,7 @@ func changedPods() []Stuck {
 			Says:   []string{"lab.safemirror.io/keep", second},
 		},
 		{
-			ID: "webhook-closed", Title: "a webhook is asked about evictions, and nobody answers", Moment: Draining, Hindrance: rollout.HindranceWebhook,
+			ID: "webhook-closed", Title: "a webhook is asked about evictions, and nobody answers", Moment: Draining, Hindrance: rollout.HindranceWebhook, Scenario: slowly(),
 			Inject: func(ctx context.Context, c *Cluster) error { return c.Client.Create(ctx, closedWebhook()) },
 			Cure:   func(ctx context.Context, c *Cluster) error { return c.Client.Delete(ctx, closedWebhook()) },
 			Says:   []string{"closed.lab.safemirror.io"},
