@@ -29,7 +29,7 @@ var (
 // TestRecording is the run without a fault: what it writes, and the rights that it makes use of, are what is on record. How often a
 // status or a report is written depends on what the watches bring together, so it is the objects that count here, not the ordinals.
 func TestRecording(t *testing.T) {
-	out := trial(context.Background(), t, Trial{})
+	out := trial(stand.ctx, t, Trial{})
 	for _, w := range out.Wrongs {
 		t.Error(w)
 	}
@@ -85,11 +85,14 @@ func TestCrash(t *testing.T) {
 		if _, done := kept[tr]; done {
 			continue
 		}
+		if err := stand.ctx.Err(); err != nil {
+			t.Fatalf("stopped before %q; the next call goes on from there", tr)
+		}
 		if *budget > 0 && time.Since(begun) > *budget {
 			t.Fatalf("out of time before %q; the next call goes on from there", tr)
 		}
 		t.Run(tr.String(), func(t *testing.T) {
-			out := trial(context.Background(), t, tr)
+			out := trial(stand.ctx, t, tr)
 			for _, w := range out.Wrongs {
 				t.Error(w)
 			}

@@ -29,6 +29,7 @@ import (
 
 // stand is what all runs share: a lab of two nodes, staged once, and the proxy before its API server.
 var stand struct {
+	ctx        context.Context // ends with a signal, so that no lab is left behind
 	lab        *lab.Lab
 	proxy      *Proxy
 	kubeconfig string            // the operator's, through the proxy
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	stand.ctx = ctx
 	code := 1
 	if err := setUp(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)

@@ -23,8 +23,8 @@ func keyOf(line string) string {
 	return key
 }
 
-// Everywhere is in the place of the name of a write: the fault strikes every other attempt at every object, so that whatever is tried
-// again gets through.
+// Everywhere is in the place of the name of a write: the fault strikes every sort of write of every object the first time, so that what is
+// tried again gets through.
 const Everywhere = "*"
 
 // Trial is one run: a fault at one write. Without either it is the recording.
@@ -39,7 +39,7 @@ func (t Trial) String() string {
 	case "":
 		return "no fault"
 	case Everywhere:
-		return fmt.Sprintf("every other write: %s", t.Fault)
+		return fmt.Sprintf("each write once: %s", t.Fault)
 	}
 	return fmt.Sprintf("%s: %s", t.At, t.Fault)
 }

@@ -84,7 +84,7 @@ func Table(kept map[Trial]Outcome) string {
 	for i, line := range append(Recorded(), Everywhere) {
 		name := line
 		if line == Everywhere {
-			name = "every other write"
+			name = "each write once"
 		}
 		fmt.Fprintf(&b, "| %d | %s | ", i+1, name)
 		for _, f := range Faults() {
