@@ -97,7 +97,7 @@ func TestWhereTheOperatorsRun(t *testing.T) {
 	l := observer(objects...)
 	l.PodName = "op-1"
 	w := look(t, l)
-	if diff := cmp.Diff(rollout.Self{Node: "worker-0", Standby: []string{"worker-1"}}, w.Observed.Self); diff != "" {
+	if diff := cmp.Diff(rollout.Self{Replicas: 3, Node: "worker-0", Standby: []string{"worker-1"}}, w.Observed.Self); diff != "" {
 		t.Errorf("self (-want +got):\n%s", diff)
 	}
 	for _, n := range poolOf(t, w, "worker").Nodes {

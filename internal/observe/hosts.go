@@ -16,7 +16,7 @@ import (
 const mcoNamespace = "openshift-machine-config-operator"
 
 // hosts notes which nodes run the machine-config-operator, whose turn comes late on the control plane, and where the replicas of this
-// operator run. Both are about the order alone, so what cannot be read is left out.
+// operator run. What cannot be read is left out: the one is about the order alone, and of the other nothing is demanded that nobody can see.
 func (l *Live) hosts(ctx context.Context, r client.Reader, o *rollout.Observed) {
 	var mco corev1.PodList
 	if err := r.List(ctx, &mco, client.InNamespace(mcoNamespace), client.MatchingLabels{"k8s-app": "machine-config-operator"}); err == nil {
@@ -58,7 +58,12 @@ func (l *Live) self(ctx context.Context, r client.Reader) rollout.Self {
 		return out
 	}
 	for i := range replicas.Items {
-		if p := &replicas.Items[i]; p.Name != own.Name && p.DeletionTimestamp.IsZero() && podReady(p) {
+		p := &replicas.Items[i]
+		if !p.DeletionTimestamp.IsZero() || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		out.Replicas++
+		if p.Name != own.Name && podReady(p) {
 			out.Standby = append(out.Standby, p.Spec.NodeName)
 		}
 	}

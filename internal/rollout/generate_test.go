@@ -113,7 +113,9 @@ var mishaps = []func(g generator, b *builder){
 			b.o.Record.Pools[i].MaxUnavailable = pick(g, "2", "50%", "3")
 		}
 	},
-	func(g generator, b *builder) { b.o.Self = Self{Node: g.nodeName(), Standby: []string{g.nodeName()}} },
+	func(g generator, b *builder) {
+		b.o.Self = Self{Replicas: 2, Node: g.nodeName(), Standby: []string{g.nodeName()}}
+	},
 	func(_ generator, b *builder) { b.o.ControlPlane = Unseen[[]Problem]("x") },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },
 	func(g generator, b *builder) { b.node(g.nodeName(), g.disturb) },

@@ -112,11 +112,13 @@ type Cluster struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Self is where the replicas of the operator run. Zero when that is not known: it only decides about the order.
+// Self is where the replicas of the operator run. Zero when that is not known, as outside of a cluster: then it holds nothing.
 type Self struct {
+	// Replicas are those that there are, ready or not.
+	Replicas int `json:"replicas,omitempty"`
 	// Node is that of the replica which leads.
 	Node string `json:"node,omitempty"`
-	// Standby are the nodes of the ready replicas that would lead next.
+	// Standby are the nodes of the other replicas that are ready.
 	Standby []string `json:"standby,omitempty"`
 }
 

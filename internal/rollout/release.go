@@ -213,7 +213,21 @@ func safeToRelease(o Observed, pools []Pool, p Pool) Step {
 	if step := safeToOpen(o, pools); step != nil {
 		return step
 	}
+	if step := alone(o, p); step != nil {
+		return step
+	}
 	return controlPlaneReady(o, p)
+}
+
+// alone holds a pulse while the leader is the only one of several replicas that is ready. Should it die with the pool open, nobody would be
+// there to pause it (I14). One that is the only replica by somebody's choice goes on, and so does a release by name, which opens nothing.
+func alone(o Observed, p Pool) Step {
+	if o.Rollout.Targeted || o.Self.Replicas < 2 || len(o.Self.Standby) > 0 {
+		return nil
+	}
+	return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+		"is not opened: of %d replicas of the operator none is ready but the leader on node %s, so nobody would pause the pool again should it die; "+
+			"make another one ready, scale the operator to one replica, or set spec.release.mechanism to Targeted", o.Self.Replicas, o.Self.Node))}}
 }
 
 // safeToOpen holds while any node of any pool is on its way, while one is down that was not before, and while there is a pool

@@ -142,6 +142,36 @@ func TestStepDown(t *testing.T) {
 	}
 }
 
+// R1: a pool is opened only while somebody would pause it again should the leader die. Where there is one replica, that is a choice.
+func TestNobodyWouldPauseItAgain(t *testing.T) {
+	self := func(replicas int, standby ...string) func(*Observed) {
+		return func(o *Observed) { o.Self = Self{Replicas: replicas, Node: "master-0", Standby: standby} }
+	}
+	begun := func() *builder { return observed().rendered() }
+	goOn := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}
+	open := want{reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}}
+	held := want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"}, says: []string{
+		"of 2 replicas of the operator none is ready but the leader on node master-0", "scale the operator to one replica", "Targeted"}}
+	cases := map[string]struct {
+		o    Observed
+		want want
+	}{
+		"another is ready":              {begun().with(self(2, "master-1")).build(), goOn},
+		"none is ready":                 {begun().with(self(2)).build(), held},
+		"none is ready, and the intent": {begun().with(self(2)).intends("worker").build(), held},
+		"ready again, and the intent":   {begun().with(self(2, "master-1")).intends("worker").build(), open},
+		"there is one":                  {begun().with(self(1)).build(), goOn},
+		"by name nothing is opened":     {begun().with(byName).with(self(2)).build(), goOn},
+		"nobody knows":                  {begun().with(func(o *Observed) { o.Self = Self{} }).build(), goOn},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.want.phase = PhaseRelease
+			check(t, c.o, c.want)
+		})
+	}
+}
+
 // What adds or removes nodes by itself is told, and forbids nothing.
 func TestWarnings(t *testing.T) {
 	d := Decide(observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Warnings: []string{"MachineHealthCheck x deletes nodes"}}) }).build())

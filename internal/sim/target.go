@@ -105,7 +105,7 @@ func (p *process) self() rollout.Self {
 	if !p.w.scenario.Hosted {
 		return rollout.Self{}
 	}
-	out := rollout.Self{Node: p.host()}
+	out := rollout.Self{Replicas: len(p.w.procs), Node: p.host()}
 	for _, q := range p.w.procs {
 		if q != p && q.alive {
 			out.Standby = append(out.Standby, q.host())

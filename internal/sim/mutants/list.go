@@ -37,6 +37,7 @@ var mutants = []mutant{
 	{"follow.go", "if wasShort && w.Ready >= had {", "if wasShort {", "release: a workload that was short before may lose more"},
 	{"follow.go", "case pulsed && !p.fenced():", "case false:", "release: a pulse ends before the pause is seen"},
 	{"follow.go", "case p.Rendered != r.Target:", "case false:", "release: of a configuration that was rendered after the intent"},
+	{"release.go", "o.Self.Replicas < 2 || len(o.Self.Standby) > 0 {", "true {", "release: with nobody who would pause the pool again"},
 	// The canary.
 	{"release.go", "	if step := canaryProof(o, pools); step != nil {\n		return step\n	}\n	if step := soaking", "	if step := soaking", "canary: an intent without it"},
 	{"release.go", "	if step := canaryProof(o, pools); step != nil { // an intent", "	if step := canaryProof(o, pools); false && step != nil { // an intent", "canary: a release without it"},
