@@ -210,7 +210,7 @@ func TestTheFirstNodeIsAsked(t *testing.T) {
 	if len(pods) != 1 || pods[0].Spec.Containers[0].Image != "quay.io/acme/cart:v1" || pods[0].Labels[probe.LabelName] != probe.CanaryName {
 		t.Fatalf("pods %+v", pods)
 	}
-	want := rollout.Canary{Left: 1, Kinds: []rollout.CanaryKind{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"}, Chosen: true, Wanted: 1}}}
+	want := rollout.Canary{Left: 1, Kinds: []rollout.CanaryKind{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"}, Chosen: true, Wanted: 1, Seen: 1}}}
 	ignore := cmpopts.IgnoreFields(rollout.Canary{}, "Until")
 	if diff := cmp.Diff(want, seen(t, l.canary(t.Context(), l.Client, w)), ignore); diff != "" {
 		t.Errorf("while it is pulled (-want +got):\n%s", diff)

@@ -61,6 +61,8 @@ type CanarySet struct {
 	Nodes  []string
 	Probes []Probe
 	Gaps   []Gap
+	// Seen is how many nodes of the pool had the configuration when this was chosen, whether they can be asked or not.
+	Seen int
 	// Settling says why no node of the kind can be asked yet; empty when one can, or when none ever will: that is a Gap.
 	Settling string
 }
@@ -68,16 +70,17 @@ type CanarySet struct {
 // Canaries chooses, for every kind that has a node with the new configuration, which node pulls which image.
 func Canaries(in CanaryInput) []CanarySet {
 	own := poolTaints(in.Nodes)
-	kinds := map[Kind][]Node{}
+	kinds, seen := map[Kind][]Node{}, map[string]int{}
 	for _, n := range in.Nodes {
 		if config := in.Configs[n.Pool]; config != "" && n.State.Current == config && n.State.Desired == config && n.State.State == "Done" {
 			kind := Kind{Pool: n.Pool, Architecture: n.Object.Status.NodeInfo.Architecture}
 			kinds[kind] = append(kinds[kind], n)
+			seen[n.Pool]++
 		}
 	}
 	var out []CanarySet
 	for _, kind := range slices.SortedFunc(maps.Keys(kinds), Kind.compare) {
-		r := canaryRound{CanaryInput: in, set: CanarySet{Kind: kind}, bytes: map[string]int64{}, pods: map[string]int{}}
+		r := canaryRound{CanaryInput: in, set: CanarySet{Kind: kind, Seen: seen[kind.Pool]}, bytes: map[string]int64{}, pods: map[string]int{}}
 		r.gather(kinds[kind], own[kind.Pool])
 		r.choose()
 		out = append(out, r.set)
@@ -259,7 +262,7 @@ const giveUp = 3
 // Sum says how far the kind is.
 func (s CanarySet) Sum(outcomes []Outcome, notOlderThan time.Time) rollout.CanaryKind {
 	out := rollout.CanaryKind{
-		Pool: s.Kind.Pool, Architecture: s.Kind.Architecture, Nodes: s.Nodes, Chosen: s.Settling == "", Wanted: len(s.Probes),
+		Pool: s.Kind.Pool, Architecture: s.Kind.Architecture, Nodes: s.Nodes, Chosen: s.Settling == "", Wanted: len(s.Probes), Seen: s.Seen,
 	}
 	for _, g := range s.Gaps {
 		out.Skipped = appendText(out.Skipped, g.String())

@@ -183,6 +183,57 @@ func canaryOf(images ...CriticalImage) CanarySet {
 	})[0]
 }
 
+// The choice says how many nodes it was made among: those of the pool that have the configuration, of whatever architecture and whether
+// they can be asked or not, so that the same number later means the same nodes.
+func TestCanariesCountWhomTheySaw(t *testing.T) {
+	arm := func(n *Node) { n.Object.Status.NodeInfo.Architecture = "arm64" }
+	cordoned := func(n *Node) { n.State.Unschedulable = true }
+	working := func(n *Node) { n.State.State = "Working" }
+	got := map[string]int{}
+	for _, s := range Canaries(CanaryInput{
+		Rollout: "shop", Configs: map[string]string{"worker": planned, "infra": planned}, Limits: CanaryLimits(), Now: now,
+		Nodes: []Node{node("w0", "worker", updated), node("w1", "worker", updated, cordoned), node("w2", "worker"), node("w3", "worker", updated, working),
+			node("a0", "worker", updated, arm), node("i0", "infra", updated), node("m0", "master", updated)},
+		Critical: func(Node) []CriticalImage { return nil },
+	}) {
+		got[s.Kind.String()] = s.Sum(nil, now).Seen
+	}
+	want := map[string]int{"pool worker, amd64": 3, "pool worker, arm64": 3, "pool infra, amd64": 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("nodes seen (-want +got):\n%s", diff)
+	}
+}
+
+// A node that had the layers already has shown the manifest; the next one that is done and lacks them is asked, and then it is enough.
+func TestAnotherNodeIsAskedForTheLayers(t *testing.T) {
+	image := router(1, mib)
+	first := node("w0", "worker", updated, has(image.Digest))
+	choose := func(outcomes []Outcome, more ...Node) CanarySet {
+		return Canaries(CanaryInput{
+			Rollout: "shop", Nodes: append([]Node{first}, more...), Configs: map[string]string{"worker": planned}, Outcomes: outcomes, Limits: CanaryLimits(), Now: now,
+			Critical: func(Node) []CriticalImage { return []CriticalImage{image} },
+		})[0]
+	}
+	set := choose(nil)
+	outcomes := []Outcome{outcome(set.Probes[0], Pulled, time.Minute, 0)}
+	if sum := set.Sum(outcomes, now.Add(-time.Hour)); sum.Resolved != 1 || sum.Seen != 1 {
+		t.Fatalf("the first: %+v", sum)
+	}
+	same := choose(outcomes, node("w1", "worker", updated, has(image.Digest)))
+	if sum := same.Sum(outcomes, now.Add(-time.Hour)); sum.Resolved != 1 || sum.Wanted != 1 || sum.Seen != 2 || same.Nodes[0] != "w0" {
+		t.Errorf("one that has it as well: %+v", sum)
+	}
+	set = choose(outcomes, node("w1", "worker", updated))
+	if sum := set.Sum(outcomes, now.Add(-time.Hour)); sum.Resolved+sum.Proven != 0 || sum.Wanted != 1 || !slices.Equal(sum.Nodes, []string{"w1"}) {
+		t.Errorf("one that lacks it: %+v", sum)
+	}
+	outcomes = append(outcomes, outcome(set.Probes[0], Pulled, time.Second, 0))
+	set = choose(outcomes, node("w1", "worker", updated, has(image.Digest)), node("w2", "worker", updated))
+	if sum := set.Sum(outcomes, now.Add(-time.Hour)); sum.Proven != 1 || sum.Resolved != 0 || !slices.Equal(sum.Nodes, []string{"w1"}) {
+		t.Errorf("once the layers were shown: %+v", sum)
+	}
+}
+
 func TestCanaryPod(t *testing.T) {
 	p := canaryOf(router(1, mib)).Probes[0]
 	pod := Pod(p, shop, namespace, time.Minute)

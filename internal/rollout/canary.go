@@ -33,6 +33,9 @@ type CanaryKind struct {
 	Nodes []string `json:"nodes,omitempty"`
 	// Chosen is true once it is known which references are asked for, under the plan and the configuration of now.
 	Chosen bool `json:"chosen,omitempty"`
+	// Seen is how many nodes of the pool had the configuration when it was chosen. Once there are more, one of them may lack what the
+	// nodes of then had the layers of already.
+	Seen int `json:"seen,omitempty"`
 	// Wanted is the number of references. Proven are those of which the node has downloaded the layers, Resolved those of which it was
 	// served the manifest and had the layers already. The rest is Failed or open.
 	Wanted   int `json:"wanted,omitempty"`
@@ -60,6 +63,13 @@ func (k CanaryKind) name() string {
 // passed tells whether the kind holds no release any more.
 func (k CanaryKind) passed() bool { return k.Chosen && k.Proven+k.Resolved >= k.Wanted }
 
+// outgrown tells whether the choice is to be made again: a node that has the layers already has shown the manifest and no more, and there are
+// nodes with the configuration now that were not there to be asked. It is asked once for each node that is done, and of a node that lacks
+// the image; should all of them have it, the answer of before stands.
+//
+//	worker-0 had the router's image: resolved; worker-1 is done and lacks it: it is asked before worker-2 is released
+func (k CanaryKind) outgrown(p Pool) bool { return k.Resolved > 0 && p.Updated() > k.Seen }
+
 // canaryProof holds every further release until the critical references were pulled on the first node of each kind that has the new
 // configuration, under the names that pods spell (I2). nil lets the release go on. On the way back there is nothing to find out by it:
 // every node has pulled from there before.
@@ -81,13 +91,18 @@ func canaryProof(o Observed, pools []Pool) Step {
 	}
 	var failed, open []Blocker
 	for _, k := range canary.Kinds {
+		i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == k.Pool && p.hasCanary() })
 		switch {
-		case !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == k.Pool && p.hasCanary() }):
+		case i < 0:
 		case k.Failed > 0:
 			failed = append(failed, orCount(k.Worst, v1alpha1.ReasonNodesCannotPull, k.name()+": %d critical images cannot be pulled under the new configuration", k.Failed)...)
 		case !k.passed():
 			open = append(open, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: cmp.Or(strings.Join(k.Nodes, ","), k.Pool), Message: fmt.Sprintf(
 				"%s: %d of %d critical images pulled under the new configuration; no other node is released until all are", k.name(), k.Proven+k.Resolved, k.Wanted)})
+		case k.outgrown(pools[i]):
+			open = append(open, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "MachineConfigPool", Name: k.Pool, Message: fmt.Sprintf(
+				"%s had the layers of %d critical images already, and pool %s has %d nodes with the new configuration by now, %d when it was chosen who is asked; one that lacks them is asked before another node is released",
+				k.name(), k.Resolved, k.Pool, pools[i].Updated(), k.Seen)})
 		}
 	}
 	switch {

@@ -8,13 +8,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// canaries are the pulls that a process asks of the first node of each pool which has the new configuration. All nodes of a pool are of one
-// kind here. A pull is one of that node, in the configuration that its daemon has applied: see daemon.conf.
+// canaries are the pulls that a process asks of the first node of each pool which has the new configuration, and of a later one where the
+// first had the layers already. All nodes of a pool are of one kind here. A pull is one of that node, in the configuration that its daemon
+// has applied: see daemon.conf.
 type canaries struct {
 	p    *process
 	plan string
-	// asked are the pods, by pool, rendered configuration and reference; lost with the process.
+	// asked are the pods, by pool, rendered configuration and reference; seen is how many nodes of each pool had the configuration when they
+	// were chosen. Both are lost with the process.
 	asked map[canaryKey]*canaryPod
+	seen  map[string]int
 }
 
 type canaryKey struct{ pool, config, ref string }
@@ -29,21 +32,23 @@ type canaryPod struct {
 	next    time.Time
 }
 
-func newCanaries(p *process) *canaries { return &canaries{p: p, asked: map[canaryKey]*canaryPod{}} }
+func newCanaries(p *process) *canaries {
+	return &canaries{p: p, asked: map[canaryKey]*canaryPod{}, seen: map[string]int{}}
+}
 
 // canaryBackoff is the pause after a pull that has failed; it doubles.
 const canaryBackoff = 20 * time.Second
 
-// kinds are the pools that have a node with the planned configuration, and that node: the first by name that is up.
-func (c *canaries) kinds(pools []rollout.Pool) map[string]rollout.Node {
-	out := map[string]rollout.Node{}
+// kinds are the pools that have a node with the planned configuration, and those of these nodes that are up, by name.
+func (c *canaries) kinds(pools []rollout.Pool) map[string][]string {
+	out := map[string][]string{}
 	for _, p := range pools {
 		if p.Meaning != rollout.MeansPlanned {
 			continue
 		}
 		for _, n := range p.Nodes {
-			if _, known := out[p.Name]; !known && n.Current == p.Rendered && n.Desired == p.Rendered && n.State == stateDone && n.Ready && !n.Unschedulable {
-				out[p.Name] = n
+			if n.Current == p.Rendered && n.Desired == p.Rendered && n.State == stateDone && n.Ready && !n.Unschedulable {
+				out[p.Name] = append(out[p.Name], n.Name)
 			}
 		}
 	}
@@ -69,19 +74,22 @@ func (c *canaries) ensure(plan string, pools []rollout.Pool) {
 	}
 	kinds := c.kinds(pools)
 	for _, p := range pools {
-		node, ok := kinds[p.Name]
-		if !ok {
+		c.seen[p.Name] = p.Updated()
+		if len(kinds[p.Name]) == 0 {
 			continue
 		}
 		for _, ref := range c.guarded(p.Name) {
-			c.ask(canaryKey{p.Name, p.Rendered, ref}, node.Name)
+			c.ask(canaryKey{p.Name, p.Rendered, ref}, kinds[p.Name])
 		}
 	}
 }
 
-func (c *canaries) ask(key canaryKey, node string) {
+// ask lets a pull stand that has shown the layers. One that has shown the manifest stands until there is a node that lacks the image.
+func (c *canaries) ask(key canaryKey, nodes []string) {
+	lacking := slices.IndexFunc(nodes, func(name string) bool { return c.p.w.nodes[name] != nil && !c.p.w.nodes[name].images[key.ref] })
+	node := nodes[max(0, lacking)]
 	pod := c.asked[key]
-	if pod == nil {
+	if pod == nil || (!pod.at.IsZero() && !pod.fresh && lacking >= 0) {
 		pod = &canaryPod{node: node}
 		c.asked[key] = pod
 	}
@@ -131,11 +139,10 @@ func (c *canaries) snapshot(plan string, pools []rollout.Pool) rollout.Canary {
 	var out rollout.Canary
 	kinds := c.kinds(pools)
 	for _, p := range pools {
-		node, ok := kinds[p.Name]
-		if !ok {
+		if len(kinds[p.Name]) == 0 {
 			continue
 		}
-		k := rollout.CanaryKind{Pool: p.Name, Nodes: []string{node.Name}, Chosen: c.plan == plan}
+		k := rollout.CanaryKind{Pool: p.Name, Chosen: c.plan == plan, Seen: c.seen[p.Name]}
 		for _, ref := range c.guarded(p.Name) {
 			pod := c.asked[canaryKey{p.Name, p.Rendered, ref}]
 			if pod == nil {
@@ -151,6 +158,9 @@ func (c *canaries) snapshot(plan string, pools []rollout.Pool) rollout.Canary {
 
 func (c *canaries) count(out *rollout.Canary, k *rollout.CanaryKind, ref string, pod *canaryPod) {
 	k.Wanted++
+	if !slices.Contains(k.Nodes, pod.node) {
+		k.Nodes = append(k.Nodes, pod.node)
+	}
 	switch {
 	case !pod.at.IsZero() && pod.fresh:
 		k.Proven++

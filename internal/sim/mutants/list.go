@@ -45,6 +45,7 @@ var mutants = []mutant{
 	{"canary.go", "k.Chosen && k.Proven+k.Resolved >= k.Wanted", "k.Chosen", "canary: one pull is enough"},
 	{"canary.go", "	if p, missing := unasked(canary, pools); missing {", "	if p, missing := unasked(canary, pools); false && missing {", "canary: nothing was asked"},
 	{"canary.go", "			if !k.Chosen {\n				return p, true\n			}\n", "", "canary: what was asked for before counts"},
+	{"canary.go", "case k.outgrown(pools[i]):", "case false:", "canary: a manifest is enough for good"},
 	{"canary.go", "	if ended {\n		d.Facts = nil\n	}\n", "", "canary: the end is on record with pods left"},
 	// The pulse.
 	{"pool.go", "p.Taken(pulse.Target) >= pulse.Updated+more || len", "len", "pulse: nodes that have the target do not end it"},
