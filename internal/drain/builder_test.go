@@ -198,6 +198,13 @@ func alwaysAllow(b *policyv1.PodDisruptionBudget) {
 // finished lets a pod have ended, whatever else becomes of it.
 func finished(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }
 
+// begins gives the pod a container that has to end before the others start.
+func begins(image string) change {
+	return func(p *corev1.Pod) {
+		p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "setup", Image: image})
+	}
+}
+
 func hostPort(number int32) change {
 	return func(p *corev1.Pod) {
 		p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, corev1.ContainerPort{HostPort: number, ContainerPort: number})

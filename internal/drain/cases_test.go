@@ -75,6 +75,23 @@ func TestStructuralCases(t *testing.T) {
 			twin: func() *site {
 				return workers(3).app("web", "n1 n2").budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).holds("n3", "quay.io/acme/web:v1")
 			}},
+		{name: "4 cold landing on one of two nodes",
+			site: func() *site {
+				return workers(4).app("web", "n1 n2", apart(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).holds("n3", "quay.io/acme/web:v1")
+			},
+			want: "would land on n4, where quay.io/acme/web:v1 is not cached and cannot be pulled",
+			twin: func() *site {
+				return workers(4).cordon("n4").app("web", "n1 n2", apart(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).holds("n3", "quay.io/acme/web:v1")
+			}},
+		{name: "4 cold landing of the image that comes before the others",
+			site: func() *site {
+				return workers(3).app("web", "n1 n2", begins("quay.io/acme/setup:v1")).budget("web", "max 1").pulling("quay.io/acme/setup:v1", lost)
+			},
+			want: "where quay.io/acme/setup:v1 is not cached and cannot be pulled",
+			twin: func() *site {
+				return workers(3).app("web", "n1 n2", begins("quay.io/acme/setup:v1")).budget("web", "max 1").pulling("quay.io/acme/setup:v1", lost).
+					holds("n2", "quay.io/acme/setup:v1").holds("n3", "quay.io/acme/setup:v1")
+			}},
 		{name: "5 another node is away already",
 			site: func() *site {
 				return workers(3).cordon("n3").app("web", "n1 n2 -:pending", apart(corev1.LabelHostname)).budget("web", "max 1")

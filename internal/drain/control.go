@@ -14,7 +14,7 @@ var staticNamespaces = []string{"openshift-etcd", "openshift-kube-apiserver", "o
 // controlPlane holds a control plane node while another one is not whole (R9): a static pod elsewhere that is not ready, or a new
 // revision of them that is being installed.
 func (t *trial) controlPlane() {
-	if t.node.pool == nil || !t.node.pool.ControlPlane {
+	if t.set[0].pool == nil || !t.set[0].pool.ControlPlane {
 		return
 	}
 	for _, ns := range staticNamespaces {
@@ -42,7 +42,7 @@ func (t *trial) static(p *pod, revisions map[string][]string) {
 	if app, revision := p.Labels["app"], p.Labels["revision"]; app != "" && revision != "" {
 		revisions[app] = append(revisions[app], revision)
 	}
-	if p.at != t.node && !Ready(p.Pod) {
+	if !t.drained(p.at) && !Ready(p.Pod) {
 		t.note(blocks, "Pod", p.Namespace, p.Name, fmt.Sprintf("static pod %s is not ready (%s): no other control plane node is released before it is", p.on(), PodTrouble(p.Pod)))
 	}
 }

@@ -13,6 +13,8 @@ import (
 type Report struct {
 	At    time.Time
 	Nodes []NodeReport
+	// Together says of each pool of which several nodes may be taken at once how many of them can be.
+	Together []rollout.Together
 }
 
 // NodeReport is the forecast of one node that is still to come.
@@ -31,7 +33,7 @@ type NodeReport struct {
 }
 
 // Foretell says of each node that is still to come whether its drain will end: of those that can be next, of every pool, and of all others as
-// if they were. It looks at one drain at a time, which is how this operator drains.
+// if they were. Each drain is looked at by itself; those that may run at the same time are looked at together as well.
 func Foretell(s Snapshot) Report { return newCluster(&s).report(true) }
 
 // ForetellNext is the same for the nodes alone that can be next.
@@ -42,9 +44,12 @@ func (c *cluster) report(all bool) Report {
 	hosts, objects := OperatorNodes(c.s.Pods), c.objects()
 	for i := range c.s.Pools {
 		pool := &c.s.Pools[i]
-		next := Next(pool.Pool, objects, hosts).among(pool.Next)
+		next := Next(pool.Pool, objects, hosts).among(pool.widest())
 		for _, name := range next.First {
 			out.Nodes = append(out.Nodes, c.node(pool, name, 1, ""))
+		}
+		if len(pool.Next) > 1 {
+			out.Together = append(out.Together, c.together(pool))
 		}
 		if !all {
 			continue
@@ -92,7 +97,7 @@ const maxPerPool = 16
 
 // Summary is what the core decides on: the nodes that can be next, the worst first, and how many there are in all.
 func (r Report) Summary() rollout.Forecast {
-	out := rollout.Forecast{At: r.At, Nodes: []rollout.NodeForecast{}}
+	out := rollout.Forecast{At: r.At, Nodes: []rollout.NodeForecast{}, Together: r.Together}
 	pools := map[string][]rollout.NodeForecast{}
 	var order []string
 	for _, n := range r.Nodes {

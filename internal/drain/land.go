@@ -12,7 +12,10 @@ import (
 
 // refusal says why a node does not take a pod; empty when it does. The order is from cheap to dear.
 func (t *trial) refusal(p *pod, n *place) string {
-	if n == t.node {
+	if t.drained(n) {
+		if n != p.at {
+			return "drained at the same time"
+		}
 		return "the node that is drained"
 	}
 	if why := t.shape(p.mould).why[n.index]; why != "" {
@@ -94,7 +97,7 @@ func (t *trial) kin(m *mould, key, value string, n *place) int {
 	}
 	sum := 0
 	for i, c := range m.at {
-		if i != t.node.index && t.nodes[i].Labels[key] == value {
+		if !t.drained(t.nodes[i]) && t.nodes[i].Labels[key] == value {
 			sum += c
 		}
 	}
@@ -115,14 +118,19 @@ func (t *trial) near(g *group, key, value string, n *place) int {
 			}
 		}
 	}
-	if t.node.Labels[key] == value {
-		sum -= t.leaving(g)
+	for _, d := range t.set {
+		if d.Labels[key] == value {
+			sum -= t.leaving(g, d)
+		}
 	}
 	return sum
 }
 
 func (t *trial) all(g *group) int {
-	sum := -t.leaving(g)
+	sum := 0
+	for _, d := range t.set {
+		sum -= t.leaving(g, d)
+	}
 	for _, counts := range []map[int]int{g.count(t.cluster), t.arrivals(g)} {
 		for _, c := range counts {
 			sum += c
@@ -131,13 +139,13 @@ func (t *trial) all(g *group) int {
 	return sum
 }
 
-// leaving are the pods of the group that the drain takes from the node.
-func (t *trial) leaving(g *group) int {
-	if g.count(t.cluster)[t.node.index] == 0 {
+// leaving are the pods of the group that the drain takes from a node.
+func (t *trial) leaving(g *group, from *place) int {
+	if g.count(t.cluster)[from.index] == 0 {
 		return 0
 	}
 	n := 0
-	for _, p := range t.node.pods {
+	for _, p := range from.pods {
 		if (p.fare == Moves || p.fare == Lost) && g.includes(p.Pod) {
 			n++
 		}
@@ -182,7 +190,7 @@ func (t *trial) spreads(k *constraint, p *pod, n *place) bool {
 
 // domainsOf counts the pods of the spread in each domain. It is kept until a pod of the group lands.
 func (t *trial) domainsOf(k *constraint, p *pod) map[string]int {
-	on, extra, leaving := k.count(t.cluster), t.arrivals(&k.group), t.leaving(&k.group)
+	on, extra := k.count(t.cluster), t.arrivals(&k.group)
 	domains := map[string]int{}
 	for _, o := range t.nodes {
 		v, has := o.Labels[k.key]
@@ -190,8 +198,8 @@ func (t *trial) domainsOf(k *constraint, p *pod) map[string]int {
 			continue
 		}
 		c := on[o.index] + extra[o.index]
-		if o == t.node {
-			c -= leaving
+		if t.drained(o) {
+			c -= t.leaving(&k.group, o)
 		}
 		domains[v] += c
 	}
@@ -200,7 +208,7 @@ func (t *trial) domainsOf(k *constraint, p *pod) map[string]int {
 
 // counts tells whether a node's pods count for the spread.
 func (t *trial) counts(k *constraint, p *pod, o *place) bool {
-	if o == t.node {
+	if t.drained(o) {
 		return !k.taints
 	}
 	switch why := t.shape(p.mould).why[o.index]; {
@@ -275,7 +283,7 @@ func (t *trial) avoided(n *place) bool {
 			return true
 		}
 	}
-	return n.pool != nil && n.pool == t.node.pool && n.pool.Steered && coming(n.pool.Pool, n.view)
+	return n.pool != nil && n.pool == t.set[0].pool && n.pool.Steered && coming(n.pool.Pool, n.view)
 }
 
 // reasons puts why no node takes a pod into words: of 4 nodes 2 port 80 of the node in use, 1 cordoned, 1 the node that is drained.

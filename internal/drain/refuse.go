@@ -28,7 +28,7 @@ func (t *trial) refused(left []*pod) {
 		answer := ask(pods[0].Pod, budgets, func(b *Budget) int32 { return b.Healthy - t.change[b] })
 		if answer.Code == http.StatusInternalServerError {
 			t.note(blocks, "PodDisruptionBudget", budgets[0].PDB.Namespace, budgets[0].PDB.Name, fmt.Sprintf(
-				"%s cannot be evicted: PDBs %s all select it, and the API server answers 500 then; narrow the selector of one of them", subject(pods, t.node), names(budgets)))
+				"%s cannot be evicted: PDBs %s all select it, and the API server answers 500 then; narrow the selector of one of them", subject(pods), names(budgets)))
 			continue
 		}
 		t.findings = append(t.findings, t.refusedBy(budgets[0], pods))
@@ -38,7 +38,7 @@ func (t *trial) refused(left []*pod) {
 // refusedBy says why one budget keeps the pods.
 func (t *trial) refusedBy(b *Budget, pods []*pod) finding {
 	f := finding{weight: blocks, kind: "PodDisruptionBudget", namespace: b.PDB.Namespace, name: b.PDB.Name}
-	who := subject(pods, t.node)
+	who := subject(pods)
 	gone := t.change[b]
 	hint := offender(b)
 	switch doubt := t.unsureOf[b]; {
@@ -55,7 +55,7 @@ func (t *trial) refusedBy(b *Budget, pods []*pod) finding {
 		f.text = fmt.Sprintf("PDB %s %s, and %s can be evicted only when another pod of it is back first: %s", b.Name(), b, who, doubt)
 	case gone > 0 && b.Allowed() > 0:
 		f.text = fmt.Sprintf("PDB %s %s, which is used up by the first %d pods that leave %s: %s would have to wait for their replacements, which have no place before the drain is over",
-			b.Name(), b, gone, t.node.Name, who)
+			b.Name(), b, gone, t.where(), who)
 	default:
 		f.text = fmt.Sprintf("PDB %s %s, so %s cannot be evicted%s", b.Name(), b, who, t.unhealthy(b))
 		f.passing = t.recovering(b)
@@ -131,17 +131,23 @@ func PodTrouble(p *corev1.Pod) string {
 	return notReady
 }
 
-// subject names the pods that stay: pod a on worker-1, or pods a, b, c and 2 more on worker-1.
-func subject(pods []*pod, n *place) string {
+// subject names the pods that stay: pod a on worker-1, or pods a, b, c and 2 more on worker-1, or pods a on worker-1, b on worker-2.
+func subject(pods []*pod) string {
 	if len(pods) == 1 {
-		return "pod " + pods[0].Name + " on " + n.Name
+		return "pod " + pods[0].Name + " on " + pods[0].at.Name
 	}
-	var list []string
+	var list, placed []string
+	one := true
 	for _, p := range pods {
-		list = append(list, p.Name)
+		list, placed = append(list, p.Name), append(placed, p.Name+" on "+p.at.Name)
+		one = one && p.at == pods[0].at
 	}
 	slices.Sort(list)
-	return "pods " + few(list, 3) + " on " + n.Name
+	slices.Sort(placed)
+	if !one {
+		return "pods " + few(placed, 3)
+	}
+	return "pods " + few(list, 3) + " on " + pods[0].at.Name
 }
 
 func names(budgets []*Budget) string {
@@ -171,6 +177,6 @@ func (t *trial) ending(p *pod) {
 	default:
 		t.note(blocks, "Pod", p.Namespace, p.Name, fmt.Sprintf(
 			"pod %s should have been gone at %s and is still there, and the drain waits for it: look at the kubelet of %s",
-			p, p.DeletionTimestamp.UTC().Format(time.RFC3339), t.node.Name))
+			p, p.DeletionTimestamp.UTC().Format(time.RFC3339), p.at.Name))
 	}
 }

@@ -21,7 +21,7 @@ func (t *trial) replace(p *pod, budgets []*Budget) bool {
 	}
 	sound := t.images(p, preferred, others, budgets)
 	t.ends[p] = outcome{sound: sound}
-	t.land(p, preferred[t.node.index%len(preferred)])
+	t.land(p, preferred[p.at.index%len(preferred)])
 	switch {
 	case !sound:
 		return false
@@ -45,11 +45,11 @@ func (t *trial) doubt(budgets []*Budget, why string) {
 func (t *trial) replaceUnprotected(p *pod) {
 	n := t.anywhere(p)
 	if n == nil {
-		back := t.returns(p.mould, t.node) == "" && t.s.Volumes.reaches(p.Pod, t.node.Node) == ""
+		back := t.returns(p.mould, p.at) == "" && t.s.Volumes.reaches(p.Pod, p.at.Node) == ""
 		t.ends[p] = outcome{nowhere: true, back: back}
-		text := "pod " + p.String() + " has no other node to go to and waits until " + t.node.Name + " is back"
+		text := "pod " + p.String() + " has no other node to go to and waits until " + p.at.Name + " is back"
 		if !back {
-			text = "pod " + p.String() + " has no node to go to, and could not go back to " + t.node.Name + " either: " + t.returns(p.mould, t.node)
+			text = "pod " + p.String() + " has no node to go to, and could not go back to " + p.at.Name + " either: " + t.returns(p.mould, p.at)
 		}
 		t.note(remark, "Pod", p.Namespace, p.Name, text)
 		return
@@ -65,19 +65,19 @@ func (t *trial) replaceUnprotected(p *pod) {
 // nowhere judges a pod that no other node takes. When its own node takes it again after the drain, the pod waits, and that is all: so it
 // is with as many routers as there are nodes for them. Otherwise the budget has lost it for good, and the next drain is refused.
 func (t *trial) nowhere(p *pod, budgets []*Budget, why map[string]int) {
-	back := t.returns(p.mould, t.node)
+	back := t.returns(p.mould, p.at)
 	if back == "" {
-		back = t.s.Volumes.reaches(p.Pod, t.node.Node)
+		back = t.s.Volumes.reaches(p.Pod, p.at.Node)
 	}
 	t.ends[p] = outcome{nowhere: true, back: back == ""}
 	if back == "" {
-		t.note(remark, "Pod", p.Namespace, p.Name, fmt.Sprintf("pod %s has no other node to go to (%s) and waits until %s is back", p, t.reasons(why), t.node.Name))
+		t.note(remark, "Pod", p.Namespace, p.Name, fmt.Sprintf("pod %s has no other node to go to (%s) and waits until %s is back", p, t.reasons(why), p.at.Name))
 		return
 	}
 	for _, b := range budgets {
 		t.note(blocks, "PodDisruptionBudget", b.PDB.Namespace, b.PDB.Name, fmt.Sprintf(
 			"pod %s, which PDB %s protects, would have no node to go to (%s), and could not go back to %s either: %s; the next drain would be refused",
-			p, b.Name(), t.reasons(why), t.node.Name, back))
+			p, b.Name(), t.reasons(why), p.at.Name, back))
 	}
 }
 

@@ -55,8 +55,9 @@ type Pool struct {
 	// is unpaused for one node. With a target that is written on the node itself nobody taints, and nothing is steered.
 	Steered bool
 	// Next are the nodes that the next release can take, where the core knows better than the MCO's order tells: when it names them itself,
-	// or takes a few at once. Empty when the MCO takes one.
-	Next []string
+	// or takes a few at once. Next[0] is for a release of one node, Next[1] for one of two, and so on to as many as there may be; each has
+	// more nodes than that when it is open which of them are taken. Empty when the MCO takes one.
+	Next [][]string
 }
 
 // updateInProgress is the taint of the Machine Config Operator on nodes that are still to come. Its effect is PreferNoSchedule.

@@ -3,9 +3,10 @@ package drain
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
-// trial is the drain of one node, thought through to its end. kubectl's drain evicts all pods at the same time, each again every five
+// trial is the drain of one node, or of a few at the same time, thought through to its end. kubectl's drain evicts all pods at the same time, each again every five
 // seconds while it is refused; so the trial goes round until nothing more goes: what one eviction takes from a budget, a replacement that
 // becomes ready gives back.
 //
@@ -14,12 +15,13 @@ import (
 // and the node waits for the second pod.
 type trial struct {
 	*cluster
-	node *place
+	// set are the nodes: one, or those of one pool that are drained at the same time.
+	set []*place
 	// change is how many healthy pods of a budget have gone, less those that are back.
 	change map[*Budget]int32
 	// unsureOf says why it is not known whether a replacement would count for the budget again.
 	unsureOf map[*Budget]string
-	// down are the hosts of registries that nobody serves while the node is away, with why.
+	// down are the hosts of registries that nobody serves while the nodes are away, with why.
 	down map[string]string
 	// rooms, ports and extra are what replacements take where they land.
 	rooms map[int]*room
@@ -39,6 +41,21 @@ type landed struct {
 	at int
 }
 
+// drained tells whether the node is one of those of this trial.
+func (t *trial) drained(n *place) bool { return slices.Contains(t.set, n) }
+
+// where names the nodes in a sentence: worker-1, or worker-1 and worker-2.
+func (t *trial) where() string {
+	list := make([]string, 0, len(t.set))
+	for _, n := range t.set {
+		list = append(list, n.Name)
+	}
+	if last := len(list) - 1; last > 0 && last < 4 {
+		return strings.Join(list[:last], ", ") + " and " + list[last]
+	}
+	return few(list, 4)
+}
+
 // outcome is what becomes of a pod that was evicted.
 type outcome struct {
 	// nowhere is true when no other node takes its replacement; back tells whether the node itself does, once its drain is over.
@@ -47,10 +64,10 @@ type outcome struct {
 	sound bool
 }
 
-func (c *cluster) try(n *place) *trial {
+func (c *cluster) try(set ...*place) *trial {
 	t := &trial{
-		cluster: c, node: n, change: map[*Budget]int32{}, unsureOf: map[*Budget]string{}, down: map[string]string{},
-		rooms: map[int]*room{}, ports: map[int][]port{}, extra: map[*group]map[int]int{}, domains: map[*constraint]map[string]int{}, ends: map[*pod]outcome{}, start: n.index,
+		cluster: c, set: set, change: map[*Budget]int32{}, unsureOf: map[*Budget]string{}, down: map[string]string{},
+		rooms: map[int]*room{}, ports: map[int][]port{}, extra: map[*group]map[int]int{}, domains: map[*constraint]map[string]int{}, ends: map[*pod]outcome{}, start: set[0].index,
 	}
 	t.registries()
 	t.run()
@@ -62,13 +79,15 @@ func (c *cluster) try(n *place) *trial {
 // run evicts until nothing more goes. Protected pods come first, as they are the ones that can hold the drain.
 func (t *trial) run() {
 	var left []*pod
-	for _, p := range t.node.pods {
-		switch {
-		case p.fare == Stays || (ended(p.Pod) && p.DeletionTimestamp == nil):
-		case p.fare == Ends:
-			t.ending(p)
-		default:
-			left = append(left, p)
+	for _, n := range t.set {
+		for _, p := range n.pods {
+			switch {
+			case p.fare == Stays || (ended(p.Pod) && p.DeletionTimestamp == nil):
+			case p.fare == Ends:
+				t.ending(p)
+			default:
+				left = append(left, p)
+			}
 		}
 	}
 	slices.SortFunc(left, func(a, b *pod) int {

@@ -24,13 +24,26 @@ func (c *cluster) serving(v *Service) []*pod {
 	return out
 }
 
-// only are the pods of the service, when all of them leave with this node.
+// only are the pods of the service, when all of them leave with this drain.
 func (t *trial) only(v *Service) []*pod {
 	pods := t.serving(v)
-	if len(pods) == 0 || slices.ContainsFunc(pods, func(p *pod) bool { return p.at != t.node || p.fare == Stays }) {
+	if len(pods) == 0 || slices.ContainsFunc(pods, func(p *pod) bool { return !t.drained(p.at) || p.fare == Stays }) {
 		return nil
 	}
 	return pods
+}
+
+// listed names the pods that serve something: a, or a and b.
+func listed(pods []*pod, name func(*pod) string) string {
+	list := make([]string, 0, len(pods))
+	for _, p := range pods {
+		list = append(list, name(p))
+	}
+	slices.Sort(list)
+	if len(list) == 2 {
+		return list[0] + " and " + list[1]
+	}
+	return few(list, 3)
 }
 
 // vital tells whether the pod serves something that a drain depends on.
@@ -52,12 +65,16 @@ func (t *trial) registries() {
 		if len(pods) == 0 {
 			continue
 		}
-		reason := fmt.Sprintf("%s is served by %s only, which leaves %s with this drain", v.Host, pods[0], t.node.Name)
+		leave := "which leaves"
+		if len(pods) > 1 {
+			leave = "which leave"
+		}
+		reason := fmt.Sprintf("%s is served by %s only, %s %s with this drain", v.Host, listed(pods, (*pod).String), leave, t.where())
 		preferred, others, why := t.places(pods[0])
 		places := append(slices.Clone(preferred), others...)
 		if len(places) == 0 {
 			t.down[v.Host] = reason
-			t.note(remark, v.Kind, v.Namespace, v.Name, fmt.Sprintf("mirror %s is away while %s is drained: %s has no other node to go to (%s)", v.Host, t.node.Name, pods[0], t.reasons(why)))
+			t.note(remark, v.Kind, v.Namespace, v.Name, fmt.Sprintf("mirror %s is away while %s is drained: %s has no other node to go to (%s)", v.Host, t.where(), pods[0], t.reasons(why)))
 			continue
 		}
 		t.down[v.Host] = reason
@@ -68,7 +85,7 @@ func (t *trial) registries() {
 		}
 		t.note(blocks, v.Kind, v.Namespace, v.Name, fmt.Sprintf(
 			"mirror %s runs as pod %s only, and that could not start elsewhere: its own image comes from itself, or cannot be pulled; "+
-				"run a second one on another node, or keep its image there", v.Host, pods[0].on()))
+				"run a second one on another node, or keep its image there", v.Host, listed(pods, (*pod).on)))
 	}
 }
 
@@ -103,8 +120,10 @@ func (t *trial) admission(v *Service) {
 	if v.Pods == nil {
 		return
 	}
-	asked := slices.ContainsFunc(t.node.pods, func(p *pod) bool { return (p.fare == Moves || p.fare == Lost) && v.asks(p.Pod, t.s.Namespaces) })
-	if !asked {
+	asked := func(n *place) bool {
+		return slices.ContainsFunc(n.pods, func(p *pod) bool { return (p.fare == Moves || p.fare == Lost) && v.asks(p.Pod, t.s.Namespaces) })
+	}
+	if !slices.ContainsFunc(t.set, asked) {
 		return
 	}
 	effect := "no pod that it is asked about can be created"
@@ -122,7 +141,7 @@ func (t *trial) admission(v *Service) {
 	if v.Creates && v.asks(pods[0].Pod, t.s.Namespaces) {
 		t.note(blocks, v.Kind, v.Namespace, v.Name, fmt.Sprintf(
 			"%s %s fails closed, is asked about its own pods, and is served by %s only: once that is evicted no replacement can be created; "+
-				"run a second pod of it on another node, or leave its namespace out of its namespaceSelector", v.Kind, v.Name, pods[0].on()))
+				"run a second pod of it on another node, or leave its namespace out of its namespaceSelector", v.Kind, v.Name, listed(pods, (*pod).on)))
 		return
 	}
 	t.needed(v, effect)
@@ -134,16 +153,21 @@ func (t *trial) needed(v *Service, effect string) {
 	if len(pods) == 0 {
 		return
 	}
-	end, evicted := t.ends[pods[0]]
+	end := outcome{nowhere: true}
+	for _, p := range pods {
+		e, evicted := t.ends[p]
+		if !evicted {
+			return // its budget keeps it, and that is said
+		}
+		end.nowhere, end.sound = end.nowhere && e.nowhere, end.sound || e.sound && !e.nowhere
+	}
 	switch {
-	case !evicted:
-		return // its budget keeps it, and that is said
 	case end.nowhere:
 		t.note(blocks, v.Kind, v.Namespace, v.Name, fmt.Sprintf("%s %s is served by %s only, which has no other node to go to: %s; run a second pod of it on another node",
-			v.Kind, v.Name, pods[0].on(), effect))
+			v.Kind, v.Name, listed(pods, (*pod).on), effect))
 	case !end.sound:
-		t.note(blocks, v.Kind, v.Namespace, v.Name, fmt.Sprintf("%s %s is served by %s only, whose images are not all there elsewhere: %s", v.Kind, v.Name, pods[0].on(), effect))
+		t.note(blocks, v.Kind, v.Namespace, v.Name, fmt.Sprintf("%s %s is served by %s only, whose images are not all there elsewhere: %s", v.Kind, v.Name, listed(pods, (*pod).on), effect))
 	default:
-		t.note(remark, v.Kind, v.Namespace, v.Name, fmt.Sprintf("%s %s moves from %s, and until it is ready elsewhere %s", v.Kind, v.Name, pods[0].on(), effect))
+		t.note(remark, v.Kind, v.Namespace, v.Name, fmt.Sprintf("%s %s moves from %s, and until it is ready elsewhere %s", v.Kind, v.Name, listed(pods, (*pod).on), effect))
 	}
 }

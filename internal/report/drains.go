@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
@@ -30,13 +31,22 @@ func (r *Report) addDrains(f *whatif.Foresight, a whatif.Answers) {
 				r.hold(n)
 			}
 		}
+		for _, g := range forecast.Together {
+			if g.Pool == pool.Name {
+				pool.Together = &Together{Size: g.Size, Reasons: messages(g.Problems)}
+			}
+		}
 	}
 }
 
 func drainOf(n drain.NodeReport) Drain {
-	out := Drain{Node: n.Node, First: n.Turn == 1, Outlook: string(n.Outlook), Reasons: []string{}, Remarks: orEmpty(n.Remarks)}
-	for _, p := range n.Problems {
-		out.Reasons = append(out.Reasons, p.Message)
+	return Drain{Node: n.Node, First: n.Turn == 1, Outlook: string(n.Outlook), Reasons: messages(n.Problems), Remarks: orEmpty(n.Remarks)}
+}
+
+func messages(problems []rollout.Problem) []string {
+	out := []string{}
+	for _, p := range problems {
+		out = append(out, p.Message)
 	}
 	return out
 }
@@ -79,6 +89,9 @@ func (t *text) drains(p Pool) {
 		}
 	}
 	t.more(len(bad), "drains")
+	if g := p.Together; g != nil && len(g.Reasons) > 0 {
+		t.paragraph("    - ", fmt.Sprintf("%s may be taken at once, and %s can be: %s", plural(p.AtOnce, "node", "nodes"), strconv.Itoa(g.Size), g.Reasons[0]))
+	}
 	if t.most <= worst {
 		return
 	}

@@ -181,6 +181,8 @@ type Pool struct {
 	AtOnce int `json:"atOnce"`
 	// Drains is the forecast of the drain of each node, in the order of their turn; of those that can be first any can be next.
 	Drains []Drain `json:"drains"`
+	// Together is how many can be drained at the same time; nil when they go one by one anyway.
+	Together *Together `json:"together,omitempty"`
 	// Evictions are the pods that drains of all its nodes evict; MostOnANode those of the fullest.
 	Evictions   int `json:"evictions"`
 	MostOnANode int `json:"mostOnANode"`
@@ -191,12 +193,19 @@ type Pool struct {
 // Drain is the forecast of a node's drain.
 type Drain struct {
 	Node string `json:"node"`
-	// First is true for one of those that can be first.
+	// First is true for one of those that the first release can take.
 	First bool `json:"first,omitempty"`
 	// Outlook is Safe, Blocked or Unknown; Reasons say why it is not safe, Remarks what is worth knowing all the same.
 	Outlook string   `json:"outlook"`
 	Reasons []string `json:"reasons"`
 	Remarks []string `json:"remarks"`
+}
+
+// Together is how many nodes the first release of a pool can take, of those that are allowed at once.
+type Together struct {
+	Size int `json:"size"`
+	// Reasons say what would hold the drains of one more.
+	Reasons []string `json:"reasons"`
 }
 
 // Later is a node that is not first.

@@ -50,9 +50,10 @@ func ownLimit(maxUnavailable string, nodes int) int {
 }
 
 // batchSize is how many nodes the next release of the stage is for: a canary stage of one node stays one, whatever the limit. It is no
-// more than those of which the forecast has looked at every one that may be taken.
+// more than those of which the forecast has looked at every one that may be taken, and no more than can be drained at the same time.
 func batchSize(o Observed, s Stage, p Pool) int {
 	size := max(1, min(atOnce(o, p), s.goal(p)-p.Updated(), len(candidates(o, p))))
+	size = min(size, together(o, p, size))
 	for size > 1 && len(unforeseen(o, p, names(next(o, p, size)))) > 0 {
 		size--
 	}
@@ -60,8 +61,15 @@ func batchSize(o Observed, s Stage, p Pool) int {
 }
 
 // Coming are the nodes of the pool that the next release can take, as far as that can be told before it is decided on: those that the
-// forecast has to look at. Empty when none is to come.
-func Coming(o Observed, p Pool) []string { return names(next(o, p, atOnce(o, p))) }
+// forecast has to look at. The first are those that a release of one node can take, the second those of a release of two, and so on to
+// as many as are allowed. Empty when none is to come.
+func Coming(o Observed, p Pool) [][]string {
+	var out [][]string
+	for size := range min(atOnce(o, p), len(candidates(o, p))) {
+		out = append(out, names(next(o, p, size+1)))
+	}
+	return out
+}
 
 // candidates are the nodes of the pool that can be released now, in the order of their turn. With a pulse the MCO chooses among them, by
 // nearly the same order; with targets the first of them are taken.

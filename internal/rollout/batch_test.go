@@ -197,7 +197,7 @@ func TestAPulseOfTwo(t *testing.T) {
 func TestBatchesAreForeseen(t *testing.T) {
 	knows := func(nodes ...string) func(*Observed) {
 		return func(o *Observed) {
-			var f Forecast
+			f := Forecast{Together: []Together{{Pool: "worker", Size: 2}}}
 			for _, n := range nodes {
 				f.Nodes = append(f.Nodes, NodeForecast{Pool: "worker", Node: n, Outlook: OutlookSafe})
 			}
@@ -226,13 +226,57 @@ func TestBatchesAreForeseen(t *testing.T) {
 	if got := size(base().with(knows("worker-0")).with(goesBack).build()); got != 2 {
 		t.Errorf("on the way back: a release of %d, want 2", got)
 	}
-	if diff := cmp.Diff([]string{"worker-0", "worker-1"}, Coming(base().build(), mustPool(base().build(), 1))); diff != "" {
+	if diff := cmp.Diff([][]string{{"worker-0"}, {"worker-0", "worker-1"}}, Coming(base().build(), mustPool(base().build(), 1))); diff != "" {
 		t.Errorf("coming (-want +got):\n%s", diff)
 	}
 	named := base().with(byName).with(knows("worker-2"))
 	check(t, named.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainForecast, blockers: []string{"MachineConfigPool worker"}})
 	check(t, named.intends("worker").names("worker-2", "worker-1").with(knows("worker-0", "worker-2")).build(),
 		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"the drain of node worker-1 of pool worker"}})
+}
+
+// A batch is no larger than what can be drained at the same time, and says what keeps it from being so. An intent that has become too
+// large is given up.
+func TestBatchesGoTogether(t *testing.T) {
+	cross := []Problem{{Kind: "PodDisruptionBudget", Namespace: "shop", Name: "cart", Message: "with worker-0 and worker-1 drained at the same time PDB shop/cart allows 0"}}
+	jointly := func(list ...Together) func(*Observed) {
+		return func(o *Observed) {
+			f, _ := safe(o.Pools).Get()
+			f.Together = list
+			o.Forecast = Seen(f)
+		}
+	}
+	workers := func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "worker"}} }
+	cases := map[string]struct {
+		b    *builder
+		size int32
+		says string
+	}{
+		"both go":                    {several(2).with(jointly(Together{Pool: "worker", Size: 2})), 2, "about to release 2 more"},
+		"only one after the other":   {several(2).with(jointly(Together{Pool: "worker", Size: 1, Problems: cross})), 0, "about to release one more; two nodes at the same time would not go through: with worker-0 and worker-1"},
+		"nobody has looked":          {several(2).with(jointly()), 0, "about to release one more"},
+		"it is said of another pool": {several(2).with(jointly(Together{Pool: "master", Size: 2})), 0, "about to release one more"},
+		"it is advice":               {several(2).with(jointly()).with(func(o *Observed) { o.Rollout.ForecastAdvisory = true }), 2, "about to release 2 more"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := check(t, c.b.with(workers).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{c.says}})
+			if got := fact[ReleaseIntended](t, d).Release.Size; got != c.size {
+				t.Errorf("size %d, want %d", got, c.size)
+			}
+		})
+	}
+	one := jointly(Together{Pool: "worker", Size: 1, Problems: cross})
+	tooLarge := map[string]*builder{
+		"a pulse": several(2).intends("worker").with(func(o *Observed) { o.Record.Release.Size = 2 }),
+		"by name": several(2).with(byName).intends("worker").names("worker-0", "worker-1"),
+	}
+	for name, b := range tooLarge {
+		t.Run(name, func(t *testing.T) {
+			check(t, b.with(one).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"},
+				says: []string{"two nodes of pool worker cannot be drained at the same time any more; two nodes at the same time would not go through: with worker-0"}})
+		})
+	}
 }
 
 func mustPool(o Observed, i int) Pool {

@@ -51,7 +51,7 @@ func observed() *builder {
 	return b
 }
 
-// safe is a forecast in which each node of the pools could be drained.
+// safe is a forecast in which each node of the pools could be drained, and all of them at the same time.
 func safe(pools Known[[]Pool]) Known[Forecast] {
 	list, ok := pools.Get()
 	if !ok {
@@ -63,6 +63,7 @@ func safe(pools Known[[]Pool]) Known[Forecast] {
 			f.Nodes = append(f.Nodes, NodeForecast{Pool: p.Name, Node: n.Name, Outlook: OutlookSafe})
 			f.Safe++
 		}
+		f.Together = append(f.Together, Together{Pool: p.Name, Size: len(p.Nodes)})
 	}
 	return Seen(f)
 }

@@ -19,6 +19,8 @@ type Forecast struct {
 	At time.Time `json:"at,omitzero"`
 	// Nodes are those that may be next, of every pool; bounded.
 	Nodes []NodeForecast `json:"nodes,omitempty"`
+	// Together says of the pools of which several nodes may be released at once how many can be.
+	Together []Together `json:"together,omitempty"`
 	// Safe, Blocked and Unknown count all nodes that are still to be released, also those that Nodes has no room for.
 	Safe    int `json:"safe,omitempty"`
 	Blocked int `json:"blocked,omitempty"`
@@ -31,6 +33,16 @@ type NodeForecast struct {
 	Node    string  `json:"node"`
 	Outlook Outlook `json:"outlook"`
 	// Problems say what will block the drain, or what could not be seen: one for each cause, by name, the worst first; bounded.
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Together is how many nodes of a pool can be drained at the same time. That each of two drains would go through by itself does not say so:
+// two nodes may each hold what has to move to the other one.
+type Together struct {
+	Pool string `json:"pool"`
+	// Size is the largest release whose drains all go through while they run side by side; 1 when not even two do.
+	Size int `json:"size"`
+	// Problems say what would hold the drains of a release of one more, when one was asked for.
 	Problems []Problem `json:"problems,omitempty"`
 }
 

@@ -65,6 +65,37 @@ func unforeseen(o Observed, p Pool, nodes []string) []string {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return slices.Contains(seen, n) })
 }
 
+// together is how many of so many nodes can be drained at the same time. What the forecast has not looked at goes one by one: unknown never
+// disrupts (I3).
+//
+// Example: n1 and n2 are to be released at once. The pod that leaves n1 can move to n2 only, and the one that leaves n2 to n1 only, each
+// under a budget of one: either drain would go through, and both at the same time wait for each other for ever.
+func together(o Observed, p Pool, wanted int) int {
+	if o.Rollout.ForecastAdvisory || back(o) || wanted <= 1 {
+		return wanted
+	}
+	return min(wanted, max(1, foreseenTogether(o, p).Size))
+}
+
+func foreseenTogether(o Observed, p Pool) Together {
+	forecast, _ := o.Forecast.Get()
+	for _, t := range forecast.Together {
+		if t.Pool == p.Name {
+			return t
+		}
+	}
+	return Together{Pool: p.Name}
+}
+
+// smaller says why a release is for fewer nodes than are allowed at once; empty when the forecast has no part in that.
+func smaller(o Observed, p Pool, size int) string {
+	t := foreseenTogether(o, p)
+	if size != t.Size || together(o, p, size+1) > size || len(t.Problems) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s at the same time would not go through: %s", howMany(size+1), t.Problems[0].Message)
+}
+
 // foreseenBefore says before anything is paused what would hold the first release of any pool: the user learns it while nothing has been
 // changed. What nobody can say yet, because images are still to be copied for example, does not hold here.
 func foreseenBefore(o Observed) Step {

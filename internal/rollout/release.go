@@ -74,7 +74,7 @@ func intend(o Observed, p Pool, size int) Step {
 	}
 	return Do{
 		Facts: []Fact{ReleaseIntended{Release: r}},
-		Why:   fmt.Sprintf("pool %s: %d of %d nodes done, about to %s", p.Name, p.Updated(), len(p.Nodes), what),
+		Why:   fmt.Sprintf("pool %s: %d of %d nodes done, about to %s", p.Name, p.Updated(), len(p.Nodes), what) + smaller(o, p, size),
 	}
 }
 
@@ -173,6 +173,10 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	}
 	if step := foreseen(o, p); step != nil {
 		return step
+	}
+	if size := max(int(r.Size), len(r.Targets)); together(o, p, size) < size {
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("%s of pool %s cannot be drained at the same time any more%s; choosing anew",
+			howMany(size), p.Name, smaller(o, p, together(o, p, size)))}
 	}
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name + " was held for long; looking again at what it would meet"}
