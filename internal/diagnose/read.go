@@ -36,6 +36,8 @@ type Source struct {
 	Evict func(ctx context.Context, pod *corev1.Pod) (*drain.Refusal, error)
 	// EvictAfter is how long a drain has to have waited before evictions are tried.
 	EvictAfter time.Duration
+	// Awaited is the release whose pods are waited for; nil when none is.
+	Awaited *drain.Awaited
 	// Now is the time of the look. When Partial, the reader is a collection of files, and the look was when their newest entry was made.
 	Now     time.Time
 	Partial bool
@@ -82,10 +84,10 @@ func (s Source) Pools(ctx context.Context) ([]rollout.Pool, error) {
 	return out, nil
 }
 
-// Diagnose looks at the drains of these pools.
+// Diagnose looks at the drains of these pools, and at the pods that are waited for.
 func (s Source) Diagnose(ctx context.Context, pools []rollout.Pool) (Result, error) {
 	out := Result{At: s.Now.UTC(), Pools: pools}
-	if !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return slices.ContainsFunc(p.Nodes, Under) }) {
+	if s.Awaited == nil && !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return slices.ContainsFunc(p.Nodes, Under) }) {
 		return out, nil
 	}
 	r := &reading{Source: s, ctx: ctx}
@@ -104,7 +106,7 @@ func (s Source) Diagnose(ctx context.Context, pools []rollout.Pool) (Result, err
 	r.machineConfigNodes()
 	r.pulling()
 	r.virtualMachines()
-	r.evidence.Words = r.words
+	r.evidence.Words, r.evidence.Awaited = r.words, s.Awaited
 	out.Obstacles = drain.Diagnose(&r.snapshot, r.evidence)
 	if s.Evict != nil && r.evict(out.Obstacles) {
 		out.Obstacles = drain.Diagnose(&r.snapshot, r.evidence)

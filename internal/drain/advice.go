@@ -69,7 +69,7 @@ func pullAdvice(o rollout.Obstacle) []string {
 			case p.AllWaiting && (f.Cause == rollout.PullMissing || f.Cause == rollout.PullIncomplete):
 				out = append(out, fmt.Sprintf("Then the kubelet pulls within 5 minutes. Deleting pod %s/%s makes it at once: none of its containers runs.", p.Namespace, p.Name))
 			case !p.AllWaiting:
-				out = append(out, fmt.Sprintf("Do not delete pod %s/%s to make it pull: other containers of it run.", p.Namespace, p.Name))
+				out = append(out, fmt.Sprintf("Do not delete pod %s/%s to make it pull: containers of it run, or have run.", p.Namespace, p.Name))
 			}
 		}
 	}

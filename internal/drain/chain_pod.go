@@ -47,7 +47,7 @@ func (t *tracer) pod(p *corev1.Pod, h rollout.Hindrance, reason string, since ti
 }
 
 func (t *tracer) failing(p *corev1.Pod, reason string, pulls []rollout.FailedPull) rollout.FailingPod {
-	out := rollout.FailingPod{PodName: *nameOf(p), Node: p.Spec.NodeName, Reason: reason, AllWaiting: nothingRuns(p), Pulls: pulls}
+	out := rollout.FailingPod{PodName: *nameOf(p), Node: p.Spec.NodeName, Reason: reason, AllWaiting: !EverRan(p), Pulls: pulls}
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		out.Owner = owner.Kind + "/" + p.Namespace + "/" + owner.Name
 		if s, ok := t.Scales[owner.UID]; ok {
@@ -55,22 +55,6 @@ func (t *tracer) failing(p *corev1.Pod, reason string, pulls []rollout.FailedPul
 		}
 	}
 	return out
-}
-
-// nothingRuns tells whether deleting the pod takes nothing away: no container runs, and none of its main ones ever has. A pod in phase
-// Pending may have running containers: A runs, B waits for its image.
-func nothingRuns(p *corev1.Pod) bool {
-	for _, s := range p.Status.InitContainerStatuses {
-		if s.State.Running != nil {
-			return false
-		}
-	}
-	for _, s := range p.Status.ContainerStatuses {
-		if s.State.Running != nil || s.State.Terminated != nil || s.RestartCount > 0 {
-			return false
-		}
-	}
-	return !ended(p)
 }
 
 // unplaced says why a pod has no node.

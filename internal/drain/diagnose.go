@@ -27,6 +27,8 @@ type Evidence struct {
 	VirtualMachines map[types.NamespacedName]VirtualMachine
 	// Refusals are the answers to evictions that were tried without effect, by the UID of the pod.
 	Refusals map[types.UID]Refusal
+	// Awaited is the release whose pods are waited for; nil when none is.
+	Awaited *Awaited
 	// Creations are what controllers of pods say when they cannot create one, by their UID.
 	Creations map[types.UID]string
 }
@@ -88,7 +90,7 @@ func Diagnose(s *Snapshot, e Evidence) []rollout.Obstacle {
 	slices.SortFunc(out, func(a, b rollout.Obstacle) int {
 		return cmp.Or(rankOf(a.Hindrance)-rankOf(b.Hindrance), cmp.Compare(a.Node, b.Node))
 	})
-	return out
+	return t.notBack(out)
 }
 
 // tracer follows chains through one snapshot.

@@ -355,8 +355,8 @@ func TestTheSameWorldGivesTheSameWords(t *testing.T) {
 	}
 }
 
-// TestNothingRuns: a pod in phase Pending may have containers that run, and a remedy must not take those away.
-func TestNothingRuns(t *testing.T) {
+// TestEverRan: a pod in phase Pending may have containers that run, or have run, and a remedy must not take those away.
+func TestEverRan(t *testing.T) {
 	old := metav1.NewTime(began)
 	cases := map[string]struct {
 		change func(*corev1.Pod)
@@ -370,7 +370,14 @@ func TestNothingRuns(t *testing.T) {
 		}, false},
 		"an init container is through": {func(p *corev1.Pod) {
 			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}}
-		}, true},
+		}, false},
+		"one ran until its node was restarted": {func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[1].LastTerminationState = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}
+		}, false},
+		"somebody debugs it": {func(p *corev1.Pod) {
+			p.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "shell", State: runningSince(old)}}
+		}, false},
+		"it is past Pending": {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -28,7 +29,7 @@ func (e *Executor) deletePod(ctx context.Context, a rollout.DeletePod) error {
 		return fmt.Errorf("remedy %s is about a %s, not a pod", a.Remedy.ID, a.Remedy.Kind)
 	case a.Remedy.UID == "":
 		return &Refused{Action: a.Key(), Why: "it is not known by its UID"}
-	case remedy.EverRan(p):
+	case drain.EverRan(p):
 		return &Refused{Action: a.Key(), Why: fmt.Sprintf("a container of pod %s/%s has run meanwhile", p.Namespace, p.Name)}
 	case metav1.GetControllerOf(p) == nil:
 		return &Refused{Action: a.Key(), Why: fmt.Sprintf("pod %s/%s has no controller that would replace it", p.Namespace, p.Name)}

@@ -163,7 +163,6 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	}
 	o.Workloads = unreadyWorkloads(ctx, reader, released)
 	o.ControlPlane = controlPlane(ctx, reader)
-	o.Obstacles = l.waited(ctx, l.cached(), w)
 	o.Obstacles = proofs(o.Obstacles, w.proof)
 	o.Remedies = l.remedies(ctx, reader, w)
 }

@@ -14,7 +14,7 @@ import (
 // Config Controller itself tries again within a minute.
 const evictAfter = 30 * time.Second
 
-// obstacles diagnoses the drains under way. While no node is, nothing is read for it. It is always read from the caches: pods are what there
+// obstacles diagnoses the drains under way, and what keeps the pods of the release from coming back. While no node is, nothing is read for it. It is always read from the caches: pods are what there
 // is most of, and no action rests on its being the newest.
 func (l *Live) obstacles(ctx context.Context, w *World) rollout.Known[[]rollout.Obstacle] {
 	pools, ok := w.Observed.Pools.Get()
@@ -24,6 +24,9 @@ func (l *Live) obstacles(ctx context.Context, w *World) rollout.Known[[]rollout.
 	source := diagnose.Source{
 		Reader: l.cached(), API: l.API, Predictor: &l.predictor, Asked: found(w.Results), Now: w.Observed.Now,
 		Evict: diagnose.DryRun(l.Client), EvictAfter: evictAfter,
+	}
+	if r := w.Observed.Record.Release; r != nil && len(r.Nodes) > 0 {
+		source.Awaited = &drain.Awaited{Pool: r.Pool, Nodes: r.Nodes, Since: r.IntendedAt.Time}
 	}
 	result, err := source.Diagnose(ctx, pools)
 	if err != nil {

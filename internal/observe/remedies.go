@@ -10,7 +10,6 @@ import (
 	operatorv1 "github.com/openshift/api/operator/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -151,23 +150,4 @@ func (l *Live) TrustBundle(ctx context.Context, r *v1alpha1.SafeMirrorRollout) (
 		return nil, fmt.Errorf("spec.mirroring.caBundle names no ConfigMap")
 	}
 	return pem, nil
-}
-
-// ownerOf is the workload that would replace the pod: of a Deployment's pod that is the Deployment.
-func ownerOf(ctx context.Context, reader client.Reader, p *corev1.Pod) (kind, name string, err error) {
-	owner := metav1.GetControllerOf(p)
-	if owner == nil {
-		return "", "", nil
-	}
-	if owner.Kind != "ReplicaSet" {
-		return owner.Kind, owner.Name, nil
-	}
-	var set appsv1.ReplicaSet
-	if err := reader.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: owner.Name}, &set); err != nil {
-		return "", "", client.IgnoreNotFound(err)
-	}
-	if above := metav1.GetControllerOf(&set); above != nil {
-		return above.Kind, above.Name, nil
-	}
-	return "ReplicaSet", set.Name, nil
 }
