@@ -10,6 +10,7 @@ import (
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -36,20 +37,24 @@ func (l *Live) spares(ctx context.Context, reader client.Reader, w *World, ob ro
 			continue
 		}
 		out[failing.Owner] = []string{}
-		refused := slices.ContainsFunc(failing.Pulls, func(pull rollout.FailedPull) bool { return pull.Refused != "" })
+		nowhere := copies(w.Rollout) && slices.ContainsFunc(failing.Pulls, func(pull rollout.FailedPull) bool { return pull.Refused != "" })
 		for n := range nodes.Items {
 			node := &nodes.Items[n]
 			if node.Name == failing.Node || node.Name == ob.Node || !fits(&pods.Items[i], node, pods.Items) {
 				continue
 			}
-			// When not even the operator can get the image from anywhere, only a node that has it helps.
-			if cached(&pods.Items[i], node) || (earlier[node.Name] && !refused) {
+			// When not even the operator can get the image from anywhere, only a node that has it helps. One that only verifies has not asked
+			// the source.
+			if cached(&pods.Items[i], node) || (earlier[node.Name] && !nowhere) {
 				out[failing.Owner] = append(out[failing.Owner], node.Name)
 			}
 		}
 	}
 	return out, nil
 }
+
+// copies tells whether the operator reads the sources.
+func copies(r *v1alpha1.SafeMirrorRollout) bool { return r.Spec.Mirroring.Mode != v1alpha1.VerifyOnly }
 
 // earlierNodes are those that run what their pool had before, and pull from where they did before.
 func earlierNodes(w *World) map[string]bool {

@@ -66,32 +66,39 @@ func problems(r drain.NodeReport) string {
 	return strings.Join(out, "\n")
 }
 
-// foretell is the forecast of one node, as if every node of its pool were still to come: what the operator reads of the cluster, and what
-// it makes of it.
+// foretell is the forecast of one node, as if every node of its pool were still to come.
 func foretell(ctx context.Context, c *scenario.Cluster, node string) (drain.NodeReport, error) {
-	s := lookout.Read(ctx, c.Client, lookout.Options{Namespace: "safe-mirror-operator"})
-	s.Now = time.Now()
-	pools, err := c.Pools(ctx)
+	report, err := survey(ctx, c, nil)
 	if err != nil {
 		return drain.NodeReport{}, err
 	}
-	var nodes corev1.NodeList
-	if err := c.Client.List(ctx, &nodes); err != nil {
-		return drain.NodeReport{}, err
-	}
-	assigned := pool.Assign(pools, nodes.Items)
-	for i := range pools {
-		view, err := pool.View(&pools[i], assigned[pools[i].Name], "")
-		if err != nil {
-			return drain.NodeReport{}, err
-		}
-		view.Rendered = "rendered-planned"
-		s.Pools = append(s.Pools, drain.Pool{Pool: view, Drains: true, Steered: true})
-	}
-	report := drain.Foretell(s)
 	i := slices.IndexFunc(report.Nodes, func(n drain.NodeReport) bool { return n.Node == node })
 	if i < 0 {
 		return drain.NodeReport{}, nil
 	}
 	return report.Nodes[i], nil
+}
+
+// survey is what the operator reads of the cluster, and what it makes of it. The nodes are those that a release may take, by pool.
+func survey(ctx context.Context, c *scenario.Cluster, next map[string][][]string) (drain.Report, error) {
+	s := lookout.Read(ctx, c.Client, lookout.Options{Namespace: "safe-mirror-operator"})
+	s.Now = time.Now()
+	pools, err := c.Pools(ctx)
+	if err != nil {
+		return drain.Report{}, err
+	}
+	var nodes corev1.NodeList
+	if err := c.Client.List(ctx, &nodes); err != nil {
+		return drain.Report{}, err
+	}
+	assigned := pool.Assign(pools, nodes.Items)
+	for i := range pools {
+		view, err := pool.View(&pools[i], assigned[pools[i].Name], "")
+		if err != nil {
+			return drain.Report{}, err
+		}
+		view.Rendered = "rendered-planned"
+		s.Pools = append(s.Pools, drain.Pool{Pool: view, Drains: true, Steered: true, Next: next[view.Name]})
+	}
+	return drain.Foretell(s), nil
 }

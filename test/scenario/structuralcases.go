@@ -50,6 +50,26 @@ func Structurals() []Structural {
 	}
 }
 
+// Crosswise are two cases that are none by themselves: the pods of either can leave its node for that of the other, and those of the twins for
+// a third one too.
+func Crosswise() []Structural {
+	const left, right, third = "worker-1", "worker-2", "worker-3"
+	crossing := func(other string) func(context.Context, *site) error {
+		return func(ctx context.Context, s *site) error {
+			others := []string{other}
+			if s.twin {
+				others = append(others, third)
+			}
+			return s.together(ctx, others)
+		}
+	}
+	const title = "two pods on one node, and no other node for them but one that is drained at the same time"
+	return []Structural{
+		{Namespace: "c05-left", Title: title, Node: left, Kind: kindBudget, Name: app, stage: crossing(right)},
+		{Namespace: "c05-right", Title: title, Node: right, Kind: kindBudget, Name: app, stage: crossing(left)},
+	}
+}
+
 // saturated: both pods are on the node before the other node is there for them. The twin's second pod is elsewhere, one pod a node by
 // its port: what leaves has nowhere to go either, and comes back with the node.
 func saturated(ctx context.Context, s *site) error {
