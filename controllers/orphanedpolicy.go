@@ -5,20 +5,14 @@ import (
 	"fmt"
 	"time"
 
-	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	opv1 "github.com/openshift/api/operator/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 )
@@ -41,8 +35,7 @@ func (r *OrphanedPolicy) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	if err != nil || ledger == nil {
 		return ctrl.Result{}, nil //nolint:nilerr // a note that nobody can read is nothing that we may undo
 	}
-	err = r.API.Get(ctx, client.ObjectKey{Name: ledger.Rollout}, &v1alpha1.SafeMirrorRollout{})
-	if !apierrors.IsNotFound(err) {
+	if gone, err := isGone(ctx, r.API, ledger.Rollout); err != nil || !gone {
 		return ctrl.Result{}, err
 	}
 	moving, err := r.moving(ctx)
@@ -65,17 +58,12 @@ func (r *OrphanedPolicy) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 
 // moving says what has to be waited for; empty when nothing has.
 func (r *OrphanedPolicy) moving(ctx context.Context) (string, error) {
-	var pools mcfgv1.MachineConfigPoolList
-	if err := r.API.List(ctx, &pools); err != nil {
+	pools, members, err := poolsAndNodes(ctx, r.API)
+	if err != nil {
 		return "", err
 	}
-	var nodes corev1.NodeList
-	if err := r.API.List(ctx, &nodes); err != nil {
-		return "", err
-	}
-	members := pool.Assign(pools.Items, nodes.Items)
-	for i := range pools.Items {
-		mcp := &pools.Items[i]
+	for i := range pools {
+		mcp := &pools[i]
 		view, err := pool.View(mcp, members[mcp.Name], "")
 		if err != nil {
 			return "", err
@@ -99,11 +87,5 @@ func (r *OrphanedPolicy) setup(mgr ctrl.Manager) error {
 		return nil
 	}
 	only := []reconcile.Request{{NamespacedName: client.ObjectKey{Name: disruption.Name}}}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("orphaned-policy").
-		For(&opv1.MachineConfiguration{}).
-		Watches(&v1alpha1.SafeMirrorRollout{}, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return only }),
-			builder.WithPredicates(deletions())).
-		WithOptions(controller.Options{RateLimiter: retries()}).
-		Complete(r)
+	return watchOrphans(mgr, "orphaned-policy", &opv1.MachineConfiguration{}, func(context.Context, client.Object) []reconcile.Request { return only }, r)
 }

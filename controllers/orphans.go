@@ -7,16 +7,11 @@ import (
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
 )
 
@@ -41,19 +36,14 @@ func (r *Orphans) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result,
 	if err != nil || ledger == nil {
 		return ctrl.Result{}, nil //nolint:nilerr // a note that nobody can read is nothing that we may undo
 	}
-	err = r.API.Get(ctx, client.ObjectKey{Name: ledger.Rollout}, &v1alpha1.SafeMirrorRollout{})
-	if !apierrors.IsNotFound(err) {
+	if gone, err := isGone(ctx, r.API, ledger.Rollout); err != nil || !gone {
 		return ctrl.Result{}, err
 	}
-	var pools mcfgv1.MachineConfigPoolList
-	if err := r.API.List(ctx, &pools); err != nil {
+	_, members, err := poolsAndNodes(ctx, r.API)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	var nodes corev1.NodeList
-	if err := r.API.List(ctx, &nodes); err != nil {
-		return ctrl.Result{}, err
-	}
-	view, err := pool.View(mcp, pool.Assign(pools.Items, nodes.Items)[mcp.Name], ledger.Rollout)
+	view, err := pool.View(mcp, members[mcp.Name], ledger.Rollout)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -74,12 +64,7 @@ func (r *Orphans) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result,
 
 // setup watches pools, and the end of the rollouts that hold them: a pool at rest tells of nothing by itself.
 func (r *Orphans) setup(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("orphaned-pools").
-		For(&mcfgv1.MachineConfigPool{}).
-		Watches(&v1alpha1.SafeMirrorRollout{}, handler.EnqueueRequestsFromMapFunc(r.heldBy), builder.WithPredicates(deletions())).
-		WithOptions(controller.Options{RateLimiter: retries()}).
-		Complete(r)
+	return watchOrphans(mgr, "orphaned-pools", &mcfgv1.MachineConfigPool{}, r.heldBy, r)
 }
 
 // heldBy are the pools that carry the ledger of the rollout.

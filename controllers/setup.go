@@ -93,6 +93,7 @@ func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 		pools: []func(ctrl.Manager) error{
 			(&PulseGuard{Client: mgr.GetClient(), Now: r.Observe.Now}).setup,
 			(&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
+			(&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
 			(&OrphanedPolicy{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
 		},
 	})

@@ -54,6 +54,9 @@ func TestSetUp(t *testing.T) {
 	if err := (&PulseGuard{Client: mgr.GetClient(), Now: time.Now}).setup(mgr); err != nil {
 		t.Error(err)
 	}
+	if err := (&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader()}).setup(mgr); err != nil {
+		t.Error(err)
+	}
 	if err := (&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader()}).setup(mgr); err != nil {
 		t.Error(err)
 	}

@@ -113,10 +113,7 @@ func mayUse(p *corev1.Pod, n *corev1.Node) bool {
 		if taint.Key == corev1.TaintNodeUnschedulable || taint.Effect == corev1.TaintEffectPreferNoSchedule {
 			continue
 		}
-		if !slices.ContainsFunc(p.Spec.Tolerations, func(t corev1.Toleration) bool {
-			return (t.Key == "" || t.Key == taint.Key) && (t.Effect == "" || t.Effect == taint.Effect) &&
-				(t.Operator == corev1.TolerationOpExists || t.Value == taint.Value)
-		}) {
+		if !tolerates(p, taint) {
 			return false
 		}
 	}

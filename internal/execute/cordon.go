@@ -10,25 +10,18 @@ import (
 
 // cordon keeps new pods off the node, with the note in the same patch.
 func (e *Executor) cordon(ctx context.Context, w *observe.World, a rollout.Cordon) error {
-	o, c, err := e.target(ctx, a, a.Remedy)
-	switch {
-	case err != nil:
-		return err
-	case c.Noted && c.Value == rollout.Cordoned:
-		return nil
-	}
-	return e.patchNoted(ctx, o, noteOf(w, a.Remedy), map[string]any{"spec": map[string]any{"unschedulable": true}})
+	return e.change(ctx, w, a, a.Remedy, func() (map[string]any, error) {
+		return map[string]any{"spec": map[string]any{"unschedulable": true}}, nil
+	})
 }
 
 // uncordon takes the cordon off if it is ours and the note with it. A node that is on its way to another configuration is left cordoned: it
 // is being drained, and its daemon uncordons it at the end.
 func (e *Executor) uncordon(ctx context.Context, a rollout.Uncordon) error {
-	o, c, err := remedy.Look(ctx, e.API, a.Remedy)
+	o, c, err := e.changed(ctx, a.Remedy)
 	switch {
-	case err != nil:
+	case err != nil || o == nil:
 		return err
-	case c.Gone || !c.Noted:
-		return nil
 	case c.Value != rollout.Cordoned || !c.Ours || remedy.UnderWay(o):
 		return e.patchNoted(ctx, o, nil, nil)
 	}

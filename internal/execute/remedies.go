@@ -54,6 +54,34 @@ func (e *Executor) target(ctx context.Context, a rollout.Action, r v1alpha1.Reme
 	return o, c, nil
 }
 
+// change makes the changes to the object of a remedy, with the note in the same patch, unless both are there already.
+func (e *Executor) change(ctx context.Context, w *observe.World, a rollout.Action, r v1alpha1.RemedyRecord, changes func() (map[string]any, error)) error {
+	o, c, err := e.target(ctx, a, r)
+	if err != nil || (c.Noted && c.Value == r.Intended) {
+		return err
+	}
+	body, err := changes()
+	if err != nil {
+		return err
+	}
+	return e.patchNoted(ctx, o, noteOf(w, r), body)
+}
+
+// changed reads the object of a remedy that is to be undone; nil when nothing of it is left to undo, because the object is gone or does not
+// carry the note of this remedy any more.
+func (e *Executor) changed(ctx context.Context, r v1alpha1.RemedyRecord) (client.Object, rollout.Changed, error) {
+	o, c, err := remedy.Look(ctx, e.API, r)
+	if err != nil || c.Gone || !c.Noted {
+		return nil, c, err
+	}
+	return o, c, nil
+}
+
+// Uncordon takes back what a remedy did to a node of which nobody but the note on it tells: its rollout is gone.
+func Uncordon(ctx context.Context, c client.Client, api client.Reader, r v1alpha1.RemedyRecord) error {
+	return (&Executor{Client: c, API: api}).uncordon(ctx, rollout.Uncordon{Remedy: r})
+}
+
 // patchNoted merges the changes into the object, together with the note; a nil note takes it off.
 func (e *Executor) patchNoted(ctx context.Context, o client.Object, note *remedy.Note, changes map[string]any) error {
 	annotations := map[string]any{remedy.Annotation: nil}

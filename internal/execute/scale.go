@@ -41,12 +41,10 @@ func (e *Executor) scaleUp(ctx context.Context, w *observe.World, a rollout.Scal
 
 // scaleBack gives back the earlier number if the present one is ours, and takes the note off last.
 func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleBack) error {
-	o, c, err := remedy.Look(ctx, e.API, a.Remedy)
+	o, c, err := e.changed(ctx, a.Remedy)
 	switch {
-	case err != nil:
+	case err != nil || o == nil:
 		return err
-	case c.Gone || !c.Noted:
-		return nil
 	case c.Value == a.Remedy.Intended && c.Ours:
 		if err := e.scale(ctx, o, a.Remedy, a.Remedy.Original); err != nil {
 			return err

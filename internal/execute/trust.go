@@ -11,16 +11,11 @@ import (
 // addTrust adds one key to the ConfigMap in place. It is never replaced, not for a moment: while it is missing the MCO strips every node of
 // the authorities in it.
 func (e *Executor) addTrust(ctx context.Context, w *observe.World, a rollout.AddTrust) error {
-	o, c, err := e.target(ctx, a, a.Remedy)
-	switch {
-	case err != nil:
-		return err
-	case c.Value == a.Remedy.Intended:
-		return nil
-	}
-	pem, err := e.Observe.TrustBundle(ctx, w.Rollout)
-	if err != nil {
-		return &Refused{Action: a.Key(), Why: fmt.Sprintf("the certificates could not be read: %v", err)}
-	}
-	return e.patchNoted(ctx, o, noteOf(w, a.Remedy), map[string]any{"data": map[string]any{a.Remedy.Intended: string(pem)}})
+	return e.change(ctx, w, a, a.Remedy, func() (map[string]any, error) {
+		pem, err := e.Observe.TrustBundle(ctx, w.Rollout)
+		if err != nil {
+			return nil, &Refused{Action: a.Key(), Why: fmt.Sprintf("the certificates could not be read: %v", err)}
+		}
+		return map[string]any{"data": map[string]any{a.Remedy.Intended: string(pem)}}, nil
+	})
 }

@@ -11,6 +11,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 )
 
 // Entangled are applications of which a plain mirror set, which drains all pools at the same time, can make a deadlock. A rollout drains
@@ -111,13 +113,7 @@ func (t together) usable(p placedPod) []string {
 }
 
 func repels(taint corev1.Taint, p placedPod) bool {
-	if taint.Effect == corev1.TaintEffectPreferNoSchedule {
-		return false
-	}
-	return !slices.ContainsFunc(p.tolerations, func(t corev1.Toleration) bool {
-		return (t.Key == "" || t.Key == taint.Key) && (t.Effect == "" || t.Effect == taint.Effect) &&
-			(t.Operator == corev1.TolerationOpExists || t.Value == taint.Value)
-	})
+	return taint.Effect != corev1.TaintEffectPreferNoSchedule && !drain.Tolerates(p.tolerations, &taint)
 }
 
 // alone tells whether two pods like this one cannot be on one node: by anti-affinity to its own kind, or by a port of the host.
