@@ -84,6 +84,16 @@ type ReleaseSpec struct {
 	// is paused before the first ones can. When omitted, Required is used.
 	// +optional
 	Forecast ForecastPolicy `json:"forecast,omitempty"`
+
+	// preload is UpdatedNodes when every node that has the new configuration is given the images of the pods that a PodDisruptionBudget
+	// protects or that hold a port of their node, as far as such a pod may come to it and its pulls change, before any other node is
+	// released: then no pod that a drain moves to such a node waits for a pull. Short-lived pods pull them, as those of
+	// spec.mirroring.verification.afterFirstNode do, under the names that the workloads use; what a node has already is not pulled
+	// again. At most 40 images and 4 GiB for each node, within its free disk; what finds no place is named in status.preload and holds
+	// nothing. A pull that fails holds the rollout. When omitted, Disabled is used: then one node of each pool and architecture pulls them,
+	// and the others when their pods come.
+	// +optional
+	Preload PreloadPolicy `json:"preload,omitempty"`
 }
 
 // ReleaseMechanism is a way to give nodes the new configuration.

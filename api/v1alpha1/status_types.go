@@ -60,6 +60,9 @@ type SafeMirrorRolloutStatus struct {
 	// forecast says whether the nodes that may be next can be drained. Empty while no release is near.
 	// +optional
 	Forecast *ForecastStatus `json:"forecast,omitempty"`
+	// preload says how far the nodes are with the images that spec.release.preload gives them.
+	// +optional
+	Preload *PreloadStatus `json:"preload,omitempty"`
 
 	// planDigest identifies the plan of now: the mirror sets and the configuration predicted from them. It is what an approval names.
 	// +optional

@@ -32,8 +32,12 @@ type canarying struct {
 	plan     string
 	configs  map[string]string
 	sets     []probe.CanarySet
+	preloads []probe.PreloadSet
 	outcomes []probe.Outcome
-	until    time.Time
+	// loaded are the pods, by name, that have brought an image to their node, and when. It is what is left of their outcomes: with hundreds
+	// of nodes those would be too many to go through.
+	loaded map[string]time.Time
+	until  time.Time
 }
 
 // canary says what the nodes with the new configuration have pulled.
@@ -42,7 +46,7 @@ func (l *Live) canary(ctx context.Context, r client.Reader, w *World) rollout.Kn
 	if err := r.List(ctx, &pods, client.InNamespace(l.Namespace), client.MatchingLabels{probe.LabelName: probe.CanaryName, mirrorset.LabelRollout: w.Rollout.Name}); err != nil {
 		return rollout.Unseen[rollout.Canary]("listing the canary pods: " + err.Error())
 	}
-	out := rollout.Canary{Disabled: !afterFirstNode(w.Rollout)}
+	out := rollout.Canary{Disabled: !afterFirstNode(w.Rollout), Preload: rollout.Preload{Wanted: preloads(w.Rollout)}}
 	for i := range pods.Items {
 		if pods.Items[i].DeletionTimestamp == nil {
 			out.Left++
@@ -50,25 +54,41 @@ func (l *Live) canary(ctx context.Context, r client.Reader, w *World) rollout.Kn
 	}
 	l.canaries.mu.Lock()
 	defer l.canaries.mu.Unlock()
-	c := &l.canaries
-	if out.Disabled || c.plan != w.Plan.Digest {
-		return rollout.Seen(out)
-	}
-	now := canaryConfigs(w)
-	out.Until = c.until
-	for _, s := range c.sets {
-		if now[s.Kind.Pool] == "" || now[s.Kind.Pool] != c.configs[s.Kind.Pool] {
-			continue // it is about a configuration of before
-		}
-		kind := s.Sum(c.outcomes, l.Now().Add(-canaryAge))
-		for i := range kind.Worst {
-			kind.Worst[i].Reason = v1alpha1.ReasonNodesCannotPull
-		}
-		if len(out.Kinds) < maxKinds {
-			out.Kinds = append(out.Kinds, kind)
-		}
+	if c := &l.canaries; c.plan == w.Plan.Digest {
+		c.tell(&out, canaryConfigs(w), l.Now().Add(-canaryAge))
 	}
 	return rollout.Seen(out)
+}
+
+// tell says what was chosen and what has become of it, as far as it is about the configurations of now.
+func (c *canarying) tell(out *rollout.Canary, now map[string]string, notOlderThan time.Time) {
+	current := func(pool string) bool { return now[pool] != "" && now[pool] == c.configs[pool] }
+	if !out.Disabled || out.Preload.Wanted {
+		out.Until = c.until
+	}
+	for _, s := range c.sets {
+		if out.Disabled || !current(s.Kind.Pool) || len(out.Kinds) == maxKinds {
+			continue
+		}
+		kind := s.Sum(c.outcomes, notOlderThan)
+		underTheNew(kind.Worst)
+		out.Kinds = append(out.Kinds, kind)
+	}
+	for _, s := range c.preloads {
+		if !out.Preload.Wanted || !current(s.Pool) || len(out.Preload.Pools) == maxKinds {
+			continue
+		}
+		pool := s.Sum(c.outcomes, notOlderThan)
+		underTheNew(pool.Worst)
+		out.Preload.Pools = append(out.Preload.Pools, pool)
+	}
+}
+
+// underTheNew gives failures the reason that they have once a node runs the new configuration.
+func underTheNew(worst []rollout.Problem) {
+	for i := range worst {
+		worst[i].Reason = v1alpha1.ReasonNodesCannotPull
+	}
 }
 
 // maxKinds bounds how many kinds of nodes are told of: pools times architectures.
@@ -76,6 +96,10 @@ const maxKinds = 128
 
 func afterFirstNode(r *v1alpha1.SafeMirrorRollout) bool {
 	return r.Spec.Mirroring.Verification.AfterFirstNode != v1alpha1.Disabled
+}
+
+func preloads(r *v1alpha1.SafeMirrorRollout) bool {
+	return r.Spec.Release.Preload == v1alpha1.PreloadUpdatedNodes
 }
 
 // canaryConfigs are the configurations under which something is to be found out: those of pools that have a node with the planned one.
@@ -97,12 +121,15 @@ func canaryConfigs(w *World) map[string]string {
 func (l *Live) Canary(ctx context.Context, c client.Client, w *World, sweep bool) error {
 	runner := &probe.Runner{Client: c, API: l.API, Namespace: l.Namespace, Limits: probe.CanaryLimits(), App: probe.CanaryName}
 	configs := canaryConfigs(w)
-	if sweep || !afterFirstNode(w.Rollout) {
+	if sweep || (!afterFirstNode(w.Rollout) && !preloads(w.Rollout)) {
 		_, err := runner.Sweep(ctx, w.Rollout.Name)
 		return err
 	}
 	l.canaries.mu.Lock()
-	outcomes := l.canaries.outcomes
+	outcomes, loaded := l.canaries.outcomes, maps.Clone(l.canaries.loaded)
+	if l.canaries.plan != w.Plan.Digest {
+		loaded = nil
+	}
 	l.canaries.mu.Unlock()
 	now := l.Now()
 	nodes, err := l.probeNodes(ctx, w)
@@ -114,20 +141,38 @@ func (l *Live) Canary(ctx context.Context, c client.Client, w *World, sweep bool
 		return err
 	}
 	changes := canaryImages(w)
-	sets := probe.Canaries(probe.CanaryInput{
+	in := probe.CanaryInput{
 		Rollout: w.Rollout.Name, Nodes: nodes, Configs: configs, Outcomes: outcomes, Limits: runner.Limits, Now: now,
 		Critical: func(n probe.Node) []probe.CriticalImage { return criticalFor(n, pods, changes) },
-	})
-	var want []probe.Probe
-	for _, s := range sets {
-		want = append(want, s.Probes...)
 	}
-	step, err := runner.Run(ctx, probe.Owner{Name: w.Rollout.Name, UID: w.Rollout.UID}, want, outcomes, now.Add(-canaryAge), now)
+	var sets []probe.CanarySet
+	if afterFirstNode(w.Rollout) {
+		sets = probe.Canaries(in)
+	}
+	var loads []probe.PreloadSet
+	if preloads(w.Rollout) {
+		loads = probe.Preloads(in, loaded, now.Add(-canaryAge))
+	}
+	step, err := runner.Run(ctx, probe.Owner{Name: w.Rollout.Name, UID: w.Rollout.UID}, probe.Wanted(sets, loads), outcomes, now.Add(-canaryAge), now)
 	l.canaries.mu.Lock()
 	defer l.canaries.mu.Unlock()
-	l.canaries.plan, l.canaries.configs, l.canaries.sets = w.Plan.Digest, configs, sets
-	l.canaries.outcomes, l.canaries.until = step.Outcomes, step.RecheckAt
+	known := &l.canaries
+	known.plan, known.configs, known.sets, known.preloads = w.Plan.Digest, configs, sets, loads
+	known.outcomes, known.until, known.loaded = step.Outcomes, step.RecheckAt, remember(loaded, step.Outcomes)
 	return err
+}
+
+// remember adds the pulls that have succeeded.
+func remember(loaded map[string]time.Time, outcomes []probe.Outcome) map[string]time.Time {
+	if loaded == nil {
+		loaded = map[string]time.Time{}
+	}
+	for _, o := range outcomes {
+		if o.Verdict.State == probe.Pulled {
+			loaded[o.Name] = o.At
+		}
+	}
+	return loaded
 }
 
 // change is a reference of the plan with what a canary needs of it.
@@ -177,13 +222,14 @@ func (c change) in(pool string) bool {
 // criticalFor are the images that matter to a node of this sort, the most critical first: those of guarded pods that may come to it, small
 // ones first, so that many are shown before the bounds are reached; then those without which a node of the kind is not born.
 func criticalFor(n probe.Node, pods []guarded, changes map[string]change) []probe.CriticalImage {
-	rank := map[string]int{}
+	rank, moves := map[string]int{}, map[string]bool{}
 	for _, p := range pods {
 		if !slices.ContainsFunc(p.images, func(i string) bool { return changes[i].in(n.Pool) }) || !p.mayRunOn(n.Object) {
 			continue
 		}
 		for _, i := range p.images {
 			rank[i] = guardedRank
+			moves[i] = moves[i] || !p.stays
 		}
 	}
 	for image, c := range changes {
@@ -194,6 +240,7 @@ func criticalFor(n probe.Node, pods []guarded, changes map[string]change) []prob
 	var out []probe.CriticalImage
 	for _, image := range slices.Sorted(maps.Keys(rank)) {
 		if c := changes[image]; c.in(n.Pool) {
+			c.image.Moves = moves[image]
 			out = append(out, c.image)
 		}
 	}

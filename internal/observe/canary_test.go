@@ -132,7 +132,7 @@ func TestCriticalImages(t *testing.T) {
 	birth.Birth = true
 	old := inventory.Reference{Image: "quay.io/acme/old:v1", Class: inventory.Historical, Birth: true}
 	spec := &corev1.PodSpec{}
-	pods := []guarded{{spec, []string{"quay.io/acme/big:v1", "docker.io/unchanged"}}, {spec, []string{"quay.io/acme/small:v1"}}}
+	pods := []guarded{{spec, []string{"quay.io/acme/big:v1", "docker.io/unchanged"}, false}, {spec, []string{"quay.io/acme/small:v1"}, false}}
 	n := probe.Node{Pool: "worker", Object: minicluster.Node("worker-0", "worker")}
 	cases := map[string]struct {
 		world *World
@@ -144,7 +144,7 @@ func TestCriticalImages(t *testing.T) {
 			[]string{"quay.io/acme/small:v1", "quay.io/acme/big:v1", "quay.io/acme/birth:v1"}},
 		"nothing changes for the pool": {asked(t, small, birth), pods, "infra", nil},
 		"what nobody starts any more":  {asked(t, old), nil, "worker", nil},
-		"a pod that cannot come here":  {asked(t, small), []guarded{{&corev1.PodSpec{NodeSelector: map[string]string{"a": "b"}}, []string{"quay.io/acme/small:v1"}}}, "worker", nil},
+		"a pod that cannot come here":  {asked(t, small), []guarded{{&corev1.PodSpec{NodeSelector: map[string]string{"a": "b"}}, []string{"quay.io/acme/small:v1"}, false}}, "worker", nil},
 		"a risk that is accepted": {func() *World {
 			w := asked(t, small)
 			w.Plan.Items[0].Accepted = "known"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -21,6 +22,8 @@ import (
 type guarded struct {
 	spec   *corev1.PodSpec
 	images []string
+	// stays is true when a drain leaves it where it is: a pod of a DaemonSet, or a static pod.
+	stays bool
 }
 
 // guardedPods are those of the cluster. A pod that has ended holds up nothing.
@@ -38,12 +41,22 @@ func guardedPods(ctx context.Context, r, api client.Reader) ([]guarded, error) {
 		return nil, fmt.Errorf("listing Pods: %w", err)
 	}
 	var out []guarded
+	seen := map[string]bool{}
 	for i := range pods.Items {
 		p := &pods.Items[i]
 		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-		if !ended && !probe.IsProbe(p) && (holdsPort(&p.Spec) || selected(selectors[p.Namespace], p.Labels)) {
-			out = append(out, guarded{&p.Spec, inventory.Images(&p.Spec)})
+		if ended || probe.IsProbe(p) || (!holdsPort(&p.Spec) && !selected(selectors[p.Namespace], p.Labels)) {
+			continue
 		}
+		g := guarded{&p.Spec, inventory.Images(&p.Spec), stays(p)}
+		if owner := metav1.GetControllerOf(p); owner != nil {
+			twin := string(owner.UID) + " " + strings.Join(g.images, " ")
+			if owner.UID != "" && seen[twin] {
+				continue // replicas may run on the same nodes, and each node is asked about each of these
+			}
+			seen[twin] = true
+		}
+		out = append(out, g)
 	}
 	return out, nil
 }
@@ -66,10 +79,20 @@ func selected(selectors []labels.Selector, pod map[string]string) bool {
 	return slices.ContainsFunc(selectors, func(s labels.Selector) bool { return s.Matches(labels.Set(pod)) })
 }
 
+// holdsPort tells whether the pod has a port of its node, by a container or by a sidecar, which is an init container that goes on.
 func holdsPort(spec *corev1.PodSpec) bool {
-	return slices.ContainsFunc(spec.Containers, func(c corev1.Container) bool {
+	holds := func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort != 0 })
+	}
+	return slices.ContainsFunc(spec.Containers, holds) || slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
+		return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && holds(c)
 	})
+}
+
+// stays tells whether a drain leaves the pod where it is.
+func stays(p *corev1.Pod) bool {
+	owner := metav1.GetControllerOf(p)
+	return owner != nil && (owner.Kind == "DaemonSet" || owner.Kind == "Node")
 }
 
 // mayRunOn tells whether the pod, or its replacement, may come to nodes of this sort: it is on one, or its node selector and tolerations

@@ -39,6 +39,8 @@ type CriticalImage struct {
 	Bytes  int64
 	// Platforms are those of an index; empty for a single image, which is taken to suit every node.
 	Platforms []string
+	// Moves is true when a pod that a drain moves may need it. Pods of a DaemonSet stay, and what a node is born with is there.
+	Moves bool
 }
 
 // CanaryInput is everything that decides who is asked for what.
@@ -80,7 +82,7 @@ func Canaries(in CanaryInput) []CanarySet {
 	}
 	var out []CanarySet
 	for _, kind := range slices.SortedFunc(maps.Keys(kinds), Kind.compare) {
-		r := canaryRound{CanaryInput: in, set: CanarySet{Kind: kind, Seen: seen[kind.Pool]}, bytes: map[string]int64{}, pods: map[string]int{}}
+		r := canaryRound{CanaryInput: in, set: CanarySet{Kind: kind, Seen: seen[kind.Pool]}, bytes: map[string]int64{}}
 		r.gather(kinds[kind], own[kind.Pool])
 		r.choose()
 		out = append(out, r.set)
@@ -94,7 +96,9 @@ type canaryRound struct {
 	set        CanarySet
 	candidates []candidate
 	bytes      map[string]int64
-	pods       map[string]int
+	// took and pulls are what a node that is preloaded has pulled for it before; its room is less by that already, its bounds are not.
+	took  int64
+	pulls int
 }
 
 // candidate is a node that can be asked.
@@ -208,8 +212,8 @@ func (r *canaryRound) full(t *candidate, i CriticalImage, lacks bool) string {
 	switch {
 	case i.Bytes <= 0:
 		return "its size is not known"
-	case total > r.Limits.BytesPerNode:
-		return fmt.Sprintf("node %s downloads at most %s for this, and with its %s there would be %s", t.Node, size(r.Limits.BytesPerNode), size(i.Bytes), size(total))
+	case total+r.took > r.Limits.BytesPerNode:
+		return fmt.Sprintf("node %s downloads at most %s for this, and with its %s there would be %s", t.Node, size(r.Limits.BytesPerNode), size(i.Bytes), size(total+r.took))
 	case total > t.Room/unpacked:
 		return fmt.Sprintf("node %s has room for %s beside its headroom, and unpacked that is not enough for %s", t.Node, size(t.Room), size(total))
 	}

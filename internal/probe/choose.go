@@ -69,6 +69,8 @@ type Probe struct {
 	Endpoint string
 	// Fresh is true when the node surely did not have the image when the pod was made: then the pull has shown its layers too.
 	Fresh bool
+	// OnNode is true when the image shall be on this very node, and not only be shown by one of its kind; see Preloads.
+	OnNode bool
 }
 
 // Choose takes a sample of the images for each target: of every scope one image, a critical one if there is one that leaves the other scopes

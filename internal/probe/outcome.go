@@ -28,9 +28,10 @@ type Outcome struct {
 func (o Outcome) due(limits Limits) time.Time { return o.At.Add(limits.backoff(o.Attempts)) }
 
 // proves tells whether the outcome is a proof for the probe that is not older than the bound: of the same image on the same kind of
-// node or, for a probe that only stands for its scope, of any image of the scope. Where the layers can be shown, a manifest does not do.
+// node or, for a probe that only stands for its scope, of any image of the scope. Where the layers can be shown, a manifest does not do, and
+// where the image shall be on the node, another node does not.
 func (o Outcome) proves(p Probe, notOlderThan time.Time) bool {
-	return o.Verdict.State == Pulled && !o.At.Before(notOlderThan) && o.Kind == p.Kind && o.Config == p.Config && (o.Fresh || !p.Fresh) &&
+	return o.Verdict.State == Pulled && !o.At.Before(notOlderThan) && o.Kind == p.Kind && o.Config == p.Config && (o.Fresh || !p.Fresh) && (o.Node == p.Node || !p.OnNode) &&
 		(o.Image == p.Image || !p.Critical && o.Scope == p.Scope)
 }
 

@@ -19,6 +19,8 @@ type Canary struct {
 	Disabled bool `json:"disabled,omitempty"`
 	// Kinds are those kinds of nodes of which one runs the configuration that its pool is rendered to; bounded.
 	Kinds []CanaryKind `json:"kinds,omitempty"`
+	// Preload is what the other nodes have; see preloaded.
+	Preload Preload `json:"preload,omitzero"`
 	// Left is the number of pods that are still there and were not told to go.
 	Left int `json:"left,omitempty"`
 	// Until is when time alone changes something; zero when only a pod can.

@@ -32,6 +32,9 @@ func releaseNodes(o Observed) Step {
 	if step := canaryProof(o, pools); step != nil {
 		return step
 	}
+	if step := preloaded(o, pools); step != nil {
+		return step
+	}
 	if step := soaking(o, stages, pools, stage); step != nil {
 		return step
 	}
@@ -88,8 +91,10 @@ func nobodyLeft(o Observed, pools []Pool) Step {
 		}
 	}
 	message := fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))
-	if shown := canaryPassed(o); shown != "" {
-		message += "; " + shown
+	for _, shown := range []string{canaryPassed(o), preloadedTotal(o)} {
+		if shown != "" {
+			message += "; " + shown
+		}
 	}
 	return Done{Message: message}
 }
@@ -166,6 +171,9 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
 	}
 	if step := canaryProof(o, pools); step != nil { // an intent outlives the process that has seen the proof
+		return step
+	}
+	if step := preloaded(o, pools); step != nil {
 		return step
 	}
 	if step := safeToRelease(o, pools, p); step != nil {

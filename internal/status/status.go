@@ -37,6 +37,7 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 	}
 	after.Obstacles = obstacles(before.Obstacles, o)
 	after.Forecast = forecast(before.Forecast, o)
+	after.Preload = preload(before.Preload, o)
 	if sets, ok := o.Sets.Get(); ok {
 		after.Pass = sets.Pass
 	}

@@ -1,0 +1,132 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+)
+
+// Preload summarises which nodes have the critical images already. The canary shows on one node of each kind that they can be pulled; here
+// each node that can take the pods of a drain has them, so that none of these pods waits for a pull while its budget waits for the pod.
+type Preload struct {
+	// Wanted is true when the user wants it.
+	Wanted bool `json:"wanted,omitempty"`
+	// Pools are those that have nodes with the planned configuration and were looked at under it; bounded.
+	Pools []PreloadPool `json:"pools,omitempty"`
+}
+
+// PreloadPool is what the nodes of a pool that run its planned configuration have.
+type PreloadPool struct {
+	Pool string `json:"pool"`
+	// Nodes are those that were looked at: whether they are asked, have everything, or cannot be asked.
+	Nodes []string `json:"nodes,omitempty"`
+	// Ready is how many of them have all that is wanted there.
+	Ready int `json:"ready,omitempty"`
+	// Wanted is the number of images that they are to have, over all nodes; Loaded are there, Failed could not be pulled.
+	Wanted int `json:"wanted,omitempty"`
+	Loaded int `json:"loaded,omitempty"`
+	Failed int `json:"failed,omitempty"`
+	// Waiting are nodes that lack something; Worst are the first failures, Skipped what is not asked for and why; all bounded.
+	Waiting []string  `json:"waiting,omitempty"`
+	Worst   []Problem `json:"worst,omitempty"`
+	Skipped []string  `json:"skipped,omitempty"`
+}
+
+// preloaded holds every further release until each node that runs the planned configuration and can take pods has the critical images
+// (I2). nil lets the release go on. What a node cannot be asked for holds nothing: it is no worse off than without.
+//
+//	worker-0 and worker-1 are done, worker-2 would be next: its router may move to either, so both have the router's image first
+func preloaded(o Observed, pools []Pool) Step {
+	if !canaryWanted(o, pools) {
+		return nil
+	}
+	canary, ok := o.Canary.Get()
+	if !ok {
+		return unreadable("Canary", o.Canary.Why())
+	}
+	if !canary.Preload.Wanted {
+		return nil
+	}
+	var failed, open []Blocker
+	for _, p := range pools {
+		if !p.hasCanary() {
+			continue
+		}
+		i := slices.IndexFunc(canary.Preload.Pools, func(l PreloadPool) bool { return l.Pool == p.Name })
+		if i < 0 {
+			open = append(open, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf("has %d of %d nodes with the new configuration, and it has not been looked at yet "+
+				"whether they have the critical images; no other node is released until it has", p.Updated(), len(p.Nodes))))
+			continue
+		}
+		l := canary.Preload.Pools[i]
+		if l.Failed > 0 {
+			failed = append(failed, orCount(l.Worst, v1alpha1.ReasonNodesCannotPull, "pool "+p.Name+": %d critical images cannot be pulled by nodes with the new configuration", l.Failed)...)
+		}
+		open = append(open, l.open(p)...)
+	}
+	work := EnsureCanary{Plan: digestOfPlan(o)}
+	switch {
+	case len(failed) > 0:
+		return Fail{Reason: v1alpha1.ReasonNodesCannotPull, Blockers: failed, Actions: []Action{work}}
+	case len(open) > 0:
+		return Wait{Blockers: open, Actions: []Action{work}, Until: canary.Until}
+	default:
+		return nil
+	}
+}
+
+// open is what the pool still waits for.
+func (l PreloadPool) open(p Pool) []Blocker {
+	switch missed := l.missed(p); {
+	case len(missed) > 0:
+		return []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: missed[0], Message: fmt.Sprintf(
+			"%s of pool %s can take pods under the new configuration, and it has not been looked at yet whether the critical images are there; no other node is released until it has",
+			nodeNames(firstNames(missed)), p.Name)}}
+	case l.Loaded < l.Wanted:
+		return []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: cmp.Or(strings.Join(firstNames(l.Waiting), ","), p.Name), Message: fmt.Sprintf(
+			"pool %s: %d of %d nodes with the new configuration have the critical images, %d of %d images are there; %s pulls; no other node is released until all are there",
+			p.Name, l.Ready, len(l.Nodes), l.Loaded, l.Wanted, nodeNames(firstNames(l.Waiting)))}}
+	default:
+		return nil
+	}
+}
+
+// missed are the nodes that run the planned configuration and can take pods, and were not looked at. One that is cordoned takes none; it
+// counts as soon as it is not.
+func (l PreloadPool) missed(p Pool) []string {
+	var out []string
+	for _, n := range p.Nodes {
+		if n.on(p.Rendered) && n.available() && !slices.Contains(l.Nodes, n.Name) {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}
+
+// firstNames bounds the names in a message.
+func firstNames(list []string) []string { return list[:min(3, len(list))] }
+
+// preloadedTotal says what was there before each release; empty when nothing was wanted.
+func preloadedTotal(o Observed) string {
+	canary, ok := o.Canary.Get()
+	if !ok || len(canary.Preload.Pools) == 0 {
+		return ""
+	}
+	var nodes, images int
+	var skipped []string
+	for _, l := range canary.Preload.Pools {
+		nodes, images = nodes+len(l.Nodes), images+l.Loaded
+		skipped = append(skipped, l.Skipped...)
+	}
+	out := fmt.Sprintf("%d nodes with it were given the critical images before others were released, %d in all", nodes, images)
+	if len(skipped) > 0 {
+		out += "; not given: " + skipped[0]
+		if more := len(skipped) - 1; more > 0 {
+			out += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	return out
+}

@@ -1,0 +1,82 @@
+//go:build lab
+
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
+	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+)
+
+// TestPreload: with spec.release.preload every worker that has the new configuration has the router's image before the next node is told
+// to take it, pulled by a probe where it was not there; and no router that a drain moves to such a worker waits for a pull.
+func TestPreload(t *testing.T) {
+	if !ours(t, 3) {
+		return
+	}
+	u := underWayOf(t, scenario.Plain(1, nil), func(r *v1alpha1.SafeMirrorRolloutSpec) { r.Release.Preload = v1alpha1.PreloadUpdatedNodes })
+	ctx, c := u.ctx, u.cluster
+	stop := watchTargets(ctx, t, c)
+	u.finished(t)
+	moved := stop()
+	all, err := c.Lab.PullLog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Pulls of the router's image that have succeeded, by whomever.
+	router := slices.DeleteFunc(all, func(p lab.Pull) bool { return p.Reference != routerImage || p.Error != "" })
+	given := map[string]time.Time{}
+	for i, m := range moved[:len(moved)-1] {
+		if !strings.HasPrefix(m.node, "worker-") {
+			continue
+		}
+		next := moved[i+1]
+		at := slices.IndexFunc(router, func(p lab.Pull) bool { return p.Node == m.node && p.Time.Before(next.at) })
+		if at < 0 {
+			t.Errorf("node %s, which was told at %s, did not have the router's image when %s was told at %s", m.node, m.at.Format(time.TimeOnly), next.node, next.at.Format(time.TimeOnly))
+			continue
+		}
+		for _, p := range router {
+			if ofProbe := strings.HasPrefix(p.Pod, probe.CanaryName); ofProbe && p.Node == m.node && p.Time.After(m.at) && p.Time.Before(next.at) {
+				given[m.node] = p.Time
+				t.Logf("node %s: told at %s, %s pulled %d bytes from %s at %s, %s told at %s", m.node, m.at.Format(time.TimeOnly), p.Pod, p.Bytes, p.Endpoint,
+					p.Time.Format(time.TimeOnly), next.node, next.at.Format(time.TimeOnly))
+			}
+		}
+	}
+	if len(given) < 2 {
+		t.Errorf("probes have pulled the router's image on %d workers only: %v", len(given), given)
+	}
+	cached := 0
+	for _, p := range router {
+		since, ok := given[p.Node]
+		if !ok || strings.HasPrefix(p.Pod, probe.CanaryName) || p.Time.Before(since) {
+			continue
+		}
+		if !p.Cached || p.Bytes > 0 {
+			t.Errorf("pod %s/%s had to pull %d bytes on node %s at %s although the image was given to it", p.Namespace, p.Pod, p.Bytes, p.Node, p.Time.Format(time.TimeOnly))
+		}
+		cached++
+	}
+	if cached == 0 {
+		t.Error("no router has come to a worker that was given its image: nothing is shown")
+	}
+	r := await(ctx, t, c, u.rollout.Name, "the status tells of it", func(r *v1alpha1.SafeMirrorRollout) bool { return true })
+	if s := r.Status.Preload; s == nil || s.Nodes < 2 || s.Wanted == 0 || s.Loaded != s.Wanted || s.Ready != s.Nodes || len(s.Waiting) > 0 {
+		t.Errorf("the status tells %+v", s)
+	}
+	for _, condition := range r.Status.Conditions {
+		if condition.Type == v1alpha1.ConditionReady && condition.Status != metav1.ConditionTrue {
+			t.Errorf("not ready: %s", condition.Message)
+		}
+	}
+	nothingLeft(ctx, t, c)
+}
