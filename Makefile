@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # the go command uses all cores by itself, and two control planes at once are too many for a laptop
-.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard rendering e2e crash bench-mirror bench-plan bench-forecast sim lint lint-fix fmt tidy \
+.PHONY: help build lab lab-stock demo test test-unit test-parts test-lab test-demo test-shard test-crash rendering e2e crash bench-mirror bench-plan bench-forecast sim lint lint-fix fmt tidy \
         generate verify tools clean install deploy undeploy check-gcc
 
 help: ## Print this help
@@ -46,7 +46,7 @@ clean: ## Remove everything that was built; the Go build cache stays
 	rm -rf bin .lab
 
 ##@ Test
-test: test-unit test-parts test-lab test-demo test-shard ## All that a change must pass: unit, API, the demo as main job, a shard of e2e
+test: test-unit test-parts test-lab test-demo test-shard test-crash ## All that a change must pass: unit, API, the demo as main job, a shard of e2e, a sample of crashes
 
 test-unit: check-gcc ## Unit tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -64,6 +64,9 @@ test-demo: build lab ## The demo, held to its RESULT line
 
 test-shard: build lab-stock ## One shard of the e2e scenarios: E2E_SHARD=i/n, i from 0
 	E2E_SHARD=$(E2E_SHARD) hack/e2e.sh
+
+test-crash: build lab ## A sample of the crash runs, chosen by the commit
+	hack/crash.sh
 
 rendering: lab ## 300 random unions of mirror sets: is each rendered, or refused, as predicted?
 	$(GO) test -c -tags lab -o bin/rendering ./test/rendering
