@@ -11,6 +11,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -43,13 +44,18 @@ func TestGuardedPods(t *testing.T) {
 		objects []client.Object
 		want    []string
 	}{
-		"no budget, no port":         {objects: []client.Object{pod("cart")}},
-		"a budget selects it":        {objects: []client.Object{pod("cart"), pod("till"), budget("shop", app("cart"))}, want: []string{"quay.io/acme/cart:v1"}},
-		"one of another namespace":   {objects: []client.Object{pod("cart"), budget("infra", app("cart"))}},
-		"one that selects all":       {objects: []client.Object{pod("cart"), budget("shop", &metav1.LabelSelector{})}, want: []string{"quay.io/acme/cart:v1"}},
-		"one without a selector":     {objects: []client.Object{pod("cart"), budget("shop", nil)}},
-		"a pod that has ended":       {objects: []client.Object{pod("cart", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), budget("shop", app("cart"))}},
-		"a pod with a port":          {objects: []client.Object{pod("cart", func(p *corev1.Pod) { p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: 80}} })}, want: []string{"quay.io/acme/cart:v1"}},
+		"no budget, no port":       {objects: []client.Object{pod("cart")}},
+		"a budget selects it":      {objects: []client.Object{pod("cart"), pod("till"), budget("shop", app("cart"))}, want: []string{"quay.io/acme/cart:v1"}},
+		"one of another namespace": {objects: []client.Object{pod("cart"), budget("infra", app("cart"))}},
+		"one that selects all":     {objects: []client.Object{pod("cart"), budget("shop", &metav1.LabelSelector{})}, want: []string{"quay.io/acme/cart:v1"}},
+		"one without a selector":   {objects: []client.Object{pod("cart"), budget("shop", nil)}},
+		"a pod that has ended":     {objects: []client.Object{pod("cart", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), budget("shop", app("cart"))}},
+		"a pod with a port":        {objects: []client.Object{pod("cart", func(p *corev1.Pod) { p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: 80}} })}, want: []string{"quay.io/acme/cart:v1"}},
+		"a sidecar with a port": {objects: []client.Object{pod("cart", func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{{Image: "mesh:v1", RestartPolicy: new(corev1.ContainerRestartPolicyAlways), Ports: []corev1.ContainerPort{{HostPort: 80}}}}
+		})}, want: []string{"mesh:v1", "quay.io/acme/cart:v1"}},
+		"replicas are asked for once": {objects: []client.Object{pod("cart", replicaOf("1")), pod("cart2", replicaOf("1"), func(p *corev1.Pod) { p.Spec.Containers[0].Image = "quay.io/acme/cart:v1" }), budget("shop", &metav1.LabelSelector{})},
+			want: []string{"quay.io/acme/cart:v1"}},
 		"all that it needs is there": {objects: []client.Object{pod("cart", func(p *corev1.Pod) { p.Spec.InitContainers = []corev1.Container{{Image: "i:v1"}} }), budget("shop", app("cart"))}, want: []string{"i:v1", "quay.io/acme/cart:v1"}},
 		"our own are none":           {objects: []client.Object{pod("cart", func(p *corev1.Pod) { p.Labels[probe.LabelName] = probe.CanaryName }), budget("shop", &metav1.LabelSelector{})}},
 	}
@@ -68,6 +74,13 @@ func TestGuardedPods(t *testing.T) {
 				t.Errorf("images (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// replicaOf makes the pod one of the ReplicaSet's.
+func replicaOf(uid types.UID) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "cart", UID: uid, Controller: new(true)}}
 	}
 }
 
@@ -266,6 +279,56 @@ func TestTheFirstNodeIsAsked(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// With preload each node that has the configuration is given what it lacks, with the canary and without it, and not what only pods need that stay.
+func TestEachNodeIsGiven(t *testing.T) {
+	daemon := func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", UID: "2", Controller: new(true)}}
+	}
+	for name, first := range map[string]v1alpha1.Switch{"with the canary": v1alpha1.Enabled, "without": v1alpha1.Disabled} {
+		t.Run(name, func(t *testing.T) {
+			l := observer(append(minicluster.Pool("worker"), canaryNode("worker-0"), canaryNode("worker-1"), pod("cart"), pod("agent", daemon), budget("shop", &metav1.LabelSelector{}))...)
+			w := asked(t, blocking("quay.io/acme/cart:v1"), blocking("quay.io/acme/agent:v1"))
+			w.Rollout.Spec.Release.Preload = v1alpha1.PreloadUpdatedNodes
+			w.Rollout.Spec.Mirroring.Verification.AfterFirstNode = first
+			if err := l.Canary(t.Context(), l.Client, w, false); err != nil {
+				t.Fatal(err)
+			}
+			got := seen(t, l.canary(t.Context(), l.Client, w)).Preload
+			want := rollout.Preload{Wanted: true, Pools: []rollout.PreloadPool{{Pool: "worker", Nodes: []string{"worker-0", "worker-1"}, Wanted: 2, Waiting: []string{"worker-0", "worker-1"}}}}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("while they are pulled (-want +got):\n%s", diff)
+			}
+			var list corev1.PodList
+			if err := l.Client.List(t.Context(), &list, client.InNamespace(operatorNamespace)); err != nil {
+				t.Fatal(err)
+			}
+			for i := range list.Items {
+				p := &list.Items[i]
+				p.Status.Phase = corev1.PodSucceeded
+				if err := l.Client.Status().Update(t.Context(), p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 { // the outcome, and what is left of it once the pods are gone
+				if err := l.Canary(t.Context(), l.Client, w, false); err != nil {
+					t.Fatal(err)
+				}
+				got = seen(t, l.canary(t.Context(), l.Client, w)).Preload
+				want.Pools[0].Loaded, want.Pools[0].Ready, want.Pools[0].Waiting = 2, 2, nil
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("after the pulls (-want +got):\n%s", diff)
+				}
+			}
+			if err := l.Canary(t.Context(), l.Client, w, true); err != nil {
+				t.Fatal(err)
+			}
+			if left := seen(t, l.canary(t.Context(), l.Client, w)).Left; left != 0 {
+				t.Errorf("%d pods are left", left)
+			}
+		})
+	}
 }
 
 func TestBudgetsThatCannotBeRead(t *testing.T) {

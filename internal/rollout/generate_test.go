@@ -295,7 +295,32 @@ func (g generator) canary() Canary {
 			c.Kinds = append(c.Kinds, k)
 		}
 	}
+	c.Preload = g.preload()
 	return c
+}
+
+func (g generator) preload() Preload {
+	out := Preload{Wanted: g.some()}
+	if !out.Wanted {
+		return out
+	}
+	for _, pool := range []string{"infra", "master", "worker"} {
+		l := PreloadPool{Pool: pool, Wanted: g.Intn(4)}
+		for i := range 5 {
+			if !g.some() {
+				l.Nodes = append(l.Nodes, fmt.Sprintf("%s-%d", pool, i))
+			}
+		}
+		l.Loaded = l.Wanted
+		if g.some() {
+			l.Loaded = g.Intn(l.Wanted + 1)
+			l.Failed = g.Intn(l.Wanted - l.Loaded + 1)
+		}
+		if !g.some() {
+			out.Pools = append(out.Pools, l)
+		}
+	}
+	return out
 }
 
 func (g generator) spec() string { return pick(g, "spec-1", "spec-1", "spec-1", "spec-2") }

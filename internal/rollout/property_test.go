@@ -134,10 +134,13 @@ func canaryRule(o Observed, d Decision) string {
 	releases := slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(ReleaseOne); return is }) ||
 		slices.ContainsFunc(d.Facts, func(f Fact) bool { _, is := f.(ReleaseIntended); return is && o.Record.Release == nil && !taken(o) })
 	canary, known := o.Canary.Get()
-	if !releases || o.Record.Rollback != nil || canary.Disabled {
+	if !releases || o.Record.Rollback != nil {
 		return ""
 	}
 	pools, _ := o.Pools.Get()
+	if why := preloadRule(canary.Preload, pools); why != "" || canary.Disabled {
+		return why
+	}
 	for _, p := range pools {
 		if p.Meaning != MeansPlanned || p.Updated() == 0 {
 			continue
@@ -151,6 +154,25 @@ func canaryRule(o Observed, d Decision) string {
 		}
 		if !known || !shown {
 			return "I2: a release while nothing was asked of pool " + p.Name
+		}
+	}
+	return ""
+}
+
+// No node is released while one that has the planned configuration and can take pods lacks what it is to be given (I2).
+func preloadRule(l Preload, pools []Pool) string {
+	for _, p := range pools {
+		if !l.Wanted || p.Meaning != MeansPlanned || p.Updated() == 0 {
+			continue
+		}
+		i := slices.IndexFunc(l.Pools, func(l PreloadPool) bool { return l.Pool == p.Name })
+		if i < 0 || l.Pools[i].Failed > 0 || l.Pools[i].Loaded < l.Pools[i].Wanted {
+			return "I2: a release while nodes of pool " + p.Name + " lack critical images"
+		}
+		for _, n := range p.Nodes {
+			if n.on(p.Rendered) && n.Ready && !n.Unschedulable && !slices.Contains(l.Pools[i].Nodes, n.Name) {
+				return "I2: a release while nobody has looked at node " + n.Name
+			}
 		}
 	}
 	return ""
