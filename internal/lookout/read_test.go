@@ -120,7 +120,7 @@ func TestPulls(t *testing.T) {
 	pool := rollout.Pool{Name: "worker", Rendered: "new", Meaning: rollout.MeansPlanned, Nodes: []rollout.Node{{Name: "before", Desired: "old"}, {Name: "after", Desired: "new"}}}
 	missing := mirror.Result{State: mirror.Failed, Err: &mirror.Error{Class: mirror.Missing, Endpoint: "mirror.local/acme/app:v1"}}
 	at := "mirror.local/acme/app:v1"
-	proven := mirror.Result{State: mirror.Verified, Proof: mirror.Proof{Endpoint: at}}
+	proven := mirror.Result{State: mirror.Verified, Proof: mirror.Proof{Endpoint: at, At: minicluster.Began}}
 	cases := map[string]struct {
 		node, image string
 		result      *mirror.Result
