@@ -39,8 +39,8 @@ var traps = map[string]struct {
 	"c": {planned.Changes, []string{"GainsMirror", "NOT AT THE MIRROR YET, OR NOT WHOLE", "blob sha256:", "Incomplete"}},
 	// The narrower scope takes the digest mirrors away, and the source cannot be reached.
 	"d": {planned.Blocked, []string{"WOULD BREAK (1)", "SHADOWED", "ImageTagMirrorSet/scenario-d, by its source quay.io/acme/edge", "Add to spec.imageDigestMirrors: {source: quay.io/acme/edge"}},
-	// Two drains at the same time hold each other.
-	"e": {planned.Changes, []string{"TRAPS", "PodDisruptionBudgets shop/cart and shop/till", "edge and worker", "worker-3, worker-4"}},
+	// Two drains at the same time hold each other. Either is refused already: the pod that the other pool's node has is not ready.
+	"e": {planned.Blocked, []string{"the drain of worker-4 would be refused", "WOULD NOT BEGIN NOW (2)", "TRAPS", "PodDisruptionBudgets shop/cart and shop/till", "edge and worker", "worker-3, worker-4"}},
 }
 
 // TestPlan plans each scenario as a user who may only read, and expects the plan to name what the scenario is about.
