@@ -15,6 +15,7 @@ var mutants = []mutant{
 	{"release.go", "if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name)", "if !node.available() && !isStuck", "budget: any node that is down makes room"},
 	{"release.go", "if n.Ready && !n.Unschedulable || (rec", "if n.Ready || (rec", "budget: a node that was cordoned since does not count"},
 	{"release.go", "if n.Ready && !n.Unschedulable || (rec", "if !n.Unschedulable || (rec", "budget: a node that went down since does not count"},
+	{"batch.go", "size = min(size, together(o, p, size))", "_ = together(o, p, size)", "budget: nodes whose drains wait for each other go together"},
 	// The release.
 	{"release.go", "[][]Blocker{underWay(o, pools), newlyUnavailable(o, pools), notHeld(o, pools)}", "[][]Blocker{newlyUnavailable(o, pools), notHeld(o, pools)}", "release: while a node is under way, at the opening"},
 	{"release.go", "[][]Blocker{underWay(o, pools), newlyUnavailable(o, pools), notHeld(o, pools)}", "[][]Blocker{underWay(o, pools), notHeld(o, pools)}", "release: while a node is down that was not before"},
@@ -115,7 +116,7 @@ var mutants = []mutant{
 	{"fact.go", "	if r.Rollback != nil {\n		return\n	}", "", "rollback: its reason changes"},
 	// How the decision is fed and obeyed. (The rules of config/rbac are taken away one at a time by a test of test/crash.)
 	{"internal/execute/executor.go", "	if a.Disruptive() {", "	if false {", "fresh read: dropped before what is disruptive"},
-	{"internal/observe/live.go", "l.look(ctx, fresh, l.API)", "l.look(ctx, fresh, l.Client)", "stale cache: the second look is from it"},
+	{"internal/observe/live.go", "l.look(ctx, fresh, l.API, true)", "l.look(ctx, fresh, l.cached(), true)", "stale cache: the second look is from it"},
 	{"internal/execute/executor.go", "e.API.Get(ctx, client.ObjectKey{Name: name}, mcp)", "e.Client.Get(ctx, client.ObjectKey{Name: name}, mcp)", "stale cache: a pool is patched by it"},
 	{"internal/mirror/verify.go", "look.blobs(ctx, t.blobs, want)", "look.blobs(ctx, nil, want)", "proof: by manifests, without blobs"},
 	{"internal/mirror/verify.go", "r.loadTree(ctx, first.top, only, look.child)", "r.loadTree(ctx, first.top, []string{}, look.child)", "proof: by the top digest only"},
