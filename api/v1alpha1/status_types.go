@@ -176,7 +176,10 @@ type PoolStatus struct {
 	// rendered is the name of the rendered MachineConfig that the pool's nodes are to run.
 	// +optional
 	Rendered string `json:"rendered,omitempty"`
-	// node is the node under way, if any.
+	// underWay is how many nodes are on their way, or have their pods waited for. With spec.release.maxUnavailable there may be several.
+	// +optional
+	UnderWay int32 `json:"underWay,omitempty"`
+	// node is the first of them, if there is any.
 	// +optional
 	Node string `json:"node,omitempty"`
 	// stage is where that node is: Targeted, Working, Draining, Uncordoning, Degraded or WaitingForPods.

@@ -102,16 +102,22 @@ func pools(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) ([]v1alp
 	return out, nodes
 }
 
-// underWay names the pool's node that is on its way, or whose pods are waited for.
+// underWay counts the pool's nodes that are on their way, or whose pods are waited for, and names the first: one that is on its way before one
+// that is not any more.
 func underWay(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
 	release := o.Record.Release
+	moving := false
 	for _, n := range p.Nodes {
 		stage := n.Stage(n.Desired)
-		if stage != "Done" {
-			s.Node, s.Stage = n.Name, stage
-			return
+		waited := stage == "Done" && release != nil && slices.Contains(release.Nodes, n.Name)
+		if stage == "Done" && !waited {
+			continue
 		}
-		if release != nil && slices.Contains(release.Nodes, n.Name) {
+		s.UnderWay++
+		switch {
+		case !waited && !moving:
+			s.Node, s.Stage, moving = n.Name, stage, true
+		case waited && s.Node == "":
 			s.Node, s.Stage = n.Name, "WaitingForPods"
 		}
 	}

@@ -237,13 +237,14 @@ func TestTheNodeUnderWay(t *testing.T) {
 		release *v1alpha1.ReleaseRecord
 		want    string
 	}{
-		"none":                     {[]rollout.Node{node("worker-0", "a", "a")}, nil, " "},
-		"its stage":                {[]rollout.Node{node("worker-0", "a", "a"), draining}, nil, "worker-1 Draining"},
-		"its pods":                 {[]rollout.Node{node("worker-0", "a", "a"), node("worker-1", "a", "a")}, release, "worker-0 WaitingForPods"},
-		"another one comes first":  {[]rollout.Node{node("worker-0", "a", "a"), draining}, release, "worker-1 Draining"},
-		"the one of another pool":  {[]rollout.Node{node("infra-0", "a", "a")}, release, " "},
-		"the release has no node":  {[]rollout.Node{node("worker-0", "a", "a")}, &v1alpha1.ReleaseRecord{Pool: "worker"}, " "},
-		"a node without any state": {[]rollout.Node{{Name: "worker-9"}}, nil, "worker-9 Working"},
+		"none":                     {[]rollout.Node{node("worker-0", "a", "a")}, nil, "0  "},
+		"its stage":                {[]rollout.Node{node("worker-0", "a", "a"), draining}, nil, "1 worker-1 Draining"},
+		"its pods":                 {[]rollout.Node{node("worker-0", "a", "a"), node("worker-1", "a", "a")}, release, "1 worker-0 WaitingForPods"},
+		"another one comes first":  {[]rollout.Node{node("worker-0", "a", "a"), draining}, release, "2 worker-1 Draining"},
+		"the one of another pool":  {[]rollout.Node{node("infra-0", "a", "a")}, release, "0  "},
+		"the release has no node":  {[]rollout.Node{node("worker-0", "a", "a")}, &v1alpha1.ReleaseRecord{Pool: "worker"}, "0  "},
+		"two of a batch":           {[]rollout.Node{draining, node("worker-0", "a", "b")}, release, "2 worker-1 Draining"},
+		"a node without any state": {[]rollout.Node{{Name: "worker-9"}}, nil, "1 worker-9 Working"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +252,7 @@ func TestTheNodeUnderWay(t *testing.T) {
 			o.Record.Release = c.release
 			o.Pools = rollout.Seen([]rollout.Pool{{Name: "worker", Nodes: c.nodes}})
 			p := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil).Pools[0]
-			if got := p.Node + " " + p.Stage; got != c.want {
+			if got := fmt.Sprintf("%d %s %s", p.UnderWay, p.Node, p.Stage); got != c.want {
 				t.Errorf("under way: %q, want %q", got, c.want)
 			}
 		})
