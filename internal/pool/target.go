@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,8 @@ import (
 )
 
 // Announce writes on the ledger of a paused pool which of its nodes are about to be told to take a configuration. Nothing but the
-// annotation changes, so the MCO has nothing to do about it. What the last pulse has set on the pool is remembered for its return.
+// annotation changes, so the MCO has nothing to do about it. What the last pulse has set on the pool is remembered for its return. What is on
+// the pool already is not written again: whoever has lost the answer comes by to tell the nodes, and would lose the next one as well.
 func Announce(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, ledger rollout.Ledger) error {
 	have, err := ReadLedger(mcp)
 	switch {
@@ -28,9 +30,19 @@ func Announce(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPoo
 	release := *ledger.Release
 	if have.Release != nil {
 		release.Room = have.Release.Room
+		if sameText(*have.Release, release) {
+			return nil
+		}
 	}
 	have.Release = &release
 	return patch(ctx, c, mcp, have, nil)
+}
+
+// sameText tells whether both are written alike.
+func sameText(a, b rollout.Pulse) bool {
+	one, err := json.Marshal(a)
+	other, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(one, other)
 }
 
 // NotAtRest is the outcome of telling a node that cannot be told now. Nothing is written.

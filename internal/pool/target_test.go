@@ -121,6 +121,43 @@ func TestAnnounce(t *testing.T) {
 	}
 }
 
+// Whoever has lost the answer to the announcement comes by to tell the nodes: it is not written once more.
+func TestAnnouncedBefore(t *testing.T) {
+	told := *with(someLedger(), func(l *rollout.Ledger) {
+		l.Release = &rollout.Pulse{IntendedAt: began, Deadline: began, Target: "rendered-worker", Nodes: []string{"worker-0"}, Closed: true}
+	})
+	for name, c := range map[string]struct {
+		now   []string
+		write bool
+	}{
+		"the same":      {[]string{"worker-0"}, false},
+		"another batch": {[]string{"worker-1"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cl := context.Background(), fakeCluster(mcp("worker").paused().ledger(told).MachineConfigPool)
+			p := &mcfgv1.MachineConfigPool{}
+			if err := cl.Get(ctx, client.ObjectKey{Name: "worker"}, p); err != nil {
+				t.Fatal(err)
+			}
+			before := p.ResourceVersion
+			next := *with(told, func(l *rollout.Ledger) {
+				r := *l.Release
+				r.Nodes = c.now
+				l.Release = &r
+			})
+			if err := Announce(ctx, cl, p, next); err != nil {
+				t.Fatal(err)
+			}
+			if err := cl.Get(ctx, client.ObjectKey{Name: "worker"}, p); err != nil {
+				t.Fatal(err)
+			}
+			if wrote := p.ResourceVersion != before; wrote != c.write {
+				t.Errorf("written: %t, want %t", wrote, c.write)
+			}
+		})
+	}
+}
+
 // A release by name sets no maxUnavailable, so none is taken back.
 func TestRestoreAfterATargetedRelease(t *testing.T) {
 	told := *with(someLedger(), func(l *rollout.Ledger) { l.Release = &rollout.Pulse{Closed: true, Nodes: []string{"worker-0"}} })
