@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -80,8 +81,12 @@ func (c *checker) nodesAsBefore(p *mcfgv1.MachineConfigPool) {
 	}
 }
 
-// leftBehind: a node that is stuck in a drain does not keep a rollback from bringing the others back.
+// leftBehind: a node that is stuck in a drain does not keep a rollback from bringing the others back. One that is at rest and cordoned, or down,
+// does: that is somebody else's doing, and holds every release until it is undone (R11).
 func (c *checker) leftBehind() {
+	if slices.ContainsFunc(c.w.api.live.nodes.list(), func(n *corev1.Node) bool { return done(n) && unavailable(n) }) {
+		return
+	}
 	for _, look := range []func() string{c.w.nobodyLeads, c.w.podsSick, c.w.nowhere, c.w.registriesShut, c.w.poolsTaken, c.w.peopleWant, c.w.ridersQueued} {
 		if look() != "" {
 			return
@@ -196,6 +201,8 @@ func (w *World) registriesShut() string {
 				return "registry " + host + " is down"
 			} else if h != nil && h.refuses {
 				return "registry " + host + " refuses nodes"
+			} else if h != nil && h.flaky {
+				return "registry " + host + " fails every other request"
 			}
 		}
 	}

@@ -326,7 +326,7 @@ var clusterFaults = map[string]faultKind{
 	"workload-added": {begin: func(w *World, _ Fault) {
 		w.registries.hosts[shopSource].images["shop/extra:v1"] = 1
 		w.workloads.list = append(w.workloads.list, &workload{
-			name: "extra", ref: shopSource + "/shop/extra:v1", replicas: 2, pool: "worker", budget: 1, created: w.now,
+			name: w.workloads.unused("extra"), ref: shopSource + "/shop/extra:v1", replicas: 2, pool: "worker", budget: 1, created: w.now,
 		})
 		w.workloads.soon()
 	}},

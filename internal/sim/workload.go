@@ -326,3 +326,12 @@ func (l *workloads) references() []string {
 	slices.Sort(out)
 	return out
 }
+
+// unused is the name, or the name with a number when there is one of that name: extra, extra-2, extra-3.
+func (l *workloads) unused(name string) string {
+	out := name
+	for i := 2; l.find(out) != nil; i++ {
+		out = fmt.Sprintf("%s-%d", name, i)
+	}
+	return out
+}

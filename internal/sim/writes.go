@@ -216,16 +216,23 @@ func (c *checker) sets(r *custom, what string) {
 	}
 }
 
-// onlyOne: one rollout at a time (I11).
+// onlyOne: one rollout at a time (I11). One that was complete, is to go back, and waits for its turn with no pool in its hands has begun once, and
+// is not at work.
 func (c *checker) onlyOne(r *custom) {
 	for _, other := range c.w.api.customs.list() {
 		rec := other.status.Record
-		if other.view.Name != r.view.Name && rec.StartedAt != nil && rec.CompletedGeneration == 0 {
+		waits := other.status.Phase == string(rollout.PhasePreflight) && !c.holds(other.view.Name)
+		if other.view.Name != r.view.Name && rec.StartedAt != nil && rec.CompletedGeneration == 0 && !waits {
 			if _, lost := c.lost[r.view.Name]; !lost {
 				c.violate("I11", "SafeMirrorRollout %s acts while %s has begun", r.view.Name, other.view.Name)
 			}
 		}
 	}
+}
+
+// holds tells whether any pool carries the ledger of the rollout.
+func (c *checker) holds(name string) bool {
+	return slices.ContainsFunc(c.w.api.live.pools.list(), func(p *mcfgv1.MachineConfigPool) bool { return holder(p) == name })
 }
 
 // restored judges that a pool is given back (I5): nothing is left that the MCO could do with it.
