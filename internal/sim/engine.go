@@ -162,6 +162,7 @@ func (e *engine) snapshot() rollout.Transfers {
 type probes struct {
 	p       *process
 	plan    string
+	asked   enginePlan // what was asked for last: a look at another rollout changes what the engine has before it
 	proven  bool
 	left    int
 	wanted  int
@@ -176,13 +177,16 @@ func (b *probes) ensure(digest string) {
 	case b.proven:
 		b.left = 0
 	}
+	if b.p.engine.plan.digest == digest {
+		b.asked = b.p.engine.plan
+	}
 	if b.proven || b.pending {
 		return
 	}
 	b.pending = true
 	b.p.later(b.p.w.between(5*time.Second, 15*time.Second), func() {
 		b.pending = false
-		plan := b.p.engine.plan
+		plan := b.asked
 		b.proven = plan.digest == b.plan && !slices.ContainsFunc(plan.refs, func(ref string) bool {
 			return b.p.w.registries.pull(ref, plan.conf) != ""
 		})
