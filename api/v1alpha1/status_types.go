@@ -209,7 +209,7 @@ type Blocker struct {
 
 // Record holds what cannot be observed again. Everything else is derived from the cluster at each look.
 type Record struct {
-	// startedAt is when the rollout first changed anything.
+	// startedAt is when the rollout first changed anything; of one that goes back after it was complete, when it was told to.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 

@@ -181,7 +181,7 @@ func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollou
 		rec := o.Status.Record
 		out = append(out, rollout.Other{
 			Name: o.Name, Created: o.CreationTimestamp.Time,
-			Started: rec.StartedAt != nil && rec.CompletedGeneration == 0,
+			Since:   rollout.UnderWay(rec),
 			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != identity(o.Spec),
 		})
 	}

@@ -101,7 +101,7 @@ func TestOtherRollouts(t *testing.T) {
 	want := map[string]rollout.Other{
 		"done":            {Name: "done"},
 		"new":             {Name: "new", Waiting: true},
-		"under-way":       {Name: "under-way", Started: true, Waiting: true},
+		"under-way":       {Name: "under-way", Since: minicluster.Began, Waiting: true},
 		"with-a-new-spec": {Name: "with-a-new-spec", Waiting: true},
 	}
 	got := map[string]rollout.Other{}

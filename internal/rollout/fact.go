@@ -173,6 +173,9 @@ func (f RollbackBegun) apply(r *v1alpha1.Record) {
 		return
 	}
 	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, Request: f.Request, At: *stamp(f.At), Spec: f.Spec}
+	if r.CompletedGeneration != 0 {
+		r.StartedAt = stamp(f.At) // behind whatever has begun since it was complete
+	}
 	r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = nil, 0, "", nil
 	carryOut(r, f.Request)
 }

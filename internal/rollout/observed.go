@@ -126,8 +126,8 @@ type Self struct {
 type Other struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
-	// Started is true from its first pause until it has completed.
-	Started bool `json:"started,omitempty"`
+	// Since is when it began, or began to go back after it had completed; zero before, and once it has completed. See UnderWay.
+	Since time.Time `json:"since,omitzero"`
 	// Waiting is true when it has work to do and has not started.
 	Waiting bool `json:"waiting,omitempty"`
 }

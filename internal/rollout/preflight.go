@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -42,20 +43,25 @@ func upgrading(o Observed) Step {
 	}}}
 }
 
-// otherRollouts lets one rollout at a time through (I11): the one that has started, else the oldest, then by name.
+// otherRollouts lets one rollout at a time through (I11): the one that has begun, else the oldest, then by name. One that has begun looks
+// at the others as well: it may be complete, and be told to go back while another one is under way.
+//
+//	shop is complete, books releases its nodes, shop is deleted with spec.deletion Rollback: books first, then shop goes back
+//
+// One that has lost its record and still has its ledger on pools is let through: whoever else comes first would wait for these pools.
 func otherRollouts(o Observed) Step {
-	if o.Record.StartedAt != nil {
+	if pools, ok := o.Pools.Get(); ok && o.Record.StartedAt == nil && anyLedger(pools) {
 		return nil
 	}
 	others, ok := o.Others.Get()
 	if !ok {
 		return unreadable("SafeMirrorRollout", o.Others.Why())
 	}
-	first := slices.MinFunc(append(slices.Clone(others), Other{Name: o.Rollout.Name, Created: o.Rollout.Created, Waiting: true}),
-		func(a, b Other) int {
-			return cmp.Or(-compareBool(a.Started, b.Started), -compareBool(a.Waiting, b.Waiting),
-				a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
-		})
+	own := Other{Name: o.Rollout.Name, Created: o.Rollout.Created, Since: UnderWay(o.Record), Waiting: true}
+	first := slices.MinFunc(append(slices.Clone(others), own), func(a, b Other) int {
+		return cmp.Or(-compareBool(a.underWay(), b.underWay()), a.Since.Compare(b.Since), -compareBool(a.Waiting, b.Waiting),
+			a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+	})
 	if first.Name == o.Rollout.Name {
 		return nil
 	}
@@ -64,6 +70,17 @@ func otherRollouts(o Observed) Step {
 		Message: "SafeMirrorRollout " + first.Name + " comes first; this one goes on when that one has completed or is deleted",
 	}}}
 }
+
+// UnderWay is since when the rollout of the record is under way: from its first pause until it has completed, and from the moment at which
+// it is told to go back all the same. Zero when it is not.
+func UnderWay(r v1alpha1.Record) time.Time {
+	if r.StartedAt == nil || r.CompletedGeneration != 0 {
+		return time.Time{}
+	}
+	return r.StartedAt.Time
+}
+
+func (o Other) underWay() bool { return !o.Since.IsZero() }
 
 func compareBool(a, b bool) int {
 	switch {
@@ -152,8 +169,8 @@ func mended(o Observed, p Pool) bool {
 func unfitAlways(p Pool) string {
 	switch {
 	case p.Foreign != "":
-		return "is held by another SafeMirrorRollout (" + p.Foreign + ") that no longer exists or is not this one; " +
-			"see its annotation safemirror.io/pause-ledger for how to give it back"
+		return "is still held for another SafeMirrorRollout (" + p.Foreign + "); should that one be gone, " +
+			"the pool's annotation safemirror.io/pause-ledger says how to give the pool back"
 	case p.Layered:
 		return "uses on-cluster layering, where each new configuration may build an image and reboot; " +
 			"remove its MachineOSConfig before the rollout"

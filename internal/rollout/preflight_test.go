@@ -130,6 +130,10 @@ func TestPreflightHoldsAfterTheStart(t *testing.T) {
 			o:    observed().rendered().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).build(),
 			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}},
 		},
+		"others that cannot be read": {
+			o:    observed().rendered().with(func(o *Observed) { o.Others = Unseen[[]Other]("timeout") }).build(),
+			want: want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"SafeMirrorRollout SafeMirrorRollout"}},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -143,9 +147,11 @@ func TestPreflightLetsThroughAfterTheStart(t *testing.T) {
 	cases := map[string]Observed{
 		"our own pauses":                    observed().rendered().build(),
 		"another rollout that is older":     observed().rendered().with(func(o *Observed) { o.Others = Seen([]Other{{Name: "a", Waiting: true}}) }).build(),
-		"the others cannot be read":         observed().rendered().with(func(o *Observed) { o.Others = Unseen[[]Other]("timeout") }).build(),
 		"nodes half way":                    observed().rendered().done("worker-0").build(),
 		"our ledgers, with the record lost": observed().rendered().loses().build(),
+		"our ledgers, with the record lost, and an older one that waits": observed().rendered().loses().with(func(o *Observed) {
+			o.Others = Seen([]Other{{Name: "a", Waiting: true}})
+		}).build(),
 	}
 	for name, o := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +172,7 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 	}{
 		"an older one that waits comes first":          {Other{Name: "books", Created: older, Waiting: true}, wait},
 		"a younger one that waits does not":            {Other{Name: "books", Created: younger, Waiting: true}, goOn},
-		"one that has started comes first at any age":  {Other{Name: "books", Created: younger, Started: true, Waiting: true}, wait},
+		"one that has started comes first at any age":  {Other{Name: "books", Created: younger, Since: now, Waiting: true}, wait},
 		"one that has completed does not":              {Other{Name: "books", Created: older}, goOn},
 		"of the same age the name decides":             {Other{Name: "books", Created: now.Add(-time.Hour), Waiting: true}, wait},
 		"of the same age the name decides, for us too": {Other{Name: "zoo", Created: now.Add(-time.Hour), Waiting: true}, goOn},
@@ -174,6 +180,32 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			check(t, observed().with(func(o *Observed) { o.Others = Seen([]Other{c.other}) }).build(), c.want)
+		})
+	}
+}
+
+// TestTwoThatHaveBegun: a complete rollout is told to go back while another one is under way. Whoever looks, the same one comes first.
+func TestTwoThatHaveBegun(t *testing.T) {
+	shop := v1alpha1.Record{StartedAt: stamp(now.Add(-24 * time.Hour)), CompletedGeneration: 1, CompletedSpec: "spec-1", AppliedDigest: planDigest}
+	shop = Apply(shop, []Fact{RollbackBegun{Reason: backDeleted, Spec: "spec-1", At: now}})
+	books := v1alpha1.Record{StartedAt: stamp(began)}
+	cases := map[string]struct {
+		record v1alpha1.Record
+		other  Other
+		waits  bool
+	}{
+		"the one that goes back, beside one under way":          {shop, Other{Name: "books", Since: UnderWay(books), Waiting: true}, true},
+		"the one under way, beside one that goes back":          {books, Other{Name: "books", Since: UnderWay(shop), Waiting: true}, false},
+		"begun in the same second, and older":                   {books, Other{Name: "books", Created: now.Add(-2 * time.Hour), Since: began, Waiting: true}, true},
+		"beside one that waits and is older":                    {books, Other{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
+		"the one that goes back, beside one that has not begun": {shop, Other{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := Decide(observed().with(func(o *Observed) { o.Record, o.Others = c.record, Seen([]Other{c.other}) }).build())
+			if waits := d.Reason == v1alpha1.ReasonOtherRollout; waits != c.waits {
+				t.Errorf("waits %t, want %t: %s: %s", waits, c.waits, d.Phase, d.Why)
+			}
 		})
 	}
 }

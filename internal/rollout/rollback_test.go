@@ -164,7 +164,7 @@ func TestAPulseBesideAStuckNode(t *testing.T) {
 func TestRollbackIsLatched(t *testing.T) {
 	first := RollbackBegun{Reason: backDeleted, Spec: "spec-1", At: now}
 	r := Apply(v1alpha1.Record{CompletedGeneration: 1, Release: &v1alpha1.ReleaseRecord{}}, []Fact{first, RollbackBegun{Reason: backRequested, Request: "b", At: now.Add(time.Hour)}})
-	want := v1alpha1.Record{Rollback: &v1alpha1.RollbackRecord{Reason: backDeleted, Spec: "spec-1", At: *stamp(now)}}
+	want := v1alpha1.Record{StartedAt: stamp(now), Rollback: &v1alpha1.RollbackRecord{Reason: backDeleted, Spec: "spec-1", At: *stamp(now)}}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}

@@ -81,19 +81,16 @@ func (c *checker) nodesAsBefore(p *mcfgv1.MachineConfigPool) {
 	}
 }
 
-// leftBehind: a node that is stuck in a drain does not keep a rollback from bringing the others back. One that is at rest and cordoned, or down,
-// does: that is somebody else's doing, and holds every release until it is undone (R11).
+// leftBehind: a node that is stuck in a drain does not keep a rollback from bringing the others back. One that is at rest and has been
+// cordoned, or went down, since the beginning does: that is somebody else's doing, and holds every release until it is undone (R11).
 func (c *checker) leftBehind() {
-	if slices.ContainsFunc(c.w.api.live.nodes.list(), func(n *corev1.Node) bool { return done(n) && unavailable(n) }) {
-		return
-	}
 	for _, look := range []func() string{c.w.nobodyLeads, c.w.podsSick, c.w.nowhere, c.w.registriesShut, c.w.poolsTaken, c.w.peopleWant, c.w.ridersQueued} {
 		if look() != "" {
 			return
 		}
 	}
 	for _, r := range c.w.api.customs.list() {
-		if r.status.Record.Rollback == nil {
+		if r.status.Record.Rollback == nil || c.gone(r) {
 			continue
 		}
 		for _, n := range c.w.api.live.nodes.list() {
@@ -104,6 +101,16 @@ func (c *checker) leftBehind() {
 			}
 		}
 	}
+}
+
+// gone tells whether a node is at rest and unavailable that was available when the rollout wrote down what its pools were like.
+func (c *checker) gone(r *custom) bool {
+	for _, p := range c.w.api.live.pools.list() {
+		if slices.ContainsFunc(c.w.api.live.members(p.Name), func(n *corev1.Node) bool { return done(n) && unavailable(n) && c.onRecord(r, p.Name, n.Name) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // hangs says where the rollouts stand.

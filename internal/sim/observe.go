@@ -104,7 +104,7 @@ func (p *process) others(c *custom) []rollout.Other {
 		rec := other.status.Record
 		out = append(out, rollout.Other{
 			Name: other.view.Name, Created: other.view.Created,
-			Started: rec.StartedAt != nil && rec.CompletedGeneration == 0,
+			Since:   rollout.UnderWay(rec),
 			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != other.view.Spec,
 		})
 	}

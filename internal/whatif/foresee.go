@@ -276,8 +276,8 @@ func others(ctx context.Context, s Source, name string) []rollout.Other {
 	out := []rollout.Other{}
 	for i := range list.Items {
 		o := &list.Items[i]
-		if rec := o.Status.Record; o.Name != name && rec.StartedAt != nil && rec.CompletedGeneration == 0 {
-			out = append(out, rollout.Other{Name: o.Name, Created: o.CreationTimestamp.Time, Started: true})
+		if since := rollout.UnderWay(o.Status.Record); o.Name != name && !since.IsZero() {
+			out = append(out, rollout.Other{Name: o.Name, Created: o.CreationTimestamp.Time, Since: since})
 		}
 	}
 	return out

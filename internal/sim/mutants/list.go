@@ -104,7 +104,9 @@ var mutants = []mutant{
 	{"pause.go", "case p.Paused && (rec == nil || !ledgerLost(p, *rec)):", "case p.Paused && rec == nil:", "pause: a pool that its user has paused"},
 	{"restore.go", "p.Foreign == \"\" && p.PausedByUs", "p.Foreign == \"\"", "pause: a ledger that was never ours is lost"},
 	{"preflight.go", "		case p.Paused:\n", "		case false:\n", "preflight: a pool that its user has paused"},
-	{"preflight.go", "-compareBool(a.Started, b.Started)", "compareBool(a.Started, b.Started)", "preflight: before a rollout that has begun"},
+	{"preflight.go", "-compareBool(a.underWay(), b.underWay())", "compareBool(a.underWay(), b.underWay())", "preflight: before a rollout that has begun"},
+	{"preflight.go", "a.Since.Compare(b.Since)", "b.Since.Compare(a.Since)", "preflight: before a rollout that has begun earlier"},
+	{"fact.go", "	if r.CompletedGeneration != 0 {\n		r.StartedAt", "	if r.CompletedGeneration != 0 && false {\n		r.StartedAt", "rollback: a complete rollout keeps its old place"},
 	{"preflight.go", "	if cluster.Upgrading == \"\" {", "	if true {", "preflight: during an upgrade"},
 	// The end and the way back.
 	{"guards.go", "return anyLedger(pools) || policyLeft(o)", "return policyLeft(o)", "finalizer: with pools held"},
