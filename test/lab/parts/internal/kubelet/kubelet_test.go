@@ -261,7 +261,7 @@ func TestAPodThatCannotBePulledAndThenCan(t *testing.T) {
 	if last := records[len(records)-1]; last.Pod != "web2" || !last.Cached {
 		t.Errorf("record %+v", last)
 	}
-	l.node("with the image in its status", func(node *corev1.Node) bool { return len(node.Status.Images) == 1 })
+	l.node("with the image in its status", func(node *corev1.Node) bool { return len(node.Status.Images) == 2 })
 }
 
 func TestDeletedPodLeavesTheAPI(t *testing.T) {
@@ -321,7 +321,7 @@ func TestCacheOfTheNode(t *testing.T) {
 	l.annotate(CacheAnnotation, fmt.Sprintf("%q", l.registry+"/a:v1, "+l.registry+"/b:v1"))
 	l.load()
 	l.node("with both names of the image", func(node *corev1.Node) bool {
-		return len(node.Status.Images) == 1 && len(node.Status.Images[0].Names) == 4
+		return len(node.Status.Images) == 2 && len(node.Status.Images[0].Names) == 4
 	})
 	for _, record := range l.records() {
 		if record.Policy != "Preload" || record.Pod != "" {
