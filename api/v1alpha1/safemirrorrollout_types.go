@@ -117,7 +117,7 @@ type SafeMirrorRolloutSpec struct {
 
 	// deletion says what deleting this object does to its mirror sets: Keep leaves them in the cluster; mid-way the rollout is carried
 	// to its end first. Rollback goes back to the mirror sets of before, node by node and proven like a rollout, and lets the object
-	// go afterwards. When omitted, Keep is used.
+	// go afterwards; should another rollout be under way by then, that one is waited for. When omitted, Keep is used.
 	// +optional
 	Deletion DeletionPolicy `json:"deletion,omitempty"`
 

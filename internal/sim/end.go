@@ -197,8 +197,9 @@ func (w *World) registriesShut() string {
 	shop, there := w.api.customs.get("shop")
 	ended := !there || shop.status.Record.CompletedGeneration != 0 // nobody fills the mirror any more
 	for _, k := range w.workloads.list {
-		if host, image := split(k.ref); ended && host == shopSource && w.faults.hit["image-vanishes"]+w.faults.hit["mirror-wiped"] > 0 && w.registries.serves("m1", image) != "" {
-			return "m1 has lost " + image
+		lost := w.faults.hit["image-vanishes"] + w.faults.hit["mirror-wiped"] + w.faults.hit["workload-added"]
+		if host, image := split(k.ref); ended && host == shopSource && lost > 0 && w.registries.serves("m1", image) != "" {
+			return "m1 lacks " + image
 		}
 	}
 	for _, r := range w.api.customs.list() {
