@@ -19,7 +19,7 @@ type Canary struct {
 	Disabled bool `json:"disabled,omitempty"`
 	// Kinds are those kinds of nodes of which one runs the configuration that its pool is rendered to; bounded.
 	Kinds []CanaryKind `json:"kinds,omitempty"`
-	// Preload is what the other nodes have; see preloaded.
+	// Preload is what the other nodes have.
 	Preload Preload `json:"preload,omitzero"`
 	// Left is the number of pods that are still there and were not told to go.
 	Left int `json:"left,omitempty"`
@@ -72,27 +72,16 @@ func (k CanaryKind) passed() bool { return k.Chosen && k.Proven+k.Resolved >= k.
 //	worker-0 had the router's image: resolved; worker-1 is done and lacks it: it is asked before worker-2 is released
 func (k CanaryKind) outgrown(p Pool) bool { return k.Resolved > 0 && p.Updated() > k.Seen }
 
-// canaryProof holds every further release until the critical references were pulled on the first node of each kind that has the new
-// configuration, under the names that pods spell (I2). nil lets the release go on. On the way back there is nothing to find out by it:
-// every node has pulled from there before.
-func canaryProof(o Observed, pools []Pool) Step {
-	if !canaryWanted(o, pools) {
-		return nil
+// byFirstNodes is what the critical references lack that the first node of each kind has to pull, under the names that pods spell.
+func (c Canary) byFirstNodes(pools []Pool) (failed, open []Blocker) {
+	if c.Disabled {
+		return nil, nil
 	}
-	canary, ok := o.Canary.Get()
-	if !ok {
-		return unreadable("Canary", o.Canary.Why())
+	if p, missing := unasked(c, pools); missing {
+		return nil, []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
+			"has %d of %d nodes with the new configuration, and none of them has been asked yet to pull with it; no other node is released until one has", p.Updated(), len(p.Nodes)))}
 	}
-	if canary.Disabled {
-		return nil
-	}
-	work := EnsureCanary{Plan: digestOfPlan(o)}
-	if p, missing := unasked(canary, pools); missing {
-		return Wait{Actions: []Action{work}, Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
-			"has %d of %d nodes with the new configuration, and none of them has been asked yet to pull with it; no other node is released until one has", p.Updated(), len(p.Nodes)))}}
-	}
-	var failed, open []Blocker
-	for _, k := range canary.Kinds {
+	for _, k := range c.Kinds {
 		i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == k.Pool && p.hasCanary() })
 		switch {
 		case i < 0:
@@ -107,19 +96,7 @@ func canaryProof(o Observed, pools []Pool) Step {
 				k.name(), k.Resolved, k.Pool, pools[i].Updated(), k.Seen)})
 		}
 	}
-	switch {
-	case len(failed) > 0:
-		return Fail{Reason: v1alpha1.ReasonNodesCannotPull, Blockers: failed, Actions: []Action{work}}
-	case len(open) > 0:
-		return Wait{Blockers: open, Actions: []Action{work}, Until: canary.Until}
-	default:
-		return nil
-	}
-}
-
-// canaryWanted tells whether there is a node on which something can be found out, and a way forward for which it matters.
-func canaryWanted(o Observed, pools []Pool) bool {
-	return !back(o) && o.Record.CompletedGeneration == 0 && slices.ContainsFunc(pools, Pool.hasCanary)
+	return failed, open
 }
 
 // hasCanary tells whether a node of the pool runs the planned configuration.
@@ -149,15 +126,14 @@ func unasked(c Canary, pools []Pool) (Pool, bool) {
 	return Pool{}, false
 }
 
-// canaryPassed says what was shown; empty when nothing was.
-func canaryPassed(o Observed) string {
-	canary, ok := o.Canary.Get()
-	if !ok || canary.Disabled || len(canary.Kinds) == 0 {
+// shown says what the first nodes have pulled; empty when they were not asked.
+func (c Canary) shown() string {
+	if c.Disabled || len(c.Kinds) == 0 {
 		return ""
 	}
 	var proven, resolved int
 	var skipped []string
-	for _, k := range canary.Kinds {
+	for _, k := range c.Kinds {
 		proven, resolved = proven+k.Proven, resolved+k.Resolved
 		skipped = append(skipped, k.Skipped...)
 	}
@@ -165,13 +141,7 @@ func canaryPassed(o Observed) string {
 	if resolved > 0 {
 		out += fmt.Sprintf(", %d of which they had the layers of already", resolved)
 	}
-	if len(skipped) > 0 {
-		out += "; not asked for: " + skipped[0]
-		if more := len(skipped) - 1; more > 0 {
-			out += fmt.Sprintf(" and %d more", more)
-		}
-	}
-	return out
+	return out + lacking("not asked for", skipped)
 }
 
 // sweepCanary takes away the pods that are left over when nothing is to be found out any more: the proof stands, the rollout goes back,

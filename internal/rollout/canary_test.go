@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -105,7 +106,7 @@ func TestCanaryIsTold(t *testing.T) {
 		CanaryKind{Pool: "master", Chosen: true, Wanted: 1, Proven: 1}).build()
 	const want = "the first nodes with it have pulled 4 critical images under their own names, 1 of which they had the layers of already; " +
 		"not asked for: pool worker, amd64: quay.io/acme/big: its size is not known and 1 more"
-	if got := canaryPassed(o); got != want {
+	if got := strings.Join(pulled(o), "; "); got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
 }

@@ -35,47 +35,31 @@ type PreloadPool struct {
 	Skipped []string  `json:"skipped,omitempty"`
 }
 
-// preloaded holds every further release until each node that runs the planned configuration and can take pods has the critical images
-// (I2). nil lets the release go on. What a node cannot be asked for holds nothing: it is no worse off than without.
+// byAllNodes is what the nodes lack that run the planned configuration and can take pods: each of them shall have the critical images before
+// another node is released. What a node cannot be asked for holds nothing: it is no worse off than without.
 //
 //	worker-0 and worker-1 are done, worker-2 would be next: its router may move to either, so both have the router's image first
-func preloaded(o Observed, pools []Pool) Step {
-	if !canaryWanted(o, pools) {
-		return nil
+func (l Preload) byAllNodes(pools []Pool) (failed, open []Blocker) {
+	if !l.Wanted {
+		return nil, nil
 	}
-	canary, ok := o.Canary.Get()
-	if !ok {
-		return unreadable("Canary", o.Canary.Why())
-	}
-	if !canary.Preload.Wanted {
-		return nil
-	}
-	var failed, open []Blocker
 	for _, p := range pools {
 		if !p.hasCanary() {
 			continue
 		}
-		i := slices.IndexFunc(canary.Preload.Pools, func(l PreloadPool) bool { return l.Pool == p.Name })
+		i := slices.IndexFunc(l.Pools, func(l PreloadPool) bool { return l.Pool == p.Name })
 		if i < 0 {
 			open = append(open, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf("has %d of %d nodes with the new configuration, and it has not been looked at yet "+
 				"whether they have the critical images; no other node is released until it has", p.Updated(), len(p.Nodes))))
 			continue
 		}
-		l := canary.Preload.Pools[i]
-		if l.Failed > 0 {
-			failed = append(failed, orCount(l.Worst, v1alpha1.ReasonNodesCannotPull, "pool "+p.Name+": %d critical images cannot be pulled by nodes with the new configuration", l.Failed)...)
+		there := l.Pools[i]
+		if there.Failed > 0 {
+			failed = append(failed, orCount(there.Worst, v1alpha1.ReasonNodesCannotPull, "pool "+p.Name+": %d critical images cannot be pulled by nodes with the new configuration", there.Failed)...)
 		}
-		open = append(open, l.open(p)...)
+		open = append(open, there.open(p)...)
 	}
-	work := EnsureCanary{Plan: digestOfPlan(o)}
-	switch {
-	case len(failed) > 0:
-		return Fail{Reason: v1alpha1.ReasonNodesCannotPull, Blockers: failed, Actions: []Action{work}}
-	case len(open) > 0:
-		return Wait{Blockers: open, Actions: []Action{work}, Until: canary.Until}
-	default:
-		return nil
-	}
+	return failed, open
 }
 
 // open is what the pool still waits for.
@@ -109,24 +93,16 @@ func (l PreloadPool) missed(p Pool) []string {
 // firstNames bounds the names in a message.
 func firstNames(list []string) []string { return list[:min(3, len(list))] }
 
-// preloadedTotal says what was there before each release; empty when nothing was wanted.
-func preloadedTotal(o Observed) string {
-	canary, ok := o.Canary.Get()
-	if !ok || len(canary.Preload.Pools) == 0 {
+// given says what was there before each release; empty when nothing was wanted.
+func (l Preload) given() string {
+	if len(l.Pools) == 0 {
 		return ""
 	}
 	var nodes, images int
 	var skipped []string
-	for _, l := range canary.Preload.Pools {
-		nodes, images = nodes+len(l.Nodes), images+l.Loaded
-		skipped = append(skipped, l.Skipped...)
+	for _, p := range l.Pools {
+		nodes, images = nodes+len(p.Nodes), images+p.Loaded
+		skipped = append(skipped, p.Skipped...)
 	}
-	out := fmt.Sprintf("%d nodes with it were given the critical images before others were released, %d in all", nodes, images)
-	if len(skipped) > 0 {
-		out += "; not given: " + skipped[0]
-		if more := len(skipped) - 1; more > 0 {
-			out += fmt.Sprintf(" and %d more", more)
-		}
-	}
-	return out
+	return fmt.Sprintf("%d nodes with it were given the critical images before others were released, %d in all", nodes, images) + lacking("not given", skipped)
 }

@@ -71,12 +71,5 @@ func unwanted(message string, left int, work EnsureProbes) Step {
 }
 
 func (p Probes) message() string {
-	text := fmt.Sprintf("%d pulls from the mirrors proven on %d nodes", p.Proven, p.Nodes)
-	if len(p.Skipped) > 0 {
-		text += fmt.Sprintf("; not proven: %s", p.Skipped[0])
-		if more := len(p.Skipped) - 1; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-	}
-	return text
+	return fmt.Sprintf("%d pulls from the mirrors proven on %d nodes", p.Proven, p.Nodes) + lacking("not proven", p.Skipped)
 }

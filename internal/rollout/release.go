@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -29,10 +30,7 @@ func releaseNodes(o Observed) Step {
 	if !ok {
 		return nobodyLeft(o, pools)
 	}
-	if step := canaryProof(o, pools); step != nil {
-		return step
-	}
-	if step := preloaded(o, pools); step != nil {
+	if step := pullsOnNodes(o, pools); step != nil {
 		return step
 	}
 	if step := soaking(o, stages, pools, stage); step != nil {
@@ -90,13 +88,8 @@ func nobodyLeft(o Observed, pools []Pool) Step {
 			return step
 		}
 	}
-	message := fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))
-	for _, shown := range []string{canaryPassed(o), preloadedTotal(o)} {
-		if shown != "" {
-			message += "; " + shown
-		}
-	}
-	return Done{Message: message}
+	said := append([]string{fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}, pulled(o)...)
+	return Done{Message: strings.Join(said, "; ")}
 }
 
 // stagesOf are the stages of the spec, followed by every pool that they do not finish. One that has no name is called after its pool,
@@ -170,10 +163,7 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 			"was paused by %q while it was open for a release, which is taken as a stop: unpause it to go on (the rollout pauses it again "+
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
 	}
-	if step := canaryProof(o, pools); step != nil { // an intent outlives the process that has seen the proof
-		return step
-	}
-	if step := preloaded(o, pools); step != nil {
+	if step := pullsOnNodes(o, pools); step != nil { // an intent outlives the process that has seen the proof
 		return step
 	}
 	if step := safeToRelease(o, pools, p); step != nil {
