@@ -263,6 +263,8 @@ func lacksImage(n *corev1.Node, i CriticalImage) bool {
 // without: that is no failure of the mirror, and is said.
 const giveUp = 3
 
+func givenUp(o Outcome, far standing) bool { return far == unsure && o.Attempts >= giveUp }
+
 // Sum says how far the kind is.
 func (s CanarySet) Sum(outcomes []Outcome, notOlderThan time.Time) rollout.CanaryKind {
 	out := rollout.CanaryKind{
@@ -272,21 +274,16 @@ func (s CanarySet) Sum(outcomes []Outcome, notOlderThan time.Time) rollout.Canar
 		out.Skipped = appendText(out.Skipped, g.String())
 	}
 	for _, p := range s.Probes {
-		if o, ok := proof(p, outcomes, notOlderThan); ok {
-			if o.Fresh {
-				out.Proven++
-			} else {
-				out.Resolved++
-			}
-			continue
-		}
-		o, ok := last(p, outcomes)
+		o, far := standingOf(p, outcomes, notOlderThan)
 		switch {
-		case !ok:
-		case o.Verdict.State == Failed:
+		case far == shown && o.Fresh:
+			out.Proven++
+		case far == shown:
+			out.Resolved++
+		case far == failed:
 			out.Failed++
 			out.Worst = appendNamed(out.Worst, canaryProblem(o))
-		case o.Attempts >= giveUp:
+		case givenUp(o, far):
 			out.Wanted--
 			out.Skipped = appendText(out.Skipped, o.Verdict.Message)
 		}

@@ -89,6 +89,32 @@ func Shunned(outcomes []Outcome, now time.Time, limits Limits) map[string]string
 	return out
 }
 
+// standing is how far one probe is.
+type standing int
+
+const (
+	open   standing = iota // nothing is known of it yet, or its proof has grown too old
+	shown                  // it is proven
+	failed                 // the mirror failed it, or the way to it
+	unsure                 // it could not be made, or not decided
+)
+
+// standingOf says how far the probe is, and by which outcome; that is of no use while it is open.
+func standingOf(p Probe, outcomes []Outcome, notOlderThan time.Time) (Outcome, standing) {
+	if o, ok := proof(p, outcomes, notOlderThan); ok {
+		return o, shown
+	}
+	o, ok := last(p, outcomes)
+	switch {
+	case !ok || o.Verdict.State == Pulled:
+		return o, open
+	case o.Verdict.State == Failed:
+		return o, failed
+	default:
+		return o, unsure
+	}
+}
+
 // Progress is how far the wanted probes are.
 type Progress struct {
 	Wanted int
@@ -111,22 +137,19 @@ const maxNamed = 10
 func Sum(want []Probe, outcomes []Outcome, notOlderThan time.Time) Progress {
 	sum := Progress{Wanted: len(want)}
 	for _, p := range want {
-		if o, ok := proof(p, outcomes, notOlderThan); ok {
+		switch o, far := standingOf(p, outcomes, notOlderThan); far {
+		case shown:
 			sum.Proven++
 			if sum.Oldest.IsZero() || o.At.Before(sum.Oldest) {
 				sum.Oldest = o.At
 			}
-			continue
-		}
-		o, ok := last(p, outcomes)
-		switch {
-		case !ok || o.Verdict.State == Pulled: // a proof that has grown too old
-		case o.Verdict.State == Failed:
+		case failed:
 			sum.Failed++
 			sum.Worst = appendNamed(sum.Worst, problem(o))
-		default:
+		case unsure:
 			sum.Unsure++
 			sum.Doubts = appendNamed(sum.Doubts, problem(o))
+		case open:
 		}
 	}
 	return sum

@@ -176,17 +176,14 @@ func (s PreloadSet) Sum(outcomes []Outcome, notOlderThan time.Time) rollout.Prel
 
 func sumPreload(out *rollout.PreloadPool, p Probe, outcomes []Outcome, notOlderThan time.Time) {
 	out.Wanted++
-	if _, ok := proof(p, outcomes, notOlderThan); ok {
-		out.Loaded++
-		return
-	}
-	o, ok := last(p, outcomes)
+	o, far := standingOf(p, outcomes, notOlderThan)
 	switch {
-	case !ok:
-	case o.Verdict.State == Failed:
+	case far == shown:
+		out.Loaded++
+	case far == failed:
 		out.Failed++
 		out.Worst = appendNamed(out.Worst, canaryProblem(o))
-	case o.Attempts >= giveUp:
+	case givenUp(o, far):
 		out.Wanted--
 		out.Skipped = appendText(out.Skipped, o.Verdict.Message)
 	}
