@@ -27,7 +27,7 @@ func (t *tracer) notBack(obstacles []rollout.Obstacle) []rollout.Obstacle {
 	o := rollout.Obstacle{Pool: a.Pool, Node: a.Nodes[0], Hindrance: rollout.HindrancePull}
 	var trails []trail
 	for _, p := range t.Pods {
-		if p.DeletionTimestamp != nil || p.CreationTimestamp.Time.Before(a.Since) || ended(p) || p.Spec.NodeName == "" {
+		if p.DeletionTimestamp != nil || p.CreationTimestamp.Time.Before(a.Since) || Ended(p) || p.Spec.NodeName == "" {
 			continue
 		}
 		found, ok := t.pulls(p, slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses))

@@ -244,7 +244,7 @@ func (s *Budgets) Ask(p *corev1.Pod) Answer {
 func ask(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) Answer {
 	granted := Answer{Code: http.StatusCreated, Budgets: budgets}
 	switch {
-	case len(budgets) == 0, p.DeletionTimestamp != nil, ended(p), p.Status.Phase == corev1.PodPending:
+	case len(budgets) == 0, p.DeletionTimestamp != nil, Ended(p), p.Status.Phase == corev1.PodPending:
 		return granted
 	case len(budgets) > 1:
 		return Answer{Code: http.StatusInternalServerError, Budgets: budgets}
@@ -271,6 +271,7 @@ func (b *Budget) passesUnready(healthy int32) bool {
 	return healthy >= b.Desired && b.Desired > 0
 }
 
-func ended(p *corev1.Pod) bool {
+// Ended tells whether the pod has run its course: no container of it is started again.
+func Ended(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }

@@ -100,7 +100,7 @@ func (t *tracer) missing(b *Budget) []trail {
 	there := int32(0)
 	var scale Scale
 	for _, p := range b.Pods {
-		if p.DeletionTimestamp == nil && !ended(p) {
+		if p.DeletionTimestamp == nil && !Ended(p) {
 			there++
 		}
 		if owner := metav1.GetControllerOf(p); owner != nil && scale.Name == "" {

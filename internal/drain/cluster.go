@@ -108,7 +108,7 @@ func usable(n *corev1.Node) bool {
 func (c *cluster) add(p *corev1.Pod) {
 	q := &pod{Pod: p, mould: c.mouldOf(p), at: c.byName[p.Spec.NodeName], fare: FareOf(p, c.orphan)}
 	c.pods = append(c.pods, q)
-	if ended(p) {
+	if Ended(p) {
 		if q.at != nil {
 			q.at.pods = append(q.at.pods, q) // it takes no room, but the drain deletes it
 		}

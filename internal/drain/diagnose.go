@@ -254,7 +254,7 @@ func HasToLeave(p *corev1.Pod) bool {
 	if owner != nil && owner.Kind == "DaemonSet" {
 		return false
 	}
-	return p.DeletionTimestamp != nil || !ended(p)
+	return p.DeletionTimestamp != nil || !Ended(p)
 }
 
 // leaving says what a pod that has to leave waits for.

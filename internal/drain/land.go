@@ -49,7 +49,7 @@ func (t *trial) crowded(p *pod, n *place) string {
 	if policy := p.Spec.PreemptionPolicy; policy == nil || *policy != corev1.PreemptNever {
 		free, pushed := r.clone(), false
 		for _, q := range n.pods {
-			if q.priority < p.priority && !ended(q.Pod) && q.fare != Stays {
+			if q.priority < p.priority && !Ended(q.Pod) && q.fare != Stays {
 				free.give(q.needs)
 				pushed = true
 			}

@@ -25,13 +25,13 @@ const (
 // orphan tells whether the DaemonSet of the pod is gone; nil when that was not looked at.
 func FareOf(p *corev1.Pod, orphan func(*corev1.Pod) bool) Fare {
 	owner := metav1.GetControllerOf(p)
-	if owner != nil && owner.Kind == "DaemonSet" && owner.APIVersion == "apps/v1" && !ended(p) && (orphan == nil || !orphan(p)) {
+	if owner != nil && owner.Kind == "DaemonSet" && owner.APIVersion == "apps/v1" && !Ended(p) && (orphan == nil || !orphan(p)) {
 		return Stays
 	}
 	switch {
 	case isMirror(p):
 		return Stays
-	case ended(p), p.DeletionTimestamp != nil:
+	case Ended(p), p.DeletionTimestamp != nil:
 		return Ends
 	case owner == nil, owner.Kind == "DaemonSet" && owner.APIVersion == "apps/v1":
 		return Lost

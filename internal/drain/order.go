@@ -103,7 +103,7 @@ func coming(p rollout.Pool, n rollout.Node) bool {
 func OperatorNodes(pods []*corev1.Pod) []string {
 	var out []string
 	for _, p := range pods {
-		if p.Labels["k8s-app"] == "machine-config-operator" && p.Spec.NodeName != "" && !ended(p) {
+		if p.Labels["k8s-app"] == "machine-config-operator" && p.Spec.NodeName != "" && !Ended(p) {
 			out = append(out, p.Spec.NodeName)
 		}
 	}

@@ -70,7 +70,7 @@ func (t *trial) refusedBy(b *Budget, pods []*pod) finding {
 func (t *trial) unhealthy(b *Budget) string {
 	var out []string
 	for _, p := range b.Pods {
-		if !healthy(p, b.PDB.Status.DisruptedPods, t.s.Now) && !ended(p) {
+		if !healthy(p, b.PDB.Status.DisruptedPods, t.s.Now) && !Ended(p) {
 			out = append(out, t.podState(p))
 		}
 	}
@@ -99,7 +99,7 @@ func (t *trial) podState(p *corev1.Pod) string {
 // recovering tells whether all that a budget lacks is young, or on its way out: it is then expected to be back by itself.
 func (t *trial) recovering(b *Budget) bool {
 	for _, p := range b.Pods {
-		if healthy(p, nil, t.s.Now) || ended(p) || p.DeletionTimestamp != nil {
+		if healthy(p, nil, t.s.Now) || Ended(p) || p.DeletionTimestamp != nil {
 			continue
 		}
 		if t.s.Now.Sub(p.CreationTimestamp.Time) > 5*time.Minute || PodTrouble(p) != notReady {

@@ -191,7 +191,7 @@ func (t *trial) ailing(p *pod, budgets []*Budget) *pod {
 			continue
 		}
 		i := slices.IndexFunc(b.Pods, func(q *corev1.Pod) bool {
-			return q != p.Pod && q.DeletionTimestamp == nil && !Ready(q) && !ended(q) && t.mouldOf(q) == p.mould
+			return q != p.Pod && q.DeletionTimestamp == nil && !Ready(q) && !Ended(q) && t.mouldOf(q) == p.mould
 		})
 		if i >= 0 {
 			return &pod{Pod: b.Pods[i], mould: p.mould}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// trial is the drain of one node, or of a few at the same time, thought through to its end. kubectl's drain evicts all pods at the same time, each again every five
-// seconds while it is refused; so the trial goes round until nothing more goes: what one eviction takes from a budget, a replacement that
-// becomes ready gives back.
+// trial is the drain of one node, or of a few at the same time, thought through to its end. kubectl's drain evicts all pods at the same
+// time, each again every five seconds while it is refused; so the trial goes round until nothing more goes: what one eviction takes from a
+// budget, a replacement that becomes ready gives back.
 //
 // Example: two pods of one budget on the node, maxUnavailable 1. The first goes, the second is refused; the replacement of the first
 // becomes ready elsewhere; the second goes. With no room elsewhere the second is refused for ever: the replacement waits for the node,
@@ -82,7 +82,7 @@ func (t *trial) run() {
 	for _, n := range t.set {
 		for _, p := range n.pods {
 			switch {
-			case p.fare == Stays || (ended(p.Pod) && p.DeletionTimestamp == nil):
+			case p.fare == Stays || (Ended(p.Pod) && p.DeletionTimestamp == nil):
 			case p.fare == Ends:
 				t.ending(p)
 			default:

@@ -44,11 +44,10 @@ func guardedPods(ctx context.Context, r, api client.Reader) ([]guarded, error) {
 	seen := map[string]bool{}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-		if ended || probe.IsProbe(p) || (!holdsPort(&p.Spec) && !selected(selectors[p.Namespace], p.Labels)) {
+		if drain.Ended(p) || probe.IsProbe(p) || (!holdsPort(&p.Spec) && !selected(selectors[p.Namespace], p.Labels)) {
 			continue
 		}
-		g := guarded{&p.Spec, inventory.Images(&p.Spec), stays(p)}
+		g := guarded{&p.Spec, inventory.Images(&p.Spec), drain.FareOf(p, nil) == drain.Stays}
 		if owner := metav1.GetControllerOf(p); owner != nil {
 			twin := string(owner.UID) + " " + strings.Join(g.images, " ")
 			if owner.UID != "" && seen[twin] {
@@ -87,12 +86,6 @@ func holdsPort(spec *corev1.PodSpec) bool {
 	return slices.ContainsFunc(spec.Containers, holds) || slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
 		return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && holds(c)
 	})
-}
-
-// stays tells whether a drain leaves the pod where it is.
-func stays(p *corev1.Pod) bool {
-	owner := metav1.GetControllerOf(p)
-	return owner != nil && (owner.Kind == "DaemonSet" || owner.Kind == "Node")
 }
 
 // mayRunOn tells whether the pod, or its replacement, may come to nodes of this sort: it is on one, or its node selector and tolerations

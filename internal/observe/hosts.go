@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -59,7 +60,7 @@ func (l *Live) self(ctx context.Context, r client.Reader) rollout.Self {
 	}
 	for i := range replicas.Items {
 		p := &replicas.Items[i]
-		if !p.DeletionTimestamp.IsZero() || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		if !p.DeletionTimestamp.IsZero() || drain.Ended(p) {
 			continue
 		}
 		out.Replicas++

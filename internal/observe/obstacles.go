@@ -14,8 +14,8 @@ import (
 // Config Controller itself tries again within a minute.
 const evictAfter = 30 * time.Second
 
-// obstacles diagnoses the drains under way, and what keeps the pods of the release from coming back. While no node is, nothing is read for it. It is always read from the caches: pods are what there
-// is most of, and no action rests on its being the newest.
+// obstacles diagnoses the drains under way, and what keeps the pods of the release from coming back. While no node is, nothing is read for
+// it. It is always read from the caches: pods are what there is most of, and no action rests on its being the newest.
 func (l *Live) obstacles(ctx context.Context, w *World) rollout.Known[[]rollout.Obstacle] {
 	pools, ok := w.Observed.Pools.Get()
 	if !ok {

@@ -83,7 +83,7 @@ func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
 	}
 	owner := metav1.GetControllerOf(p)
 	return !slices.ContainsFunc(pods, func(other corev1.Pod) bool {
-		if other.Spec.NodeName != n.Name || other.Status.Phase == corev1.PodSucceeded || other.Status.Phase == corev1.PodFailed {
+		if other.Spec.NodeName != n.Name || drain.Ended(&other) {
 			return false
 		}
 		above := metav1.GetControllerOf(&other)

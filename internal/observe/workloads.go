@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -124,7 +125,7 @@ func podsByController(ctx context.Context, r client.Reader) (map[types.UID][]*co
 	for i := range list.Items {
 		p := &list.Items[i]
 		owner := metav1.GetControllerOf(p)
-		if owner == nil || p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		if owner == nil || p.DeletionTimestamp != nil || drain.Ended(p) {
 			continue
 		}
 		out[owner.UID] = append(out[owner.UID], p)

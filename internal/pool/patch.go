@@ -112,12 +112,17 @@ func ourMaxUnavailable(mcp *mcfgv1.MachineConfigPool, pulse *rollout.Pulse) bool
 	return lastWriter(mcp, "maxUnavailable") == FieldManager
 }
 
+// patch writes the ledger, or takes it off when there is none, and changes the spec where there is something to change. A note that is on
+// the pool already, and nothing else, is not written.
 func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, ledger *rollout.Ledger, spec map[string]any) error {
 	annotations := map[string]any{LedgerAnnotation: nil}
 	if ledger != nil {
 		text, err := encode(*ledger)
 		if err != nil {
 			return err
+		}
+		if spec == nil && mcp.Annotations[LedgerAnnotation] == text {
+			return nil
 		}
 		annotations[LedgerAnnotation] = text
 	}

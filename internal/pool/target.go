@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,19 +29,9 @@ func Announce(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPoo
 	release := *ledger.Release
 	if have.Release != nil {
 		release.Room = have.Release.Room
-		if sameText(*have.Release, release) {
-			return nil
-		}
 	}
 	have.Release = &release
 	return patch(ctx, c, mcp, have, nil)
-}
-
-// sameText tells whether both are written alike.
-func sameText(a, b rollout.Pulse) bool {
-	one, err := json.Marshal(a)
-	other, err2 := json.Marshal(b)
-	return err == nil && err2 == nil && bytes.Equal(one, other)
 }
 
 // NotAtRest is the outcome of telling a node that cannot be told now. Nothing is written.
