@@ -19,10 +19,7 @@ import (
 // enabled is a rollout that holds before its second worker, and may try that remedy.
 func enabled(action v1alpha1.RemedyAction) func(*v1alpha1.SafeMirrorRolloutSpec) {
 	return func(s *v1alpha1.SafeMirrorRolloutSpec) {
-		one, two := int32(1), int32(2)
-		s.Release.Stages = []v1alpha1.ReleaseStage{
-			{Name: "first", Pool: "worker", Nodes: &one}, {Name: "second", Pool: "worker", Nodes: &two, Approval: v1alpha1.ApprovalRequired},
-		}
+		heldAfterOne(s)
 		s.Remediation.Actions = []v1alpha1.RemedySwitch{{Action: action, Mode: v1alpha1.Enabled}}
 	}
 }

@@ -70,26 +70,32 @@ func variant(t *testing.T, id string) scenario.Stuck {
 	return all[i]
 }
 
+// heldAfterOne holds the rollout when one worker has the new configuration; the gate is called second.
+func heldAfterOne(s *v1alpha1.SafeMirrorRolloutSpec) {
+	one := int32(1)
+	s.Release.Stages = []v1alpha1.ReleaseStage{
+		{Name: "first", Pool: "worker", Nodes: &one}, {Name: "second", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
+	}
+}
+
 // heldAtSecond is a rollout whose first worker is done, and whose second waits for an approval.
 func heldAtSecond(t *testing.T, v scenario.Stuck) *run {
 	t.Helper()
-	one := int32(1)
-	u := underWayOf(t, v.Scenario, func(s *v1alpha1.SafeMirrorRolloutSpec) {
-		s.Release.Stages = []v1alpha1.ReleaseStage{
-			{Name: "first", Pool: "worker", Nodes: &one}, {Name: "second", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
-		}
-	})
+	u := underWayOf(t, v.Scenario, heldAfterOne)
 	u.atGate(t, "second")
 	return u
 }
 
-func updated(r *v1alpha1.SafeMirrorRollout, pool string) int32 {
-	for _, p := range r.Status.Pools {
-		if p.Name == pool {
-			return p.Updated
-		}
+// updated is how many nodes of the pool have the new configuration.
+func updated(r *v1alpha1.SafeMirrorRollout, pool string) int32 { return poolOf(r, pool).Updated }
+
+// poolOf is what the status says of the pool; nothing when it does not name it.
+func poolOf(r *v1alpha1.SafeMirrorRollout, pool string) v1alpha1.PoolStatus {
+	i := slices.IndexFunc(r.Status.Pools, func(p v1alpha1.PoolStatus) bool { return p.Name == pool })
+	if i < 0 {
+		return v1alpha1.PoolStatus{}
 	}
-	return 0
+	return r.Status.Pools[i]
 }
 
 // killAt kills the operator as soon as the replacement of a pod on record has the state, or is further, and starts it again.

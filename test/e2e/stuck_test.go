@@ -28,12 +28,7 @@ func TestStuck(t *testing.T) {
 			if !ours(t, i) {
 				return
 			}
-			one := int32(1)
-			u := underWayOf(t, v.Scenario, func(s *v1alpha1.SafeMirrorRolloutSpec) {
-				s.Release.Stages = []v1alpha1.ReleaseStage{
-					{Name: "first", Pool: "worker", Nodes: &one}, {Name: "second", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
-				}
-			})
+			u := underWayOf(t, v.Scenario, heldAfterOne)
 			guard, err := u.cluster.Guard(u.ctx)
 			if err != nil {
 				t.Fatal(err)

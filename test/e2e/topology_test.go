@@ -42,22 +42,15 @@ func TestInfraPool(t *testing.T) {
 	}
 	u.openGate(t, "workers")
 	u.finished(t)
-	var between *v1alpha1.PoolStatus
-	end := await(u.ctx, t, u.cluster, u.rollout.Name, "it counts its nodes", func(*v1alpha1.SafeMirrorRollout) bool { return true })
-	for i, p := range end.Status.Pools {
-		if p.Name == "worker" {
-			between = &end.Status.Pools[i]
-		}
-	}
-	if between == nil || between.Total != 2 || between.Updated != 2 {
-		t.Errorf("the node that was in two pools is a worker now, and has the configuration as the other has; the status says %+v", between)
+	if p := poolOf(u.now(t), "worker"); p.Total != 2 || p.Updated != 2 {
+		t.Errorf("the node that was in two pools is a worker now, and has the configuration as the other has; the status says %+v", p)
 	}
 }
 
-// count is how many nodes have the new configuration.
-func (u *run) count(t *testing.T) int32 {
+// now is the rollout as it is.
+func (u *run) now(t *testing.T) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
-	return await(u.ctx, t, u.cluster, u.rollout.Name, "it counts its nodes", func(*v1alpha1.SafeMirrorRollout) bool { return true }).Status.Nodes.Updated
+	return await(u.ctx, t, u.cluster, u.rollout.Name, "it is there", func(*v1alpha1.SafeMirrorRollout) bool { return true })
 }
 
 // TestTopologies runs one rollout on each installation that is not a control plane and workers.
@@ -89,7 +82,7 @@ func TestTopologies(t *testing.T) {
 			if got := len(evictions(t)); (got > 0) != k.drains {
 				t.Errorf("%d evictions", got)
 			}
-			if n := u.count(t); n != k.nodes {
+			if n := u.now(t).Status.Nodes.Updated; n != k.nodes {
 				t.Errorf("%d nodes are updated, want %d", n, k.nodes)
 			}
 		})
