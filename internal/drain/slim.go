@@ -1,9 +1,52 @@
 package drain
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"reflect"
 
-// Slim is a copy of the pod with what a forecast looks at, and nothing else: of a big cluster tens of thousands are kept.
-func Slim(p *corev1.Pod) *corev1.Pod {
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Slimmer makes copies of pods with what a forecast looks at, and nothing else: of a big cluster tens of thousands are kept. What the pods
+// of one owner have in common they share, so the copies are not to be written to.
+type Slimmer struct{ first map[types.UID]*corev1.Pod }
+
+// NewSlimmer returns one that has seen no pod.
+func NewSlimmer() *Slimmer { return &Slimmer{first: map[types.UID]*corev1.Pod{}} }
+
+// Slim is the copy of the pod.
+func (s *Slimmer) Slim(p *corev1.Pod) *corev1.Pod {
+	out := slim(p)
+	owner := metav1.GetControllerOfNoCopy(out)
+	if owner == nil {
+		return out
+	}
+	first, known := s.first[owner.UID]
+	if !known {
+		s.first[owner.UID] = out
+		return out
+	}
+	share(&out.Labels, first.Labels)
+	share(&out.OwnerReferences, first.OwnerReferences)
+	share(&out.Spec.NodeSelector, first.Spec.NodeSelector)
+	share(&out.Spec.Affinity, first.Spec.Affinity)
+	share(&out.Spec.Tolerations, first.Spec.Tolerations)
+	share(&out.Spec.TopologySpreadConstraints, first.Spec.TopologySpreadConstraints)
+	share(&out.Spec.InitContainers, first.Spec.InitContainers)
+	share(&out.Spec.Containers, first.Spec.Containers)
+	share(&out.Status.Conditions, first.Status.Conditions)
+	return out
+}
+
+// share lets go of what is the same as another pod has.
+func share[T any](own *T, other T) {
+	if reflect.DeepEqual(*own, other) {
+		*own = other
+	}
+}
+
+func slim(p *corev1.Pod) *corev1.Pod {
 	out := &corev1.Pod{}
 	out.Namespace, out.Name, out.UID, out.Labels = p.Namespace, p.Name, p.UID, p.Labels
 	out.OwnerReferences, out.Finalizers = p.OwnerReferences, p.Finalizers

@@ -23,7 +23,8 @@ type placed struct {
 	// kept are the pods of namespaces with budgets.
 	kept map[string][]placedPod
 	// pods are all of them, cut down to what a forecast of drains looks at.
-	pods []*corev1.Pod
+	pods    []*corev1.Pod
+	slimmer *drain.Slimmer
 }
 
 // part is how many objects are held at a time.
@@ -41,7 +42,7 @@ type placedPod struct {
 
 // placing reads the budgets, and lets the pods come by.
 func (f *Foresight) placing(ctx context.Context, r client.Reader) *placed {
-	out := &placed{Reader: r, evictions: map[string]int{}, kept: map[string][]placedPod{}}
+	out := &placed{Reader: r, evictions: map[string]int{}, kept: map[string][]placedPod{}, slimmer: drain.NewSlimmer()}
 	var budgets policyv1.PodDisruptionBudgetList
 	if err := r.List(ctx, &budgets, client.UnsafeDisableDeepCopy); err != nil {
 		f.gap(Gap{Source: "PodDisruptionBudget", Why: oneLine(err)})
@@ -67,7 +68,7 @@ func (p *placed) List(ctx context.Context, list client.ObjectList, opts ...clien
 }
 
 func (p *placed) note(pod *corev1.Pod) {
-	p.pods = append(p.pods, drain.Slim(pod))
+	p.pods = append(p.pods, p.slimmer.Slim(pod))
 	if fare := drain.FareOf(pod, nil); pod.Spec.NodeName == "" || (fare != drain.Moves && fare != drain.Lost) {
 		return
 	}

@@ -145,7 +145,7 @@ func (c *cluster) pod(i int) *corev1.Pod {
 	p := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: c.meta(c.namespace(i%c.images), fmt.Sprintf("%s-5d4f9c7b8d-%05x", app, i))}
 	p.Labels = map[string]string{"app": app, "pod-template-hash": "5d4f9c7b8d"}
 	p.Annotations = map[string]string{"k8s.ovn.org/pod-networks": `{"default":{"ip_addresses":["10.128.2.15/23"],"mac_address":"0a:58:0a:80:02:0f"}}`, "openshift.io/scc": "restricted-v2"}
-	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: app + "-5d4f9c7b8d", UID: "0", Controller: &yes}}
+	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: app + "-5d4f9c7b8d", UID: types.UID(app), Controller: &yes}}
 	p.Spec = c.podSpec(i % c.images)
 	p.Spec.NodeName = nodeName(i % c.nodes)
 	p.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.128.2.15", HostIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
