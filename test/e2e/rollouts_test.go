@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	configv1 "github.com/openshift/api/config/v1"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,11 +15,12 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
 // small is a rollout on two workers and one master, with a gate before each worker.
-func small(t *testing.T, gates int) *run {
+func small(t *testing.T, gates int, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *run {
 	t.Helper()
 	s := scenario.Plain(1, nil)
 	stage := s.Stage
@@ -28,25 +30,27 @@ func small(t *testing.T, gates int) *run {
 		}
 		return stage(ctx, c, v)
 	}
-	return underWayOf(t, s, func(r *v1alpha1.SafeMirrorRolloutSpec) { r.Release.Stages = gatedWorkers(gates) })
+	changes = append(changes, func(r *v1alpha1.SafeMirrorRolloutSpec) { r.Release.Stages = gatedWorkers(gates) })
+	return underWayOf(t, s, changes...)
 }
 
-// TestTwoRollouts: the second one waits, names the first, touches nothing, and goes on when the first has ended.
-func TestTwoRollouts(t *testing.T) {
-	if !ours(t, 7) {
-		return
-	}
-	u := small(t, 1)
-	u.atGate(t, gateName(0))
-	second := u.scenario.Rollout()
-	second.Name = "second"
-	second.Spec.ImageTagMirrors = []v1alpha1.ImageMirrors{{Source: "quay.io/other", Mirrors: []string{scenario.MirrorHost + "/other"}}}
-	if err := u.cluster.Client.Create(u.ctx, second); err != nil {
+// another creates a second rollout beside the first, of another source.
+func (u *run) another(t *testing.T, gates int) *run {
+	t.Helper()
+	out := *u
+	out.rollout = u.scenario.Rollout()
+	out.rollout.Name = "second"
+	out.rollout.Spec.ImageTagMirrors = []v1alpha1.ImageMirrors{{Source: "quay.io/other", Mirrors: []string{scenario.MirrorHost + "/other"}}}
+	out.rollout.Spec.Release.Stages = gatedWorkers(gates)
+	if err := u.cluster.Client.Create(u.ctx, out.rollout); err != nil {
 		t.Fatal(err)
 	}
-	await(u.ctx, t, u.cluster, second.Name, "the second rollout waits for the first", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonOtherRollout, []string{"SafeMirrorRollout " + u.rollout.Name, "comes first"})
-	})
+	return &out
+}
+
+// holdsPools fails unless every pool is held by the rollout.
+func (u *run) holdsPools(t *testing.T) {
+	t.Helper()
 	pools, err := u.cluster.Pools(u.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -56,14 +60,67 @@ func TestTwoRollouts(t *testing.T) {
 			t.Errorf("pool %s is held by %+v (%v), want %s", pools[i].Name, l, err, u.rollout.Name)
 		}
 	}
+}
+
+// TestTwoRollouts: the second one waits, names the first, touches nothing, and goes on when the first has ended.
+func TestTwoRollouts(t *testing.T) {
+	if !ours(t, 7) {
+		return
+	}
+	u := small(t, 1)
+	u.atGate(t, gateName(0))
+	second := u.another(t, 0)
+	await(u.ctx, t, u.cluster, second.rollout.Name, "the second rollout waits for the first", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return mentions(r, v1alpha1.ReasonOtherRollout, []string{"SafeMirrorRollout " + u.rollout.Name, "comes first"})
+	})
+	u.holdsPools(t)
 	u.openGate(t, gateName(0))
 	if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := u.cluster.AwaitRollout(u.ctx, second.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
 	u.finished(t) // of the first: the second has left it as it was
+}
+
+// TestGoesBackBehindAnother: a complete rollout is deleted, and is to go back, while another one is under way. It waits, names that one and
+// leaves its pools alone; afterwards it goes back and is gone, and the other's mirror set stays.
+func TestGoesBackBehindAnother(t *testing.T) {
+	if !ours(t, 2) {
+		return
+	}
+	u := small(t, 0, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
+	if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+		t.Fatal(err)
+	}
+	second := u.another(t, 1)
+	second.atGate(t, gateName(0))
+	if err := u.cluster.Client.Delete(u.ctx, u.rollout); err != nil {
+		t.Fatal(err)
+	}
+	await(u.ctx, t, u.cluster, u.rollout.Name, "the way back waits for the second rollout", func(r *v1alpha1.SafeMirrorRollout) bool {
+		return r.Status.Record.Rollback != nil && mentions(r, v1alpha1.ReasonOtherRollout, []string{"SafeMirrorRollout second", "comes first"})
+	})
+	second.holdsPools(t)
+	second.openGate(t, gateName(0))
+	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+		t.Fatal(err)
+	}
+	err := lab.Eventually(u.ctx, rolloutTime, "the first rollout is gone", func(ctx context.Context) (bool, string, error) {
+		err := u.cluster.Client.Get(ctx, client.ObjectKeyFromObject(u.rollout), u.rollout)
+		return err != nil, scenario.Describe(u.rollout), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.cluster.Restored(u.ctx); err != nil {
+		t.Error(err)
+	}
+	sets := &configv1.ImageTagMirrorSetList{}
+	if err := u.cluster.Client.List(u.ctx, sets); err != nil || len(sets.Items) != 1 || sets.Items[0].Name != second.rollout.Name {
+		t.Errorf("the mirror sets are %+v (%v), want the second rollout's alone", sets.Items, err)
+	}
 }
 
 // TestSpecEdited: a spec that changes half way is planned and proven anew, and reaches the nodes that have the earlier one as well. What
