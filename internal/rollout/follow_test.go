@@ -128,6 +128,8 @@ func TestPulseOver(t *testing.T) {
 				node("worker-2", func(n *Node) { n.Ready = true })), true},
 		"open, and it is still down": {
 			pool(opened().node("worker-2", func(n *Node) { n.Ready = false }).eachPool(func(p *Pool) { p.Ledger.Release.Unavailable = 1 }, "worker")), false},
+		"open, taken while a stuck node has got through": {
+			pool(opened().takes("worker-1", "Targeted").eachPool(func(p *Pool) { p.Ledger.Release.Moving = 1 }, "worker")), true},
 		"open, a node degraded": {pool(opened().node("worker-2", func(n *Node) { n.State = "Degraded" })), true},
 	}
 	for name, c := range cases {

@@ -146,6 +146,7 @@ func TestRoom(t *testing.T) {
 		"one was cordoned, and is":      {observed().cordoned("worker-2").rendered(), 2},
 		"two were missing":              {observed().down("worker-1").cordoned("worker-2").rendered(), 3},
 		"one was down, and is back":     {observed().down("worker-2").rendered().node("worker-2", func(n *Node) { n.Ready = true }), 1},
+		"one went down afterwards":      {observed().rendered().down("worker-2"), 1},
 		"one was down, and was deleted": {observed().down("worker-2").rendered().without("worker-2"), 1},
 		"one is down, and stuck on its way when it goes back": {observed().down("worker-2").rendered().with(func(o *Observed) {
 			o.Record.Rollback = &v1alpha1.RollbackRecord{}

@@ -38,14 +38,17 @@ func TestTargetsAreLookedAtAgain(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"nothing has changed":               {one().build(), tell},
-		"the ledger was written before":     {one().tells("worker").node("worker-0", func(n *Node) { n.Desired = n.Current }).build(), tell},
-		"it is gone":                        {one().without("worker-0").build(), again},
-		"it has the target":                 {one().done("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
-		"it has taken it":                   {one().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
-		"of two the first has":              {two().tells("worker").node("worker-1", func(n *Node) { n.Desired = n.Current }).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
-		"of two both have":                  {two().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0 worker-1"}}},
-		"the second comes late":             {two().tells("worker").follows("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-1"}}},
+		"nothing has changed":           {one().build(), tell},
+		"the ledger was written before": {one().tells("worker").node("worker-0", func(n *Node) { n.Desired = n.Current }).build(), tell},
+		"it is gone":                    {one().without("worker-0").build(), again},
+		"it has the target":             {one().done("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
+		"it has taken it":               {one().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
+		"of two the first has":          {two().tells("worker").node("worker-1", func(n *Node) { n.Desired = n.Current }).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
+		"of two both have":              {two().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0 worker-1"}}},
+		"the second comes late":         {two().tells("worker").follows("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-1"}}},
+		"it was down at the start, came back and is down again": {one().down("worker-0").with(func(o *Observed) {
+			o.Record.Pools[1].Unavailable = []string{"worker-0"}
+		}).build(), again},
 		"it went down":                      {one().down("worker-0").build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}}},
 		"fewer are allowed than before":     {two().with(func(o *Observed) { o.Record.Pools[1].MaxUnavailable = "1" }).build(), again},
 		"the pool was unpaused by somebody": {one().eachPool(func(p *Pool) { p.Paused = false }, "worker").build(), want{reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/worker"}, blockers: []string{"MachineConfigPool worker"}}},

@@ -86,8 +86,14 @@ func (q request) named(b body) Write {
 	}
 	w.Name = hash.ReplaceAllString(w.Name, "-…")
 	w.About = about(b)
+	if strings.Contains(w.About, ledgerOff) {
+		w.Name += ", given back" // counted by itself: how often a pool is paused and unpaused before is not the same in each run
+	}
 	return w
 }
+
+// ledgerOff is what the write is about that gives a pool back.
+const ledgerOff = "ledger off"
 
 func about(b body) string {
 	var out []string
@@ -96,7 +102,7 @@ func about(b body) string {
 	}
 	for name, value := range b.Metadata.Annotations {
 		if strings.HasSuffix(name, "/pause-ledger") && value == nil {
-			out = append(out, "ledger off")
+			out = append(out, ledgerOff)
 		}
 	}
 	if b.Metadata.Finalizers != nil && b.Status == nil {
