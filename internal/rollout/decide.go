@@ -25,10 +25,11 @@ func Decide(o Observed) Decision {
 }
 
 // stop tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, the maintenance window
-// closes, or what forbids a release has come up meanwhile (I6). Proofs that are being made anew do not: they are all the time.
+// closes, or what forbids a release has come up meanwhile (I6), as when the policy is gone by which its node would reload: it would be drained,
+// and nobody has looked ahead at that. Proofs that are being made anew do not: they are all the time.
 func stop(o Observed, d Decision) bool {
 	_, closed := outsideWindows(o)
-	return o.Rollout.Held || (closed && !back(o)) || d.Stalled || d.Phase == PhasePreflight
+	return o.Rollout.Held || (closed && !back(o)) || d.Stalled || d.Phase == PhasePreflight || d.Phase == PhasePolicy
 }
 
 // recheck bounds the time of the next look: never before now, and while there is something to do never later than maxIdle (I7).

@@ -31,6 +31,10 @@ func TestPolicyBeforeTheMirrorSets(t *testing.T) {
 			o:    observed().paused().policed().policy(func(p *Policy) { p.Ledger = nil }).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-policy"}},
 		},
+		"the ledger was taken off, and a pool is open": {
+			o:    opened().policed().policy(func(p *Policy) { *p = Policy{Entry: usersPolicy, Effective: "Drain"} }).build(),
+			want: want{reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/worker"}, blockers: []string{"MachineConfigPool worker"}, says: []string{"is not paused"}},
+		},
 		"the record was lost": {
 			o:    observed().paused().policed().with(func(o *Observed) { o.Record.Policy = nil }).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyIntended"}},
