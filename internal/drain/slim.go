@@ -36,6 +36,8 @@ func (s *Slimmer) Slim(p *corev1.Pod) *corev1.Pod {
 	share(&out.Spec.InitContainers, first.Spec.InitContainers)
 	share(&out.Spec.Containers, first.Spec.Containers)
 	share(&out.Status.Conditions, first.Status.Conditions)
+	share(&out.Status.InitContainerStatuses, first.Status.InitContainerStatuses)
+	share(&out.Status.ContainerStatuses, first.Status.ContainerStatuses)
 	return out
 }
 

@@ -151,7 +151,7 @@ func (c *cluster) pod(i int) *corev1.Pod {
 	p.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.128.2.15", HostIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
 	for _, container := range p.Spec.Containers {
 		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
-			Name: container.Name, Image: container.Image, ImageID: fmt.Sprintf("registry.example.com/x@sha256:%064x", i), Ready: true, ContainerID: fmt.Sprintf("cri-o://%064x", i),
+			Name: container.Name, Image: container.Image, ImageID: fmt.Sprintf("registry.example.com/x@sha256:%064x", i%c.images), Ready: true, ContainerID: fmt.Sprintf("cri-o://%064x", i),
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(began)}},
 		})
 	}
