@@ -86,24 +86,29 @@ func (q request) named(b body) Write {
 	}
 	w.Name = hash.ReplaceAllString(w.Name, "-…")
 	w.About = about(b)
-	if strings.Contains(w.About, ledgerOff) {
+	if b.givesBack() {
 		w.Name += ", given back" // counted by itself: how often a pool is paused and unpaused before is not the same in each run
 	}
 	return w
 }
 
-// ledgerOff is what the write is about that gives a pool back.
-const ledgerOff = "ledger off"
+// givesBack tells whether the write takes the ledger off a pool.
+func (b body) givesBack() bool {
+	for name, value := range b.Metadata.Annotations {
+		if strings.HasSuffix(name, "/pause-ledger") && value == nil {
+			return true
+		}
+	}
+	return false
+}
 
 func about(b body) string {
 	var out []string
 	if p := b.Spec.Paused; p != nil {
 		out = append(out, map[bool]string{true: "pause", false: "unpause"}[*p])
 	}
-	for name, value := range b.Metadata.Annotations {
-		if strings.HasSuffix(name, "/pause-ledger") && value == nil {
-			out = append(out, ledgerOff)
-		}
+	if b.givesBack() {
+		out = append(out, "ledger off")
 	}
 	if b.Metadata.Finalizers != nil && b.Status == nil {
 		out = append(out, "finalizer")

@@ -124,9 +124,8 @@ func TestCanaryIsAskedFirst(t *testing.T) {
 	if p.Bytes == 0 || !strings.HasPrefix(p.Endpoint, scenario.MirrorHost+"/") || p.Policy != "Always" {
 		t.Errorf("the pull shows little: %+v", p)
 	}
-	if r := await(ctx, t, c, u.rollout.Name, "the status tells of it", func(r *v1alpha1.SafeMirrorRollout) bool { return true }); r.Status.Images.PulledByFirstNodes == 0 ||
-		r.Status.Images.PulledByFirstNodes != r.Status.Images.WantedByFirstNodes {
-		t.Errorf("the status tells of %d of %d pulls", r.Status.Images.PulledByFirstNodes, r.Status.Images.WantedByFirstNodes)
+	if n := u.now(t).Status.Images; n.PulledByFirstNodes == 0 || n.PulledByFirstNodes != n.WantedByFirstNodes {
+		t.Errorf("the status tells of %d of %d pulls", n.PulledByFirstNodes, n.WantedByFirstNodes)
 	}
 	nothingLeft(ctx, t, c)
 }

@@ -35,13 +35,7 @@ func TestDeletedMidway(t *testing.T) {
 		t.Fatal(err)
 	}
 	updated(u.rollout.Status.Nodes.Total - 1) // it is still there, and goes on
-	err := lab.Eventually(u.ctx, rolloutTime, "the rollout is gone", func(ctx context.Context) (bool, string, error) {
-		err := c.Get(ctx, client.ObjectKeyFromObject(u.rollout), u.rollout)
-		return err != nil, scenario.Describe(u.rollout), client.IgnoreNotFound(err)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	u.gone(t)
 	if err := u.cluster.Restored(u.ctx); err != nil {
 		t.Error(err)
 	}
@@ -54,5 +48,17 @@ func TestDeletedMidway(t *testing.T) {
 	}
 	if !testimony.Clean() {
 		t.Errorf("not clean: %+v", testimony)
+	}
+}
+
+// gone waits until the rollout is no longer there.
+func (u *run) gone(t *testing.T) {
+	t.Helper()
+	err := lab.Eventually(u.ctx, rolloutTime, "the rollout is gone", func(ctx context.Context) (bool, string, error) {
+		err := u.cluster.Client.Get(ctx, client.ObjectKeyFromObject(u.rollout), u.rollout)
+		return err != nil, scenario.Describe(u.rollout), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -178,13 +178,6 @@ func TestReloadDeleted(t *testing.T) {
 	if err := u.cluster.Client.Delete(u.ctx, u.rollout); err != nil {
 		t.Fatal(err)
 	}
-	err := lab.Eventually(u.ctx, rolloutTime, "the rollout is gone", func(ctx context.Context) (bool, string, error) {
-		r := &v1alpha1.SafeMirrorRollout{}
-		err := u.cluster.Client.Get(ctx, client.ObjectKeyFromObject(u.rollout), r)
-		return err != nil, scenario.Describe(r), client.IgnoreNotFound(err)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	u.gone(t)
 	watching.kept(t)
 }

@@ -195,13 +195,7 @@ func TestDeletedWithRollback(t *testing.T) {
 	if err := c.Client.Delete(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	err = lab.Eventually(ctx, rolloutTime, "the rollout is gone", func(ctx context.Context) (bool, string, error) {
-		err := c.Client.Get(ctx, client.ObjectKeyFromObject(r), r)
-		return err != nil, scenario.Describe(r), client.IgnoreNotFound(err)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	u.gone(t)
 	rolledBack(u, t, witness)
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
-	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
@@ -107,13 +106,7 @@ func TestGoesBackBehindAnother(t *testing.T) {
 	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	err := lab.Eventually(u.ctx, rolloutTime, "the first rollout is gone", func(ctx context.Context) (bool, string, error) {
-		err := u.cluster.Client.Get(ctx, client.ObjectKeyFromObject(u.rollout), u.rollout)
-		return err != nil, scenario.Describe(u.rollout), client.IgnoreNotFound(err)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	u.gone(t)
 	if err := u.cluster.Restored(u.ctx); err != nil {
 		t.Error(err)
 	}
