@@ -164,8 +164,3 @@ func leftOver(o Observed, d Decision) bool {
 	canary, ok := o.Canary.Get()
 	return ok && canary.Left > 0 && !finishes(d) && !slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(EnsureCanary); return is })
 }
-
-func digestOfPlan(o Observed) string {
-	plan, _ := o.Plan.Get()
-	return plan.Digest
-}

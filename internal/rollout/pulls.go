@@ -18,7 +18,8 @@ func pullsOnNodes(o Observed, pools []Pool) Step {
 	if !ok {
 		return unreadable("Canary", o.Canary.Why())
 	}
-	work := []Action{EnsureCanary{Plan: digestOfPlan(o)}}
+	plan, _ := o.Plan.Get() // the phases before this one have read it
+	work := []Action{EnsureCanary{Plan: plan.Digest}}
 	for _, look := range []func([]Pool) (failed, open []Blocker){canary.byFirstNodes, canary.Preload.byAllNodes} {
 		failed, open := look(pools)
 		switch {
