@@ -96,7 +96,7 @@ func (l *Live) snapshot(ctx context.Context, w *World, prediction predict.Predic
 			Steered: !w.Observed.Rollout.Targeted, Next: rollout.Coming(w.Observed, p),
 		})
 	}
-	s.Pulls = lookout.Pulls(w.Plan, l.Engine.Snapshot(), prediction.Configs, prediction.Pools)
+	s.Pulls = lookout.Pulls(w.Plan, l.Transfers.Snapshot(), prediction.Configs, prediction.Pools)
 	return s
 }
 
