@@ -1,5 +1,6 @@
-// Command mutants breaks the safety rules one at a time, those of internal/rollout and those about how it is fed and obeyed, in a copy that only the compiler sees, and tells which test
-// notices. A mutant that no test kills is a rule that nothing holds.
+// Command mutants breaks the safety rules one at a time, those of internal/rollout and those about how it is fed and obeyed, in a copy that
+// only the compiler sees, and tells which test notices. A mutant that no test kills is a rule that nothing holds. Each package lists its own
+// in mutants_test.go.
 //
 //	go run ./internal/sim/mutants [-each] [-run WORDS]
 //
@@ -18,20 +19,6 @@ import (
 	"strings"
 )
 
-// mutant is one change of the source: old is found exactly once in the file, which is one of internal/rollout unless it has a path.
-type mutant struct{ file, old, new, about string }
-
-// path is the file's in the repository.
-func (m mutant) path() string {
-	if strings.Contains(m.file, "/") {
-		return m.file
-	}
-	return filepath.Join("internal", "rollout", m.file)
-}
-
-// home is the package whose tests have to notice.
-func (m mutant) home() string { return "./" + filepath.Dir(m.path()) }
-
 // verdict is what became of a mutant.
 type verdict struct{ home, sim string }
 
@@ -48,48 +35,67 @@ func main() {
 	if err != nil {
 		fatal(err)
 	}
-	for _, home := range homes(*words) {
+	rules, err := all(".", *words)
+	if err != nil {
+		fatal(err)
+	}
+	for _, home := range homes(rules) {
 		if before := judge("", home, true); before != (verdict{}) {
 			fatal(fmt.Errorf("the tests fail without any mutant: %s %q, sim %q", home, before.home, before.sim))
 		}
 	}
-	survivors, stale, count := 0, 0, 0
-	for _, m := range mutants {
-		if !strings.Contains(m.about, *words) {
-			continue
+	survivors, stale := 0, 0
+	for _, r := range rules {
+		v := verdict{home: unbuilt}
+		c, err := r.resolve()
+		if err == nil {
+			v, err = c.judge(dir, *each)
 		}
-		count++
-		overlay, err := m.overlay(dir)
-		if err != nil {
-			stale++
-			fmt.Printf("%-75s STALE: %v\n", m.about, err)
-			continue
-		}
-		v := judge(overlay, m.home(), *each)
 		switch {
+		case err != nil:
+			stale++
+			fmt.Printf("%-75s STALE: %v\n", r.about, err)
+			continue
 		case v == verdict{}:
 			survivors++
 			v.home = "SURVIVES"
 		case v.home == unbuilt:
 			stale++
 		}
-		fmt.Printf("%-75s %s: %-45s sim: %s\n", m.about, filepath.Base(m.home()), v.home, v.sim)
+		fmt.Printf("%-75s %s: %-45s sim: %s\n", r.about, filepath.Base(r.home), v.home, v.sim)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		fatal(err)
 	}
-	fmt.Printf("RESULT mutants=%d killed=%d survivors=%d stale=%d\n", count, count-survivors-stale, survivors, stale)
+	fmt.Printf("RESULT mutants=%d killed=%d survivors=%d stale=%d\n", len(rules), len(rules)-survivors-stale, survivors, stale)
 	if survivors+stale > 0 {
 		os.Exit(1)
 	}
 }
 
-// homes are the packages of the mutants, each once.
-func homes(words string) []string {
+// all are the rules of all lists whose description contains the words.
+func all(root, words string) ([]rule, error) {
+	sources, err := lists(root)
+	if err != nil {
+		return nil, err
+	}
+	var out []rule
+	for _, s := range sources {
+		rules, err := s.rules()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, slices.DeleteFunc(rules, func(r rule) bool { return !strings.Contains(r.about, words) })...)
+	}
+	return out, nil
+}
+
+// homes are the packages of the rules, each once.
+func homes(rules []rule) []string {
 	var out []string
-	for _, m := range mutants {
-		if strings.Contains(m.about, words) && !slices.Contains(out, m.home()) {
-			out = append(out, m.home())
+	for _, r := range rules {
+		if !slices.Contains(out, r.home) {
+			out = append(out, r.home)
 		}
 	}
 	return out
@@ -100,36 +106,29 @@ func fatal(err error) {
 	os.Exit(1)
 }
 
-// overlay writes the changed file, and the list by which the compiler takes it for the real one.
-func (m mutant) overlay(dir string) (string, error) {
-	file, err := filepath.Abs(m.path())
+// judge runs the tests with the change.
+func (c change) judge(dir string, each bool) (verdict, error) {
+	copied := filepath.Join(dir, filepath.Base(c.path))
+	if err := os.WriteFile(copied, c.text, 0o600); err != nil {
+		return verdict{}, err
+	}
+	// The list by which the compiler takes the copy for the real one.
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {c.path: copied}})
 	if err != nil {
-		return "", err
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	if n := strings.Count(string(text), m.old); n != 1 {
-		return "", fmt.Errorf("%s has it %d times: %q", m.path(), n, m.old)
-	}
-	copied := filepath.Join(dir, filepath.Base(m.file))
-	if err := os.WriteFile(copied, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
-		return "", err
-	}
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {file: copied}})
-	if err != nil {
-		return "", err
+		return verdict{}, err
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	return overlay, os.WriteFile(overlay, list, 0o600)
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		return verdict{}, err
+	}
+	return judge(overlay, c.home, each), nil
 }
 
 // only are the tests that matter in a package of which most tests are about something else and take long.
 var only = map[string][]string{"./internal/mirror": {"-run", "^TestVerif"}}
 
-// judge names the first test that fails in the mutant's package and, for a rule of the decision, in the simulator. The stories are left out: that a story is told differently is no proof that a
-// rule is broken.
+// judge names the first test that fails in the mutant's package and, for a rule of the decision, in the simulator. The stories are left out:
+// that a story is told differently is no proof that a rule is broken.
 func judge(overlay, home string, each bool) verdict {
 	v := verdict{home: test(overlay, append([]string{home}, only[home]...)...)}
 	if strings.HasSuffix(home, "/rollout") && (v.home == "" || each) {
