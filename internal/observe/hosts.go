@@ -42,7 +42,7 @@ func (l *Live) self(ctx context.Context, r client.Reader) rollout.Self {
 			continue
 		}
 		out.Replicas++
-		if p.Name != own.Name && podReady(p) {
+		if p.Name != own.Name && drain.Ready(p) {
 			out.Standby = append(out.Standby, p.Spec.NodeName)
 		}
 	}
