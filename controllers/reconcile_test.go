@@ -97,7 +97,7 @@ func TestFailures(t *testing.T) {
 			}}
 			cl := minicluster.Client(patches.funcs(), pausing()...)
 			r, _ := reconciler(cl, (&clock{minicluster.Began}).Now)
-			r.Observe.Engage(lookAt(t, r), true, time.Time{}) // nothing has to be copied
+			r.Execute.Transfers.Start(lookAt(t, r), true, time.Time{}) // nothing has to be copied
 			got, err := r.Reconcile(context.Background(), request("shop"))
 			if got != c.want || (err != nil) != c.fails {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
@@ -206,7 +206,7 @@ func TestTheFinalizerComesFirst(t *testing.T) {
 				return nil
 			}
 			r, _ := reconciler(cl, (&clock{minicluster.Began}).Now)
-			r.Observe.Engage(lookAt(t, r), true, time.Time{})
+			r.Execute.Transfers.Start(lookAt(t, r), true, time.Time{})
 			refusing = true
 			_, err := r.Reconcile(context.Background(), request("shop"))
 			if (err != nil) != (c.blocks > 0) {

@@ -80,7 +80,7 @@ func (l *Live) snapshot(ctx context.Context, w *World, prediction predict.Predic
 		o.Fresh = l.API
 	}
 	return lookout.Assemble(lookout.Read(ctx, l.cached(), o), lookout.Change{
-		Now: w.Observed.Now, Spec: w.Observed.Rollout, Record: w.Observed.Record, Prediction: prediction, Plan: w.Plan, Results: l.Engine.Snapshot(),
+		Now: w.Observed.Now, Spec: w.Observed.Rollout, Record: w.Observed.Record, Prediction: prediction, Plan: w.Plan, Results: l.Transfers.Snapshot(),
 		Reloads: lookout.Reloads(w.Observed.Rollout, w.Observed.Policy),
 	})
 }

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	configv1 "github.com/openshift/api/config/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
@@ -20,16 +23,27 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
+// Cluster is a client that can read and cannot write.
+type Cluster interface {
+	client.Reader
+	Scheme() *runtime.Scheme
+	RESTMapper() meta.RESTMapper
+}
+
 // Live observes a running cluster.
 type Live struct {
-	// Client reads from the manager's caches and is also used for server-side dry runs; API reads past the caches.
-	Client client.Client
+	// Client reads from the manager's caches; API reads past the caches.
+	Client Cluster
 	API    client.Reader
+	// DryRun asks the API server what it would say to a write.
+	DryRun *dryrun.API
+	// Transfers and PullChecks are what execute has started, and what has come of it.
+	Transfers  Transfers
+	PullChecks PullChecks
 	// Namespace is the operator's own, where the Secrets that a spec names are. PodName is the pod of this process when it is one of several
 	// that elect a leader; empty when it has nobody to hand over to.
 	Namespace string
 	PodName   string
-	Engine    *mirror.Engine
 	// Payload reads the component images of a release payload; nil leaves them out. See ReadPayload.
 	Payload func(ctx context.Context, c *mirror.Client, places []string, image string) ([]release.Component, error)
 	// Kinds tells which kinds the caches serve.
@@ -38,8 +52,6 @@ type Live struct {
 
 	predictor predict.Predictor
 	payloads  payloads
-	probing   probing
-	canaries  canarying
 	private   private
 	// forecasting is what was foretold last.
 	forecasting forecasting
@@ -49,8 +61,6 @@ type Live struct {
 	warnings  []string
 	predicted []plan.Pool
 	dryRuns   map[string]dryRun
-	engaged   string
-	copying   bool
 
 	registryClient cachedClient
 }

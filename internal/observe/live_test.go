@@ -279,24 +279,3 @@ func TestRefresh(t *testing.T) {
 		}
 	})
 }
-
-// Engage hands over the plan, and the next look knows that it did.
-func TestEngage(t *testing.T) {
-	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}}}}
-	l := observer(cluster(app)...)
-	w := look(t, l)
-	l.Engage(w, true, time.Time{})
-	work := seen(t, look(t, l).Observed.Transfers)
-	if work.Plan != w.Plan.Digest || !work.Copying || len(l.Engine.Snapshot()) != 1 {
-		t.Errorf("%+v and %d jobs, want the plan, copying, and one", work, len(l.Engine.Snapshot()))
-	}
-	t.Run("without credentials", func(t *testing.T) {
-		l := observer(cluster(app)...)
-		w := look(t, l)
-		w.Registry = nil
-		l.Engage(w, true, time.Time{})
-		if work := seen(t, look(t, l).Observed.Transfers); work.Plan != "" || len(l.Engine.Snapshot()) != 0 {
-			t.Errorf("%+v, want nothing to be handed over", work)
-		}
-	})
-}

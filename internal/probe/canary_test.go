@@ -332,35 +332,3 @@ func TestWhatProvesACanary(t *testing.T) {
 		})
 	}
 }
-
-// Canaries run a few at a time on a node, survive a restart, and whether the layers were shown is what it was before the pull.
-func TestCanariesRun(t *testing.T) {
-	set := canaryOf(router(1, mib), router(2, mib), router(3, mib), router(4, mib))
-	s := newSite(t)
-	s.App, s.Limits = CanaryName, CanaryLimits()
-	step := s.mustRun(set.Probes...)
-	if len(step.Create) != 3 {
-		t.Fatalf("%d pods at once, want 3", len(step.Create))
-	}
-	finish := func(step Step) {
-		t.Helper()
-		for _, p := range step.Create {
-			s.pod(p, completed)
-		}
-	}
-	finish(step)
-	later := slices.Clone(set.Probes) // by now the node reports what it has pulled
-	for i := range later {
-		later[i].Fresh = false
-	}
-	s.mustRun(later...) // the three are judged and deleted
-	finish(s.mustRun(later...))
-	step = s.mustRun(later...)
-	set.Probes = later
-	if sum := set.Sum(step.Outcomes, s.now.Add(-time.Hour)); sum.Proven != 3 || sum.Resolved != 1 {
-		t.Errorf("%+v", sum)
-	}
-	if left, err := s.Sweep(t.Context(), shop.Name); err != nil || left != 0 {
-		t.Errorf("%d pods are left (%v)", left, err)
-	}
-}

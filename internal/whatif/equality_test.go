@@ -22,6 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
@@ -64,8 +66,8 @@ func bothRoads(t *testing.T, r *v1alpha1.SafeMirrorRollout, objects []client.Obj
 	ctx := context.Background()
 	c := minicluster.Client(interceptor.Funcs{}, append(objects, r)...)
 	now := func() time.Time { return minicluster.Began }
-	live := &observe.Live{Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}),
-		Kinds: observe.NewKinds(minicluster.Scheme()), Now: now}
+	live := &observe.Live{Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c),
+		Transfers: &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, PullChecks: &execute.PullChecks{}, Kinds: observe.NewKinds(minicluster.Scheme()), Now: now}
 	w, err := live.Observe(ctx, r.Name)
 	if err != nil {
 		t.Fatal(err)
