@@ -33,7 +33,7 @@ func stuck() []client.Object {
 func pausing() []client.Object {
 	began := metav1.NewTime(minicluster.Began)
 	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", func(r *v1alpha1.SafeMirrorRollout) {
-		r.Finalizers = []string{observe.Finalizer}
+		r.Finalizers = []string{rollout.Finalizer}
 		r.Status.Record = v1alpha1.Record{StartedAt: &began, Pools: []v1alpha1.PoolRecord{{Name: "worker"}}}
 	})
 }
@@ -224,7 +224,7 @@ func TestTheFinalizerComesFirst(t *testing.T) {
 func TestRemovingTheFinalizer(t *testing.T) {
 	deleted := metav1.NewTime(minicluster.Began)
 	leaving := func(r *v1alpha1.SafeMirrorRollout) {
-		r.DeletionTimestamp, r.Finalizers = &deleted, []string{observe.Finalizer}
+		r.DeletionTimestamp, r.Finalizers = &deleted, []string{rollout.Finalizer}
 	}
 	patches := &patching{}
 	c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)

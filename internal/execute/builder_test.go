@@ -177,7 +177,7 @@ func paused(objects []client.Object, ledger rollout.Ledger) []client.Object {
 func aboutToRelease(t *testing.T) *site {
 	t.Helper()
 	ctx, shop := context.Background(), minicluster.Rollout("shop")
-	shop.Finalizers = []string{observe.Finalizer}
+	shop.Finalizers = []string{rollout.Finalizer}
 	objects := append(minicluster.Objects("worker-0", "worker-1"), shop, mirrorset.Digest(shop), mirrorset.Tag(shop))
 	s := build(t, paused(objects, someLedger())...)
 	if err := minicluster.RenderPools(ctx, s.Client); err != nil {

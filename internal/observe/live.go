@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
@@ -21,9 +22,6 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/release"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
-
-// Finalizer keeps a SafeMirrorRollout until nothing of it dangles.
-const Finalizer = "safemirror.io/rollout"
 
 // Cluster is a client that can read and cannot write.
 type Cluster interface {
@@ -92,7 +90,7 @@ func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
 	}
 	w := &World{Wanted: predict.Want(r), Rollout: r}
 	o := &w.Observed
-	o.Now, o.Rollout, o.Record = l.Now(), view(r), r.Status.Record
+	o.Now, o.Rollout, o.Record = l.Now(), rollout.Effective(r), r.Status.Record
 	o.Others = l.others(ctx, r)
 	o.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
 	if c, ok := o.Cluster.Get(); ok && c.Unsupported != "" {
@@ -114,7 +112,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 	}
 	fresh.Rollout, fresh.Wanted = r, predict.Want(r)
 	fresh.Observed = w.Observed
-	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), view(r), r.Status.Record
+	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), rollout.Effective(r), r.Status.Record
 	fresh.Observed.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
 	l.look(ctx, fresh, l.API, true)
 	return fresh, nil
@@ -123,7 +121,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 // look reads the pools, the mirror sets, the plan and the workloads through the reader.
 func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh bool) {
 	o := &w.Observed
-	o.Policy = l.policy(ctx, w.Rollout.Name)
+	o.Policy = disruption.Read(ctx, l.API, w.Rollout.Name)
 	all, err := predict.ReadSets(ctx, reader)
 	if err != nil {
 		why := err.Error()
@@ -151,12 +149,12 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	}
 	registry, problems := l.registry(ctx, w.Rollout, all)
 	problems = appendProblem(problems, problem)
-	if o.Record.Rollback == nil { // going back makes no node worse that is in no pool
-		problems = append(problems, prediction.Strays...)
+	if o.Record.Rollback != nil {
+		prediction.Strays = nil // going back makes no node worse that is in no pool
 	}
 	l.warn(ctx, o)
 	w.Registry = registry
-	o.Spec = l.specProblems(ctx, w, all, state, prediction.Platforms, problems)
+	o.Spec = l.specProblems(ctx, w, all, prediction, problems)
 	l.hosts(ctx, reader, o) // before the forecast: it is about the nodes whose turn it is
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
@@ -192,7 +190,7 @@ func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollou
 		out = append(out, rollout.Other{
 			Name: o.Name, Created: o.CreationTimestamp.Time,
 			Since:   rollout.UnderWay(rec),
-			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != identity(o.Spec),
+			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != rollout.Identity(o.Spec),
 		})
 	}
 	return rollout.Seen(out)

@@ -28,16 +28,11 @@ type dryRun struct {
 // dryRunAge is how long the API server's word on the mirror sets is good for: an admission policy may change.
 const dryRunAge = time.Minute
 
-// specProblems gathers what is wrong with the spec in the light of this cluster: Secrets, foreign sets of the same name, the
-// union of all mirror sets at every instant of the way, and what the API server itself says (R3, R4).
-func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, state rollout.MirrorSets, platforms []string, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
+// specProblems adds to what is wrong with the spec in the light of this cluster the Secrets that were found wanting, and what the API
+// server itself says (R3, R4).
+func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, p predict.Prediction, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
 	out := append([]rollout.Problem{}, found...)
-	out = append(out, releaseProblems(w.Rollout)...)
-	out = append(out, mirroringProblems(w.Rollout, platforms)...)
-	out = append(out, w.Foreign(state)...)
-	if len(out) == 0 {
-		out = append(out, w.UnionProblems(all)...)
-	}
+	out = append(out, w.Problems(all, p)...)
 	if len(out) == 0 && w.Observed.Record.StartedAt == nil && !w.Observed.Rollout.Deleting {
 		out = append(out, l.dryRun(ctx, w)...)
 	}

@@ -272,7 +272,7 @@ func TestCanaryIsJudged(t *testing.T) {
 			pod: podOf(p, waiting("ErrImagePull", "copying system image from manifest list: reading blob sha256:0a: fetching blob: blob unknown to registry")), want: Failed, class: mirror.Incomplete},
 		"the mirror's name is no word of an error": {
 			pod:  podOf(p, waiting("ErrImagePull", "(Mirrors also failed: [mirror.local/acme/router:v1: reading manifest v1 in mirror.local/acme/router: manifest unknown]): quay.io/acme/router:v1: registry quay.io is blocked in /etc/containers/registries.conf")),
-			want: Failed, class: mirror.Denied, says: "mirror.local/acme/router:v1: reading manifest"},
+			want: Failed, class: mirror.Missing, says: "mirror.local/acme/router:v1: reading manifest"},
 		"a registry that does not answer is given time": {pod: podOf(p, waiting("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout")), want: Pulling, class: mirror.Timeout},
 	}
 	for name, c := range cases {
