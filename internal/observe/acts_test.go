@@ -136,7 +136,7 @@ func TestTheFirstNodeIsAsked(t *testing.T) {
 	})
 	t.Run("another process asks again, and takes away what is left", func(t *testing.T) {
 		next := newSite(c)
-		next.Live.Now = func() time.Time { return minicluster.Began.Add(time.Minute) }
+		next.Now = func() time.Time { return minicluster.Began.Add(time.Minute) }
 		next.do(t, w, rollout.EnsureCanary{})
 		if len(canaryPods()) != 1 {
 			t.Fatalf("%d pods", len(canaryPods()))

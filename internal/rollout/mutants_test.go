@@ -52,8 +52,8 @@ var _ = []mutant.Mutant{
 		func(n Node) bool { return n.Ready },
 		func() bool { return true }),
 	mutant.Of("budget: nodes whose drains wait for each other go together", batchSize,
-		func(size int, o Observed, p Pool) { size = min(size, together(o, p, size)) },
-		func(o Observed, p Pool, size int) { _ = together(o, p, size) }),
+		func(o Observed, p Pool, size int) int { return together(o, p, size) },
+		func(size int) int { return size }),
 	// The release.
 	mutant.Of("release: while a node is under way, at the opening", safeToOpen,
 		func(o Observed, pools []Pool) []Blocker { return underWay(o, pools) },
@@ -354,7 +354,7 @@ var _ = []mutant.Mutant{
 			if sets.exist() {
 				return true
 			}
-			return false
+			return sets.Clash == "" // for the compiler
 		},
 		func() {}),
 	mutant.Of("rollback: decided again and again", begin,

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"go/ast"
+	"go/parser"
+	"go/token"
 	"go/types"
 	"io/fs"
 	"os"
@@ -62,6 +64,9 @@ func lists(root string) ([]*source, error) {
 		Dir: root, Tests: true,
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports | packages.NeedExportFile |
 			packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo,
+		ParseFile: func(fset *token.FileSet, path string, text []byte) (*ast.File, error) {
+			return parser.ParseFile(fset, path, text, parser.ParseComments|parser.SkipObjectResolution) // names mean what their types say
+		},
 	}, homes...)
 	if err != nil {
 		return nil, err

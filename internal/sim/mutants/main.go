@@ -2,7 +2,7 @@
 // only the compiler sees, and tells which test notices. A mutant that no test kills is a rule that nothing holds. Each package lists its own
 // in mutants_test.go.
 //
-//	go run ./internal/sim/mutants [-each] [-run WORDS]
+//	go run ./internal/sim/mutants [-each] [-run REGEXP]
 //
 // It prints a table and a RESULT line, and exits with 1 when a mutant survives or no longer fits the source.
 package main
@@ -29,13 +29,17 @@ var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
 func main() {
 	each := flag.Bool("each", false, "run the simulator even when a test of internal/rollout has failed already")
-	words := flag.String("run", "", "only the mutants whose description contains this")
+	match := flag.String("run", "", "only the mutants whose description fits this regular expression")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "mutants")
 	if err != nil {
 		fatal(err)
 	}
-	rules, err := all(".", *words)
+	wanted, err := regexp.Compile(*match)
+	if err != nil {
+		fatal(err)
+	}
+	rules, err := all(".", wanted)
 	if err != nil {
 		fatal(err)
 	}
@@ -73,8 +77,8 @@ func main() {
 	}
 }
 
-// all are the rules of all lists whose description contains the words.
-func all(root, words string) ([]rule, error) {
+// all are the rules of all lists whose description fits.
+func all(root string, wanted *regexp.Regexp) ([]rule, error) {
 	sources, err := lists(root)
 	if err != nil {
 		return nil, err
@@ -85,7 +89,7 @@ func all(root, words string) ([]rule, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, slices.DeleteFunc(rules, func(r rule) bool { return !strings.Contains(r.about, words) })...)
+		out = append(out, slices.DeleteFunc(rules, func(r rule) bool { return !wanted.MatchString(r.about) })...)
 	}
 	return out, nil
 }

@@ -110,7 +110,7 @@ func origin(o types.Object) types.Object {
 func (m *matcher) sameFields(p, c reflect.Value) bool {
 	for i := range p.NumField() {
 		switch p.Field(i).Interface().(type) {
-		case token.Pos, *ast.Object, *ast.Scope, *ast.CommentGroup:
+		case token.Pos, *ast.CommentGroup:
 			continue
 		}
 		if !m.sameValue(p.Field(i), c.Field(i)) {

@@ -49,7 +49,7 @@ func TestFind(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			fset := token.NewFileSet()
-			f, err := parser.ParseFile(fset, "p.go", code+"\nvar template = "+c.template+"\n", parser.ParseComments)
+			f, err := parser.ParseFile(fset, "p.go", code+"\nvar template = "+c.template+"\n", parser.ParseComments|parser.SkipObjectResolution)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,8 +59,8 @@ func TestFind(t *testing.T) {
 			if _, err := (&types.Config{Importer: importer.Default()}).Check("p", fset, []*ast.File{f}, info); err != nil {
 				t.Fatal(err)
 			}
-			body := f.Scope.Lookup("decide").Decl.(*ast.FuncDecl).Body
-			template := f.Scope.Lookup("template").Decl.(*ast.ValueSpec).Values[0].(*ast.FuncLit)
+			body := f.Decls[2].(*ast.FuncDecl).Body
+			template := f.Decls[3].(*ast.GenDecl).Specs[0].(*ast.ValueSpec).Values[0].(*ast.FuncLit)
 			pattern, err := statement(template)
 			if err != nil {
 				t.Fatal(err)
