@@ -106,9 +106,9 @@ func counter(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, la
 
 func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRolloutStatus) {
 	if s.Phase != "" {
-		gauge(out, phase, 1, name, s.Phase)
+		gauge(out, phase, 1, name, string(s.Phase))
 	}
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPausedTooLong} {
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPauseLimitExceeded} {
 		if found := meta.FindStatusCondition(s.Conditions, kind); found != nil {
 			gauge(out, condition, truth(string(found.Status)), name, kind, found.Reason)
 		}
@@ -131,12 +131,12 @@ func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRol
 		}
 		gauge(out, paused, held, name, p.Name)
 	}
-	for _, o := range s.Obstacles {
+	for _, o := range s.BlockedDrains {
 		lasts := 1.0
-		if o.Passing {
+		if o.Transient {
 			lasts = 0
 		}
-		gauge(out, obstacle, lasts, name, o.Pool, o.Node, o.Hindrance, o.Cause)
+		gauge(out, obstacle, lasts, name, o.Pool, o.Node, string(o.Reason), string(o.PullFailure))
 		if !o.Since.IsZero() {
 			gauge(out, obstacleSince, float64(o.Since.Unix()), name, o.Pool, o.Node)
 		}

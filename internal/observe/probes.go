@@ -72,7 +72,7 @@ func fromNodes(r *v1alpha1.SafeMirrorRollout) bool {
 // sets are applied, it takes away what is left of them.
 func (l *Live) Probe(ctx context.Context, c client.Client, w *World) error {
 	runner := &probe.Runner{Client: c, API: l.API, Namespace: l.Namespace, Limits: probeLimits(w.Rollout)}
-	if !fromNodes(w.Rollout) || w.Observed.Record.AppliedDigest == w.Plan.Digest {
+	if !fromNodes(w.Rollout) || w.Observed.Record.AppliedPlanHash == w.Plan.Digest {
 		_, err := runner.Sweep(ctx, w.Rollout.Name)
 		return err
 	}

@@ -4,8 +4,8 @@ package main
 var mutants = []mutant{
 	// The budget.
 	{"release.go", "baseline(o, p) + len(p.stuck(o)) + size", "baseline(o, p) + len(p.stuck(o)) + size + 1", "budget: room for one node more than the release is for"},
-	{"release.go", "size := min(max(1, int(r.Size)), atOnce(o, p))", "size := max(1, int(r.Size))", "budget: a limit that has shrunk since the intent, at a pulse"},
-	{"targeted.go", "if len(r.Targets) > atOnce(o, p) {", "if false {", "budget: a limit that has shrunk since the intent, by name"},
+	{"release.go", "size := min(max(1, int(r.NodeCount)), atOnce(o, p))", "size := max(1, int(r.NodeCount))", "budget: a limit that has shrunk since the intent, at a pulse"},
+	{"targeted.go", "if len(r.TargetNodes) > atOnce(o, p) {", "if false {", "budget: a limit that has shrunk since the intent, by name"},
 	{"batch.go", "	if p.ControlPlane {\n", "	if false {\n", "budget: two nodes of the control plane"},
 	{"batch.go", "return min(max(1, wanted), ownLimit(own, len(p.Nodes)))", "return max(1, wanted)", "budget: more than the pool itself allowed"},
 	{"batch.go", "return min(max(1, wanted), ownLimit(own, len(p.Nodes)))", "return ownLimit(own, len(p.Nodes))", "budget: more than the user asks for"},
@@ -28,7 +28,7 @@ var mutants = []mutant{
 	{"batch.go", "(n.done() || !o.Rollout.Targeted)", "true", "release: a node that is not at rest is told by name"},
 	{"targeted.go", "if !slices.Contains(able, name) {", "if false && !slices.Contains(able, name) {", "release: a node that cannot be released any more is told"},
 	{"targeted.go", "if !p.ControlPlane {", "if true {", "release: of the control plane while it rolls"},
-	{"targeted.go", "ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.Targets), true", "ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.Targets), false", "release: one by name counts as an open pool"},
+	{"targeted.go", "ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.TargetNodes), true", "ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.TargetNodes), false", "release: one by name counts as an open pool"},
 	{"batch.go", "if o.Self.Node == \"\" || !in(o.Self.Node) {", "if true {", "release: the leader drains itself"},
 	{"batch.go", "		if !in(standby) {", "		if true {", "release: leaders hand the lead to and fro"},
 	{"follow.go", "if late := latecomers(o, p, r); len(late) > 0 {", "if late := latecomers(o, p, r); false && len(late) > 0 {", "release: a node that came late is not followed"},
@@ -37,7 +37,7 @@ var mutants = []mutant{
 	{"follow.go", "if back := missingPods(o, r); back != nil {", "if back := missingPods(o, r); false && back != nil {", "release: the next node before the pods are back"},
 	{"follow.go", "if wasShort && w.Ready >= had {", "if _ = had; wasShort {", "release: a workload that was short before may lose more"},
 	{"follow.go", "case pulsed && !p.fenced():", "case false:", "release: a pulse ends before the pause is seen"},
-	{"follow.go", "case p.Rendered != r.Target:", "case false:", "release: of a configuration that was rendered after the intent"},
+	{"follow.go", "case p.Rendered != r.TargetConfig:", "case false:", "release: of a configuration that was rendered after the intent"},
 	{"release.go", "o.Self.Replicas < 2 || len(o.Self.Standby) > 0 {", "true {", "release: with nobody who would pause the pool again"},
 	// The canary.
 	{"release.go", "	if step := pullsOnNodes(o, pools); step != nil {\n		return step\n	}\n	if step := soaking", "	if step := soaking", "canary: an intent without it"},
@@ -80,11 +80,11 @@ var mutants = []mutant{
 	{"images.go", "proofAge   = 15 * time.Minute", "proofAge   = 15 * time.Hour", "proof: good for a day"},
 	{"images.go", "case transfers.Plan != plan.Digest || !transfers.Copying:", "case !transfers.Copying:", "proof: of another plan"},
 	{"images.go", "if plan.Lost > 0 {", "if plan.Lost > 1 {", "proof: one lost reference is none"},
-	{"images.go", "o.Record.AppliedDigest != plan.Digest && started.After(bound)", "false && o.Record.AppliedDigest != plan.Digest && started.After(bound)", "proof: from before the pause"},
+	{"images.go", "o.Record.AppliedPlanHash != plan.Digest && started.After(bound)", "false && o.Record.AppliedPlanHash != plan.Digest && started.After(bound)", "proof: from before the pause"},
 	// The mirror sets.
 	{"apply.go", "slices.Concat(underWay(o, pools), notHeld(o, pools), riders(", "slices.Concat(notHeld(o, pools), riders(", "apply: while a node is under way"},
 	{"apply.go", "slices.Concat(underWay(o, pools), notHeld(o, pools), riders(", "slices.Concat(underWay(o, pools), riders(", "apply: while a pool is open"},
-	{"apply.go", "if o.Record.AppliedDigest != plan.Digest || unnoted(o, sets) {", "if false {", "apply: without the intent on record"},
+	{"apply.go", "if o.Record.AppliedPlanHash != plan.Digest || unnoted(o, sets) {", "if false {", "apply: without the intent on record"},
 	{"apply.go", "if s.state == SetForeign {", "if false {", "apply: over somebody else's set"},
 	{"apply.go", "case MeansBefore, MeansEarlier:", "case MeansEarlier:", "render: the configuration of before is somebody else's"},
 	{"apply.go", "		case MeansPlanned:\n", "		case MeansPlanned, MeansOther:\n", "render: any other configuration is released"},
@@ -113,7 +113,7 @@ var mutants = []mutant{
 	{"guards.go", "return anyLedger(pools) || policyLeft(o)", "return anyLedger(pools)", "finalizer: with the policy left behind"},
 	{"guards.go", "	if sets.exist() {\n		return true\n	}", "	if false {\n		return true\n	}", "deletion: half way"},
 	{"rollback.go", "	if back(o) {\n		return nil\n	}\n	latch", "	latch", "rollback: decided again and again"},
-	{"rollback.go", "if o.Record.AppliedDigest == \"\" || reached == 0 {", "if true {", "abort: after nodes were reached"},
+	{"rollback.go", "if o.Record.AppliedPlanHash == \"\" || reached == 0 {", "if true {", "abort: after nodes were reached"},
 	{"rollback.go", "if n.Current != \"\" && (!rendered ||", "if n.Current != \"\" && (rendered ||", "rollback: any node that moves is stuck"},
 	{"fact.go", "	if r.Rollback != nil {\n		return\n	}", "", "rollback: its reason changes"},
 	// How the decision is fed and obeyed. (The rules of config/rbac are taken away one at a time by a test of test/crash.)
@@ -125,7 +125,7 @@ var mutants = []mutant{
 	{"internal/pool/patch.go", "\"resourceVersion\": mcp.ResourceVersion, ", "", "stale cache: a patch over somebody's edit"},
 	{"decide.go", "case d.RecheckAt.IsZero() || d.RecheckAt.After(latest):", "case d.RecheckAt.IsZero():", "recheck: any time later"},
 	// Two passes, and two writes.
-	{"pass.go", "if passOf(o) == v1alpha1.PassEnforce && o.Record.AppliedDigest != plan.Digest && !anyLedger(pools) {", "if _ = plan; false {", "pass: the second begins without its gate, and is held while it is proven"},
+	{"pass.go", "if passOf(o) == v1alpha1.PassEnforce && o.Record.AppliedPlanHash != plan.Digest && !anyLedger(pools) {", "if _ = plan; false {", "pass: the second begins without its gate, and is held while it is proven"},
 	{"pass.go", "if until := rec.ReachedAt.Add(o.Rollout.EnforceAfter); o.Now.Before(until) {", "if until := rec.ReachedAt.Add(o.Rollout.EnforceAfter); false && o.Now.Before(until) {", "pass: the first is not watched"},
 	{"pass.go", "	case o.Rollout.Deleting:\n		return Done", "	case false:\n		return Done", "pass: a deleted rollout goes on to the second"},
 	{"pass.go", "if step := poolsAtRest(pools); step != nil {", "if step := poolsAtRest(pools); false && step != nil {", "pass: the second begins over a pool that somebody else holds"},
