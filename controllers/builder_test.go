@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
@@ -47,9 +48,14 @@ func (r *told) Eventf(regarding, _ runtime.Object, eventtype, reason, _, note st
 
 // reconciler is the rollout controller on that client.
 func reconciler(c client.Client, now func() time.Time) (*Reconciler, *told) {
-	live := &observe.Live{Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}), Kinds: observe.NewKinds(minicluster.Scheme()), Now: now}
+	transfers, pulls := &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &execute.PullChecks{}
+	live := &observe.Live{
+		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls,
+		Kinds: observe.NewKinds(minicluster.Scheme()), Now: now,
+	}
+	executor := &execute.Executor{Client: c, API: c, Observe: live, Transfers: transfers, PullChecks: pulls}
 	events := &told{}
-	return &Reconciler{Client: c, Observe: live, Execute: &execute.Executor{Client: c, API: c, Observe: live}, Recorder: events}, events
+	return &Reconciler{Client: c, Observe: live, Execute: executor, Recorder: events}, events
 }
 
 func request(name string) ctrl.Request {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -35,6 +36,9 @@ type Reconciler struct {
 	Metrics *metrics.Collector
 	// PodQuiet is how long events of pods and workloads are gathered before the next look.
 	PodQuiet time.Duration
+
+	// enqueuing is true while a list of all rollouts is tried again for an event.
+	enqueuing atomic.Bool
 }
 
 // soon is how long to wait before the next look when there is more to do at once: long enough for the watch events of one's own

@@ -33,7 +33,7 @@ func stuck() []client.Object {
 func pausing() []client.Object {
 	began := metav1.NewTime(minicluster.Began)
 	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", func(r *v1alpha1.SafeMirrorRollout) {
-		r.Finalizers = []string{observe.Finalizer}
+		r.Finalizers = []string{rollout.Finalizer}
 		r.Status.Record = v1alpha1.Record{StartedAt: &began, Pools: []v1alpha1.PoolRecord{{Name: "worker"}}}
 	})
 }
@@ -97,7 +97,7 @@ func TestFailures(t *testing.T) {
 			}}
 			cl := minicluster.Client(patches.funcs(), pausing()...)
 			r, _ := reconciler(cl, (&clock{minicluster.Began}).Now)
-			r.Observe.Engage(lookAt(t, r), true, time.Time{}) // nothing has to be copied
+			r.Execute.Transfers.Start(lookAt(t, r), true, time.Time{}) // nothing has to be copied
 			got, err := r.Reconcile(context.Background(), request("shop"))
 			if got != c.want || (err != nil) != c.fails {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
@@ -206,7 +206,7 @@ func TestTheFinalizerComesFirst(t *testing.T) {
 				return nil
 			}
 			r, _ := reconciler(cl, (&clock{minicluster.Began}).Now)
-			r.Observe.Engage(lookAt(t, r), true, time.Time{})
+			r.Execute.Transfers.Start(lookAt(t, r), true, time.Time{})
 			refusing = true
 			_, err := r.Reconcile(context.Background(), request("shop"))
 			if (err != nil) != (c.blocks > 0) {
@@ -224,7 +224,7 @@ func TestTheFinalizerComesFirst(t *testing.T) {
 func TestRemovingTheFinalizer(t *testing.T) {
 	deleted := metav1.NewTime(minicluster.Began)
 	leaving := func(r *v1alpha1.SafeMirrorRollout) {
-		r.DeletionTimestamp, r.Finalizers = &deleted, []string{observe.Finalizer}
+		r.DeletionTimestamp, r.Finalizers = &deleted, []string{rollout.Finalizer}
 	}
 	patches := &patching{}
 	c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)

@@ -16,6 +16,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -221,12 +223,33 @@ func (d *discovery) enqueue(quiet time.Duration) handler.EventHandler {
 	}
 }
 
+// enqueueRetry is how often a list of rollouts that has failed is tried again.
+const enqueueRetry = time.Second
+
+// enqueueAll enqueues every rollout. When they cannot be listed it goes on trying until they can, or the manager ends: the event that asks
+// for it is not sent again, and of a drain that is held up by its budget nothing else may ever change. Events meanwhile wait for the same
+// retry.
 func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], quiet time.Duration) {
+	err := r.tryEnqueueAll(ctx, queue, quiet)
+	if err == nil || !r.enqueuing.CompareAndSwap(false, true) {
+		return
+	}
+	log.FromContext(ctx).Error(err, "listing SafeMirrorRollouts for an event failed; it is tried again", "every", enqueueRetry)
+	go func() {
+		defer r.enqueuing.Store(false)
+		_ = wait.PollUntilContextCancel(ctx, enqueueRetry, false, func(ctx context.Context) (bool, error) { // it ends with ctx, or well
+			return r.tryEnqueueAll(ctx, queue, 0) == nil, nil
+		})
+	}()
+}
+
+func (r *Reconciler) tryEnqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], quiet time.Duration) error {
 	var list v1alpha1.SafeMirrorRolloutList
 	if err := r.Client.List(ctx, &list); err != nil {
-		return
+		return err
 	}
 	for i := range list.Items {
 		queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, quiet)
 	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,7 +26,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
-	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
@@ -165,11 +165,32 @@ func TestEveryRolloutIsLookedAt(t *testing.T) {
 		})
 	}
 	t.Run("unreadable", func(t *testing.T) {
-		q := &queue{added: map[string]time.Duration{}}
-		(&Reconciler{Client: minicluster.Client(minicluster.Failing[*v1alpha1.SafeMirrorRolloutList](errDown))}).enqueueAll(ctx, q, 0)
-		if len(q.added) > 0 {
-			t.Errorf("added %v", q.added)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			down := 3
+			c := minicluster.Client(interceptor.Funcs{
+				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+					if down--; down >= 0 {
+						return errDown
+					}
+					return c.List(ctx, list, opts...)
+				},
+			}, minicluster.Rollout("shop"))
+			q, r := &queue{added: map[string]time.Duration{}}, &Reconciler{Client: c}
+			r.enqueueAll(t.Context(), q, 0)
+			r.enqueueAll(t.Context(), q, 0) // waits for the same retry
+			if len(q.added) > 0 {
+				t.Errorf("added %v although the list fails", q.added)
+			}
+			time.Sleep(enqueueRetry + time.Millisecond) // of the bubble's clock
+			if len(q.added) > 0 {
+				t.Errorf("added %v although the list fails", q.added)
+			}
+			time.Sleep(enqueueRetry)
+			synctest.Wait()
+			if _, ok := q.added["shop"]; !ok || r.enqueuing.Load() {
+				t.Errorf("added %v, still trying %t: the event is lost", q.added, r.enqueuing.Load())
+			}
+		})
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/diagnose"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
 	"github.com/safe-mirror/safe-mirror-operator/internal/report"
 )
@@ -73,7 +74,7 @@ func (o diagnoseOptions) run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		from.Evict = diagnose.DryRun(c)
+		from.Evict = diagnose.DryRun(dryrun.New(c))
 	}
 	pools, err := from.Pools(ctx)
 	if err != nil {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/controllers"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
@@ -123,8 +124,10 @@ func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 	if err := mgr.Add(engine); err != nil {
 		return err
 	}
-	live := &observe.Live{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, Engine: engine, Kinds: observe.NewKinds(mgr.GetScheme()), Payload: observe.ReadPayload, Now: time.Now}
-	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observe: live}
+	transfers, pulls := &execute.Transfers{Engine: engine}, &execute.PullChecks{}
+	live := &observe.Live{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, DryRun: dryrun.New(mgr.GetClient()),
+		Transfers: transfers, PullChecks: pulls, Kinds: observe.NewKinds(mgr.GetScheme()), Payload: observe.ReadPayload, Now: time.Now}
+	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observe: live, Transfers: transfers, PullChecks: pulls}
 	if o.leaderElect {
 		executor.Leadership, executor.StepDown = o.leadership(mgr.GetAPIReader()), stop
 		live.PodName = os.Getenv("POD_NAME")

@@ -25,7 +25,7 @@ The cluster is the one of the kubeconfig, or files: a must-gather, or what oc ge
 no operator and no rights but to read; the ClusterRole safe-mirror-plan-viewer has them all, and what may not be read is reported.
 
 Exit codes: 0 nothing to do; 2 changes, safe as far as seen; 3 blocked: something would break, or is refused, or a rollout could not
-begin now; 1 an error, or it cannot be told.`
+begin now; 1 an error, such as a file that the API server would not take, or it cannot be told.`
 
 type planOptions struct {
 	sourceOptions

@@ -110,6 +110,12 @@ func rolloutText(source, mirror, more string) string {
 		"  - source: " + source + "\n    mirrors: [\"" + mirror + "\"]\n" + more
 }
 
+// plainText is a mirror set that nobody rolls out.
+func plainText(source string) string {
+	return "apiVersion: config.openshift.io/v1\nkind: ImageTagMirrorSet\nmetadata: {name: shop}\nspec:\n  imageTagMirrors:\n" +
+		"  - {source: " + source + ", mirrors: [m.local/acme]}\n"
+}
+
 // run runs a command and gives what it printed, its exit code, and the error if it ended with one of its own.
 func run(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (out string, code int, err error) {
 	t.Helper()
@@ -141,10 +147,15 @@ func TestPlanExitCodes(t *testing.T) {
 		code          int
 		says          []string
 	}{
-		"changes":     {rolloutText("quay.io/acme", "m.local/acme", ""), dir, 2, []string{"CHANGES: safe as far as seen", "GainsMirror"}},
-		"blocked":     {rolloutText("quay.io/acme", "m.local/acme", "    mirrorSourcePolicy: NeverContactSource\n"), dir, 3, []string{"BLOCKED: 1 reference in use", "WOULD BREAK (1)"}},
-		"cannot tell": {rolloutText("quay.io/acme", "m.local/acme", ""), partial, 1, []string{"CANNOT TELL: Pod was not seen"}},
-		"invalid":     {rolloutText("quay.io/ACME", "m.local/acme", ""), dir, 3, []string{"BLOCKED: spec.imageTagMirrors[0].source", "WHAT CHANGES cannot be said"}},
+		"changes":                {rolloutText("quay.io/acme", "m.local/acme", ""), dir, 2, []string{"CHANGES: safe as far as seen", "GainsMirror"}},
+		"blocked":                {rolloutText("quay.io/acme", "m.local/acme", "    mirrorSourcePolicy: NeverContactSource\n"), dir, 3, []string{"BLOCKED: 1 reference in use", "WOULD BREAK (1)"}},
+		"cannot tell":            {rolloutText("quay.io/acme", "m.local/acme", ""), partial, 1, []string{"CANNOT TELL: Pod was not seen"}},
+		"a schedule":             {rolloutText("quay.io/acme", "m.local/acme", "  release:\n    windows:\n    - {schedule: \"61 25 * * *\", durationSeconds: 7200}\n"), dir, 3, []string{"BLOCKED: spec.release.windows[0]"}},
+		"a time zone":            {rolloutText("quay.io/acme", "m.local/acme", "  release:\n    windows:\n    - {schedule: \"1 2 * * *\", durationSeconds: 7200, timeZone: Mars/Olympus}\n"), dir, 3, []string{"BLOCKED: spec.release.windows[0]", "Mars/Olympus"}},
+		"two stages of one name": {rolloutText("quay.io/acme", "m.local/acme", "  release:\n    stages:\n    - {name: one, pool: worker, nodes: 1}\n    - {name: one, pool: worker}\n"), dir, 3, []string{"BLOCKED: spec.release.stages[1].name"}},
+		"a foreign target":       {rolloutText("quay.io/acme", "m.local/acme", "  mirroring:\n    targets: [elsewhere.local/acme]\n"), dir, 3, []string{"BLOCKED: spec.mirroring.targets[0]"}},
+		"a missing platform":     {rolloutText("quay.io/acme", "m.local/acme", "  mirroring:\n    platforms: [linux/arm64]\n"), dir, 3, []string{"BLOCKED: spec.mirroring.platforms: linux/amd64 is missing"}},
+		"invalid":                {plainText("quay.io/ACME"), dir, 3, []string{"BLOCKED: ", "spec.imageTagMirrors[0].source", "WHAT CHANGES cannot be said"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -10,22 +10,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 )
 
-// DryRun tries evictions without effect, through a client that may create pods/eviction. It is the only way to see what an admission
-// webhook says, if that takes dry runs at all.
-func DryRun(c client.Client) func(ctx context.Context, pod *corev1.Pod) (*drain.Refusal, error) {
+// DryRun tries evictions without effect; the client behind it may create pods/eviction.
+func DryRun(api *dryrun.API) func(ctx context.Context, pod *corev1.Pod) (*drain.Refusal, error) {
 	return func(ctx context.Context, pod *corev1.Pod) (*drain.Refusal, error) {
-		eviction := &policyv1.Eviction{
-			ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
-			DeleteOptions: &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}, Preconditions: &metav1.Preconditions{UID: &pod.UID}},
-		}
-		err := c.SubResource("eviction").Create(ctx, pod.DeepCopy(), eviction, client.DryRunAll)
-		return refusalOf(err)
+		return refusalOf(api.Evict(ctx, pod))
 	}
 }
 

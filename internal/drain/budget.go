@@ -3,7 +3,6 @@ package drain
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -227,8 +226,15 @@ type Answer struct {
 	Budgets []*Budget
 }
 
+// The HTTP statuses of the eviction API. They stand here because net/http is out of reach: this package connects to nothing.
+const (
+	statusCreated         = 201
+	statusTooManyRequests = 429
+	statusInternalError   = 500
+)
+
 // Granted tells whether the pod goes.
-func (a Answer) Granted() bool { return a.Code == http.StatusCreated }
+func (a Answer) Granted() bool { return a.Code == statusCreated }
 
 // Ask says what the eviction API would answer now.
 func (s *Budgets) Ask(p *corev1.Pod) Answer {
@@ -242,12 +248,12 @@ func (s *Budgets) Ask(p *corev1.Pod) Answer {
 // A Pending pod is all that passes by a budget that allows nothing, which is why unhealthyPodEvictionPolicy does not help against a
 // replacement that cannot be pulled: what is refused is the healthy pod on the next node.
 func ask(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) Answer {
-	granted := Answer{Code: http.StatusCreated, Budgets: budgets}
+	granted := Answer{Code: statusCreated, Budgets: budgets}
 	switch {
 	case len(budgets) == 0, p.DeletionTimestamp != nil, Ended(p), p.Status.Phase == corev1.PodPending:
 		return granted
 	case len(budgets) > 1:
-		return Answer{Code: http.StatusInternalServerError, Budgets: budgets}
+		return Answer{Code: statusInternalError, Budgets: budgets}
 	}
 	b := budgets[0]
 	if !Ready(p) && b.passesUnready(healthy(b)) {
@@ -257,7 +263,7 @@ func ask(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) Answer {
 		granted.Counts = true
 		return granted
 	}
-	return Answer{Code: http.StatusTooManyRequests, Budgets: budgets}
+	return Answer{Code: statusTooManyRequests, Budgets: budgets}
 }
 
 // passesUnready tells whether a pod that runs and is not ready may go without being counted.

@@ -183,12 +183,3 @@ func (c *cluster) mouldOf(p *corev1.Pod) *mould {
 	}
 	return m
 }
-
-// objects are the nodes by name.
-func (c *cluster) objects() map[string]*corev1.Node {
-	out := make(map[string]*corev1.Node, len(c.byName))
-	for name, p := range c.byName {
-		out[name] = p.Node
-	}
-	return out
-}

@@ -41,10 +41,9 @@ func ForetellNext(s Snapshot) Report { return newCluster(&s).report(false) }
 
 func (c *cluster) report(all bool) Report {
 	out := Report{At: c.s.Now}
-	hosts, objects := OperatorNodes(c.s.Pods), c.objects()
 	for i := range c.s.Pools {
 		pool := &c.s.Pools[i]
-		next := Next(pool.Pool, objects, hosts).among(pool.widest())
+		next := Next(pool.Pool).among(pool.widest())
 		for _, name := range next.First {
 			out.Nodes = append(out.Nodes, c.node(pool, name, 1, ""))
 		}
@@ -72,8 +71,8 @@ func (c *cluster) node(pool *Pool, name string, turn int, never string) NodeRepo
 	case n == nil:
 		r.Outlook, r.Problems, _ = sum([]finding{{weight: unsure, kind: "Node", name: name, text: "node " + name + " was not seen"}})
 		return r
-	case c.s.Single:
-		r.Remarks = []string{"the only node of a cluster is not drained"}
+	case n.view.NotDrained:
+		r.Remarks = []string{"the control plane of this cluster is a single replica, so the node's daemon drains no node"}
 		return r
 	case !pool.Drains:
 		r.Remarks = []string{"the change drains no node of pool " + pool.Name}

@@ -143,6 +143,15 @@ func (c *cluster) shapeOf(p *corev1.Pod) *shape {
 	return s
 }
 
+// FilterReason says why a node by itself does not take the pod, whatever else is on it; empty when it takes it: it is not Ready, cordoned,
+// not selected, or has a taint that the pod does not tolerate.
+func FilterReason(p *corev1.Pod, n *corev1.Node) string {
+	return unfit(p, &place{Node: n, usable: usable(n)}, nodeaffinity.GetRequiredNodeAffinity(p))
+}
+
+// SharePort tells whether the pods ask for one port of the node, so that no node takes both.
+func SharePort(a, b *corev1.Pod) bool { return taken(portsOf(&a.Spec), portsOf(&b.Spec)) != "" }
+
 // unfit says why the pod may not run on the node; empty when it may. A cordon is a taint to the scheduler.
 func unfit(p *corev1.Pod, n *place, required nodeaffinity.RequiredNodeAffinity) string {
 	if !n.usable {

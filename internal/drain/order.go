@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -29,14 +26,9 @@ type Later struct {
 }
 
 // Next follows pkg/controller/node/node_controller.go of the MCO: getAllCandidateMachines leaves out nodes that are cordoned or not
-// ready, sortNodeList orders by zone and then by age, with nodes of no zone last, and of the control plane
-// filterControlPlaneCandidateNodes puts off the node that runs the machine-config-operator. hosts are the nodes with such a pod: the
-// rule only works when there is exactly one. Nodes that have been told to run the planned configuration are not in it.
-//
-// Zones are finished one after another, not taken in turn. With nodes a1, a2 (zone a) and b1 (zone b, the oldest of all), a1 and a2
-// come before b1.
-func Next(p rollout.Pool, nodes map[string]*corev1.Node, hosts []string) Turn {
-	var candidates []*corev1.Node
+// ready, and CompareCandidates has the order of the others. Nodes that have been told to run the planned configuration are not in it.
+func Next(p rollout.Pool) Turn {
+	var candidates []rollout.Node
 	var out Turn
 	for _, n := range p.Nodes {
 		if !coming(p, n) {
@@ -44,28 +36,19 @@ func Next(p rollout.Pool, nodes map[string]*corev1.Node, hosts []string) Turn {
 		}
 		if why := untakable(n); why != "" {
 			out.Others = append(out.Others, Later{Node: n.Name, Why: why, Never: true})
-		} else if node := nodes[n.Name]; node != nil {
-			candidates = append(candidates, node)
+		} else {
+			candidates = append(candidates, n)
 		}
 	}
-	slices.SortFunc(candidates, func(a, b *corev1.Node) int { return cmp.Or(turn(a, b), cmp.Compare(a.Name, b.Name)) })
-	last := ""
-	if p.ControlPlane && len(candidates) > 1 && len(hosts) == 1 {
-		last = hosts[0]
-	}
+	slices.SortFunc(candidates, func(a, b rollout.Node) int { return cmp.Or(p.CompareCandidates(a, b), cmp.Compare(a.Name, b.Name)) })
 	var later []Later
-	var first *corev1.Node
 	for _, c := range candidates {
-		switch {
-		case c.Name == last:
-			later = append(later, Later{Node: c.Name, Why: "it runs the machine-config-operator, whose node is put off to the end"})
-		case first == nil || turn(first, c) == 0:
-			first, out.First = c, append(out.First, c.Name)
-		default:
-			later = append(later, Later{Node: c.Name, Why: after(first, c)})
+		if first := candidates[0]; p.CompareCandidates(first, c) == 0 {
+			out.First = append(out.First, c.Name)
+		} else {
+			later = append(later, Later{Node: c.Name, Why: after(p, first, c)})
 		}
 	}
-	slices.SortStableFunc(later, func(a, b Later) int { return b2i(a.Node == last) - b2i(b.Node == last) })
 	out.Others = append(later, out.Others...)
 	return out
 }
@@ -99,17 +82,6 @@ func coming(p rollout.Pool, n rollout.Node) bool {
 	return p.Meaning != rollout.MeansPlanned || n.Desired != p.Rendered
 }
 
-// OperatorNodes are the nodes that run the machine-config-operator.
-func OperatorNodes(pods []*corev1.Pod) []string {
-	var out []string
-	for _, p := range pods {
-		if p.Labels["k8s-app"] == "machine-config-operator" && p.Spec.NodeName != "" && !Ended(p) {
-			out = append(out, p.Spec.NodeName)
-		}
-	}
-	return out
-}
-
 // untakable says what keeps the MCO from taking a node at all.
 func untakable(n rollout.Node) string {
 	switch {
@@ -121,19 +93,11 @@ func untakable(n rollout.Node) string {
 	return ""
 }
 
-// turn orders two candidates; 0 means that either can be first. Creation times have seconds.
-func turn(a, b *corev1.Node) int {
-	za, zb := a.Labels[corev1.LabelTopologyZone], b.Labels[corev1.LabelTopologyZone]
-	return cmp.Or(
-		b2i(za == "")-b2i(zb == ""),
-		cmp.Compare(za, zb),
-		a.CreationTimestamp.Truncate(time.Second).Compare(b.CreationTimestamp.Truncate(time.Second)),
-	)
-}
-
-func after(first, n *corev1.Node) string {
-	za, zb := first.Labels[corev1.LabelTopologyZone], n.Labels[corev1.LabelTopologyZone]
+func after(p rollout.Pool, first, n rollout.Node) string {
+	za, zb := first.Zone, n.Zone
 	switch {
+	case p.ControlPlane && n.MCO:
+		return "it runs the machine-config-operator, whose node is put off to the end"
 	case zb == "" && za != "":
 		return fmt.Sprintf("it has no zone, and zone %s is finished before", za)
 	case za != zb:
@@ -141,11 +105,4 @@ func after(first, n *corev1.Node) string {
 	default:
 		return fmt.Sprintf("it is younger than %s", first.Name)
 	}
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -13,16 +13,12 @@ import (
 )
 
 // nodes are written as "name zone age-in-seconds flags", zone - for none; flags are cordoned, down, degraded.
-func nodesOf(lines ...string) (rollout.Pool, map[string]*corev1.Node) {
-	p, out := rollout.Pool{Name: "worker"}, map[string]*corev1.Node{}
+func nodesOf(lines ...string) rollout.Pool {
+	p := rollout.Pool{Name: "worker"}
 	for _, line := range lines {
 		f := strings.Fields(line)
 		age, _ := time.ParseDuration(f[2])
-		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: f[0], CreationTimestamp: metav1.NewTime(noon.Add(-age)), Labels: map[string]string{}}}
-		if f[1] != "-" {
-			n.Labels[corev1.LabelTopologyZone] = f[1]
-		}
-		view := rollout.Node{Name: f[0], Ready: true, State: "Done"}
+		view := rollout.Node{Name: f[0], Ready: true, State: "Done", Created: noon.Add(-age), Zone: strings.Trim(f[1], "-")}
 		for _, flag := range f[3:] {
 			switch flag {
 			case "cordoned":
@@ -31,19 +27,19 @@ func nodesOf(lines ...string) (rollout.Pool, map[string]*corev1.Node) {
 				view.Ready = false
 			case "degraded":
 				view.State = "Degraded"
+			case "mco":
+				view.MCO = true
 			}
 		}
-		out[f[0]] = n
 		p.Nodes = append(p.Nodes, view)
 	}
-	return p, out
+	return p
 }
 
 func TestNext(t *testing.T) {
 	cases := map[string]struct {
 		nodes   []string
 		control bool
-		hosts   []string
 		first   string
 		others  []string
 	}{
@@ -55,16 +51,15 @@ func TestNext(t *testing.T) {
 		"cordoned and down ones are never": {nodes: []string{"a z1 9h cordoned", "b z1 8h down", "c z1 1h"}, first: "c", others: []string{"a never", "b never"}},
 		"a failing one is taken again":     {nodes: []string{"a z1 9h degraded", "b z1 8h"}, first: "a", others: []string{"b"}},
 		"nobody":                           {nodes: []string{"a z1 9h cordoned"}, others: []string{"a never"}},
-		"the MCO's own comes last":         {nodes: []string{"a - 9h", "b - 8h", "c - 7h"}, control: true, hosts: []string{"a"}, first: "b", others: []string{"c", "a"}},
-		"unless it runs on two":            {nodes: []string{"a - 9h", "b - 8h"}, control: true, hosts: []string{"a", "b"}, first: "a", others: []string{"b"}},
-		"or it is the only one":            {nodes: []string{"a - 9h"}, control: true, hosts: []string{"a"}, first: "a"},
-		"or it is on a worker":             {nodes: []string{"a - 9h", "b - 8h"}, hosts: []string{"a"}, first: "a", others: []string{"b"}},
+		"the MCO's own comes last":         {nodes: []string{"a - 9h mco", "b - 8h", "c - 7h"}, control: true, first: "b", others: []string{"c", "a"}},
+		"or it is the only one":            {nodes: []string{"a - 9h mco"}, control: true, first: "a"},
+		"or it is on a worker":             {nodes: []string{"a - 9h mco", "b - 8h"}, first: "a", others: []string{"b"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p, nodes := nodesOf(c.nodes...)
+			p := nodesOf(c.nodes...)
 			p.ControlPlane = c.control
-			got := Next(p, nodes, c.hosts)
+			got := Next(p)
 			if first := strings.Join(got.First, " "); first != c.first {
 				t.Errorf("first %q, want %q", first, c.first)
 			}

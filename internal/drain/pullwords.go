@@ -103,9 +103,6 @@ func attemptAt(endpoint string, isMirror bool, words string) attempt {
 // causeOf gives the words a cause. What the mirror engine calls corrupt is as incomplete as what is not there: something beneath the
 // manifest has to be copied again.
 func causeOf(words string) rollout.PullCause {
-	if strings.Contains(words, "is blocked in ") {
-		return rollout.PullBlocked
-	}
 	if probe.PolicyRefusal(words) {
 		return rollout.PullSignature
 	}

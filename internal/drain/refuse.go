@@ -3,7 +3,6 @@ package drain
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ func (t *trial) refused(left []*pod) {
 		pods := by[key]
 		budgets := t.budgets.Of(pods[0].Pod)
 		answer := ask(pods[0].Pod, budgets, func(b *Budget) int32 { return b.Healthy - t.change[b] })
-		if answer.Code == http.StatusInternalServerError {
+		if answer.Code == statusInternalError {
 			t.note(blocks, "PodDisruptionBudget", budgets[0].PDB.Namespace, budgets[0].PDB.Name, fmt.Sprintf(
 				"%s cannot be evicted: PDBs %s all select it, and the API server answers 500 then; narrow the selector of one of them", subject(pods), names(budgets)))
 			continue

@@ -35,8 +35,6 @@ type Snapshot struct {
 	Machines map[string]Machine
 	// Pulls tells how a node would pull an image that it does not have. Nil means that nothing is known of any.
 	Pulls func(node *corev1.Node, image string) Availability
-	// Single is true for the only node of a cluster, which the Machine Config Operator does not drain.
-	Single bool
 	// Unseen says what could not be read; what depends on it is unknown.
 	Unseen []Unseen
 }

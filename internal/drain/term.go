@@ -133,3 +133,10 @@ func (c *cluster) constraints(p *corev1.Pod) []*constraint {
 	}
 	return out
 }
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -27,7 +27,7 @@ func (p *Pool) widest() []string {
 // been tried itself, whatever is between.
 func (c *cluster) together(pool *Pool) rollout.Together {
 	out := rollout.Together{Pool: pool.Name, Size: len(pool.Next)}
-	if !pool.Drains || c.s.Single {
+	if !pool.Drains {
 		return out
 	}
 	safe, unsafe := 1, len(pool.Next)+1
@@ -51,7 +51,12 @@ func (c *cluster) jointly(pool *Pool, size int) []rollout.Problem {
 			if n == nil {
 				return []rollout.Problem{finding{weight: unsure, kind: "Node", name: name, text: "node " + name + " was not seen"}.problem()}
 			}
-			places = append(places, n)
+			if !n.view.NotDrained {
+				places = append(places, n)
+			}
+		}
+		if len(places) == 0 {
+			continue
 		}
 		t := c.try(places...)
 		if outlook, problems, _ := sum(t.findings); outlook != rollout.OutlookSafe {

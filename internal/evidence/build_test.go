@@ -14,6 +14,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 )

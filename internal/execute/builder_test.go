@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
@@ -44,11 +45,12 @@ func build(t *testing.T, objects ...client.Object) *site {
 	t.Helper()
 	s := &site{t: t, writes: new([]string)}
 	c := minicluster.Client(s.recording(), objects...)
+	transfers, pulls := &Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &PullChecks{}
 	live := &observe.Live{
-		Client: c, API: c, Namespace: "safe-mirror-operator", Engine: mirror.NewEngine(mirror.EngineOptions{}), Kinds: observe.NewKinds(minicluster.Scheme()),
+		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls, Kinds: observe.NewKinds(minicluster.Scheme()),
 		Now: func() time.Time { return minicluster.Began },
 	}
-	s.Executor = &Executor{Client: c, API: c, Observe: live}
+	s.Executor = &Executor{Client: c, API: c, Observe: live, Transfers: transfers, PullChecks: pulls}
 	return s
 }
 
@@ -175,14 +177,14 @@ func paused(objects []client.Object, ledger rollout.Ledger) []client.Object {
 func aboutToRelease(t *testing.T) *site {
 	t.Helper()
 	ctx, shop := context.Background(), minicluster.Rollout("shop")
-	shop.Finalizers = []string{observe.Finalizer}
+	shop.Finalizers = []string{rollout.Finalizer}
 	objects := append(minicluster.Objects("worker-0", "worker-1"), shop, mirrorset.Digest(shop), mirrorset.Tag(shop))
 	s := build(t, paused(objects, someLedger())...)
 	if err := minicluster.RenderPools(ctx, s.Client); err != nil {
 		t.Fatal(err)
 	}
 	w := s.look()
-	s.Observe.Engage(w, true, time.Time{})
+	s.Transfers.Start(w, true, time.Time{})
 	began, after := metav1.NewTime(minicluster.Began), w.Rollout.DeepCopy()
 	after.Status.Record = v1alpha1.Record{
 		StartedAt: &began, AppliedPlanHash: w.Plan.Digest, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},

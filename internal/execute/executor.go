@@ -23,6 +23,9 @@ type Executor struct {
 	// API reads past the caches.
 	API     client.Reader
 	Observe *observe.Live
+	// Transfers and PullChecks are what this executor starts beside the reconciler. Observe reads them.
+	Transfers  *Transfers
+	PullChecks *PullChecks
 	// Leadership tells how long this process surely stays the leader; nil when there is no election.
 	Leadership func(ctx context.Context) (time.Duration, error)
 	// StepDown ends this process in good order, so that another replica leads; nil when there is no election.
@@ -52,14 +55,14 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 	case rollout.SavePrevious:
 		return e.savePrevious(ctx, w, a)
 	case rollout.EnsureTransfers:
-		e.Observe.Engage(w, a.Copy, a.NotOlderThan)
+		e.Transfers.Start(w, a.Copy, a.NotOlderThan)
 		return nil
 	case rollout.EnsureProbes:
-		return e.Observe.Probe(ctx, e.Client, w)
+		return e.probe(ctx, w)
 	case rollout.EnsureCanary:
-		return e.Observe.Canary(ctx, e.Client, w, a.Sweep)
+		return e.canary(ctx, w, a.Sweep)
 	case rollout.TryAgain:
-		e.Observe.TryAgain()
+		e.retryFailed()
 		return nil
 	case rollout.PausePool:
 		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {

@@ -273,8 +273,8 @@ func TestEnsureTransfers(t *testing.T) {
 		t.Fatal(err)
 	}
 	work, _ := s.look().Observed.Transfers.Get()
-	if work.Plan != w.Plan.Digest || !work.Copying || len(s.Observe.Engine.Snapshot()) != 1 {
-		t.Errorf("%+v, %d jobs", work, len(s.Observe.Engine.Snapshot()))
+	if work.Plan != w.Plan.Digest || !work.Copying || len(s.Transfers.Engine.Snapshot()) != 1 {
+		t.Errorf("%+v, %d jobs", work, len(s.Transfers.Engine.Snapshot()))
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
 func (e *Executor) ensureFinalizer(ctx context.Context, w *observe.World) error {
 	after := w.Rollout.DeepCopy()
-	if !controllerutil.AddFinalizer(after, observe.Finalizer) {
+	if !controllerutil.AddFinalizer(after, rollout.Finalizer) {
 		return nil
 	}
 	return e.patchRollout(ctx, w, after)
@@ -20,7 +21,7 @@ func (e *Executor) ensureFinalizer(ctx context.Context, w *observe.World) error 
 
 func (e *Executor) removeFinalizer(ctx context.Context, w *observe.World) error {
 	after := w.Rollout.DeepCopy()
-	if !controllerutil.RemoveFinalizer(after, observe.Finalizer) {
+	if !controllerutil.RemoveFinalizer(after, rollout.Finalizer) {
 		return nil
 	}
 	if err := e.dropRevisions(ctx, w, ""); err != nil {

@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -23,11 +22,11 @@ func TestFinalizers(t *testing.T) {
 		want   []string
 		writes int
 	}{
-		"the first":                   {nil, rollout.EnsureFinalizer{}, []string{observe.Finalizer}, 1},
-		"beside another's":            {[]string{"another/finalizer"}, rollout.EnsureFinalizer{}, []string{"another/finalizer", observe.Finalizer}, 1},
-		"is there":                    {[]string{observe.Finalizer, "another/finalizer"}, rollout.EnsureFinalizer{}, []string{observe.Finalizer, "another/finalizer"}, 0},
-		"the last goes":               {[]string{observe.Finalizer}, rollout.RemoveFinalizer{}, nil, 1},
-		"goes, and another's stays":   {[]string{observe.Finalizer, "another/finalizer"}, rollout.RemoveFinalizer{}, []string{"another/finalizer"}, 1},
+		"the first":                   {nil, rollout.EnsureFinalizer{}, []string{rollout.Finalizer}, 1},
+		"beside another's":            {[]string{"another/finalizer"}, rollout.EnsureFinalizer{}, []string{"another/finalizer", rollout.Finalizer}, 1},
+		"is there":                    {[]string{rollout.Finalizer, "another/finalizer"}, rollout.EnsureFinalizer{}, []string{rollout.Finalizer, "another/finalizer"}, 0},
+		"the last goes":               {[]string{rollout.Finalizer}, rollout.RemoveFinalizer{}, nil, 1},
+		"goes, and another's stays":   {[]string{rollout.Finalizer, "another/finalizer"}, rollout.RemoveFinalizer{}, []string{"another/finalizer"}, 1},
 		"has gone, another's stays":   {[]string{"another/finalizer"}, rollout.RemoveFinalizer{}, []string{"another/finalizer"}, 0},
 		"has gone, and there is none": {nil, rollout.RemoveFinalizer{}, nil, 0},
 	}
@@ -55,7 +54,7 @@ func TestFinalizerPatchesCarryTheResourceVersion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			shop := minicluster.Rollout("shop")
 			if name == "remove" {
-				shop.Finalizers = []string{observe.Finalizer}
+				shop.Finalizers = []string{rollout.Finalizer}
 			}
 			s := build(t, append(minicluster.Objects(), shop)...)
 			w := s.look()
@@ -75,7 +74,7 @@ func TestFinalizerPatchesCarryTheResourceVersion(t *testing.T) {
 // A rollout that is gone needs no finalizer taken off.
 func TestRemovingTheFinalizerOfNobody(t *testing.T) {
 	ctx, shop := context.Background(), minicluster.Rollout("shop")
-	shop.Finalizers = []string{observe.Finalizer}
+	shop.Finalizers = []string{rollout.Finalizer}
 	s := build(t, append(minicluster.Objects(), shop)...)
 	w := s.look()
 	change(s, &v1alpha1.SafeMirrorRollout{}, "shop", func(r *v1alpha1.SafeMirrorRollout) { r.Finalizers = nil })

@@ -20,7 +20,7 @@ import (
 func (e *Executor) remedy(ctx context.Context, w *observe.World, a rollout.Action) error {
 	switch a := a.(type) {
 	case rollout.MirrorAgain:
-		e.Observe.Recheck(w, a.References, a.Remedy.DecidedAt.Time)
+		e.Transfers.Recheck(w, a.References, a.Remedy.DecidedAt.Time)
 		return nil
 	case rollout.DeletePod:
 		return e.deletePod(ctx, a)

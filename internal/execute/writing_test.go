@@ -16,7 +16,6 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
-	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -30,7 +29,7 @@ func switching(t *testing.T) *site {
 	for _, r := range []*v1alpha1.SafeMirrorRollout{was, shall} {
 		r.Spec.ImageTagMirrors = append(r.Spec.ImageTagMirrors, other)
 	}
-	shall.Spec.State, shall.Finalizers = v1alpha1.StateHeld, []string{observe.Finalizer}
+	shall.Spec.State, shall.Finalizers = v1alpha1.StateHeld, []string{rollout.Finalizer}
 	began := metav1.NewTime(minicluster.Began)
 	shall.Status.Record = v1alpha1.Record{StartedAt: &began, AppliedPlanHash: "sha256:of-then", PendingWrite: &v1alpha1.PendingWriteRecord{
 		DigestMirrorsHash: mirrorset.DigestIdentity(mirrorset.Digest(was)), TagMirrorsHash: mirrorset.TagIdentity(mirrorset.Tag(was)),

@@ -2,6 +2,7 @@ package lookout
 
 import (
 	"context"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 )
 
 // Options say what is known of the cluster already.
@@ -21,8 +23,6 @@ type Options struct {
 	Pods []*corev1.Pod
 	// Mirrors are the locations of mirrors, of which those in this cluster are looked for: registry.mirror.svc:5000/acme.
 	Mirrors []string
-	// Namespace is the operator's own; empty when none runs here.
-	Namespace string
 	// Partial is true for files, which need not hold every kind.
 	Partial bool
 }
@@ -53,6 +53,7 @@ func Read(ctx context.Context, r client.Reader, o Options) drain.Snapshot {
 			l.out.Pods = pointers(list.(*corev1.PodList).Items) //nolint:forcetypeassert // it was made right here
 		})
 	}
+	l.out.Pods = slices.DeleteFunc(slices.Clone(l.out.Pods), probe.IsProbe)
 	l.workloads(ctx)
 	l.volumes(ctx)
 	l.namespaces(ctx)

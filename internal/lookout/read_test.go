@@ -55,7 +55,7 @@ func TestServices(t *testing.T) {
 		"by its whole name":                {[]client.Object{service("mirror", "registry")}, Options{Mirrors: []string{"registry.mirror.svc.cluster.local/acme"}}, []string{"Registry mirror/registry registry.mirror.svc.cluster.local"}},
 		"a mirror elsewhere":               {[]client.Object{service("mirror", "registry")}, Options{Mirrors: []string{"registry.mirror.example.com/acme"}}, nil},
 		"a Service that is not there":      {nil, Options{Mirrors: []string{"registry.mirror.svc:5000/acme"}}, nil},
-		"the operator itself":              {nil, Options{Namespace: "operators"}, []string{"Operator operators/safe-mirror-operator"}},
+		"the operator itself":              {[]client.Object{&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "operators", Name: "one", Labels: map[string]string{nameLabel: operatorName}}}}, Options{}, []string{"Operator operators/safe-mirror-operator"}},
 		"a webhook that fails closed":      {[]client.Object{service("policy", "policy"), webhook(resources("pods"))}, Options{}, []string{asked}},
 		"of every resource":                {[]client.Object{service("policy", "policy"), webhook(resources("*/*"))}, Options{}, []string{asked + " evicts"}},
 		"of evictions":                     {[]client.Object{service("policy", "policy"), webhook(resources("pods/eviction"))}, Options{}, []string{"Admission policy/policy evicts"}},

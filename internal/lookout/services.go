@@ -30,9 +30,9 @@ func (l *reading) readServices(ctx context.Context) {
 			l.out.Services = append(l.out.Services, drain.Service{Role: drain.RoleDNS, Kind: "DNS", Namespace: namespace, Name: "cluster DNS", Pods: s})
 		}
 	}
-	if l.Namespace != "" {
-		l.out.Services = append(l.out.Services, drain.Service{Role: drain.RoleOperator, Kind: "Deployment", Namespace: l.Namespace, Name: operatorName,
-			Pods: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": operatorName})})
+	for _, namespace := range operators(l.out) {
+		l.out.Services = append(l.out.Services, drain.Service{Role: drain.RoleOperator, Kind: "Deployment", Namespace: namespace, Name: operatorName,
+			Pods: labels.SelectorFromSet(labels.Set{nameLabel: operatorName})})
 	}
 	slices.SortFunc(l.out.Services, func(a, b drain.Service) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 }

@@ -131,7 +131,7 @@ func TestPolicyIsSeen(t *testing.T) {
 	}
 	mc.Annotations = map[string]string{disruption.LedgerAnnotation: "?"}
 	l := observerOf(interceptor.Funcs{}, cluster(mc)...)
-	if _, known := l.policy(context.Background(), "shop").Get(); known {
+	if _, known := disruption.Read(context.Background(), l.API, "shop").Get(); known {
 		t.Error("a note that nobody can read is none")
 	}
 }

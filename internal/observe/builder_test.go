@@ -14,7 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -34,10 +36,18 @@ func observerOf(funcs interceptor.Funcs, objects ...client.Object) *Live {
 
 func liveOf(c client.Client) *Live {
 	return &Live{
-		Client: c, API: c, Namespace: operatorNamespace, Engine: mirror.NewEngine(mirror.EngineOptions{}), Kinds: NewKinds(minicluster.Scheme()),
+		Client: c, API: c, Namespace: operatorNamespace, DryRun: dryrun.New(c), Transfers: idle{}, PullChecks: idle{}, Kinds: NewKinds(minicluster.Scheme()),
 		Now: func() time.Time { return minicluster.Began },
 	}
 }
+
+// idle is an executor that has started nothing.
+type idle struct{}
+
+func (idle) Snapshot() map[string]mirror.Result   { return nil }
+func (idle) Started() (plan string, copying bool) { return "", false }
+func (idle) Probes() probe.Checks                 { return probe.Checks{} }
+func (idle) Canaries() probe.CanaryChecks         { return probe.CanaryChecks{} }
 
 // look is what the observer sees of the rollout shop.
 func look(t *testing.T, l *Live) *World {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,64 +20,43 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// canaryAge is how long what a node has shown under the new configuration is good for: longer than a rollout takes that goes on, shorter
-// than one is held.
-const canaryAge = 24 * time.Hour
-
-// canarying is what this process knows of the canaries. It is kept in memory: what is lost is asked again, which costs little, because the
-// node has the images by then.
-type canarying struct {
-	mu       sync.Mutex
-	plan     string
-	configs  map[string]string
-	sets     []probe.CanarySet
-	preloads []probe.PreloadSet
-	outcomes []probe.Outcome
-	// loaded are the pods, by name, that have brought an image to their node, and when. It is what is left of their outcomes: with hundreds
-	// of nodes those would be too many to go through.
-	loaded map[string]time.Time
-	until  time.Time
-}
-
 // canary says what the nodes with the new configuration have pulled.
 func (l *Live) canary(ctx context.Context, r client.Reader, w *World) rollout.Known[rollout.Canary] {
 	var pods corev1.PodList
 	if err := r.List(ctx, &pods, client.InNamespace(l.Namespace), client.MatchingLabels{probe.LabelName: probe.CanaryName, mirrorset.LabelRollout: w.Rollout.Name}); err != nil {
 		return rollout.Unseen[rollout.Canary]("listing the canary pods: " + err.Error())
 	}
-	out := rollout.Canary{Disabled: !afterFirstNode(w.Rollout), Preload: rollout.Preload{Wanted: preloads(w.Rollout)}}
+	out := rollout.Canary{Disabled: !probe.AfterFirstNode(w.Rollout), Preload: rollout.Preload{Wanted: probe.PreloadsNodes(w.Rollout)}}
 	for i := range pods.Items {
 		if pods.Items[i].DeletionTimestamp == nil {
 			out.Left++
 		}
 	}
-	l.canaries.mu.Lock()
-	defer l.canaries.mu.Unlock()
-	if c := &l.canaries; c.plan == w.Plan.Digest {
-		c.tell(&out, canaryConfigs(w), l.Now().Add(-canaryAge))
+	if c := l.PullChecks.Canaries(); c.Plan == w.Plan.Digest {
+		tellCanaries(&out, c, canaryConfigs(w), l.Now().Add(-probe.CanaryProofAge))
 	}
 	return rollout.Seen(out)
 }
 
-// tell says what was chosen and what has become of it, as far as it is about the configurations of now.
-func (c *canarying) tell(out *rollout.Canary, now map[string]string, notOlderThan time.Time) {
-	current := func(pool string) bool { return now[pool] != "" && now[pool] == c.configs[pool] }
+// tellCanaries says what was chosen and what has become of it, as far as it is about the configurations of now.
+func tellCanaries(out *rollout.Canary, c probe.CanaryChecks, now map[string]string, notOlderThan time.Time) {
+	current := func(pool string) bool { return now[pool] != "" && now[pool] == c.Configs[pool] }
 	if !out.Disabled || out.Preload.Wanted {
-		out.Until = c.until
+		out.Until = c.Until
 	}
-	for _, s := range c.sets {
+	for _, s := range c.Sets {
 		if out.Disabled || !current(s.Kind.Pool) || len(out.Kinds) == maxKinds {
 			continue
 		}
-		kind := s.Sum(c.outcomes, notOlderThan)
+		kind := s.Sum(c.Outcomes, notOlderThan)
 		underTheNew(kind.Worst)
 		out.Kinds = append(out.Kinds, kind)
 	}
-	for _, s := range c.preloads {
+	for _, s := range c.Preloads {
 		if !out.Preload.Wanted || !current(s.Pool) || len(out.Preload.Pools) == maxKinds {
 			continue
 		}
-		pool := s.Sum(c.outcomes, notOlderThan)
+		pool := s.Sum(c.Outcomes, notOlderThan)
 		underTheNew(pool.Worst)
 		out.Preload.Pools = append(out.Preload.Pools, pool)
 	}
@@ -93,14 +71,6 @@ func underTheNew(worst []rollout.Problem) {
 
 // maxKinds bounds how many kinds of nodes are told of: pools times architectures.
 const maxKinds = 128
-
-func afterFirstNode(r *v1alpha1.SafeMirrorRollout) bool {
-	return r.Spec.Mirroring.Verification.AfterFirstNode != v1alpha1.Disabled
-}
-
-func preloads(r *v1alpha1.SafeMirrorRollout) bool {
-	return r.Spec.Release.Preload == v1alpha1.PreloadUpdatedNodes
-}
 
 // canaryConfigs are the configurations under which something is to be found out: those of pools that have a node with the planned one.
 func canaryConfigs(w *World) map[string]string {
@@ -117,62 +87,21 @@ func canaryConfigs(w *World) map[string]string {
 	return out
 }
 
-// Canary takes the canaries one step further, or takes away what is left of them.
-func (l *Live) Canary(ctx context.Context, c client.Client, w *World, sweep bool) error {
-	runner := &probe.Runner{Client: c, API: l.API, Namespace: l.Namespace, Limits: probe.CanaryLimits(), App: probe.CanaryName}
-	configs := canaryConfigs(w)
-	if sweep || (!afterFirstNode(w.Rollout) && !preloads(w.Rollout)) {
-		_, err := runner.Sweep(ctx, w.Rollout.Name)
-		return err
-	}
-	l.canaries.mu.Lock()
-	outcomes, loaded := l.canaries.outcomes, maps.Clone(l.canaries.loaded)
-	if l.canaries.plan != w.Plan.Digest {
-		loaded = nil
-	}
-	l.canaries.mu.Unlock()
-	now := l.Now()
+// CanaryInput reads which nodes have the new configuration, and which images each of them may have to pull.
+func (l *Live) CanaryInput(ctx context.Context, w *World) (probe.CanaryInput, error) {
 	nodes, err := l.probeNodes(ctx, w)
 	if err != nil {
-		return err
+		return probe.CanaryInput{}, err
 	}
 	pods, err := guardedPods(ctx, l.cached(), l.API)
 	if err != nil {
-		return err
+		return probe.CanaryInput{}, err
 	}
 	changes := canaryImages(w)
-	in := probe.CanaryInput{
-		Rollout: w.Rollout.Name, Nodes: nodes, Configs: configs, Outcomes: outcomes, Limits: runner.Limits, Now: now,
+	return probe.CanaryInput{
+		Rollout: w.Rollout.Name, Nodes: nodes, Configs: canaryConfigs(w),
 		Critical: func(n probe.Node) []probe.CriticalImage { return criticalFor(n, pods, changes) },
-	}
-	var sets []probe.CanarySet
-	if afterFirstNode(w.Rollout) {
-		sets = probe.Canaries(in)
-	}
-	var loads []probe.PreloadSet
-	if preloads(w.Rollout) {
-		loads = probe.Preloads(in, loaded, now.Add(-canaryAge))
-	}
-	step, err := runner.Run(ctx, probe.Owner{Name: w.Rollout.Name, UID: w.Rollout.UID}, probe.Wanted(sets, loads), outcomes, now.Add(-canaryAge), now)
-	l.canaries.mu.Lock()
-	defer l.canaries.mu.Unlock()
-	known := &l.canaries
-	known.plan, known.configs, known.sets, known.preloads = w.Plan.Digest, configs, sets, loads
-	known.outcomes, known.until, known.loaded = step.Outcomes, step.RecheckAt, remember(loaded, step.Outcomes)
-	return err
-}
-
-// remember adds the pulls that have succeeded.
-func remember(loaded map[string]time.Time, outcomes []probe.Outcome) map[string]time.Time {
-	if loaded == nil {
-		loaded = map[string]time.Time{}
-	}
-	for _, o := range outcomes {
-		if o.Verdict.State == probe.Pulled {
-			loaded[o.Name] = o.At
-		}
-	}
-	return loaded
+	}, nil
 }
 
 // change is a reference of the plan with what a canary needs of it.

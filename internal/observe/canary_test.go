@@ -3,7 +3,6 @@ package observe
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -14,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
@@ -201,139 +199,9 @@ func canaryNode(name string) *corev1.Node {
 	return n
 }
 
-func TestTheFirstNodeIsAsked(t *testing.T) {
-	objects := append(minicluster.Pool("worker"), canaryNode("worker-0"), pod("cart"), budget("shop", &metav1.LabelSelector{}))
-	l := observer(objects...)
-	w := asked(t, blocking("quay.io/acme/cart:v1"))
-	canaryPods := func() []corev1.Pod {
-		t.Helper()
-		var list corev1.PodList
-		if err := l.Client.List(t.Context(), &list, client.InNamespace(operatorNamespace)); err != nil {
-			t.Fatal(err)
-		}
-		return list.Items
-	}
-	if got := seen(t, l.canary(t.Context(), l.Client, w)); len(got.Kinds) != 0 || got.Disabled {
-		t.Errorf("before anything was asked: %+v", got)
-	}
-	if err := l.Canary(t.Context(), l.Client, w, false); err != nil {
-		t.Fatal(err)
-	}
-	pods := canaryPods()
-	if len(pods) != 1 || pods[0].Spec.Containers[0].Image != "quay.io/acme/cart:v1" || pods[0].Labels[probe.LabelName] != probe.CanaryName {
-		t.Fatalf("pods %+v", pods)
-	}
-	want := rollout.Canary{Left: 1, Kinds: []rollout.CanaryKind{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"}, Chosen: true, Wanted: 1, Seen: 1}}}
-	ignore := cmpopts.IgnoreFields(rollout.Canary{}, "Until")
-	if diff := cmp.Diff(want, seen(t, l.canary(t.Context(), l.Client, w)), ignore); diff != "" {
-		t.Errorf("while it is pulled (-want +got):\n%s", diff)
-	}
-	pods[0].Status.Phase, pods[0].Spec.NodeName = corev1.PodSucceeded, "worker-0"
-	if err := l.Client.Status().Update(t.Context(), &pods[0]); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Canary(t.Context(), l.Client, w, false); err != nil {
-		t.Fatal(err)
-	}
-	want.Left, want.Kinds[0].Proven = 0, 1
-	if diff := cmp.Diff(want, seen(t, l.canary(t.Context(), l.Client, w)), ignore); diff != "" {
-		t.Errorf("after the pull (-want +got):\n%s", diff)
-	}
-	t.Run("it says nothing about what comes after", func(t *testing.T) {
-		for name, change := range map[string]func(w *World){
-			"another plan": func(w *World) { w.Plan.Digest, w.Observed.Record.AppliedPlanHash = "sha256:next", "sha256:next" },
-			"another rendering": func(w *World) {
-				w.Observed.Pools = rollout.Seen([]rollout.Pool{{Name: "worker", Rendered: "rendered-9", Meaning: rollout.MeansPlanned, Nodes: []rollout.Node{{Current: "rendered-9", Desired: "rendered-9", State: "Done"}}}})
-			},
-			"the way back": func(w *World) { w.Observed.Record.Rollback = &v1alpha1.RollbackRecord{} },
-		} {
-			other := asked(t, blocking("quay.io/acme/cart:v1"))
-			change(other)
-			if got := seen(t, l.canary(t.Context(), l.Client, other)); len(got.Kinds) != 0 {
-				t.Errorf("%s: %+v", name, got)
-			}
-		}
-	})
-	t.Run("a retry keeps what is proven", func(t *testing.T) {
-		l.TryAgain()
-		if got := seen(t, l.canary(t.Context(), l.Client, w)); got.Kinds[0].Proven != 1 {
-			t.Errorf("%+v", got)
-		}
-	})
-	t.Run("another process asks again, and takes away what is left", func(t *testing.T) {
-		next := liveOf(l.Client)
-		next.Now = func() time.Time { return minicluster.Began.Add(time.Minute) }
-		if err := next.Canary(t.Context(), next.Client, w, false); err != nil || len(canaryPods()) != 1 {
-			t.Fatalf("%d pods (%v)", len(canaryPods()), err)
-		}
-		if err := next.Canary(t.Context(), next.Client, w, true); err != nil || len(canaryPods()) != 0 {
-			t.Errorf("%d pods are left (%v)", len(canaryPods()), err)
-		}
-	})
-	t.Run("the user does without", func(t *testing.T) {
-		w.Rollout.Spec.Mirroring.Verification.AfterFirstNode = v1alpha1.Disabled
-		if err := l.Canary(t.Context(), l.Client, w, false); err != nil || len(canaryPods()) != 0 {
-			t.Errorf("%d pods (%v)", len(canaryPods()), err)
-		}
-		if got := seen(t, l.canary(t.Context(), l.Client, w)); !got.Disabled {
-			t.Errorf("%+v", got)
-		}
-	})
-}
-
-// With preload each node that has the configuration is given what it lacks, with the canary and without it, and not what only pods need that stay.
-func TestEachNodeIsGiven(t *testing.T) {
-	daemon := func(p *corev1.Pod) {
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", UID: "2", Controller: new(true)}}
-	}
-	for name, first := range map[string]v1alpha1.Switch{"with the canary": v1alpha1.Enabled, "without": v1alpha1.Disabled} {
-		t.Run(name, func(t *testing.T) {
-			l := observer(append(minicluster.Pool("worker"), canaryNode("worker-0"), canaryNode("worker-1"), pod("cart"), pod("agent", daemon), budget("shop", &metav1.LabelSelector{}))...)
-			w := asked(t, blocking("quay.io/acme/cart:v1"), blocking("quay.io/acme/agent:v1"))
-			w.Rollout.Spec.Release.Preload = v1alpha1.PreloadUpdatedNodes
-			w.Rollout.Spec.Mirroring.Verification.AfterFirstNode = first
-			if err := l.Canary(t.Context(), l.Client, w, false); err != nil {
-				t.Fatal(err)
-			}
-			got := seen(t, l.canary(t.Context(), l.Client, w)).Preload
-			want := rollout.Preload{Wanted: true, Pools: []rollout.PreloadPool{{Pool: "worker", Nodes: []string{"worker-0", "worker-1"}, Wanted: 2, Waiting: []string{"worker-0", "worker-1"}}}}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("while they are pulled (-want +got):\n%s", diff)
-			}
-			var list corev1.PodList
-			if err := l.Client.List(t.Context(), &list, client.InNamespace(operatorNamespace)); err != nil {
-				t.Fatal(err)
-			}
-			for i := range list.Items {
-				p := &list.Items[i]
-				p.Status.Phase = corev1.PodSucceeded
-				if err := l.Client.Status().Update(t.Context(), p); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for range 2 { // the outcome, and what is left of it once the pods are gone
-				if err := l.Canary(t.Context(), l.Client, w, false); err != nil {
-					t.Fatal(err)
-				}
-				got = seen(t, l.canary(t.Context(), l.Client, w)).Preload
-				want.Pools[0].Loaded, want.Pools[0].Ready, want.Pools[0].Waiting = 2, 2, nil
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("after the pulls (-want +got):\n%s", diff)
-				}
-			}
-			if err := l.Canary(t.Context(), l.Client, w, true); err != nil {
-				t.Fatal(err)
-			}
-			if left := seen(t, l.canary(t.Context(), l.Client, w)).Left; left != 0 {
-				t.Errorf("%d pods are left", left)
-			}
-		})
-	}
-}
-
 func TestBudgetsThatCannotBeRead(t *testing.T) {
 	l := observerOf(minicluster.Failing[*policyv1.PodDisruptionBudgetList](errDown), append(minicluster.Pool("worker"), canaryNode("worker-0"))...)
-	if err := l.Canary(t.Context(), l.Client, asked(t), false); err == nil || !strings.Contains(err.Error(), "listing PodDisruptionBudgets: connection refused") {
+	if _, err := l.CanaryInput(t.Context(), asked(t)); err == nil || !strings.Contains(err.Error(), "listing PodDisruptionBudgets: connection refused") {
 		t.Errorf("%v", err)
 	}
 }

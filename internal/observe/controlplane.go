@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -77,7 +78,7 @@ func unreadyGuards(ctx context.Context, r client.Reader, namespace string) ([]ro
 	var out []rollout.Problem
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if podReady(p) || !p.DeletionTimestamp.IsZero() || p.Status.Phase == corev1.PodSucceeded {
+		if drain.Ready(p) || !p.DeletionTimestamp.IsZero() || p.Status.Phase == corev1.PodSucceeded {
 			continue
 		}
 		out = append(out, rollout.Problem{
@@ -87,13 +88,4 @@ func unreadyGuards(ctx context.Context, r client.Reader, namespace string) ([]ro
 		})
 	}
 	return out, nil
-}
-
-func podReady(p *corev1.Pod) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }

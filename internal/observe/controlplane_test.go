@@ -92,7 +92,7 @@ func TestWhereTheOperatorsRun(t *testing.T) {
 		operatorPod(operatorNamespace, "op-2", "worker-1", ours, corev1.ConditionTrue),
 		operatorPod(operatorNamespace, "op-3", "worker-2", ours, corev1.ConditionFalse),
 		operatorPod(operatorNamespace, "probe", "worker-2", nil, corev1.ConditionTrue),
-		operatorPod(mcoNamespace, "machine-config-operator-1", "worker-1", map[string]string{"k8s-app": "machine-config-operator"}, corev1.ConditionTrue),
+		operatorPod("openshift-machine-config-operator", "machine-config-operator-1", "worker-1", map[string]string{"k8s-app": "machine-config-operator"}, corev1.ConditionTrue),
 	)
 	l := observer(objects...)
 	l.PodName = "op-1"
@@ -115,7 +115,7 @@ func TestWhereTheOperatorsRun(t *testing.T) {
 		})
 	}
 	t.Run("two of the MCO", func(t *testing.T) {
-		second := operatorPod(mcoNamespace, "machine-config-operator-2", "worker-0", map[string]string{"k8s-app": "machine-config-operator"}, corev1.ConditionTrue)
+		second := operatorPod("openshift-machine-config-operator", "machine-config-operator-2", "worker-0", map[string]string{"k8s-app": "machine-config-operator"}, corev1.ConditionTrue)
 		for _, n := range poolOf(t, look(t, observer(append(objects, second)...)), "worker").Nodes {
 			if n.MCO {
 				t.Errorf("node %s is taken for the MCO's; its own rule does not work with two pods", n.Name)

@@ -6,10 +6,7 @@ import (
 	"strings"
 	"time"
 
-	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
@@ -29,9 +26,7 @@ func (l *Live) askAPI(ctx context.Context, s drain.Snapshot, report *drain.Repor
 	ctx, cancel := context.WithTimeout(ctx, questionTime)
 	defer cancel()
 	for _, q := range report.Questions(s, maxQuestions) {
-		eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: q.Pod.Namespace, Name: q.Pod.Name}}
-		err := l.Client.SubResource("eviction").Create(ctx, q.Pod.DeepCopy(), eviction, &client.SubResourceCreateOptions{CreateOptions: client.CreateOptions{DryRun: []string{metav1.DryRunAll}}})
-		outlook, why := answer(err)
+		outlook, why := answer(l.DryRun.Evict(ctx, q.Pod))
 		if outlook == rollout.OutlookSafe {
 			continue
 		}

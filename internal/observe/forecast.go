@@ -6,13 +6,9 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/lookout"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
-	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -79,28 +75,12 @@ func tooEarly(o rollout.Observed, pools []rollout.Pool) string {
 // snapshot reads what the forecast is made from. Pods come from the caches, as many as there are; budgets and nodes, which change from one
 // moment to the next, are read past them right before a release.
 func (l *Live) snapshot(ctx context.Context, w *World, prediction predict.Prediction, fresh bool) drain.Snapshot {
-	o := lookout.Options{Namespace: l.Namespace, Mirrors: lookout.Locations(w.Plan)}
+	o := lookout.Options{Mirrors: lookout.Locations(w.Plan)}
 	if fresh {
 		o.Fresh = l.API
 	}
-	s := lookout.Read(ctx, l.cached(), o)
-	s.Now = w.Observed.Now
-	s.Pods = slices.DeleteFunc(slices.Clone(s.Pods), probe.IsProbe)
-	s.Single = singleNode(s.Nodes)
-	for _, p := range prediction.Pools {
-		verdict := prediction.Costs[p.Name].Verdict
-		reloads := verdict == registries.Reload || verdict == registries.None || w.Observed.Rollout.Reload // that policy is in effect before anything is applied
-		s.Pools = append(s.Pools, drain.Pool{
-			Pool: p, Drains: len(p.Riders) > 0 || !reloads,
-			// A pool that is unpaused for a node has all others of it tainted by the MCO meanwhile; one that stays paused has not.
-			Steered: !w.Observed.Rollout.Targeted, Next: rollout.Coming(w.Observed, p),
-		})
-	}
-	s.Pulls = lookout.Pulls(w.Plan, l.Engine.Snapshot(), prediction.Configs, prediction.Pools)
-	return s
-}
-
-// singleNode: the MCO does not drain the only node of a cluster, which says so on the node.
-func singleNode(nodes []*corev1.Node) bool {
-	return len(nodes) == 1 && nodes[0].Annotations["machineconfiguration.openshift.io/controlPlaneTopology"] == "SingleReplica"
+	return lookout.Assemble(lookout.Read(ctx, l.cached(), o), lookout.Change{
+		Now: w.Observed.Now, Spec: w.Observed.Rollout, Record: w.Observed.Record, Prediction: prediction, Plan: w.Plan, Results: l.Transfers.Snapshot(),
+		Reloads: lookout.Reloads(w.Observed.Rollout, w.Observed.Policy),
+	})
 }

@@ -13,31 +13,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// mcoNamespace is where the machine-config-operator runs; its label is what the MCO itself goes by.
-const mcoNamespace = "openshift-machine-config-operator"
-
-// hosts notes which nodes run the machine-config-operator, whose turn comes late on the control plane, and where the replicas of this
-// operator run. What cannot be read is left out: the one is about the order alone, and of the other nothing is demanded that nobody can see.
+// hosts notes where the replicas of this operator run. What cannot be read is left out: of it nothing is demanded.
 func (l *Live) hosts(ctx context.Context, r client.Reader, o *rollout.Observed) {
-	var mco corev1.PodList
-	if err := r.List(ctx, &mco, client.InNamespace(mcoNamespace), client.MatchingLabels{"k8s-app": "machine-config-operator"}); err == nil {
-		markMCO(o, mco.Items)
-	}
 	o.Self = l.self(ctx, r)
-}
-
-// markMCO follows the MCO, whose rule works with exactly one pod.
-func markMCO(o *rollout.Observed, pods []corev1.Pod) {
-	pools, ok := o.Pools.Get()
-	if !ok || len(pods) != 1 {
-		return
-	}
-	for i := range pools {
-		for j := range pools[i].Nodes {
-			n := &pools[i].Nodes[j]
-			n.MCO = n.Name == pods[0].Spec.NodeName
-		}
-	}
 }
 
 // self finds the pod of this process and the replicas that stand by. Without an election, or outside of a cluster, there are none.
@@ -64,7 +42,7 @@ func (l *Live) self(ctx context.Context, r client.Reader) rollout.Self {
 			continue
 		}
 		out.Replicas++
-		if p.Name != own.Name && podReady(p) {
+		if p.Name != own.Name && drain.Ready(p) {
 			out.Standby = append(out.Standby, p.Spec.NodeName)
 		}
 	}

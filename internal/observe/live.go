@@ -7,9 +7,13 @@ import (
 	"time"
 
 	configv1 "github.com/openshift/api/config/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
@@ -19,19 +23,27 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Finalizer keeps a SafeMirrorRollout until nothing of it dangles.
-const Finalizer = "safemirror.io/rollout"
+// Cluster is a client that can read and cannot write.
+type Cluster interface {
+	client.Reader
+	Scheme() *runtime.Scheme
+	RESTMapper() meta.RESTMapper
+}
 
 // Live observes a running cluster.
 type Live struct {
-	// Client reads from the manager's caches and is also used for server-side dry runs; API reads past the caches.
-	Client client.Client
+	// Client reads from the manager's caches; API reads past the caches.
+	Client Cluster
 	API    client.Reader
+	// DryRun asks the API server what it would say to a write.
+	DryRun *dryrun.API
+	// Transfers and PullChecks are what execute has started, and what has come of it.
+	Transfers  Transfers
+	PullChecks PullChecks
 	// Namespace is the operator's own, where the Secrets that a spec names are. PodName is the pod of this process when it is one of several
 	// that elect a leader; empty when it has nobody to hand over to.
 	Namespace string
 	PodName   string
-	Engine    *mirror.Engine
 	// Payload reads the component images of a release payload; nil leaves them out. See ReadPayload.
 	Payload func(ctx context.Context, c *mirror.Client, places []string, image string) ([]release.Component, error)
 	// Kinds tells which kinds the caches serve.
@@ -40,8 +52,6 @@ type Live struct {
 
 	predictor predict.Predictor
 	payloads  payloads
-	probing   probing
-	canaries  canarying
 	private   private
 	// forecasting is what was foretold last.
 	forecasting forecasting
@@ -51,8 +61,6 @@ type Live struct {
 	warnings  []string
 	predicted []plan.Pool
 	dryRuns   map[string]dryRun
-	engaged   string
-	copying   bool
 
 	registryClient cachedClient
 }
@@ -82,7 +90,7 @@ func (l *Live) Observe(ctx context.Context, name string) (*World, error) {
 	}
 	w := &World{Wanted: predict.Want(r), Rollout: r}
 	o := &w.Observed
-	o.Now, o.Rollout, o.Record = l.Now(), view(r), r.Status.Record
+	o.Now, o.Rollout, o.Record = l.Now(), rollout.Effective(r), r.Status.Record
 	o.Others = l.others(ctx, r)
 	o.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
 	if c, ok := o.Cluster.Get(); ok && c.Unsupported != "" {
@@ -104,7 +112,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 	}
 	fresh.Rollout, fresh.Wanted = r, predict.Want(r)
 	fresh.Observed = w.Observed
-	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), view(r), r.Status.Record
+	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = l.Now(), rollout.Effective(r), r.Status.Record
 	fresh.Observed.Cluster = predict.Cluster(ctx, l.API, predict.Mapped(l.Client.RESTMapper()))
 	l.look(ctx, fresh, l.API, true)
 	return fresh, nil
@@ -113,7 +121,7 @@ func (l *Live) Refresh(ctx context.Context, w *World) (*World, error) {
 // look reads the pools, the mirror sets, the plan and the workloads through the reader.
 func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh bool) {
 	o := &w.Observed
-	o.Policy = l.policy(ctx, w.Rollout.Name)
+	o.Policy = disruption.Read(ctx, l.API, w.Rollout.Name)
 	all, err := predict.ReadSets(ctx, reader)
 	if err != nil {
 		why := err.Error()
@@ -141,12 +149,12 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 	}
 	registry, problems := l.registry(ctx, w.Rollout, all)
 	problems = appendProblem(problems, problem)
-	if o.Record.Rollback == nil { // going back makes no node worse that is in no pool
-		problems = append(problems, prediction.Strays...)
+	if o.Record.Rollback != nil {
+		prediction.Strays = nil // going back makes no node worse that is in no pool
 	}
 	l.warn(ctx, o)
 	w.Registry = registry
-	o.Spec = l.specProblems(ctx, w, all, state, prediction.Platforms, problems)
+	o.Spec = l.specProblems(ctx, w, all, prediction, problems)
 	l.hosts(ctx, reader, o) // before the forecast: it is about the nodes whose turn it is
 	if err == nil {
 		l.plan(ctx, w, all, prediction)
@@ -182,7 +190,7 @@ func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollou
 		out = append(out, rollout.Other{
 			Name: o.Name, Created: o.CreationTimestamp.Time,
 			Since:   rollout.UnderWay(rec),
-			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpecHash != identity(o.Spec),
+			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpecHash != rollout.Identity(o.Spec),
 		})
 	}
 	return rollout.Seen(out)

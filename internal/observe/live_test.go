@@ -27,12 +27,12 @@ import (
 func TestView(t *testing.T) {
 	now, three := metav1.NewTime(minicluster.Began), int32(3)
 	r := minicluster.Rollout("shop")
-	want := rollout.View{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.Began, Spec: identity(r.Spec),
+	want := rollout.View{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.Began, Spec: rollout.Identity(r.Spec),
 		Remedies: []v1alpha1.RemedyAction{v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods}}
-	if diff := cmp.Diff(want, view(r)); diff != "" {
+	if diff := cmp.Diff(want, rollout.Effective(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
-	r.DeletionTimestamp, r.Finalizers, r.Spec.State = &now, []string{"another/finalizer", Finalizer}, v1alpha1.StateHeld
+	r.DeletionTimestamp, r.Finalizers, r.Spec.State = &now, []string{"another/finalizer", rollout.Finalizer}, v1alpha1.StateHeld
 	r.Spec.Release.Stages = []v1alpha1.ReleaseStage{{Pool: "infra", Nodes: &three}, {Pool: "worker"}}
 	minute := int32(60)
 	r.Spec.Release.SoakSeconds, r.Spec.Release.Stages[1].SoakSeconds, r.Spec.Release.Stages[1].Approval = &three, &minute, v1alpha1.ApprovalRequired
@@ -40,15 +40,15 @@ func TestView(t *testing.T) {
 	r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: "0 1 * * *", DurationSeconds: 60, TimeZone: "Europe/Berlin"}}
 	r.Spec.Requests = []v1alpha1.Request{{ID: "a", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: "sha256:1"}}
 	r.Spec.Deletion, r.Spec.OnFailure = v1alpha1.DeletionRollback, v1alpha1.FailureRollback
-	want.Deleting, want.Finalizer, want.Held, want.Spec = true, true, true, identity(r.Spec)
+	want.Deleting, want.Finalizer, want.Held, want.Spec = true, true, true, rollout.Identity(r.Spec)
 	want.Soak, want.ApplyApproval, want.DrainTimeout, want.PauseLimit = 3*time.Second, true, time.Minute, time.Minute
 	want.Windows = []rollout.Window{{Schedule: "0 1 * * *", Duration: time.Minute, Zone: "Europe/Berlin"}}
 	want.Requests = []rollout.Request{{ID: "a", Verb: v1alpha1.RequestApprove, Gate: "apply", Plan: "sha256:1"}}
 	want.RollbackOnDelete, want.RollbackOnFailure = true, true
 	r.Spec.Release.Disruption = v1alpha1.DisruptionReload
-	want.Reload, want.EnforceAfter, want.Spec = true, 3*time.Second, identity(r.Spec)
+	want.Reload, want.EnforceAfter, want.Spec = true, 3*time.Second, rollout.Identity(r.Spec)
 	want.Stages = []rollout.Stage{{Pool: "infra", Nodes: 3, Soak: 3 * time.Second}, {Pool: "worker", Soak: time.Minute, Approval: true}}
-	if diff := cmp.Diff(want, view(r)); diff != "" {
+	if diff := cmp.Diff(want, rollout.Effective(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
 }
@@ -74,12 +74,12 @@ func revision(t *testing.T, r *v1alpha1.SafeMirrorRollout) *appsv1.ControllerRev
 // Requests, and whether the rollout is held, make no other rollout of it.
 func TestTheIdentityOfASpec(t *testing.T) {
 	r := minicluster.Rollout("shop")
-	before := identity(r.Spec)
+	before := rollout.Identity(r.Spec)
 	r.Spec.State, r.Spec.Requests = v1alpha1.StateHeld, []v1alpha1.Request{{ID: "a", Action: v1alpha1.RequestRetry}}
-	if identity(r.Spec) != before {
+	if rollout.Identity(r.Spec) != before {
 		t.Error("a request makes another rollout")
 	}
-	if r.Spec.ImageTagMirrors[0].Source = "quay.io/other"; identity(r.Spec) == before {
+	if r.Spec.ImageTagMirrors[0].Source = "quay.io/other"; rollout.Identity(r.Spec) == before {
 		t.Error("another source makes none")
 	}
 }
@@ -99,7 +99,7 @@ func TestOtherRollouts(t *testing.T) {
 		return r
 	}
 	objects := cluster(
-		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpecHash: identity(minicluster.Rollout("done").Spec)}),
+		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpecHash: rollout.Identity(minicluster.Rollout("done").Spec)}),
 		other("new", 1, v1alpha1.Record{}),
 		other("under-way", 1, v1alpha1.Record{StartedAt: &at}),
 		other("with-a-new-spec", 2, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpecHash: "another"}),
@@ -224,7 +224,7 @@ func TestThePlanKnowsWhatItReplaces(t *testing.T) {
 // A cluster at rest is not read for a rollout that has ended.
 func TestARolloutThatHasEndedReadsLittle(t *testing.T) {
 	objects := minicluster.Edit(cluster(ownSets()...), "shop", func(r *v1alpha1.SafeMirrorRollout) {
-		r.Status.Record.CompletedGeneration, r.Status.Record.CompletedSpecHash = 1, identity(r.Spec)
+		r.Status.Record.CompletedGeneration, r.Status.Record.CompletedSpecHash = 1, rollout.Identity(r.Spec)
 	})
 	w := look(t, observerOf(minicluster.Failing[*corev1.PodList](errDown), objects...))
 	seen(t, w.Observed.Sets)
@@ -282,27 +282,6 @@ func TestRefresh(t *testing.T) {
 		l.API = minicluster.Client(minicluster.Failing[*v1alpha1.SafeMirrorRollout](errDown))
 		if _, err := l.Refresh(ctx, old); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
-		}
-	})
-}
-
-// Engage hands over the plan, and the next look knows that it did.
-func TestEngage(t *testing.T) {
-	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}}}}
-	l := observer(cluster(app)...)
-	w := look(t, l)
-	l.Engage(w, true, time.Time{})
-	work := seen(t, look(t, l).Observed.Transfers)
-	if work.Plan != w.Plan.Digest || !work.Copying || len(l.Engine.Snapshot()) != 1 {
-		t.Errorf("%+v and %d jobs, want the plan, copying, and one", work, len(l.Engine.Snapshot()))
-	}
-	t.Run("without credentials", func(t *testing.T) {
-		l := observer(cluster(app)...)
-		w := look(t, l)
-		w.Registry = nil
-		l.Engage(w, true, time.Time{})
-		if work := seen(t, look(t, l).Observed.Transfers); work.Plan != "" || len(l.Engine.Snapshot()) != 0 {
-			t.Errorf("%+v, want nothing to be handed over", work)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func (l *Live) obstacles(ctx context.Context, w *World) rollout.Known[[]rollout.
 	}
 	source := diagnose.Source{
 		Reader: l.cached(), API: l.API, Predictor: &l.predictor, Asked: found(w.Results), Now: w.Observed.Now,
-		Evict: diagnose.DryRun(l.Client), EvictAfter: evictAfter,
+		Evict: diagnose.DryRun(l.DryRun), EvictAfter: evictAfter,
 	}
 	if r := w.Observed.Record.Release; r != nil && len(r.Nodes) > 0 {
 		source.Awaited = &drain.Awaited{Pool: r.Pool, Nodes: r.Nodes, Since: r.IntendedAt.Time}

@@ -64,11 +64,11 @@ func (l *Live) offers(ctx context.Context, reader client.Reader, w *World) ([]ro
 // may asks the API server whether the operator has a right. The refusal names the role that gives it.
 func (l *Live) may(ctx context.Context, rights ...authorizationv1.ResourceAttributes) (refusal string) {
 	for _, r := range rights {
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &r}}
-		if err := l.Client.Create(ctx, review); err != nil {
+		allowed, err := l.DryRun.Allowed(ctx, r)
+		if err != nil {
 			return fmt.Sprintf("whether the operator may %s %s could not be found out: %v", r.Verb, r.Resource, err)
 		}
-		if !review.Status.Allowed {
+		if !allowed {
 			what := r.Resource
 			if r.Subresource != "" {
 				what += "/" + r.Subresource

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,32 +18,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// probeAge is how long the proof of a node is good for: credentials, CAs and routes change slowly, content is proven by other means.
-const probeAge = time.Hour
-
-// probing is what this process knows of the probes. It is kept in memory: what is lost is proven again.
-type probing struct {
-	mu       sync.Mutex
-	plan     string
-	nodes    int
-	want     []probe.Probe
-	gaps     []probe.Gap
-	outcomes []probe.Outcome
-	until    time.Time
-}
-
 // probes says how far the probes of the plan are.
 func (l *Live) probes(ctx context.Context, r client.Reader, w *World) rollout.Known[rollout.Probes] {
 	var pods corev1.PodList
 	if err := r.List(ctx, &pods, client.InNamespace(l.Namespace), client.MatchingLabels{probe.LabelName: probe.AppName, mirrorset.LabelRollout: w.Rollout.Name}); err != nil {
 		return rollout.Unseen[rollout.Probes]("listing the probe pods: " + err.Error())
 	}
-	out := rollout.Probes{Disabled: !fromNodes(w.Rollout), Left: len(pods.Items)}
-	l.probing.mu.Lock()
-	defer l.probing.mu.Unlock()
-	p := &l.probing
-	sum := probe.Sum(p.want, p.outcomes, l.Now().Add(-probeAge))
-	out.Plan, out.Nodes, out.Until = p.plan, p.nodes, p.until
+	out := rollout.Probes{Disabled: !probe.FromNodes(w.Rollout), Left: len(pods.Items)}
+	p := l.PullChecks.Probes()
+	sum := probe.Sum(p.Want, p.Outcomes, l.Now().Add(-probe.ProofAge))
+	out.Plan, out.Nodes, out.Until = p.Plan, p.Nodes, p.Until
 	out.Wanted, out.Proven, out.Failed, out.Worst = sum.Wanted-sum.Unsure, sum.Proven, sum.Failed, sum.Worst
 	for i := range out.Worst {
 		out.Worst[i].Reason = v1alpha1.ReasonNodesCannotPull
@@ -53,7 +35,7 @@ func (l *Live) probes(ctx context.Context, r client.Reader, w *World) rollout.Kn
 	for _, d := range sum.Doubts {
 		out.Skipped = append(out.Skipped, d.Message)
 	}
-	for _, g := range p.gaps {
+	for _, g := range p.Gaps {
 		if len(out.Skipped) < maxSkipped {
 			out.Skipped = append(out.Skipped, g.String())
 		}
@@ -64,47 +46,23 @@ func (l *Live) probes(ctx context.Context, r client.Reader, w *World) rollout.Kn
 // maxSkipped bounds how many gaps are told.
 const maxSkipped = 10
 
-func fromNodes(r *v1alpha1.SafeMirrorRollout) bool {
-	return r.Spec.Mirroring.Verification.FromNodes != v1alpha1.Disabled
+// ProbeInput is what the choice of probes is made from.
+type ProbeInput struct {
+	Nodes  []probe.Node
+	Images []probe.Image
 }
 
-// Probe takes the probes of the plan one step further. Once they are not wanted any more, because the user does without or the mirror
-// sets are applied, it takes away what is left of them.
-func (l *Live) Probe(ctx context.Context, c client.Client, w *World) error {
-	runner := &probe.Runner{Client: c, API: l.API, Namespace: l.Namespace, Limits: probeLimits(w.Rollout)}
-	if !fromNodes(w.Rollout) || w.Observed.Record.AppliedPlanHash == w.Plan.Digest {
-		_, err := runner.Sweep(ctx, w.Rollout.Name)
-		return err
-	}
-	l.probing.mu.Lock()
-	outcomes := l.probing.outcomes
-	l.probing.mu.Unlock()
-	now := l.Now()
+// ProbeInput reads the nodes that could prove a mirror, and the images that are proven at the mirrors by other means.
+func (l *Live) ProbeInput(ctx context.Context, w *World) (ProbeInput, error) {
 	nodes, err := l.probeNodes(ctx, w)
 	if err != nil {
-		return err
+		return ProbeInput{}, err
 	}
-	targets, gaps := probe.Targets(nodes, probe.Shunned(outcomes, now, runner.Limits), runner.Limits, now)
 	critical, err := l.criticalNames(ctx)
 	if err != nil {
-		return err
+		return ProbeInput{}, err
 	}
-	want, more := probe.Choose(w.Rollout.Name, l.probeImages(w, critical), targets, runner.Limits)
-	owner := probe.Owner{Name: w.Rollout.Name, UID: w.Rollout.UID}
-	step, err := runner.Run(ctx, owner, want, outcomes, now.Add(-probeAge), now)
-	l.probing.mu.Lock()
-	defer l.probing.mu.Unlock()
-	l.probing.plan, l.probing.nodes, l.probing.want, l.probing.gaps = w.Plan.Digest, len(targets), want, append(gaps, more...)
-	l.probing.outcomes, l.probing.until = step.Outcomes, step.RecheckAt
-	return err
-}
-
-func probeLimits(r *v1alpha1.SafeMirrorRollout) probe.Limits {
-	limits := probe.DefaultLimits()
-	if n := r.Spec.Mirroring.Verification.MebibytesPerNode; n > 0 {
-		limits.BytesPerNode = int64(n) << 20
-	}
-	return limits
+	return ProbeInput{Nodes: nodes, Images: l.probeImages(w, critical)}, nil
 }
 
 // probeNodes are the nodes of all pools, as the API has them and as the MCO sees them.
@@ -141,7 +99,7 @@ func (l *Live) probeImages(w *World, critical map[string]bool) []probe.Image {
 	l.mu.Lock()
 	pools := l.predicted
 	l.mu.Unlock()
-	results := l.Engine.Snapshot()
+	results := l.Transfers.Snapshot()
 	seen := map[string]bool{}
 	var out []probe.Image
 	for _, i := range w.Plan.Items {
@@ -173,16 +131,4 @@ func redirected(pools []plan.Pool, reference string) bool {
 		}
 	}
 	return false
-}
-
-// TryAgain lets what has failed be tried again at once: copies, proofs, and probes.
-func (l *Live) TryAgain() {
-	l.Engine.TryAgain()
-	l.probing.mu.Lock()
-	defer l.probing.mu.Unlock()
-	unproven := func(o probe.Outcome) bool { return o.Verdict.State != probe.Pulled }
-	l.probing.outcomes = slices.DeleteFunc(l.probing.outcomes, unproven)
-	l.canaries.mu.Lock()
-	defer l.canaries.mu.Unlock()
-	l.canaries.outcomes = slices.DeleteFunc(l.canaries.outcomes, unproven)
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
@@ -29,16 +28,11 @@ type dryRun struct {
 // dryRunAge is how long the API server's word on the mirror sets is good for: an admission policy may change.
 const dryRunAge = time.Minute
 
-// specProblems gathers what is wrong with the spec in the light of this cluster: Secrets, foreign sets of the same name, the
-// union of all mirror sets at every instant of the way, and what the API server itself says (R3, R4).
-func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, state rollout.MirrorSets, platforms []string, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
+// specProblems adds to what is wrong with the spec in the light of this cluster the Secrets that were found wanting, and what the API
+// server itself says (R3, R4).
+func (l *Live) specProblems(ctx context.Context, w *World, all registries.Sets, p predict.Prediction, found []rollout.Problem) rollout.Known[[]rollout.Problem] {
 	out := append([]rollout.Problem{}, found...)
-	out = append(out, releaseProblems(w.Rollout)...)
-	out = append(out, mirroringProblems(w.Rollout, platforms)...)
-	out = append(out, w.Foreign(state)...)
-	if len(out) == 0 {
-		out = append(out, w.UnionProblems(all)...)
-	}
+	out = append(out, w.Problems(all, p)...)
 	if len(out) == 0 && w.Observed.Record.StartedAt == nil && !w.Observed.Rollout.Deleting {
 		out = append(out, l.dryRun(ctx, w)...)
 	}
@@ -56,11 +50,11 @@ func (l *Live) dryRun(ctx context.Context, w *World) []rollout.Problem {
 	}
 	result := dryRun{at: l.Now()}
 	if w.Digest != nil {
-		err := l.Client.Apply(ctx, mirrorset.DigestApply(w.Digest), client.DryRunAll, client.ForceOwnership, client.FieldOwner(pool.FieldManager))
+		err := l.DryRun.Apply(ctx, mirrorset.DigestApply(w.Digest), pool.FieldManager)
 		result.problems = append(result.problems, refused("ImageDigestMirrorSet", w.Rollout.Name, err)...)
 	}
 	if w.Tag != nil {
-		err := l.Client.Apply(ctx, mirrorset.TagApply(w.Tag), client.DryRunAll, client.ForceOwnership, client.FieldOwner(pool.FieldManager))
+		err := l.DryRun.Apply(ctx, mirrorset.TagApply(w.Tag), pool.FieldManager)
 		result.problems = append(result.problems, refused("ImageTagMirrorSet", w.Rollout.Name, err)...)
 	}
 	l.mu.Lock()
@@ -100,22 +94,9 @@ func (l *Live) plan(ctx context.Context, w *World, all registries.Sets, p predic
 		References: found.References, Pools: p.Configs, Spec: w.Wanted.Rollout.Spec, Sets: w.With(all),
 		Platforms: p.Platforms, Predicted: p.Texts,
 	})
-	l.mu.Lock()
-	engaged, copying := l.engaged, l.copying
-	l.mu.Unlock()
-	w.Results = l.Engine.Snapshot()
+	started, copying := l.Transfers.Started()
+	w.Results = l.Transfers.Snapshot()
 	l.private.note(w.Plan.Items, w.Results)
-	sum, work := w.Plan.Judge(w.Results, engaged, copying)
+	sum, work := w.Plan.Judge(w.Results, started, copying)
 	o.Plan, o.Transfers = rollout.Seen(sum), rollout.Seen(work)
-}
-
-// Engage hands the jobs of the plan to the engine. It returns at once.
-func (l *Live) Engage(w *World, copying bool, notOlderThan time.Time) {
-	if w.Registry == nil {
-		return
-	}
-	l.Engine.Ensure(w.Registry, w.Plan.Jobs(copying, l.Engine.Snapshot()), notOlderThan)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.engaged, l.copying = w.Plan.Digest, copying
 }

@@ -140,8 +140,10 @@ func TestDryRunsAreKept(t *testing.T) {
 func TestNoDryRunLater(t *testing.T) {
 	began := metav1.NewTime(minicluster.Began)
 	cases := map[string]func(*v1alpha1.SafeMirrorRollout){
-		"begun":    func(r *v1alpha1.SafeMirrorRollout) { r.Status.Record.StartedAt = &began },
-		"deleting": func(r *v1alpha1.SafeMirrorRollout) { r.DeletionTimestamp, r.Finalizers = &began, []string{Finalizer} },
+		"begun": func(r *v1alpha1.SafeMirrorRollout) { r.Status.Record.StartedAt = &began },
+		"deleting": func(r *v1alpha1.SafeMirrorRollout) {
+			r.DeletionTimestamp, r.Finalizers = &began, []string{rollout.Finalizer}
+		},
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	operatorv1 "github.com/openshift/api/operator/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -112,7 +111,7 @@ func proofs(o rollout.Known[[]rollout.Obstacle], find func(reference string) (mi
 func (w *World) proof(reference string) (mirror.Result, bool) {
 	var out mirror.Result
 	found := false
-	for _, key := range w.jobsOf(reference) {
+	for _, key := range w.JobsOf(reference) {
 		r, known := w.Results[key]
 		if known && (!found || r.State != mirror.Verified || (out.State == mirror.Verified && r.At.Before(out.At))) {
 			out, found = r, true
@@ -121,7 +120,8 @@ func (w *World) proof(reference string) (mirror.Result, bool) {
 	return out, found
 }
 
-func (w *World) jobsOf(reference string) []string {
+// JobsOf are the keys of the jobs for a reference, in whatever spelling a pod has it.
+func (w *World) JobsOf(reference string) []string {
 	var keys []string
 	for _, i := range w.Plan.Items {
 		if i.Name == reference || slices.Contains(i.Spellings, reference) {
@@ -129,15 +129,6 @@ func (w *World) jobsOf(reference string) []string {
 		}
 	}
 	return keys
-}
-
-// Recheck lets the engine prove the references once more, unless they were since the time.
-func (l *Live) Recheck(w *World, references []string, notOlderThan time.Time) {
-	var keys []string
-	for _, ref := range references {
-		keys = append(keys, w.jobsOf(ref)...)
-	}
-	l.Engine.Recheck(keys, notOlderThan)
 }
 
 // TrustBundle are the certificates of spec.mirroring.caBundle.

@@ -2,12 +2,10 @@ package observe
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -69,17 +67,8 @@ func earlierNodes(w *World) map[string]bool {
 }
 
 func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
-	if n.Spec.Unschedulable || !nodeReady(n) {
+	if drain.FilterReason(p, n) != "" || n.Spec.Unschedulable {
 		return false
-	}
-	if match, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n); err != nil || !match {
-		return false
-	}
-	for i := range n.Spec.Taints {
-		t := &n.Spec.Taints[i]
-		if t.Effect != corev1.TaintEffectPreferNoSchedule && !drain.Tolerates(p.Spec.Tolerations, t) {
-			return false
-		}
 	}
 	owner := metav1.GetControllerOf(p)
 	return !slices.ContainsFunc(pods, func(other corev1.Pod) bool {
@@ -87,34 +76,8 @@ func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
 			return false
 		}
 		above := metav1.GetControllerOf(&other)
-		return (owner != nil && above != nil && owner.UID == above.UID) || sharePort(p, &other)
+		return (owner != nil && above != nil && owner.UID == above.UID) || drain.SharePort(p, &other)
 	})
-}
-
-func nodeReady(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-// sharePort: the API server has filled in the host ports of pods on the host's network.
-func sharePort(a, b *corev1.Pod) bool {
-	ports := map[string]bool{}
-	for _, c := range a.Spec.Containers {
-		for _, p := range c.Ports {
-			if p.HostPort > 0 {
-				ports[fmt.Sprint(p.Protocol, p.HostPort)] = true
-			}
-		}
-	}
-	for _, c := range b.Spec.Containers {
-		for _, p := range c.Ports {
-			if ports[fmt.Sprint(p.Protocol, p.HostPort)] {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // cached tells whether the node says that it has every image of the pod. It lists its 50 largest, so that it may have one and not say so.

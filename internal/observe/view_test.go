@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
@@ -40,7 +41,7 @@ func TestFieldsThatCannotBeMeant(t *testing.T) {
 			r := minicluster.Rollout("shop")
 			c.change(&r.Spec)
 			var got []string
-			for _, p := range append(releaseProblems(r), mirroringProblems(r, []string{"linux/amd64"})...) {
+			for _, p := range rollout.SpecProblems(r, []string{"linux/amd64"}) {
 				if p.Reason != v1alpha1.ReasonInvalidSpec || p.Passing {
 					t.Errorf("%+v", p)
 				}

@@ -23,6 +23,7 @@ const (
 	lastAppliedDrain = prefix + "lastAppliedDrain"
 	currentImage     = prefix + "currentImage"
 	desiredImage     = prefix + "desiredImage"
+	topology         = prefix + "controlPlaneTopology"
 	updateInProgress = "UpdateInProgress"
 	masterPool       = "master"
 	arbiterPool      = "arbiter"
@@ -66,6 +67,7 @@ func nodeView(n *corev1.Node) rollout.Node {
 		DrainWanted: a[desiredDrain], DrainApplied: a[lastAppliedDrain],
 		Ready: ready(n), Unschedulable: n.Spec.Unschedulable,
 		Zone: n.Labels[corev1.LabelTopologyZone], Created: n.CreationTimestamp.Time,
+		NotDrained: notDrained(n),
 	}
 	for _, t := range n.Spec.Taints {
 		if t.Key == updateInProgress {
@@ -73,6 +75,12 @@ func nodeView(n *corev1.Node) rollout.Node {
 		}
 	}
 	return out
+}
+
+// notDrained follows pkg/daemon (drainRequired): what the node controller has noted on the node of the topology of the control plane
+// decides, whatever the number of nodes and whatever the Infrastructure says by now. The note is on workers too.
+func notDrained(n *corev1.Node) bool {
+	return n.Annotations[topology] == string(configv1.SingleReplicaTopologyMode)
 }
 
 // ready follows the MCO's CheckNodeReady without the cordon: Ready True, DiskPressure and NetworkUnavailable False, Unknown is

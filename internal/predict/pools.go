@@ -47,12 +47,6 @@ func (e PoolError) Error() string { return "MachineConfigPool " + e.Pool.Name + 
 // Unwrap gives the cause.
 func (e PoolError) Unwrap() error { return e.Err }
 
-// Cost is what a change costs a node, and by which rule of the MCO.
-type Cost struct {
-	Verdict registries.Verdict
-	Rule    string
-}
-
 // Predictor predicts, and keeps the rendered MachineConfigs that it has read. The zero value is ready for use.
 type Predictor struct {
 	mu       sync.Mutex
@@ -103,6 +97,7 @@ func (p *Predictor) Between(ctx context.Context, r, api client.Reader, name stri
 	if err != nil {
 		return Prediction{}, err
 	}
+	operator := operatorNode(ctx, r)
 	out := Prediction{Platforms: platforms(nodes.Items), Costs: map[string]Cost{}, Strays: strays(pools.Items, nodes.Items)}
 	members := pool.Assign(pools.Items, nodes.Items)
 	for i := range pools.Items {
@@ -113,7 +108,8 @@ func (p *Predictor) Between(ctx context.Context, r, api client.Reader, name stri
 		}
 		view.Layered = layered[mcp.Name]
 		for j := range view.Nodes {
-			view.Nodes[j].Drain = drains[view.Nodes[j].Name]
+			n := &view.Nodes[j]
+			n.Drain, n.MCO = drains[n.Name], n.Name == operator
 		}
 		if err := p.pool(ctx, api, &out, mcp, view, u, policies); err != nil {
 			out.Unpredicted = append(out.Unpredicted, PoolError{Pool: view, Err: err})
@@ -205,6 +201,17 @@ func (p *Predictor) configOf(ctx context.Context, api client.Reader, name, node 
 		return nil, fmt.Errorf("rendered MachineConfig %s, which node %s runs: %w", name, node, err)
 	}
 	return &config, nil
+}
+
+// operatorNode is the node that runs the machine-config-operator, whose turn comes last in its pool. The MCO's rule works with exactly one
+// such pod. It is about the order alone, so what cannot be read is left out.
+func operatorNode(ctx context.Context, r client.Reader) string {
+	var pods corev1.PodList
+	err := r.List(ctx, &pods, client.InNamespace("openshift-machine-config-operator"), client.MatchingLabels{"k8s-app": "machine-config-operator"})
+	if err != nil || len(pods.Items) != 1 {
+		return ""
+	}
+	return pods.Items[0].Spec.NodeName
 }
 
 // layeredPools are those with a MachineOSConfig. Where the kind does not exist there are none.

@@ -2,12 +2,25 @@ package predict
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
+
+// Problems are what keeps the rollout from beginning on this cluster: nodes that no pool updates, what is wrong with the spec itself, sets
+// of its name that are not its own, and mirror sets that are not valid together. The live operator and a plan both go by it.
+func (w Wanted) Problems(all registries.Sets, p Prediction) []rollout.Problem {
+	out := slices.Clone(p.Strays)
+	out = append(out, rollout.SpecProblems(w.Rollout, p.Platforms)...)
+	out = append(out, w.Foreign(w.States(all))...)
+	if len(out) == 0 { // a set that is invalid because of one of these would be named twice
+		out = append(out, w.UnionProblems(all)...)
+	}
+	return out
+}
 
 // Foreign are the sets of the rollout's name that are not its own.
 func (w Wanted) Foreign(state rollout.MirrorSets) []rollout.Problem {

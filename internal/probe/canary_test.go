@@ -272,7 +272,7 @@ func TestCanaryIsJudged(t *testing.T) {
 			pod: podOf(p, waiting("ErrImagePull", "copying system image from manifest list: reading blob sha256:0a: fetching blob: blob unknown to registry")), want: Failed, class: mirror.Incomplete},
 		"the mirror's name is no word of an error": {
 			pod:  podOf(p, waiting("ErrImagePull", "(Mirrors also failed: [mirror.local/acme/router:v1: reading manifest v1 in mirror.local/acme/router: manifest unknown]): quay.io/acme/router:v1: registry quay.io is blocked in /etc/containers/registries.conf")),
-			want: Failed, class: mirror.Denied, says: "mirror.local/acme/router:v1: reading manifest"},
+			want: Failed, class: mirror.Missing, says: "mirror.local/acme/router:v1: reading manifest"},
 		"a registry that does not answer is given time": {pod: podOf(p, waiting("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout")), want: Pulling, class: mirror.Timeout},
 	}
 	for name, c := range cases {
@@ -330,37 +330,5 @@ func TestWhatProvesACanary(t *testing.T) {
 				t.Errorf("proves: %t", got)
 			}
 		})
-	}
-}
-
-// Canaries run a few at a time on a node, survive a restart, and whether the layers were shown is what it was before the pull.
-func TestCanariesRun(t *testing.T) {
-	set := canaryOf(router(1, mib), router(2, mib), router(3, mib), router(4, mib))
-	s := newSite(t)
-	s.App, s.Limits = CanaryName, CanaryLimits()
-	step := s.mustRun(set.Probes...)
-	if len(step.Create) != 3 {
-		t.Fatalf("%d pods at once, want 3", len(step.Create))
-	}
-	finish := func(step Step) {
-		t.Helper()
-		for _, p := range step.Create {
-			s.pod(p, completed)
-		}
-	}
-	finish(step)
-	later := slices.Clone(set.Probes) // by now the node reports what it has pulled
-	for i := range later {
-		later[i].Fresh = false
-	}
-	s.mustRun(later...) // the three are judged and deleted
-	finish(s.mustRun(later...))
-	step = s.mustRun(later...)
-	set.Probes = later
-	if sum := set.Sum(step.Outcomes, s.now.Add(-time.Hour)); sum.Proven != 3 || sum.Resolved != 1 {
-		t.Errorf("%+v", sum)
-	}
-	if left, err := s.Sweep(t.Context(), shop.Name); err != nil || left != 0 {
-		t.Errorf("%d pods are left (%v)", left, err)
 	}
 }

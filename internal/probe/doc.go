@@ -2,8 +2,8 @@
 // image is the mirror reference by digest. The node pulls it with its own credentials, CAs, DNS, proxy and network, none of which
 // another pod can see. The image need not run: once the node has pulled it the proof stands and the pod is deleted.
 //
-// Targets, Choose, Judge and Next are pure: which node, which images, what a pod has proven, what to do now. Runner does what
-// Next says on the cluster. It goes gently: one node at a time, one pod at a time on it, few bytes, and never on a node of
+// Targets, Choose, Judge and Next are pure: which node, which images, what a pod has proven, what to do now. Package runner
+// does what Next says on the cluster. It goes gently: one node at a time, one pod at a time on it, few bytes, and never on a node of
 // whose disk too little is known.
 //
 // What a probe does not prove, because a pod that names the mirror is not quite a pull that the mirror serves:

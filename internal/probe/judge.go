@@ -302,8 +302,8 @@ func (j judge) event(reason, words string) string {
 	return newest.Message
 }
 
-// wordless tells whether the pod needs its events to be judged: those of a canary tell whether the node has asked a registry.
-func wordless(pod *corev1.Pod) bool {
+// NeedsEvents tells whether the pod needs its events to be judged: those of a canary tell whether the node has asked a registry.
+func NeedsEvents(pod *corev1.Pod) bool {
 	if canary(pod) != "" && pulled(pod, containerStatus(pod)) {
 		return true
 	}

@@ -41,6 +41,11 @@ type Step struct {
 	RecheckAt time.Time
 }
 
+// Refuse notes that the probe's pod was not admitted. It says nothing about the mirror.
+func (s *Step) Refuse(p Probe, why string, at time.Time) {
+	s.Outcomes = record(s.Outcomes, Outcome{Probe: p, Verdict: Verdict{State: Unsure, Message: why}, At: at})
+}
+
 // Removal is a pod to delete; the UID keeps it from hitting another pod of the same name.
 type Removal struct {
 	Pod types.NamespacedName

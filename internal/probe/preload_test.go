@@ -115,35 +115,6 @@ func (l NodeLoad) text(t *testing.T) string {
 	return out
 }
 
-// What one node has pulled proves the kind for a canary and brings nothing to another node.
-func TestPreloadIsOnTheNode(t *testing.T) {
-	image := moving(1, mib)
-	in := CanaryInput{
-		Rollout: "shop", Nodes: []Node{node("w0", "worker", updated), node("w1", "worker", updated)}, Configs: map[string]string{"worker": planned}, Limits: CanaryLimits(), Now: now,
-		Critical: func(Node) []CriticalImage { return []CriticalImage{image} },
-	}
-	sets, loads := Canaries(in), Preloads(in, nil, now.Add(-time.Hour))
-	all := Wanted(sets, loads)
-	if len(all) != 2 || !all[0].OnNode || !all[1].OnNode || all[0].Name != sets[0].Probes[0].Name {
-		t.Fatalf("wanted %+v", all)
-	}
-	s := newSite(t)
-	s.App, s.Limits = CanaryName, CanaryLimits()
-	step := s.mustRun(all...)
-	if len(step.Create) != 2 {
-		t.Fatalf("%d pods, want one on each node", len(step.Create))
-	}
-	s.pod(step.Create[0], completed)
-	step = s.mustRun(all...)
-	if sum := sets[0].Sum(step.Outcomes, s.now.Add(-time.Hour)); sum.Proven != 1 {
-		t.Errorf("the canary: %+v", sum)
-	}
-	sum := loads[0].Sum(step.Outcomes, s.now.Add(-time.Hour))
-	if sum.Wanted != 2 || sum.Loaded != 1 || sum.Ready != 1 || !cmp.Equal(sum.Waiting, []string{"w1"}) || !cmp.Equal(sum.Nodes, []string{"w0", "w1"}) {
-		t.Errorf("the preload: %+v", sum)
-	}
-}
-
 func TestPreloadSum(t *testing.T) {
 	in := CanaryInput{
 		Rollout: "shop", Nodes: []Node{node("w0", "worker", updated)}, Configs: map[string]string{"worker": planned}, Limits: CanaryLimits(), Now: now,

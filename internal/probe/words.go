@@ -25,7 +25,7 @@ var signs = []sign{
 	{mirror.Corrupt, []string{"digest did not match", "does not match provided manifest digest", "does not match expected", "does not match selected", "digest mismatch", "gzip: invalid", "invalid checksum"}},
 	{mirror.Denied, []string{
 		"unauthorized", "authentication required", "invalid username/password", "access denied", "denied:", "access to the resource is denied",
-		"forbidden", "insufficient_scope", "statuscode: 401", "statuscode: 403", "is blocked in",
+		"forbidden", "insufficient_scope", "statuscode: 401", "statuscode: 403",
 	}},
 	{mirror.Incomplete, []string{"no image found in"}},
 	{mirror.Missing, []string{"manifest unknown", "name unknown", "blob unknown", "not found", "statuscode: 404", "not known to registry"}},
@@ -33,6 +33,9 @@ var signs = []sign{
 		"connection refused", "no such host", "server misbehaving", "no route to host", "network is unreachable", "connection reset", "broken pipe",
 		"proxyconnect", "registry is unavailable", ": eof", "unexpected eof",
 	}},
+	// The node's own registries.conf forbids it. Under NeverContactSource these words end every failed pull, whatever the mirrors have said
+	// before, so they decide only where nothing else is said. No login helps.
+	{mirror.Blocked, []string{"is blocked in"}},
 }
 
 // beneath are the steps that come after the top manifest was served (containers/image, package copy). What is missing there is missing

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
@@ -89,27 +90,28 @@ func candidates(o Observed, p Pool) []Node {
 	return out
 }
 
-// turn is the MCO's order: by zone, nodes of no zone last, then the oldest first, and of the control plane the node of the
-// machine-config-operator at the end. Where we choose, our own node comes last of all (R9).
+// turn is the MCO's order. Where we choose, our own node comes last of all (R9), and names decide between equals.
 func turn(p Pool, self string, a, b Node) int {
-	late := func(n Node) int {
-		switch {
-		case self != "" && n.Name == self:
-			return 2
-		case p.ControlPlane && n.MCO:
-			return 1
-		default:
-			return 0
-		}
-	}
+	own := func(n Node) bool { return self != "" && n.Name == self }
+	return cmp.Or(compareBool(own(a), own(b)), p.CompareCandidates(a, b), cmp.Compare(a.Name, b.Name))
+}
+
+// CompareCandidates is the order in which the MCO takes the nodes of the pool: by zone, nodes of no zone last, then the oldest first
+// (sortNodeList), and of the control plane the node of the machine-config-operator at the end (filterControlPlaneCandidateNodes).
+// 0 means that either can be first: the choice among such nodes is made anew, at random, each time. Creation times have seconds.
+//
+// Zones are finished one after another, not taken in turn. With nodes a1, a2 (zone a) and b1 (zone b, the oldest of all), a1 and a2
+// come before b1.
+func (p Pool) CompareCandidates(a, b Node) int {
 	return cmp.Or(
-		late(a)-late(b),
+		compareBool(p.late(a), p.late(b)),
 		compareBool(a.Zone == "", b.Zone == ""),
 		cmp.Compare(a.Zone, b.Zone),
-		a.Created.Compare(b.Created),
-		cmp.Compare(a.Name, b.Name),
+		a.Created.Truncate(time.Second).Compare(b.Created.Truncate(time.Second)),
 	)
 }
+
+func (p Pool) late(n Node) bool { return p.ControlPlane && n.MCO }
 
 // next are the nodes that a release of so many can take. With targets it is those that come first. With a pulse it is a set: nodes of one
 // zone that were created in one second are taken in an order that nobody knows.
@@ -120,7 +122,7 @@ func next(o Observed, p Pool, size int) []Node {
 	}
 	last := list[size-1]
 	end := size
-	for end < len(list) && list[end].Zone == last.Zone && list[end].Created.Equal(last.Created) && list[end].MCO == last.MCO {
+	for end < len(list) && p.CompareCandidates(list[end], last) == 0 {
 		end++
 	}
 	return list[:end]

@@ -7,21 +7,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// maxIdle is the longest time between two looks while there is something to do (I7).
-const maxIdle = time.Minute
-
-// Decide says what to do next. It is total, deterministic and free of side effects.
+// Decide says what to do next. It is total, deterministic and free of side effects. Three tables make the decision, and docs/phases.md
+// shows them: the first guard that applies decides; if none does, the first phase that is not done decides; then come the amendments, which
+// are about every decision.
 func Decide(o Observed) Decision {
-	d, ended := guard(o)
-	if !ended {
+	d, decided := firstGuard(o)
+	if !decided {
 		d = walk(tableOf(o), o)
 	}
-	d = sweepCanary(o, d)
-	halt := stop(o, d)
-	d = closeFirst(heal(o, d), closures(o, halt))
-	d = retry(o, d)
-	d.RecheckAt = recheck(d, o.Now)
-	return d
+	return amended(o, d)
 }
 
 // stop tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, the maintenance window

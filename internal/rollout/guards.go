@@ -6,38 +6,68 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// guard handles what comes before any phase: a rollout that has ended, and one that is being deleted.
-func guard(o Observed) (Decision, bool) {
-	if step := finishWriting(o); step != nil {
-		d := Decision{Phase: PhaseApply}
-		d.take(step, o.Now)
-		return d, true
-	}
-	if o.Rollout.Deleting && !backOnDelete(o) {
-		if d, ended := deleting(o); ended {
+// guard comes before any phase.
+type guard struct {
+	name string
+	// about is the row's text on the page.
+	about string
+	// decide makes the decision if the guard applies.
+	decide func(o Observed) (d Decision, applies bool)
+}
+
+// guards are asked in this order. What is partly written comes first: between two writes lies a state that nobody has asked for (I13).
+var guards = []guard{
+	{"FinishWriting", "one of two mirror sets is written and the other is not: finish them", func(o Observed) (Decision, bool) {
+		return stepOf(o, PhaseApply, finishWriting(o))
+	}},
+	{"Delete", "the rollout is being deleted: put back what can be put back at once, and let it go", func(o Observed) (Decision, bool) {
+		if !o.Rollout.Deleting || backOnDelete(o) {
+			return Decision{}, false
+		}
+		return deleting(o)
+	}},
+	{"BeginRollback", "somebody or something asks for a rollback: put it on record", func(o Observed) (Decision, bool) {
+		return stepOf(o, PhasePreflight, begin(o))
+	}},
+	{"WithdrawPass", "a deleted rollout is in a second pass of which nothing is written: go back to the first", func(o Observed) (Decision, bool) {
+		return stepOf(o, PhasePreflight, withdrawPass(o))
+	}},
+	{"Ended", "the rollout has ended: watch for drift, or plan anew when the spec has changed", afterEnd},
+}
+
+// firstGuard is the decision of the first guard that applies.
+func firstGuard(o Observed) (Decision, bool) {
+	for _, g := range guards {
+		if d, applies := g.decide(o); applies {
 			return d, true
 		}
 	}
-	for _, look := range []func(Observed) Step{begin, withdrawPass} {
-		if step := look(o); step != nil {
-			d := Decision{Phase: PhasePreflight}
-			d.take(step, o.Now)
-			return d, true
-		}
+	return Decision{}, false
+}
+
+// stepOf is the decision that the step makes in the phase; there is none without a step.
+func stepOf(o Observed, p Phase, step Step) (Decision, bool) {
+	if step == nil {
+		return Decision{}, false
 	}
+	d := Decision{Phase: p}
+	d.take(step, o.Now)
+	return d, true
+}
+
+// afterEnd decides for a rollout that has reached its end.
+func afterEnd(o Observed) (Decision, bool) {
 	switch {
 	case o.Record.CompletedGeneration == 0:
 		return Decision{}, false
 	case o.Rollout.Deleting:
 		return deleting(o)
 	case o.Record.CompletedSpecHash != o.Rollout.Spec:
-		d := Decision{Phase: PhasePreflight}
-		d.take(Do{
+		return stepOf(o, PhasePreflight, Do{
 			Facts: []Fact{Restarted{}},
 			Why: fmt.Sprintf("the spec has changed (generation %d, completed was %d): planning anew",
 				o.Rollout.Generation, o.Record.CompletedGeneration),
-		}, o.Now)
-		return d, true
+		})
 	default:
 		return completed(o), true
 	}

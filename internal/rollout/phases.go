@@ -68,6 +68,30 @@ func Table() []Row {
 	return out
 }
 
+// Rule is a guard or an amendment for documentation.
+type Rule struct {
+	Name  string
+	About string
+}
+
+// Guards returns the guards, in order.
+func Guards() []Rule {
+	out := make([]Rule, 0, len(guards))
+	for _, g := range guards {
+		out = append(out, Rule{g.name, g.about})
+	}
+	return out
+}
+
+// Amendments returns the amendments, in order.
+func Amendments() []Rule {
+	out := make([]Rule, 0, len(amendments))
+	for _, a := range amendments {
+		out = append(out, Rule{a.name, a.about})
+	}
+	return out
+}
+
 func allDone() []Verdict {
 	out := make([]Verdict, 0, len(forward))
 	for _, p := range forward {

@@ -115,6 +115,8 @@ type Node struct {
 	Zone    string    `json:"zone,omitempty"`
 	Created time.Time `json:"created,omitzero"`
 	MCO     bool      `json:"mco,omitempty"`
+	// NotDrained is true when the node's daemon leaves drains out: that of a cluster whose control plane is a single replica.
+	NotDrained bool `json:"notDrained,omitempty"`
 	// Since is when its state last changed as far as the API tells; zero when it does not.
 	Since time.Time `json:"since,omitzero"`
 	// Drain is the MCO's own word on a drain that does not succeed.

@@ -84,8 +84,8 @@ func (d *daemon) begin(target string) {
 	case d.reload(n.Annotations[currentConfig], target):
 		d.w.tell("node", "%s reloads for %s", d.name, target)
 		d.later(time.Second, 3*time.Second, func() { d.apply(target) })
-	case d.w.compact() && d.w.scenario.Masters == 1:
-		d.later(time.Second, 3*time.Second, func() { d.apply(target) }) // the only node of a cluster is not drained (pkg/daemon/drain.go, performDrain)
+	case n.Annotations[controlPlaneTopology] == singleReplica:
+		d.later(time.Second, 3*time.Second, func() { d.apply(target) }) // (pkg/daemon/drain.go, performDrain)
 	case n.Annotations[lastAppliedDrain] == "drain-"+target:
 		d.later(time.Second, 3*time.Second, func() { d.apply(target) })
 	default:

@@ -18,7 +18,7 @@ func (p *process) forecast(from *objects, o rollout.Observed, pools []rollout.Po
 	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
 		return rollout.Unseen[rollout.Forecast]("node " + r.Nodes[0] + " is under way")
 	}
-	s := drains.Snapshot{Now: o.Now, Single: p.w.compact() && p.w.scenario.Masters == 1, Scales: drains.Scales{}, Volumes: drains.Volumes{Known: true}}
+	s := drains.Snapshot{Now: o.Now, Scales: drains.Scales{}, Volumes: drains.Volumes{Known: true}}
 	for _, view := range pools {
 		s.Pools = append(s.Pools, drains.Pool{Pool: view, Drains: !o.Rollout.Reload, Steered: !o.Rollout.Targeted, Next: rollout.Coming(o, view)})
 		for _, n := range from.members(view.Name) {

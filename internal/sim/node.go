@@ -13,6 +13,9 @@ const (
 	reason           = annotations + "reason"
 	desiredDrain     = annotations + "desiredDrain"
 	lastAppliedDrain = annotations + "lastAppliedDrain"
+
+	controlPlaneTopology = annotations + "controlPlaneTopology"
+	singleReplica        = "SingleReplica"
 )
 
 // The values of the state annotation.

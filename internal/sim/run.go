@@ -211,6 +211,9 @@ func (w *World) makeNode(name, poolName, config string) {
 	if config != "" {
 		uncordon := "uncordon-" + config
 		n.Annotations = map[string]string{currentConfig: config, desiredConfig: config, state: stateDone, desiredDrain: uncordon, lastAppliedDrain: uncordon}
+		if w.compact() && w.scenario.Masters == 1 {
+			n.Annotations[controlPlaneTopology] = singleReplica
+		}
 	}
 	setReady(n, config != "")
 	w.api.writeNode(n)

@@ -36,6 +36,7 @@ type placedPod struct {
 	labels      map[string]string
 	selector    map[string]string
 	tolerations []corev1.Toleration
+	affinity    *corev1.Affinity
 	// alone is true when two of them cannot be on one node.
 	alone bool
 }
@@ -75,7 +76,7 @@ func (p *placed) note(pod *corev1.Pod) {
 	p.evictions[pod.Spec.NodeName]++
 	if have, ok := p.kept[pod.Namespace]; ok {
 		p.kept[pod.Namespace] = append(have, placedPod{
-			node: pod.Spec.NodeName, labels: pod.Labels, selector: pod.Spec.NodeSelector, tolerations: pod.Spec.Tolerations, alone: alone(pod),
+			node: pod.Spec.NodeName, labels: pod.Labels, selector: pod.Spec.NodeSelector, tolerations: pod.Spec.Tolerations, affinity: pod.Spec.Affinity, alone: alone(pod),
 		})
 	}
 }

@@ -15,10 +15,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/lookout"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 	"github.com/safe-mirror/safe-mirror-operator/internal/release"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -66,8 +69,13 @@ type Foresight struct {
 	Immediate []Switch
 	Gaps      []Gap
 
-	// snapshot is what Drains is made from.
-	snapshot drain.Snapshot
+	// Spec is what the spec of the wish comes to; reloads tells whether its nodes reload for it.
+	Spec    rollout.View
+	reloads bool
+
+	// seen and change are what Drains is made from.
+	seen   drain.Snapshot
+	change lookout.Change
 }
 
 // Foresee reads the cluster. What cannot be read is in the result as a gap; it fails only when the cluster cannot be asked at all, or has
@@ -76,7 +84,7 @@ func Foresee(ctx context.Context, s Source, w Wish) (*Foresight, error) {
 	if w.Rollout == nil {
 		w.Rollout = &v1alpha1.SafeMirrorRollout{}
 	}
-	f := &Foresight{Wish: w, Cluster: predict.Cluster(ctx, s.Reader, s.discovery())}
+	f := &Foresight{Wish: w, Spec: effective(w.Rollout, s.Now), Cluster: predict.Cluster(ctx, s.Reader, s.discovery())}
 	if c, ok := f.Cluster.Get(); !ok {
 		f.gap(Gap{Source: "ClusterVersion", Essential: true, Why: f.Cluster.Why()})
 	} else if c.Unsupported != "" {
@@ -97,7 +105,8 @@ func Foresee(ctx context.Context, s Source, w Wish) (*Foresight, error) {
 	if f.Prediction, err = p.Between(ctx, s.Reader, &halfTolerant{s.Reader, r}, w.Rollout.Name, w.unions(all)); err != nil {
 		return nil, unreadable(err)
 	}
-	f.Problems = append(f.Problems, f.Prediction.Strays...)
+	f.Problems = w.problems(all, f.Prediction)
+	f.reloads = lookout.Reloads(f.Spec, disruption.Read(ctx, s.Reader, w.Rollout.Name))
 	f.Restless = predict.Restless(ctx, s.Reader)
 	for _, failed := range f.Prediction.Unpredicted {
 		if !isInvalid(failed) { // that is among the problems
@@ -185,14 +194,13 @@ func (f *Foresight) judgeSets(all registries.Sets) {
 			f.Traps = append(f.Traps, t)
 		}
 	}
-	f.Problems = f.Wish.problems(all)
 }
 
 // readInventory reads who pulls what.
 func (f *Foresight) readInventory(ctx context.Context, s Source, r client.Reader, p *predict.Predictor) error {
 	var err error
 	f.Inventory, err = inventory.Read(ctx, r, inventory.Options{
-		Additional: f.Wish.Rollout.Spec.Inventory.AdditionalImages, API: r, Rendered: p.Rendered(r), Release: s.Release, Partial: s.Partial,
+		Additional: f.Wish.Rollout.Spec.Inventory.AdditionalImages, API: r, Rendered: p.Rendered(r), Skip: probe.IsProbe, Release: s.Release, Partial: s.Partial,
 	})
 	if err != nil {
 		return err
@@ -242,11 +250,7 @@ func (f *Foresight) noteAssumptions(s Source) {
 func (f *Foresight) held(ctx context.Context, s Source) []rollout.Blocker {
 	o := rollout.Observed{
 		Now: s.Now, Cluster: f.Cluster, Spec: rollout.Seen(f.Problems),
-		Rollout: rollout.View{Name: f.Wish.Rollout.Name, UID: "plan", Generation: 1, Created: s.Now, Finalizer: true},
-		Pools:   rollout.Seen(f.allPools()),
-	}
-	for _, stage := range f.Wish.Rollout.Spec.Release.Stages {
-		o.Rollout.Stages = append(o.Rollout.Stages, rollout.Stage{Pool: stage.Pool})
+		Rollout: f.Spec, Pools: rollout.Seen(f.Prediction.All()),
 	}
 	o.Others = rollout.Seen(others(ctx, s, f.Wish.Rollout.Name))
 	if _, known := f.Cluster.Get(); !known {
@@ -258,13 +262,11 @@ func (f *Foresight) held(ctx context.Context, s Source) []rollout.Blocker {
 	return nil
 }
 
-// allPools are the pools that could not be predicted, too.
-func (f *Foresight) allPools() []rollout.Pool {
-	out := slices.Clone(f.Prediction.Pools)
-	for _, u := range f.Prediction.Unpredicted {
-		out = append(out, u.Pool)
-	}
-	return out
+// effective is the spec as a rollout that is created now, and goes on, would have it.
+func effective(r *v1alpha1.SafeMirrorRollout, now time.Time) rollout.View {
+	v := rollout.Effective(r)
+	v.UID, v.Generation, v.Created, v.Finalizer, v.Deleting, v.Held, v.Requests = "plan", 1, now, true, false, false, nil
+	return v
 }
 
 // others are the other rollouts that are under way. On a cluster without the operator there are none.

@@ -97,23 +97,17 @@ func (t together) crowded(b *policyv1.PodDisruptionBudget) (crowded, bool) {
 	return crowded{budget: b.Namespace + "/" + b.Name, pools: slices.Sorted(maps.Keys(pools)), nodes: usable}, true
 }
 
-// usable are the nodes on which the pod may run. Node affinity is not looked at: it can only make them fewer.
+// usable are the nodes on which the pod may run, whatever else is on them.
 func (t together) usable(p placedPod) []string {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeSelector: p.selector, Tolerations: p.tolerations, Affinity: p.affinity}}
 	var out []string
 	for _, n := range t.nodes {
-		if n.Spec.Unschedulable || !labels.SelectorFromSet(p.selector).Matches(labels.Set(n.Labels)) {
-			continue
-		}
-		if !slices.ContainsFunc(n.Spec.Taints, func(taint corev1.Taint) bool { return repels(taint, p) }) {
+		if drain.FilterReason(pod, n) == "" {
 			out = append(out, n.Name)
 		}
 	}
 	slices.SortFunc(out, cmp.Compare[string])
 	return out
-}
-
-func repels(taint corev1.Taint, p placedPod) bool {
-	return taint.Effect != corev1.TaintEffectPreferNoSchedule && !drain.Tolerates(p.tolerations, &taint)
 }
 
 // alone tells whether two pods like this one cannot be on one node: by anti-affinity to its own kind, or by a port of the host.

@@ -26,11 +26,6 @@ type Wish struct {
 // Plain tells whether the wish came as plain mirror sets.
 func (w Wish) Plain() bool { return len(w.Digests)+len(w.Tags) > 0 }
 
-// reloads tells whether nodes shall reload instead of being drained.
-func (w Wish) reloads() bool {
-	return w.Rollout != nil && w.Rollout.Spec.Release.Disruption == v1alpha1.DisruptionReload
-}
-
 // Passes is how often each node changes: twice when sources are blocked in a second pass.
 func (w Wish) Passes() int {
 	if w.Plain() || w.Rollout == nil || w.Rollout.Spec.SourcePolicy != v1alpha1.SourcePolicyStaged {
@@ -85,12 +80,11 @@ func (w Wish) there(all registries.Sets) bool {
 func settled(s rollout.SetState) bool { return s == rollout.SetEqual || s == rollout.SetNotWanted }
 
 // problems are what the Machine Config Operator, or the rollout itself, would refuse.
-func (w Wish) problems(all registries.Sets) []rollout.Problem {
+func (w Wish) problems(all registries.Sets, p predict.Prediction) []rollout.Problem {
 	if !w.Plain() {
-		want := predict.Want(w.Rollout)
-		return append(want.Foreign(want.States(all)), want.UnionProblems(all)...)
+		return predict.Want(w.Rollout).Problems(all, p)
 	}
-	var out []rollout.Problem
+	out := slices.Clone(p.Strays)
 	for _, p := range registries.Validate(w.unions(all).After) {
 		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: p.Kind, Name: p.Name, Message: p.String()})
 	}

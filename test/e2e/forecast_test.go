@@ -81,7 +81,7 @@ func foretell(ctx context.Context, c *scenario.Cluster, node string) (drain.Node
 
 // survey is what the operator reads of the cluster, and what it makes of it. The nodes are those that a release may take, by pool.
 func survey(ctx context.Context, c *scenario.Cluster, next map[string][][]string) (drain.Report, error) {
-	s := lookout.Read(ctx, c.Client, lookout.Options{Namespace: "safe-mirror-operator"})
+	s := lookout.Read(ctx, c.Client, lookout.Options{})
 	s.Now = time.Now()
 	pools, err := c.Pools(ctx)
 	if err != nil {

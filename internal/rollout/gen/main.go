@@ -1,12 +1,10 @@
-// Command gen writes docs/phases.md from the phase table of package rollout.
+// Command gen writes docs/phases.md from the tables of package rollout.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"os"
-
-	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
 func main() {
@@ -16,7 +14,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "gen: -out FILE is missing")
 		os.Exit(2)
 	}
-	if err := os.WriteFile(*out, []byte(page(rollout.Table())), 0o644); err != nil {
+	if err := os.WriteFile(*out, []byte(page(current())), 0o644); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}

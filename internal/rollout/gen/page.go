@@ -9,7 +9,22 @@ import (
 
 const head = `# Phases
 
-<!-- Written by internal/rollout/gen from the phase table. Do not edit: change the table and run make generate. -->
+<!-- Written by internal/rollout/gen from the tables of internal/rollout. Do not edit: change a table and run make generate. -->
+
+Every decision is made from three tables. The first guard that applies decides. If none does, the phases decide. Then come the
+amendments, which are about every decision, whoever made it.
+
+`
+
+const beforeGuards = `
+## Guards
+
+Guards are asked in this order, before any phase. One that does not apply passes the observation on.
+
+`
+
+const beforePhases = `
+## Phases
 
 A rollout is in the first phase that is not satisfied. The phase is never stored: at each look the table below is walked from the
 top, so a restart, a lost status or an edit by hand cannot put the operator into a state that does not match the cluster.
@@ -19,19 +34,74 @@ top, so a restart, a lost status or an edit by hand cannot put the operator into
 const afterDiagram = `
 Any phase that is lost becomes current again. If an image vanishes from the mirror while nodes are being released, the rollout
 is back in Verify, and everything below waits: no further node is released. If somebody deletes the mirror set, it is back in
-Apply. A node that is under way is followed to its end all the same, and a pool that is open for one node is closed as soon as a
+Apply. A node that is updating is followed to its end all the same, and a pool that is open for one node is closed as soon as a
 node has taken it or its time is up, whatever the phase.
 
 `
 
+const beforeAmendments = `
+## Amendments
+
+Amendments change the decision in this order.
+
+`
+
+// tables are what the page shows.
+type tables struct {
+	guards     []rollout.Rule
+	phases     []rollout.Row
+	amendments []rollout.Rule
+}
+
+func current() tables {
+	return tables{guards: rollout.Guards(), phases: rollout.Table(), amendments: rollout.Amendments()}
+}
+
 // page is the whole of docs/phases.md.
-func page(rows []rollout.Row) string {
+func page(t tables) string {
 	var b strings.Builder
 	b.WriteString(head)
-	diagram(&b, rows)
+	overview(&b, t)
+	b.WriteString(beforeGuards)
+	rules(&b, "guard", t.guards)
+	b.WriteString(beforePhases)
+	diagram(&b, t.phases)
 	b.WriteString(afterDiagram)
-	table(&b, rows)
+	table(&b, t.phases)
+	b.WriteString(beforeAmendments)
+	rules(&b, "amendment", t.amendments)
 	return b.String()
+}
+
+// overview draws the way of an observation through the three tables to a decision.
+func overview(b *strings.Builder, t tables) {
+	b.WriteString("```mermaid\nflowchart LR\n    observed([Observed])\n")
+	b.WriteString("    subgraph guards\n        direction TB\n")
+	for i, g := range t.guards {
+		fmt.Fprintf(b, "        g%d[%s]\n", i, g.Name)
+		if i > 0 {
+			fmt.Fprintf(b, "        g%d -- does not apply --> g%d\n", i-1, i)
+		}
+	}
+	b.WriteString("    end\n    subgraph amendments\n        direction TB\n")
+	for i, a := range t.amendments {
+		fmt.Fprintf(b, "        a%d[%s]\n", i, a.Name)
+		if i > 0 {
+			fmt.Fprintf(b, "        a%d --> a%d\n", i-1, i)
+		}
+	}
+	fmt.Fprintf(b, "    end\n    phases[%s ... %s]\n", t.phases[0].Phase, t.phases[len(t.phases)-1].Phase)
+	fmt.Fprintf(b, "    observed --> g0\n    g%d -- does not apply --> phases\n    phases --> a0\n", len(t.guards)-1)
+	b.WriteString("    guards -- one applies --> a0\n")
+	fmt.Fprintf(b, "    a%d --> decision([Decision])\n```\n", len(t.amendments)-1)
+}
+
+// rules lists the rows of a table of rules in their order.
+func rules(b *strings.Builder, what string, list []rollout.Rule) {
+	fmt.Fprintf(b, "| | %s | what it does |\n|---|---|---|\n", what)
+	for i, r := range list {
+		fmt.Fprintf(b, "| %d | %s | %s |\n", i+1, r.Name, r.About)
+	}
 }
 
 // diagram draws one state for each row, in order, and the ways that lead around the table.

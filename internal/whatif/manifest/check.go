@@ -1,80 +1,56 @@
 package manifest
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"sync"
 
-	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/config/crd"
+	"github.com/safe-mirror/safe-mirror-operator/config/crd/validation"
 	"github.com/safe-mirror/safe-mirror-operator/internal/whatif"
 )
 
-// Bounds of a SafeMirrorRollout, as its API has them.
-const (
-	maxItems   = 64
-	maxMirrors = 16
-	maxName    = 63
-)
+// rollouts is the schema of SafeMirrorRollout with its rules, as the API server has it.
+var rollouts = sync.OnceValues(func() (*validation.Validator, error) {
+	definition, err := crd.Rollouts()
+	if err != nil {
+		return nil, err
+	}
+	return validation.New(definition, v1alpha1.GroupVersion.Version)
+})
 
-// check says what the API server would refuse, as far as that does not depend on other objects. Sources, mirrors and policies are judged
-// with all mirror sets of the cluster together.
-func check(o Object) error {
+// checkText says what the API server would refuse of the object as it is written. What depends on the cluster is judged with it.
+func checkText(o Object, text []byte) error {
 	if o.Rollout == nil {
 		if name(o) == "" {
-			return fmt.Errorf("metadata.name is missing")
+			return errors.New("metadata.name is missing")
 		}
 		return nil
 	}
-	r := o.Rollout
-	if problems := validation.IsDNS1123Subdomain(r.Name); len(problems) > 0 || len(r.Name) > maxName {
-		return fmt.Errorf("metadata.name: %q is no name of at most %d lower case letters, digits, dashes and dots", r.Name, maxName)
-	}
-	if len(r.Spec.ImageTagMirrors)+len(r.Spec.ImageDigestMirrors) == 0 {
-		return fmt.Errorf("spec: give imageTagMirrors, imageDigestMirrors or both; with neither there is nothing to roll out")
-	}
-	if err := checkItems("spec.imageTagMirrors", r.Spec.ImageTagMirrors); err != nil {
+	var object map[string]any
+	if err := yaml.Unmarshal(text, &object); err != nil {
 		return err
 	}
-	if err := checkItems("spec.imageDigestMirrors", r.Spec.ImageDigestMirrors); err != nil {
-		return err
+	schema, err := rollouts()
+	if err != nil {
+		return fmt.Errorf("reading the schema of SafeMirrorRollout: %w", err)
 	}
-	switch r.Spec.State {
-	case "", v1alpha1.StateActive, v1alpha1.StateHeld:
-	default:
-		return fmt.Errorf("spec.state: %q is none of Active, Held", r.Spec.State)
-	}
-	switch r.Spec.Mirroring.Mode {
-	case "", v1alpha1.CopyAndVerify, v1alpha1.VerifyOnly:
-	default:
-		return fmt.Errorf("spec.mirroring.mode: %q is none of CopyAndVerify, VerifyOnly", r.Spec.Mirroring.Mode)
-	}
-	for i, risk := range r.Spec.Inventory.AcceptedRisks {
-		if risk.Pattern == "" || risk.Reason == "" {
-			return fmt.Errorf("spec.inventory.acceptedRisks[%d]: give a pattern and a reason", i)
-		}
-	}
-	return nil
+	return validation.Join(schema.Create(context.Background(), object))
 }
 
-func checkItems(field string, list []v1alpha1.ImageMirrors) error {
-	if len(list) > maxItems {
-		return fmt.Errorf("%s: has %d items, and a rollout takes %d: make several rollouts, one after the other", field, len(list), maxItems)
+// check is checkText for a rollout that was made here.
+func check(r *v1alpha1.SafeMirrorRollout) error {
+	schema, err := rollouts()
+	if err != nil {
+		return fmt.Errorf("reading the schema of SafeMirrorRollout: %w", err)
 	}
-	for i, m := range list {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		switch m.MirrorSourcePolicy {
-		case "", v1alpha1.AllowContactingSource, v1alpha1.NeverContactSource:
-		default:
-			return fmt.Errorf("%s.mirrorSourcePolicy: %q is none of AllowContactingSource, NeverContactSource", at, m.MirrorSourcePolicy)
-		}
-		if m.Source == "" {
-			return fmt.Errorf("%s.source is missing", at)
-		}
-		if n := len(m.Mirrors); n == 0 || n > maxMirrors {
-			return fmt.Errorf("%s.mirrors: has %d, give 1 to %d", at, n, maxMirrors)
-		}
-	}
-	return nil
+	made := r.DeepCopy()
+	made.APIVersion, made.Kind = v1alpha1.GroupVersion.String(), "SafeMirrorRollout"
+	return schema.Object(context.Background(), made)
 }
 
 func name(o Object) string {

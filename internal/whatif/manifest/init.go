@@ -28,7 +28,7 @@ func Init(objects []Object, name, from string) (string, error) {
 	}
 	r := &v1alpha1.SafeMirrorRollout{Spec: merged.Spec}
 	r.Name = cmp.Or(name, commonName(objects))
-	if err := check(Object{Rollout: r}); err != nil {
+	if err := check(r); err != nil {
 		return "", err
 	}
 	return write(r, merged.Notes, from)

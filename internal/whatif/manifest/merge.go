@@ -81,7 +81,6 @@ func Merge(objects []Object) (Merged, error) {
 			out.Spec.ImageTagMirrors = append(out.Spec.ImageTagMirrors, i.ImageMirrors)
 		}
 	}
-	errs = append(errs, checkItems("spec.imageDigestMirrors", out.Spec.ImageDigestMirrors), checkItems("spec.imageTagMirrors", out.Spec.ImageTagMirrors))
 	out.Notes = append(out.Notes, halves(merged)...)
 	return out, errors.Join(errs...)
 }

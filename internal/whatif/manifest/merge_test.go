@@ -152,7 +152,7 @@ func TestInitRefuses(t *testing.T) {
 		"no items":       {"apiVersion: config.openshift.io/v1\nkind: ImageTagMirrorSet\nmetadata: {name: a}\nspec: {}\n", "", "no items"},
 		"no such name":   {tagSet, "Not A Name", "metadata.name"},
 		"no mirrors":     {tags("a", "a.io []"), "", "mirrors"},
-		"too many items": {tags("a", many(65)...), "", "65 items"},
+		"too many items": {tags("a", many(65)...), "", "Too many: 65"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

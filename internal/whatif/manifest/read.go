@@ -186,7 +186,7 @@ func (d document) object(meta metav1.TypeMeta, text []byte) (o Object, err error
 	if _, _, err := strict().Decode(text, nil, into); err != nil {
 		return o, fmt.Errorf("%s: %s", meta.Kind, d.reason(err))
 	}
-	return o, check(o)
+	return o, checkText(o, text)
 }
 
 // strict decodes as the API server does for a request with fieldValidation=Strict: its errors have the path of the field.

@@ -1,4 +1,4 @@
-package probe
+package runner
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
@@ -29,7 +30,7 @@ type site struct {
 	t        *testing.T
 	writes   []string
 	fail     func(verb string) error
-	outcomes []Outcome
+	outcomes []probe.Outcome
 	now      time.Time
 }
 
@@ -72,12 +73,12 @@ func newSite(t *testing.T, objects ...client.Object) *site {
 			return c.List(ctx, l, opts...)
 		},
 	}, objects...)
-	s.Runner = &Runner{Client: c, API: c, Namespace: namespace, Limits: DefaultLimits()}
+	s.Runner = &Runner{Client: c, API: c, Namespace: namespace, Limits: probe.DefaultLimits()}
 	return s
 }
 
 // run takes a step and keeps its outcomes.
-func (s *site) run(want ...Probe) (Step, error) {
+func (s *site) run(want ...probe.Probe) (probe.Step, error) {
 	s.t.Helper()
 	s.writes = nil
 	step, err := s.Run(context.Background(), shop, want, s.outcomes, time.Time{}, s.now)
@@ -85,7 +86,7 @@ func (s *site) run(want ...Probe) (Step, error) {
 	return step, err
 }
 
-func (s *site) mustRun(want ...Probe) Step {
+func (s *site) mustRun(want ...probe.Probe) probe.Step {
 	s.t.Helper()
 	step, err := s.run(want...)
 	if err != nil {
@@ -102,7 +103,7 @@ func (s *site) wrote(want ...string) {
 }
 
 // pod is what the node makes of the probe's pod.
-func (s *site) pod(p Probe, edits ...func(*corev1.Pod)) {
+func (s *site) pod(p probe.Probe, edits ...func(*corev1.Pod)) {
 	s.t.Helper()
 	ctx, pod := context.Background(), &corev1.Pod{}
 	if err := s.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: p.Name}, pod); err != nil {
@@ -153,7 +154,7 @@ func TestRunProvesOneAfterTheOther(t *testing.T) {
 	}
 	step := s.mustRun(a, b)
 	s.wrote()
-	if !step.Done || Sum([]Probe{a, b}, step.Outcomes, time.Time{}).Proven != 2 {
+	if !step.Done || probe.Sum([]probe.Probe{a, b}, step.Outcomes, time.Time{}).Proven != 2 {
 		t.Errorf("%+v", step)
 	}
 }
@@ -187,7 +188,7 @@ func (s *site) failWrite(n int) {
 }
 
 // runToTheEnd runs until all is proven, on a node that pulls at once. lost tells whether an error takes the outcomes with it.
-func (s *site) runToTheEnd(lost bool, want ...Probe) {
+func (s *site) runToTheEnd(lost bool, want ...probe.Probe) {
 	s.t.Helper()
 	for range 20 {
 		step, err := s.run(want...)
@@ -235,7 +236,7 @@ func TestRunTellsOfAdmission(t *testing.T) {
 		return nil
 	}
 	step := s.mustRun(p)
-	sum := Sum([]Probe{p}, step.Outcomes, time.Time{})
+	sum := probe.Sum([]probe.Probe{p}, step.Outcomes, time.Time{})
 	if sum.Unsure != 1 || !strings.Contains(sum.Doubts[0].Message, "node w0: the API server does not admit the pod that would pull "+p.Image) ||
 		!strings.Contains(sum.Doubts[0].Message, "unsigned") {
 		t.Errorf("%+v", sum)
@@ -252,9 +253,9 @@ func TestRunReportsWhatItCannotDo(t *testing.T) {
 	for _, verb := range []string{"create", "delete", "list *v1.PodList", "list *v1.EventList"} {
 		t.Run(verb, func(t *testing.T) {
 			s, p := newSite(t), probeOf("w0", "m.local/a/x")
-			before := outcome(probeOf("w9", "m.local/z/x"), Evicted, time.Minute, 1)
-			s.outcomes = []Outcome{before}
-			want := []Probe{p}
+			before := evicted(probeOf("w9", "m.local/z/x"))
+			s.outcomes = []probe.Outcome{before}
+			want := []probe.Probe{p}
 			if verb != "create" {
 				s.mustRun(p)
 				s.pod(p, waiting("ImagePullBackOff", ""))
@@ -287,7 +288,7 @@ func TestRunReadsEventsWhereThePodIsSilent(t *testing.T) {
 	s.mustRun(p)
 	s.pod(p, waiting("ImagePullBackOff", `Back-off pulling image "x"`))
 	step := s.mustRun(p)
-	if sum := Sum([]Probe{p}, step.Outcomes, time.Time{}); sum.Failed != 1 || !strings.Contains(sum.Worst[0].Message, "manifest unknown") {
+	if sum := probe.Sum([]probe.Probe{p}, step.Outcomes, time.Time{}); sum.Failed != 1 || !strings.Contains(sum.Worst[0].Message, "manifest unknown") {
 		t.Errorf("%+v", sum)
 	}
 }
@@ -295,9 +296,9 @@ func TestRunReadsEventsWhereThePodIsSilent(t *testing.T) {
 // Sweep takes the probes of the rollout in any state, and nobody else's.
 func TestSweep(t *testing.T) {
 	a, b := probeOf("w0", "m.local/a/x"), probeOf("w1", "m.local/b/x")
-	foreign := Pod(probeOf("w2", "m.local/c/x"), Owner{Name: "other", UID: "uid-other"}, namespace, time.Minute)
+	foreign := probe.Pod(probeOf("w2", "m.local/c/x"), probe.Owner{Name: "other", UID: "uid-other"}, namespace, time.Minute)
 	stranger := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "stranger", Labels: map[string]string{"safemirror.io/rollout": "shop"}}}
-	elsewhere := Pod(a, shop, "elsewhere", time.Minute)
+	elsewhere := probe.Pod(a, shop, "elsewhere", time.Minute)
 	s := newSite(t, podOf(a, completed), podOf(b), foreign, stranger, elsewhere)
 	left, err := s.Sweep(context.Background(), "shop")
 	if err != nil || left != 2 {
@@ -314,5 +315,62 @@ func TestSweep(t *testing.T) {
 	s.fail = func(string) error { return errDown }
 	if _, err := s.Sweep(context.Background(), "shop"); !errors.Is(err, errDown) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Canaries run a few at a time on a node, survive a restart, and whether the layers were shown is what it was before the pull.
+func TestCanariesRun(t *testing.T) {
+	set := canaryOf(4)
+	s := newSite(t)
+	s.App, s.Limits = probe.CanaryName, probe.CanaryLimits()
+	step := s.mustRun(set.Probes...)
+	if len(step.Create) != 3 {
+		t.Fatalf("%d pods at once, want 3", len(step.Create))
+	}
+	finish := func(step probe.Step) {
+		t.Helper()
+		for _, p := range step.Create {
+			s.pod(p, completed)
+		}
+	}
+	finish(step)
+	later := slices.Clone(set.Probes) // by now the node reports what it has pulled
+	for i := range later {
+		later[i].Fresh = false
+	}
+	s.mustRun(later...) // the three are judged and deleted
+	finish(s.mustRun(later...))
+	step = s.mustRun(later...)
+	set.Probes = later
+	if sum := set.Sum(step.Outcomes, s.now.Add(-time.Hour)); sum.Proven != 3 || sum.Resolved != 1 {
+		t.Errorf("%+v", sum)
+	}
+	if left, err := s.Sweep(t.Context(), shop.Name); err != nil || left != 0 {
+		t.Errorf("%d pods are left (%v)", left, err)
+	}
+}
+
+// What one node has pulled proves the kind for a canary and brings nothing to another node.
+func TestPreloadIsOnTheNode(t *testing.T) {
+	in := canaryInput(2, 1)
+	sets, loads := probe.Canaries(in), probe.Preloads(in, nil, now.Add(-time.Hour))
+	all := probe.Wanted(sets, loads)
+	if len(all) != 2 || !all[0].OnNode || !all[1].OnNode || all[0].Name != sets[0].Probes[0].Name {
+		t.Fatalf("wanted %+v", all)
+	}
+	s := newSite(t)
+	s.App, s.Limits = probe.CanaryName, probe.CanaryLimits()
+	step := s.mustRun(all...)
+	if len(step.Create) != 2 {
+		t.Fatalf("%d pods, want one on each node", len(step.Create))
+	}
+	s.pod(step.Create[0], completed)
+	step = s.mustRun(all...)
+	if sum := sets[0].Sum(step.Outcomes, s.now.Add(-time.Hour)); sum.Proven != 1 {
+		t.Errorf("the canary: %+v", sum)
+	}
+	sum := loads[0].Sum(step.Outcomes, s.now.Add(-time.Hour))
+	if sum.Wanted != 2 || sum.Loaded != 1 || sum.Ready != 1 || !cmp.Equal(sum.Waiting, []string{"w1"}) || !cmp.Equal(sum.Nodes, []string{"w0", "w1"}) {
+		t.Errorf("the preload: %+v", sum)
 	}
 }

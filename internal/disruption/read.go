@@ -1,4 +1,4 @@
-package observe
+package disruption
 
 import (
 	"context"
@@ -8,20 +8,20 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// policy is what a change of registries.conf costs a node. It is read past the caches: what a daemon would do now decides.
-func (l *Live) policy(ctx context.Context, name string) rollout.Known[rollout.Policy] {
+// Read reads what a change of registries.conf costs a node, as the named rollout sees it. It must not be read from a cache by whoever acts
+// on it: what a daemon would do now decides.
+func Read(ctx context.Context, r client.Reader, name string) rollout.Known[rollout.Policy] {
 	mc := &opv1.MachineConfiguration{}
-	switch err := l.API.Get(ctx, client.ObjectKey{Name: disruption.Name}, mc); {
+	switch err := r.Get(ctx, client.ObjectKey{Name: Name}, mc); {
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return rollout.Seen(rollout.Policy{Unsupported: disruption.Unsupported})
+		return rollout.Seen(rollout.Policy{Unsupported: Unsupported})
 	case err != nil:
 		return rollout.Unseen[rollout.Policy](err.Error())
 	}
-	p, err := disruption.View(mc, name)
+	p, err := View(mc, name)
 	if err != nil {
 		return rollout.Unseen[rollout.Policy](err.Error())
 	}

@@ -1,4 +1,5 @@
-package probe
+// Package runner makes and deletes the pods of pull checks: it does on the cluster what probe.Next says.
+package runner
 
 import (
 	"cmp"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
 )
 
 // Runner makes and deletes the pods.
@@ -23,26 +25,26 @@ type Runner struct {
 	API client.Reader
 	// Namespace is the operator's own.
 	Namespace string
-	Limits    Limits
-	// App is the label value of the pods that it makes: AppName when empty, or CanaryName.
+	Limits    probe.Limits
+	// App is the label value of the pods that it makes: probe.AppName when empty, or probe.CanaryName.
 	App string
 }
 
-func (r *Runner) app() string { return cmp.Or(r.App, AppName) }
+func (r *Runner) app() string { return cmp.Or(r.App, probe.AppName) }
 
-// Run takes one step: it looks at the pods, and creates and deletes what Next says. Outcomes and the rest of the step are returned with an
+// Run takes one step: it looks at the pods, and creates and deletes what probe.Next says. Outcomes and the rest of the step are returned with an
 // error too, and have to be kept. A run that is cut off anywhere is continued by the next one: names are deterministic, what exists is
 // not created again, and an outcome that got lost is found again or proven again.
-func (r *Runner) Run(ctx context.Context, owner Owner, want []Probe, outcomes []Outcome, notOlderThan, now time.Time) (Step, error) {
+func (r *Runner) Run(ctx context.Context, owner probe.Owner, want []probe.Probe, outcomes []probe.Outcome, notOlderThan, now time.Time) (probe.Step, error) {
 	pods, err := r.pods(ctx)
 	if err != nil {
-		return Step{Outcomes: outcomes}, err
+		return probe.Step{Outcomes: outcomes}, err
 	}
 	events, err := r.events(ctx, pods)
 	if err != nil {
-		return Step{Outcomes: outcomes}, err
+		return probe.Step{Outcomes: outcomes}, err
 	}
-	step := Next(Input{
+	step := probe.Next(probe.Input{
 		Owner: owner, Want: want, Pods: pods, Events: events, Outcomes: outcomes, NotOlderThan: notOlderThan, Now: now, Limits: r.Limits,
 	})
 	var failures []error
@@ -52,7 +54,7 @@ func (r *Runner) Run(ctx context.Context, owner Owner, want []Probe, outcomes []
 	for _, p := range step.Create {
 		refusal, err := r.create(ctx, p, owner)
 		if refusal != "" {
-			step.Outcomes = record(step.Outcomes, Outcome{Probe: p, Verdict: Verdict{State: Unsure, Message: refusal}, At: now})
+			step.Refuse(p, refusal, now)
 		}
 		failures = append(failures, err)
 	}
@@ -69,7 +71,7 @@ func (r *Runner) Sweep(ctx context.Context, rollout string) (int, error) {
 	var failures []error
 	for i := range pods {
 		if pods[i].DeletionTimestamp == nil {
-			failures = append(failures, r.remove(ctx, Removal{client.ObjectKeyFromObject(&pods[i]), pods[i].UID}))
+			failures = append(failures, r.remove(ctx, probe.Removal{Pod: client.ObjectKeyFromObject(&pods[i]), UID: pods[i].UID}))
 		}
 	}
 	return len(pods), errors.Join(failures...)
@@ -78,7 +80,7 @@ func (r *Runner) Sweep(ctx context.Context, rollout string) (int, error) {
 // pods are the probes of all rollouts, by name.
 func (r *Runner) pods(ctx context.Context) ([]corev1.Pod, error) {
 	var list corev1.PodList
-	if err := r.API.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{LabelName: r.app()}); err != nil {
+	if err := r.API.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{probe.LabelName: r.app()}); err != nil {
 		return nil, fmt.Errorf("listing the probes in namespace %s: %w", r.Namespace, err)
 	}
 	return list.Items, nil
@@ -86,7 +88,7 @@ func (r *Runner) pods(ctx context.Context) ([]corev1.Pod, error) {
 
 // events are read only when a pod does not say by itself why it cannot pull.
 func (r *Runner) events(ctx context.Context, pods []corev1.Pod) ([]corev1.Event, error) {
-	if !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return wordless(&p) }) {
+	if !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return probe.NeedsEvents(&p) }) {
 		return nil, nil
 	}
 	var list corev1.EventList
@@ -98,13 +100,13 @@ func (r *Runner) events(ctx context.Context, pods []corev1.Pod) ([]corev1.Event,
 
 // create makes the pod. refusal is set when the API server does not take it: a policy engine, a quota, a security context constraint, or a
 // missing ServiceAccount or PriorityClass. That is no failure of the mirror, and trying again at once would not help.
-func (r *Runner) create(ctx context.Context, p Probe, owner Owner) (refusal string, err error) {
-	err = r.Client.Create(ctx, Pod(p, owner, r.Namespace, r.Limits.Deadline), client.FieldOwner(pool.FieldManager))
+func (r *Runner) create(ctx context.Context, p probe.Probe, owner probe.Owner) (refusal string, err error) {
+	err = r.Client.Create(ctx, probe.Pod(p, owner, r.Namespace, r.Limits.Deadline), client.FieldOwner(pool.FieldManager))
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return "", nil
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsNotFound(err):
-		return fmt.Sprintf("node %s: the API server does not admit the pod that would pull %s: %s", p.Node, p.Image, said(err.Error())), nil
+		return fmt.Sprintf("node %s: the API server does not admit the pod that would pull %s: %s", p.Node, p.Image, probe.Said(err.Error())), nil
 	case err != nil:
 		return "", fmt.Errorf("creating the probe %s/%s for node %s: %w", r.Namespace, p.Name, p.Node, err)
 	default:
@@ -113,7 +115,7 @@ func (r *Runner) create(ctx context.Context, p Probe, owner Owner) (refusal stri
 }
 
 // remove deletes the pod with that UID; another one of its name, and none, are fine.
-func (r *Runner) remove(ctx context.Context, d Removal) error {
+func (r *Runner) remove(ctx context.Context, d probe.Removal) error {
 	pod := &corev1.Pod{}
 	pod.Namespace, pod.Name = d.Pod.Namespace, d.Pod.Name
 	err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &d.UID})

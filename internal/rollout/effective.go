@@ -1,4 +1,4 @@
-package observe
+package rollout
 
 import (
 	"crypto/sha256"
@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// view is the rollout as the core sees it.
-func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
+// Finalizer keeps a SafeMirrorRollout until nothing of it dangles.
+const Finalizer = "safemirror.io/rollout"
+
+// Effective is what the spec of the rollout comes to, with the defaults filled in: what everything that decides goes by.
+func Effective(r *v1alpha1.SafeMirrorRollout) View {
 	release := r.Spec.Release
-	v := rollout.View{
+	v := View{
 		Name: r.Name, UID: string(r.UID), Generation: r.Generation, Created: r.CreationTimestamp.Time,
 		Deleting: !r.DeletionTimestamp.IsZero(), Held: r.Spec.State == v1alpha1.StateHeld,
 		Finalizer: slices.Contains(r.Finalizers, Finalizer),
@@ -28,7 +30,7 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 	if release.MaxUnavailable != nil {
 		v.AtOnce = int(*release.MaxUnavailable)
 	}
-	v.Spec = identity(r.Spec)
+	v.Spec = Identity(r.Spec)
 	v.Reload = release.Disruption == v1alpha1.DisruptionReload
 	v.EnforceAfter = v.Soak
 	if release.EnforceAfterSeconds != nil {
@@ -42,7 +44,7 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 	v.RollbackOnDelete = r.Spec.Deletion == v1alpha1.DeletionRollback
 	v.RollbackOnFailure = r.Spec.OnFailure == v1alpha1.FailureRollback
 	for _, s := range release.Stages {
-		stage := rollout.Stage{Name: s.Name, Pool: s.Pool, Soak: v.Soak, Approval: s.Approval == v1alpha1.ApprovalRequired}
+		stage := Stage{Name: s.Name, Pool: s.Pool, Soak: v.Soak, Approval: s.Approval == v1alpha1.ApprovalRequired}
 		if s.Nodes != nil {
 			stage.Nodes = int(*s.Nodes)
 		}
@@ -55,16 +57,22 @@ func view(r *v1alpha1.SafeMirrorRollout) rollout.View {
 		v.Windows = append(v.Windows, window(w))
 	}
 	for _, q := range r.Spec.Requests {
-		v.Requests = append(v.Requests, rollout.Request{ID: q.ID, Verb: q.Action, Gate: q.Gate, Plan: q.PlanHash})
+		v.Requests = append(v.Requests, Request{ID: q.ID, Verb: q.Action, Gate: q.Gate, Plan: q.PlanHash})
 	}
 	return v
 }
 
+// SpecProblems are what the schema cannot tell of a spec by itself: schedules and time zones, stages of one name, locations that are none of
+// its mirrors, and platforms that are left out. platforms are those of the nodes; nil when they are not known.
+func SpecProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []Problem {
+	return append(releaseProblems(r), mirroringProblems(r, platforms)...)
+}
+
 // mirroringProblems are what the schema cannot tell of spec.mirroring. platforms are those of the nodes; nil when they are not known.
-func mirroringProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []rollout.Problem {
-	var out []rollout.Problem
+func mirroringProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []Problem {
+	var out []Problem
 	problem := func(format string, args ...any) {
-		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name, Message: fmt.Sprintf(format, args...)})
+		out = append(out, Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name, Message: fmt.Sprintf(format, args...)})
 	}
 	mirrors := map[string]bool{}
 	for _, m := range slices.Concat(r.Spec.ImageTagMirrors, r.Spec.ImageDigestMirrors) {
@@ -86,7 +94,7 @@ func mirroringProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []roll
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b rollout.Problem) int { return strings.Compare(a.Message, b.Message) })
+	slices.SortFunc(out, func(a, b Problem) int { return strings.Compare(a.Message, b.Message) })
 	return out
 }
 
@@ -107,22 +115,22 @@ func seconds(n *int32) time.Duration {
 	return time.Duration(*n) * time.Second
 }
 
-func window(w v1alpha1.MaintenanceWindow) rollout.Window {
-	return rollout.Window{Schedule: w.Schedule, Duration: time.Duration(w.DurationSeconds) * time.Second, Zone: w.TimeZone}
+func window(w v1alpha1.MaintenanceWindow) Window {
+	return Window{Schedule: w.Schedule, Duration: time.Duration(w.DurationSeconds) * time.Second, Zone: w.TimeZone}
 }
 
 // releaseProblems are what the schema cannot tell: schedules and time zones, and stages of one name.
-func releaseProblems(r *v1alpha1.SafeMirrorRollout) []rollout.Problem {
-	var out []rollout.Problem
+func releaseProblems(r *v1alpha1.SafeMirrorRollout) []Problem {
+	var out []Problem
 	problem := func(format string, args ...any) {
-		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name, Message: fmt.Sprintf(format, args...)})
+		out = append(out, Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name, Message: fmt.Sprintf(format, args...)})
 	}
 	for i, w := range r.Spec.Release.Windows {
 		if err := window(w).Check(); err != nil {
 			problem("spec.release.windows[%d].%v", i, err)
 		}
 	}
-	seen := map[string]int{rollout.GateApply: -1, rollout.GateEnforce: -1}
+	seen := map[string]int{GateApply: -1, GateEnforce: -1}
 	for i, s := range r.Spec.Release.Stages {
 		first, taken := seen[s.Name]
 		switch {
@@ -138,8 +146,8 @@ func releaseProblems(r *v1alpha1.SafeMirrorRollout) []rollout.Problem {
 	return out
 }
 
-// identity tells one spec from another by what they want; requests, remedies, and whether the rollout is held, are about the way there.
-func identity(spec v1alpha1.SafeMirrorRolloutSpec) string {
+// Identity tells one spec from another by what they want; requests, remedies, and whether the rollout is held, are about the way there.
+func Identity(spec v1alpha1.SafeMirrorRolloutSpec) string {
 	spec.Requests, spec.State, spec.Remediation = nil, "", v1alpha1.RemediationSpec{}
 	text, err := json.Marshal(spec)
 	if err != nil {
