@@ -65,7 +65,7 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:Maximum=604800
 	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
 
-	// maxPauseSeconds is how long the pools may be held before the condition PausedTooLong says so: a pool that is paused gets no other
+	// maxPauseSeconds is how long the pools may be held before the condition PauseLimitExceeded says so: a pool that is paused gets no other
 	// change either, rotated certificates among them. When omitted, 86400.
 	// +optional
 	// +kubebuilder:validation:Minimum=60

@@ -15,7 +15,7 @@ import (
 
 var (
 	phase = prometheus.NewDesc("safe_mirror_rollout_phase", "1 for the phase of the rollout.", []string{"rollout", "phase"}, nil)
-	// condition is the gauge to alert on: Stalled asks for a person, PausedTooLong for haste.
+	// condition is the gauge to alert on: Stalled asks for a person, PauseLimitExceeded for haste.
 	condition = prometheus.NewDesc("safe_mirror_rollout_condition", "1 when the condition is True, 0 when it is False, -1 when it is Unknown.",
 		[]string{"rollout", "condition", "reason"}, nil)
 	blockers = prometheus.NewDesc("safe_mirror_rollout_blockers", "What the rollout waits for, by number.", []string{"rollout"}, nil)

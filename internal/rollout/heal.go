@@ -167,7 +167,7 @@ func moved(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, outcome
 
 // inEffect says what was done and until when it is waited for.
 func inEffect(r v1alpha1.RemedyRecord) treatment {
-	return treatment{until: r.Deadline.Time, blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name,
+	return treatment{until: r.Deadline.Time, blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
 		Message: fmt.Sprintf("%s since %s, because the drain of node %s is held up: %s; it is undone when the drain is over, at the latest at %s",
 			r.Action, r.DecidedAt.UTC().Format(time.RFC3339), r.Node, change(r), r.Deadline.UTC().Format(time.RFC3339))}}}
 }
@@ -177,6 +177,8 @@ func change(r v1alpha1.RemedyRecord) string {
 	switch {
 	case r.Kind == "Pod":
 		return "it was deleted before any of its containers had run"
+	case len(r.References) > 0:
+		return "the images are proven and copied again"
 	case r.OriginalValue == "":
 		return "it has " + r.IntendedValue
 	default:
@@ -189,7 +191,7 @@ func unknownObject(o Observed, r v1alpha1.RemedyRecord) treatment {
 	if why == "" {
 		why = "not read yet"
 	}
-	return treatment{until: o.Now.Add(5 * time.Second), blockers: []Blocker{{Reason: v1alpha1.ReasonUnreadable, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name,
+	return treatment{until: o.Now.Add(5 * time.Second), blockers: []Blocker{{Reason: v1alpha1.ReasonUnreadable, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
 		Message: fmt.Sprintf("%s %s, which the remedy %s is about, could not be read: %s; it is neither changed nor put back until it can", r.Kind, r.Name, r.Action, why)}}}
 }
 

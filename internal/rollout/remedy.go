@@ -201,6 +201,14 @@ func remedyTitle(r v1alpha1.RemedyRecord) string {
 	return string(r.Action) + " of " + remedyObject(r) + " for node " + r.Node
 }
 
+// remedyName is the name of the object, or the first of several images.
+func remedyName(r v1alpha1.RemedyRecord) string {
+	if len(r.References) > 0 {
+		return r.References[0]
+	}
+	return r.Name
+}
+
 // remedyObject names what the remedy changes.
 func remedyObject(r v1alpha1.RemedyRecord) string {
 	switch {

@@ -78,42 +78,42 @@ func TestConditions(t *testing.T) {
 	}{
 		"waiting": {d: waiting(), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "False Waiting",
 		}},
 		"stalled": {d: stalled, want: conditions{
 			"Ready": "False ImagesLost", "Reconciling": "False ImagesLost", "Stalled": "True ImagesLost",
-			"Preflight": "True Done", "Planned": "False ImagesLost", "ProvenFromNodes": "Unknown Pending", "PoolsPaused": "Unknown Pending", "Mirrored": "Unknown Pending",
+			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 		"complete": {d: complete, want: conditions{
 			"Ready": "True Complete", "Reconciling": "False Complete", "Stalled": "False Complete",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "True Done",
 		}},
 		"an action failed": {d: stalled, failure: errors.New("timeout"), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "False ImagesLost", "ProvenFromNodes": "Unknown Pending", "PoolsPaused": "Unknown Pending", "Mirrored": "Unknown Pending",
+			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 		"nothing is complete while something failed": {d: complete, failure: errors.New("timeout"), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "True Done",
 		}},
 		"applied, and not rendered": {d: at(rollout.PhaseRender), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "False Waiting", "NodesUpdated": "Unknown Pending",
 		}},
 		"not applied": {d: at(rollout.PhaseApply), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "False Waiting", "NodesUpdated": "Unknown Pending",
 		}},
 		"nothing was looked at, and there is no reason": {d: rollout.Decision{Phase: rollout.PhasePreflight}, want: conditions{
 			"Ready": "False Progressing", "Reconciling": "True Progressing", "Stalled": "False Progressing",
-			"Preflight": "Unknown Pending", "Planned": "Unknown Pending", "ProvenFromNodes": "Unknown Pending", "PoolsPaused": "Unknown Pending", "Mirrored": "Unknown Pending",
+			"PreflightPassed": "Unknown Pending", "Planned": "Unknown Pending", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 	}

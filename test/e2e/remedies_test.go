@@ -110,8 +110,8 @@ func (u *run) killAt(t *testing.T, state v1alpha1.RemedyState) {
 }
 
 // outcomeOf is what the last remedy of this sort has come to; empty when there was none.
-func outcomeOf(r *v1alpha1.SafeMirrorRollout, action v1alpha1.RemedyAction) string {
-	out := ""
+func outcomeOf(r *v1alpha1.SafeMirrorRollout, action v1alpha1.RemedyAction) v1alpha1.RemedyOutcome {
+	out := v1alpha1.RemedyOutcome("")
 	for _, m := range r.Status.Record.Remedies {
 		if m.Action == action {
 			out = m.Outcome
