@@ -26,7 +26,7 @@ import (
 func cordonedBy(by string, changes ...func(*corev1.Node)) []client.Object {
 	record := v1alpha1.RemedyRecord{
 		ID: "remedy-1", Action: v1alpha1.Relocate, Node: "worker-1", Kind: "Node", Name: "worker-0", UID: "uid-worker-0",
-		Original: rollout.Schedulable, Intended: rollout.Cordoned, At: metav1.NewTime(minicluster.Began), Deadline: metav1.NewTime(minicluster.Began.Add(time.Minute)),
+		OriginalValue: rollout.Schedulable, IntendedValue: rollout.Cordoned, DecidedAt: metav1.NewTime(minicluster.Began), Deadline: metav1.NewTime(minicluster.Began.Add(time.Minute)),
 	}
 	return minicluster.Edit(minicluster.Objects("worker-0", "worker-1"), "worker-0", func(n *corev1.Node) {
 		n.UID, n.Spec.Unschedulable = "uid-worker-0", true

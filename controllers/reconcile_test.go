@@ -52,7 +52,7 @@ func TestTheStatusIsWrittenOnce(t *testing.T) {
 	if diff := cmp.Diff([]string{"shop"}, patches.statuses); diff != "" || len(patches.objects) > 0 {
 		t.Errorf("patches %v, statuses (-want +got):\n%s", patches.objects, diff)
 	}
-	if len(events.events) != 1 || !strings.HasPrefix(events.events[0], "shop Warning PoolUnfit: Preflight: MachineConfigPool worker is paused by ") {
+	if len(events.events) != 1 || !strings.HasPrefix(events.events[0], "shop Warning PoolNotReady: Preflight: MachineConfigPool worker is paused by ") {
 		t.Errorf("events %v", events.events)
 	}
 	if !meta.IsStatusConditionTrue(getRollout(t, c).Status.Conditions, v1alpha1.ConditionStalled) {

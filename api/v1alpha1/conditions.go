@@ -1,29 +1,31 @@
 package v1alpha1
 
 // Condition types. Ready, Reconciling and Stalled are the summary that kstatus, kubectl wait and Argo CD read; of
-// Reconciling and Stalled at most one is True. The others tell about one step each and are True once it is done.
+// Reconciling and Stalled at most one is True. Each other condition is about one step, and True once that is done.
 const (
-	// ConditionReady is True when the mirror sets are on every node and every pool is as it was before.
+	// ConditionReady is True when the mirror sets are on every node and every pool has its earlier values.
 	ConditionReady = "Ready"
 	// ConditionReconciling is True while the rollout makes progress or waits for something that is expected to pass.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled is True when the rollout cannot go on until a person changes something.
+	// ConditionStalled is True when the rollout cannot continue until a person changes something.
 	ConditionStalled = "Stalled"
-	// ConditionPreflight is True when nothing about the cluster or the spec forbids the rollout.
-	ConditionPreflight = "Preflight"
+	// ConditionPreflightPassed is True when nothing about the cluster or the spec forbids the rollout.
+	ConditionPreflightPassed = "PreflightPassed"
 	// ConditionPlanned is True when every reference is either unaffected, or can be made pullable, or is accepted as lost.
 	ConditionPlanned = "Planned"
-	// ConditionMirrored is True when every changed reference is proven pullable under the planned configuration.
-	ConditionMirrored = "Mirrored"
-	// ConditionProvenFromNodes is True when nodes of each kind have pulled from the mirrors themselves, or need not.
-	ConditionProvenFromNodes = "ProvenFromNodes"
-	// ConditionPoolsPaused is True once every pool was held before the mirror sets changed; it stays True to the end.
+	// ConditionImagesVerified is True when every changed reference is proven pullable under the planned configuration.
+	ConditionImagesVerified = "ImagesVerified"
+	// ConditionNodePullsVerified is True when nodes of each kind have pulled from the mirrors, or need not.
+	ConditionNodePullsVerified = "NodePullsVerified"
+	// ConditionPoolsPaused is True once every pool was paused before the mirror sets changed; it stays True to the end.
 	ConditionPoolsPaused = "PoolsPaused"
 	// ConditionMirrorSetsApplied is True when the mirror sets exist as declared and every pool's rendered
 	// configuration means what was planned.
 	ConditionMirrorSetsApplied = "MirrorSetsApplied"
-	// ConditionPausedTooLong is True when the pools have been held for longer than spec.release.maxPauseSeconds. It is absent otherwise.
-	ConditionPausedTooLong = "PausedTooLong"
+	// ConditionPauseLimitExceeded is True when the pools have been paused for longer than spec.release.maxPauseSeconds. It is absent otherwise.
+	ConditionPauseLimitExceeded = "PauseLimitExceeded"
+	// ConditionStatusIncomplete is True when the API server refused parts of the status, which are left out of it. It is absent otherwise.
+	ConditionStatusIncomplete = "StatusIncomplete"
 	// ConditionNodesUpdated is True when every node of every pool runs the planned configuration.
 	ConditionNodesUpdated = "NodesUpdated"
 )
@@ -50,8 +52,8 @@ const (
 	ReasonManagedElsewhere = "ManagedElsewhere"
 	// ReasonPoolNotFound surfaces when spec.release.stages names a pool that does not exist.
 	ReasonPoolNotFound = "PoolNotFound"
-	// ReasonPoolUnfit surfaces when a pool is degraded, layered, updating or held by somebody else.
-	ReasonPoolUnfit = "PoolUnfit"
+	// ReasonPoolNotReady surfaces when a pool is degraded, layered, updating or paused by another client.
+	ReasonPoolNotReady = "PoolNotReady"
 	// ReasonUpgrading surfaces while the cluster is being upgraded.
 	ReasonUpgrading = "Upgrading"
 	// ReasonImagesLost surfaces when references would not be pullable any more.
@@ -76,22 +78,28 @@ const (
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonAborted surfaces when the user has stopped the rollout and nodes have the new configuration already.
 	ReasonAborted = "Aborted"
-	// ReasonRollingBack surfaces while the cluster goes back to the mirror sets of before.
+	// ReasonRollingBack surfaces while the cluster is brought back to the mirror sets before the rollout.
 	ReasonRollingBack = "RollingBack"
-	// ReasonRolledBack surfaces when every node is back on the mirror sets of before.
+	// ReasonRolledBack surfaces when every node has the mirror sets before the rollout again.
 	ReasonRolledBack = "RolledBack"
-	// ReasonDrainTimedOut surfaces when a node has been under way for longer than spec.release.drainTimeoutSeconds.
+	// ReasonDrainTimedOut surfaces when a node is updating for longer than spec.release.drainTimeoutSeconds.
 	ReasonDrainTimedOut = "DrainTimedOut"
 	// ReasonDrainBlocked surfaces when a drain does not progress and no remedy is left that the user lets the operator try.
 	ReasonDrainBlocked = "DrainBlocked"
 	// ReasonSecretInvalid surfaces when a Secret that the spec names is missing or is not a docker configuration.
 	ReasonSecretInvalid = "SecretInvalid"
-	// ReasonOtherRollout surfaces while another SafeMirrorRollout is under way.
+	// ReasonOtherRollout surfaces while another SafeMirrorRollout is in progress.
 	ReasonOtherRollout = "OtherRollout"
-	// ReasonLostControl surfaces when somebody else keeps unpausing a pool.
-	ReasonLostControl = "LostControl"
+	// ReasonPauseConflict surfaces when another client keeps unpausing a pool.
+	ReasonPauseConflict = "PauseConflict"
 	// ReasonDrifted surfaces when, after the end, a mirror set is no longer what the rollout applied.
 	ReasonDrifted = "Drifted"
+	// ReasonDrainForecast surfaces while a node that may be next could not be drained, or it is unknown whether it could.
+	ReasonDrainForecast = "DrainForecast"
+	// ReasonFieldsRefused surfaces on StatusIncomplete: the API server refused fields of the status.
+	ReasonFieldsRefused = "FieldsRefused"
+	// ReasonRollbackImpossible surfaces when the ControllerRevision with the earlier mirror sets is missing, or holds something else.
+	ReasonRollbackImpossible = "RollbackImpossible"
 	// ReasonUnreadable surfaces when something could not be read; nothing is disrupted meanwhile.
 	ReasonUnreadable = "Unreadable"
 )

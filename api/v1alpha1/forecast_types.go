@@ -2,10 +2,7 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// ReasonDrainForecast surfaces while a node that may be next could not be drained, or nobody can say whether it could.
-const ReasonDrainForecast = "DrainForecast"
-
-// ForecastPolicy says what the forecast of drains decides.
+// ForecastPolicy says whether a release waits for the forecast of drains.
 // +kubebuilder:validation:Enum=Required;Advisory
 type ForecastPolicy string
 
@@ -13,43 +10,44 @@ type ForecastPolicy string
 const (
 	// ForecastRequired releases no node before each one that may be next is forecast to be drained safely.
 	ForecastRequired ForecastPolicy = "Required"
-	// ForecastAdvisory only reports.
+	// ForecastAdvisory reports the forecast in the status and lets no release wait for it.
 	ForecastAdvisory ForecastPolicy = "Advisory"
 )
 
-// NodeOutlook says whether the drain of a node will go through.
+// ForecastResult says whether the drain of a node would go through now.
 // +kubebuilder:validation:Enum=Safe;Blocked;Unknown
-type NodeOutlook string
+type ForecastResult string
 
 // ForecastStatus says whether the nodes that are still to be released can be drained.
 type ForecastStatus struct {
-	// checkedAt is when this came about: it is not written again while nothing else in it changes.
+	// checkedAt is when the forecast changed last. It does not change while the forecast stays the same.
 	// +optional
 	CheckedAt *metav1.Time `json:"checkedAt,omitempty"`
 
-	// safe is how many nodes that are still to come could be drained now.
+	// safe is the number of nodes still to be released that could be drained now. When omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Safe int32 `json:"safe,omitempty"`
 
-	// blocked is how many could not.
+	// blocked is the number of such nodes whose drain would be refused. When omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Blocked int32 `json:"blocked,omitempty"`
 
-	// unknown is how many nobody can tell of.
+	// unknown is the number of such nodes for which this could not be determined. When omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Unknown int32 `json:"unknown,omitempty"`
 
-	// nodes are those that may be next, of every pool, the worst first. The Machine Config Operator's order has ties, so they are a set.
+	// nodes are those that may be next, of every pool, blocked ones first. The update order of the Machine Config Operator has ties, so
+	// more than one node of a pool may be next. When omitted, no node is left to be released.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	Nodes []NodeForecast `json:"nodes,omitempty"`
 }
 
-// NodeForecast is the outlook of one node's drain.
+// NodeForecast is the forecast for the drain of one node.
 type NodeForecast struct {
 	// pool is the MachineConfigPool of the node.
 	// +required
@@ -57,17 +55,17 @@ type NodeForecast struct {
 	// +kubebuilder:validation:MaxLength=253
 	Pool string `json:"pool,omitempty"`
 
-	// node is its name.
+	// node is the name of the node.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Node string `json:"node,omitempty"`
 
-	// outlook is Safe, Blocked or Unknown.
+	// result is Safe, Blocked or Unknown.
 	// +required
-	Outlook NodeOutlook `json:"outlook,omitempty"`
+	Result ForecastResult `json:"result,omitempty"`
 
-	// message names what would block the drain, or what could not be seen. Empty when it is safe.
+	// message names what would block the drain, or what could not be read. When omitted, the drain is safe.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`

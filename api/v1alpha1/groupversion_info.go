@@ -1,5 +1,5 @@
 // Package v1alpha1 is the API of safe-mirror-operator: the cluster-scoped kind SafeMirrorRollout, which
-// declares which mirror sets a cluster shall have and how carefully they reach its nodes, and SafeMirrorReport, which holds what was
+// declares which mirror sets a cluster is to have and how carefully they reach its nodes, and SafeMirrorReport, which holds what was
 // found out for one.
 //
 // +kubebuilder:object:generate=true

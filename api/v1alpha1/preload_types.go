@@ -12,36 +12,37 @@ const (
 	PreloadUpdatedNodes PreloadPolicy = "UpdatedNodes"
 )
 
-// PreloadStatus says how far the nodes are with the images that spec.release.preload gives them.
+// PreloadStatus counts the images that spec.release.preload puts on updated nodes.
 type PreloadStatus struct {
-	// nodes is how many nodes have been looked at: those that have the new configuration and can take pods.
+	// nodes is the number of nodes that get images: those that have the new configuration and can take pods. When omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Nodes int32 `json:"nodes,omitempty"`
 
-	// ready is how many of them have every image that is wanted there.
+	// ready is the number of these nodes that have every desired image. When omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Ready int32 `json:"ready,omitempty"`
 
-	// wanted is the number of images that they are to have, over all nodes.
+	// desired is the number of images that these nodes are to have, summed over the nodes. When omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	Wanted int32 `json:"wanted,omitempty"`
+	Desired int32 `json:"desired,omitempty"`
 
-	// loaded is how many of these they have.
+	// loaded is the number of these images that are on their nodes. When omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Loaded int32 `json:"loaded,omitempty"`
 
-	// waiting names nodes that have not got all of them yet. No other node is released meanwhile.
+	// waiting names the first nodes that lack some of their images. No other node is released until they have them. When omitted, none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=253
 	Waiting []string `json:"waiting,omitempty"`
 
-	// skipped says which images some nodes are not given, and why: too large, no room, a pod that was not admitted. They hold nothing.
+	// skipped says which images some nodes do not get, and why: too large, no free disk space, a pod that was not admitted. No release
+	// waits for them. When omitted, none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10

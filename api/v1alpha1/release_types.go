@@ -1,6 +1,6 @@
 package v1alpha1
 
-// ReleaseSpec says in which order, when and with whose consent the nodes take the new configuration.
+// ReleaseSpec says in which order, when and with which approvals the nodes get the new configuration.
 type ReleaseSpec struct {
 	// stages are gone through in order; a pool may appear more than once, first with a number of canary nodes. Pools
 	// that no stage names come after the last stage. When omitted: one node of each pool that is not the control plane,
@@ -44,8 +44,8 @@ type ReleaseSpec struct {
 
 	// disruption is Drain or Reload. Drain leaves it to the Machine Config Operator, which drains a node for most changes of mirrors.
 	// Reload lets it reload CRI-O and move no pod: once the pools are held, and before the mirror sets are applied, the operator writes a
-	// node disruption policy for /etc/containers/registries.conf into MachineConfiguration/cluster, and puts back what was there when the
-	// last node is done, however the rollout ends. Images that running pods use stay on the nodes, but a pod that needs one anew meets the
+	// node disruption policy for /etc/containers/registries.conf into MachineConfiguration/cluster, and restores what was there when the
+	// last node is updated, however the rollout ends. Images that running pods use stay on the nodes, but a pod that needs one anew meets the
 	// new mirrors without having been moved. It needs OpenShift 4.17 or later, and is refused where the cluster has no such policy.
 	// When omitted, Drain is used.
 	// +optional
@@ -58,28 +58,28 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:Maximum=2592000
 	EnforceAfterSeconds *int32 `json:"enforceAfterSeconds,omitempty"`
 
-	// drainTimeoutSeconds is how long a node may be under way before the rollout is Stalled and says what holds the node. Nothing is
-	// forced: the node goes on trying, and the rollout with it. When omitted, 3600.
+	// drainTimeoutSeconds is how long a node may be updating before the rollout is Stalled and says what holds the node. Nothing is
+	// forced: the node retries, and the rollout waits for it. When omitted, 3600.
 	// +optional
 	// +kubebuilder:validation:Minimum=60
 	// +kubebuilder:validation:Maximum=604800
 	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
 
-	// maxPauseSeconds is how long the pools may be held before the condition PausedTooLong says so: a pool that is paused gets no other
+	// maxPauseSeconds is how long the pools may be held before the condition PauseLimitExceeded says so: a pool that is paused gets no other
 	// change either, rotated certificates among them. When omitted, 86400.
 	// +optional
 	// +kubebuilder:validation:Minimum=60
 	// +kubebuilder:validation:Maximum=2592000
 	MaxPauseSeconds *int32 `json:"maxPauseSeconds,omitempty"`
 
-	// windows are the times at which pools may be paused, mirror sets applied and nodes released. Outside of them a node that is
-	// under way finishes, and copying and verifying go on. When omitted, at any time.
+	// windows are the times in which pools may be paused, mirror sets applied and nodes released. Outside of them a node that is
+	// updating finishes, and copying and verifying go on. When omitted, at any time.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	Windows []MaintenanceWindow `json:"windows,omitempty"`
 
-	// forecast is Advisory when a node may be released although its drain is forecast to be refused, or nobody can tell: the forecast is
+	// forecast is Advisory when a node may be released although its drain is forecast to be refused, or the forecast is unknown: it is
 	// then only reported in status.forecast. With Required a release waits until each node that may be next can be drained, and nothing
 	// is paused before the first ones can. When omitted, Required is used.
 	// +optional
@@ -89,8 +89,8 @@ type ReleaseSpec struct {
 	// protects or that hold a port of their node, as far as such a pod may come to it and its pulls change, before any other node is
 	// released: then no pod that a drain moves to such a node waits for a pull. Short-lived pods pull them, as those of
 	// spec.mirroring.verification.afterFirstNode do, under the names that the workloads use; what a node has already is not pulled
-	// again. At most 40 images and 4 GiB for each node, within its free disk; what finds no place is named in status.preload and holds
-	// nothing. A pull that fails holds the rollout. When omitted, Disabled is used: then one node of each pool and architecture pulls them,
+	// again. At most 40 images and 4 GiB for each node, within its free disk; what does not fit is named in status.preload, and no release
+	// waits for it. A pull that fails holds the rollout. When omitted, Disabled is used: then one node of each pool and architecture pulls them,
 	// and the others when their pods come.
 	// +optional
 	Preload PreloadPolicy `json:"preload,omitempty"`
@@ -173,27 +173,28 @@ type MaintenanceWindow struct {
 	TimeZone string `json:"timeZone,omitempty"`
 }
 
-// Verb is what is asked for.
+// RequestAction is what a request asks for.
+//
+//   - Approve opens a gate, for the plan that the request names.
+//   - Retry repeats at once what has failed and waits to be repeated.
+//   - Abort stops the rollout while no node has the new configuration: the mirror sets are removed and the pools are restored. Once a node
+//     has it, Abort holds the rollout for as long as the request is there; what comes next is a choice between going on and Rollback.
+//   - Rollback brings the cluster to the mirror sets before the rollout. It is final: removing the request does not stop it.
+//
 // +kubebuilder:validation:Enum=Approve;Retry;Abort;Rollback
-type Verb string
+type RequestAction string
 
-// The verbs.
+// The actions of requests.
 const (
-	// VerbApprove lets the rollout pass a gate, for the plan that the request names.
-	VerbApprove Verb = "Approve"
-	// VerbRetry tries at once what has failed and is waiting to be tried again.
-	VerbRetry Verb = "Retry"
-	// VerbAbort stops the rollout while nothing has reached a node: the mirror sets are taken back and the pools are given back. Once a
-	// node has the new configuration it holds the rollout instead, for as long as the request is there; what comes next is a choice
-	// between going on and Rollback.
-	VerbAbort Verb = "Abort"
-	// VerbRollback brings the cluster back to the mirror sets of before. It is latched: taking the request away does not take it back.
-	VerbRollback Verb = "Rollback"
+	RequestApprove  RequestAction = "Approve"
+	RequestRetry    RequestAction = "Retry"
+	RequestAbort    RequestAction = "Abort"
+	RequestRollback RequestAction = "Rollback"
 )
 
 // Request asks the rollout for something.
 //
-// +kubebuilder:validation:XValidation:rule="self.verb != 'Approve' || (has(self.gate) && has(self.planDigest))",message="an Approve needs gate (apply, or the name of a stage) and planDigest, the value of status.planDigest that was looked at: another plan needs another approval"
+// +kubebuilder:validation:XValidation:rule="self.action != 'Approve' || (has(self.gate) && has(self.planHash))",message="an Approve needs gate (apply, or the name of a stage) and planHash, the value of status.planHash that was reviewed: another plan needs another approval"
 type Request struct {
 	// id tells requests apart. A new request needs a new id.
 	// +required
@@ -201,20 +202,20 @@ type Request struct {
 	// +kubebuilder:validation:MaxLength=63
 	ID string `json:"id,omitempty"`
 
-	// verb is what to do: Approve, Retry, Abort or Rollback.
+	// action is what to do: Approve, Retry, Abort or Rollback.
 	// +required
-	Verb Verb `json:"verb,omitempty"`
+	Action RequestAction `json:"action,omitempty"`
 
 	// gate is what an Approve opens: apply, enforce, or the name of a stage. When omitted, the request is about the whole rollout.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=260
 	Gate string `json:"gate,omitempty"`
 
-	// planDigest is the plan that is approved, as status.planDigest shows it. When omitted, the request holds for any plan; an Approve
+	// planHash is the plan that is approved, as status.planHash shows it. When omitted, the request holds for any plan; an Approve
 	// may not omit it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	PlanDigest string `json:"planDigest,omitempty"`
+	PlanHash string `json:"planHash,omitempty"`
 }

@@ -1,11 +1,7 @@
 package v1alpha1
 
-import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
-
 // RemediationSpec says what the operator may do by itself about a drain that does not progress. It never touches a PodDisruptionBudget,
-// never deletes a pod of which a container has run, and never lets a node take its configuration undrained.
+// never deletes a pod of which a container has started, and never lets a node take its configuration undrained.
 type RemediationSpec struct {
 	// actions switches single remedies on or off; docs/remediation.md tells for each what it needs, what it disturbs and how it is
 	// undone. They are tried from the least disturbing on, one at a time, each once for a drain, and everything that one has changed is put
@@ -32,7 +28,7 @@ type RemedySwitch struct {
 //
 //   - MirrorMissingImages proves what the waiting pods cannot pull once more and at once, and copies what is missing. It writes to the mirrors
 //     only, as the rollout does anyway; nothing is undone. With spec.mirroring.mode VerifyOnly it only proves.
-//   - RestartFailingPods deletes pods none of whose containers has ever run, once their images were proven after they failed, so that the
+//   - RestartFailingPods deletes pods none of whose containers has ever started, once their images were proven after they failed, so that the
 //     back-off of up to five minutes is not waited for. Their owner replaces them, maybe on another node; nothing is undone.
 //   - TrustMirrorCA adds the certificates of spec.mirroring.caBundle for a mirror whose certificate nodes do not trust, as one more key of the
 //     ConfigMap that image.config.openshift.io/cluster names already. All nodes trust them from then on, without a drain. The key is kept,
@@ -75,77 +71,3 @@ func (s RemediationSpec) Enabled(action RemedyAction) bool {
 	}
 	return action == MirrorMissingImages || action == RestartFailingPods
 }
-
-// RemedyState is how far a remedy is.
-// +kubebuilder:validation:Enum=Intended;Taken;Ending;Ended
-type RemedyState string
-
-// The states of a remedy, in order.
-const (
-	RemedyIntended RemedyState = "Intended" // on record, and maybe carried out already
-	RemedyTaken    RemedyState = "Taken"    // carried out; its effect is waited for
-	RemedyEnding   RemedyState = "Ending"   // no longer wanted; what it has changed is being put back
-	RemedyEnded    RemedyState = "Ended"    // nothing of it is left, but what somebody else has made of it
-)
-
-// RemedyRecord is one remedy: written before anything is changed, and kept until all of it is undone.
-type RemedyRecord struct {
-	// id tells it from all others; the note on the object that it changes carries it.
-	// +required
-	// +kubebuilder:validation:MaxLength=512
-	ID string `json:"id"`
-	// action says what is done.
-	// +required
-	Action RemedyAction `json:"action"`
-	// node is the one whose drain does not progress.
-	// +required
-	// +kubebuilder:validation:MaxLength=253
-	Node string `json:"node"`
-	// kind, namespace, name and uid are those of the object that is changed.
-	// +required
-	// +kubebuilder:validation:MaxLength=63
-	Kind string `json:"kind"`
-	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	Namespace string `json:"namespace,omitempty"`
-	// +required
-	// +kubebuilder:validation:MaxLength=512
-	Name string `json:"name"`
-	// +optional
-	// +kubebuilder:validation:MaxLength=64
-	UID string `json:"uid,omitempty"`
-	// original is what it had, intended what it gets: a number of replicas, whether a node is cordoned, a key.
-	// +optional
-	// +kubebuilder:validation:MaxLength=512
-	Original string `json:"original,omitempty"`
-	// +optional
-	// +kubebuilder:validation:MaxLength=512
-	Intended string `json:"intended,omitempty"`
-	// at is when it was decided, deadline when it is given up and undone.
-	// +required
-	At metav1.Time `json:"at"`
-	// +required
-	Deadline metav1.Time `json:"deadline"`
-	// state is how far it is.
-	// +required
-	State RemedyState `json:"state"`
-	// outcome says why it has ended: Helped, TimedOut, Impossible, Superseded; NotNeeded when what it was for had mended itself before anything
-	// was done; ChangedElsewhere when somebody else has changed the object since, which is then left as it is.
-	// +optional
-	// +kubebuilder:validation:MaxLength=64
-	Outcome string `json:"outcome,omitempty"`
-	// spec identifies the spec for which it was decided.
-	// +optional
-	// +kubebuilder:validation:MaxLength=128
-	Spec string `json:"spec,omitempty"`
-}
-
-// The outcomes of remedies.
-const (
-	OutcomeHelped           = "Helped"
-	OutcomeTimedOut         = "TimedOut"
-	OutcomeImpossible       = "Impossible"
-	OutcomeSuperseded       = "Superseded"
-	OutcomeNotNeeded        = "NotNeeded"
-	OutcomeChangedElsewhere = "ChangedElsewhere"
-)

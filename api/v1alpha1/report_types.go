@@ -4,8 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// SafeMirrorReport is one part of what the operator has found out for a SafeMirrorRollout: every image reference of the cluster with
-// where it is pulled from before and after, what becomes of it, and the evidence. The parts of one report are named
+// SafeMirrorReport is one part of what the operator knows for a SafeMirrorRollout: every image reference of the cluster with
+// where it is pulled from before and after, what is known of it, and the proof. The parts of one report are named
 // <rollout>-<part>, counted from 0, and are deleted with the rollout.
 //
 // It is written for people and tools and never read back: nothing is decided from it, and an edit is overwritten.
@@ -13,7 +13,8 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=smrr,categories=mirrors
 // +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.rollout`
-// +kubebuilder:printcolumn:name="Part",type=string,JSONPath=`.part`
+// +kubebuilder:printcolumn:name="Part",type=integer,JSONPath=`.part`
+// +kubebuilder:printcolumn:name="Parts",type=integer,JSONPath=`.parts`
 // +kubebuilder:printcolumn:name="References",type=integer,JSONPath=`.count`
 // +kubebuilder:printcolumn:name="Written",type=date,JSONPath=`.writtenAt`
 type SafeMirrorReport struct {
@@ -25,18 +26,24 @@ type SafeMirrorReport struct {
 	// +kubebuilder:validation:MaxLength=253
 	Rollout string `json:"rollout,omitempty"`
 
-	// planDigest identifies the plan that this is about.
+	// planHash is the hash of the plan that the report is about.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
-	PlanDigest string `json:"planDigest,omitempty"`
+	PlanHash string `json:"planHash,omitempty"`
 
-	// part is the number of this part and of all parts, such as 1/3.
+	// part is the number of this part, counted from 1.
 	// +optional
-	// +kubebuilder:validation:MaxLength=16
-	Part string `json:"part,omitempty"`
+	// +kubebuilder:validation:Minimum=1
+	Part int32 `json:"part,omitempty"`
 
-	// count is the number of references in this part.
+	// parts is the number of parts.
 	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Parts int32 `json:"parts,omitempty"`
+
+	// count is the number of references in this part. When omitted, none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
 	Count int32 `json:"count,omitempty"`
 
 	// writtenAt is when this part was written last.
@@ -49,11 +56,11 @@ type SafeMirrorReport struct {
 	// +kubebuilder:validation:MaxItems=250
 	References []ReportedReference `json:"references,omitempty"`
 
-	// gaps are what could not be seen. They are in the first part only.
+	// unreadSources are what could not be read. They are in the first part only. When omitted, everything was read.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
-	Gaps []ReportedGap `json:"gaps,omitempty"`
+	UnreadSources []UnreadSource `json:"unreadSources,omitempty"`
 }
 
 // ReportedReference is one image reference.
@@ -63,22 +70,17 @@ type ReportedReference struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 
-	// class is Blocking, Historical or Advisory: whether a pod can be started with it now, was, or may be one day.
+	// class is Blocking, Advisory or Historical: whether a pod can be started with it now, may be one day, or was.
 	// +optional
-	// +kubebuilder:validation:MaxLength=32
-	Class string `json:"class,omitempty"`
+	Class ReferenceClass `json:"class,omitempty"`
 
-	// change is what the mirror sets do to its pulls: Unchanged, GainsMirror, OrderChanged, LosesMirror, NewlyBlocked, Unblocked or
-	// RewriteError.
+	// change is what the mirror sets change about its pulls.
 	// +optional
-	// +kubebuilder:validation:MaxLength=32
-	Change string `json:"change,omitempty"`
+	Change PullChange `json:"change,omitempty"`
 
-	// state is what is known of it under the planned configuration: Proven, Open, Failing, Lost, NoWorse, Accepted or Ignored.
-	// Empty when its pulls do not change.
+	// state is what is known of it under the planned configuration. When omitted, its pulls do not change.
 	// +optional
-	// +kubebuilder:validation:MaxLength=32
-	State string `json:"state,omitempty"`
+	State ReferenceState `json:"state,omitempty"`
 
 	// owners are the first of the objects that name it, as Kind namespace/name.
 	// +optional
@@ -87,11 +89,12 @@ type ReportedReference struct {
 	// +kubebuilder:validation:items:MaxLength=640
 	Owners []string `json:"owners,omitempty"`
 
-	// ownerCount is how many objects name it.
+	// ownerCount is the number of objects that name it.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	OwnerCount int32 `json:"ownerCount,omitempty"`
 
-	// pools are the MachineConfigPools for which its pulls change.
+	// pools are the MachineConfigPools for which its pulls change. When omitted, none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
@@ -112,38 +115,73 @@ type ReportedReference struct {
 	// +kubebuilder:validation:items:MaxLength=1024
 	After []string `json:"after,omitempty"`
 
-	// servedBy is the place that served it when it was proven.
+	// servedBy is the place that served it when it was proven. When omitted, it was not.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	ServedBy string `json:"servedBy,omitempty"`
 
-	// digest is that of its top manifest there.
+	// digest is the digest of its top manifest there.
 	// +optional
 	// +kubebuilder:validation:MaxLength=160
 	Digest string `json:"digest,omitempty"`
 
-	// provenAt is when it was proven last.
+	// provenAt is when it was proven last. When omitted, it was not.
 	// +optional
 	ProvenAt metav1.Time `json:"provenAt,omitzero"`
 
-	// message says what is wrong, and what to do.
+	// message says what is wrong, and what to do. When omitted, nothing is.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Message string `json:"message,omitempty"`
 }
 
-// ReportedGap is something that could not be seen.
-type ReportedGap struct {
-	// source is what was looked for.
+// UnreadSource is something that could not be read.
+type UnreadSource struct {
+	// source is what was to be read.
 	// +required
 	// +kubebuilder:validation:MaxLength=256
 	Source string `json:"source,omitempty"`
 
-	// message says why it could not be seen.
+	// message says why it could not be read.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 }
+
+// ReferenceClass says whether a pod can be started with an image reference.
+//
+//   - Blocking: a pod can be started with it now, and the rollout waits until it is proven.
+//   - Advisory: operators and catalogs name it, and nothing starts a pod with it now.
+//   - Historical: only an old revision of a workload names it.
+//
+// +kubebuilder:validation:Enum=Blocking;Advisory;Historical
+type ReferenceClass string
+
+// PullChange is what mirror sets change about the pulls of an image reference.
+//
+//   - Unchanged: nodes pull it from the same places in the same order.
+//   - GainsMirror: nodes try a mirror that they did not try before.
+//   - OrderChanged: nodes try the same places in another order.
+//   - LosesMirror: nodes no longer try one of its mirrors.
+//   - NewlyBlocked: nodes no longer fall back to the source.
+//   - Unblocked: nodes fall back to the source again.
+//   - RewriteError: nodes cannot rewrite the reference, and every pull fails.
+//
+// +kubebuilder:validation:Enum=Unchanged;GainsMirror;OrderChanged;LosesMirror;NewlyBlocked;Unblocked;RewriteError
+type PullChange string
+
+// ReferenceState is what is known of an image reference under the planned configuration.
+//
+//   - Proven: it is pullable.
+//   - Open: it has not been checked yet.
+//   - Failing: the last check or copy failed.
+//   - Lost: no node could pull it any more.
+//   - NoWorse: it cannot be pulled today either.
+//   - Accepted: it is lost, and spec.inventory.acceptedRisks names it.
+//   - Ignored: nothing starts a pod with it, and the rollout does not wait for it.
+//
+// +kubebuilder:validation:Enum=Proven;Open;Failing;Lost;NoWorse;Accepted;Ignored
+type ReferenceState string
 
 // SafeMirrorReportList is a list of SafeMirrorReports.
 //

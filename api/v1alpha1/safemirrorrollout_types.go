@@ -7,11 +7,10 @@ import (
 // SafeMirrorRollout brings one ImageTagMirrorSet, and optionally one ImageDigestMirrorSet, to every node of the
 // cluster without a failed pull and without a blocked drain. The operator plans which pulls change, copies and
 // verifies what the mirrors must hold, pauses the MachineConfigPools, applies the mirror sets and lets the nodes take
-// the new configuration one at a time, each only when the one before it is whole again.
+// the new configuration one at a time, each only when the one before it is updated and its pods are ready.
 //
-// What deleting it does is for spec.deletion to say: by default the mirror sets are kept. Before they are applied the pools are given back
-// at once; after that the rollout is carried to its end first, because giving the pools back half way would let the remaining nodes take
-// the configuration all at once.
+// spec.deletion says what deleting it does: by default the mirror sets are kept. Before they are applied, the pools are restored at once.
+// After that, the rollout completes first: restoring the pools before would give the configuration to all remaining nodes at once.
 //
 // Whoever may create this object redirects the image pulls of the whole cluster: grant it as you would grant
 // cluster-admin.
@@ -19,23 +18,25 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=smr,categories=mirrors
-// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`,description="What the rollout is doing now"
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`,description="The step that the rollout is at"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Images",type=string,JSONPath=`.status.images.summary`,description="References verified of those whose pull changes"
 // +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.nodes.summary`,description="Nodes on the planned configuration"
-// +kubebuilder:printcolumn:name="Blocker",type=string,JSONPath=`.status.blockers[0].message`,description="The first thing the rollout waits for"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why the rollout is not ready"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name: at most 63 characters, because the mirror sets and the pause ledger carry it as a label value"
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,description="What the rollout waits for, and what to do"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name: at most 63 characters, because the mirror sets have it as the value of a label"
 type SafeMirrorRollout struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what the cluster shall have, and how carefully it gets there.
+	// spec is the desired mirror sets, and how carefully they reach the nodes.
 	// +required
 	Spec SafeMirrorRolloutSpec `json:"spec,omitzero"`
 
-	// status is what the operator has found and done. It is never read back as a decision, except for status.record.
+	// status is what the operator has found and done.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status SafeMirrorRolloutStatus `json:"status,omitzero"`
 }
 
@@ -63,7 +64,7 @@ type SafeMirrorRolloutSpec struct {
 	ImageTagMirrors []ImageMirrors `json:"imageTagMirrors,omitempty"`
 
 	// imageDigestMirrors are the items of the ImageDigestMirrorSet that the operator creates under this object's name, in
-	// the same pass: they redirect pulls by digest. A source that shall never be contacted needs them too, because its
+	// the same pass: they redirect pulls by digest. A source that must never be contacted needs them too, because its
 	// tag mirrors do not serve references by digest.
 	// When omitted, no ImageDigestMirrorSet is created.
 	// +optional
@@ -96,7 +97,7 @@ type SafeMirrorRolloutSpec struct {
 	// +optional
 	Release ReleaseSpec `json:"release,omitzero"`
 
-	// requests are what a person, or a pipeline, asks of the rollout while it is under way. Each is carried out once, however often it is
+	// requests are what a person or a pipeline asks of the rollout while it is in progress. Each is carried out once, however often it is
 	// read: an id that was seen is not acted upon again, and the list may be emptied at any time. When omitted, none.
 	// +optional
 	// +listType=map
@@ -104,8 +105,8 @@ type SafeMirrorRolloutSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Requests []Request `json:"requests,omitempty"`
 
-	// onFailure says what to do when a node has been under way for longer than spec.release.drainTimeoutSeconds: Hold stays as it is
-	// and says why, Rollback goes back to the mirror sets of before, which drains again every node that has taken the new ones.
+	// onFailure says what to do when a node is updating for longer than spec.release.drainTimeoutSeconds: Hold waits
+	// and says why, Rollback restores the mirror sets before the rollout, which drains again every node that has the new ones.
 	// When omitted, Hold is used.
 	// +optional
 	OnFailure FailurePolicy `json:"onFailure,omitempty"`
@@ -115,13 +116,13 @@ type SafeMirrorRolloutSpec struct {
 	// +optional
 	Remediation RemediationSpec `json:"remediation,omitzero"`
 
-	// deletion says what deleting this object does to its mirror sets: Keep leaves them in the cluster; mid-way the rollout is carried
-	// to its end first. Rollback goes back to the mirror sets of before, node by node and proven like a rollout, and lets the object
-	// go afterwards; should another rollout be under way by then, that one is waited for. When omitted, Keep is used.
+	// deletion says what deleting this object does to its mirror sets. Keep leaves them in the cluster; a rollout in progress completes
+	// first. Rollback restores the mirror sets before the rollout, node by node and proven like a rollout, and then removes the
+	// finalizer; when another rollout is in progress by then, that one comes first. When omitted, Keep is used.
 	// +optional
 	Deletion DeletionPolicy `json:"deletion,omitempty"`
 
-	// state is Active or Held. Held stops before the next disruptive step: a node that is under way finishes, copying and
+	// state is Active or Held. Held stops before the next disruptive step: a node that is updating finishes, copying and
 	// verifying go on, and nothing else is applied or released until it is Active again.
 	// When omitted, Active is used.
 	// +optional

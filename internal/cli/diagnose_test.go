@@ -69,7 +69,7 @@ func TestDiagnose(t *testing.T) {
 		"without budgets":                 {Diagnose(), []string{"--from", objectsDir(t, lockedObjects()[:len(lockedObjects())-2]...)}, 1, []string{"reading PodDisruptionBudgets, without which nothing can be said"}},
 		"an unknown format":               {Diagnose(), []string{"-o", "wide"}, 1, []string{`--output "wide" is none of text, json, yaml`}},
 		"tries that cannot be made":       {Diagnose(), []string{"--try-evictions", "--from", "x"}, 1, []string{"there is none with --from"}},
-		"a rollout nobody has looked at":  {Status(), []string{"--from", objectsDir(t, append(lockedObjects(), rollout)...)}, 2, []string{"shop  UNDER WAY", "no operator has looked at it yet"}},
+		"a rollout nobody has looked at":  {Status(), []string{"--from", objectsDir(t, append(lockedObjects(), rollout)...)}, 2, []string{"shop  IN PROGRESS", "no operator has looked at it yet"}},
 		"no rollouts":                     {Status(), []string{"--from", objectsDir(t, lockedObjects()...)}, 0, []string{"there is no SafeMirrorRollout"}},
 		"no such rollout":                 {Status(), []string{"other", "--from", objectsDir(t, append(lockedObjects(), rollout)...)}, 1, []string{`"other" not found`}},
 		"files do not change by watching": {Status(), []string{"--watch", "1s", "--from", "x"}, 1, []string{"--watch looks at a live cluster"}},

@@ -14,7 +14,7 @@ import (
 )
 
 // LedgerAnnotation is where MachineConfiguration/cluster carries the note of the rollout whose policy it has.
-const LedgerAnnotation = "safemirror.io/disruption-ledger"
+const LedgerAnnotation = "safemirror.io/node-disruption-policy-record"
 
 // Name is that of the only MachineConfiguration.
 const Name = "cluster"

@@ -33,15 +33,15 @@ func Build(r *v1alpha1.SafeMirrorRollout, p plan.Plan, found inventory.Inventory
 	out := make([]v1alpha1.SafeMirrorReport, 0, len(parts))
 	for n, part := range parts {
 		report := v1alpha1.SafeMirrorReport{
-			ObjectMeta: metadata(r, n), Rollout: cut(r.Name, maxName), PlanDigest: cut(p.Digest, maxPlanDigest),
-			Part: strconv.Itoa(n+1) + "/" + strconv.Itoa(len(parts)), Count: int32(len(part)), WrittenAt: wholeSeconds(now),
+			ObjectMeta: metadata(r, n), Rollout: cut(r.Name, maxName), PlanHash: cut(p.Digest, maxPlanDigest),
+			Part: int32(n + 1), Parts: int32(len(parts)), Count: int32(len(part)), WrittenAt: wholeSeconds(now),
 			References: make([]v1alpha1.ReportedReference, 0, len(part)),
 		}
 		for _, e := range part {
 			report.References = append(report.References, e.ways...)
 		}
 		if n == 0 {
-			report.Gaps = holes
+			report.UnreadSources = holes
 		}
 		out = append(out, report)
 	}
@@ -55,7 +55,7 @@ func Name(rollout string, part int) string { return rollout + "-" + strconv.Itoa
 func metadata(r *v1alpha1.SafeMirrorRollout, part int) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name:   Name(r.Name, part),
-		Labels: map[string]string{mirrorset.LabelRollout: r.Name},
+		Labels: mirrorset.Labels(r.Name),
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: "SafeMirrorRollout", Name: r.Name, UID: r.UID,
 		}},
@@ -109,7 +109,7 @@ func sortByImage(list []entry) {
 
 // stays is what is listed of a reference whose pulls do not change: who needs it, and no more.
 func stays(ref inventory.Reference, unreadable bool) v1alpha1.ReportedReference {
-	out := v1alpha1.ReportedReference{Image: cut(ref.Image, maxImage), Class: cut(string(ref.Class), maxWord), Change: unchanged}
+	out := v1alpha1.ReportedReference{Image: cut(ref.Image, maxImage), Class: v1alpha1.ReferenceClass(ref.Class), Change: unchanged}
 	out.Owners, out.OwnerCount = owners(ref)
 	if unreadable {
 		out.Message = "it is not an image reference, so no node can pull it, before or after; correct it in its owners"
@@ -120,7 +120,7 @@ func stays(ref inventory.Reference, unreadable bool) v1alpha1.ReportedReference 
 // changes is what is listed of one way in which a reference is pulled that changes.
 func changes(ref inventory.Reference, f plan.Finding) v1alpha1.ReportedReference {
 	out := stays(ref, false)
-	out.Change, out.State, out.Message = cut(string(f.Item.Change), maxWord), cut(string(f.State), maxWord), cut(f.Message, maxMessage)
+	out.Change, out.State, out.Message = v1alpha1.PullChange(f.Item.Change), v1alpha1.ReferenceState(f.State), cut(f.Message, maxMessage)
 	for _, pool := range f.Item.Pools[:min(len(f.Item.Pools), maxListed)] {
 		out.Pools = append(out.Pools, cut(pool, maxPool))
 	}

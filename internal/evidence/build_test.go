@@ -14,6 +14,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
 )
@@ -91,11 +92,11 @@ func TestBuildHead(t *testing.T) {
 		inventory.Gap{Source: "release payload", Kind: "ClusterVersion", Why: "reading it is not allowed"}).reports(began.Add(300 * time.Millisecond))[0]
 	got.References = nil
 	want := v1alpha1.SafeMirrorReport{
-		ObjectMeta: metav1.ObjectMeta{Name: "shop-0", Labels: map[string]string{"safemirror.io/rollout": "shop"}, OwnerReferences: []metav1.OwnerReference{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop-0", Labels: mirrorset.Labels("shop"), OwnerReferences: []metav1.OwnerReference{
 			{APIVersion: "safemirror.io/v1alpha1", Kind: "SafeMirrorRollout", Name: "shop", UID: "uid-shop"},
 		}},
-		Rollout: "shop", PlanDigest: "sha256:planned", Part: "1/1", Count: 1, WrittenAt: metav1.NewTime(began),
-		Gaps: []v1alpha1.ReportedGap{
+		Rollout: "shop", PlanHash: "sha256:planned", Part: 1, Parts: 1, Count: 1, WrittenAt: metav1.NewTime(began),
+		UnreadSources: []v1alpha1.UnreadSource{
 			{Source: "release payload (ClusterVersion)", Message: "reading it is not allowed"},
 			{Source: "Knative services (Service)", Message: "this cluster does not have it"},
 		},
@@ -108,7 +109,7 @@ func TestBuildHead(t *testing.T) {
 // With nothing in the cluster there is one part, which says so.
 func TestBuildOfNothing(t *testing.T) {
 	got := shop().reports(began)
-	if len(got) != 1 || got[0].Part != "1/1" || got[0].Count != 0 {
+	if len(got) != 1 || got[0].Part != 1 || got[0].Parts != 1 || got[0].Count != 0 {
 		t.Errorf("parts %+v", got)
 	}
 }
@@ -125,8 +126,8 @@ func TestBuildBoundsLists(t *testing.T) {
 	}
 	got := w.reports(began)[0]
 	r := got.References[0]
-	if len(r.Pools) != 32 || len(r.Before) != 32 || len(r.Owners) != 5 || r.OwnerCount != 40 || len(got.Gaps) != 100 {
-		t.Errorf("%d pools, %d places, %d owners of %d, %d gaps", len(r.Pools), len(r.Before), len(r.Owners), r.OwnerCount, len(got.Gaps))
+	if len(r.Pools) != 32 || len(r.Before) != 32 || len(r.Owners) != 5 || r.OwnerCount != 40 || len(got.UnreadSources) != 100 {
+		t.Errorf("%d pools, %d places, %d owners of %d, %d gaps", len(r.Pools), len(r.Before), len(r.Owners), r.OwnerCount, len(got.UnreadSources))
 	}
 	if o := r.Owners[0]; len(o) > maxOwner || !strings.HasSuffix(o, "n…") {
 		t.Errorf("owner of %d bytes: …%s", len(o), o[len(o)-8:])
@@ -221,7 +222,7 @@ func TestSizeOf(t *testing.T) {
 				t.Errorf("estimated %d bytes for %d: %s", est, have, r.Image)
 			}
 		}
-		for _, g := range part.Gaps {
+		for _, g := range part.UnreadSources {
 			if have, est := len(encoded(t, g)), sizeOfGap(g); est < have {
 				t.Errorf("estimated %d bytes for the %d of gap %q", est, have, g.Source)
 			}

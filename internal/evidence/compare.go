@@ -64,6 +64,6 @@ func sameHead(have, want *v1alpha1.SafeMirrorReport) bool {
 			return false
 		}
 	}
-	return equality.Semantic.DeepEqual(have.OwnerReferences, want.OwnerReferences) && have.Rollout == want.Rollout && have.PlanDigest == want.PlanDigest && have.Part == want.Part && have.Count == want.Count &&
-		equality.Semantic.DeepEqual(have.Gaps, want.Gaps)
+	return equality.Semantic.DeepEqual(have.OwnerReferences, want.OwnerReferences) && have.Rollout == want.Rollout && have.PlanHash == want.PlanHash && have.Part == want.Part && have.Parts == want.Parts && have.Count == want.Count &&
+		equality.Semantic.DeepEqual(have.UnreadSources, want.UnreadSources)
 }

@@ -15,7 +15,6 @@ import (
 // What the schema of a SafeMirrorReport allows: of texts in characters, kept here in bytes, and of lists in members.
 const (
 	maxImage      = 1024
-	maxWord       = 32
 	maxName       = 253
 	maxPlanDigest = 128
 	maxOwners     = 5
@@ -29,7 +28,7 @@ const (
 	maxGapMessage = 1024
 )
 
-const unchanged = string(registries.Unchanged)
+const unchanged = v1alpha1.PullChange(registries.Unchanged)
 
 // owners are the first owners, and how many there are in all.
 func owners(ref inventory.Reference) ([]string, int32) {
@@ -52,8 +51,8 @@ func places(r registries.Resolution) []string {
 }
 
 // gaps names first what is missing from the inventory, and then what the cluster does not have.
-func gaps(found []inventory.Gap) []v1alpha1.ReportedGap {
-	var out []v1alpha1.ReportedGap
+func gaps(found []inventory.Gap) []v1alpha1.UnreadSource {
+	var out []v1alpha1.UnreadSource
 	size := 0
 	for _, absent := range []bool{false, true} {
 		for _, g := range found {
@@ -64,7 +63,7 @@ func gaps(found []inventory.Gap) []v1alpha1.ReportedGap {
 			if g.Kind != "" && g.Kind != g.Source {
 				source = fmt.Sprintf("%s (%s)", g.Source, g.Kind)
 			}
-			gap := v1alpha1.ReportedGap{Source: cut(source, maxGapSource), Message: cut(g.Why, maxGapMessage)}
+			gap := v1alpha1.UnreadSource{Source: cut(source, maxGapSource), Message: cut(g.Why, maxGapMessage)}
 			if size += sizeOfGap(gap); len(out) == maxGaps || size > maxGapBytes {
 				return out
 			}
@@ -74,23 +73,23 @@ func gaps(found []inventory.Gap) []v1alpha1.ReportedGap {
 	return out
 }
 
-func leftOut(references int) v1alpha1.ReportedGap {
-	return v1alpha1.ReportedGap{Source: "report", Message: fmt.Sprintf(
+func leftOut(references int) v1alpha1.UnreadSource {
+	return v1alpha1.UnreadSource{Source: "report", Message: fmt.Sprintf(
 		"%d references are not listed: the report has %d parts of at most %d entries and %d bytes, and what changes or holds the rollout comes first; "+
 			"safe-mirror plan -o json lists all of them", references, maxParts, maxEntries, maxBytes)}
 }
 
 // ranking is of the states, the one least worth keeping first.
-var ranking = []string{"Ignored", "Accepted", "NoWorse", "Proven", "Open", "Failing", "Lost"}
+var ranking = []v1alpha1.ReferenceState{"Ignored", "Accepted", "NoWorse", "Proven", "Open", "Failing", "Lost"}
 
 // worth ranks what changes above what does not, and of that what a pod can need now above the rest.
 func worth(r *v1alpha1.ReportedReference) int {
 	switch {
 	case r.State != "":
 		return 10 + slices.Index(ranking, r.State)
-	case r.Class == string(inventory.Blocking):
+	case r.Class == v1alpha1.ReferenceClass(inventory.Blocking):
 		return 2
-	case r.Class == string(inventory.Advisory):
+	case r.Class == v1alpha1.ReferenceClass(inventory.Advisory):
 		return 1
 	default:
 		return 0

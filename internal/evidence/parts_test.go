@@ -110,7 +110,7 @@ func TestTooMany(t *testing.T) {
 		w.found.References = append(w.found.References, ref)
 	}
 	reports := w.reports(began)
-	listed, states := 0, map[string]int{}
+	listed, states := 0, map[v1alpha1.ReferenceState]int{}
 	for _, r := range reports {
 		if len(r.References) > maxEntries {
 			t.Errorf("%s has %d entries", r.Name, len(r.References))
@@ -123,9 +123,9 @@ func TestTooMany(t *testing.T) {
 	if len(reports) != maxParts || states["Failing"] != 50 || states["Open"] != 150 || listed != maxParts*maxEntries {
 		t.Errorf("%d parts with %d references: %v", len(reports), listed, states)
 	}
-	want := v1alpha1.ReportedGap{Source: "report", Message: fmt.Sprintf("%d references are not listed: the report has 64 parts of at most 250 entries and "+
+	want := v1alpha1.UnreadSource{Source: "report", Message: fmt.Sprintf("%d references are not listed: the report has 64 parts of at most 250 entries and "+
 		"700000 bytes, and what changes or holds the rollout comes first; safe-mirror plan -o json lists all of them", 22_200-listed)}
-	if diff := cmp.Diff([]v1alpha1.ReportedGap{want}, reports[0].Gaps); diff != "" {
+	if diff := cmp.Diff([]v1alpha1.UnreadSource{want}, reports[0].UnreadSources); diff != "" {
 		t.Errorf("gaps (-want +got):\n%s", diff)
 	}
 }

@@ -7,7 +7,7 @@ import "github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 func sizeOf(r *v1alpha1.ReportedReference) int {
 	const names = 300 // of the fields, with quotes, brackets, the number and the time
 	n := names
-	for _, s := range []string{r.Image, r.Class, r.Change, r.State, r.ServedBy, r.Digest, r.Message} {
+	for _, s := range []string{r.Image, string(r.Class), string(r.Change), string(r.State), r.ServedBy, r.Digest, r.Message} {
 		n += quoted(s)
 	}
 	for _, list := range [][]string{r.Owners, r.Pools, r.Before, r.After} {
@@ -18,12 +18,12 @@ func sizeOf(r *v1alpha1.ReportedReference) int {
 	return n
 }
 
-func sizeOfGap(g v1alpha1.ReportedGap) int {
+func sizeOfGap(g v1alpha1.UnreadSource) int {
 	const names = 32
 	return names + quoted(g.Source) + quoted(g.Message)
 }
 
-func sizeOfGaps(list []v1alpha1.ReportedGap) int {
+func sizeOfGaps(list []v1alpha1.UnreadSource) int {
 	n := 0
 	for _, g := range list {
 		n += sizeOfGap(g)

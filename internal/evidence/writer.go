@@ -102,7 +102,7 @@ func (w *Writer) write(ctx context.Context, s *shelf, reports []v1alpha1.SafeMir
 		switch at := due(have, want, len(reports), now); {
 		case at.IsZero():
 		case at.After(now):
-			divided = divided && have.Part == want.Part
+			divided = divided && have.Part == want.Part && have.Parts == want.Parts
 			if again.IsZero() || at.Before(again) {
 				again = at
 			}

@@ -199,8 +199,8 @@ func TestWriteDeletesSurplusParts(t *testing.T) {
 	s.expect(w, 10*time.Second) // the surplus parts stay until their references are in the others
 	s.at = s.at.Add(10 * time.Second)
 	s.expect(w, 0, "update shop-0", "update shop-1", "delete shop-2", "delete shop-3", "delete shop-4", "delete shop-5", "delete shop-6", "delete shop-7")
-	if got := s.part("shop-1").Part; got != "2/2" {
-		t.Errorf("part %s, want 2/2", got)
+	if got := s.part("shop-1"); got.Part != 2 || got.Parts != 2 {
+		t.Errorf("part %d of %d, want 2 of 2", got.Part, got.Parts)
 	}
 }
 
@@ -232,8 +232,8 @@ func TestWriteOverAnEdit(t *testing.T) {
 	cases := map[string]func(*v1alpha1.SafeMirrorReport){
 		"a reference":  func(r *v1alpha1.SafeMirrorReport) { r.References[0].State = "Proven" },
 		"none is left": func(r *v1alpha1.SafeMirrorReport) { r.References = nil },
-		"a gap":        func(r *v1alpha1.SafeMirrorReport) { r.Gaps = nil },
-		"the plan":     func(r *v1alpha1.SafeMirrorReport) { r.PlanDigest = "" },
+		"a gap":        func(r *v1alpha1.SafeMirrorReport) { r.UnreadSources = nil },
+		"the plan":     func(r *v1alpha1.SafeMirrorReport) { r.PlanHash = "" },
 		"the owner":    func(r *v1alpha1.SafeMirrorReport) { r.OwnerReferences = nil },
 	}
 	for name, edit := range cases {
@@ -294,13 +294,13 @@ func TestWriteOverAnotherReport(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Name: "shop-0", Labels: labels, OwnerReferences: []metav1.OwnerReference{
 				{APIVersion: "safemirror.io/v1alpha1", Kind: "SafeMirrorRollout", Name: "shop", UID: "uid-of-the-past"},
 			}},
-			PlanDigest: "another",
+			PlanHash: "another",
 		}
 	}
 	t.Run("of an earlier rollout", func(t *testing.T) {
 		s := newSite(t, another(map[string]string{"safemirror.io/rollout": "shop"}))
 		s.expect(shop().keeps(app), 0, "list", "update shop-0")
-		if got := s.part("shop-0"); got.OwnerReferences[0].UID != "uid-shop" || len(got.OwnerReferences) != 1 || got.PlanDigest != "sha256:planned" {
+		if got := s.part("shop-0"); got.OwnerReferences[0].UID != "uid-shop" || len(got.OwnerReferences) != 1 || got.PlanHash != "sha256:planned" {
 			t.Errorf("report %+v", got)
 		}
 	})
@@ -311,7 +311,7 @@ func TestWriteOverAnotherReport(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "SafeMirrorReport shop-0 is not one of SafeMirrorRollout shop") || s.until(again) != failureAge {
 				t.Errorf("error %v, again in %s", err, s.until(again))
 			}
-			if got := s.part("shop-0"); got.PlanDigest != "another" {
+			if got := s.part("shop-0"); got.PlanHash != "another" {
 				t.Errorf("it was written over: %+v", got)
 			}
 			if err := s.Client.Delete(context.Background(), s.part("shop-0")); err != nil {

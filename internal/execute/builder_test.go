@@ -187,8 +187,8 @@ func aboutToRelease(t *testing.T) *site {
 	s.Transfers.Start(w, true, time.Time{})
 	began, after := metav1.NewTime(minicluster.Began), w.Rollout.DeepCopy()
 	after.Status.Record = v1alpha1.Record{
-		StartedAt: &began, AppliedDigest: w.Plan.Digest, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},
-		Release: &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: began, Target: s.rendered()},
+		StartedAt: &began, AppliedPlanHash: w.Plan.Digest, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},
+		Release: &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: began, TargetConfig: s.rendered()},
 	}
 	if err := s.Client.Status().Update(ctx, after); err != nil {
 		t.Fatal(err)

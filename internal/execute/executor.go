@@ -52,6 +52,8 @@ func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Acti
 		return e.ensureFinalizer(ctx, w)
 	case rollout.RemoveFinalizer:
 		return e.removeFinalizer(ctx, w)
+	case rollout.SavePrevious:
+		return e.savePrevious(ctx, w, a)
 	case rollout.EnsureTransfers:
 		e.Transfers.Start(w, a.Copy, a.NotOlderThan)
 		return nil

@@ -24,6 +24,9 @@ func (e *Executor) removeFinalizer(ctx context.Context, w *observe.World) error 
 	if !controllerutil.RemoveFinalizer(after, rollout.Finalizer) {
 		return nil
 	}
+	if err := e.dropRevisions(ctx, w, ""); err != nil {
+		return err
+	}
 	return client.IgnoreNotFound(e.patchRollout(ctx, w, after))
 }
 

@@ -64,7 +64,7 @@ func ownerOf(w *observe.World) probe.Owner {
 // sets are applied, it takes away what is left of them.
 func (e *Executor) probe(ctx context.Context, w *observe.World) error {
 	pods := e.runner(probe.LimitsOf(w.Rollout), probe.AppName)
-	if !probe.FromNodes(w.Rollout) || w.Observed.Record.AppliedDigest == w.Plan.Digest {
+	if !probe.FromNodes(w.Rollout) || w.Observed.Record.AppliedPlanHash == w.Plan.Digest {
 		_, err := pods.Sweep(ctx, w.Rollout.Name)
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 func (e *Executor) remedy(ctx context.Context, w *observe.World, a rollout.Action) error {
 	switch a := a.(type) {
 	case rollout.MirrorAgain:
-		e.Transfers.Recheck(w, a.References, a.Remedy.At.Time)
+		e.Transfers.Recheck(w, a.References, a.Remedy.DecidedAt.Time)
 		return nil
 	case rollout.DeletePod:
 		return e.deletePod(ctx, a)
@@ -48,8 +48,8 @@ func (e *Executor) target(ctx context.Context, a rollout.Action, r v1alpha1.Reme
 		return nil, c, err
 	case c.Gone:
 		return nil, c, &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s is gone", r.Kind, r.Name)}
-	case !c.Noted && c.Value != r.Original:
-		return nil, c, &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s has %q, and had %q when it was decided", r.Kind, r.Name, c.Value, r.Original)}
+	case !c.Noted && c.Value != r.OriginalValue:
+		return nil, c, &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s has %q, and had %q when it was decided", r.Kind, r.Name, c.Value, r.OriginalValue)}
 	}
 	return o, c, nil
 }
@@ -57,7 +57,7 @@ func (e *Executor) target(ctx context.Context, a rollout.Action, r v1alpha1.Reme
 // change makes the changes to the object of a remedy, with the note in the same patch, unless both are there already.
 func (e *Executor) change(ctx context.Context, w *observe.World, a rollout.Action, r v1alpha1.RemedyRecord, changes func() (map[string]any, error)) error {
 	o, c, err := e.target(ctx, a, r)
-	if err != nil || (c.Noted && c.Value == r.Intended) {
+	if err != nil || (c.Noted && c.Value == r.IntendedValue) {
 		return err
 	}
 	body, err := changes()

@@ -29,7 +29,7 @@ import (
 func remedyOf(kind, namespace, name, original, intended string) v1alpha1.RemedyRecord {
 	return v1alpha1.RemedyRecord{
 		ID: "remedy-1", Action: v1alpha1.Relocate, Node: "worker-1", Kind: kind, Namespace: namespace, Name: name, UID: "uid-" + name,
-		Original: original, Intended: intended, At: metav1.NewTime(minicluster.Began), Deadline: metav1.NewTime(minicluster.Began.Add(5 * time.Minute)),
+		OriginalValue: original, IntendedValue: intended, DecidedAt: metav1.NewTime(minicluster.Began), Deadline: metav1.NewTime(minicluster.Began.Add(5 * time.Minute)),
 		State: v1alpha1.RemedyIntended,
 	}
 }

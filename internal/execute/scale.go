@@ -30,13 +30,13 @@ func (e *Executor) scaleUp(ctx context.Context, w *observe.World, a rollout.Scal
 			return err
 		}
 	}
-	if c.Value == a.Remedy.Intended {
+	if c.Value == a.Remedy.IntendedValue {
 		return nil
 	}
-	if c.Value != a.Remedy.Original {
+	if c.Value != a.Remedy.OriginalValue {
 		return &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s has %s replicas meanwhile", a.Remedy.Kind, a.Remedy.Name, c.Value)}
 	}
-	return e.scale(ctx, o, a.Remedy, a.Remedy.Intended)
+	return e.scale(ctx, o, a.Remedy, a.Remedy.IntendedValue)
 }
 
 // scaleBack gives back the earlier number if the present one is ours, and takes the note off last.
@@ -45,8 +45,8 @@ func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleBack) error {
 	switch {
 	case err != nil || o == nil:
 		return err
-	case c.Value == a.Remedy.Intended && c.Ours:
-		if err := e.scale(ctx, o, a.Remedy, a.Remedy.Original); err != nil {
+	case c.Value == a.Remedy.IntendedValue && c.Ours:
+		if err := e.scale(ctx, o, a.Remedy, a.Remedy.OriginalValue); err != nil {
 			return err
 		}
 		if o, c, err = remedy.Look(ctx, e.API, a.Remedy); err != nil || c.Gone {

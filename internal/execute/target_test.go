@@ -35,7 +35,7 @@ func aboutToTell(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	r.Status.Record.Pools[0].MaxUnavailable = "2"
-	r.Status.Record.Release.Targets, r.Status.Record.Release.Size = []string{"worker-0", "worker-1"}, 2
+	r.Status.Record.Release.TargetNodes, r.Status.Record.Release.NodeCount = []string{"worker-0", "worker-1"}, 2
 	if err := s.Client.Status().Update(context.Background(), r); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,6 @@ func (e *Executor) addTrust(ctx context.Context, w *observe.World, a rollout.Add
 		if err != nil {
 			return nil, &Refused{Action: a.Key(), Why: fmt.Sprintf("the certificates could not be read: %v", err)}
 		}
-		return map[string]any{"data": map[string]any{a.Remedy.Intended: string(pem)}}, nil
+		return map[string]any{"data": map[string]any{a.Remedy.IntendedValue: string(pem)}}, nil
 	})
 }

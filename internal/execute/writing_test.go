@@ -31,9 +31,9 @@ func switching(t *testing.T) *site {
 	}
 	shall.Spec.State, shall.Finalizers = v1alpha1.StateHeld, []string{rollout.Finalizer}
 	began := metav1.NewTime(minicluster.Began)
-	shall.Status.Record = v1alpha1.Record{StartedAt: &began, AppliedDigest: "sha256:of-then", Writing: &v1alpha1.WritingRecord{
-		Digest: mirrorset.DigestIdentity(mirrorset.Digest(was)), Tag: mirrorset.TagIdentity(mirrorset.Tag(was)),
-		To: mirrorset.DigestIdentity(mirrorset.Digest(shall)) + "+" + mirrorset.TagIdentity(mirrorset.Tag(shall)),
+	shall.Status.Record = v1alpha1.Record{StartedAt: &began, AppliedPlanHash: "sha256:of-then", PendingWrite: &v1alpha1.PendingWriteRecord{
+		DigestMirrorsHash: mirrorset.DigestIdentity(mirrorset.Digest(was)), TagMirrorsHash: mirrorset.TagIdentity(mirrorset.Tag(was)),
+		TargetHash: mirrorset.DigestIdentity(mirrorset.Digest(shall)) + "+" + mirrorset.TagIdentity(mirrorset.Tag(shall)),
 	}}
 	objects := append(minicluster.Objects("worker-0"), shall, mirrorset.Digest(was), mirrorset.Tag(was))
 	s := build(t, paused(objects, someLedger())...)

@@ -15,7 +15,7 @@ import (
 
 var (
 	phase = prometheus.NewDesc("safe_mirror_rollout_phase", "1 for the phase of the rollout.", []string{"rollout", "phase"}, nil)
-	// condition is the gauge to alert on: Stalled asks for a person, PausedTooLong for haste.
+	// condition is the gauge to alert on: Stalled asks for a person, PauseLimitExceeded for haste.
 	condition = prometheus.NewDesc("safe_mirror_rollout_condition", "1 when the condition is True, 0 when it is False, -1 when it is Unknown.",
 		[]string{"rollout", "condition", "reason"}, nil)
 	blockers = prometheus.NewDesc("safe_mirror_rollout_blockers", "What the rollout waits for, by number.", []string{"rollout"}, nil)
@@ -106,9 +106,9 @@ func counter(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, la
 
 func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRolloutStatus) {
 	if s.Phase != "" {
-		gauge(out, phase, 1, name, s.Phase)
+		gauge(out, phase, 1, name, string(s.Phase))
 	}
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPausedTooLong} {
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPauseLimitExceeded} {
 		if found := meta.FindStatusCondition(s.Conditions, kind); found != nil {
 			gauge(out, condition, truth(string(found.Status)), name, kind, found.Reason)
 		}
@@ -131,12 +131,12 @@ func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRol
 		}
 		gauge(out, paused, held, name, p.Name)
 	}
-	for _, o := range s.Obstacles {
+	for _, o := range s.BlockedDrains {
 		lasts := 1.0
-		if o.Passing {
+		if o.Transient {
 			lasts = 0
 		}
-		gauge(out, obstacle, lasts, name, o.Pool, o.Node, o.Hindrance, o.Cause)
+		gauge(out, obstacle, lasts, name, o.Pool, o.Node, string(o.Reason), string(o.PullFailure))
 		if !o.Since.IsZero() {
 			gauge(out, obstacleSince, float64(o.Since.Unix()), name, o.Pool, o.Node)
 		}

@@ -13,9 +13,9 @@ import (
 
 func TestObstacles(t *testing.T) {
 	c := &Collector{}
-	c.Rollout("shop", v1alpha1.SafeMirrorRolloutStatus{Obstacles: []v1alpha1.ObstacleStatus{
-		{Pool: "worker", Node: "worker-1", Hindrance: "Pull", Cause: "Missing", Since: metav1.NewTime(time.Unix(1700000000, 0))},
-		{Pool: "worker", Node: "worker-2", Hindrance: "Terminating", Passing: true},
+	c.Rollout("shop", v1alpha1.SafeMirrorRolloutStatus{BlockedDrains: []v1alpha1.BlockedDrain{
+		{Pool: "worker", Node: "worker-1", Reason: "Pull", PullFailure: "Missing", Since: metav1.NewTime(time.Unix(1700000000, 0))},
+		{Pool: "worker", Node: "worker-2", Reason: "Terminating", Transient: true},
 	}})
 	want := `
 # HELP safe_mirror_obstacle 1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.

@@ -14,7 +14,7 @@ func remediesOf(out chan<- prometheus.Metric, name string, list []v1alpha1.Remed
 	}
 	counts := map[kind]int{}
 	for _, r := range list {
-		k := kind{r.Action, r.Outcome}
+		k := kind{r.Action, string(r.Outcome)}
 		if r.State != v1alpha1.RemedyEnded {
 			k.outcome = ""
 		}

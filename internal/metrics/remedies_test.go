@@ -11,7 +11,7 @@ import (
 
 func TestRemedies(t *testing.T) {
 	c := &Collector{}
-	record := func(action v1alpha1.RemedyAction, state v1alpha1.RemedyState, outcome string) v1alpha1.RemedyRecord {
+	record := func(action v1alpha1.RemedyAction, state v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome) v1alpha1.RemedyRecord {
 		return v1alpha1.RemedyRecord{Action: action, State: state, Outcome: outcome}
 	}
 	c.Rollout("shop", v1alpha1.SafeMirrorRolloutStatus{Record: v1alpha1.Record{Remedies: []v1alpha1.RemedyRecord{

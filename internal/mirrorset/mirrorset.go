@@ -3,7 +3,6 @@
 package mirrorset
 
 import (
-	"cmp"
 	"slices"
 
 	configv1 "github.com/openshift/api/config/v1"
@@ -21,8 +20,8 @@ const (
 	LabelRollout = "safemirror.io/rollout"
 	// AnnotationUID is the UID of the rollout that wrote the set last.
 	AnnotationUID = "safemirror.io/rollout-uid"
-	// AnnotationPrevious holds what Encode has packed of the sets before the rollout, should its record be lost.
-	AnnotationPrevious = "safemirror.io/previous"
+	// AnnotationPrevious names the ControllerRevision with the sets before the rollout, should its record be lost.
+	AnnotationPrevious = "safemirror.io/previous-revision"
 	// AnnotationAbout tells a person who wrote this and how to change it.
 	AnnotationAbout = "safemirror.io/about"
 )
@@ -33,15 +32,23 @@ const about = "Written by safe-mirror-operator from the SafeMirrorRollout of the
 // previouslyNone says in AnnotationPrevious that there were no sets before.
 const previouslyNone = "none"
 
-// Previous reads AnnotationPrevious of a set; ok is false when it says nothing.
-func Previous(annotations map[string]string) (packed string, ok bool) {
+// PreviousFrom reads AnnotationPrevious of a set; ok is false when it says nothing, and ref is nil when there were no sets before.
+func PreviousFrom(annotations map[string]string) (ref *v1alpha1.PreviousMirrorSets, ok bool) {
 	switch value := annotations[AnnotationPrevious]; value {
 	case "":
-		return "", false
+		return nil, false
 	case previouslyNone:
-		return "", true
+		return nil, true
 	default:
-		return value, true
+		return referenceTo(value), true
+	}
+}
+
+// Labels are those of every object that the operator makes for a rollout.
+func Labels(rollout string) map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/name": "safe-mirror", "app.kubernetes.io/instance": rollout,
+		"app.kubernetes.io/managed-by": "safe-mirror-operator", "app.kubernetes.io/part-of": "safe-mirror", LabelRollout: rollout,
 	}
 }
 
@@ -82,11 +89,14 @@ func Tag(r *v1alpha1.SafeMirrorRollout) *configv1.ImageTagMirrorSet {
 func objectMeta(r *v1alpha1.SafeMirrorRollout) metav1.ObjectMeta {
 	meta := metav1.ObjectMeta{
 		Name:        r.Name,
-		Labels:      map[string]string{LabelRollout: r.Name},
+		Labels:      Labels(r.Name),
 		Annotations: map[string]string{AnnotationUID: string(r.UID), AnnotationAbout: about},
 	}
-	if r.Status.Record.AppliedDigest != "" { // only then is it known what was there before
-		meta.Annotations[AnnotationPrevious] = cmp.Or(r.Status.Record.Previous, previouslyNone)
+	if r.Status.Record.AppliedPlanHash != "" { // only then is it known what was there before
+		meta.Annotations[AnnotationPrevious] = previouslyNone
+		if previous := r.Status.Record.Previous; previous != nil {
+			meta.Annotations[AnnotationPrevious] = previous.Name
+		}
 	}
 	return meta
 }

@@ -26,7 +26,10 @@ func someRollout() *v1alpha1.SafeMirrorRollout {
 func TestTheSetsOfASpec(t *testing.T) {
 	digest, tag := Digest(someRollout()), Tag(someRollout())
 	wantMeta := metav1.ObjectMeta{
-		Name: "shop", Labels: map[string]string{"safemirror.io/rollout": "shop"},
+		Name: "shop", Labels: map[string]string{
+			"safemirror.io/rollout": "shop", "app.kubernetes.io/name": "safe-mirror", "app.kubernetes.io/instance": "shop",
+			"app.kubernetes.io/managed-by": "safe-mirror-operator", "app.kubernetes.io/part-of": "safe-mirror",
+		},
 		Annotations: map[string]string{"safemirror.io/rollout-uid": "uid-shop", "safemirror.io/about": about},
 	}
 	wantDigest := &configv1.ImageDigestMirrorSet{

@@ -11,15 +11,11 @@ import (
 )
 
 // Softened is the rollout as the first pass of a staged one wants it: with AllowContactingSource in place of NeverContactSource. A source
-// that was blocked before, by what Encode has packed of the sets of then, stays blocked: the first pass opens nothing. differs is false when
-// that leaves nothing to soften, and then one pass is all there is.
-func Softened(r *v1alpha1.SafeMirrorRollout, previous string) (soft *v1alpha1.SafeMirrorRollout, differs bool, err error) {
-	before, err := Earlier(r, previous)
-	if err != nil {
-		return nil, false, err
-	}
+// that was blocked before stays blocked: the first pass unblocks nothing. differs is false when that leaves nothing to soften, and then one
+// pass is all there is.
+func Softened(r *v1alpha1.SafeMirrorRollout, previous Previous) (soft *v1alpha1.SafeMirrorRollout, differs bool) {
 	blocked := map[string]bool{}
-	for _, list := range [][]v1alpha1.ImageMirrors{before.Spec.ImageDigestMirrors, before.Spec.ImageTagMirrors} {
+	for _, list := range [][]v1alpha1.ImageMirrors{previous.Digest, previous.Tag} {
 		for _, m := range list {
 			blocked[m.Source] = blocked[m.Source] || m.MirrorSourcePolicy == v1alpha1.NeverContactSource
 		}
@@ -32,7 +28,7 @@ func Softened(r *v1alpha1.SafeMirrorRollout, previous string) (soft *v1alpha1.Sa
 			}
 		}
 	}
-	return out, differs, nil
+	return out, differs
 }
 
 // Lists identifies the mirror lists of a spec.

@@ -115,7 +115,9 @@ func TestTheFirstNodeIsAsked(t *testing.T) {
 	}
 	t.Run("it says nothing about what comes after", func(t *testing.T) {
 		for name, change := range map[string]func(w *observe.World){
-			"another plan": func(w *observe.World) { w.Plan.Digest, w.Observed.Record.AppliedDigest = "sha256:next", "sha256:next" },
+			"another plan": func(w *observe.World) {
+				w.Plan.Digest, w.Observed.Record.AppliedPlanHash = "sha256:next", "sha256:next"
+			},
 			"another rendering": func(w *observe.World) {
 				w.Observed.Pools = rollout.Seen([]rollout.Pool{{Name: "worker", Rendered: "rendered-9", Meaning: rollout.MeansPlanned, Nodes: []rollout.Node{{Current: "rendered-9", Desired: "rendered-9", State: "Done"}}}})
 			},

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"fmt"
 
 	configv1 "github.com/openshift/api/config/v1"
@@ -12,50 +13,43 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// aim settles what the rollout wants to be in the cluster, and compares. On the way back that is what the record remembers, and before
+// aim settles what the rollout wants to be in the cluster, and compares. On the way back that is what the record names, and before
 // anything was applied what is there. In the first pass of a staged rollout it is what the spec says with the sources as a fallback.
-func (l *Live) aim(w *World, all registries.Sets) (rollout.MirrorSets, *rollout.Problem) {
+func (l *Live) aim(ctx context.Context, w *World, all registries.Sets) (rollout.MirrorSets, *rollout.Problem) {
 	digest, tag := w.ours()
-	have, tooLarge := w.remembered(all, digest, tag)
-	previous := have
-	if w.Observed.Record.AppliedDigest != "" {
-		previous = w.Observed.Record.Previous
-	}
+	before := l.previously(ctx, w, all)
 	var pass v1alpha1.Pass
-	var err error
-	if w.Observed.Record.Rollback != nil {
-		var earlier *v1alpha1.SafeMirrorRollout
-		if earlier, err = mirrorset.Earlier(w.Rollout, previous); err == nil {
-			w.Wanted = predict.Want(earlier)
-		}
-	} else {
-		pass, err = w.stage(all, previous)
+	needed := w.Observed.Record.Rollback != nil || w.Rollout.Spec.SourcePolicy == v1alpha1.SourcePolicyStaged
+	switch {
+	case needed && before.problem != nil:
+	case w.Observed.Record.Rollback != nil:
+		w.Wanted = predict.Want(mirrorset.Earlier(w.Rollout, before.lists))
+	default:
+		pass = w.stage(all, before.lists)
 	}
 	state := w.States(all)
-	if err != nil {
-		return state, unreadableRecord(w, err)
+	state.Previous, state.PreviousSaved, state.PreviousProblem = before.ref, before.saved, before.problem
+	if needed && before.problem != nil {
+		return state, before.problem
 	}
-	state.Have, state.Pass, state.Lists = have, pass, mirrorset.Lists(w.Rollout.Spec)
+	state.Pass, state.Lists = pass, mirrorset.Lists(w.Rollout.Spec)
 	state.HaveDigest, state.HaveTag = mirrorset.DigestIdentity(digest), mirrorset.TagIdentity(tag)
 	state.To = mirrorset.DigestIdentity(w.Digest) + "+" + mirrorset.TagIdentity(w.Tag)
 	if problems := registries.Validate(w.With(all)); len(problems) > 0 {
 		state.Clash = fmt.Sprintf("%s %s: %s", problems[0].Kind, problems[0].Name, problems[0].Message)
-	}
-	if tooLarge != nil {
-		return state, unreadableRecord(w, tooLarge)
 	}
 	return state, nil
 }
 
 // stage aims at the first pass of a staged rollout while that is not over. Which pass it is stands on record; when the record is lost, or
 // is about other lists, the mirror sets tell: those that are declared are there already, or in part, or it is the first pass.
-func (w *World) stage(all registries.Sets, previous string) (v1alpha1.Pass, error) {
+func (w *World) stage(all registries.Sets, previous mirrorset.Previous) v1alpha1.Pass {
 	if w.Rollout.Spec.SourcePolicy != v1alpha1.SourcePolicyStaged {
-		return "", nil
+		return ""
 	}
-	soft, differs, err := mirrorset.Softened(w.Rollout, previous)
-	if err != nil || !differs {
-		return "", err
+	soft, differs := mirrorset.Softened(w.Rollout, previous)
+	if !differs {
+		return ""
 	}
 	first, declared := predict.Want(soft), w.States(all)
 	softly := first.States(all)
@@ -63,15 +57,15 @@ func (w *World) stage(all registries.Sets, previous string) (v1alpha1.Pass, erro
 	rec := w.Observed.Record
 	pass := v1alpha1.PassAllow
 	switch {
-	case rec.Pass != nil && rec.Pass.Lists == mirrorset.Lists(w.Rollout.Spec):
+	case rec.Pass != nil && rec.Pass.MirrorsHash == mirrorset.Lists(w.Rollout.Spec):
 		pass = rec.Pass.Pass
-	case bothSettled(declared), partly && rec.AppliedDigest == "":
+	case bothSettled(declared), partly && rec.AppliedPlanHash == "":
 		pass = v1alpha1.PassEnforce
 	}
 	if pass == v1alpha1.PassAllow {
 		w.Wanted = first
 	}
-	return pass, nil
+	return pass
 }
 
 // ours are the mirror sets in the cluster that carry the mark of the rollout.
@@ -85,44 +79,18 @@ func (w *World) ours() (digest *configv1.ImageDigestMirrorSet, tag *configv1.Ima
 	return digest, tag
 }
 
-// remembered packs the mirror sets of ours that are in the cluster. When they are what the rollout wants already, because its record was
-// lost after they were written, they tell themselves what was there before.
-func (w *World) remembered(all registries.Sets, digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) (string, error) {
-	if previous, ok := annotated(digest, tag); ok && w.Observed.Record.AppliedDigest == "" && w.written(all, previous) {
-		return previous, nil
-	}
-	return mirrorset.Encode(digest, tag)
-}
-
 // written tells whether the sets are what the rollout writes, in either pass.
-func (w *World) written(all registries.Sets, previous string) bool {
+func (w *World) written(all registries.Sets, previous mirrorset.Previous) bool {
 	if bothSettled(w.States(all)) {
 		return true
 	}
 	if w.Rollout.Spec.SourcePolicy != v1alpha1.SourcePolicyStaged {
 		return false
 	}
-	soft, _, err := mirrorset.Softened(w.Rollout, previous)
-	return err == nil && bothSettled(predict.Want(soft).States(all))
+	soft, _ := mirrorset.Softened(w.Rollout, previous)
+	return bothSettled(predict.Want(soft).States(all))
 }
 
 func bothSettled(s rollout.MirrorSets) bool { return settled(s.Digest) && settled(s.Tag) }
 
 func settled(s rollout.SetState) bool { return s == rollout.SetEqual || s == rollout.SetNotWanted }
-
-// annotated is what the sets say of the time before them.
-func annotated(digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) (string, bool) {
-	if digest != nil {
-		if previous, ok := mirrorset.Previous(digest.Annotations); ok {
-			return previous, true
-		}
-	}
-	if tag != nil {
-		return mirrorset.Previous(tag.Annotations)
-	}
-	return "", false
-}
-
-func unreadableRecord(w *World, err error) *rollout.Problem {
-	return &rollout.Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: w.Rollout.Name, Message: err.Error()}
-}

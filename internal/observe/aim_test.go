@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -35,17 +36,14 @@ func TestPasses(t *testing.T) {
 	const never, allow = configv1.NeverContactSource, configv1.AllowContactingSource
 	declared := minicluster.Rollout("shop")
 	lists := mirrorset.Lists(declared.Spec)
-	soft, _, err := mirrorset.Softened(declared, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	soft, _ := mirrorset.Softened(declared, mirrorset.Previous{})
 	applied := func(r *v1alpha1.SafeMirrorRollout) *v1alpha1.SafeMirrorRollout {
 		r = r.DeepCopy()
-		r.Status.Record.AppliedDigest = "sha256:x" // then it is known what was there before, and the sets say so
+		r.Status.Record.AppliedPlanHash = "sha256:x" // then it is known what was there before, and the sets say so
 		return r
 	}
 	onRecord := func(p v1alpha1.Pass) v1alpha1.Record {
-		return v1alpha1.Record{AppliedDigest: "sha256:x", Pass: &v1alpha1.PassRecord{Pass: p, Lists: lists}}
+		return v1alpha1.Record{AppliedPlanHash: "sha256:x", Pass: &v1alpha1.PassRecord{Pass: p, MirrorsHash: lists}}
 	}
 	cases := map[string]struct {
 		record v1alpha1.Record
@@ -54,21 +52,22 @@ func TestPasses(t *testing.T) {
 		pass   v1alpha1.Pass
 		policy configv1.MirrorSourcePolicy
 		state  rollout.SetState
-		before string
+		before *v1alpha1.PreviousMirrorSets
 	}{
 		"a new one":              {pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetMissing},
 		"a direct one":           {direct: true, policy: never, state: rollout.SetMissing},
-		"in the first":           {record: onRecord(v1alpha1.PassAllow), have: written(soft), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual, before: packed(t, soft)},
-		"in the second":          {record: onRecord(v1alpha1.PassEnforce), have: written(soft), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetDiffers, before: packed(t, soft)},
-		"at the end":             {record: onRecord(v1alpha1.PassEnforce), have: written(declared), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetEqual, before: packed(t, declared)},
+		"in the first":           {record: onRecord(v1alpha1.PassAllow), have: written(soft), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual},
+		"in the second":          {record: onRecord(v1alpha1.PassEnforce), have: written(soft), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetDiffers},
+		"at the end":             {record: onRecord(v1alpha1.PassEnforce), have: written(declared), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetEqual},
 		"lost in the first":      {have: written(applied(soft)), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual},
 		"lost in the second":     {have: written(applied(declared)), pass: v1alpha1.PassEnforce, policy: never, state: rollout.SetEqual},
-		"other lists begin anew": {record: v1alpha1.Record{AppliedDigest: "sha256:x", Pass: &v1alpha1.PassRecord{Pass: v1alpha1.PassEnforce, Lists: "other"}}, have: written(soft), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual, before: packed(t, soft)},
+		"other lists begin anew": {record: v1alpha1.Record{AppliedPlanHash: "sha256:x", Pass: &v1alpha1.PassRecord{Pass: v1alpha1.PassEnforce, MirrorsHash: "other"}}, have: written(soft), pass: v1alpha1.PassAllow, policy: allow, state: rollout.SetEqual},
 		"blocked since before: there is one pass": {
-			record: v1alpha1.Record{AppliedDigest: "sha256:x", Previous: packed(t, declared)}, have: written(declared), policy: never, state: rollout.SetEqual, before: packed(t, declared)},
+			record: v1alpha1.Record{AppliedPlanHash: "sha256:x", Previous: previous(declared)}, have: append(written(declared), revision(t, declared)),
+			policy: never, state: rollout.SetEqual, before: previous(declared)},
 		"on the way back": {
-			record: v1alpha1.Record{AppliedDigest: "sha256:x", Previous: packed(t, soft), Rollback: &v1alpha1.RollbackRecord{}, Pass: &v1alpha1.PassRecord{Pass: v1alpha1.PassEnforce, Lists: lists}},
-			have:   written(declared), policy: allow, state: rollout.SetDiffers, before: packed(t, declared)},
+			record: v1alpha1.Record{AppliedPlanHash: "sha256:x", Previous: previous(soft), Rollback: &v1alpha1.RollbackRecord{}, Pass: &v1alpha1.PassRecord{Pass: v1alpha1.PassEnforce, MirrorsHash: lists}},
+			have:   append(written(declared), revision(t, soft)), policy: allow, state: rollout.SetDiffers, before: previous(soft)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -81,8 +80,8 @@ func TestPasses(t *testing.T) {
 			if len(got.To) > 256 || len(got.HaveDigest) > 128 || len(got.HaveTag) > 128 || len(got.Lists) > 128 {
 				t.Errorf("the record has no room for %+v", got) // the bounds of v1alpha1.WritingRecord and PassRecord
 			}
-			if got.Pass != c.pass || got.Tag != c.state || got.Digest != c.state || got.Have != c.before || got.Lists != lists {
-				t.Errorf("pass %q, sets %s and %s, before %q; want %q, %s, %q", got.Pass, got.Digest, got.Tag, got.Have, c.pass, c.state, c.before)
+			if got.Pass != c.pass || got.Tag != c.state || got.Digest != c.state || !reflect.DeepEqual(got.Previous, c.before) || !got.PreviousSaved || got.Lists != lists {
+				t.Errorf("pass %q, sets %s and %s, before %+v; want %q, %s, %+v", got.Pass, got.Digest, got.Tag, got.Previous, c.pass, c.state, c.before)
 			}
 			for _, policy := range []configv1.MirrorSourcePolicy{w.Digest.Spec.ImageDigestMirrors[0].MirrorSourcePolicy, w.Tag.Spec.ImageTagMirrors[0].MirrorSourcePolicy} {
 				if policy != c.policy {

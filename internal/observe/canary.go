@@ -75,7 +75,7 @@ const maxKinds = 128
 // canaryConfigs are the configurations under which something is to be found out: those of pools that have a node with the planned one.
 func canaryConfigs(w *World) map[string]string {
 	pools, ok := w.Observed.Pools.Get()
-	if !ok || w.Observed.Record.Rollback != nil || w.Observed.Record.AppliedDigest != w.Plan.Digest {
+	if !ok || w.Observed.Record.Rollback != nil || w.Observed.Record.AppliedPlanHash != w.Plan.Digest {
 		return nil
 	}
 	out := map[string]string{}

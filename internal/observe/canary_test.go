@@ -126,7 +126,7 @@ func asked(t *testing.T, references ...inventory.Reference) *World {
 		w.Inventory.References = append(w.Inventory.References, r)
 		w.Results[i.Key()] = mirror.Result{Proof: mirror.Proof{Digest: "sha256:" + strings.Repeat("0", 63) + string(rune('1'+n)), Bytes: int64(n+1) << 20, At: minicluster.Began}}
 	}
-	w.Observed.Record.AppliedDigest = "sha256:plan"
+	w.Observed.Record.AppliedPlanHash = "sha256:plan"
 	w.Observed.Pools = rollout.Seen([]rollout.Pool{{Name: "worker", Rendered: "rendered-1", Meaning: rollout.MeansPlanned, Nodes: []rollout.Node{
 		{Name: "worker-0", Current: "rendered-1", Desired: "rendered-1", State: "Done", Ready: true},
 	}}, {Name: "master", Rendered: "rendered-2", Meaning: rollout.MeansPlanned}})

@@ -131,7 +131,7 @@ func (l *Live) look(ctx context.Context, w *World, reader client.Reader, fresh b
 		return
 	}
 	w.HaveDigest, w.HaveTag = w.Have(all)
-	state, problem := l.aim(w, all)
+	state, problem := l.aim(ctx, w, all)
 	o.Sets = rollout.Seen(state)
 	if p, _ := o.Policy.Get(); rollout.Ended(o.Record, o.Rollout) && p.Ledger == nil {
 		o.Remedies = l.remedies(ctx, reader, w)
@@ -190,7 +190,7 @@ func (l *Live) others(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollou
 		out = append(out, rollout.Other{
 			Name: o.Name, Created: o.CreationTimestamp.Time,
 			Since:   rollout.UnderWay(rec),
-			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != rollout.Identity(o.Spec),
+			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpecHash != rollout.Identity(o.Spec),
 		})
 	}
 	return rollout.Seen(out)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	configv1 "github.com/openshift/api/config/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,12 +38,12 @@ func TestView(t *testing.T) {
 	r.Spec.Release.SoakSeconds, r.Spec.Release.Stages[1].SoakSeconds, r.Spec.Release.Stages[1].Approval = &three, &minute, v1alpha1.ApprovalRequired
 	r.Spec.Release.ApplyApproval, r.Spec.Release.DrainTimeoutSeconds, r.Spec.Release.MaxPauseSeconds = v1alpha1.ApprovalRequired, &minute, &minute
 	r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: "0 1 * * *", DurationSeconds: 60, TimeZone: "Europe/Berlin"}}
-	r.Spec.Requests = []v1alpha1.Request{{ID: "a", Verb: v1alpha1.VerbApprove, Gate: "apply", PlanDigest: "sha256:1"}}
+	r.Spec.Requests = []v1alpha1.Request{{ID: "a", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: "sha256:1"}}
 	r.Spec.Deletion, r.Spec.OnFailure = v1alpha1.DeletionRollback, v1alpha1.FailureRollback
 	want.Deleting, want.Finalizer, want.Held, want.Spec = true, true, true, rollout.Identity(r.Spec)
 	want.Soak, want.ApplyApproval, want.DrainTimeout, want.PauseLimit = 3*time.Second, true, time.Minute, time.Minute
 	want.Windows = []rollout.Window{{Schedule: "0 1 * * *", Duration: time.Minute, Zone: "Europe/Berlin"}}
-	want.Requests = []rollout.Request{{ID: "a", Verb: v1alpha1.VerbApprove, Gate: "apply", Plan: "sha256:1"}}
+	want.Requests = []rollout.Request{{ID: "a", Verb: v1alpha1.RequestApprove, Gate: "apply", Plan: "sha256:1"}}
 	want.RollbackOnDelete, want.RollbackOnFailure = true, true
 	r.Spec.Release.Disruption = v1alpha1.DisruptionReload
 	want.Reload, want.EnforceAfter, want.Spec = true, 3*time.Second, rollout.Identity(r.Spec)
@@ -55,10 +56,15 @@ func TestView(t *testing.T) {
 // asDeclared identifies the two sets of minicluster.Rollout.
 var asDeclared = mirrorset.DigestIdentity(mirrorset.Digest(minicluster.Rollout("shop"))) + "+" + mirrorset.TagIdentity(mirrorset.Tag(minicluster.Rollout("shop")))
 
-// packed are the mirror sets of the rollout as the record remembers them.
-func packed(t *testing.T, r *v1alpha1.SafeMirrorRollout) string {
+// previous are the mirror sets of the rollout as its record names them.
+func previous(r *v1alpha1.SafeMirrorRollout) *v1alpha1.PreviousMirrorSets {
+	return mirrorset.PreviousOf(mirrorset.Digest(r), mirrorset.Tag(r)).Reference(r.Name)
+}
+
+// revision is the ControllerRevision with the mirror sets of the rollout.
+func revision(t *testing.T, r *v1alpha1.SafeMirrorRollout) *appsv1.ControllerRevision {
 	t.Helper()
-	out, err := mirrorset.Encode(mirrorset.Digest(r), mirrorset.Tag(r))
+	out, err := mirrorset.PreviousOf(mirrorset.Digest(r), mirrorset.Tag(r)).Revision(r, observer().Namespace, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +75,7 @@ func packed(t *testing.T, r *v1alpha1.SafeMirrorRollout) string {
 func TestTheIdentityOfASpec(t *testing.T) {
 	r := minicluster.Rollout("shop")
 	before := rollout.Identity(r.Spec)
-	r.Spec.State, r.Spec.Requests = v1alpha1.StateHeld, []v1alpha1.Request{{ID: "a", Verb: v1alpha1.VerbRetry}}
+	r.Spec.State, r.Spec.Requests = v1alpha1.StateHeld, []v1alpha1.Request{{ID: "a", Action: v1alpha1.RequestRetry}}
 	if rollout.Identity(r.Spec) != before {
 		t.Error("a request makes another rollout")
 	}
@@ -93,10 +99,10 @@ func TestOtherRollouts(t *testing.T) {
 		return r
 	}
 	objects := cluster(
-		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpec: rollout.Identity(minicluster.Rollout("done").Spec)}),
+		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpecHash: rollout.Identity(minicluster.Rollout("done").Spec)}),
 		other("new", 1, v1alpha1.Record{}),
 		other("under-way", 1, v1alpha1.Record{StartedAt: &at}),
-		other("with-a-new-spec", 2, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpec: "another"}),
+		other("with-a-new-spec", 2, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpecHash: "another"}),
 	)
 	want := map[string]rollout.Other{
 		"done":            {Name: "done"},
@@ -143,7 +149,7 @@ func TestSets(t *testing.T) {
 	t.Run("no image configuration and no policies", func(t *testing.T) {
 		objects := drop[*configv1.Image](cluster(), "cluster")
 		got := seen(t, look(t, liveOf(withoutKinds(objects, "ImageContentSourcePolicy"))).Observed.Sets)
-		want := rollout.MirrorSets{Digest: rollout.SetMissing, Tag: rollout.SetMissing, To: asDeclared, Lists: got.Lists}
+		want := rollout.MirrorSets{Digest: rollout.SetMissing, Tag: rollout.SetMissing, PreviousSaved: true, To: asDeclared, Lists: got.Lists}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
 		}
@@ -152,7 +158,7 @@ func TestSets(t *testing.T) {
 		w := look(t, observer(cluster(ownSets()...)...))
 		got := seen(t, w.Observed.Sets)
 		digest, tag, _ := strings.Cut(asDeclared, "+")
-		want := rollout.MirrorSets{Digest: rollout.SetEqual, Tag: rollout.SetEqual, Have: packed(t, minicluster.Rollout("shop")),
+		want := rollout.MirrorSets{Digest: rollout.SetEqual, Tag: rollout.SetEqual, Previous: previous(minicluster.Rollout("shop")),
 			HaveDigest: digest, HaveTag: tag, To: asDeclared, Lists: got.Lists}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
@@ -218,7 +224,7 @@ func TestThePlanKnowsWhatItReplaces(t *testing.T) {
 // A cluster at rest is not read for a rollout that has ended.
 func TestARolloutThatHasEndedReadsLittle(t *testing.T) {
 	objects := minicluster.Edit(cluster(ownSets()...), "shop", func(r *v1alpha1.SafeMirrorRollout) {
-		r.Status.Record.CompletedGeneration, r.Status.Record.CompletedSpec = 1, rollout.Identity(r.Spec)
+		r.Status.Record.CompletedGeneration, r.Status.Record.CompletedSpecHash = 1, rollout.Identity(r.Spec)
 	})
 	w := look(t, observerOf(minicluster.Failing[*corev1.PodList](errDown), objects...))
 	seen(t, w.Observed.Sets)

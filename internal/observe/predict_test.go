@@ -132,7 +132,7 @@ func TestWhatCannotBePredicted(t *testing.T) {
 			ImageTagMirrors: []configv1.ImageTagMirrors{{Source: "Quay.io/BAD", Mirrors: []configv1.ImageMirror{"mirror.local"}}},
 		}}), "would reject these mirror sets"},
 		"a ledger that nobody can read": {minicluster.Edit(cluster(), "worker", func(p *mcfgv1.MachineConfigPool) {
-			p.Annotations = map[string]string{"safemirror.io/pause-ledger": "?"}
+			p.Annotations = map[string]string{"safemirror.io/pause-record": "?"}
 		}), "is not a pause ledger"},
 	}
 	for name, c := range cases {

@@ -10,7 +10,7 @@ import (
 )
 
 // LedgerAnnotation is where a pool carries the note of the rollout that holds it.
-const LedgerAnnotation = "safemirror.io/pause-ledger"
+const LedgerAnnotation = "safemirror.io/pause-record"
 
 // ReadLedger returns the note on the pool, nil when there is none.
 func ReadLedger(mcp *mcfgv1.MachineConfigPool) (*rollout.Ledger, error) {

@@ -55,7 +55,7 @@ func TestView(t *testing.T) {
 	}
 	t.Run("a note that nobody can read", func(t *testing.T) {
 		_, err := View(mcp("worker").note("{").MachineConfigPool, nil, "shop")
-		if err == nil || !strings.Contains(err.Error(), "annotation safemirror.io/pause-ledger of MachineConfigPool worker") {
+		if err == nil || !strings.Contains(err.Error(), "annotation safemirror.io/pause-record of MachineConfigPool worker") {
 			t.Errorf("error %v, want one that names the annotation and the pool", err)
 		}
 	})

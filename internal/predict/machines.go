@@ -62,7 +62,7 @@ func Restless(ctx context.Context, r client.Reader) []string {
 func strays(pools []mcfgv1.MachineConfigPool, nodes []corev1.Node) []rollout.Problem {
 	var out []rollout.Problem
 	for _, s := range pool.Strays(pools, nodes) {
-		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonPoolUnfit, Kind: "Node", Name: s.Node, Message: fmt.Sprintf(
+		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonPoolNotReady, Kind: "Node", Name: s.Node, Message: fmt.Sprintf(
 			"node %s is selected by the custom pools %s, so the Machine Config Operator leaves it out of all pools and it never gets the mirror sets; "+
 				"take all of their labels but one off the node", s.Node, strings.Join(s.Pools, " and "))})
 	}

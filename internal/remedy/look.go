@@ -70,8 +70,8 @@ func Value(o client.Object, r v1alpha1.RemedyRecord) string {
 		}
 		return rollout.Schedulable
 	case *corev1.ConfigMap:
-		if _, there := o.Data[r.Intended]; there {
-			return r.Intended
+		if _, there := o.Data[r.IntendedValue]; there {
+			return r.IntendedValue
 		}
 	case *operatorv1.IngressController:
 		return replicas(o.Spec.Replicas)
@@ -94,7 +94,7 @@ func field(r v1alpha1.RemedyRecord) string {
 	case "Node":
 		return "f:unschedulable"
 	case "ConfigMap":
-		return "f:" + r.Intended
+		return "f:" + r.IntendedValue
 	}
 	return "f:replicas"
 }

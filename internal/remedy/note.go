@@ -41,9 +41,9 @@ func undo(r v1alpha1.RemedyRecord) string {
 	case "Node":
 		return fmt.Sprintf("oc adm uncordon %s && %s", r.Name, drop)
 	case "ConfigMap":
-		return fmt.Sprintf(`kept on purpose; without it: oc patch configmap %s --type=merge -p '{"data":{%q:null}}' && %s`, target(r), r.Intended, drop)
+		return fmt.Sprintf(`kept on purpose; without it: oc patch configmap %s --type=merge -p '{"data":{%q:null}}' && %s`, target(r), r.IntendedValue, drop)
 	default:
-		return fmt.Sprintf("oc scale %s %s --replicas=%s && %s", argument(r.Kind), target(r), r.Original, drop)
+		return fmt.Sprintf("oc scale %s %s --replicas=%s && %s", argument(r.Kind), target(r), r.OriginalValue, drop)
 	}
 }
 

@@ -156,7 +156,7 @@ func (d Diagnosis) text() string {
 	t := &text{most: worst}
 	t.line(stuckWords[d.Verdict] + ": " + d.Message)
 	t.line("")
-	rows := []string{"POOL\tNODES\tDONE\tUNDER WAY"}
+	rows := []string{"POOL\tNODES\tDONE\tIN PROGRESS"}
 	for _, p := range d.Pools {
 		var moving []string
 		for _, m := range p.Moving {

@@ -131,11 +131,11 @@ func TestGoldenStandings(t *testing.T) {
 	moving := v1alpha1.SafeMirrorRollout{ObjectMeta: metav1.ObjectMeta{Name: "release", Generation: 2}}
 	moving.Status = v1alpha1.SafeMirrorRolloutStatus{ObservedGeneration: 2, Phase: "Release", Nodes: v1alpha1.NodeCounts{Total: 3, Updated: 1, Summary: "1/3"},
 		Images:     v1alpha1.ImageCounts{Total: 40, Changed: 12, Verified: 12, Copied: 7, NoWorse: 2},
-		Pools:      []v1alpha1.PoolStatus{{Name: "worker", Total: 3, Updated: 1, Paused: true, Node: "worker-2", Stage: "Draining"}},
+		Pools:      []v1alpha1.PoolStatus{{Name: "worker", Total: 3, Updated: 1, Paused: true, Node: "worker-2", NodeState: "Draining"}},
 		Conditions: []metav1.Condition{condition("Ready", metav1.ConditionFalse, "Release: node worker-2 of pool worker is on its way"), condition("Stalled", metav1.ConditionFalse, "")},
 		Blockers:   []v1alpha1.Blocker{{Kind: "Node", Name: "worker-2", Message: "node worker-2 of pool worker is on its way", Since: metav1.NewTime(at.Add(-time.Minute))}}}
 	held := *moving.DeepCopy()
-	held.Status.Obstacles = []v1alpha1.ObstacleStatus{{Pool: "worker", Node: "worker-2", Hindrance: "Pull", Cause: "Missing", Since: metav1.NewTime(at.Add(-48 * time.Second)), Chain: []v1alpha1.ChainLink{
+	held.Status.BlockedDrains = []v1alpha1.BlockedDrain{{Pool: "worker", Node: "worker-2", Reason: "Pull", PullFailure: "Missing", Since: metav1.NewTime(at.Add(-48 * time.Second)), CauseChain: []v1alpha1.CauseLink{
 		{Kind: "Node", Message: "drain of worker-2 is blocked"}, {Kind: "PodDisruptionBudget", Message: "PDB openshift-ingress/router-default allows 0 (2 of 3 healthy, 2 wanted) and keeps pod router-default-b"},
 		{Kind: "Registry", Message: "mirror.example.com/acme/router:v1 answers 404 (manifest unknown)"}}}}
 	outdated := *moving.DeepCopy()

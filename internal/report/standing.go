@@ -94,8 +94,8 @@ func standOne(r *v1alpha1.SafeMirrorRollout) StandingOfOne {
 
 // stuckNode tells whether a node under way is held by something that does not pass by itself.
 func stuckNode(s v1alpha1.SafeMirrorRolloutStatus) bool {
-	for _, o := range s.Obstacles {
-		if !o.Passing {
+	for _, o := range s.BlockedDrains {
+		if !o.Transient {
 			return true
 		}
 	}
@@ -127,7 +127,7 @@ func (s Standing) text() string {
 	return t.String()
 }
 
-var standingWords = map[StandingVerdicts]string{StandsComplete: "COMPLETE", StandsUnderWay: "UNDER WAY", StandsHeld: "HELD"}
+var standingWords = map[StandingVerdicts]string{StandsComplete: "COMPLETE", StandsUnderWay: "IN PROGRESS", StandsHeld: "HELD"}
 
 func (t *text) rollout(one StandingOfOne, at time.Time) {
 	st := one.Status
@@ -151,11 +151,11 @@ func (t *text) rollout(one StandingOfOne, at time.Time) {
 	}
 	if st.Nodes.Total > 0 {
 		t.line(fmt.Sprintf("  nodes   %s updated", st.Nodes.Summary))
-		rows := []string{"  POOL\tUPDATED\tUNDER WAY"}
+		rows := []string{"  POOL\tUPDATED\tNODE"}
 		for _, p := range st.Pools {
 			moving := "-"
 			if p.Node != "" {
-				moving = p.Node + " (" + p.Stage + ")"
+				moving = p.Node + " (" + string(p.NodeState) + ")"
 			}
 			name := p.Name
 			if p.Paused {
@@ -165,21 +165,21 @@ func (t *text) rollout(one StandingOfOne, at time.Time) {
 		}
 		t.table(rows)
 	}
-	for _, o := range st.Obstacles {
+	for _, o := range st.BlockedDrains {
 		t.obstacleOf(o, at)
 	}
 	t.blockers(st, at)
 }
 
-func (t *text) obstacleOf(o v1alpha1.ObstacleStatus, at time.Time) {
-	for i, l := range o.Chain {
+func (t *text) obstacleOf(o v1alpha1.BlockedDrain, at time.Time) {
+	for i, l := range o.CauseChain {
 		if i == 0 {
 			t.line("  " + l.Message + sinceWords(o.Since.Time, at))
 			continue
 		}
 		t.paragraph("    "+strings.Repeat(" ", i-1)+"<- ", l.Message)
 	}
-	if !o.Passing {
+	if !o.Transient {
 		t.line("    safe-mirror diagnose says what helps")
 	}
 }
@@ -187,7 +187,7 @@ func (t *text) obstacleOf(o v1alpha1.ObstacleStatus, at time.Time) {
 // blockers names what is waited for; what the chain of an obstacle has told already is left out.
 func (t *text) blockers(st v1alpha1.SafeMirrorRolloutStatus, at time.Time) {
 	told := map[string]bool{}
-	for _, o := range st.Obstacles {
+	for _, o := range st.BlockedDrains {
 		told["Node/"+o.Node] = true
 	}
 	head := false

@@ -20,6 +20,17 @@ type EnsureFinalizer struct{}
 // RemoveFinalizer lets the deleted rollout go.
 type RemoveFinalizer struct{}
 
+// SavePrevious creates the ControllerRevision with the mirror sets before the rollout.
+type SavePrevious struct{ Revision string }
+
+// Key implements Action.
+func (a SavePrevious) Key() string { return "save-previous/" + a.Revision }
+
+// Disruptive implements Action. A ControllerRevision is only read by a rollback.
+func (SavePrevious) Disruptive() bool { return false }
+
+func (SavePrevious) isAction() {}
+
 // EnsureTransfers hands the jobs of the plan to the mirror engine and returns at once; progress comes back as Transfers.
 // Without Copy only what needs no copy is looked at, so that a plan that is refused leaves no trace on the mirrors.
 // Proofs made before NotOlderThan are made again.

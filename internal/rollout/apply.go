@@ -31,7 +31,10 @@ func applyMirrorSets(o Observed) Step {
 	if step := safeToApply(o); step != nil {
 		return step
 	}
-	if o.Record.AppliedDigest != plan.Digest || unnoted(o, sets) {
+	if step := savePrevious(o, sets); step != nil {
+		return step
+	}
+	if o.Record.AppliedPlanHash != plan.Digest || unnoted(o, sets) {
 		return Do{Facts: []Fact{intent(plan, sets)}, Why: "everything is proven; the mirror sets are about to be applied"}
 	}
 	return Do{Actions: []Action{ApplyMirrorSets{Plan: plan.Digest}}, Why: "applying the mirror sets, digest mirrors first"}
@@ -39,7 +42,7 @@ func applyMirrorSets(o Observed) Step {
 
 func asDeclared(o Observed, sets MirrorSets) Step {
 	switch {
-	case o.Record.Writing != nil:
+	case o.Record.PendingWrite != nil:
 		return Do{Facts: []Fact{Written{}}, Why: "the mirror sets are written"}
 	case sets.Pass == v1alpha1.PassAllow:
 		return Done{Message: "the mirror sets are as declared, with the sources as a fallback: this is the first of two passes"}
@@ -48,16 +51,32 @@ func asDeclared(o Observed, sets MirrorSets) Step {
 	}
 }
 
+// savePrevious writes the mirror sets before the rollout into a ControllerRevision. That exists before the record names it, and the record
+// names it before the first mirror set is written: whatever dies in between, a rollback finds what it needs.
+func savePrevious(o Observed, sets MirrorSets) Step {
+	switch {
+	case o.Record.AppliedPlanHash != "" || sets.PreviousSaved || sets.Previous == nil:
+		return nil
+	case sets.PreviousProblem == nil:
+		return Do{Actions: []Action{SavePrevious{Revision: sets.Previous.Name}},
+			Why: "saving the present mirror sets in ControllerRevision " + sets.Previous.Name + ", for a rollback"}
+	case sets.PreviousProblem.Passing:
+		return Wait{Blockers: blockersOf([]Problem{*sets.PreviousProblem})}
+	default:
+		return nil // the record was lost, and the revision with it: a rollback is refused when it is asked for
+	}
+}
+
 // unnoted tells whether the change takes more than one write and nothing on record says so.
 func unnoted(o Observed, sets MirrorSets) bool {
-	return sets.twofold() && (o.Record.Writing == nil || o.Record.Writing.To != sets.To)
+	return sets.twofold() && (o.Record.PendingWrite == nil || o.Record.PendingWrite.TargetHash != sets.To)
 }
 
 // intent is what has to be on record before the first write.
 func intent(plan Plan, sets MirrorSets) Fact {
-	f := ApplyIntended{Plan: plan.Digest, Previous: sets.Have, Pass: sets.Pass, Lists: sets.Lists}
+	f := ApplyIntended{Plan: plan.Digest, Previous: sets.Previous, Pass: sets.Pass, Lists: sets.Lists}
 	if sets.twofold() {
-		f.Writing = &v1alpha1.WritingRecord{Digest: sets.HaveDigest, Tag: sets.HaveTag, To: sets.To}
+		f.Writing = &v1alpha1.PendingWriteRecord{DigestMirrorsHash: sets.HaveDigest, TagMirrorsHash: sets.HaveTag, TargetHash: sets.To}
 	}
 	return f
 }
@@ -70,7 +89,7 @@ func applied(o Observed) (as, known bool) {
 	if !haveSets || !havePlan {
 		return false, false
 	}
-	return sets.settled() && o.Record.AppliedDigest == plan.Digest, true
+	return sets.settled() && o.Record.AppliedPlanHash == plan.Digest, true
 }
 
 // foreignSets: a set of our name that is somebody else's is never written over, whatever the preflight has let through.

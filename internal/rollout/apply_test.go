@@ -36,7 +36,7 @@ func TestApply(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{apply}},
 		},
 		"the intent is about another plan": {
-			o:    observed().rendered().with(func(o *Observed) { o.Record.AppliedDigest = "sha256:former" }).build(),
+			o:    observed().rendered().with(func(o *Observed) { o.Record.AppliedPlanHash = "sha256:former" }).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}},
 		},
 		"a set of that name is somebody else's": {

@@ -159,21 +159,21 @@ func takenNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {
 	}
 	var have []Node
 	for _, n := range p.Nodes {
-		if n.Desired == r.Target && (len(r.Targets) == 0 || slices.Contains(r.Targets, n.Name)) {
+		if n.Desired == r.TargetConfig && (len(r.TargetNodes) == 0 || slices.Contains(r.TargetNodes, n.Name)) {
 			have = append(have, n)
 		}
 	}
-	if len(r.Targets) > 0 {
+	if len(r.TargetNodes) > 0 {
 		return names(have) // none of them had it when they were chosen
 	}
-	return names(have[min(int(r.Updated), len(have)):])
+	return names(have[min(int(r.UpdatedNodes), len(have)):])
 }
 
 // latecomers are nodes that have taken the release since the first of it was seen.
 func latecomers(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {
 	var out []string
 	for _, n := range p.moving(o) {
-		if n.Desired == r.Target && n.Current != "" && !slices.Contains(r.Nodes, n.Name) && len(r.Nodes)+len(out) < maxTaken {
+		if n.Desired == r.TargetConfig && n.Current != "" && !slices.Contains(r.Nodes, n.Name) && len(r.Nodes)+len(out) < maxTaken {
 			out = append(out, n.Name)
 		}
 	}

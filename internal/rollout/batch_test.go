@@ -148,7 +148,7 @@ func TestTheSizeOfARelease(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			d := check(t, c.o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
-			if got := fact[ReleaseIntended](t, d).Release.Size; got != c.want {
+			if got := fact[ReleaseIntended](t, d).Release.NodeCount; got != c.want {
 				t.Errorf("size %d, want %d", got, c.want)
 			}
 		})
@@ -158,7 +158,7 @@ func TestTheSizeOfARelease(t *testing.T) {
 // A pulse of two has room for two beside the baseline; it ends with the second node, or with the end of the first.
 func TestAPulseOfTwo(t *testing.T) {
 	two := func(b *builder) *builder {
-		b.intends("worker").o.Record.Release.Size = 2
+		b.intends("worker").o.Record.Release.NodeCount = 2
 		return b
 	}
 	d := check(t, two(several(2).done("worker-2")).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
@@ -261,14 +261,14 @@ func TestBatchesGoTogether(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			d := check(t, c.b.with(workers).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{c.says}})
-			if got := fact[ReleaseIntended](t, d).Release.Size; got != c.size {
+			if got := fact[ReleaseIntended](t, d).Release.NodeCount; got != c.size {
 				t.Errorf("size %d, want %d", got, c.size)
 			}
 		})
 	}
 	one := jointly(Together{Pool: "worker", Size: 1, Problems: cross})
 	tooLarge := map[string]*builder{
-		"a pulse": several(2).intends("worker").with(func(o *Observed) { o.Record.Release.Size = 2 }),
+		"a pulse": several(2).intends("worker").with(func(o *Observed) { o.Record.Release.NodeCount = 2 }),
 		"by name": several(2).with(byName).intends("worker").names("worker-0", "worker-1"),
 	}
 	for name, b := range tooLarge {

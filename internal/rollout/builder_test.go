@@ -231,7 +231,7 @@ func (b *builder) hold(p *Pool) {
 // intended: the mirror sets are about to be applied.
 func (b *builder) intended() *builder {
 	b.paused()
-	b.o.Record.AppliedDigest = planDigest
+	b.o.Record.AppliedPlanHash = planDigest
 	return b
 }
 
@@ -294,7 +294,7 @@ func (b *builder) intends(pool string) *builder {
 	i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == pool })
 	b.o.Record.Release = &v1alpha1.ReleaseRecord{
 		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-10 * time.Second)),
-		Target: pools[i].Rendered, Updated: int32(pools[i].Taken(pools[i].Rendered)),
+		TargetConfig: pools[i].Rendered, UpdatedNodes: int32(pools[i].Taken(pools[i].Rendered)),
 	}
 	return b
 }
@@ -304,7 +304,7 @@ func (b *builder) opens(pool string) *builder {
 	r := b.o.Record.Release
 	return b.eachPool(func(p *Pool) {
 		ledger := *p.Ledger
-		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated), Deadline: now.Add(20 * time.Second)}
+		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, Updated: int(r.UpdatedNodes), Deadline: now.Add(20 * time.Second)}
 		p.Ledger, p.Paused, p.MaxUnavailable = &ledger, false, "1"
 		p.Generation++
 		p.ObservedGeneration = p.Generation
@@ -327,7 +327,7 @@ func (b *builder) closes(pool string) *builder {
 // names puts the nodes on the intent, as the mechanism Targeted does.
 func (b *builder) names(nodes ...string) *builder {
 	b.o.Rollout.Targeted = true
-	b.o.Record.Release.Targets = nodes
+	b.o.Record.Release.TargetNodes = nodes
 	return b
 }
 
@@ -336,10 +336,10 @@ func (b *builder) tells(pool string) *builder {
 	r := b.o.Record.Release
 	b.eachPool(func(p *Pool) {
 		ledger := *p.Ledger
-		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated), Nodes: r.Targets, Closed: true}
+		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, Updated: int(r.UpdatedNodes), Nodes: r.TargetNodes, Closed: true}
 		p.Ledger = &ledger
 	}, pool)
-	for _, name := range r.Targets {
+	for _, name := range r.TargetNodes {
 		b.takes(name, "Targeted")
 	}
 	return b
@@ -348,7 +348,7 @@ func (b *builder) tells(pool string) *builder {
 // follows puts the nodes on record that took the release.
 func (b *builder) follows(nodes ...string) *builder {
 	b.o.Record.Release.Nodes = nodes
-	b.o.Record.Release.TakenAt = &metav1.Time{Time: now.Add(-5 * time.Second)}
+	b.o.Record.Release.UpdateStartedAt = &metav1.Time{Time: now.Add(-5 * time.Second)}
 	return b
 }
 
@@ -365,7 +365,7 @@ func (b *builder) givesBack(names ...string) *builder {
 // completed: the end is on record.
 func (b *builder) completed() *builder {
 	b.updated().givesBack("master", "worker")
-	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration, b.o.Record.CompletedSpec = &metav1.Time{Time: now.Add(-time.Minute)}, 1, "spec-1"
+	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration, b.o.Record.CompletedSpecHash = &metav1.Time{Time: now.Add(-time.Minute)}, 1, "spec-1"
 	return b
 }
 
@@ -374,7 +374,7 @@ func (b *builder) staged(pass v1alpha1.Pass) *builder {
 	sets, _ := b.o.Sets.Get()
 	sets.Pass, sets.Lists = pass, "lists"
 	b.o.Sets = Seen(sets)
-	b.o.Record.Pass = &v1alpha1.PassRecord{Pass: pass, Lists: "lists"}
+	b.o.Record.Pass = &v1alpha1.PassRecord{Pass: pass, MirrorsHash: "lists"}
 	return b
 }
 
@@ -393,8 +393,8 @@ func (b *builder) reloads() *builder {
 // policed: ours is written and in effect.
 func (b *builder) policed() *builder {
 	b.reloads()
-	b.o.Record.Policy = &v1alpha1.PolicyRecord{Prior: usersPolicy, Since: metav1.NewTime(began)}
-	ledger := newPolicyLedger(b.o, *b.o.Record.Policy)
+	b.o.Record.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: usersPolicy, Since: metav1.NewTime(began)}
+	ledger := newPolicyLedger(b.o, *b.o.Record.NodeDisruptionPolicy)
 	b.o.Policy = Seen(Policy{Generation: 4, ObservedGeneration: 4, Reloads: true, Effective: "the reload of crio.service", Entry: oursPolicy, Ours: true,
 		ChangedBy: "safe-mirror-operator", Ledger: &ledger})
 	return b
@@ -413,7 +413,7 @@ func (b *builder) halfWritten() *builder {
 	sets, _ := b.o.Sets.Get()
 	sets.HaveDigest, sets.To = "new", "new+new"
 	b.o.Sets = Seen(sets)
-	b.o.Record.Writing = &v1alpha1.WritingRecord{Digest: "old", Tag: "old", To: "new+new"}
+	b.o.Record.PendingWrite = &v1alpha1.PendingWriteRecord{DigestMirrorsHash: "old", TagMirrorsHash: "old", TargetHash: "new+new"}
 	return b
 }
 
@@ -485,9 +485,9 @@ func factNames(facts []Fact) []string {
 		case NodesTaken:
 			name += " " + strings.Join(f.Nodes, " ")
 		case RemedyBegun:
-			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name
+			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name + strings.Join(f.Remedy.References, " ")
 		case RemedyMoved:
-			name += " " + string(f.State) + " " + f.Outcome
+			name += " " + string(f.State) + " " + string(f.Outcome)
 		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted,
 			Written, PassReached, PassBegun, PolicyIntended, PolicyRestored:
 		}

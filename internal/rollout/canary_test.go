@@ -87,7 +87,7 @@ func TestCanary(t *testing.T) {
 		},
 		"a rollback takes the pods away": {
 			o: one().shows(passed).with(func(o *Observed) {
-				o.Rollout.Requests = []Request{{ID: "1", Verb: v1alpha1.VerbRollback}}
+				o.Rollout.Requests = []Request{{ID: "1", Verb: v1alpha1.RequestRollback}}
 			}).build(),
 			want: want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, actions: []string{"sweep-canary"}, facts: []string{"RollbackBegun"}},
 		},

@@ -57,7 +57,7 @@ func Effective(r *v1alpha1.SafeMirrorRollout) View {
 		v.Windows = append(v.Windows, window(w))
 	}
 	for _, q := range r.Spec.Requests {
-		v.Requests = append(v.Requests, Request{ID: q.ID, Verb: q.Verb, Gate: q.Gate, Plan: q.PlanDigest})
+		v.Requests = append(v.Requests, Request{ID: q.ID, Verb: q.Action, Gate: q.Gate, Plan: q.PlanHash})
 	}
 	return v
 }

@@ -140,12 +140,12 @@ func TestDeletion(t *testing.T) {
 			o: observed().paused().givesBack("master").eachPool(kernel, "worker").
 				eachPool(func(p *Pool) { p.Meaning = MeansOther }, "worker").deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
-				says: []string{"3 of its 3 nodes", "pause-ledger"}},
+				says: []string{"3 of its 3 nodes", "pause-record"}},
 		},
 		"a node was released, the set and the record are gone": {
 			o: observed().rendered().intends("worker").opens("worker").closes("worker").done("worker-0").givesBack("master").
 				eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName(p.Name, earlier), MeansBefore }).
-				with(func(o *Observed) { o.Record.Release, o.Record.AppliedDigest = nil, "" }).sets(SetNotWanted, SetMissing).deleting().build(),
+				with(func(o *Observed) { o.Record.Release, o.Record.AppliedPlanHash = nil, "" }).sets(SetNotWanted, SetMissing).deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"1 of its 3 nodes"}},
 		},
@@ -192,7 +192,7 @@ func TestDeletionHalfWayGoesOn(t *testing.T) {
 			want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"Completed"}}},
 		"the record is lost": {observed().rendered().done("worker-0").loses().deleting().build(),
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"Started"}}},
-		"the record is lost, and found in part": {observed().rendered().done("worker-0").deleting().with(func(o *Observed) { o.Record.AppliedDigest = "" }).build(),
+		"the record is lost, and found in part": {observed().rendered().done("worker-0").deleting().with(func(o *Observed) { o.Record.AppliedPlanHash = "" }).build(),
 			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}}},
 		"the mirror set is deleted when every node has it": {
 			observed().updated().intends("worker").opens("worker").closes("worker").with(func(o *Observed) { o.Record.Release = nil }).
@@ -205,7 +205,7 @@ func TestDeletionHalfWayGoesOn(t *testing.T) {
 			want: want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}},
 		},
 		"the next generation is not applied yet, the former is everywhere": {
-			o:    observed().updated().with(func(o *Observed) { o.Record.AppliedDigest = "" }).sets(SetNotWanted, SetDiffers).deleting().build(),
+			o:    observed().updated().with(func(o *Observed) { o.Record.AppliedPlanHash = "" }).sets(SetNotWanted, SetDiffers).deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
 	}

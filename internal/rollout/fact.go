@@ -31,9 +31,10 @@ type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 // ApplyIntended remembers which plan is about to be applied, what the mirror sets were like before the first of them, and what they are
 // like now.
 type ApplyIntended struct {
-	Plan, Previous string
+	Plan     string
+	Previous *v1alpha1.PreviousMirrorSets
 	// Writing is what the sets are now and what they shall be; nil when nothing is to be written.
-	Writing *v1alpha1.WritingRecord
+	Writing *v1alpha1.PendingWriteRecord
 	// Pass and Lists are those of a staged rollout.
 	Pass  v1alpha1.Pass
 	Lists string
@@ -62,8 +63,9 @@ type PolicyRestored struct{}
 
 // RollbackBegun latches the way back.
 type RollbackBegun struct {
-	Reason, Request, Spec string
-	At                    time.Time
+	Reason        v1alpha1.RollbackReason
+	Request, Spec string
+	At            time.Time
 }
 
 // Approved remembers that a request has opened a gate for a plan.
@@ -131,14 +133,14 @@ func (f PoolReclaimed) apply(r *v1alpha1.Record) {
 }
 
 func (f ApplyIntended) apply(r *v1alpha1.Record) {
-	if r.AppliedDigest == "" {
-		r.Previous = f.Previous
+	if r.AppliedPlanHash == "" {
+		r.Previous = f.Previous.DeepCopy()
 	}
-	r.AppliedDigest, r.Writing = f.Plan, f.Writing
+	r.AppliedPlanHash, r.PendingWrite = f.Plan, f.Writing
 	PassBegun{Pass: f.Pass, Lists: f.Lists}.apply(r)
 }
 
-func (Written) apply(r *v1alpha1.Record) { r.Writing = nil }
+func (Written) apply(r *v1alpha1.Record) { r.PendingWrite = nil }
 
 func (f PassReached) apply(r *v1alpha1.Record) {
 	if r.Pass != nil && r.Pass.ReachedAt == nil {
@@ -151,18 +153,18 @@ func (f PassBegun) apply(r *v1alpha1.Record) {
 	switch {
 	case f.Pass == "":
 		r.Pass = nil
-	case r.Pass == nil || r.Pass.Pass != f.Pass || r.Pass.Lists != f.Lists:
-		r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: f.Pass, Lists: f.Lists}, nil
+	case r.Pass == nil || r.Pass.Pass != f.Pass || r.Pass.MirrorsHash != f.Lists:
+		r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: f.Pass, MirrorsHash: f.Lists}, nil
 	}
 }
 
 func (f PolicyIntended) apply(r *v1alpha1.Record) {
-	r.Policy = &v1alpha1.PolicyRecord{Prior: f.Prior, Since: *stamp(f.At)}
+	r.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: f.Prior, Since: *stamp(f.At)}
 }
 
 func (PolicyRestored) apply(r *v1alpha1.Record) {
-	if r.Policy != nil {
-		r.Policy.Restored = true
+	if r.NodeDisruptionPolicy != nil {
+		r.NodeDisruptionPolicy.Restored = true
 	}
 }
 
@@ -172,11 +174,11 @@ func (f RollbackBegun) apply(r *v1alpha1.Record) {
 	if r.Rollback != nil {
 		return
 	}
-	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, Request: f.Request, At: *stamp(f.At), Spec: f.Spec}
+	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, RequestID: f.Request, DecidedAt: *stamp(f.At), SpecHash: f.Spec}
 	if r.CompletedGeneration != 0 {
 		r.StartedAt = stamp(f.At) // behind whatever has begun since it was complete
 	}
-	r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = nil, 0, "", nil
+	r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = nil, 0, "", nil
 	carryOut(r, f.Request)
 }
 
@@ -187,13 +189,17 @@ func (f Approved) apply(r *v1alpha1.Record) {
 	if approved(*r, f.Gate, f.Plan) {
 		return
 	}
-	r.Approvals = append(r.Approvals, v1alpha1.ApprovalRecord{Gate: f.Gate, PlanDigest: f.Plan, Request: f.Request, At: *stamp(f.At)})
+	r.Approvals = append(r.Approvals, v1alpha1.ApprovalRecord{Gate: f.Gate, PlanHash: f.Plan, RequestID: f.Request, ApprovedAt: *stamp(f.At)})
 	r.Approvals = r.Approvals[max(0, len(r.Approvals)-maxApprovals):]
 }
+
+// maxStages is more than a rollout has: 32 of the spec and one for each of 32 pools, or by default two for each pool. The oldest go first.
+const maxStages = 128
 
 func (f StageReached) apply(r *v1alpha1.Record) {
 	if _, known := reachedAt(*r, f.Name); !known {
 		r.Stages = append(r.Stages, v1alpha1.StageRecord{Name: f.Name, ReachedAt: *stamp(f.At)})
+		r.Stages = r.Stages[max(0, len(r.Stages)-maxStages):]
 	}
 }
 
@@ -205,10 +211,10 @@ func (f Retried) apply(r *v1alpha1.Record) { carryOut(r, f.IDs...) }
 func carryOut(r *v1alpha1.Record, ids ...string) {
 	for _, id := range ids {
 		if id != "" && !carriedOut(*r, id) {
-			r.CarriedOut = append(r.CarriedOut, id)
+			r.HandledRequests = append(r.HandledRequests, id)
 		}
 	}
-	r.CarriedOut = r.CarriedOut[max(0, len(r.CarriedOut)-maxCarriedOut):]
+	r.HandledRequests = r.HandledRequests[max(0, len(r.HandledRequests)-maxCarriedOut):]
 }
 
 func (f ReleaseIntended) apply(r *v1alpha1.Record) { r.Release = &f.Release }
@@ -222,8 +228,8 @@ func (f NodesTaken) apply(r *v1alpha1.Record) {
 			r.Release.Nodes = append(r.Release.Nodes, n)
 		}
 	}
-	if r.Release.TakenAt == nil {
-		r.Release.TakenAt = stamp(f.At)
+	if r.Release.UpdateStartedAt == nil {
+		r.Release.UpdateStartedAt = stamp(f.At)
 	}
 }
 
@@ -236,12 +242,12 @@ func (f PoolRestored) apply(r *v1alpha1.Record) {
 }
 
 func (f Completed) apply(r *v1alpha1.Record) {
-	r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = stamp(f.At), f.Generation, f.Spec, nil
+	r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = stamp(f.At), f.Generation, f.Spec, nil
 }
 
 // apply keeps the ids of requests: they were carried out, whatever the spec says now. Remedies are kept until they are undone.
 func (Restarted) apply(r *v1alpha1.Record) {
-	*r = v1alpha1.Record{CarriedOut: r.CarriedOut, Remedies: OpenRemedies(*r)}
+	*r = v1alpha1.Record{HandledRequests: r.HandledRequests, Remedies: OpenRemedies(*r)}
 }
 
 // Apply folds facts into a record.

@@ -24,8 +24,8 @@ func lostRelease(o Observed, pools []Pool) (v1alpha1.ReleaseRecord, bool) {
 		onItsWay := func(n Node) bool { return n.Desired == pulse.Target && n.Current != n.Desired }
 		if pulsing(p) || slices.ContainsFunc(p.Nodes, onItsWay) {
 			return v1alpha1.ReleaseRecord{
-				Pool: p.Name, IntendedAt: metav1.NewTime(pulse.IntendedAt), Target: pulse.Target, Updated: int32(pulse.Updated),
-				Size: int32(pulse.Size), Targets: slices.Clone(pulse.Nodes),
+				Pool: p.Name, IntendedAt: metav1.NewTime(pulse.IntendedAt), TargetConfig: pulse.Target, UpdatedNodes: int32(pulse.Updated),
+				NodeCount: int32(pulse.Size), TargetNodes: slices.Clone(pulse.Nodes),
 			}, true
 		}
 	}
@@ -43,23 +43,23 @@ func followRelease(o Observed, pools []Pool, r v1alpha1.ReleaseRecord) Step {
 		return followNodes(o, pools, p, r)
 	}
 	if taken := takenNodes(o, p, r); len(taken) > 0 {
-		return Do{Facts: []Fact{NodesTaken{Nodes: taken, At: o.Now}}, Why: haveTaken(taken, r.Target)}
+		return Do{Facts: []Fact{NodesTaken{Nodes: taken, At: o.Now}}, Why: haveTaken(taken, r.TargetConfig)}
 	}
 	if pulsing(p) {
 		return Wait{
 			Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
-				"is open for %s, and the MCO has not picked one yet; it is paused again at %s", howMany(int(r.Size)), p.Ledger.Release.Deadline.UTC().Format(time.RFC3339)))},
+				"is open for %s, and the MCO has not picked one yet; it is paused again at %s", howMany(int(r.NodeCount)), p.Ledger.Release.Deadline.UTC().Format(time.RFC3339)))},
 			Until: p.Ledger.Release.Deadline,
 		}
 	}
 	announced := p.Ledger != nil && p.Ledger.Release != nil && p.Ledger.Release.IntendedAt.Equal(r.IntendedAt.Time)
-	pulsed := announced && len(r.Targets) == 0
+	pulsed := announced && len(r.TargetNodes) == 0
 	switch {
 	case pulsed && !p.fenced():
 		return Wait{Blockers: []Blocker{unfenced(p)}}
 	case pulsed:
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " was open and is closed again, and the MCO picked no node; trying again"}
-	case p.Rendered != r.Target:
+	case p.Rendered != r.TargetConfig:
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " has been rendered anew before its release"}
 	}
 	return open(o, pools, p, r)
@@ -76,7 +76,7 @@ func haveTaken(nodes []string, target string) string {
 // meanwhile the pods have to be back all the same.
 func followNodes(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if late := latecomers(o, p, r); len(late) > 0 {
-		return Do{Facts: []Fact{NodesTaken{Nodes: late, At: o.Now}}, Why: haveTaken(late, r.Target)}
+		return Do{Facts: []Fact{NodesTaken{Nodes: late, At: o.Now}}, Why: haveTaken(late, r.TargetConfig)}
 	}
 	if moving := underWay(o, pools); len(moving) > 0 {
 		return stillMoving(o, moving)
@@ -137,7 +137,7 @@ func missingPods(o Observed, r v1alpha1.ReleaseRecord) Step {
 	if !ok {
 		return unreadable("Workloads", o.Workloads.Why())
 	}
-	before := readyBefore(r.UnreadyBefore)
+	before := readyBefore(r.UnreadyWorkloads)
 	var out []Blocker
 	for _, w := range workloads {
 		had, wasShort := before[w.Key()]

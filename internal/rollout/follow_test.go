@@ -247,7 +247,7 @@ func TestPodsAreBack(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := closed().done("worker-0").unready(c.workload).with(func(o *Observed) { o.Record.Release.UnreadyBefore = c.unreadyBefore }).build()
+			o := closed().done("worker-0").unready(c.workload).with(func(o *Observed) { o.Record.Release.UnreadyWorkloads = c.unreadyBefore }).build()
 			if !c.holds {
 				check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}})
 				return
@@ -276,7 +276,7 @@ func TestAReleaseIsFoundOnTheLedger(t *testing.T) {
 	}
 	forget := func(o *Observed) { o.Record.Release = nil }
 	wanted := v1alpha1.ReleaseRecord{
-		Pool: "worker", IntendedAt: metav1.NewTime(now.Add(-10 * time.Second)), Target: renderedName("worker", planned),
+		Pool: "worker", IntendedAt: metav1.NewTime(now.Add(-10 * time.Second)), TargetConfig: renderedName("worker", planned),
 	}
 	cases := map[string]Observed{
 		"the pool is open":         opened().with(forget).build(),

@@ -41,7 +41,7 @@ func atGate(o Observed, gate string) Step {
 	if !guarded(o, gate) || approved(o.Record, gate, plan.Digest) {
 		return nil
 	}
-	approvals := o.Rollout.asking(v1alpha1.VerbApprove)
+	approvals := o.Rollout.asking(v1alpha1.RequestApprove)
 	for _, a := range approvals {
 		if a.Gate == gate && a.Plan == plan.Digest {
 			return Do{
@@ -50,7 +50,7 @@ func atGate(o Observed, gate string) Step {
 			}
 		}
 	}
-	message := fmt.Sprintf("gate %s waits for its approval: add to spec.requests {id: …, verb: Approve, gate: %s, planDigest: %q}", gate, gate, plan.Digest)
+	message := fmt.Sprintf("gate %s waits for its approval: add to spec.requests {id: …, action: Approve, gate: %s, planHash: %q}", gate, gate, plan.Digest)
 	if i := slices.IndexFunc(approvals, func(a Request) bool { return a.Gate == gate }); i >= 0 {
 		message += fmt.Sprintf("; request %s approves another plan (%s)", approvals[i].ID, approvals[i].Plan)
 	}
@@ -66,7 +66,7 @@ func guarded(o Observed, gate string) bool {
 }
 
 func approved(r v1alpha1.Record, gate, plan string) bool {
-	return slices.ContainsFunc(r.Approvals, func(a v1alpha1.ApprovalRecord) bool { return a.Gate == gate && a.PlanDigest == plan })
+	return slices.ContainsFunc(r.Approvals, func(a v1alpha1.ApprovalRecord) bool { return a.Gate == gate && a.PlanHash == plan })
 }
 
 // soaking waits until the stages that come before this one have been watched for as long as the user wants. When a stage was reached
@@ -121,7 +121,7 @@ func retry(o Observed, d Decision) Decision {
 		return d
 	}
 	var fresh []string
-	for _, r := range o.Rollout.asking(v1alpha1.VerbRetry) {
+	for _, r := range o.Rollout.asking(v1alpha1.RequestRetry) {
 		if !carriedOut(o.Record, r.ID) {
 			fresh = append(fresh, r.ID)
 		}
@@ -135,9 +135,9 @@ func retry(o Observed, d Decision) Decision {
 }
 
 // asking are the requests for the verb.
-func (v View) asking(verb v1alpha1.Verb) []Request {
+func (v View) asking(verb v1alpha1.RequestAction) []Request {
 	return slices.DeleteFunc(slices.Clone(v.Requests), func(r Request) bool { return r.Verb != verb })
 }
 
 // carriedOut: a request is acted upon once, however long it stays in the spec.
-func carriedOut(r v1alpha1.Record, id string) bool { return slices.Contains(r.CarriedOut, id) }
+func carriedOut(r v1alpha1.Record, id string) bool { return slices.Contains(r.HandledRequests, id) }

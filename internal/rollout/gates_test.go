@@ -12,13 +12,13 @@ import (
 
 func approval(gate, plan string) func(*Observed) {
 	return func(o *Observed) {
-		o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: "by-ann", Verb: v1alpha1.VerbApprove, Gate: gate, Plan: plan})
+		o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: "by-ann", Verb: v1alpha1.RequestApprove, Gate: gate, Plan: plan})
 	}
 }
 
 func approvedBefore(gate, plan string) func(*Observed) {
 	return func(o *Observed) {
-		o.Record.Approvals = append(o.Record.Approvals, v1alpha1.ApprovalRecord{Gate: gate, PlanDigest: plan, Request: "by-ann"})
+		o.Record.Approvals = append(o.Record.Approvals, v1alpha1.ApprovalRecord{Gate: gate, PlanHash: plan, RequestID: "by-ann"})
 	}
 }
 
@@ -37,7 +37,7 @@ func TestApprovals(t *testing.T) {
 		want want
 	}{
 		"nothing is paused before the gate is open": {observed().copied().with(guardedApply).build(),
-			waits(PhasePause, "gate: apply", `planDigest: "`+planDigest+`"`)},
+			waits(PhasePause, "gate: apply", `planHash: "`+planDigest+`"`)},
 		"an approval opens it": {observed().copied().with(guardedApply).with(approval("apply", planDigest)).build(),
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"Approved"}, says: []string{"request by-ann"}}},
 		"an approval of another plan does not": {observed().copied().with(guardedApply).with(approval("apply", "sha256:former")).build(),
@@ -174,11 +174,11 @@ func TestRetries(t *testing.T) {
 	asks := func(ids ...string) func(*Observed) {
 		return func(o *Observed) {
 			for _, id := range ids {
-				o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: id, Verb: v1alpha1.VerbRetry})
+				o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: id, Verb: v1alpha1.RequestRetry})
 			}
 		}
 	}
-	carriedOut := func(ids ...string) func(*Observed) { return func(o *Observed) { o.Record.CarriedOut = ids } }
+	carriedOut := func(ids ...string) func(*Observed) { return func(o *Observed) { o.Record.HandledRequests = ids } }
 	failing := func() *builder {
 		return observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed = 3, 1 })
 	}
@@ -226,7 +226,7 @@ func TestRetries(t *testing.T) {
 func TestANodeThatTakesTooLong(t *testing.T) {
 	moving := func(since, limit time.Duration) Observed {
 		return observed().rendered().intends("worker").opens("worker").closes("worker").takes("worker-0", "Draining").follows("worker-0").with(func(o *Observed) {
-			o.Record.Release.TakenAt = &metav1.Time{Time: now.Add(-since)}
+			o.Record.Release.UpdateStartedAt = &metav1.Time{Time: now.Add(-since)}
 			o.Rollout.DrainTimeout = limit
 		}).build()
 	}

@@ -74,17 +74,17 @@ var way = []func() *builder{
 	},
 	func() *builder {
 		b := observed().updated().policed()
-		b.o.Record.Policy.Restored = true
+		b.o.Record.NodeDisruptionPolicy.Restored = true
 		return b
 	},
 	func() *builder {
 		b := observed().paused().policed().deleting()
-		b.o.Record.Policy.Restored = true
+		b.o.Record.NodeDisruptionPolicy.Restored = true
 		return b
 	},
 	func() *builder {
 		b := observed().rendered()
-		b.o.Record.Writing = &v1alpha1.WritingRecord{To: "new+new"}
+		b.o.Record.PendingWrite = &v1alpha1.PendingWriteRecord{TargetHash: "new+new"}
 		return b
 	},
 	func() *builder { return observed().paused().policed() },
@@ -153,7 +153,7 @@ var mishaps = []func(g generator, b *builder){
 	func(g generator, b *builder) { b.staged(g.pass()) },
 	func(_ generator, b *builder) { b.halfWritten() },
 	func(g generator, b *builder) {
-		b.o.Rollout.Reload, b.o.Policy, b.o.Record.Policy = g.some(), maybe(g, g.policy()), g.policyRecord()
+		b.o.Rollout.Reload, b.o.Policy, b.o.Record.NodeDisruptionPolicy = g.some(), maybe(g, g.policy()), g.policyRecord()
 	},
 	func(g generator, b *builder) { b.policy(g.disturbPolicy) },
 	func(_ generator, b *builder) { b.o.Policy = Unseen[Policy]("x") },
@@ -165,7 +165,7 @@ func (g generator) wild() Observed {
 		Now:     now.Add(time.Duration(g.Intn(1200)) * time.Second),
 		Rollout: View{Name: "shop", UID: "uid", Generation: int64(g.Intn(3)), Spec: g.spec(), Requests: g.requests(), Created: now, Deleting: g.some(), Finalizer: !g.some(), Held: g.some()},
 		Record: v1alpha1.Record{
-			Pools: g.poolRecords(), Release: g.release(), AppliedDigest: g.digest(), CompletedGeneration: int64(max(0, g.Intn(5)-2)), CompletedSpec: g.spec(),
+			Pools: g.poolRecords(), Release: g.release(), AppliedPlanHash: g.digest(), CompletedGeneration: int64(max(0, g.Intn(5)-2)), CompletedSpecHash: g.spec(),
 		},
 		Cluster: maybe(g, Cluster{}), Others: maybe(g, []Other{}), Spec: maybe(g, []Problem{}), Workloads: maybe(g, []Workload{g.workload()}),
 		Sets: maybe(g, MirrorSets{Digest: g.setState(), Tag: g.setState()}), Plan: maybe(g, g.plan()), Transfers: maybe(g, g.transfers()),
@@ -200,8 +200,8 @@ func (g generator) wild() Observed {
 
 func (g generator) pass() v1alpha1.Pass { return pick(g, "", v1alpha1.PassAllow, v1alpha1.PassEnforce) }
 
-func (g generator) policyRecord() *v1alpha1.PolicyRecord {
-	return pick(g, nil, &v1alpha1.PolicyRecord{Prior: usersPolicy, Restored: g.some()})
+func (g generator) policyRecord() *v1alpha1.NodeDisruptionPolicyRecord {
+	return pick(g, nil, &v1alpha1.NodeDisruptionPolicyRecord{Previous: usersPolicy, Restored: g.some()})
 }
 
 func (g generator) policy() Policy {
@@ -329,7 +329,7 @@ func (g generator) requests() []Request {
 	if !g.some() {
 		return nil
 	}
-	return []Request{{ID: pick(g, "a", "b"), Verb: pick(g, v1alpha1.VerbApprove, v1alpha1.VerbRetry, v1alpha1.VerbAbort, v1alpha1.VerbRollback), Gate: GateApply, Plan: g.digest()}}
+	return []Request{{ID: pick(g, "a", "b"), Verb: pick(g, v1alpha1.RequestApprove, v1alpha1.RequestRetry, v1alpha1.RequestAbort, v1alpha1.RequestRollback), Gate: GateApply, Plan: g.digest()}}
 }
 
 func (g generator) workload() Workload {
@@ -345,9 +345,9 @@ func (g generator) release() *v1alpha1.ReleaseRecord {
 	}
 	pool := g.poolName()
 	return &v1alpha1.ReleaseRecord{
-		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-time.Duration(g.Intn(90)) * time.Second)), Target: g.renderedName(pool),
-		Updated: int32(g.Intn(3)), Nodes: pick(g, nil, nil, []string{g.nodeName()}, []string{g.nodeName(), g.nodeName()}), Size: int32(g.Intn(3)),
-		Targets: pick(g, nil, nil, []string{g.nodeName()}), UnreadyBefore: pick(g, nil, []string{"Deployment/shop/cart=1"}),
+		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-time.Duration(g.Intn(90)) * time.Second)), TargetConfig: g.renderedName(pool),
+		UpdatedNodes: int32(g.Intn(3)), Nodes: pick(g, nil, nil, []string{g.nodeName()}, []string{g.nodeName(), g.nodeName()}), NodeCount: int32(g.Intn(3)),
+		TargetNodes: pick(g, nil, nil, []string{g.nodeName()}), UnreadyWorkloads: pick(g, nil, []string{"Deployment/shop/cart=1"}),
 	}
 }
 

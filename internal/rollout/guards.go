@@ -62,7 +62,7 @@ func afterEnd(o Observed) (Decision, bool) {
 		return Decision{}, false
 	case o.Rollout.Deleting:
 		return deleting(o)
-	case o.Record.CompletedSpec != o.Rollout.Spec:
+	case o.Record.CompletedSpecHash != o.Rollout.Spec:
 		return stepOf(o, PhasePreflight, Do{
 			Facts: []Fact{Restarted{}},
 			Why: fmt.Sprintf("the spec has changed (generation %d, completed was %d): planning anew",
@@ -76,7 +76,7 @@ func afterEnd(o Observed) (Decision, bool) {
 // Ended tells whether the rollout has nothing left to decide but whether its mirror sets are still there: it is complete, or it
 // was and is being deleted. Pools, images and workloads need not be read for that.
 func Ended(r v1alpha1.Record, v View) bool {
-	return r.CompletedGeneration != 0 && (v.Deleting || r.CompletedSpec == v.Spec) && !wantsBack(r, v)
+	return r.CompletedGeneration != 0 && (v.Deleting || r.CompletedSpecHash == v.Spec) && !wantsBack(r, v)
 }
 
 // deleting lets the rollout go as soon as nothing of it dangles. Before the mirror sets were applied the pools are given
@@ -128,7 +128,7 @@ func letGo(o Observed) (step Step, forward bool) {
 // begun tells whether the rollout has to be carried to its end. The intent to apply says so, unless it was never carried out or was
 // taken back before any node was released; and when the record is lost, our mirror set and pools with nodes left to update say so.
 func begun(o Observed, sets MirrorSets, pools []Pool) bool {
-	if o.Record.AppliedDigest == "" {
+	if o.Record.AppliedPlanHash == "" {
 		return sets.exist() && !allSettled(pools)
 	}
 	if sets.exist() {

@@ -87,7 +87,7 @@ func ends(d Decision) bool {
 func treat(o Observed, ending bool) treatment {
 	if found, ok := foundAgain(o); ok {
 		return treatment{facts: []Fact{RemedyBegun{Remedy: found}}, until: o.Now,
-			why: "taking up the remedy " + found.ID + " of which a note in the cluster tells"}
+			why: "taking up the remedy " + remedyTitle(found) + " of which a note in the cluster tells"}
 	}
 	var waiting treatment
 	for _, r := range OpenRemedies(o.Record) {
@@ -113,7 +113,7 @@ func treat(o Observed, ending bool) treatment {
 // foundAgain is a remedy of ours that the record does not know: the status was lost. Its note tells what to put back.
 func foundAgain(o Observed) (v1alpha1.RemedyRecord, bool) {
 	seen, ok := o.Remedies.Get()
-	if !ok {
+	if !ok || len(OpenRemedies(o.Record)) >= maxRemedies { // there is room again when one of them has ended
 		return v1alpha1.RemedyRecord{}, false
 	}
 	for _, f := range seen.Found {
@@ -131,7 +131,7 @@ func carryOn(o Observed, r v1alpha1.RemedyRecord, ending bool) treatment {
 		return undoRemedy(o, r)
 	}
 	if outcome, over := overNow(o, r, ending); over {
-		return moved(o, r, v1alpha1.RemedyEnding, outcome, "the remedy "+r.ID+" is over: "+outcome)
+		return moved(o, r, v1alpha1.RemedyEnding, outcome, "the remedy "+remedyTitle(r)+" is over: "+string(outcome))
 	}
 	if r.State == v1alpha1.RemedyTaken {
 		return inEffect(r)
@@ -151,25 +151,25 @@ func carryOn(o Observed, r v1alpha1.RemedyRecord, ending bool) treatment {
 		return moved(o, r, v1alpha1.RemedyTaken, "", "pod "+r.Namespace+"/"+r.Name+" is gone, and its owner replaces it")
 	case c.Gone:
 		return moved(o, r, v1alpha1.RemedyEnding, v1alpha1.OutcomeImpossible, r.Kind+" "+r.Name+" is gone")
-	case c.Noted && c.Value == r.Intended:
-		return moved(o, r, v1alpha1.RemedyTaken, "", fmt.Sprintf("%s %s has %s", r.Kind, r.Name, r.Intended))
-	case c.Value != r.Original && !c.Noted:
+	case c.Noted && c.Value == r.IntendedValue:
+		return moved(o, r, v1alpha1.RemedyTaken, "", fmt.Sprintf("%s %s has %s", r.Kind, r.Name, r.IntendedValue))
+	case c.Value != r.OriginalValue && !c.Noted:
 		return moved(o, r, v1alpha1.RemedyEnding, v1alpha1.OutcomeChangedElsewhere, fmt.Sprintf(
-			"%s %s has %q and had %q when the remedy was decided; it is left alone", r.Kind, r.Name, c.Value, r.Original))
+			"%s %s has %q and had %q when the remedy was decided; it is left alone", r.Kind, r.Name, c.Value, r.OriginalValue))
 	}
 	return treatment{actions: []Action{actionOf(r)}, until: o.Now,
 		why: fmt.Sprintf("the drain of node %s is held up: %s of %s %s", r.Node, r.Action, r.Kind, r.Name)}
 }
 
-func moved(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, outcome, why string) treatment {
+func moved(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome, why string) treatment {
 	return treatment{facts: []Fact{RemedyMoved{ID: r.ID, State: to, Outcome: outcome}}, why: why, until: o.Now}
 }
 
 // inEffect says what was done and until when it is waited for.
 func inEffect(r v1alpha1.RemedyRecord) treatment {
-	return treatment{until: r.Deadline.Time, blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name,
+	return treatment{until: r.Deadline.Time, blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
 		Message: fmt.Sprintf("%s since %s, because the drain of node %s is held up: %s; it is undone when the drain is over, at the latest at %s",
-			r.Action, r.At.UTC().Format(time.RFC3339), r.Node, change(r), r.Deadline.UTC().Format(time.RFC3339))}}}
+			r.Action, r.DecidedAt.UTC().Format(time.RFC3339), r.Node, change(r), r.Deadline.UTC().Format(time.RFC3339))}}}
 }
 
 // change is the change in words: cordoned, 3 replicas to 5.
@@ -177,10 +177,12 @@ func change(r v1alpha1.RemedyRecord) string {
 	switch {
 	case r.Kind == "Pod":
 		return "it was deleted before any of its containers had run"
-	case r.Original == "":
-		return "it has " + r.Intended
+	case len(r.References) > 0:
+		return "the images are proven and copied again"
+	case r.OriginalValue == "":
+		return "it has " + r.IntendedValue
 	default:
-		return fmt.Sprintf("it has %s instead of %s", r.Intended, r.Original)
+		return fmt.Sprintf("it has %s instead of %s", r.IntendedValue, r.OriginalValue)
 	}
 }
 
@@ -189,7 +191,7 @@ func unknownObject(o Observed, r v1alpha1.RemedyRecord) treatment {
 	if why == "" {
 		why = "not read yet"
 	}
-	return treatment{until: o.Now.Add(5 * time.Second), blockers: []Blocker{{Reason: v1alpha1.ReasonUnreadable, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name,
+	return treatment{until: o.Now.Add(5 * time.Second), blockers: []Blocker{{Reason: v1alpha1.ReasonUnreadable, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
 		Message: fmt.Sprintf("%s %s, which the remedy %s is about, could not be read: %s; it is neither changed nor put back until it can", r.Kind, r.Name, r.Action, why)}}}
 }
 
@@ -206,7 +208,7 @@ func changed(o Observed, r v1alpha1.RemedyRecord) (Changed, bool) {
 }
 
 // overNow tells whether the remedy is no longer wanted, and what became of it.
-func overNow(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome string, over bool) {
+func overNow(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome v1alpha1.RemedyOutcome, over bool) {
 	pools, known := o.Pools.Get()
 	switch {
 	case r.Kind == "Pod" && r.State == v1alpha1.RemedyTaken:
@@ -219,7 +221,7 @@ func overNow(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome string, 
 		return v1alpha1.OutcomeNotNeeded, true
 	}
 	switch {
-	case ending, back(o) && !r.At.After(o.Record.Rollback.At.Time), r.Spec != o.Rollout.Spec, !o.Rollout.remedy(r.Action):
+	case ending, back(o) && !r.DecidedAt.After(o.Record.Rollback.DecidedAt.Time), r.SpecHash != o.Rollout.Spec, !o.Rollout.remedy(r.Action):
 		return v1alpha1.OutcomeSuperseded, true
 	case known && !undrained(pools, r.Node) && (!harmlessRemedy(r.Action) || !podsWait(o, r.Node)):
 		return v1alpha1.OutcomeHelped, true
@@ -274,20 +276,20 @@ func stillWaiting(o Observed, r v1alpha1.RemedyRecord) bool {
 
 // mirrorAgain asks for the proofs until they are there. It costs nothing to ask again.
 func mirrorAgain(o Observed, r v1alpha1.RemedyRecord) treatment {
-	return treatment{actions: []Action{MirrorAgain{Remedy: r, References: strings.Fields(r.Name)}}, until: o.Now.Add(5 * time.Second),
-		why: fmt.Sprintf("the drain of node %s is held up by pulls that fail: proving and copying %s again", r.Node, r.Name)}
+	return treatment{actions: []Action{MirrorAgain{Remedy: r, References: r.References}}, until: o.Now.Add(5 * time.Second),
+		why: fmt.Sprintf("the drain of node %s is held up by pulls that fail: proving and copying %s again", r.Node, strings.Join(r.References, " "))}
 }
 
 // provenAgain tells what has come of proving again. An image that cannot be copied is given some tries before the next rung.
-func provenAgain(o Observed, r v1alpha1.RemedyRecord) (outcome string, over bool) {
+func provenAgain(o Observed, r v1alpha1.RemedyRecord) (outcome v1alpha1.RemedyOutcome, over bool) {
 	proven, refused := 0, 0
 	_, looked := o.Obstacles.Get()
-	references := strings.Fields(r.Name)
+	references := r.References
 	for _, ref := range references {
 		switch pull, found := pullOf(o, ref); {
 		case !found && looked:
 			proven++ // nobody waits for it any more
-		case !pull.Proven.Before(r.At.Time):
+		case !pull.Proven.Before(r.DecidedAt.Time):
 			proven++
 		case pull.Refused != "":
 			refused++
@@ -296,7 +298,7 @@ func provenAgain(o Observed, r v1alpha1.RemedyRecord) (outcome string, over bool
 	switch {
 	case proven == len(references):
 		return v1alpha1.OutcomeHelped, true
-	case refused > 0 && o.Now.Sub(r.At.Time) >= copyTries:
+	case refused > 0 && o.Now.Sub(r.DecidedAt.Time) >= copyTries:
 		return v1alpha1.OutcomeImpossible, true
 	}
 	return "", false
@@ -336,8 +338,8 @@ func actionOf(r v1alpha1.RemedyRecord) Action {
 // undoRemedy puts back what the remedy has changed, if it is still as the remedy has left it, and takes its note off. A key of the
 // trusted authorities stays: what was pulled by it has to be pullable again.
 func undoRemedy(o Observed, r v1alpha1.RemedyRecord) treatment {
-	end := func(outcome string) treatment {
-		return moved(o, r, v1alpha1.RemedyEnded, outcome, "nothing is left of the remedy "+r.ID)
+	end := func(outcome v1alpha1.RemedyOutcome) treatment {
+		return moved(o, r, v1alpha1.RemedyEnded, outcome, "nothing is left of the remedy "+remedyTitle(r))
 	}
 	if r.Kind != "Node" && r.Kind != "IngressController" && r.Kind != "Deployment" {
 		return end("")
@@ -348,7 +350,7 @@ func undoRemedy(o Observed, r v1alpha1.RemedyRecord) treatment {
 		return unknownObject(o, r)
 	case c.Gone:
 		return end("")
-	case !c.Noted && c.Value == r.Original:
+	case !c.Noted && c.Value == r.OriginalValue:
 		return end("")
 	case !c.Noted:
 		return end(v1alpha1.OutcomeChangedElsewhere)

@@ -66,7 +66,7 @@ func TestARemedyOnRecord(t *testing.T) {
 		"in effect, and the spec is another":   {b: taken().with(func(o *Observed) { o.Rollout.Spec = "spec-2" }), facts: []string{"RemedyMoved Ending Superseded"}},
 		"in effect, and the rollout goes back": {
 			b: taken().with(func(o *Observed) {
-				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: backRequested, At: metav1.NewTime(now)}
+				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested, DecidedAt: metav1.NewTime(now)}
 			}),
 			facts: []string{"RemedyMoved Ending Superseded"},
 		},
@@ -146,7 +146,7 @@ func TestEveryEndPutsBack(t *testing.T) {
 		},
 		"rolled back": func() *builder {
 			return observed().completed().with(func(o *Observed) {
-				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: backRequested, At: metav1.NewTime(now), Spec: "spec-1"}
+				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested, DecidedAt: metav1.NewTime(now), SpecHash: "spec-1"}
 			})
 		},
 		"unsupported": func() *builder {
@@ -158,7 +158,7 @@ func TestEveryEndPutsBack(t *testing.T) {
 			t.Run(name+" with "+what, func(t *testing.T) {
 				b := end()
 				b.o.Rollout.Remedies = v1alpha1.RemedyActions()
-				now := &Changed{Value: r.Intended, Noted: true, Ours: true}
+				now := &Changed{Value: r.IntendedValue, Noted: true, Ours: true}
 				b.remedied(r, time.Minute, v1alpha1.RemedyTaken, now)
 				undone := false
 				for range 20 {
@@ -170,7 +170,7 @@ func TestEveryEndPutsBack(t *testing.T) {
 						switch a.(type) {
 						case Uncordon, ScaleBack:
 							undone = true
-							b.o.Remedies = Seen(Remedies{Changed: []Changed{{ID: string(r.Action) + "/" + r.Name, Value: r.Original}}})
+							b.o.Remedies = Seen(Remedies{Changed: []Changed{{ID: string(r.Action) + "/" + r.Name, Value: r.OriginalValue}}})
 						case RemoveFinalizer:
 							b.o.Rollout.Finalizer = false
 						}

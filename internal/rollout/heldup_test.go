@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +18,7 @@ const routerImage = "quay.io/acme/router:v1"
 func heldDrain() *builder {
 	b := observed().rendered().done("worker-0").intends("worker").takes("worker-1", "Draining").follows("worker-1")
 	b.o.Record.Release.IntendedAt = metav1.NewTime(now.Add(-2 * time.Minute))
-	b.o.Record.Release.TakenAt = &metav1.Time{Time: now.Add(-90 * time.Second)}
+	b.o.Record.Release.UpdateStartedAt = &metav1.Time{Time: now.Add(-90 * time.Second)}
 	b.eachPool(func(p *Pool) {
 		ledger := *p.Ledger
 		ledger.Release = &Pulse{IntendedAt: b.o.Record.Release.IntendedAt.UTC(), Target: p.Rendered, Updated: 1, Closed: true, Deadline: now.Add(-time.Minute)}
@@ -74,9 +75,9 @@ func (b *builder) offer(offers ...Offer) *builder {
 
 // remedied puts a remedy on record that was decided so long ago, with its object as the cluster has it.
 func (b *builder) remedied(r v1alpha1.RemedyRecord, ago time.Duration, state v1alpha1.RemedyState, c *Changed) *builder {
-	r.At, r.Deadline = metav1.NewTime(now.Add(-ago)), metav1.NewTime(now.Add(remedyTime(r.Action)-ago))
-	r.State, r.Spec, r.Node = state, b.o.Rollout.Spec, "worker-1"
-	r.ID = string(r.Action) + "/" + r.Name
+	r.DecidedAt, r.Deadline = metav1.NewTime(now.Add(-ago)), metav1.NewTime(now.Add(remedyTime(r.Action)-ago))
+	r.State, r.SpecHash, r.Node = state, b.o.Rollout.Spec, "worker-1"
+	r.ID = string(r.Action) + "/" + r.Name + strings.Join(r.References, " ")
 	b.o.Record.Remedies = append(b.o.Record.Remedies, r)
 	if c != nil {
 		seen, _ := b.o.Remedies.Get()
@@ -88,11 +89,11 @@ func (b *builder) remedied(r v1alpha1.RemedyRecord, ago time.Duration, state v1a
 }
 
 var (
-	mirrorRecord = v1alpha1.RemedyRecord{Action: v1alpha1.MirrorMissingImages, Kind: "Image", Name: routerImage}
+	mirrorRecord = v1alpha1.RemedyRecord{Action: v1alpha1.MirrorMissingImages, Kind: "Image", References: []string{routerImage}}
 	podRemedy    = v1alpha1.RemedyRecord{Action: v1alpha1.RestartFailingPods, Kind: "Pod", Namespace: "openshift-ingress", Name: "router-x", UID: "uid-x"}
-	trustRecord  = v1alpha1.RemedyRecord{Action: v1alpha1.TrustMirrorCA, Kind: "ConfigMap", Namespace: "openshift-config", Name: "user-ca", UID: "uid-ca", Intended: "mirror.local..5000"}
-	cordonRecord = v1alpha1.RemedyRecord{Action: v1alpha1.Relocate, Kind: "Node", Name: "worker-0", UID: "uid-worker-0", Original: Schedulable, Intended: Cordoned}
-	scaleRecord  = v1alpha1.RemedyRecord{Action: v1alpha1.ScaleIngress, Kind: "IngressController", Namespace: "openshift-ingress-operator", Name: "default", UID: "uid-default", Original: "3", Intended: "5"}
+	trustRecord  = v1alpha1.RemedyRecord{Action: v1alpha1.TrustMirrorCA, Kind: "ConfigMap", Namespace: "openshift-config", Name: "user-ca", UID: "uid-ca", IntendedValue: "mirror.local..5000"}
+	cordonRecord = v1alpha1.RemedyRecord{Action: v1alpha1.Relocate, Kind: "Node", Name: "worker-0", UID: "uid-worker-0", OriginalValue: Schedulable, IntendedValue: Cordoned}
+	scaleRecord  = v1alpha1.RemedyRecord{Action: v1alpha1.ScaleIngress, Kind: "IngressController", Namespace: "openshift-ingress-operator", Name: "default", UID: "uid-default", OriginalValue: "3", IntendedValue: "5"}
 )
 
 var (
@@ -122,7 +123,7 @@ func (g generator) heldUp(o *Observed) {
 	records := []v1alpha1.RemedyRecord{mirrorRecord, podRemedy, trustRecord, cordonRecord, scaleRecord}
 	g.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 	for _, r := range records[g.Intn(6):] {
-		c := &Changed{Gone: g.some(), Value: pick(g, r.Original, r.Original, r.Original, r.Intended, r.Intended, "7"), Noted: g.Intn(2) == 0, Ours: g.Intn(2) == 0}
+		c := &Changed{Gone: g.some(), Value: pick(g, r.OriginalValue, r.OriginalValue, r.OriginalValue, r.IntendedValue, r.IntendedValue, "7"), Noted: g.Intn(2) == 0, Ours: g.Intn(2) == 0}
 		b.remedied(r, time.Duration(g.Intn(150))*time.Second, pick(g, v1alpha1.RemedyIntended, v1alpha1.RemedyIntended, v1alpha1.RemedyIntended, v1alpha1.RemedyTaken, v1alpha1.RemedyEnding, v1alpha1.RemedyEnding, v1alpha1.RemedyEnded), c)
 		if !g.some() {
 			break

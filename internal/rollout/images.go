@@ -63,7 +63,7 @@ func verifyImages(o Observed) Step {
 	if !ok {
 		return unreadable("Plan", o.Plan.Why())
 	}
-	if started := o.Record.StartedAt; started != nil && o.Record.AppliedDigest != plan.Digest && started.After(bound) {
+	if started := o.Record.StartedAt; started != nil && o.Record.AppliedPlanHash != plan.Digest && started.After(bound) {
 		bound = started.Time
 	}
 	return proven(o, bound)

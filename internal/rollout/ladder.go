@@ -138,7 +138,7 @@ func lastEffect(o Observed, ob Obstacle, next *v1alpha1.RemedyRecord) (until tim
 		if next != nil && next.Kind == "Pod" && r.Kind == "Pod" {
 			continue
 		}
-		if due := r.At.Add(o.effect(r)); o.Now.Before(due) && due.After(until) {
+		if due := r.DecidedAt.Add(o.effect(r)); o.Now.Before(due) && due.After(until) {
 			until, waiting = due, true
 		}
 	}
@@ -162,7 +162,7 @@ func attempts(o Observed, ob Obstacle) []v1alpha1.RemedyRecord {
 		since = r.IntendedAt.Time
 	}
 	return slices.DeleteFunc(slices.Clone(o.Record.Remedies), func(r v1alpha1.RemedyRecord) bool {
-		return r.Node != ob.Node || r.At.Time.Before(since)
+		return r.Node != ob.Node || r.DecidedAt.Time.Before(since)
 	})
 }
 
@@ -180,12 +180,18 @@ func tried(o Observed, ob Obstacle, action v1alpha1.RemedyAction, name string) i
 func triedAlready(o Observed, ob Obstacle) []string {
 	var out []string
 	for _, r := range attempts(o, ob) {
-		out = append(out, fmt.Sprintf("%s of %s %s has come to %s", r.Action, r.Kind, r.Name, r.Outcome))
+		out = append(out, fmt.Sprintf("%s of %s ended as %s", r.Action, remedyObject(r), r.Outcome))
 	}
 	return out[max(0, len(out)-6):]
 }
 
 const once = "was tried once for this drain"
+
+// What one remedy names at most: as many references as the record has room for, and none that is longer than a reference can be.
+const (
+	maxReferences = 8
+	maxReference  = 1024
+)
 
 // mirrorMissing begins with whatever the waiting pods cannot pull: even when the cause is a login or a certificate, the proof that is made
 // with a node's eyes tells whether it still is.
@@ -193,23 +199,23 @@ func mirrorMissing(o Observed, ob Obstacle) (*v1alpha1.RemedyRecord, string) {
 	var references []string
 	for _, p := range ob.Pods {
 		for _, pull := range p.Pulls {
-			length := len(strings.Join(references, " ")) + len(pull.Reference)
-			if !slices.Contains(references, pull.Reference) && length < 500 {
+			if !slices.Contains(references, pull.Reference) && len(references) < maxReferences && len(pull.Reference) <= maxReference {
 				references = append(references, pull.Reference)
 			}
 		}
 	}
 	slices.Sort(references)
-	name := strings.Join(references, " ")
 	switch {
 	case ob.Hindrance != HindrancePull:
 		return nil, "no pull is waited for"
 	case len(references) == 0:
 		return nil, "no reference is named"
-	case tried(o, ob, v1alpha1.MirrorMissingImages, name) > 0:
+	case slices.ContainsFunc(attempts(o, ob), func(r v1alpha1.RemedyRecord) bool {
+		return r.Action == v1alpha1.MirrorMissingImages && slices.Equal(r.References, references)
+	}):
 		return nil, once
 	}
-	r := remedyRecord(o, ob.Node, v1alpha1.MirrorMissingImages, "Image", "", name)
+	r := remedyRecord(o, ob.Node, v1alpha1.MirrorMissingImages, "Image", "", "", references...)
 	return &r, ""
 }
 
@@ -247,8 +253,8 @@ func restartPods(o Observed, ob Obstacle) (*v1alpha1.RemedyRecord, string) {
 func provingBegan(o Observed, ob Obstacle) time.Time {
 	began := ob.Since
 	for _, r := range attempts(o, ob) {
-		if r.Action == v1alpha1.MirrorMissingImages && r.At.After(began) {
-			began = r.At.Time
+		if r.Action == v1alpha1.MirrorMissingImages && r.DecidedAt.After(began) {
+			began = r.DecidedAt.Time
 		}
 	}
 	return began
@@ -296,7 +302,7 @@ func offers(o Observed, ob Obstacle, action v1alpha1.RemedyAction) (good []Offer
 
 func recordOf(o Observed, f Offer, intended string) *v1alpha1.RemedyRecord {
 	r := remedyRecord(o, f.Node, f.Action, f.Kind, f.Namespace, f.Name)
-	r.UID, r.Original, r.Intended = f.UID, f.Value, intended
+	r.UID, r.OriginalValue, r.IntendedValue = f.UID, f.Value, intended
 	return &r
 }
 
@@ -390,7 +396,7 @@ func raiseMaxUnavailable(o Observed, ob Obstacle) (*v1alpha1.RemedyRecord, strin
 		return nil, "the pool or the plan is not known"
 	}
 	p := pools[i]
-	corrected := plan.Digest != o.Record.AppliedDigest || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Name == ob.Node && n.Desired != p.Rendered })
+	corrected := plan.Digest != o.Record.AppliedPlanHash || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Name == ob.Node && n.Desired != p.Rendered })
 	available := 0
 	for _, n := range p.Nodes {
 		if n.available() {
@@ -410,7 +416,7 @@ func raiseMaxUnavailable(o Observed, ob Obstacle) (*v1alpha1.RemedyRecord, strin
 		return nil, fmt.Sprintf("%d nodes of pool %s are available, and one has to stay", available, p.Name)
 	}
 	r := remedyRecord(o, ob.Node, v1alpha1.RaiseMaxUnavailable, "MachineConfigPool", "", p.Name)
-	r.Original, r.Intended = "room for one node", "room for two nodes"
+	r.OriginalValue, r.IntendedValue = "room for one node", "room for two nodes"
 	return &r, ""
 }
 

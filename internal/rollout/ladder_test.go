@@ -129,7 +129,7 @@ func TestTheNextRung(t *testing.T) {
 		},
 		"on the way back nothing is disturbed, and nothing waits for it": {
 			b: exhausted().offer(cordonOffer).with(func(o *Observed) {
-				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: backRequested, At: metav1.NewTime(began)}
+				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested, DecidedAt: metav1.NewTime(began)}
 			}),
 			says: []string{"Relocate: the rollout goes back"},
 		},

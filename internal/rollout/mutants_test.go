@@ -17,10 +17,10 @@ var _ = []mutant.Mutant{
 		func(o Observed, p Pool, size int) int { return baseline(o, p) + len(p.stuck(o)) + size },
 		func(o Observed, p Pool, size int) int { return baseline(o, p) + len(p.stuck(o)) + size + 1 }),
 	mutant.Of("budget: a limit that has shrunk since the intent, at a pulse", pulse,
-		func(r v1alpha1.ReleaseRecord, o Observed, p Pool) int { return min(max(1, int(r.Size)), atOnce(o, p)) },
-		func(r v1alpha1.ReleaseRecord) int { return max(1, int(r.Size)) }),
+		func(r v1alpha1.ReleaseRecord, o Observed, p Pool) int { return min(max(1, int(r.NodeCount)), atOnce(o, p)) },
+		func(r v1alpha1.ReleaseRecord) int { return max(1, int(r.NodeCount)) }),
 	mutant.Of("budget: a limit that has shrunk since the intent, by name", target,
-		func(r v1alpha1.ReleaseRecord, o Observed, p Pool) bool { return len(r.Targets) > atOnce(o, p) },
+		func(r v1alpha1.ReleaseRecord, o Observed, p Pool) bool { return len(r.TargetNodes) > atOnce(o, p) },
 		func() bool { return false }),
 	mutant.Of("budget: two nodes of the control plane", Pool.AtOnce,
 		func(p Pool) bool { return p.ControlPlane },
@@ -92,10 +92,10 @@ var _ = []mutant.Mutant{
 		func() bool { return true }),
 	mutant.Of("release: one by name counts as an open pool", target,
 		func(ledger Ledger, r v1alpha1.ReleaseRecord) {
-			ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.Targets), true
+			ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.TargetNodes), true
 		},
 		func(ledger Ledger, r v1alpha1.ReleaseRecord) {
-			ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.Targets), false
+			ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.TargetNodes), false
 		}),
 	mutant.Of("release: the leader drains itself", stepDown,
 		func(o Observed, in func(name string) bool) bool { return o.Self.Node == "" || !in(o.Self.Node) },
@@ -122,7 +122,7 @@ var _ = []mutant.Mutant{
 		func(pulsed bool, p Pool) bool { return pulsed && !p.fenced() },
 		func() bool { return false }),
 	mutant.Of("release: of a configuration that was rendered after the intent", followRelease,
-		func(p Pool, r v1alpha1.ReleaseRecord) bool { return p.Rendered != r.Target },
+		func(p Pool, r v1alpha1.ReleaseRecord) bool { return p.Rendered != r.TargetConfig },
 		func() bool { return false }),
 	mutant.Of("release: with nobody who would pause the pool again", alone,
 		func(o Observed) bool { return o.Rollout.Targeted || o.Self.Replicas < 2 || len(o.Self.Standby) > 0 },
@@ -272,7 +272,7 @@ var _ = []mutant.Mutant{
 		func() []Blocker { return []Blocker(nil) }),
 	mutant.Of("apply: without the intent on record", applyMirrorSets,
 		func(o Observed, plan Plan, sets MirrorSets) bool {
-			return o.Record.AppliedDigest != plan.Digest || unnoted(o, sets)
+			return o.Record.AppliedPlanHash != plan.Digest || unnoted(o, sets)
 		},
 		func() bool { return false }),
 	mutant.Of("apply: over somebody else's set", foreignSets,
@@ -361,7 +361,7 @@ var _ = []mutant.Mutant{
 		func(o Observed) bool { return back(o) },
 		func() bool { return false }),
 	mutant.Of("abort: after nodes were reached", abort,
-		func(o Observed, reached int) bool { return o.Record.AppliedDigest == "" || reached == 0 },
+		func(o Observed, reached int) bool { return o.Record.AppliedPlanHash == "" || reached == 0 },
 		func() bool { return true }),
 	mutant.Of("rollback: any node that moves is stuck", Pool.stuck,
 		func(n Node, rendered bool, p Pool, stage string) bool {
@@ -391,11 +391,11 @@ var _ = []mutant.Mutant{
 		func(pools []Pool) Step { return poolsAtRest(pools) },
 		func(pools []Pool) Step { return poolsAtRest(pools[:0]) }),
 	mutant.Of("writing: what is half written waits for its turn", MirrorSets.half,
-		func(w *v1alpha1.WritingRecord, m MirrorSets) bool { return w == nil || w.To != m.To || m.settled() },
+		func(w *v1alpha1.PendingWriteRecord, m MirrorSets) bool { return w == nil || w.TargetHash != m.To || m.settled() },
 		func() bool { return true }),
 	mutant.Of("writing: what nobody has begun is finished", MirrorSets.half,
-		func(m MirrorSets, w *v1alpha1.WritingRecord) bool {
-			return (m.Digest.settled() && m.HaveDigest != w.Digest) || (m.Tag.settled() && m.HaveTag != w.Tag)
+		func(m MirrorSets, w *v1alpha1.PendingWriteRecord) bool {
+			return (m.Digest.settled() && m.HaveDigest != w.DigestMirrorsHash) || (m.Tag.settled() && m.HaveTag != w.TagMirrorsHash)
 		},
 		func() bool { return true }),
 	mutant.Of("writing: what clashes with somebody else's set is finished", finishWriting,
@@ -421,10 +421,10 @@ var _ = []mutant.Mutant{
 		func(p Policy) bool { return !p.effective() },
 		func() bool { return false }),
 	mutant.Of("policy: what the user has now is not on record", writePolicy,
-		func(rec *v1alpha1.PolicyRecord, p Policy) bool { return rec.Prior != p.Entry && !p.Ours },
+		func(rec *v1alpha1.NodeDisruptionPolicyRecord, p Policy) bool { return rec.Previous != p.Entry && !p.Ours },
 		func() bool { return false }),
 	mutant.Of("policy: given back without the fact on record", returnPolicy,
-		func(o Observed) bool { return !o.Record.Policy.Restored },
+		func(o Observed) bool { return !o.Record.NodeDisruptionPolicy.Restored },
 		func() bool { return false }),
 	mutant.Of("policy: written while a pool is open", writePolicy,
 		func(o Observed, pools []Pool) []Blocker { return notHeld(o, pools) },

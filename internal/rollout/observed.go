@@ -83,10 +83,10 @@ func (v View) MaxPause() time.Duration { return cmp.Or(v.PauseLimit, 24*time.Hou
 
 // Request is what a person, or a pipeline, asks for. Gate and Plan are those of an approval.
 type Request struct {
-	ID   string        `json:"id"`
-	Verb v1alpha1.Verb `json:"verb"`
-	Gate string        `json:"gate,omitempty"`
-	Plan string        `json:"plan,omitempty"`
+	ID   string                 `json:"id"`
+	Verb v1alpha1.RequestAction `json:"action"`
+	Gate string                 `json:"gate,omitempty"`
+	Plan string                 `json:"plan,omitempty"`
 }
 
 // Stage is one step of the release order.
@@ -164,8 +164,11 @@ func (s SetState) settled() bool { return s == SetNotWanted || s == SetEqual }
 type MirrorSets struct {
 	Digest SetState `json:"digest"`
 	Tag    SetState `json:"tag"`
-	// Have holds the lists of the sets of ours that are in the cluster, in the form of the record; empty when there are none.
-	Have string `json:"have,omitempty"`
+	// Previous names the ControllerRevision of the sets before the rollout; nil when there were none. PreviousSaved is true when it exists,
+	// or none is needed; PreviousProblem says why it cannot be used, where it has to exist.
+	Previous        *v1alpha1.PreviousMirrorSets `json:"previous,omitempty"`
+	PreviousSaved   bool                         `json:"previousSaved,omitempty"`
+	PreviousProblem *Problem                     `json:"previousProblem,omitempty"`
 	// HaveDigest and HaveTag identify what the sets of ours say now, empty for none; To what both shall say.
 	HaveDigest string `json:"haveDigest,omitempty"`
 	HaveTag    string `json:"haveTag,omitempty"`

@@ -38,7 +38,7 @@ func TestForecastHoldsTheRelease(t *testing.T) {
 func TestForecastHoldsThePulse(t *testing.T) {
 	intended := func() *builder {
 		return observed().rendered().with(func(o *Observed) {
-			o.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: *stamp(now.Add(-10 * time.Second)), Target: renderedName("worker", planned)}
+			o.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: *stamp(now.Add(-10 * time.Second)), TargetConfig: renderedName("worker", planned)}
 		})
 	}
 	check(t, intended().build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}})

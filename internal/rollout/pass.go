@@ -30,7 +30,7 @@ func opening(o Observed, pools []Pool) (gate string, closed bool) {
 		return "", false
 	}
 	plan, _ := o.Plan.Get()
-	if passOf(o) == v1alpha1.PassEnforce && o.Record.AppliedDigest != plan.Digest && !anyLedger(pools) {
+	if passOf(o) == v1alpha1.PassEnforce && o.Record.AppliedPlanHash != plan.Digest && !anyLedger(pools) {
 		return GateEnforce, true
 	}
 	return GateApply, o.Record.StartedAt == nil
@@ -60,7 +60,7 @@ func enforce(o Observed) Step {
 	}
 	rec := o.Record.Pass
 	switch {
-	case rec == nil || rec.Pass != sets.Pass || rec.Lists != sets.Lists:
+	case rec == nil || rec.Pass != sets.Pass || rec.MirrorsHash != sets.Lists:
 		return Do{Facts: []Fact{PassBegun{Pass: sets.Pass, Lists: sets.Lists}}, Why: "every node has the mirrors, with the sources as a fallback"}
 	case rec.ReachedAt == nil:
 		return Do{Facts: []Fact{PassReached{At: o.Now}}, Why: "every node has the mirrors, with the sources as a fallback; that is watched from now on"}
@@ -94,9 +94,9 @@ func withdrawPass(o Observed) Step {
 	if !ok || !planned || !o.Rollout.Deleting || back(o) || sets.Pass != v1alpha1.PassEnforce || sets.settled() {
 		return nil
 	}
-	w := o.Record.Writing
-	unwritten := w != nil && w.To == sets.To && w.Digest == sets.HaveDigest && w.Tag == sets.HaveTag
-	if o.Record.AppliedDigest == "" || (o.Record.AppliedDigest == plan.Digest && !unwritten) {
+	w := o.Record.PendingWrite
+	unwritten := w != nil && w.TargetHash == sets.To && w.DigestMirrorsHash == sets.HaveDigest && w.TagMirrorsHash == sets.HaveTag
+	if o.Record.AppliedPlanHash == "" || (o.Record.AppliedPlanHash == plan.Digest && !unwritten) {
 		return nil
 	}
 	return Do{

@@ -21,7 +21,7 @@ func between(since time.Duration) *builder {
 // second is the second pass, planned and proven, before anything was held for it.
 func second() *builder {
 	b := between(2*time.Hour).staged(v1alpha1.PassEnforce).sets(SetNotWanted, SetDiffers).staged(v1alpha1.PassEnforce)
-	b.o.Record.AppliedDigest = "sha256:first"
+	b.o.Record.AppliedPlanHash = "sha256:first"
 	return b.eachPool(func(p *Pool) { p.Meaning = MeansEarlier })
 }
 
@@ -54,7 +54,7 @@ func TestBetweenThePasses(t *testing.T) {
 		},
 		"a pool is the user's now": {
 			o: between(time.Hour).eachPool(func(p *Pool) { p.Paused, p.PausedBy, p.PausedByUs = true, "kubectl", false }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, stalled: true, blockers: []string{"MachineConfigPool worker"},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, stalled: true, blockers: []string{"MachineConfigPool worker"},
 				says: []string{`paused by "kubectl"`}},
 		},
 	}
@@ -68,7 +68,7 @@ func TestBetweenThePasses(t *testing.T) {
 		check(t, between(time.Minute).deleting().build(), want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"Completed"}})
 	})
 	t.Run("aborted: a choice, because every node has the first", func(t *testing.T) {
-		check(t, between(time.Minute).requests(v1alpha1.VerbAbort).build(), want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
+		check(t, between(time.Minute).requests(v1alpha1.RequestAbort).build(), want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
 			blockers: []string{"SafeMirrorRollout shop"}, says: []string{"6 nodes"}})
 	})
 	t.Run("another drift: the sets of the first pass are put back under pause", func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestBetweenThePasses(t *testing.T) {
 	})
 }
 
-func (b *builder) requests(verb v1alpha1.Verb) *builder {
+func (b *builder) requests(verb v1alpha1.RequestAction) *builder {
 	b.o.Rollout.Requests = append(b.o.Rollout.Requests, Request{ID: "r", Verb: verb})
 	return b
 }
@@ -90,14 +90,14 @@ func TestTheSecondPass(t *testing.T) {
 	t.Run("an approval of the first does not open it", func(t *testing.T) {
 		o := second().with(func(o *Observed) {
 			o.Rollout.ApplyApproval = true
-			o.Record.Approvals = []v1alpha1.ApprovalRecord{{Gate: GateApply, PlanDigest: planDigest}}
+			o.Record.Approvals = []v1alpha1.ApprovalRecord{{Gate: GateApply, PlanHash: planDigest}}
 		}).build()
 		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonApprovalRequired, blockers: []string{"SafeMirrorRollout shop"}})
 	})
 	t.Run("approved", func(t *testing.T) {
 		o := second().with(func(o *Observed) {
 			o.Rollout.ApplyApproval = true
-			o.Record.Approvals = []v1alpha1.ApprovalRecord{{Gate: GateEnforce, PlanDigest: planDigest}}
+			o.Record.Approvals = []v1alpha1.ApprovalRecord{{Gate: GateEnforce, PlanHash: planDigest}}
 		}).build()
 		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolReclaimed master", "PoolReclaimed worker"}})
 	})
@@ -112,7 +112,7 @@ func TestTheSecondPass(t *testing.T) {
 		}
 	})
 	t.Run("the intent says which pass it is", func(t *testing.T) {
-		o := observed().paused().staged(v1alpha1.PassEnforce).with(func(o *Observed) { o.Record.AppliedDigest = "sha256:first" }).build()
+		o := observed().paused().staged(v1alpha1.PassEnforce).with(func(o *Observed) { o.Record.AppliedPlanHash = "sha256:first" }).build()
 		d := check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}})
 		if f := fact[ApplyIntended](t, d); f.Pass != v1alpha1.PassEnforce || f.Lists != "lists" {
 			t.Errorf("intent %+v", f)

@@ -16,7 +16,7 @@ func pausePools(o Observed) Step {
 	}
 	open, lost := toPause(o, pools)
 	if len(lost) > 0 {
-		return Fail{Reason: v1alpha1.ReasonLostControl, Blockers: lost}
+		return Fail{Reason: v1alpha1.ReasonPauseConflict, Blockers: lost}
 	}
 	if gate, closed := opening(o, pools); closed {
 		if step := consent(o, gate); step != nil {
@@ -35,7 +35,7 @@ func pausePools(o Observed) Step {
 	if len(open) > 0 {
 		return Do{Actions: open, Why: fmt.Sprintf("pausing %d of %d pools", len(open), len(pools))}
 	}
-	if plan, ok := o.Plan.Get(); ok && plan.Digest == o.Record.AppliedDigest {
+	if plan, ok := o.Plan.Get(); ok && plan.Digest == o.Record.AppliedPlanHash {
 		// The MCO has rendered the mirror sets since, and looks at each pool once more for that. Each release waits for its own fence.
 		return Done{Message: fmt.Sprintf("%d pools held", len(pools))}
 	}
@@ -55,7 +55,7 @@ func toPause(o Observed, pools []Pool) (open []Action, lost []Blocker) {
 		if p.Ledger != nil {
 			// Ours, and unpaused by somebody: closures() pauses it once. After that it is lost.
 			if p.Ledger.Repaused > 0 {
-				lost = append(lost, poolBlocker(p, v1alpha1.ReasonLostControl, fmt.Sprintf(
+				lost = append(lost, poolBlocker(p, v1alpha1.ReasonPauseConflict, fmt.Sprintf(
 					"was unpaused twice during the rollout, last by %q; it is not paused again. Stop whatever does that and pause the pool, "+
 						"or set spec.state to Held: its nodes take the new configuration at the MCO's own pace meanwhile", p.PausedBy)))
 			}
@@ -157,7 +157,7 @@ func undo(rec v1alpha1.PoolRecord) string {
 		}
 	}
 	return fmt.Sprintf(`once every node runs the pool's spec.configuration: oc patch mcp %s --type=merge -p `+
-		`'{"metadata":{"annotations":{"safemirror.io/pause-ledger":null}},"spec":{"paused":%t,"maxUnavailable":%s}}'`, rec.Name, rec.Paused, max)
+		`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":%t,"maxUnavailable":%s}}'`, rec.Name, rec.Paused, max)
 }
 
 func isInteger(s string) bool {

@@ -109,7 +109,7 @@ func TestTheLedgerHoldsThePriorValues(t *testing.T) {
 	want := Ledger{
 		Rollout: "shop", UID: "uid-shop", Since: began, PriorMaxUnavailable: "10%", Unavailable: []string{"worker-2"},
 		Undo: `once every node runs the pool's spec.configuration: oc patch mcp worker --type=merge -p ` +
-			`'{"metadata":{"annotations":{"safemirror.io/pause-ledger":null}},"spec":{"paused":false,"maxUnavailable":"10%"}}'`,
+			`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":false,"maxUnavailable":"10%"}}'`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ledger (-want +got):\n%s", diff)
@@ -147,7 +147,7 @@ func TestAdoptionFromTheLedgers(t *testing.T) {
 	t.Run("it goes on where it was", func(t *testing.T) {
 		o.Record = Apply(o.Record, d.Facts)
 		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}})
-		o.Record.AppliedDigest = planDigest
+		o.Record.AppliedPlanHash = planDigest
 		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}})
 	})
 	t.Run("another pool is recorded as it is", func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestThePoolOfAUser(t *testing.T) {
 	})
 	t.Run("then it is waited for by name", func(t *testing.T) {
 		check(t, observed().rendered().done("master-0", "master-1", "master-2").givesBack("master").eachPool(theirs, "worker").build(),
-			want{phase: PhaseRelease, reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"},
+			want{phase: PhaseRelease, reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
 				says: []string{`paused by "kubectl-patch"`, "3 of its 3 nodes", "unpause it"}})
 	})
 	t.Run("unpaused, it is taken in", func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestUnpausedByOthers(t *testing.T) {
 	})
 	t.Run("twice", func(t *testing.T) {
 		check(t, observed().rendered().eachPool(unpaused(1), "worker").build(),
-			want{phase: PhasePause, reason: v1alpha1.ReasonLostControl, stalled: true, blockers: []string{"MachineConfigPool worker"},
+			want{phase: PhasePause, reason: v1alpha1.ReasonPauseConflict, stalled: true, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"sriov-network-operator", "unpaused twice"}})
 	})
 	t.Run("twice, and paused again by hand", func(t *testing.T) {

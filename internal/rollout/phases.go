@@ -37,12 +37,12 @@ type phase struct {
 // forward is the phase table. A phase that was done and is no longer, because an image vanished or somebody deleted the
 // mirror set, becomes the current phase again, and everything below it waits (I6).
 var forward = []phase{
-	{PhasePreflight, v1alpha1.ConditionPreflight, "nothing about the cluster or the spec forbids the rollout", preflight},
+	{PhasePreflight, v1alpha1.ConditionPreflightPassed, "nothing about the cluster or the spec forbids the rollout", preflight},
 	{PhasePlan, v1alpha1.ConditionPlanned, "no reference is lost under the predicted configuration", planPulls},
 	{PhaseMirror, "", "the mirrors hold every changed reference", mirrorImages},
-	{PhaseProve, v1alpha1.ConditionProvenFromNodes, "nodes have pulled from the mirrors themselves", proveFromNodes},
+	{PhaseProve, v1alpha1.ConditionNodePullsVerified, "nodes have pulled from the mirrors themselves", proveFromNodes},
 	{PhasePause, v1alpha1.ConditionPoolsPaused, "every pool is held, and the MCO has seen it", pausePools},
-	{PhaseVerify, v1alpha1.ConditionMirrored, "every changed reference was proven after the pause", verifyImages},
+	{PhaseVerify, v1alpha1.ConditionImagesVerified, "every changed reference was proven after the pause", verifyImages},
 	{PhasePolicy, "", "where nodes shall reload, the node disruption policy says so and is in effect", ensurePolicy},
 	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},
 	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned", awaitRendering},
@@ -114,7 +114,7 @@ func held(o Observed) (Wait, bool) {
 func finish(o Observed) Step {
 	end := Completed{At: o.Now, Generation: o.Rollout.Generation, Spec: o.Rollout.Spec}
 	if back := o.Record.Rollback; back != nil {
-		end.Spec = back.Spec
+		end.Spec = back.SpecHash
 		return Do{Facts: []Fact{end}, Why: "every node is back on the earlier configuration and every pool is as it was before"}
 	}
 	return Do{Facts: []Fact{end}, Why: "every node has the new configuration and every pool is as it was before"}

@@ -69,7 +69,7 @@ func reloadable(o Observed) Step {
 	case p.Unsupported != "":
 		why = "cannot make nodes reload: " + p.Unsupported + "; set spec.release.disruption to Drain"
 	case p.Foreign != "":
-		why = "carries the policy of another SafeMirrorRollout (" + p.Foreign + "); see its annotation safemirror.io/disruption-ledger for how to give it back"
+		why = "carries the policy of another SafeMirrorRollout (" + p.Foreign + "); see its annotation safemirror.io/node-disruption-policy-record for how to give it back"
 	default:
 		return nil
 	}
@@ -105,7 +105,7 @@ func ensurePolicy(o Observed) Step {
 	case !p.Ours:
 		return Fail{Reason: v1alpha1.ReasonReloadImpossible, Blockers: []Blocker{policyBlocker(v1alpha1.ReasonReloadImpossible, fmt.Sprintf(
 			"has had its policy for registries.conf changed by %q: a change now means %s. No node is released while it does; put it back as the annotation "+
-				"safemirror.io/disruption-ledger says what was there before, or set spec.release.disruption to Drain", p.ChangedBy, p.Effective))}}
+				"safemirror.io/node-disruption-policy-record says what was there before, or set spec.release.disruption to Drain", p.ChangedBy, p.Effective))}}
 	case !p.effective():
 		return ineffective(p)
 	}
@@ -113,7 +113,9 @@ func ensurePolicy(o Observed) Step {
 }
 
 // lent tells whether, by the record, the policy of ours is there.
-func lent(o Observed) bool { return o.Record.Policy != nil && !o.Record.Policy.Restored }
+func lent(o Observed) bool {
+	return o.Record.NodeDisruptionPolicy != nil && !o.Record.NodeDisruptionPolicy.Restored
+}
 
 // own: the cluster's own policy is what is wanted, and nothing has to be written.
 func own(p Policy) Step {
@@ -140,18 +142,18 @@ func writePolicy(o Observed, p Policy, pools []Pool) Step {
 	if open := notHeld(o, pools); len(open) > 0 {
 		return Wait{Blockers: open}
 	}
-	rec := o.Record.Policy
-	if !lent(o) || (rec.Prior != p.Entry && !p.Ours) {
+	rec := o.Record.NodeDisruptionPolicy
+	if !lent(o) || (rec.Previous != p.Entry && !p.Ours) {
 		return Do{Facts: []Fact{PolicyIntended{Prior: p.Entry, At: o.Now}}, Why: "recording what a change of registries.conf costs a node before that is changed"}
 	}
 	return Do{Actions: []Action{EnsurePolicy{Ledger: newPolicyLedger(o, *rec)}}, Why: "writing the policy by which nodes reload CRI-O and are not drained"}
 }
 
-func newPolicyLedger(o Observed, rec v1alpha1.PolicyRecord) PolicyLedger {
+func newPolicyLedger(o Observed, rec v1alpha1.NodeDisruptionPolicyRecord) PolicyLedger {
 	return PolicyLedger{
-		Rollout: o.Rollout.Name, UID: o.Rollout.UID, Since: rec.Since.UTC(), Prior: rec.Prior,
+		Rollout: o.Rollout.Name, UID: o.Rollout.UID, Since: rec.Since.UTC(), Prior: rec.Previous,
 		Why:  "spec.release.disruption of SafeMirrorRollout " + o.Rollout.Name + " is Reload: its nodes reload CRI-O for new mirrors and are not drained",
-		Undo: undoPolicy(rec.Prior),
+		Undo: undoPolicy(rec.Previous),
 	}
 }
 
@@ -161,7 +163,7 @@ func undoPolicy(prior string) string {
 	if prior != "" {
 		entry = "make the entry for /etc/containers/registries.conf in spec.nodeDisruptionPolicy.files " + prior
 	}
-	return when + entry + "; remove the annotation safemirror.io/disruption-ledger"
+	return when + entry + "; remove the annotation safemirror.io/node-disruption-policy-record"
 }
 
 // unwantedPolicy gives the policy back when the spec does not want it any more, between one node and the next.
@@ -230,9 +232,9 @@ func givePolicyBack(o Observed, pools []Pool) Step {
 // returnPolicy gives the policy back: the fact first.
 func returnPolicy(o Observed, p Policy) Step {
 	switch {
-	case o.Record.Policy == nil:
+	case o.Record.NodeDisruptionPolicy == nil:
 		return Do{Facts: []Fact{PolicyIntended{Prior: p.Ledger.Prior, At: p.Ledger.Since}}, Why: "taking up the node disruption policy that its ledger tells of"}
-	case !o.Record.Policy.Restored:
+	case !o.Record.NodeDisruptionPolicy.Restored:
 		return Do{Facts: []Fact{PolicyRestored{}}, Why: "the node disruption policy of before is about to be given back"}
 	}
 	why := "giving back the node disruption policy of before"

@@ -36,7 +36,7 @@ func TestPolicyBeforeTheMirrorSets(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/worker"}, blockers: []string{"MachineConfigPool worker"}, says: []string{"is not paused"}},
 		},
 		"the record was lost": {
-			o:    observed().paused().policed().with(func(o *Observed) { o.Record.Policy = nil }).build(),
+			o:    observed().paused().policed().with(func(o *Observed) { o.Record.NodeDisruptionPolicy = nil }).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyIntended"}},
 		},
 		"the MCO has not seen it": {
@@ -108,7 +108,7 @@ func TestWhereNodesCannotReload(t *testing.T) {
 
 // In every ending the policy of before is given back, before the pools are, and never while a node is on its way.
 func TestPolicyIsGivenBack(t *testing.T) {
-	restored := func(o *Observed) { o.Record.Policy.Restored = true }
+	restored := func(o *Observed) { o.Record.NodeDisruptionPolicy.Restored = true }
 	step := func(phase Phase) map[string]want {
 		return map[string]want{
 			"fact": {phase: phase, reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyRestored"}},
@@ -166,7 +166,7 @@ func TestAPoolIsClosedWhenThePolicyIsLost(t *testing.T) {
 func TestThePolicyLedgerTellsHowToUndo(t *testing.T) {
 	o := observed().paused().policed().policy(func(p *Policy) { *p = Policy{Entry: usersPolicy} }).build()
 	l := action[EnsurePolicy](t, Decide(o)).Ledger
-	for _, part := range []string{usersPolicy, "oc edit machineconfiguration cluster", "no node is on its way", "safemirror.io/disruption-ledger"} {
+	for _, part := range []string{usersPolicy, "oc edit machineconfiguration cluster", "no node is on its way", "safemirror.io/node-disruption-policy-record"} {
 		if !strings.Contains(l.Undo, part) {
 			t.Errorf("nothing says %q: %s", part, l.Undo)
 		}

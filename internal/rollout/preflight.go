@@ -132,14 +132,14 @@ func poolsFit(o Observed) Step {
 	var unfit []Blocker
 	for _, p := range pools {
 		if why := unfitAlways(p); why != "" && !mended(o, p) {
-			unfit = append(unfit, poolBlocker(p, v1alpha1.ReasonPoolUnfit, why))
+			unfit = append(unfit, poolBlocker(p, v1alpha1.ReasonPoolNotReady, why))
 		}
 	}
 	if len(unfit) > 0 && o.Record.StartedAt != nil {
 		return Wait{Blockers: unfit}
 	}
 	if len(unfit) > 0 {
-		return Fail{Reason: v1alpha1.ReasonPoolUnfit, Blockers: unfit}
+		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: unfit}
 	}
 	if o.Record.StartedAt != nil || anyLedger(pools) {
 		return nil
@@ -170,7 +170,7 @@ func unfitAlways(p Pool) string {
 	switch {
 	case p.Foreign != "":
 		return "is still held for another SafeMirrorRollout (" + p.Foreign + "); should that one be gone, " +
-			"the pool's annotation safemirror.io/pause-ledger says how to give the pool back"
+			"the pool's annotation safemirror.io/pause-record says how to give the pool back"
 	case p.Layered:
 		return "uses on-cluster layering, where each new configuration may build an image and reboot; " +
 			"remove its MachineOSConfig before the rollout"
@@ -187,22 +187,22 @@ func poolsAtRest(pools []Pool) Step {
 	for _, p := range pools {
 		switch {
 		case p.Paused:
-			held = append(held, poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+			held = append(held, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 				"is paused by %q; the rollout never unpauses what it did not pause: set spec.paused to false, or wait until its owner does", p.PausedBy)))
 		case p.Meaning == MeansOther:
-			strange = append(strange, poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+			strange = append(strange, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 				"has a registries.conf in %s that does not follow from the mirror sets: %s; a MachineConfig that sorts after "+
 					"99-%s-generated-registries overrides it: remove that file from it", p.Rendered, firstOf(p.Difference), p.Name)))
 		case !p.settled():
-			busy = append(busy, poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+			busy = append(busy, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 				"is still being updated: %d of %d nodes run %s; the rollout goes on when all do", p.Updated(), len(p.Nodes), p.Rendered)))
 		}
 	}
 	switch {
 	case len(held) > 0:
-		return Fail{Reason: v1alpha1.ReasonPoolUnfit, Blockers: held}
+		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: held}
 	case len(strange) > 0:
-		return Fail{Reason: v1alpha1.ReasonPoolUnfit, Blockers: strange}
+		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: strange}
 	case len(busy) > 0:
 		return Wait{Blockers: busy}
 	default:

@@ -47,42 +47,42 @@ func TestPreflightRefusesBeforeTheStart(t *testing.T) {
 		},
 		"a layered pool": {
 			o: observed().eachPool(layered, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
 				says: []string{"MachineOSConfig"}},
 		},
 		"a degraded pool": {
 			o: observed().eachPool(degraded, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
 				says: []string{"no space left on device"}},
 		},
 		"a pool that another rollout holds": {
 			o: observed().eachPool(func(p *Pool) { p.Foreign, p.Paused = "books, UID 7", true }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
-				says: []string{"books, UID 7", "safemirror.io/pause-ledger"}},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+				says: []string{"books, UID 7", "safemirror.io/pause-record"}},
 		},
 		"every unfit pool is named": {
 			o:    observed().eachPool(layered, "worker").eachPool(degraded, "master").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}, stalled: true},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}, stalled: true},
 		},
 		"a pool that its user has paused": {
 			o: observed().eachPool(func(p *Pool) { p.Paused, p.PausedBy = true, "kubectl-patch" }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
 				says: []string{`paused by "kubectl-patch"`, "never unpauses"}},
 		},
 		"a MachineConfig that overrides registries.conf": {
 			o: observed().eachPool(func(p *Pool) { p.Meaning, p.Difference = MeansOther, []string{"quay.io: blocked"} }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, stalled: true,
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
 				says: []string{"99-worker-generated-registries", "quay.io: blocked"}},
 		},
 		"a pool that is still updating": {
 			o: observed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").done("worker-1").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"1 of 3 nodes run rendered-worker-other"}},
 		},
 		"a pool that is updating is not told of while another is paused by its user": {
 			o: observed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").
 				eachPool(func(p *Pool) { p.Paused = true }, "master").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool master"}, stalled: true},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool master"}, stalled: true},
 		},
 		"more pools than the record has room for": {
 			o: observed().with(func(o *Observed) {
@@ -120,11 +120,11 @@ func TestPreflightHoldsAfterTheStart(t *testing.T) {
 		},
 		"a degraded pool": {
 			o:    observed().rendered().eachPool(func(p *Pool) { p.Degraded = "drain" }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}, says: []string{"goes on by itself"}},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, says: []string{"goes on by itself"}},
 		},
 		"a pool that became layered": {
 			o:    observed().rendered().eachPool(func(p *Pool) { p.Layered = true }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"}},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}},
 		},
 		"an upgrade": {
 			o:    observed().rendered().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).build(),
@@ -186,8 +186,8 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 
 // TestTwoThatHaveBegun: a complete rollout is told to go back while another one is under way. Whoever looks, the same one comes first.
 func TestTwoThatHaveBegun(t *testing.T) {
-	shop := v1alpha1.Record{StartedAt: stamp(now.Add(-24 * time.Hour)), CompletedGeneration: 1, CompletedSpec: "spec-1", AppliedDigest: planDigest}
-	shop = Apply(shop, []Fact{RollbackBegun{Reason: backDeleted, Spec: "spec-1", At: now}})
+	shop := v1alpha1.Record{StartedAt: stamp(now.Add(-24 * time.Hour)), CompletedGeneration: 1, CompletedSpecHash: "spec-1", AppliedPlanHash: planDigest}
+	shop = Apply(shop, []Fact{RollbackBegun{Reason: v1alpha1.RollbackDeleted, Spec: "spec-1", At: now}})
 	books := v1alpha1.Record{StartedAt: stamp(began)}
 	cases := map[string]struct {
 		record v1alpha1.Record

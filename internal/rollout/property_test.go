@@ -118,12 +118,12 @@ func asked(o Observed, d Decision) string {
 			continue
 		}
 		requested := slices.ContainsFunc(o.Rollout.Requests, func(q Request) bool {
-			return q.ID == b.Request && (q.Verb == v1alpha1.VerbRollback || q.Verb == v1alpha1.VerbAbort)
+			return q.ID == b.Request && (q.Verb == v1alpha1.RequestRollback || q.Verb == v1alpha1.RequestAbort)
 		})
 		deleted := o.Rollout.Deleting && o.Rollout.RollbackOnDelete
 		stuck := o.Rollout.RollbackOnFailure && o.Record.Release != nil && len(o.Record.Release.Nodes) > 0
 		if !requested && !deleted && !stuck {
-			return "a rollback that nobody asked for: " + b.Reason
+			return "a rollback that nobody asked for: " + string(b.Reason)
 		}
 	}
 	return ""
@@ -241,7 +241,7 @@ func knownInputs(o Observed, d Decision) string {
 		_, applies := a.(ApplyMirrorSets)
 		_, probes := o.Probes.Get()
 		p, _ := o.Plan.Get()
-		asked := !applies || probes || o.Record.AppliedDigest == p.Digest
+		asked := !applies || probes || o.Record.AppliedPlanHash == p.Digest
 		_, policy := o.Policy.Get()
 		switch a.(type) {
 		case FinishMirrorSets: // half of it is done already, on the strength of what was known then
@@ -394,7 +394,7 @@ func applyRule(o Observed, d Decision) string {
 		sets, _ := o.Sets.Get()
 		pools, _ := o.Pools.Get()
 		switch {
-		case o.Record.AppliedDigest != plan.Digest:
+		case o.Record.AppliedPlanHash != plan.Digest:
 			return "I4: applied without its intent on record"
 		case sets.Digest == SetForeign || sets.Tag == SetForeign:
 			return "somebody else's mirror set is written over"
@@ -428,7 +428,7 @@ func releaseRule(o Observed, d Decision) string {
 			return "I4: released without its intent on record"
 		case p.Ledger == nil:
 			return "I5: a pool is opened that is not ours"
-		case p.Meaning != MeansPlanned || p.Rendered != intent.Target || pulse.Target != intent.Target:
+		case p.Meaning != MeansPlanned || p.Rendered != intent.TargetConfig || pulse.Target != intent.TargetConfig:
 			return "I12: what is released was not planned"
 		case r.MaxUnavailable != missing+max(1, pulse.Size) || max(1, pulse.Size) > allowed(o, p):
 			return fmt.Sprintf("I1: room for %d with %d missing, for %d of %d", r.MaxUnavailable, missing, pulse.Size, allowed(o, p))
@@ -462,11 +462,11 @@ func targetRule(o Observed, a TargetNodes) string {
 	p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == a.Pool })]
 	intent := o.Record.Release
 	switch {
-	case intent == nil || intent.Pool != a.Pool || len(intent.Nodes) > 0 || !slices.Equal(intent.Targets, a.Nodes):
+	case intent == nil || intent.Pool != a.Pool || len(intent.Nodes) > 0 || !slices.Equal(intent.TargetNodes, a.Nodes):
 		return "I4: told without its intent on record"
 	case p.Ledger == nil || !p.Paused:
 		return "I5: nodes of a pool that is not held are told"
-	case p.Meaning != MeansPlanned || p.Rendered != intent.Target || a.Target != intent.Target:
+	case p.Meaning != MeansPlanned || p.Rendered != intent.TargetConfig || a.Target != intent.TargetConfig:
 		return "I12: what is released was not planned"
 	case len(a.Nodes) > allowed(o, p):
 		return fmt.Sprintf("I1: %d nodes at once, allowed are %d", len(a.Nodes), allowed(o, p))
@@ -525,7 +525,7 @@ func policyRule(o Observed, d Decision) string {
 				return why
 			}
 		case RestorePolicy:
-			rec := o.Record.Policy
+			rec := o.Record.NodeDisruptionPolicy
 			if rec == nil || !rec.Restored || p.Ledger == nil || a.Prior != p.Ledger.Prior {
 				return "I4: the policy is given back without the fact on record"
 			}
@@ -546,8 +546,8 @@ func policyRule(o Observed, d Decision) string {
 }
 
 func policyWritten(o Observed, p Policy, a EnsurePolicy) string {
-	rec := o.Record.Policy
-	if rec == nil || rec.Restored || a.Ledger.Prior != rec.Prior || (p.Entry != rec.Prior && !p.Ours) {
+	rec := o.Record.NodeDisruptionPolicy
+	if rec == nil || rec.Restored || a.Ledger.Prior != rec.Previous || (p.Entry != rec.Previous && !p.Ours) {
 		return "I4: the policy is written, and what was there before is not on record"
 	}
 	if why := stillness(o); why != "" || !o.Rollout.Reload || p.Foreign != "" {
@@ -559,7 +559,7 @@ func policyWritten(o Observed, p Policy, a EnsurePolicy) string {
 // I13: what is half written is finished before anything else, and nothing else looks half written.
 func writingRule(o Observed, d Decision) string {
 	sets, known := o.Sets.Get()
-	half := known && sets.half(o.Record.Writing) && sets.Clash == "" && sets.Digest != SetForeign && sets.Tag != SetForeign
+	half := known && sets.half(o.Record.PendingWrite) && sets.Clash == "" && sets.Digest != SetForeign && sets.Tag != SetForeign
 	for _, a := range d.Actions {
 		_, finishes := a.(FinishMirrorSets)
 		_, pauses := a.(PausePool)

@@ -16,7 +16,7 @@ func proveFromNodes(o Observed) Step {
 	}
 	probes, ok := o.Probes.Get()
 	work := EnsureProbes{Plan: plan.Digest}
-	if back(o) || (o.Record.AppliedDigest == plan.Digest && o.Record.StartedAt != nil) {
+	if back(o) || (o.Record.AppliedPlanHash == plan.Digest && o.Record.StartedAt != nil) {
 		return unwanted("", probes.Left, work)
 	}
 	if !ok {

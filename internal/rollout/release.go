@@ -59,19 +59,19 @@ func intend(o Observed, p Pool, size int) Step {
 		return unreadable("Workloads", o.Workloads.Why())
 	}
 	r := v1alpha1.ReleaseRecord{
-		Pool: p.Name, IntendedAt: *stamp(o.Now), Target: p.Rendered, Updated: int32(p.Taken(p.Rendered)),
-		UnreadyBefore: unreadyNow(workloads),
+		Pool: p.Name, IntendedAt: *stamp(o.Now), TargetConfig: p.Rendered, UpdatedNodes: int32(p.Taken(p.Rendered)),
+		UnreadyWorkloads: unreadyNow(workloads),
 	}
 	if size > 1 {
-		r.Size = int32(size)
+		r.NodeCount = int32(size)
 	}
 	what := "release one more"
 	if size > 1 {
 		what = fmt.Sprintf("release %d more", size)
 	}
 	if o.Rollout.Targeted {
-		r.Targets = names(next(o, p, size))
-		what = "release " + nodeNames(r.Targets)
+		r.TargetNodes = names(next(o, p, size))
+		what = "release " + nodeNames(r.TargetNodes)
 	}
 	return Do{
 		Facts: []Fact{ReleaseIntended{Release: r}},
@@ -159,7 +159,7 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " is not held by this rollout any more"}
 	}
 	if p.stopped() {
-		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 			"was paused by %q while it was open for a release, which is taken as a stop: unpause it to go on (the rollout pauses it again "+
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
 	}
@@ -172,14 +172,14 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if step := foreseen(o, p); step != nil {
 		return step
 	}
-	if size := max(int(r.Size), len(r.Targets)); together(o, p, size) < size {
+	if size := max(int(r.NodeCount), len(r.TargetNodes)); together(o, p, size) < size {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("%s of pool %s cannot be drained at the same time any more%s; choosing anew",
 			howMany(size), p.Name, smaller(o, p, together(o, p, size)))}
 	}
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name + " was held for long; looking again at what it would meet"}
 	}
-	if len(r.Targets) > 0 {
+	if len(r.TargetNodes) > 0 {
 		return target(o, p, r)
 	}
 	return pulse(o, p, r)
@@ -188,7 +188,7 @@ func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 // pulse is one patch that unpauses, makes room for exactly as many more nodes as the release is for, and carries its own deadline. The
 // limit of the pool is looked at once more: nodes may have gone since the intent.
 func pulse(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
-	size := min(max(1, int(r.Size)), atOnce(o, p))
+	size := min(max(1, int(r.NodeCount)), atOnce(o, p))
 	ledger := *p.Ledger
 	ledger.Release = announce(o, p, r, size)
 	ledger.Release.Unavailable = p.unavailable()
@@ -202,7 +202,7 @@ func pulse(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 
 // announce is what the ledger says of the release.
 func announce(o Observed, p Pool, r v1alpha1.ReleaseRecord, size int) *Pulse {
-	out := &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.Target, Updated: int(r.Updated), Moving: len(p.stuck(o))}
+	out := &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, Updated: int(r.UpdatedNodes), Moving: len(p.stuck(o))}
 	if size > 1 {
 		out.Size = size
 	}
@@ -265,8 +265,8 @@ func nodeMessage(o Observed, p Pool, n Node) string {
 		return fmt.Sprintf("node %s of pool %s is new, and the MCO has not taken it up yet; no other node is released until it has, or it is deleted", n.Name, p.Name)
 	}
 	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.Current, n.Desired, n.Stage(n.Desired))
-	if r := o.Record.Release; r != nil && r.TakenAt != nil && slices.Contains(r.Nodes, n.Name) {
-		msg += " since " + r.TakenAt.UTC().Format(time.RFC3339)
+	if r := o.Record.Release; r != nil && r.UpdateStartedAt != nil && slices.Contains(r.Nodes, n.Name) {
+		msg += " since " + r.UpdateStartedAt.UTC().Format(time.RFC3339)
 	}
 	if held, ok := o.obstacle(n.Name); ok {
 		return held.Summary() + "; " + msg

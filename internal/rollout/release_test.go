@@ -49,8 +49,8 @@ func TestTheIntentOfARelease(t *testing.T) {
 		says: []string{"pool worker: 1 of 3 nodes done"}})
 	got := fact[ReleaseIntended](t, d).Release
 	wanted := v1alpha1.ReleaseRecord{
-		Pool: "worker", IntendedAt: *stamp(now), Target: renderedName("worker", planned), Updated: 1,
-		UnreadyBefore: []string{"DaemonSet/shop/agent=0", "Deployment/shop/cart=2"},
+		Pool: "worker", IntendedAt: *stamp(now), TargetConfig: renderedName("worker", planned), UpdatedNodes: 1,
+		UnreadyWorkloads: []string{"DaemonSet/shop/agent=0", "Deployment/shop/cart=2"},
 	}
 	if diff := cmp.Diff(wanted, got); diff != "" {
 		t.Errorf("intent (-want +got):\n%s", diff)
@@ -202,7 +202,7 @@ func TestWhatHoldsAReleaseAfterItsIntent(t *testing.T) {
 			o: observed().rendered().intends("worker").opens("worker").closes("worker").
 				eachPool(func(p *Pool) { p.Ledger.Release.Closed, p.PausedBy = false, "kubectl-patch" }, "worker").intends("worker").
 				with(func(o *Observed) { o.Record.Release.IntendedAt.Time = now }).build(),
-			want: want{reason: v1alpha1.ReasonPoolUnfit, blockers: []string{"MachineConfigPool worker"},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
 				says: []string{`paused by "kubectl-patch"`, "taken as a stop", "unpause it to go on"}},
 		},
 		"a new configuration: this intent is void": {

@@ -1,7 +1,11 @@
 package rollout
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,7 +62,7 @@ type RemedyBegun struct{ Remedy v1alpha1.RemedyRecord }
 type RemedyMoved struct {
 	ID      string
 	State   v1alpha1.RemedyState
-	Outcome string
+	Outcome v1alpha1.RemedyOutcome
 }
 
 // maxRemedies bounds the record. Those that have ended go first, the oldest of them before the others.
@@ -70,6 +74,9 @@ func (f RemedyBegun) apply(r *v1alpha1.Record) {
 	}
 	if i := slices.IndexFunc(r.Remedies, ended); i >= 0 && len(r.Remedies) >= maxRemedies {
 		r.Remedies = slices.Delete(r.Remedies, i, i+1)
+	}
+	if len(r.Remedies) >= maxRemedies {
+		return
 	}
 	r.Remedies = append(r.Remedies, f.Remedy)
 }
@@ -173,12 +180,44 @@ func (Uncordon) isAction()    {}
 func (ScaleUp) isAction()     {}
 func (ScaleBack) isAction()   {}
 
-// remedyRecord is a remedy for the drain of the obstacle's node, decided now.
-func remedyRecord(o Observed, node string, action v1alpha1.RemedyAction, kind, namespace, name string) v1alpha1.RemedyRecord {
+// remedyRecord is a remedy for the drain of the node, decided now. Its id is a hash of what it is about, so that it has one length whatever
+// the names are, and the same decision on a later look has another one.
+func remedyRecord(o Observed, node string, action v1alpha1.RemedyAction, kind, namespace, name string, references ...string) v1alpha1.RemedyRecord {
+	at := stamp(o.Now)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", append([]string{
+		string(action), node, kind, namespace, name, at.UTC().Format(time.RFC3339)}, references...)))
 	return v1alpha1.RemedyRecord{
-		ID: string(action) + "/" + node + "/" + name + "/" + stamp(o.Now).UTC().Format(time.RFC3339), Action: action, Node: node,
-		Kind: kind, Namespace: namespace, Name: name, At: *stamp(o.Now), Deadline: metav1.NewTime(stamp(o.Now).Add(remedyTime(action))),
-		State: v1alpha1.RemedyIntended, Spec: o.Rollout.Spec,
+		ID: hex.EncodeToString(sum[:])[:remedyIDLength], Action: action, Node: node, Kind: kind, Namespace: namespace, Name: name,
+		References: references, DecidedAt: *at, Deadline: metav1.NewTime(at.Add(remedyTime(action))),
+		State: v1alpha1.RemedyIntended, SpecHash: o.Rollout.Spec,
+	}
+}
+
+// remedyIDLength keeps 64 bits of the hash: a record has 24 remedies.
+const remedyIDLength = 16
+
+// remedyTitle names the remedy for people: RestartFailingPods of Pod shop/cart-7 for node worker-2.
+func remedyTitle(r v1alpha1.RemedyRecord) string {
+	return string(r.Action) + " of " + remedyObject(r) + " for node " + r.Node
+}
+
+// remedyName is the name of the object, or the first of several images.
+func remedyName(r v1alpha1.RemedyRecord) string {
+	if len(r.References) > 0 {
+		return r.References[0]
+	}
+	return r.Name
+}
+
+// remedyObject names what the remedy changes.
+func remedyObject(r v1alpha1.RemedyRecord) string {
+	switch {
+	case len(r.References) > 0:
+		return r.Kind + " " + strings.Join(r.References, ", ")
+	case r.Namespace != "":
+		return r.Kind + " " + r.Namespace + "/" + r.Name
+	default:
+		return r.Kind + " " + r.Name
 	}
 }
 

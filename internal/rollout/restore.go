@@ -74,7 +74,7 @@ func giveBack(o Observed, pools []Pool) Step {
 		case !p.settled() && !harmless(o, p):
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"stays paused: %d of its %d nodes do not run %s, which was not proven and would reach them unwatched; withdraw what changed, or give "+
-					"the pool back by hand as its annotation safemirror.io/pause-ledger says", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
+					"the pool back by hand as its annotation safemirror.io/pause-record says", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
 		default:
 			return restore(p, *rec)
 		}
@@ -122,7 +122,7 @@ func afterwards(p Pool) []Blocker {
 // unsettled names what keeps a pool from being given back: its nodes, or whoever else has paused it.
 func unsettled(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 	if p.Ledger == nil && p.Paused {
-		return []Blocker{poolBlocker(p, v1alpha1.ReasonPoolUnfit, fmt.Sprintf(
+		return []Blocker{poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 			"is paused by %q and not by this rollout, and %d of its %d nodes do not run %s; the rollout never unpauses what it did not pause: "+
 				"unpause it, and its nodes are released one by one like the others", p.PausedBy, len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered))}
 	}

@@ -14,24 +14,16 @@ import (
 // target to a cordoned one. What frees it is that the nodes which have the new configuration get the old one back, so that the pods it
 // waits for can be started there. Only nodes that took the new configuration are drained again; for the others nothing changes.
 
-// The reasons of a rollback.
-const (
-	backRequested = "Requested"
-	backAborted   = "Aborted"
-	backDeleted   = "Deleted"
-	backTimedOut  = "DrainTimedOut"
-)
-
 // back tells whether the rollout is on its way back.
 func back(o Observed) bool { return o.Record.Rollback != nil }
 
 // wantsBack tells whether the user asks for a rollback that has not begun.
 func wantsBack(r v1alpha1.Record, v View) bool {
-	return r.Rollback == nil && (pending(r, v, v1alpha1.VerbRollback) != "" || (v.Deleting && v.RollbackOnDelete))
+	return r.Rollback == nil && (pending(r, v, v1alpha1.RequestRollback) != "" || (v.Deleting && v.RollbackOnDelete))
 }
 
 // pending is the id of the first request for the verb that has not been carried out.
-func pending(r v1alpha1.Record, v View, verb v1alpha1.Verb) string {
+func pending(r v1alpha1.Record, v View, verb v1alpha1.RequestAction) string {
 	for _, q := range v.asking(verb) {
 		if !carriedOut(r, q.ID) {
 			return q.ID
@@ -48,7 +40,7 @@ func backOnDelete(o Observed) bool {
 	if back(o) {
 		return o.Record.CompletedGeneration == 0
 	}
-	return o.Record.AppliedDigest != ""
+	return o.Record.AppliedPlanHash != ""
 }
 
 // begin latches a rollback for which somebody or something asks, and holds what was aborted too late to be simply taken back.
@@ -56,28 +48,51 @@ func begin(o Observed) Step {
 	if back(o) {
 		return nil
 	}
-	latch := func(reason, request, why string) Step {
+	latch := func(reason v1alpha1.RollbackReason, request, why string) Step {
 		return Do{Facts: []Fact{RollbackBegun{Reason: reason, Request: request, Spec: o.Rollout.Spec, At: o.Now}}, Why: why}
 	}
 	v, ended := o.Rollout, o.Record.CompletedGeneration != 0
-	rollback, aborted := pending(o.Record, v, v1alpha1.VerbRollback), pending(o.Record, v, v1alpha1.VerbAbort)
+	rollback, aborted := pending(o.Record, v, v1alpha1.RequestRollback), pending(o.Record, v, v1alpha1.RequestAbort)
 	switch {
-	case ended && o.Record.CompletedSpec != v.Spec && !v.Deleting:
+	case ended && o.Record.CompletedSpecHash != v.Spec && !v.Deleting:
 		return nil // the spec is a new one: its requests are about what comes
+	case rollback != "" && refusedRollback(o) != nil:
+		return refusedRollback(o)
+	case backOnDelete(o) && refusedRollback(o) != nil:
+		return refusedRollback(o)
 	case rollback != "":
-		return latch(backRequested, rollback, "request "+rollback+" asks for a rollback")
+		return latch(v1alpha1.RollbackRequested, rollback, "request "+rollback+" asks for a rollback")
 	case backOnDelete(o):
-		return latch(backDeleted, "", "the rollout is deleted and spec.deletion is Rollback")
+		return latch(v1alpha1.RollbackDeleted, "", "the rollout is deleted and spec.deletion is Rollback")
 	case aborted != "" && !ended:
 		return abort(o, aborted, latch)
-	case v.RollbackOnFailure && timedOut(o):
-		return latch(backTimedOut, "", fmt.Sprintf("%s did not get through in time and spec.onFailure is Rollback", nodeNames(o.Record.Release.Nodes)))
+	case v.RollbackOnFailure && timedOut(o) && refusedRollback(o) == nil:
+		return latch(v1alpha1.RollbackDrainTimedOut, "", fmt.Sprintf("%s did not get through in time and spec.onFailure is Rollback", nodeNames(o.Record.Release.Nodes)))
 	}
 	return nil
 }
 
+// refusedRollback says why there is nothing to roll back to: the ControllerRevision with the earlier mirror sets is gone, or was edited. Such
+// a rollback is refused before it begins, because it could not be completed. Nil when it can be.
+func refusedRollback(o Observed) Step {
+	if o.Record.AppliedPlanHash == "" || o.Record.Previous == nil {
+		return nil
+	}
+	sets, ok := o.Sets.Get()
+	switch {
+	case !ok:
+		return unreadable("ImageTagMirrorSet", o.Sets.Why())
+	case sets.PreviousProblem == nil:
+		return nil
+	case sets.PreviousProblem.Passing:
+		return Wait{Blockers: blockersOf([]Problem{*sets.PreviousProblem})}
+	default:
+		return Fail{Reason: sets.PreviousProblem.Reason, Blockers: blockersOf([]Problem{*sets.PreviousProblem})}
+	}
+}
+
 // abort takes back at once what has reached no node. Otherwise the user has to choose.
-func abort(o Observed, request string, latch func(reason, request, why string) Step) Step {
+func abort(o Observed, request string, latch func(reason v1alpha1.RollbackReason, request, why string) Step) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
 		return unreadable("MachineConfigPool", o.Pools.Why())
@@ -91,27 +106,27 @@ func abort(o Observed, request string, latch func(reason, request, why string) S
 			reached += p.Taken(p.Rendered)
 		}
 	}
-	if o.Record.AppliedDigest == "" || reached == 0 {
-		return latch(backAborted, request, "request "+request+" aborts the rollout, which has reached no node")
+	if o.Record.AppliedPlanHash == "" || reached == 0 {
+		return latch(v1alpha1.RollbackAborted, request, "request "+request+" aborts the rollout, which has reached no node")
 	}
 	return Fail{Reason: v1alpha1.ReasonAborted, Blockers: []Blocker{{Reason: v1alpha1.ReasonAborted, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: fmt.Sprintf(
 		"request %s aborts the rollout, and %d nodes have the new configuration or are on their way to it: no more are released. To go back, add a request "+
-			"with the verb Rollback, which drains those nodes again; to go on, remove request %s", request, reached, request)}}}
+			"with the action Rollback, which drains those nodes again; to go on, remove request %s", request, reached, request)}}}
 }
 
 // timedOut tells whether the node under way has used up the user's patience.
 func timedOut(o Observed) bool {
 	r := o.Record.Release
-	return r != nil && r.TakenAt != nil && o.Now.Sub(r.TakenAt.Time) >= o.Rollout.drainLimit()
+	return r != nil && r.UpdateStartedAt != nil && o.Now.Sub(r.UpdateStartedAt.Time) >= o.Rollout.drainLimit()
 }
 
 func rolledBack(r v1alpha1.RollbackRecord) string {
-	why := map[string]string{
-		backRequested: "request " + r.Request + " asked for it", backAborted: "request " + r.Request + " aborted the rollout",
-		backDeleted: "the rollout was deleted", backTimedOut: "a node did not get through in time",
+	why := map[v1alpha1.RollbackReason]string{
+		v1alpha1.RollbackRequested: "request " + r.RequestID + " asked for it", v1alpha1.RollbackAborted: "request " + r.RequestID + " aborted the rollout",
+		v1alpha1.RollbackDeleted: "the rollout was deleted", v1alpha1.RollbackDrainTimedOut: "a node did not get through in time",
 	}[r.Reason]
 	return fmt.Sprintf("rolled back since %s because %s: every node has the mirror sets of before, and every pool is as it was; change the spec to try again",
-		r.At.UTC().Format(time.RFC3339), why)
+		r.DecidedAt.UTC().Format(time.RFC3339), why)
 }
 
 // withdraw is the phase table of a rollback before anything was applied: there is nothing to bring back but the pools. Should sets of ours
@@ -133,7 +148,7 @@ var withdraw = []phase{
 // tableOf is the phase table that the rollout goes through.
 func tableOf(o Observed) []phase {
 	sets, known := o.Sets.Get()
-	if back(o) && o.Record.AppliedDigest == "" && known && sets.settled() {
+	if back(o) && o.Record.AppliedPlanHash == "" && known && sets.settled() {
 		return withdraw
 	}
 	return forward

@@ -11,23 +11,23 @@ import (
 )
 
 // asking: a person asks for something.
-func asking(verb v1alpha1.Verb) func(*Observed) {
+func asking(verb v1alpha1.RequestAction) func(*Observed) {
 	return func(o *Observed) { o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: "by-ann", Verb: verb}) }
 }
 
 // goesBack: the rollback is on record, and nothing was done for it yet.
 func goesBack(o *Observed) {
 	at := o.Record.CompletedAt
-	generation, spec := o.Record.CompletedGeneration, o.Record.CompletedSpec
-	RollbackBegun{Reason: backRequested, Request: "by-ann", Spec: "spec-1", At: now}.apply(&o.Record)
-	o.Record.CompletedAt, o.Record.CompletedGeneration, o.Record.CompletedSpec = at, generation, spec
+	generation, spec := o.Record.CompletedGeneration, o.Record.CompletedSpecHash
+	RollbackBegun{Reason: v1alpha1.RollbackRequested, Request: "by-ann", Spec: "spec-1", At: now}.apply(&o.Record)
+	o.Record.CompletedAt, o.Record.CompletedGeneration, o.Record.CompletedSpecHash = at, generation, spec
 }
 
 // onTheWayBack: the mirror sets of before are written and rendered, and nothing is under way: what is planned now is what the pools
 // began with.
 func (b *builder) onTheWayBack() *builder {
 	goesBack(&b.o)
-	b.o.Record.AppliedDigest = planDigest
+	b.o.Record.AppliedPlanHash = planDigest
 	b.sets(SetNotWanted, SetNotWanted)
 	return b.eachPool(func(p *Pool) {
 		p.Rendered, p.Meaning = renderedName(p.Name, earlier), MeansPlanned
@@ -40,7 +40,7 @@ func TestWhatBeginsARollback(t *testing.T) {
 	}
 	took := func() *builder { return observed().rendered().done("worker-0") }
 	late := func(o *Observed) {
-		o.Record.Release.TakenAt = &metav1.Time{Time: now.Add(-time.Hour)}
+		o.Record.Release.UpdateStartedAt = &metav1.Time{Time: now.Add(-time.Hour)}
 		o.Rollout.RollbackOnFailure = true
 	}
 	moving := func() *builder {
@@ -50,13 +50,13 @@ func TestWhatBeginsARollback(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"a request":                      {took().with(asking(v1alpha1.VerbRollback)).build(), begins("request by-ann")},
-		"a request, after the end":       {observed().completed().with(asking(v1alpha1.VerbRollback)).build(), begins("request by-ann")},
-		"a request, before anything":     {observed().with(asking(v1alpha1.VerbRollback)).build(), begins()},
-		"an abort that comes in time":    {observed().paused().with(asking(v1alpha1.VerbAbort)).build(), begins("reached no node")},
-		"an abort before the first node": {observed().rendered().with(asking(v1alpha1.VerbAbort)).build(), begins("reached no node")},
-		"an abort that comes too late holds": {took().with(asking(v1alpha1.VerbAbort)).build(), want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
-			blockers: []string{"SafeMirrorRollout shop"}, says: []string{"1 nodes have", "verb Rollback", "remove request by-ann"}}},
+		"a request":                      {took().with(asking(v1alpha1.RequestRollback)).build(), begins("request by-ann")},
+		"a request, after the end":       {observed().completed().with(asking(v1alpha1.RequestRollback)).build(), begins("request by-ann")},
+		"a request, before anything":     {observed().with(asking(v1alpha1.RequestRollback)).build(), begins()},
+		"an abort that comes in time":    {observed().paused().with(asking(v1alpha1.RequestAbort)).build(), begins("reached no node")},
+		"an abort before the first node": {observed().rendered().with(asking(v1alpha1.RequestAbort)).build(), begins("reached no node")},
+		"an abort that comes too late holds": {took().with(asking(v1alpha1.RequestAbort)).build(), want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
+			blockers: []string{"SafeMirrorRollout shop"}, says: []string{"1 nodes have", "action Rollback", "remove request by-ann"}}},
 		"a deletion":                 {took().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
 		"a deletion at the end":      {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
 		"a node that takes too long": {moving().with(late).build(), begins("node worker-0", "spec.onFailure")},
@@ -64,7 +64,7 @@ func TestWhatBeginsARollback(t *testing.T) {
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}}},
 		"not a node that takes its time": {moving().with(late).with(func(o *Observed) { o.Rollout.DrainTimeout = 2 * time.Hour }).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}}},
-		"not a request that was carried out": {observed().completed().with(asking(v1alpha1.VerbRollback)).with(func(o *Observed) { o.Record.CarriedOut = []string{"by-ann"} }).build(),
+		"not a request that was carried out": {observed().completed().with(asking(v1alpha1.RequestRollback)).with(func(o *Observed) { o.Record.HandledRequests = []string{"by-ann"} }).build(),
 			want{phase: PhaseComplete, reason: v1alpha1.ReasonComplete, complete: true}},
 		"not the deletion of what was never applied": {observed().paused().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}}},
@@ -162,9 +162,9 @@ func TestAPulseBesideAStuckNode(t *testing.T) {
 
 // I10: a rollback is decided once, whoever asks for what afterwards.
 func TestRollbackIsLatched(t *testing.T) {
-	first := RollbackBegun{Reason: backDeleted, Spec: "spec-1", At: now}
-	r := Apply(v1alpha1.Record{CompletedGeneration: 1, Release: &v1alpha1.ReleaseRecord{}}, []Fact{first, RollbackBegun{Reason: backRequested, Request: "b", At: now.Add(time.Hour)}})
-	want := v1alpha1.Record{StartedAt: stamp(now), Rollback: &v1alpha1.RollbackRecord{Reason: backDeleted, Spec: "spec-1", At: *stamp(now)}}
+	first := RollbackBegun{Reason: v1alpha1.RollbackDeleted, Spec: "spec-1", At: now}
+	r := Apply(v1alpha1.Record{CompletedGeneration: 1, Release: &v1alpha1.ReleaseRecord{}}, []Fact{first, RollbackBegun{Reason: v1alpha1.RollbackRequested, Request: "b", At: now.Add(time.Hour)}})
+	want := v1alpha1.Record{StartedAt: stamp(now), Rollback: &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackDeleted, SpecHash: "spec-1", DecidedAt: *stamp(now)}}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
@@ -172,8 +172,8 @@ func TestRollbackIsLatched(t *testing.T) {
 
 // What the mirror sets were like is remembered from before the first of them was written, not from before the last.
 func TestThePreviousSetsAreThoseOfTheBeginning(t *testing.T) {
-	r := Apply(v1alpha1.Record{}, []Fact{ApplyIntended{Plan: "a", Previous: "before"}, ApplyIntended{Plan: "b", Previous: "half way"}})
-	if r.Previous != "before" || r.AppliedDigest != "b" {
+	r := Apply(v1alpha1.Record{}, []Fact{ApplyIntended{Plan: "a", Previous: &v1alpha1.PreviousMirrorSets{Name: "before"}}, ApplyIntended{Plan: "b", Previous: &v1alpha1.PreviousMirrorSets{Name: "partial"}}})
+	if r.Previous.Name != "before" || r.AppliedPlanHash != "b" {
 		t.Errorf("record %+v", r)
 	}
 }

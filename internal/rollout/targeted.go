@@ -17,26 +17,26 @@ import (
 // the batch is chosen anew.
 func target(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 	able := names(candidates(o, p))
-	for _, name := range r.Targets {
+	for _, name := range r.TargetNodes {
 		if !slices.Contains(able, name) {
 			return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf(
 				"node %s of pool %s cannot be released any more: it is gone, not at rest, or not available; choosing anew", name, p.Name)}
 		}
 	}
-	if blind := unforeseen(o, p, r.Targets); len(blind) > 0 {
+	if blind := unforeseen(o, p, r.TargetNodes); len(blind) > 0 {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("nobody has looked ahead at the drain of %s of pool %s; choosing anew", nodeNames(blind), p.Name)}
 	}
-	if len(r.Targets) > atOnce(o, p) {
+	if len(r.TargetNodes) > atOnce(o, p) {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("pool %s has fewer nodes than before and allows %s at once; choosing anew", p.Name, howMany(atOnce(o, p)))}
 	}
 	ledger := *p.Ledger
-	ledger.Release = announce(o, p, r, len(r.Targets))
-	ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.Targets), true // it is a release that never opens the pool
+	ledger.Release = announce(o, p, r, len(r.TargetNodes))
+	ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.TargetNodes), true // it is a release that never opens the pool
 	ledger.Release.Deadline = r.IntendedAt.UTC()
 	return Do{
-		Actions: []Action{TargetNodes{Pool: p.Name, Target: r.Target, Nodes: slices.Clone(r.Targets), Ledger: ledger}},
+		Actions: []Action{TargetNodes{Pool: p.Name, Target: r.TargetConfig, Nodes: slices.Clone(r.TargetNodes), Ledger: ledger}},
 		Why: fmt.Sprintf("releasing %s of pool %s, which stays paused: %d of %d done",
-			nodeNames(r.Targets), p.Name, p.Updated(), len(p.Nodes)),
+			nodeNames(r.TargetNodes), p.Name, p.Updated(), len(p.Nodes)),
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func TestTargeted(t *testing.T) {
 	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1", "master-2").with(byName).build(), want{phase: PhaseRelease,
 		reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{"about to release node worker-1"}})
-	if diff := cmp.Diff([]string{"worker-1"}, fact[ReleaseIntended](t, d).Release.Targets); diff != "" {
+	if diff := cmp.Diff([]string{"worker-1"}, fact[ReleaseIntended](t, d).Release.TargetNodes); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 	d = check(t, several(2).intends("worker").names("worker-0", "worker-2").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
@@ -70,7 +70,7 @@ func TestALostTargetedRelease(t *testing.T) {
 	b := several(2).intends("worker").names("worker-0", "worker-1").tells("worker")
 	b.o.Record.Release = nil
 	d := check(t, b.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
-	if diff := cmp.Diff([]string{"worker-0", "worker-1"}, fact[ReleaseIntended](t, d).Release.Targets); diff != "" {
+	if diff := cmp.Diff([]string{"worker-0", "worker-1"}, fact[ReleaseIntended](t, d).Release.TargetNodes); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 }

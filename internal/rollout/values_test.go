@@ -95,28 +95,28 @@ func TestFacts(t *testing.T) {
 			r.Pools[0].MaxUnavailable = "2"
 		})},
 		"a pool that is unknown is not reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "infra"}}, start},
-		"an intent to apply":                      {ApplyIntended{Plan: "sha256:x"}, with(func(r *v1alpha1.Record) { r.AppliedDigest = "sha256:x" })},
+		"an intent to apply":                      {ApplyIntended{Plan: "sha256:x"}, with(func(r *v1alpha1.Record) { r.AppliedPlanHash = "sha256:x" })},
 		"an intent to release": {ReleaseIntended{v1alpha1.ReleaseRecord{Pool: "infra"}}, with(func(r *v1alpha1.Record) {
 			r.Release = &v1alpha1.ReleaseRecord{Pool: "infra"}
 		})},
 		"a node": {NodesTaken{Nodes: []string{"worker-0"}, At: now.Add(time.Millisecond)}, with(func(r *v1alpha1.Record) {
-			r.Release.Nodes, r.Release.TakenAt = []string{"worker-0"}, &metav1.Time{Time: now}
+			r.Release.Nodes, r.Release.UpdateStartedAt = []string{"worker-0"}, &metav1.Time{Time: now}
 		})},
 		"the end of a release":   {ReleaseEnded{}, with(func(r *v1alpha1.Record) { r.Release = nil })},
 		"a pool is restored":     {PoolRestored{"worker"}, with(func(r *v1alpha1.Record) { r.Pools[0].Restored = true })},
 		"an unknown pool is not": {PoolRestored{"infra"}, start},
 		"the end": {Completed{At: now, Generation: 3, Spec: "s"}, with(func(r *v1alpha1.Record) {
-			r.CompletedAt, r.CompletedGeneration, r.CompletedSpec, r.Release = stamp(now), 3, "s", nil
+			r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = stamp(now), 3, "s", nil
 		})},
-		"an intent to write twice": {ApplyIntended{Plan: "sha256:x", Writing: &v1alpha1.WritingRecord{To: "new"}}, with(func(r *v1alpha1.Record) {
-			r.AppliedDigest, r.Writing = "sha256:x", &v1alpha1.WritingRecord{To: "new"}
+		"an intent to write twice": {ApplyIntended{Plan: "sha256:x", Writing: &v1alpha1.PendingWriteRecord{TargetHash: "new"}}, with(func(r *v1alpha1.Record) {
+			r.AppliedPlanHash, r.PendingWrite = "sha256:x", &v1alpha1.PendingWriteRecord{TargetHash: "new"}
 		})},
 		"it is written": {Written{}, start},
 		"a pass": {PassBegun{Pass: v1alpha1.PassAllow, Lists: "l"}, with(func(r *v1alpha1.Record) {
-			r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: v1alpha1.PassAllow, Lists: "l"}, nil
+			r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: v1alpha1.PassAllow, MirrorsHash: "l"}, nil
 		})},
 		"a policy": {PolicyIntended{Prior: usersPolicy, At: now}, with(func(r *v1alpha1.Record) {
-			r.Policy = &v1alpha1.PolicyRecord{Prior: usersPolicy, Since: metav1.NewTime(now)}
+			r.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: usersPolicy, Since: metav1.NewTime(now)}
 		})},
 		"no policy is given back": {PolicyRestored{}, start},
 		"the start of another":    {Restarted{}, v1alpha1.Record{}},
@@ -140,8 +140,8 @@ func TestFacts(t *testing.T) {
 		got := Apply(start, []Fact{
 			NodesTaken{Nodes: []string{"worker-0"}, At: now}, NodesTaken{Nodes: []string{"worker-0", "worker-1"}, At: now.Add(time.Minute)},
 		})
-		if diff := cmp.Diff([]string{"worker-0", "worker-1"}, got.Release.Nodes); diff != "" || !got.Release.TakenAt.Time.Equal(now) {
-			t.Errorf("taken at %s; nodes (-want +got):\n%s", got.Release.TakenAt, diff)
+		if diff := cmp.Diff([]string{"worker-0", "worker-1"}, got.Release.Nodes); diff != "" || !got.Release.UpdateStartedAt.Time.Equal(now) {
+			t.Errorf("taken at %s; nodes (-want +got):\n%s", got.Release.UpdateStartedAt, diff)
 		}
 	})
 }
@@ -228,10 +228,10 @@ func TestEnded(t *testing.T) {
 		"complete":                {observed().completed(), true},
 		"complete, deleted":       {observed().completed().deleting(), true},
 		"complete, and spec anew": {observed().completed().with(func(o *Observed) { o.Rollout.Spec = "spec-2" }), false},
-		"complete, with a request that asks for nothing more": {observed().completed().with(asking(v1alpha1.VerbApprove)), true},
-		"complete, and asked to go back":                      {observed().completed().with(asking(v1alpha1.VerbRollback)), false},
+		"complete, with a request that asks for nothing more": {observed().completed().with(asking(v1alpha1.RequestApprove)), true},
+		"complete, and asked to go back":                      {observed().completed().with(asking(v1alpha1.RequestRollback)), false},
 		"complete, deleted, and to go back for it":            {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }), false},
-		"rolled back": {observed().completed().with(asking(v1alpha1.VerbRollback)).with(goesBack), true},
+		"rolled back": {observed().completed().with(asking(v1alpha1.RequestRollback)).with(goesBack), true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

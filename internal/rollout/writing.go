@@ -17,23 +17,23 @@ func (m MirrorSets) twofold() bool { return !m.Digest.settled() && !m.Tag.settle
 
 // half tells whether the mirror sets are half written: one kind is as it shall be and was not before, and the other is not. What somebody
 // else may have done by hand to sets that were not touched yet does not look like that.
-func (m MirrorSets) half(w *v1alpha1.WritingRecord) bool {
-	if w == nil || w.To != m.To || m.settled() {
+func (m MirrorSets) half(w *v1alpha1.PendingWriteRecord) bool {
+	if w == nil || w.TargetHash != m.To || m.settled() {
 		return false
 	}
-	return (m.Digest.settled() && m.HaveDigest != w.Digest) || (m.Tag.settled() && m.HaveTag != w.Tag)
+	return (m.Digest.settled() && m.HaveDigest != w.DigestMirrorsHash) || (m.Tag.settled() && m.HaveTag != w.TagMirrorsHash)
 }
 
 // finishWriting comes before every guard and phase.
 func finishWriting(o Observed) Step {
-	if o.Record.Writing == nil {
+	if o.Record.PendingWrite == nil {
 		return nil
 	}
 	sets, ok := o.Sets.Get()
 	switch {
 	case !ok:
 		return unreadable("ImageTagMirrorSet", o.Sets.Why())
-	case !sets.half(o.Record.Writing) || sets.Clash != "" || len(foreignSets(o.Rollout.Name, sets)) > 0:
+	case !sets.half(o.Record.PendingWrite) || sets.Clash != "" || len(foreignSets(o.Rollout.Name, sets)) > 0:
 		return nil // nothing to finish, or what would be finished is not valid: the phases say why
 	}
 	return Do{

@@ -16,9 +16,9 @@ func TestHalfWrittenSetsAreFinishedFirst(t *testing.T) {
 		"images are lost":    half().plan(func(p *Plan) { p.Lost = 3 }),
 		"nothing is proven":  half().transfers(func(t *Transfers) { t.Verified, t.Failed = 0, 4 }),
 		"nothing is known":   half().with(func(o *Observed) { o.Pools, o.Plan = Unseen[[]Pool]("x"), Unseen[Plan]("x") }),
-		"another plan":       half().with(func(o *Observed) { o.Record.AppliedDigest = "sha256:former" }),
+		"another plan":       half().with(func(o *Observed) { o.Record.AppliedPlanHash = "sha256:former" }),
 		"being deleted":      half().deleting(),
-		"an abort":           half().requests(v1alpha1.VerbAbort),
+		"an abort":           half().requests(v1alpha1.RequestAbort),
 		"outside any window": half().with(func(o *Observed) { o.Rollout.Windows = []Window{{Schedule: "0 3 * * *", Duration: 1}} }),
 		"the cluster is being upgraded": half().with(func(o *Observed) {
 			o.Cluster = Seen(Cluster{Upgrading: "4.21"})
@@ -48,7 +48,7 @@ func TestWhatIsNotHalfWritten(t *testing.T) {
 		"the spec is another": half().with(func(o *Observed) {
 			o.Sets = Seen(MirrorSets{Digest: SetEqual, Tag: SetMissing, HaveDigest: "new", To: "newer+new"})
 		}),
-		"nothing on record": half().with(func(o *Observed) { o.Record.Writing = nil }),
+		"nothing on record": half().with(func(o *Observed) { o.Record.PendingWrite = nil }),
 		"a set of somebody else's clashes": half().with(sets(MirrorSets{
 			Digest: SetEqual, Tag: SetMissing, HaveDigest: "new", Clash: "ImageTagMirrorSet books: another policy"})),
 		"one of them is somebody else's": half().with(sets(MirrorSets{Digest: SetEqual, Tag: SetForeign, HaveDigest: "new"})),
@@ -72,7 +72,7 @@ func TestTheIntentToWriteBothSets(t *testing.T) {
 	both := MirrorSets{Digest: SetDiffers, Tag: SetDiffers, HaveDigest: "old", HaveTag: "older", To: "new+new"}
 	t.Run("says what they are and shall be", func(t *testing.T) {
 		d := Decide(observed().paused().with(func(o *Observed) { o.Sets = Seen(both) }).build())
-		if w := fact[ApplyIntended](t, d).Writing; w == nil || *w != (v1alpha1.WritingRecord{Digest: "old", Tag: "older", To: "new+new"}) {
+		if w := fact[ApplyIntended](t, d).Writing; w == nil || *w != (v1alpha1.PendingWriteRecord{DigestMirrorsHash: "old", TagMirrorsHash: "older", TargetHash: "new+new"}) {
 			t.Errorf("writing %+v", w)
 		}
 	})
@@ -87,7 +87,7 @@ func TestTheIntentToWriteBothSets(t *testing.T) {
 		}
 	})
 	t.Run("is forgotten when they are written", func(t *testing.T) {
-		o := observed().applied().with(func(o *Observed) { o.Record.Writing = &v1alpha1.WritingRecord{To: "x"} }).build()
+		o := observed().applied().with(func(o *Observed) { o.Record.PendingWrite = &v1alpha1.PendingWriteRecord{TargetHash: "x"} }).build()
 		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"Written"}})
 	})
 }

@@ -17,7 +17,9 @@ type api struct {
 	live    objects
 	policy  policyObject   // is, too
 	customs table[*custom] // are always read past the caches
-	caches  []*cache
+	// revisions are the ControllerRevisions with earlier mirror sets, by name. They are read past the caches, too.
+	revisions map[string]Lists
+	caches    []*cache
 }
 
 // kind tells what has changed.

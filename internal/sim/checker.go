@@ -323,7 +323,7 @@ func (c *checker) leadsBack(rolloutName string, p *mcfgv1.MachineConfigPool) boo
 		return true
 	}
 	lists, _ := c.w.renderings.content(p.Spec.Configuration.Name).conf.lists(r.source)
-	return string(lists) == r.status.Record.Previous
+	return lists == previousOf(r.status.Record)
 }
 
 // guarded tells whether any replica is alive: with none, nobody is there to close a pool.
@@ -397,7 +397,7 @@ func (c *checker) bornDead(d *daemon, why string) {
 // reasonable: a rollout goes back because somebody asks for it, or because a node did not get through, and not by itself (I10).
 func (c *checker) reasonable(r *custom) {
 	asked := slices.ContainsFunc(r.view.Requests, func(q rollout.Request) bool {
-		return q.Verb == v1alpha1.VerbRollback || q.Verb == v1alpha1.VerbAbort
+		return q.Verb == v1alpha1.RequestRollback || q.Verb == v1alpha1.RequestAbort
 	})
 	switch {
 	case asked, r.view.Deleting && r.view.RollbackOnDelete:

@@ -95,7 +95,7 @@ func (c *checker) leftBehind() {
 		}
 		for _, n := range c.w.api.live.nodes.list() {
 			lists, _ := c.w.renderings.content(n.Annotations[currentConfig]).conf.lists(r.source)
-			if done(n) && !unavailable(n) && string(lists) != r.status.Record.Previous {
+			if done(n) && !unavailable(n) && lists != previousOf(r.status.Record) {
 				c.violate("I7", "node %s is at rest with mirrors that were rolled back, and nothing keeps it there: %s", n.Name, c.w.hangs())
 				return
 			}
@@ -117,7 +117,7 @@ func (c *checker) gone(r *custom) bool {
 func (w *World) hangs() string {
 	var out []string
 	for _, r := range w.api.customs.list() {
-		text := r.view.Name + " in " + r.status.Phase
+		text := r.view.Name + " in " + string(r.status.Phase)
 		for _, b := range r.status.Blockers {
 			text += "; " + b.Message
 		}

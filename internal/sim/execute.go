@@ -70,6 +70,8 @@ func (p *process) do(c *custom, a rollout.Action) error {
 		return p.finalizer(c, true)
 	case rollout.RemoveFinalizer:
 		return p.finalizer(c, false)
+	case rollout.SavePrevious:
+		return p.savePrevious(c, a)
 	case rollout.EnsureTransfers:
 		p.engine.ensure(a.Copy, a.NotOlderThan)
 		return nil
@@ -109,7 +111,7 @@ func (p *process) do(c *custom, a rollout.Action) error {
 			return pool.Restore(context.Background(), poolClient{p: p}, mcp, a.Paused, a.MaxUnavailable)
 		})
 	case rollout.MirrorAgain:
-		p.engine.recheck(a.References, a.Remedy.At.Time)
+		p.engine.recheck(a.References, a.Remedy.DecidedAt.Time)
 		return nil
 	case rollout.DeletePod:
 		return p.deletePod(a.Remedy)

@@ -450,9 +450,9 @@ var peopleFaults = map[string]faultKind{
 		begin: func(w *World, _ Fault) { w.api.editSpec(func(c *custom) { c.view.Held = true }) },
 		end:   func(w *World, _ Fault) { w.api.editSpec(func(c *custom) { c.view.Held = false }) },
 	},
-	"abort":    {begin: request(v1alpha1.VerbAbort)},
-	"rollback": {begin: request(v1alpha1.VerbRollback)},
-	"retry":    {begin: request(v1alpha1.VerbRetry)},
+	"abort":    {begin: request(v1alpha1.RequestAbort)},
+	"rollback": {begin: request(v1alpha1.RequestRollback)},
+	"retry":    {begin: request(v1alpha1.RequestRetry)},
 	"approve": {begin: func(w *World, _ Fault) {
 		w.api.editSpec(func(c *custom) {
 			gate := rollout.GateApply
@@ -460,7 +460,7 @@ var peopleFaults = map[string]faultKind{
 				gate = rollout.GateEnforce
 			}
 			c.view.Requests = append(c.view.Requests, rollout.Request{
-				ID: fmt.Sprintf("approve-%d", len(c.view.Requests)), Verb: v1alpha1.VerbApprove, Gate: gate, Plan: c.status.PlanDigest,
+				ID: fmt.Sprintf("approve-%d", len(c.view.Requests)), Verb: v1alpha1.RequestApprove, Gate: gate, Plan: c.status.PlanHash,
 			})
 		})
 	}},
@@ -494,7 +494,7 @@ var peopleFaults = map[string]faultKind{
 	}},
 }
 
-func request(verb v1alpha1.Verb) func(w *World, f Fault) {
+func request(verb v1alpha1.RequestAction) func(w *World, f Fault) {
 	return func(w *World, _ Fault) {
 		w.api.editSpec(func(c *custom) {
 			c.view.Requests = append(c.view.Requests, rollout.Request{ID: fmt.Sprintf("%s-%d", verb, len(c.view.Requests)), Verb: verb})

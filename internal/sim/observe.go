@@ -105,7 +105,7 @@ func (p *process) others(c *custom) []rollout.Other {
 		out = append(out, rollout.Other{
 			Name: other.view.Name, Created: other.view.Created,
 			Since:   rollout.UnderWay(rec),
-			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpec != other.view.Spec,
+			Waiting: rec.CompletedGeneration == 0 || rec.CompletedSpecHash != other.view.Spec,
 		})
 	}
 	return out

@@ -117,8 +117,8 @@ func (c *checker) policed(r *custom, a rollout.EnsurePolicy) {
 		c.violate("I4", "the policy of SafeMirrorRollout %s is written, which is gone", r.view.Name)
 		return
 	}
-	rec := now.status.Record.Policy
-	if _, lost := c.lost[r.view.Name]; !lost && (rec == nil || rec.Restored || rec.Prior != a.Ledger.Prior) {
+	rec := now.status.Record.NodeDisruptionPolicy
+	if _, lost := c.lost[r.view.Name]; !lost && (rec == nil || rec.Restored || rec.Previous != a.Ledger.Prior) {
 		c.violate("I4", "the policy is written, and what was there before is on record as %+v", rec)
 	}
 	c.unfinished("the policy is written")

@@ -31,8 +31,8 @@ func (p *process) obstacles(o *rollout.Observed, from *objects) []rollout.Obstac
 				if ob.Since.IsZero() {
 					ob.Since = o.Now // as far as anybody can tell
 				}
-				if r := o.Record.Release; len(ob.Pods) == 0 && r != nil && slices.Contains(r.Nodes, n.Name) && r.TakenAt != nil {
-					ob.Since = r.TakenAt.Time
+				if r := o.Record.Release; len(ob.Pods) == 0 && r != nil && slices.Contains(r.Nodes, n.Name) && r.UpdateStartedAt != nil {
+					ob.Since = r.UpdateStartedAt.Time
 				}
 				out = append(out, ob)
 				break

@@ -71,29 +71,68 @@ func ours(c *custom, from *objects, name string) *mirrorSet {
 }
 
 // aim is what the rollout wants to be in the cluster, and in which pass. On the way back that is what the record remembers, or, before
-// anything was applied, what is there. have is what was there before, as far as it can be told.
-func (p *process) aim(c *custom, from *objects) (wanted Lists, have string, pass v1alpha1.Pass) {
+// anything was applied, what is there. previous is what was there before, as far as it can be told.
+func (p *process) aim(c *custom, from *objects) (wanted, previous Lists, pass v1alpha1.Pass) {
 	rec := c.status.Record
-	have = remembered(c, from)
-	previous := Lists(have)
-	if rec.AppliedDigest != "" {
-		previous = Lists(rec.Previous)
+	previous = remembered(c, from)
+	if rec.AppliedPlanHash != "" {
+		previous = previousOf(rec)
 	}
 	if rec.Rollback != nil {
-		return previous, have, ""
+		return previous, previous, ""
 	}
 	soft := soften(c.lists, previous)
 	if !c.staged || soft == c.lists {
-		return c.lists, have, ""
+		return c.lists, previous, ""
 	}
 	if pass = passOf(c, from); pass == v1alpha1.PassAllow {
-		return soft, have, pass
+		return soft, previous, pass
 	}
-	return c.lists, have, pass
+	return c.lists, previous, pass
+}
+
+// revisionOf names the ControllerRevision of the lists, nil when there are none. The hash of the model is the lists themselves.
+func revisionOf(rolloutName string, l Lists) *v1alpha1.PreviousMirrorSets {
+	if l == "" {
+		return nil
+	}
+	return &v1alpha1.PreviousMirrorSets{Name: rolloutName + "-" + string(l), DataHash: string(l)}
+}
+
+// previousOf is what the record says of the time before the rollout.
+func previousOf(r v1alpha1.Record) Lists {
+	if r.Previous == nil {
+		return ""
+	}
+	return Lists(r.Previous.DataHash)
+}
+
+// savePrevious is the creation of the ControllerRevision, after which the process may die.
+func (p *process) savePrevious(c *custom, a rollout.SavePrevious) error {
+	now := remembered(c, &p.w.api.live)
+	if ref := revisionOf(c.view.Name, now); ref == nil || ref.Name != a.Revision {
+		return &refused{"the mirror sets have changed since"}
+	}
+	return p.write(func() error {
+		if p.w.api.revisions == nil {
+			p.w.api.revisions = map[string]Lists{}
+		}
+		p.w.api.revisions[a.Revision] = now
+		p.w.stirs()
+		p.w.tell(p.name, "saves the mirror sets of before in ControllerRevision %s", a.Revision)
+		return nil
+	})
+}
+
+// saved: what a record names is there (I4).
+func (c *checker) saved(r *custom) {
+	if ref := r.status.Record.Previous; ref != nil && c.w.api.revisions[ref.Name] != Lists(ref.DataHash) {
+		c.violate("I4", "the record of SafeMirrorRollout %s names ControllerRevision %s, which does not exist", r.view.Name, ref.Name)
+	}
 }
 
 // remembered is what was there before the rollout, as far as the sets tell.
-func remembered(c *custom, from *objects) string {
+func remembered(c *custom, from *objects) Lists {
 	s := ours(c, from, c.view.Name)
 	if s == nil && c.digests {
 		s = ours(c, from, digestName(c.view.Name))
@@ -101,10 +140,10 @@ func remembered(c *custom, from *objects) string {
 	switch {
 	case s == nil:
 		return ""
-	case c.status.Record.AppliedDigest == "" && (s.lists == c.lists || (c.staged && s.lists == soften(c.lists, s.previous))):
-		return string(s.previous) // the record was lost after the set was written, which tells itself what was there before
+	case c.status.Record.AppliedPlanHash == "" && (s.lists == c.lists || (c.staged && s.lists == soften(c.lists, s.previous))):
+		return s.previous // the record was lost after the set was written, which tells itself what was there before
 	}
-	return string(s.lists)
+	return s.lists
 }
 
 // passOf is the pass of a staged rollout: by its record, or by the sets when that is lost or about other lists.
@@ -113,9 +152,9 @@ func passOf(c *custom, from *objects) v1alpha1.Pass {
 	tag, digest := setState(c, from, c.lists), digestState(c, from, c.lists)
 	equal := tag == rollout.SetEqual && (digest == rollout.SetEqual || !c.digests)
 	switch {
-	case rec.Pass != nil && rec.Pass.Lists == string(c.lists):
+	case rec.Pass != nil && rec.Pass.MirrorsHash == string(c.lists):
 		return rec.Pass.Pass
-	case equal, rec.AppliedDigest == "" && (tag == rollout.SetEqual || digest == rollout.SetEqual):
+	case equal, rec.AppliedPlanHash == "" && (tag == rollout.SetEqual || digest == rollout.SetEqual):
 		return v1alpha1.PassEnforce
 	}
 	return v1alpha1.PassAllow
@@ -123,8 +162,10 @@ func passOf(c *custom, from *objects) v1alpha1.Pass {
 
 // setsOf compares what is wanted with what is there.
 func (p *process) setsOf(c *custom, from *objects) (sets rollout.MirrorSets, wanted Lists) {
-	wanted, have, pass := p.aim(c, from)
-	sets = rollout.MirrorSets{Digest: digestState(c, from, wanted), Tag: setState(c, from, wanted), Have: have, Pass: pass, Lists: string(c.lists), To: string(wanted)}
+	wanted, previous, pass := p.aim(c, from)
+	ref := revisionOf(c.view.Name, previous)
+	sets = rollout.MirrorSets{Digest: digestState(c, from, wanted), Tag: setState(c, from, wanted), Previous: ref, Pass: pass, Lists: string(c.lists), To: string(wanted)}
+	sets.PreviousSaved = ref == nil || p.w.api.revisions[ref.Name] == previous
 	if s := ours(c, from, c.view.Name); s != nil {
 		sets.HaveTag = string(s.lists)
 	}
@@ -187,7 +228,7 @@ func (p *process) writeOne(c *custom, wanted Lists, digest bool, state rollout.S
 	}
 	return p.writing(func() {
 		p.w.tell(p.name, "writes %s %s: %s from %s", setKind[digest], c.view.Name, c.source, wanted)
-		p.w.api.writeSet(mirrorSet{name: name, source: c.source, lists: wanted, digest: digest, owner: c.view.Name, previous: Lists(c.status.Record.Previous)})
+		p.w.api.writeSet(mirrorSet{name: name, source: c.source, lists: wanted, digest: digest, owner: c.view.Name, previous: previousOf(c.status.Record)})
 	})
 }
 

@@ -85,7 +85,7 @@ func (c *checker) intended(r *custom, node, target, what string) {
 	_, lost := c.lost[r.view.Name]
 	switch {
 	case lost, c.leaders() > 1:
-	case intent == nil || !slices.Contains(intent.Targets, node) || intent.Target != target:
+	case intent == nil || !slices.Contains(intent.TargetNodes, node) || intent.TargetConfig != target:
 		c.violate("I4", "%s, and what is on record is %+v", what, intent)
 	}
 }

@@ -126,7 +126,7 @@ func (w *World) moves() bool {
 func (w *World) settled() bool {
 	for _, c := range w.api.customs.list() {
 		rec := c.status.Record
-		if c.view.Deleting || rec.CompletedGeneration == 0 || (rec.CompletedSpec != c.view.Spec) {
+		if c.view.Deleting || rec.CompletedGeneration == 0 || (rec.CompletedSpecHash != c.view.Spec) {
 			return false
 		}
 	}

@@ -221,7 +221,7 @@ func (c *checker) sets(r *custom, what string) {
 func (c *checker) onlyOne(r *custom) {
 	for _, other := range c.w.api.customs.list() {
 		rec := other.status.Record
-		waits := other.status.Phase == string(rollout.PhasePreflight) && !c.holds(other.view.Name)
+		waits := other.status.Phase == v1alpha1.RolloutPhase(rollout.PhasePreflight) && !c.holds(other.view.Name)
 		if other.view.Name != r.view.Name && rec.StartedAt != nil && rec.CompletedGeneration == 0 && !waits {
 			if _, lost := c.lost[r.view.Name]; !lost {
 				c.violate("I11", "SafeMirrorRollout %s acts while %s has begun", r.view.Name, other.view.Name)
@@ -285,10 +285,10 @@ func (c *checker) applies(r *custom, wanted Lists) {
 	}
 	after := union(live.sets.list()).with(r.source, wanted)
 	_, lost := c.lost[r.view.Name]
-	if want := planDigest(wanted, after, live.pools.names); now.status.Record.AppliedDigest != want && !lost {
-		c.violate("I4", "plan %s is applied, and %q is on record", want, now.status.Record.AppliedDigest)
+	if want := planDigest(wanted, after, live.pools.names); now.status.Record.AppliedPlanHash != want && !lost {
+		c.violate("I4", "plan %s is applied, and %q is on record", want, now.status.Record.AppliedPlanHash)
 	}
-	if back := now.status.Record.Rollback; back != nil && wanted != Lists(now.status.Record.Previous) {
+	if back := now.status.Record.Rollback; back != nil && wanted != previousOf(now.status.Record) {
 		c.violate("I10", "%q is applied on the way back", wanted)
 	}
 	for _, mcp := range live.pools.list() {
@@ -332,6 +332,7 @@ func (c *checker) finalizer(r *custom, on bool) {
 
 // customWritten: a rollback is latched until the spec changes (I10).
 func (c *checker) customWritten(old, r *custom) {
+	c.saved(r)
 	if _, known := c.back[r.view.Name]; !known && r.status.Record.Rollback != nil {
 		c.back[r.view.Name] = c.w.now
 		c.reasonable(r)
@@ -341,7 +342,7 @@ func (c *checker) customWritten(old, r *custom) {
 	if old == nil || old.status.Record.Rollback == nil || r.status.Record.Rollback != nil {
 		return
 	}
-	if _, lost := c.lost[r.view.Name]; !lost && r.view.Spec == old.status.Record.Rollback.Spec {
+	if _, lost := c.lost[r.view.Name]; !lost && r.view.Spec == old.status.Record.Rollback.SpecHash {
 		c.violate("I10", "the rollback of SafeMirrorRollout %s is not latched any more", r.view.Name)
 	}
 }

@@ -33,12 +33,12 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	stalled, was := isTrue(after, v1alpha1.ConditionStalled), isTrue(before, v1alpha1.ConditionStalled)
 	switch {
 	case stalled && (!was || reasonOf(before) != ready.Reason):
-		out = append(out, Event{corev1.EventTypeWarning, ready.Reason, after.Phase, note(ready.Message)})
+		out = append(out, Event{corev1.EventTypeWarning, ready.Reason, string(after.Phase), note(ready.Message)})
 	case before.Phase != after.Phase, was && !stalled:
-		out = append(out, Event{corev1.EventTypeNormal, after.Phase, after.Phase, note(ready.Message)})
+		out = append(out, Event{corev1.EventTypeNormal, string(after.Phase), string(after.Phase), note(ready.Message)})
 	}
 	out = append(out, taken(before.Record.Release, after.Record.Release)...)
-	out = append(out, obstacleEvents(before.Obstacles, after.Obstacles)...)
+	out = append(out, obstacleEvents(before.BlockedDrains, after.BlockedDrains)...)
 	return append(out, remedyEvents(before.Record.Remedies, after.Record.Remedies)...)
 }
 
@@ -50,7 +50,7 @@ func taken(before, after *v1alpha1.ReleaseRecord) []Event {
 	var out []Event
 	for _, node := range after.Nodes {
 		if before == nil || !slices.Contains(before.Nodes, node) {
-			out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + node + " of pool " + after.Pool + " takes " + after.Target})
+			out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + node + " of pool " + after.Pool + " takes " + after.TargetConfig})
 		}
 	}
 	return out

@@ -21,7 +21,7 @@ func TestEvents(t *testing.T) {
 	lost := statusOf(none, rollout.PhasePlan, v1alpha1.ReasonImagesLost, "one is lost", true)
 	unreachable := statusOf(none, rollout.PhaseMirror, v1alpha1.ReasonMirrorUnreachable, "no answer", true)
 	taken := statusOf(none, rollout.PhaseRelease, v1alpha1.ReasonWaiting, "drains", false)
-	taken.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-0"}, Target: "rendered-worker-planned"}
+	taken.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-0"}, TargetConfig: "rendered-worker-planned"}
 	intended := *taken.DeepCopy()
 	intended.Record.Release.Nodes = nil
 	another := *taken.DeepCopy()

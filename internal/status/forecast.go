@@ -35,7 +35,7 @@ func forecast(before *v1alpha1.ForecastStatus, o rollout.Observed) *v1alpha1.For
 			messages = append(messages, p.Message)
 		}
 		out.Nodes = append(out.Nodes, v1alpha1.NodeForecast{
-			Pool: n.Pool, Node: n.Node, Outlook: v1alpha1.NodeOutlook(n.Outlook), Message: shorten(strings.Join(messages, "; ")),
+			Pool: n.Pool, Node: n.Node, Result: v1alpha1.ForecastResult(n.Outlook), Message: shorten(strings.Join(messages, "; ")),
 		})
 	}
 	if before != nil {

@@ -29,9 +29,9 @@ func TestForecastInTheStatus(t *testing.T) {
 	}
 	when := at(now)
 	want := &v1alpha1.ForecastStatus{CheckedAt: &when, Safe: 7, Blocked: 1, Unknown: 2, Nodes: []v1alpha1.NodeForecast{
-		{Pool: "infra", Node: "infra-0", Outlook: "Blocked", Message: "PDB shop/cart allows 0; PDB shop/till allows 0"},
-		{Pool: "worker", Node: "worker-1", Outlook: "Unknown", Message: "its pull is not proven"},
-		{Pool: "worker", Node: "worker-0", Outlook: "Safe"},
+		{Pool: "infra", Node: "infra-0", Result: "Blocked", Message: "PDB shop/cart allows 0; PDB shop/till allows 0"},
+		{Pool: "worker", Node: "worker-1", Result: "Unknown", Message: "its pull is not proven"},
+		{Pool: "worker", Node: "worker-0", Result: "Safe"},
 	}}
 	first := forecast(nil, foresees(f))
 	if diff := cmp.Diff(want, first); diff != "" {

@@ -18,7 +18,7 @@ const (
 )
 
 // obstacles tells of the nodes that do not get on. What cannot be seen now stays as it was: a look that fails is no news of the drain.
-func obstacles(before []v1alpha1.ObstacleStatus, o rollout.Observed) []v1alpha1.ObstacleStatus {
+func obstacles(before []v1alpha1.BlockedDrain, o rollout.Observed) []v1alpha1.BlockedDrain {
 	list, ok := o.Obstacles.Get()
 	if !ok {
 		if release := o.Record.Release; release == nil || rollout.Ended(o.Record, o.Rollout) {
@@ -26,13 +26,13 @@ func obstacles(before []v1alpha1.ObstacleStatus, o rollout.Observed) []v1alpha1.
 		}
 		return before
 	}
-	var out []v1alpha1.ObstacleStatus
+	var out []v1alpha1.BlockedDrain
 	for _, one := range list[:min(len(list), maxObstacles)] {
-		s := v1alpha1.ObstacleStatus{
-			Pool: one.Pool, Node: one.Node, Hindrance: string(one.Hindrance), Passing: one.Hindrance.Passing(), Cause: pullCause(one), Since: stamp(one.Since),
+		s := v1alpha1.BlockedDrain{
+			Pool: one.Pool, Node: one.Node, Reason: v1alpha1.DrainBlockReason(one.Hindrance), Transient: one.Hindrance.Passing(), PullFailure: pullCause(one), Since: stamp(one.Since),
 		}
 		for _, l := range one.Chain[:min(len(one.Chain), maxLinks)] {
-			s.Chain = append(s.Chain, v1alpha1.ChainLink{Kind: l.Kind, Namespace: l.Namespace, Name: cut(l.Name, maxLink), Message: cut(l.Message, maxLink)})
+			s.CauseChain = append(s.CauseChain, v1alpha1.CauseLink{Kind: cut(l.Kind, maxKind), Namespace: cut(l.Namespace, maxKind), Name: cut(l.Name, maxLink), Message: cut(l.Message, maxLink)})
 		}
 		out = append(out, s)
 	}
@@ -40,18 +40,18 @@ func obstacles(before []v1alpha1.ObstacleStatus, o rollout.Observed) []v1alpha1.
 }
 
 // pullCause is why the first image that counts cannot be pulled.
-func pullCause(o rollout.Obstacle) string {
+func pullCause(o rollout.Obstacle) v1alpha1.PullFailureCause {
 	if o.Hindrance != rollout.HindrancePull {
 		return ""
 	}
 	for _, p := range o.Pods {
 		for _, pull := range p.Pulls {
 			if pull.Message == o.Root() || pull.Cause != rollout.PullOther {
-				return string(pull.Cause)
+				return v1alpha1.PullFailureCause(pull.Cause)
 			}
 		}
 	}
-	return string(rollout.PullOther)
+	return v1alpha1.PullFailureCause(rollout.PullOther)
 }
 
 func stamp(t time.Time) metav1.Time {
@@ -63,7 +63,7 @@ func stamp(t time.Time) metav1.Time {
 
 // obstacleEvents are the transitions: what does not pass by itself appears, gets another cause, or goes. Words and numbers that change
 // while it lasts are no transition.
-func obstacleEvents(before, after []v1alpha1.ObstacleStatus) []Event {
+func obstacleEvents(before, after []v1alpha1.BlockedDrain) []Event {
 	var out []Event
 	was, is := lasting(before), lasting(after)
 	for _, o := range after {
@@ -73,27 +73,27 @@ func obstacleEvents(before, after []v1alpha1.ObstacleStatus) []Event {
 	}
 	for _, o := range before {
 		if _, ok := was[o.Node]; ok && is[o.Node] == "" {
-			out = append(out, Event{corev1.EventTypeNormal, "DrainUnblocked", "Drain", note("node " + o.Node + " of pool " + o.Pool + " is not held by " + o.Hindrance + " any more")})
+			out = append(out, Event{corev1.EventTypeNormal, "DrainUnblocked", "Drain", note("node " + o.Node + " of pool " + o.Pool + " is not held by " + string(o.Reason) + " any more")})
 		}
 	}
 	return out
 }
 
 // lasting are, by node, the obstacles that do not pass by themselves, each by its cause.
-func lasting(list []v1alpha1.ObstacleStatus) map[string]string {
+func lasting(list []v1alpha1.BlockedDrain) map[string]string {
 	out := map[string]string{}
 	for _, o := range list {
-		if !o.Passing {
-			out[o.Node] = o.Hindrance + "/" + o.Cause
+		if !o.Transient {
+			out[o.Node] = string(o.Reason) + "/" + string(o.PullFailure)
 		}
 	}
 	return out
 }
 
 // line is the chain with its root cause first, as in the blocker: an event may be cut off as well.
-func line(o v1alpha1.ObstacleStatus) string {
+func line(o v1alpha1.BlockedDrain) string {
 	r := rollout.Obstacle{Node: o.Node, Since: o.Since.Time}
-	for _, l := range o.Chain {
+	for _, l := range o.CauseChain {
 		r.Chain = append(r.Chain, rollout.Link{Message: l.Message})
 	}
 	return r.Summary()

@@ -32,10 +32,10 @@ func seeing(list ...rollout.Obstacle) rollout.Observed {
 }
 
 func TestObstaclesInTheStatus(t *testing.T) {
-	got := Of(v1alpha1.SafeMirrorRolloutStatus{}, seeing(blocked("worker-1")), waiting(), nil).Obstacles
-	want := []v1alpha1.ObstacleStatus{{
-		Pool: "worker", Node: "worker-1", Hindrance: "Pull", Cause: "Missing", Since: at(now.Add(-48 * time.Second)),
-		Chain: []v1alpha1.ChainLink{
+	got := Of(v1alpha1.SafeMirrorRolloutStatus{}, seeing(blocked("worker-1")), waiting(), nil).BlockedDrains
+	want := []v1alpha1.BlockedDrain{{
+		Pool: "worker", Node: "worker-1", Reason: "Pull", PullFailure: "Missing", Since: at(now.Add(-48 * time.Second)),
+		CauseChain: []v1alpha1.CauseLink{
 			{Kind: "Node", Name: "worker-1", Message: "drain of worker-1 is blocked"},
 			{Kind: "PodDisruptionBudget", Namespace: "ingress", Name: "router", Message: "PDB ingress/router allows 0 (2 of 3 healthy, 2 wanted)"},
 			{Kind: "Registry", Name: "mirror.local/acme/router:v1", Message: "mirror.local/acme/router:v1 answers 404 (manifest unknown); the source is blocked by ImageTagMirrorSet/shop"},
@@ -53,16 +53,16 @@ func TestObstaclesDoNotChurn(t *testing.T) {
 	before := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil)
 	later := o
 	later.Now = o.Now.Add(time.Hour)
-	if diff := cmp.Diff(before.Obstacles, Of(before, later, waiting(), nil).Obstacles); diff != "" {
+	if diff := cmp.Diff(before.BlockedDrains, Of(before, later, waiting(), nil).BlockedDrains); diff != "" {
 		t.Errorf("an hour later (-want +got):\n%s", diff)
 	}
 	unseen := o
 	unseen.Obstacles = rollout.Unseen[[]rollout.Obstacle]("connection refused")
-	if diff := cmp.Diff(before.Obstacles, Of(before, unseen, waiting(), nil).Obstacles); diff != "" {
+	if diff := cmp.Diff(before.BlockedDrains, Of(before, unseen, waiting(), nil).BlockedDrains); diff != "" {
 		t.Errorf("unseen (-want +got):\n%s", diff)
 	}
 	unseen.Record.Release = nil
-	if got := Of(before, unseen, waiting(), nil).Obstacles; got != nil {
+	if got := Of(before, unseen, waiting(), nil).BlockedDrains; got != nil {
 		t.Errorf("after the release %v is still there", got)
 	}
 }
@@ -76,11 +76,11 @@ func TestObstaclesAreBounded(t *testing.T) {
 		}
 		many = append(many, o)
 	}
-	got := Of(v1alpha1.SafeMirrorRolloutStatus{}, seeing(many...), waiting(), nil).Obstacles
-	if len(got) != maxObstacles || len(got[0].Chain) != maxLinks {
-		t.Fatalf("%d obstacles with %d links", len(got), len(got[0].Chain))
+	got := Of(v1alpha1.SafeMirrorRolloutStatus{}, seeing(many...), waiting(), nil).BlockedDrains
+	if len(got) != maxObstacles || len(got[0].CauseChain) != maxLinks {
+		t.Fatalf("%d obstacles with %d links", len(got), len(got[0].CauseChain))
 	}
-	for _, l := range got[0].Chain {
+	for _, l := range got[0].CauseChain {
 		if len(l.Message) > maxLink || len(l.Name) > maxLink {
 			t.Errorf("a link of %d and %d bytes", len(l.Name), len(l.Message))
 		}

@@ -22,18 +22,18 @@ func TestPausedTooLong(t *testing.T) {
 		return o
 	}
 	s := Of(v1alpha1.SafeMirrorRolloutStatus{}, held(now.Add(-time.Hour)), waiting(), nil)
-	if c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPausedTooLong); c != nil {
+	if c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPauseLimitExceeded); c != nil {
 		t.Errorf("said at once: %+v", c)
 	}
 	s = Of(s, held(now.Add(-time.Hour-time.Second)), waiting(), nil)
-	c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPausedTooLong)
+	c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPauseLimitExceeded)
 	if c == nil || !strings.Contains(c.Message, "since "+now.Add(-time.Hour-time.Second).UTC().Format(time.RFC3339)) {
 		t.Errorf("condition %+v", c)
 	}
 	unknown := held(now)
 	unknown.Pools = rollout.Unseen[[]rollout.Pool]("connection refused")
 	for name, o := range map[string]rollout.Observed{"given back": look(), "unknown": unknown} {
-		if s := Of(s, o, waiting(), nil); meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPausedTooLong) != nil {
+		if s := Of(s, o, waiting(), nil); meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPauseLimitExceeded) != nil {
 			t.Errorf("still said, and the pools are %s", name)
 		}
 	}

@@ -27,7 +27,7 @@ func preload(before *v1alpha1.PreloadStatus, o rollout.Observed) *v1alpha1.Prelo
 	for _, p := range canary.Preload.Pools {
 		out.Nodes += count(len(p.Nodes))
 		out.Ready += count(p.Ready)
-		out.Wanted += count(p.Wanted)
+		out.Desired += count(p.Wanted)
 		out.Loaded += count(p.Loaded)
 		out.Waiting = append(out.Waiting, p.Waiting...)
 		for _, s := range p.Skipped {

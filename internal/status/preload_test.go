@@ -29,7 +29,7 @@ func TestPreloadStatus(t *testing.T) {
 		"not wanted":         {seen(rollout.Preload{}), nil},
 		"not looked at yet":  {seen(rollout.Preload{Wanted: true}), before},
 		"the end":            {ended, before},
-		"two pools together": {seen(rollout.Preload{Wanted: true, Pools: pools}), &v1alpha1.PreloadStatus{Nodes: 3, Ready: 1, Wanted: 8, Loaded: 5, Waiting: []string{"w0", "w1"}, Skipped: []string{strings.Repeat("x", 509) + "…"}}},
+		"two pools together": {seen(rollout.Preload{Wanted: true, Pools: pools}), &v1alpha1.PreloadStatus{Nodes: 3, Ready: 1, Desired: 8, Loaded: 5, Waiting: []string{"w0", "w1"}, Skipped: []string{strings.Repeat("x", 509) + "…"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

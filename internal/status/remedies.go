@@ -2,6 +2,7 @@ package status
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,8 +18,11 @@ func remedyEvents(before, after []v1alpha1.RemedyRecord) []Event {
 			was = before[i].State
 		}
 		object := r.Kind + " " + r.Name
-		if r.Namespace != "" {
+		switch {
+		case r.Namespace != "":
 			object = r.Kind + " " + r.Namespace + "/" + r.Name
+		case len(r.References) > 0:
+			object = r.Kind + " " + strings.Join(r.References, ", ")
 		}
 		switch {
 		case was == r.State:
@@ -27,7 +31,7 @@ func remedyEvents(before, after []v1alpha1.RemedyRecord) []Event {
 		case r.State == v1alpha1.RemedyEnded && r.Outcome == v1alpha1.OutcomeChangedElsewhere:
 			out = append(out, Event{corev1.EventTypeWarning, "RemedyEnded", string(r.Action), note(object + " was changed by somebody else since " + string(r.Action) + ", and is left as it is")})
 		case r.State == v1alpha1.RemedyEnded:
-			out = append(out, Event{corev1.EventTypeNormal, "RemedyEnded", string(r.Action), note(string(r.Action) + " of " + object + " is over: " + r.Outcome)})
+			out = append(out, Event{corev1.EventTypeNormal, "RemedyEnded", string(r.Action), note(string(r.Action) + " of " + object + " is over: " + string(r.Outcome))})
 		}
 	}
 	return out

@@ -9,7 +9,7 @@ import (
 )
 
 func TestEventsOfRemedies(t *testing.T) {
-	in := func(state v1alpha1.RemedyState, outcome string) []v1alpha1.RemedyRecord {
+	in := func(state v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome) []v1alpha1.RemedyRecord {
 		return []v1alpha1.RemedyRecord{{ID: "1", Action: v1alpha1.Relocate, Node: "worker-1", Kind: "Node", Name: "worker-0", State: state, Outcome: outcome}}
 	}
 	begun := Event{"Normal", "Remedy", "Relocate", "the drain of node worker-1 does not get on: Relocate of Node worker-0"}

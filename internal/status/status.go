@@ -21,6 +21,7 @@ const (
 	maxBlockers = 20
 	maxPools    = 32
 	maxMessage  = 1024
+	maxKind     = 63 // of a kind or a namespace
 )
 
 // Of computes the status that follows from the look and the decision. failure is the error of an action, if any. The decision's
@@ -29,13 +30,13 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 	after := *before.DeepCopy()
 	after.ObservedGeneration = o.Rollout.Generation
 	after.Record = rollout.Apply(o.Record, d.Facts)
-	after.Phase = string(d.Phase)
+	after.Phase = v1alpha1.RolloutPhase(d.Phase)
 	after.Images = images(before.Images, o)
 	after.Pools, after.Nodes = pools(before, o)
 	if plan, ok := o.Plan.Get(); ok {
-		after.PlanDigest = plan.Digest
+		after.PlanHash = plan.Digest
 	}
-	after.Obstacles = obstacles(before.Obstacles, o)
+	after.BlockedDrains = obstacles(before.BlockedDrains, o)
 	after.Forecast = forecast(before.Forecast, o)
 	after.Preload = preload(before.Preload, o)
 	if sets, ok := o.Sets.Get(); ok {
@@ -55,16 +56,16 @@ func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCount
 		Total: count(plan.Total), Changed: count(plan.Changed), Lost: count(plan.Lost), Accepted: count(plan.Accepted), NoWorse: count(plan.NoWorse),
 		Drifted: count(plan.Drifted), Historical: count(plan.Historical), Advisory: count(plan.Advisory),
 	}
-	out.ProvenFromNodes, out.WantedFromNodes = before.ProvenFromNodes, before.WantedFromNodes
+	out.NodePullsVerified, out.NodePullsDesired = before.NodePullsVerified, before.NodePullsDesired
 	if p, ok := o.Probes.Get(); ok && p.Plan == plan.Digest {
-		out.ProvenFromNodes, out.WantedFromNodes = count(p.Proven), count(p.Wanted)
+		out.NodePullsVerified, out.NodePullsDesired = count(p.Proven), count(p.Wanted)
 	}
-	out.PulledByFirstNodes, out.WantedByFirstNodes = before.PulledByFirstNodes, before.WantedByFirstNodes
+	out.CanaryPullsVerified, out.CanaryPullsDesired = before.CanaryPullsVerified, before.CanaryPullsDesired
 	if c, ok := o.Canary.Get(); ok && len(c.Kinds) > 0 {
-		out.PulledByFirstNodes, out.WantedByFirstNodes = 0, 0
+		out.CanaryPullsVerified, out.CanaryPullsDesired = 0, 0
 		for _, k := range c.Kinds {
-			out.PulledByFirstNodes += count(k.Proven + k.Resolved)
-			out.WantedByFirstNodes += count(k.Wanted)
+			out.CanaryPullsVerified += count(k.Proven + k.Resolved)
+			out.CanaryPullsDesired += count(k.Wanted)
 		}
 	}
 	if t, ok := o.Transfers.Get(); ok {
@@ -113,12 +114,12 @@ func underWay(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
 		if stage == "Done" && !waited {
 			continue
 		}
-		s.UnderWay++
+		s.Updating++
 		switch {
 		case !waited && !moving:
-			s.Node, s.Stage, moving = n.Name, stage, true
+			s.Node, s.NodeState, moving = n.Name, v1alpha1.NodeUpdateState(stage), true
 		case waited && s.Node == "":
-			s.Node, s.Stage = n.Name, "WaitingForPods"
+			s.Node, s.NodeState = n.Name, v1alpha1.NodeWaitingForPods
 		}
 	}
 }
@@ -142,7 +143,7 @@ func blockers(before []v1alpha1.Blocker, d rollout.Decision, now time.Time, fail
 		add(v1alpha1.Blocker{Kind: "Action", Name: string(d.Phase), Message: failure.Error() + "; it is tried again"})
 	}
 	for _, b := range d.Blockers {
-		add(v1alpha1.Blocker{Kind: b.Kind, Namespace: b.Namespace, Name: b.Name, Message: b.Message})
+		add(v1alpha1.Blocker{Kind: cut(b.Kind, maxKind), Namespace: cut(b.Namespace, maxKind), Name: cut(b.Name, maxMessage), Message: b.Message})
 	}
 	return out
 }
@@ -167,11 +168,11 @@ func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d ro
 	set(v1alpha1.ConditionStalled, boolean(stalled), reason, message)
 	phaseConditions(d, set)
 	if at, long := pausedTooLong(o); long {
-		set(v1alpha1.ConditionPausedTooLong, metav1.ConditionTrue, v1alpha1.ReasonWaiting, fmt.Sprintf(
+		set(v1alpha1.ConditionPauseLimitExceeded, metav1.ConditionTrue, v1alpha1.ReasonWaiting, fmt.Sprintf(
 			"pools have been held since %s, longer than spec.release.maxPauseSeconds: they get no other change meanwhile, rotated certificates among them; status.blockers says what holds the rollout",
 			at.UTC().Format(time.RFC3339)))
 	} else {
-		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionPausedTooLong)
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionPauseLimitExceeded)
 	}
 }
 

@@ -78,42 +78,42 @@ func TestConditions(t *testing.T) {
 	}{
 		"waiting": {d: waiting(), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "False Waiting",
 		}},
 		"stalled": {d: stalled, want: conditions{
 			"Ready": "False ImagesLost", "Reconciling": "False ImagesLost", "Stalled": "True ImagesLost",
-			"Preflight": "True Done", "Planned": "False ImagesLost", "ProvenFromNodes": "Unknown Pending", "PoolsPaused": "Unknown Pending", "Mirrored": "Unknown Pending",
+			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 		"complete": {d: complete, want: conditions{
 			"Ready": "True Complete", "Reconciling": "False Complete", "Stalled": "False Complete",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "True Done",
 		}},
 		"an action failed": {d: stalled, failure: errors.New("timeout"), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "False ImagesLost", "ProvenFromNodes": "Unknown Pending", "PoolsPaused": "Unknown Pending", "Mirrored": "Unknown Pending",
+			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 		"nothing is complete while something failed": {d: complete, failure: errors.New("timeout"), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "True Done",
 		}},
 		"applied, and not rendered": {d: at(rollout.PhaseRender), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "False Waiting", "NodesUpdated": "Unknown Pending",
 		}},
 		"not applied": {d: at(rollout.PhaseApply), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"Preflight": "True Done", "Planned": "True Done", "ProvenFromNodes": "True Done", "PoolsPaused": "True Done", "Mirrored": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "False Waiting", "NodesUpdated": "Unknown Pending",
 		}},
 		"nothing was looked at, and there is no reason": {d: rollout.Decision{Phase: rollout.PhasePreflight}, want: conditions{
 			"Ready": "False Progressing", "Reconciling": "True Progressing", "Stalled": "False Progressing",
-			"Preflight": "Unknown Pending", "Planned": "Unknown Pending", "ProvenFromNodes": "Unknown Pending", "PoolsPaused": "Unknown Pending", "Mirrored": "Unknown Pending",
+			"PreflightPassed": "Unknown Pending", "Planned": "Unknown Pending", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 	}
@@ -130,7 +130,7 @@ func TestConditions(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
 			}
-			if s.ObservedGeneration != 3 || s.Phase != string(c.d.Phase) {
+			if s.ObservedGeneration != 3 || s.Phase != v1alpha1.RolloutPhase(c.d.Phase) {
 				t.Errorf("generation %d, phase %q", s.ObservedGeneration, s.Phase)
 			}
 			kstatus(t, s)
@@ -252,7 +252,7 @@ func TestTheNodeUnderWay(t *testing.T) {
 			o.Record.Release = c.release
 			o.Pools = rollout.Seen([]rollout.Pool{{Name: "worker", Nodes: c.nodes}})
 			p := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil).Pools[0]
-			if got := fmt.Sprintf("%d %s %s", p.UnderWay, p.Node, p.Stage); got != c.want {
+			if got := fmt.Sprintf("%d %s %s", p.Updating, p.Node, p.NodeState); got != c.want {
 				t.Errorf("under way: %q, want %q", got, c.want)
 			}
 		})
@@ -361,11 +361,11 @@ func TestTheRecordTakesTheFacts(t *testing.T) {
 	d := waiting()
 	d.Facts = []rollout.Fact{rollout.ApplyIntended{Plan: "sha256:x"}}
 	o := look()
-	o.Record.AppliedDigest = "sha256:former"
-	if got := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, d, errors.New("timeout")).Record.AppliedDigest; got != "sha256:x" {
+	o.Record.AppliedPlanHash = "sha256:former"
+	if got := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, d, errors.New("timeout")).Record.AppliedPlanHash; got != "sha256:x" {
 		t.Errorf("applied %q", got)
 	}
-	if o.Record.AppliedDigest != "sha256:former" {
+	if o.Record.AppliedPlanHash != "sha256:former" {
 		t.Error("the look has changed")
 	}
 }

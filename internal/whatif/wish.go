@@ -31,7 +31,7 @@ func (w Wish) Passes() int {
 	if w.Plain() || w.Rollout == nil || w.Rollout.Spec.SourcePolicy != v1alpha1.SourcePolicyStaged {
 		return 1
 	}
-	if _, differs, err := mirrorset.Softened(w.Rollout, ""); err != nil || !differs {
+	if _, differs := mirrorset.Softened(w.Rollout, mirrorset.Previous{}); !differs {
 		return 1
 	}
 	return 2

@@ -58,7 +58,7 @@ func (w *watcher) see(object any) {
 	case *corev1.Node:
 		w.seeNode(o)
 	case *v1alpha1.SafeMirrorRollout:
-		if i := o.Status.Images; w.proven == 0 && o.Status.Record.AppliedDigest != "" && i.Changed > 0 && i.Verified == i.Changed {
+		if i := o.Status.Images; w.proven == 0 && o.Status.Record.AppliedPlanHash != "" && i.Changed > 0 && i.Verified == i.Changed {
 			w.proven = version(o)
 		}
 	case *configv1.ImageTagMirrorSet:

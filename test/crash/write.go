@@ -95,7 +95,7 @@ func (q request) named(b body) Write {
 // givesBack tells whether the write takes the ledger off a pool.
 func (b body) givesBack() bool {
 	for name, value := range b.Metadata.Annotations {
-		if strings.HasSuffix(name, "/pause-ledger") && value == nil {
+		if strings.HasSuffix(name, "/pause-record") && value == nil {
 			return true
 		}
 	}

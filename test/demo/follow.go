@@ -81,7 +81,7 @@ func (d *demo) rollouts(ctx context.Context, c *scenario.Cluster, seen map[strin
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: d.scenario.Rollout().Name}, r); err != nil {
 		return // not created yet, or its kind is not installed: nothing to tell
 	}
-	line := r.Status.Phase
+	line := string(r.Status.Phase)
 	if line == "" || line == seen["rollout"] {
 		return
 	}

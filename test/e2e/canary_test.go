@@ -124,8 +124,8 @@ func TestCanaryIsAskedFirst(t *testing.T) {
 	if p.Bytes == 0 || !strings.HasPrefix(p.Endpoint, scenario.MirrorHost+"/") || p.Policy != "Always" {
 		t.Errorf("the pull shows little: %+v", p)
 	}
-	if n := u.now(t).Status.Images; n.PulledByFirstNodes == 0 || n.PulledByFirstNodes != n.WantedByFirstNodes {
-		t.Errorf("the status tells of %d of %d pulls", n.PulledByFirstNodes, n.WantedByFirstNodes)
+	if n := u.now(t).Status.Images; n.CanaryPullsVerified == 0 || n.CanaryPullsVerified != n.CanaryPullsDesired {
+		t.Errorf("the status tells of %d of %d pulls", n.CanaryPullsVerified, n.CanaryPullsDesired)
 	}
 	nothingLeft(ctx, t, c)
 }

@@ -85,7 +85,7 @@ func gateName(i int) string { return fmt.Sprintf("node-%d", i+1) }
 func (u *run) atGate(t *testing.T, gate string) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
 	return await(u.ctx, t, u.cluster, u.rollout.Name, "gate "+gate+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gate, r.Status.PlanDigest})
+		return mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gate, r.Status.PlanHash})
 	})
 }
 
@@ -96,7 +96,7 @@ func (u *run) gates(t *testing.T, last int) {
 	for gate, over := "", false; gate != gateName(last) && !over; {
 		await(u.ctx, t, u.cluster, u.rollout.Name, "one more gate up to "+gateName(last)+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
 			for i := range last + 1 {
-				if gateName(i) != gate && !asked(r, gateName(i)) && mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gateName(i), r.Status.PlanDigest}) {
+				if gateName(i) != gate && !asked(r, gateName(i)) && mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gateName(i), r.Status.PlanHash}) {
 					gate = gateName(i)
 					return true
 				}
@@ -112,7 +112,7 @@ func (u *run) gates(t *testing.T, last int) {
 
 // requestID is that of the approval of a gate for the plan of now.
 func requestID(r *v1alpha1.SafeMirrorRollout, gate string) string {
-	return fmt.Sprintf("%s-%s", gate, strings.TrimPrefix(r.Status.PlanDigest, "sha256:")[:8])
+	return fmt.Sprintf("%s-%s", gate, strings.TrimPrefix(r.Status.PlanHash, "sha256:")[:8])
 }
 
 func asked(r *v1alpha1.SafeMirrorRollout, gate string) bool {
@@ -122,11 +122,11 @@ func asked(r *v1alpha1.SafeMirrorRollout, gate string) bool {
 // openGate approves the plan of now.
 func (u *run) openGate(t *testing.T, gate string) {
 	t.Helper()
-	r := await(u.ctx, t, u.cluster, u.rollout.Name, "there is a plan", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.PlanDigest != "" })
+	r := await(u.ctx, t, u.cluster, u.rollout.Name, "there is a plan", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.PlanHash != "" })
 	if asked(r, gate) {
 		return
 	}
-	asks(u.ctx, t, u.cluster, r.Name, v1alpha1.Request{ID: requestID(r, gate), Verb: v1alpha1.VerbApprove, Gate: gate, PlanDigest: r.Status.PlanDigest})
+	asks(u.ctx, t, u.cluster, r.Name, v1alpha1.Request{ID: requestID(r, gate), Action: v1alpha1.RequestApprove, Gate: gate, PlanHash: r.Status.PlanHash})
 }
 
 // mentions tells whether the rollout waits for that reason, and one of its blockers says all of it.

@@ -167,7 +167,7 @@ func phases(ctx context.Context, t *testing.T, c *scenario.Cluster, name string)
 	go func() {
 		for e := range w.ResultChan() {
 			if r, ok := e.Object.(*v1alpha1.SafeMirrorRollout); ok && r.Status.Phase != "" {
-				out <- r.Status.Phase
+				out <- string(r.Status.Phase)
 			}
 		}
 	}()

@@ -37,7 +37,7 @@ func TestClusterInterrupts(t *testing.T) {
 		},
 		{
 			name: "a pool becomes Degraded", begin: degradeNode,
-			reason: v1alpha1.ReasonPoolUnfit, says: []string{"MachineConfigPool worker", "is Degraded", "worker-4"},
+			reason: v1alpha1.ReasonPoolNotReady, says: []string{"MachineConfigPool worker", "is Degraded", "worker-4"},
 		},
 		{
 			name: "a MachineConfig that reboots queues up behind the pause", begin: rider,
@@ -291,7 +291,7 @@ func anotherSource(ctx context.Context, u *run) (func() error, error) {
 	if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r); err != nil {
 		return nil, err
 	}
-	digest := r.Status.PlanDigest
+	digest := r.Status.PlanHash
 	err := u.cluster.Client.Create(ctx, &configv1.ImageTagMirrorSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
 		Spec: configv1.ImageTagMirrorSetSpec{ImageTagMirrors: []configv1.ImageTagMirrors{
@@ -302,6 +302,6 @@ func anotherSource(ctx context.Context, u *run) (func() error, error) {
 	}
 	return nil, lab.Eventually(ctx, time.Minute, "the plan is another one", func(ctx context.Context) (bool, string, error) {
 		err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r)
-		return r.Status.PlanDigest != digest, scenario.Describe(r), err
+		return r.Status.PlanHash != digest, scenario.Describe(r), err
 	})
 }

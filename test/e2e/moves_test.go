@@ -51,7 +51,7 @@ func (m *moves) follow(events <-chan watch.Event) {
 		case *corev1.Node:
 			m.node(o, e.Type == watch.Deleted)
 		case *mcfgv1.MachineConfigPool:
-			if !o.Spec.Paused && o.Annotations["safemirror.io/pause-ledger"] != "" && !slices.Contains(m.opened, o.Name) {
+			if !o.Spec.Paused && o.Annotations["safemirror.io/pause-record"] != "" && !slices.Contains(m.opened, o.Name) {
 				m.opened = append(m.opened, o.Name)
 			}
 		}

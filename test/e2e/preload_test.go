@@ -72,7 +72,7 @@ func TestPreload(t *testing.T) {
 	if cached == 0 {
 		t.Error("no router has come to a worker that was given its image: nothing is shown")
 	}
-	if s := r.Status.Preload; s.Nodes < 2 || s.Wanted == 0 || s.Loaded != s.Wanted || int(s.Ready)+len(s.Skipped) < int(s.Nodes) || len(s.Waiting) > 0 {
+	if s := r.Status.Preload; s.Nodes < 2 || s.Desired == 0 || s.Loaded != s.Desired || int(s.Ready)+len(s.Skipped) < int(s.Nodes) || len(s.Waiting) > 0 {
 		t.Errorf("the status tells %+v", s)
 	}
 	nothingLeft(ctx, t, c)

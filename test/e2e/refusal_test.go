@@ -86,10 +86,10 @@ func refusals() map[string]refusal {
 		},
 		"a pool that somebody has paused": {
 			arrange: pausing("worker"),
-			reason:  v1alpha1.ReasonPoolUnfit, want: []string{"MachineConfigPool worker", "is paused by", "spec.paused"},
+			reason:  v1alpha1.ReasonPoolNotReady, want: []string{"MachineConfigPool worker", "is paused by", "spec.paused"},
 		},
 		"a degraded pool": {
-			arrange: degrading, reason: v1alpha1.ReasonPoolUnfit, want: []string{"MachineConfigPool worker", "Degraded", "worker-2"},
+			arrange: degrading, reason: v1alpha1.ReasonPoolNotReady, want: []string{"MachineConfigPool worker", "Degraded", "worker-2"},
 		},
 		"a layered pool": {
 			arrange: creating(&mcfgv1.MachineOSConfig{
@@ -101,7 +101,7 @@ func refusals() map[string]refusal {
 					RenderedImagePushSpec:   "mirror.internal.example.com/os:latest",
 				},
 			}),
-			reason: v1alpha1.ReasonPoolUnfit, want: []string{"MachineConfigPool worker", "layering"},
+			reason: v1alpha1.ReasonPoolNotReady, want: []string{"MachineConfigPool worker", "layering"},
 		},
 		"HyperShift": {
 			arrange: topology(configv1.ExternalTopologyMode),

@@ -88,8 +88,8 @@ func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Spec.Paused || p.Spec.MaxUnavailable == nil || p.Spec.MaxUnavailable.String() != "50%" || p.Annotations["safemirror.io/pause-ledger"] != "" {
-		t.Errorf("pool worker is left paused=%t with maxUnavailable %v and ledger %q", p.Spec.Paused, p.Spec.MaxUnavailable, p.Annotations["safemirror.io/pause-ledger"])
+	if p.Spec.Paused || p.Spec.MaxUnavailable == nil || p.Spec.MaxUnavailable.String() != "50%" || p.Annotations["safemirror.io/pause-record"] != "" {
+		t.Errorf("pool worker is left paused=%t with maxUnavailable %v and ledger %q", p.Spec.Paused, p.Spec.MaxUnavailable, p.Annotations["safemirror.io/pause-record"])
 	}
 	patchPool(t, "worker", `{"spec":{"maxUnavailable":null}}`)
 	// That is a new generation of the pool, and it counts as updated once its controller has seen it.

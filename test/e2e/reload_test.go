@@ -155,7 +155,7 @@ func TestReloadRolledBack(t *testing.T) {
 	}
 	u, watching := reloading(t)
 	await(u.ctx, t, u.cluster, u.rollout.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 1 })
-	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "undo", Verb: v1alpha1.VerbRollback})
+	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 	await(u.ctx, t, u.cluster, u.rollout.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})

@@ -110,8 +110,8 @@ func (u *run) killAt(t *testing.T, state v1alpha1.RemedyState) {
 }
 
 // outcomeOf is what the last remedy of this sort has come to; empty when there was none.
-func outcomeOf(r *v1alpha1.SafeMirrorRollout, action v1alpha1.RemedyAction) string {
-	out := ""
+func outcomeOf(r *v1alpha1.SafeMirrorRollout, action v1alpha1.RemedyAction) v1alpha1.RemedyOutcome {
+	out := v1alpha1.RemedyOutcome("")
 	for _, m := range r.Status.Record.Remedies {
 		if m.Action == action {
 			out = m.Outcome
@@ -149,7 +149,7 @@ func (u *run) nothingLeft(t *testing.T) {
 // replaced: the operator has deleted a pod outside of its own namespace, or the remedy was none of its doing. That it was not among those that
 // ran is for the guard to say. An operator that is killed between the intent and the deed is away for seconds, in which the kubelet may try
 // again by itself: then the pod runs, and must not have been touched.
-func (u *run) replaced(t *testing.T, outcome string, away bool) {
+func (u *run) replaced(t *testing.T, outcome v1alpha1.RemedyOutcome, away bool) {
 	t.Helper()
 	audit, err := u.cluster.Lab.Audit()
 	if err != nil {

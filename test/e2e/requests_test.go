@@ -75,7 +75,7 @@ func TestApprovals(t *testing.T) {
 	waits := func(gate string) *v1alpha1.SafeMirrorRollout {
 		return await(ctx, t, c, r.Name, "gate "+gate+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
 			return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && len(r.Status.Blockers) > 0 &&
-				strings.Contains(r.Status.Blockers[0].Message, "gate: "+gate) && strings.Contains(r.Status.Blockers[0].Message, r.Status.PlanDigest)
+				strings.Contains(r.Status.Blockers[0].Message, "gate: "+gate) && strings.Contains(r.Status.Blockers[0].Message, r.Status.PlanHash)
 		})
 	}
 	held := waits("apply")
@@ -84,11 +84,11 @@ func TestApprovals(t *testing.T) {
 			t.Errorf("pool %s is paused before the approval", p.Name)
 		}
 	}
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "too-early", Verb: v1alpha1.VerbApprove, Gate: "apply", PlanDigest: "sha256:of-another-plan"})
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "too-early", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: "sha256:of-another-plan"})
 	await(ctx, t, c, r.Name, "the approval of another plan is named", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return len(r.Status.Blockers) > 0 && strings.Contains(r.Status.Blockers[0].Message, "request too-early approves another plan")
 	})
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "apply-it", Verb: v1alpha1.VerbApprove, Gate: "apply", PlanDigest: held.Status.PlanDigest})
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "apply-it", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: held.Status.PlanHash})
 	atCanary := waits("workers")
 	if atCanary.Status.Nodes.Updated != 1 {
 		t.Errorf("%d nodes are updated at the second gate, want the canary", atCanary.Status.Nodes.Updated)
@@ -96,7 +96,7 @@ func TestApprovals(t *testing.T) {
 	if len(atCanary.Status.Record.Stages) != 1 || atCanary.Status.Record.Stages[0].Name != "canary" {
 		t.Errorf("the record has stages %+v, want the canary's soak", atCanary.Status.Record.Stages)
 	}
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Verb: v1alpha1.VerbApprove, Gate: "workers", PlanDigest: atCanary.Status.PlanDigest})
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Action: v1alpha1.RequestApprove, Gate: "workers", PlanHash: atCanary.Status.PlanHash})
 	u.finished(t)
 }
 
@@ -136,11 +136,11 @@ func TestRollback(t *testing.T) {
 	u := underWay(t)
 	ctx, c, r := u.ctx, u.cluster, u.rollout
 	await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Verb: v1alpha1.VerbRollback})
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 	back := await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})
-	if back.Status.Record.Rollback == nil || back.Status.Record.Rollback.Request != "undo" {
+	if back.Status.Record.Rollback == nil || back.Status.Record.Rollback.RequestID != "undo" {
 		t.Errorf("the record has rollback %+v", back.Status.Record.Rollback)
 	}
 	rolledBack(u, t, u.witness)
@@ -169,9 +169,9 @@ func TestAbort(t *testing.T) {
 	})
 	ctx, c, r := u.ctx, u.cluster, u.rollout
 	await(ctx, t, c, r.Name, "the mirror set is applied and the first stage waits", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && r.Status.Record.AppliedDigest != ""
+		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && r.Status.Record.AppliedPlanHash != ""
 	})
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "stop", Verb: v1alpha1.VerbAbort})
+	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "stop", Action: v1alpha1.RequestAbort})
 	await(ctx, t, c, r.Name, "the rollout is taken back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})

@@ -148,7 +148,7 @@ func TestSpecEdited(t *testing.T) {
 	held := await(u.ctx, t, u.cluster, u.rollout.Name, "a mirror that is not there holds the rollout", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return r.Status.ObservedGeneration == r.Generation && mentions(r, v1alpha1.ReasonMirrorUnreachable, []string{"nowhere.internal.example.com"})
 	})
-	if held.Status.Record.AppliedDigest == held.Status.PlanDigest {
+	if held.Status.Record.AppliedPlanHash == held.Status.PlanHash {
 		t.Error("it is applied all the same")
 	}
 	change("another source beside the first", func(s *v1alpha1.SafeMirrorRolloutSpec) {
@@ -178,9 +178,9 @@ func TestUnpausedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := await(u.ctx, t, u.cluster, u.rollout.Name, "control is lost", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonLostControl, []string{"MachineConfigPool worker", "unpaused twice", `"gitops"`, "spec.state to Held"})
+		return mentions(r, v1alpha1.ReasonPauseConflict, []string{"MachineConfigPool worker", "unpaused twice", `"gitops"`, "spec.state to Held"})
 	})
-	if reasonOf(lost, v1alpha1.ConditionStalled) != v1alpha1.ReasonLostControl {
+	if reasonOf(lost, v1alpha1.ConditionStalled) != v1alpha1.ReasonPauseConflict {
 		t.Errorf("the rollout is not Stalled: %s", scenario.Describe(lost))
 	}
 	if p, err := u.cluster.Pool(u.ctx, "worker"); err != nil || p.Spec.Paused {

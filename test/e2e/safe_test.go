@@ -61,8 +61,8 @@ func provenFromNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, nam
 		t.Fatal(err)
 	}
 	// Where no pull changes, as after the amendment of one scenario, there is nothing to prove.
-	if n := r.Status.Images; n.Changed > 0 && (n.ProvenFromNodes == 0 || n.ProvenFromNodes != n.WantedFromNodes) {
-		t.Errorf("nodes have proven %d of %d pulls: %s", n.ProvenFromNodes, n.WantedFromNodes, scenario.Describe(r))
+	if n := r.Status.Images; n.Changed > 0 && (n.NodePullsVerified == 0 || n.NodePullsVerified != n.NodePullsDesired) {
+		t.Errorf("nodes have proven %d of %d pulls: %s", n.NodePullsVerified, n.NodePullsDesired, scenario.Describe(r))
 	}
 	pods := &corev1.PodList{}
 	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"), client.MatchingLabels{probe.LabelName: probe.AppName}); err != nil {

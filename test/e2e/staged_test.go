@@ -35,9 +35,9 @@ func (u *run) toTheSecondGate(t *testing.T) *v1alpha1.SafeMirrorRollout {
 		})
 	}
 	first := waits("apply")
-	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "first", Verb: v1alpha1.VerbApprove, Gate: "apply", PlanDigest: first.Status.PlanDigest})
+	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "first", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: first.Status.PlanHash})
 	second := waits("enforce")
-	if second.Status.PlanDigest == first.Status.PlanDigest {
+	if second.Status.PlanHash == first.Status.PlanHash {
 		t.Error("both passes have the same plan")
 	}
 	return second
@@ -117,7 +117,7 @@ func TestStaged(t *testing.T) {
 		t.Errorf("between the passes an image that the mirror lacks is pulled from %q: %s", endpoint, failure)
 	}
 	u.killAndRestart(t)
-	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "second", Verb: v1alpha1.VerbApprove, Gate: "enforce", PlanDigest: between.Status.PlanDigest})
+	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "second", Action: v1alpha1.RequestApprove, Gate: "enforce", PlanHash: between.Status.PlanHash})
 	u.finished(t)
 	u.havePolicies(t, "Never Never")
 	if endpoint, failure := u.pulls(t, "worker-2", "acme/after"); !strings.Contains(failure, "blocked") {
@@ -135,7 +135,7 @@ func TestDeathBetweenTheWrites(t *testing.T) {
 	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
 	second := u.toTheSecondGate(t)
 	u.mayWriteTagMirrors(t, false)
-	asks(ctx, t, c, name, v1alpha1.Request{ID: "second", Verb: v1alpha1.VerbApprove, Gate: "enforce", PlanDigest: second.Status.PlanDigest})
+	asks(ctx, t, c, name, v1alpha1.Request{ID: "second", Action: v1alpha1.RequestApprove, Gate: "enforce", PlanHash: second.Status.PlanHash})
 	u.havePolicies(t, "Never -")
 	u.operator.Kill()
 	changeSpec(ctx, t, c, name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateHeld })

@@ -124,9 +124,9 @@ func saying(v scenario.Stuck) func(string) bool {
 // diagnoses are the obstacles of the drains, each in a line: its hindrance, and what waits for what.
 func diagnoses(r *v1alpha1.SafeMirrorRollout) []string {
 	var out []string
-	for _, o := range r.Status.Obstacles {
-		line := o.Hindrance + " on " + o.Node + ":"
-		for _, l := range o.Chain {
+	for _, o := range r.Status.BlockedDrains {
+		line := o.Reason + " on " + o.Node + ":"
+		for _, l := range o.CauseChain {
 			line += " <- " + l.Message
 		}
 		out = append(out, line)

@@ -24,7 +24,7 @@ func TestInfraPool(t *testing.T) {
 		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "infra", Pool: scenario.InfraPool}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
 	})
 	refused := await(u.ctx, t, u.cluster, u.rollout.Name, "the node in two custom pools is named", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonPoolUnfit, []string{scenario.BetweenPools, "edge and infra", "take all of their labels but one off the node"})
+		return mentions(r, v1alpha1.ReasonPoolNotReady, []string{scenario.BetweenPools, "edge and infra", "take all of their labels but one off the node"})
 	})
 	if p := refused.Status.Phase; p != "Preflight" {
 		t.Errorf("refused in phase %s, want Preflight: nothing may have been touched", p)

@@ -39,7 +39,7 @@ func TestTrace(t *testing.T) {
 				t.Fatal(err)
 			}
 			await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
-			asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Verb: v1alpha1.VerbRollback})
+			asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 			await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 				return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 			})

@@ -151,7 +151,7 @@ func (c *Cluster) Restored(ctx context.Context) error {
 			return fmt.Errorf("pool %s is still paused", p.Name)
 		case p.Spec.MaxUnavailable != nil:
 			return fmt.Errorf("pool %s has maxUnavailable %s, and had none", p.Name, p.Spec.MaxUnavailable)
-		case p.Annotations["safemirror.io/pause-ledger"] != "":
+		case p.Annotations["safemirror.io/pause-record"] != "":
 			return fmt.Errorf("pool %s still carries the ledger", p.Name)
 		case !ok:
 			return fmt.Errorf("pool %s is not updated: %s", p.Name, why)
