@@ -125,7 +125,7 @@ func saying(v scenario.Stuck) func(string) bool {
 func diagnoses(r *v1alpha1.SafeMirrorRollout) []string {
 	var out []string
 	for _, o := range r.Status.BlockedDrains {
-		line := o.Reason + " on " + o.Node + ":"
+		line := string(o.Reason) + " on " + o.Node + ":"
 		for _, l := range o.CauseChain {
 			line += " <- " + l.Message
 		}
