@@ -26,19 +26,19 @@ func main() {
 	}
 	root.AddCommand(cli.Manager(), cli.Plan(), cli.Status(), cli.Diagnose(), cli.Explain(), cli.Init(), cli.Mirror())
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		os.Exit(report(err))
+		os.Exit(handleError(err))
 	}
 }
 
-// report tells of the error, and gives the exit code: 1, or what the command documents.
-func report(err error) int {
-	var end *cli.ExitError
-	if !errors.As(err, &end) {
+// handleError tells of the error, and gives the exit code: 1, or what the command documents.
+func handleError(err error) int {
+	var exitErr *cli.ExitError
+	if !errors.As(err, &exitErr) {
 		fmt.Fprintln(os.Stderr, "safe-mirror:", err)
 		return 1
 	}
-	if end.Text != "" {
-		fmt.Fprintln(os.Stderr, "safe-mirror:", end.Text)
+	if exitErr.Text != "" {
+		fmt.Fprintln(os.Stderr, "safe-mirror:", exitErr.Text)
 	}
-	return end.Code
+	return exitErr.Code
 }

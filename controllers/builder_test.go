@@ -20,7 +20,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -33,12 +33,12 @@ type clock struct{ now time.Time }
 
 func (c *clock) Now() time.Time { return c.now }
 
-func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
+func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 
-// told gathers events.
-type told struct{ events []string }
+// eventRecorder gathers events.
+type eventRecorder struct{ events []string }
 
-func (r *told) Eventf(regarding, _ runtime.Object, eventtype, reason, _, note string, args ...any) {
+func (r *eventRecorder) Eventf(regarding, _ runtime.Object, eventtype, reason, _, note string, args ...any) {
 	name := ""
 	if o, ok := regarding.(client.Object); ok {
 		name = o.GetName()
@@ -47,15 +47,15 @@ func (r *told) Eventf(regarding, _ runtime.Object, eventtype, reason, _, note st
 }
 
 // reconciler is the rollout controller on that client.
-func reconciler(c client.Client, now func() time.Time) (*Reconciler, *told) {
+func reconciler(c client.Client, now func() time.Time) (*Reconciler, *eventRecorder) {
 	transfers, pulls := &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &execute.PullChecks{}
-	live := &observe.Live{
+	live := &observe.Observer{
 		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls,
-		Kinds: observe.NewKinds(minicluster.Scheme()), Now: now,
+		Kinds: observe.NewCachedKinds(minicluster.Scheme()), Now: now,
 	}
-	executor := &execute.Executor{Client: c, API: c, Observe: live, Transfers: transfers, PullChecks: pulls}
-	events := &told{}
-	return &Reconciler{Client: c, Observe: live, Execute: executor, Recorder: events}, events
+	executor := &execute.Executor{Client: c, API: c, Observer: live, Transfers: transfers, PullChecks: pulls}
+	events := &eventRecorder{}
+	return &Reconciler{Client: c, Observer: live, Executor: executor, Recorder: events}, events
 }
 
 func request(name string) ctrl.Request {
@@ -80,46 +80,46 @@ func getRollout(t *testing.T, c client.Client) *v1alpha1.SafeMirrorRollout {
 	return get(t, c, "shop", &v1alpha1.SafeMirrorRollout{})
 }
 
-func ledgerOf(t *testing.T, c client.Client, name string) *rollout.Ledger {
+func pauseRecordOf(t *testing.T, c client.Client, name string) *rollout.PauseRecord {
 	t.Helper()
-	l, err := pool.ReadLedger(getPool(t, c, name))
+	record, err := pool.ReadPauseRecord(getPool(t, c, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l
+	return record
 }
 
-func someLedger() rollout.Ledger {
-	return rollout.Ledger{Rollout: "shop", UID: "uid-shop", Since: minicluster.Began, PriorMaxUnavailable: "10%", Undo: "oc patch …"}
+func somePauseRecord() rollout.PauseRecord {
+	return rollout.PauseRecord{Rollout: "shop", UID: "uid-shop", Since: minicluster.StartTime, PriorMaxUnavailable: "10%", Undo: "oc patch …"}
 }
 
-// openLedger is that of a pool that is open for one node, for a minute.
-func openLedger() rollout.Ledger {
-	l := someLedger()
-	l.Release = &rollout.Pulse{IntendedAt: minicluster.Began, Deadline: minicluster.Began.Add(time.Minute), Target: minicluster.FirstRendered("worker"), Updated: 2}
-	return l
+// openPauseRecord is that of a pool that is open for one node, for a minute.
+func openPauseRecord() rollout.PauseRecord {
+	record := somePauseRecord()
+	record.Release = &rollout.UnpauseWindow{IntendedAt: minicluster.StartTime, Deadline: minicluster.StartTime.Add(time.Minute), Target: minicluster.FirstRendered("worker"), UpdatedBefore: 2}
+	return record
 }
 
-// note puts the ledger on the worker pool.
-func note(objects []client.Object, l rollout.Ledger) []client.Object {
-	text, err := json.Marshal(l)
+// withPauseRecord puts the ledger on the worker pool.
+func withPauseRecord(objects []client.Object, record rollout.PauseRecord) []client.Object {
+	text, err := json.Marshal(record)
 	if err != nil {
 		panic(err)
 	}
-	prior := intstr.Parse(l.PriorMaxUnavailable)
+	previous := intstr.Parse(record.PriorMaxUnavailable)
 	return minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) {
-		p.Spec.MaxUnavailable = &prior
-		p.Annotations = map[string]string{pool.LedgerAnnotation: string(text)}
+		p.Spec.MaxUnavailable = &previous
+		p.Annotations = map[string]string{pool.PauseRecordAnnotation: string(text)}
 	})
 }
 
-// patching counts the patches of objects, and of their status; each may be refused.
-type patching struct {
+// patchCounter counts the patches of objects, and of their status; each may be refused.
+type patchCounter struct {
 	objects, statuses []string
 	refuse            func(o client.Object) error
 }
 
-func (p *patching) funcs() interceptor.Funcs {
+func (p *patchCounter) funcs() interceptor.Funcs {
 	refuse := func(o client.Object) error {
 		if p.refuse == nil {
 			return nil

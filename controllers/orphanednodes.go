@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
-	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remediation"
 )
 
 // OrphanedNodes uncordons nodes that a remedy of a rollout that no longer exists had cordoned, and takes its note off. What somebody else
@@ -28,7 +28,7 @@ func (r *OrphanedNodes) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if err := r.API.Get(ctx, req.NamespacedName, n); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	note, ok := remedy.Read(n)
+	note, ok := remediation.ReadNote(n)
 	// A note that nobody can read is nothing that we may undo, and nor is one that tells of something else, which was copied here.
 	if !ok || note.Remedy.Kind != "Node" || note.Remedy.Name != n.Name {
 		return ctrl.Result{}, nil
@@ -52,20 +52,20 @@ func (r *OrphanedNodes) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	return ctrl.Result{}, nil
 }
 
-func (r *OrphanedNodes) setup(mgr ctrl.Manager) error {
-	noted := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetAnnotations()[remedy.Annotation] != "" })
-	return watchOrphans(mgr, "orphaned-nodes", &corev1.Node{}, r.notedBy, r, noted)
+func (r *OrphanedNodes) setupWithManager(mgr ctrl.Manager) error {
+	noted := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetAnnotations()[remediation.Annotation] != "" })
+	return watchOrphans(mgr, "orphaned-nodes", &corev1.Node{}, r.nodesNotedBy, r, noted)
 }
 
-// notedBy are the nodes that carry a note of the rollout.
-func (r *OrphanedNodes) notedBy(ctx context.Context, o client.Object) []reconcile.Request {
+// nodesNotedBy are the nodes that carry a note of the rollout.
+func (r *OrphanedNodes) nodesNotedBy(ctx context.Context, o client.Object) []reconcile.Request {
 	var nodes corev1.NodeList
 	if err := r.Client.List(ctx, &nodes); err != nil {
 		return nil
 	}
 	var out []reconcile.Request
 	for i := range nodes.Items {
-		if note, ok := remedy.Read(&nodes.Items[i]); ok && note.Rollout == o.GetName() {
+		if note, ok := remediation.ReadNote(&nodes.Items[i]); ok && note.Rollout == o.GetName() {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&nodes.Items[i])})
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/nodedisruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
 // OrphanedPolicy gives back the node disruption policy of a rollout that no longer exists, as Orphans does with pools: as soon as no node
@@ -31,61 +31,61 @@ func (r *OrphanedPolicy) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	if err := r.API.Get(ctx, req.NamespacedName, mc); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	ledger, err := disruption.ReadLedger(mc)
-	if err != nil || ledger == nil {
+	record, err := nodedisruption.ReadPolicyRecord(mc)
+	if err != nil || record == nil {
 		return ctrl.Result{}, nil //nolint:nilerr // a note that nobody can read is nothing that we may undo
 	}
-	if gone, err := isGone(ctx, r.API, ledger.Rollout); err != nil || !gone {
+	if gone, err := isGone(ctx, r.API, record.Rollout); err != nil || !gone {
 		return ctrl.Result{}, err
 	}
-	moving, err := r.moving(ctx)
+	waitingFor, err := r.waitingFor(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if moving != "" {
+	if waitingFor != "" {
 		r.Recorder.Eventf(mc, nil, corev1.EventTypeWarning, "PolicyOrphaned", "Hold", "%s", fmt.Sprintf(
-			"SafeMirrorRollout %s is gone and left its policy for registries.conf here since %s; it is taken away when %s", ledger.Rollout,
-			ledger.Since.Format(time.RFC3339), moving))
-		return ctrl.Result{RequeueAfter: orphanEvery}, nil
+			"SafeMirrorRollout %s is gone and left its policy for registries.conf here since %s; it is taken away when %s", record.Rollout,
+			record.Since.Format(time.RFC3339), waitingFor))
+		return ctrl.Result{RequeueAfter: orphanRequeue}, nil
 	}
-	if err := disruption.Restore(ctx, r.Client, mc, ledger.Rollout); err != nil {
+	if err := nodedisruption.Restore(ctx, r.Client, mc, record.Rollout); err != nil {
 		return ctrl.Result{}, err
 	}
 	r.Recorder.Eventf(mc, nil, corev1.EventTypeNormal, "PolicyGivenBack", "Restore",
-		"SafeMirrorRollout %s is gone and no node is on its way: the policy for registries.conf is what it was", ledger.Rollout)
+		"SafeMirrorRollout %s is gone and no node is on its way: the policy for registries.conf is what it was", record.Rollout)
 	return ctrl.Result{}, nil
 }
 
-// moving says what has to be waited for; empty when nothing has.
-func (r *OrphanedPolicy) moving(ctx context.Context) (string, error) {
+// waitingFor says what has to be waited for; empty when nothing has.
+func (r *OrphanedPolicy) waitingFor(ctx context.Context) (string, error) {
 	pools, members, err := poolsAndNodes(ctx, r.API)
 	if err != nil {
 		return "", err
 	}
 	for i := range pools {
 		mcp := &pools[i]
-		view, err := pool.View(mcp, members[mcp.Name], "")
+		observedPool, err := pool.FromMCP(mcp, members[mcp.Name], "")
 		if err != nil {
 			return "", err
 		}
-		for _, n := range view.Nodes {
-			if n.Current != "" && n.Stage(n.Desired) != "Done" {
+		for _, n := range observedPool.Nodes {
+			if n.CurrentConfig != "" && n.UpdateStage(n.DesiredConfig) != "Done" {
 				return "node " + n.Name + " is not on its way any more", nil
 			}
 		}
-		if ledger, _ := pool.ReadLedger(mcp); ledger != nil && ledger.Release != nil && !mcp.Spec.Paused {
+		if record, _ := pool.ReadPauseRecord(mcp); record != nil && record.Release != nil && !mcp.Spec.Paused {
 			return "MachineConfigPool " + mcp.Name + ", which is open for a node, is paused", nil
 		}
 	}
 	return "", nil
 }
 
-// setup watches the object, and the end of rollouts. A cluster without the kind has no policy that could be left behind.
-func (r *OrphanedPolicy) setup(mgr ctrl.Manager) error {
+// setupWithManager watches the object, and the end of rollouts. A cluster without the kind has no policy that could be left behind.
+func (r *OrphanedPolicy) setupWithManager(mgr ctrl.Manager) error {
 	gk := opv1.GroupVersion.WithKind("MachineConfiguration").GroupKind()
 	if _, err := mgr.GetRESTMapper().RESTMapping(gk, opv1.GroupVersion.Version); meta.IsNoMatchError(err) {
 		return nil
 	}
-	only := []reconcile.Request{{NamespacedName: client.ObjectKey{Name: disruption.Name}}}
+	only := []reconcile.Request{{NamespacedName: client.ObjectKey{Name: nodedisruption.Name}}}
 	return watchOrphans(mgr, "orphaned-policy", &opv1.MachineConfiguration{}, func(context.Context, client.Object) []reconcile.Request { return only }, r)
 }

@@ -15,19 +15,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/nodedisruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// policed is a cluster with the policy of shop in place of one that drains.
-func policed() []client.Object {
-	text, err := json.Marshal(rollout.PolicyLedger{Rollout: "shop", Since: minicluster.Began,
+// clusterWithPolicy is a cluster with the policy of shop in place of one that drains.
+func clusterWithPolicy() []client.Object {
+	text, err := json.Marshal(rollout.PolicyRecord{Rollout: "shop", Since: minicluster.StartTime,
 		Prior: `{"path":"/etc/containers/registries.conf","actions":[{"type":"Drain"}]}`})
 	if err != nil {
 		panic(err)
 	}
-	mc := &opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "cluster", Annotations: map[string]string{disruption.LedgerAnnotation: string(text)}}}
+	mc := &opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "cluster", Annotations: map[string]string{nodedisruption.PolicyRecordAnnotation: string(text)}}}
 	mc.Spec.NodeDisruptionPolicy.Files = []opv1.NodeDisruptionPolicySpecFile{{Path: "/etc/containers/registries.conf", Actions: []opv1.NodeDisruptionPolicySpecAction{
 		{Type: opv1.ReloadSpecAction, Reload: &opv1.ReloadService{ServiceName: "crio.service"}}}}}
 	return append(minicluster.Objects("worker-0", "worker-1"), mc)
@@ -35,26 +35,26 @@ func policed() []client.Object {
 
 // A policy that a rollout has left behind is taken away, and never while a node would be drained by that.
 func TestOrphanedPolicy(t *testing.T) {
-	moving := minicluster.Edit(policed(), "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-9" })
-	pulse := someLedger()
-	pulse.Release = &rollout.Pulse{Target: "rendered-worker-0"}
-	open := note(policed(), pulse)
-	unreadable := minicluster.Edit(policed(), "cluster", func(mc *opv1.MachineConfiguration) { mc.Annotations[disruption.LedgerAnnotation] = "?" })
+	moving := minicluster.Edit(clusterWithPolicy(), "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-9" })
+	unpaused := somePauseRecord()
+	unpaused.Release = &rollout.UnpauseWindow{Target: "rendered-worker-0"}
+	open := withPauseRecord(clusterWithPolicy(), unpaused)
+	unreadable := minicluster.Edit(clusterWithPolicy(), "cluster", func(mc *opv1.MachineConfiguration) { mc.Annotations[nodedisruption.PolicyRecordAnnotation] = "?" })
 	cases := map[string]struct {
 		objects []client.Object
 		want    ctrl.Result
 		event   string
 		action  opv1.NodeDisruptionPolicySpecActionType
 	}{
-		"at rest":                  {policed(), ctrl.Result{}, "cluster Normal PolicyGivenBack: SafeMirrorRollout shop is gone and no node", opv1.DrainSpecAction},
-		"a node is on its way":     {moving, ctrl.Result{RequeueAfter: orphanEvery}, "cluster Warning PolicyOrphaned: SafeMirrorRollout shop is gone and left its policy for registries.conf here since 2026-03-01T12:00:00Z; it is taken away when node worker-1", opv1.ReloadSpecAction},
-		"a pool is open":           {open, ctrl.Result{RequeueAfter: orphanEvery}, "cluster Warning PolicyOrphaned: SafeMirrorRollout shop is gone and left its policy for registries.conf here since 2026-03-01T12:00:00Z; it is taken away when MachineConfigPool worker", opv1.ReloadSpecAction},
-		"its rollout is there":     {append(policed(), minicluster.Rollout("shop")), ctrl.Result{}, "", opv1.ReloadSpecAction},
+		"at rest":                  {clusterWithPolicy(), ctrl.Result{}, "cluster Normal PolicyGivenBack: SafeMirrorRollout shop is gone and no node", opv1.DrainSpecAction},
+		"a node is on its way":     {moving, ctrl.Result{RequeueAfter: orphanRequeue}, "cluster Warning PolicyOrphaned: SafeMirrorRollout shop is gone and left its policy for registries.conf here since 2026-03-01T12:00:00Z; it is taken away when node worker-1", opv1.ReloadSpecAction},
+		"a pool is open":           {open, ctrl.Result{RequeueAfter: orphanRequeue}, "cluster Warning PolicyOrphaned: SafeMirrorRollout shop is gone and left its policy for registries.conf here since 2026-03-01T12:00:00Z; it is taken away when MachineConfigPool worker", opv1.ReloadSpecAction},
+		"its rollout is there":     {append(clusterWithPolicy(), minicluster.Rollout("shop")), ctrl.Result{}, "", opv1.ReloadSpecAction},
 		"nobody can read its note": {unreadable, ctrl.Result{}, "", opv1.ReloadSpecAction},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			cl, events := minicluster.Client(interceptor.Funcs{}, c.objects...), &told{}
+			cl, events := minicluster.Client(interceptor.Funcs{}, c.objects...), &eventRecorder{}
 			got, err := (&OrphanedPolicy{Client: cl, API: cl, Recorder: events}).Reconcile(context.Background(), request("cluster"))
 			if err != nil || got != c.want {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
@@ -72,11 +72,11 @@ func TestOrphanedPolicy(t *testing.T) {
 		})
 	}
 	for name, funcs := range map[string]interceptor.Funcs{
-		"the policy": minicluster.Failing[*opv1.MachineConfiguration](errDown), "pools": minicluster.Failing[*mcfgv1.MachineConfigPoolList](errDown),
-		"nodes": minicluster.Failing[*corev1.NodeList](errDown),
+		"the policy": minicluster.FailingReads[*opv1.MachineConfiguration](errDown), "pools": minicluster.FailingReads[*mcfgv1.MachineConfigPoolList](errDown),
+		"nodes": minicluster.FailingReads[*corev1.NodeList](errDown),
 	} {
 		t.Run("unreadable: "+name, func(t *testing.T) {
-			cl, events := minicluster.Client(funcs, policed()...), &told{}
+			cl, events := minicluster.Client(funcs, clusterWithPolicy()...), &eventRecorder{}
 			if _, err := (&OrphanedPolicy{Client: cl, API: cl, Recorder: events}).Reconcile(context.Background(), request("cluster")); !errors.Is(err, errDown) || len(events.events) > 0 {
 				t.Errorf("error %v, events %v", err, events.events)
 			}

@@ -9,9 +9,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 )
 
-// nodeMoves leaves out heartbeats: a node matters when its annotations, labels, cordon, taints or the status of a condition
+// nodeChanged leaves out heartbeats: a node matters when its annotations, labels, cordon, taints or the status of a condition
 // change.
-func nodeMoves() predicate.Predicate {
+func nodeChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.Node)
 		after, ok2 := e.ObjectNew.(*corev1.Node)
@@ -22,12 +22,12 @@ func nodeMoves() predicate.Predicate {
 			!equality.Semantic.DeepEqual(before.Spec.Taints, after.Spec.Taints) ||
 			!maps.Equal(before.Annotations, after.Annotations) ||
 			!maps.Equal(before.Labels, after.Labels) ||
-			!maps.Equal(conditions(before), conditions(after))
+			!maps.Equal(conditionStatuses(before), conditionStatuses(after))
 	}}
 }
 
-// deletions leaves out everything else.
-func deletions() predicate.Predicate {
+// deletionsOnly leaves out everything else.
+func deletionsOnly() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },
 		UpdateFunc:  func(event.UpdateEvent) bool { return false },
@@ -35,7 +35,7 @@ func deletions() predicate.Predicate {
 	}
 }
 
-func conditions(n *corev1.Node) map[corev1.NodeConditionType]corev1.ConditionStatus {
+func conditionStatuses(n *corev1.Node) map[corev1.NodeConditionType]corev1.ConditionStatus {
 	out := map[corev1.NodeConditionType]corev1.ConditionStatus{}
 	for _, c := range n.Status.Conditions {
 		out[c.Type] = c.Status

@@ -13,7 +13,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-func TestNodeMoves(t *testing.T) {
+func TestNodeChanged(t *testing.T) {
 	cases := map[string]struct {
 		change func(*corev1.Node)
 		want   bool
@@ -21,7 +21,7 @@ func TestNodeMoves(t *testing.T) {
 		"nothing": {func(*corev1.Node) {}, false},
 		"a heartbeat": {func(n *corev1.Node) {
 			n.ResourceVersion = "9"
-			n.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(minicluster.Began.Add(time.Minute))
+			n.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(minicluster.StartTime.Add(time.Minute))
 			n.Status.Conditions[0].Message = "kubelet is posting ready status"
 		}, false},
 		"its images": {func(n *corev1.Node) {
@@ -43,14 +43,14 @@ func TestNodeMoves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before, after := minicluster.Node("worker-0", "worker"), minicluster.Node("worker-0", "worker")
 			c.change(after)
-			if got := nodeMoves().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != c.want {
+			if got := nodeChanged().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != c.want {
 				t.Errorf("moves: %t, want %t", got, c.want)
 			}
 		})
 	}
 	t.Run("come and go", func(t *testing.T) {
 		n := client.Object(minicluster.Node("worker-0", "worker"))
-		p := nodeMoves()
+		p := nodeChanged()
 		if !p.Create(event.CreateEvent{Object: n}) || !p.Delete(event.DeleteEvent{Object: n}) || !p.Update(event.UpdateEvent{ObjectOld: &corev1.Pod{}, ObjectNew: n}) {
 			t.Error("left out")
 		}
@@ -59,7 +59,7 @@ func TestNodeMoves(t *testing.T) {
 
 func TestDeletions(t *testing.T) {
 	n := client.Object(minicluster.Rollout("shop"))
-	p := deletions()
+	p := deletionsOnly()
 	if !p.Delete(event.DeleteEvent{Object: n}) {
 		t.Error("a deletion is left out")
 	}

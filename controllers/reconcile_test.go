@@ -24,14 +24,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// stuck is a cluster in which the rollout shop waits: somebody has paused the pool.
-func stuck() []client.Object {
+// pausedByUser is a cluster in which the rollout shop waits: somebody has paused the pool.
+func pausedByUser() []client.Object {
 	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
 }
 
-// pausing is a cluster in which the next action is to pause the worker pool.
-func pausing() []client.Object {
-	began := metav1.NewTime(minicluster.Began)
+// aboutToPause is a cluster in which the next action is to pause the worker pool.
+func aboutToPause() []client.Object {
+	began := metav1.NewTime(minicluster.StartTime)
 	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", func(r *v1alpha1.SafeMirrorRollout) {
 		r.Finalizers = []string{rollout.Finalizer}
 		r.Status.Record = v1alpha1.Record{StartedAt: &began, Pools: []v1alpha1.PoolRecord{{Name: "worker"}}}
@@ -39,10 +39,10 @@ func pausing() []client.Object {
 }
 
 // The status is written once, when it has changed, and the transition is told once.
-func TestTheStatusIsWrittenOnce(t *testing.T) {
-	patches := &patching{}
-	c := minicluster.Client(patches.funcs(), stuck()...)
-	r, events := reconciler(c, (&clock{minicluster.Began}).Now)
+func TestStatusIsWrittenOnce(t *testing.T) {
+	patches := &patchCounter{}
+	c := minicluster.Client(patches.funcs(), pausedByUser()...)
+	r, events := reconciler(c, (&clock{minicluster.StartTime}).Now)
 	for range 3 {
 		got, err := r.Reconcile(context.Background(), request("shop"))
 		if err != nil || got != (ctrl.Result{RequeueAfter: time.Minute}) {
@@ -60,15 +60,15 @@ func TestTheStatusIsWrittenOnce(t *testing.T) {
 	}
 }
 
-func TestARolloutThatIsGone(t *testing.T) {
-	r, events := reconciler(minicluster.Client(interceptor.Funcs{}, minicluster.Objects()...), (&clock{minicluster.Began}).Now)
+func TestDeletedRollout(t *testing.T) {
+	r, events := reconciler(minicluster.Client(interceptor.Funcs{}, minicluster.Objects()...), (&clock{minicluster.StartTime}).Now)
 	if got, err := r.Reconcile(context.Background(), request("shop")); err != nil || got != (ctrl.Result{}) || len(events.events) > 0 {
 		t.Errorf("%+v, %v, events %v", got, err, events.events)
 	}
 }
 
-func TestARolloutThatCannotBeRead(t *testing.T) {
-	r, _ := reconciler(minicluster.Client(minicluster.Failing[*v1alpha1.SafeMirrorRollout](errDown)), (&clock{minicluster.Began}).Now)
+func TestUnreadableRollout(t *testing.T) {
+	r, _ := reconciler(minicluster.Client(minicluster.FailingReads[*v1alpha1.SafeMirrorRollout](errDown)), (&clock{minicluster.StartTime}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); !errors.Is(err, errDown) {
 		t.Errorf("error %v", err)
 	}
@@ -83,21 +83,21 @@ func TestFailures(t *testing.T) {
 		fails   bool
 		blocker string
 	}{
-		"none":       {nil, ctrl.Result{RequeueAfter: soon}, false, ""},
+		"none":       {nil, ctrl.Result{RequeueAfter: minRequeue}, false, ""},
 		"a failure":  {errDown, ctrl.Result{}, true, "pause-pool/worker: patching MachineConfigPool worker: connection refused; it is tried again"},
-		"a conflict": {conflict, ctrl.Result{RequeueAfter: soon}, false, ""},
+		"a conflict": {conflict, ctrl.Result{RequeueAfter: minRequeue}, false, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			patches := &patching{refuse: func(o client.Object) error {
+			patches := &patchCounter{refuse: func(o client.Object) error {
 				if o.GetName() == "worker" {
 					return c.err
 				}
 				return nil
 			}}
-			cl := minicluster.Client(patches.funcs(), pausing()...)
-			r, _ := reconciler(cl, (&clock{minicluster.Began}).Now)
-			r.Execute.Transfers.Start(lookAt(t, r), true, time.Time{}) // nothing has to be copied
+			cl := minicluster.Client(patches.funcs(), aboutToPause()...)
+			r, _ := reconciler(cl, (&clock{minicluster.StartTime}).Now)
+			r.Executor.Transfers.Start(mustObserve(t, r), true, time.Time{}) // nothing has to be copied
 			got, err := r.Reconcile(context.Background(), request("shop"))
 			if got != c.want || (err != nil) != c.fails {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
@@ -116,17 +116,17 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-func lookAt(t *testing.T, r *Reconciler) *observe.World {
+func mustObserve(t *testing.T, r *Reconciler) *observe.Observation {
 	t.Helper()
-	w, err := r.Observe.Observe(context.Background(), "shop")
+	obs, err := r.Observer.Observe(context.Background(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return obs
 }
 
 // The record is never written over a newer one: the write is refused, and the next look decides anew.
-func TestTheStatusCarriesTheResourceVersion(t *testing.T) {
+func TestStatusPatchCarriesResourceVersion(t *testing.T) {
 	var c client.WithWatch
 	meanwhile := interceptor.Funcs{
 		SubResourcePatch: func(ctx context.Context, inner client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
@@ -141,8 +141,8 @@ func TestTheStatusCarriesTheResourceVersion(t *testing.T) {
 			return inner.SubResource(sub).Patch(ctx, o, patch, opts...)
 		},
 	}
-	c = minicluster.Client(meanwhile, stuck()...)
-	r, events := reconciler(c, (&clock{minicluster.Began}).Now)
+	c = minicluster.Client(meanwhile, pausedByUser()...)
+	r, events := reconciler(c, (&clock{minicluster.StartTime}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); !apierrors.IsConflict(err) {
 		t.Errorf("error %v, want a conflict, which is tried again", err)
 	}
@@ -152,11 +152,11 @@ func TestTheStatusCarriesTheResourceVersion(t *testing.T) {
 }
 
 // Nobody is left to report to when the rollout went while it was looked at.
-func TestAStatusOfNobody(t *testing.T) {
-	gone := &patching{refuse: func(o client.Object) error {
+func TestStatusOfDeletedRollout(t *testing.T) {
+	gone := &patchCounter{refuse: func(o client.Object) error {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "safemirrorrollouts"}, o.GetName())
 	}}
-	r, events := reconciler(minicluster.Client(gone.funcs(), stuck()...), (&clock{minicluster.Began}).Now)
+	r, events := reconciler(minicluster.Client(gone.funcs(), pausedByUser()...), (&clock{minicluster.StartTime}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); err != nil || len(events.events) > 0 {
 		t.Errorf("error %v, events %v", err, events.events)
 	}
@@ -164,27 +164,27 @@ func TestAStatusOfNobody(t *testing.T) {
 
 // refusing stands for an executor that finds on its fresh look that an action is no longer asked for.
 func TestRefusedActions(t *testing.T) {
-	s := begin(t, 0)
-	s.rollout.Execute.Leadership = func(context.Context) (time.Duration, error) { return time.Second, nil }
+	s := newScenario(t, 0)
+	s.rollout.Executor.Leadership = func(context.Context) (time.Duration, error) { return time.Second, nil }
 	s.until(func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Record.Release != nil })
-	told := len(s.events.events)
+	recorded := len(s.events.events)
 	for range 3 {
-		s.clock.pass(time.Second)
+		s.clock.advance(time.Second)
 		got, err := s.rollout.Reconcile(context.Background(), request("shop"))
-		if err != nil || got != (ctrl.Result{RequeueAfter: refusedWait}) {
+		if err != nil || got != (ctrl.Result{RequeueAfter: refusedRequeue}) {
 			t.Errorf("%+v, %v; want another look soon, and no failure", got, err)
 		}
 	}
 	r := getRollout(t, s.client)
-	if !getPool(t, s.client, "infra").Spec.Paused || len(r.Status.Blockers) > 0 || len(s.events.events) > told+1 {
-		t.Errorf("blockers %v, events %v", r.Status.Blockers, s.events.events[told:])
+	if !getPool(t, s.client, "infra").Spec.Paused || len(r.Status.Blockers) > 0 || len(s.events.events) > recorded+1 {
+		t.Errorf("blockers %v, events %v", r.Status.Blockers, s.events.events[recorded:])
 	}
-	s.rollout.Execute.Leadership = nil
+	s.rollout.Executor.Leadership = nil
 	s.until(ready)
 }
 
 // The finalizer comes before everything, and the status follows in the next turn: its write would be refused in this one.
-func TestTheFinalizerComesFirst(t *testing.T) {
+func TestFinalizerComesFirst(t *testing.T) {
 	cases := map[string]struct {
 		err                error
 		statuses           int
@@ -197,7 +197,7 @@ func TestTheFinalizerComesFirst(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			refusing := false
-			patches := &patching{}
+			patches := &patchCounter{}
 			cl := minicluster.Client(patches.funcs(), append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"))...)
 			patches.refuse = func(o client.Object) error {
 				if refusing && len(o.GetFinalizers()) > 0 {
@@ -205,8 +205,8 @@ func TestTheFinalizerComesFirst(t *testing.T) {
 				}
 				return nil
 			}
-			r, _ := reconciler(cl, (&clock{minicluster.Began}).Now)
-			r.Execute.Transfers.Start(lookAt(t, r), true, time.Time{})
+			r, _ := reconciler(cl, (&clock{minicluster.StartTime}).Now)
+			r.Executor.Transfers.Start(mustObserve(t, r), true, time.Time{})
 			refusing = true
 			_, err := r.Reconcile(context.Background(), request("shop"))
 			if (err != nil) != (c.blocks > 0) {
@@ -222,13 +222,13 @@ func TestTheFinalizerComesFirst(t *testing.T) {
 
 // The last turn of a rollout: nothing is written after the finalizer is off.
 func TestRemovingTheFinalizer(t *testing.T) {
-	deleted := metav1.NewTime(minicluster.Began)
+	deleted := metav1.NewTime(minicluster.StartTime)
 	leaving := func(r *v1alpha1.SafeMirrorRollout) {
 		r.DeletionTimestamp, r.Finalizers = &deleted, []string{rollout.Finalizer}
 	}
-	patches := &patching{}
+	patches := &patchCounter{}
 	c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
-	r, events := reconciler(c, (&clock{minicluster.Began}).Now)
+	r, events := reconciler(c, (&clock{minicluster.StartTime}).Now)
 	if got, err := r.Reconcile(context.Background(), request("shop")); err != nil || got != (ctrl.Result{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -239,7 +239,7 @@ func TestRemovingTheFinalizer(t *testing.T) {
 		t.Errorf("statuses %v, events %v", patches.statuses, events.events)
 	}
 	t.Run("it cannot be taken off", func(t *testing.T) {
-		patches := &patching{}
+		patches := &patchCounter{}
 		patches.refuse = func(client.Object) error {
 			if len(patches.statuses) == 0 {
 				return errDown
@@ -247,7 +247,7 @@ func TestRemovingTheFinalizer(t *testing.T) {
 			return nil
 		}
 		c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
-		r, _ := reconciler(c, (&clock{minicluster.Began}).Now)
+		r, _ := reconciler(c, (&clock{minicluster.StartTime}).Now)
 		if _, err := r.Reconcile(context.Background(), request("shop")); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
 		}
@@ -257,9 +257,9 @@ func TestRemovingTheFinalizer(t *testing.T) {
 	})
 }
 
-// TestNext: watches report what changes; this is for what no watch reports.
-func TestNext(t *testing.T) {
-	now := minicluster.Began
+// TestRequeue: watches report what changes; this is for what no watch reports.
+func TestRequeue(t *testing.T) {
+	now := minicluster.StartTime
 	cases := map[string]struct {
 		recheck time.Time
 		failure error
@@ -267,13 +267,13 @@ func TestNext(t *testing.T) {
 	}{
 		"nothing to wait for": {time.Time{}, nil, ctrl.Result{}},
 		"later":               {now.Add(15 * time.Second), nil, ctrl.Result{RequeueAfter: 15 * time.Second}},
-		"now":                 {now, nil, ctrl.Result{RequeueAfter: soon}},
-		"long ago":            {now.Add(-time.Hour), nil, ctrl.Result{RequeueAfter: soon}},
+		"now":                 {now, nil, ctrl.Result{RequeueAfter: minRequeue}},
+		"long ago":            {now.Add(-time.Hour), nil, ctrl.Result{RequeueAfter: minRequeue}},
 		"a failure":           {now, errDown, ctrl.Result{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := next(now, rollout.Decision{RecheckAt: c.recheck}, c.failure)
+			got, err := requeue(now, rollout.Decision{RecheckAt: c.recheck}, c.failure)
 			if got != c.want || !errors.Is(err, c.failure) {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
 			}
@@ -282,14 +282,14 @@ func TestNext(t *testing.T) {
 }
 
 // A pool that has to be closed is closed in whatever phase, before anything else.
-func TestClosuresAreCarriedOut(t *testing.T) {
-	objects := minicluster.Edit(note(pausing(), openLedger()), "worker-0", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
+func TestRepauseActionsAreExecuted(t *testing.T) {
+	objects := minicluster.Edit(withPauseRecord(aboutToPause(), openPauseRecord()), "worker-0", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
 	c := minicluster.Client(interceptor.Funcs{}, objects...)
-	r, _ := reconciler(c, (&clock{minicluster.Began}).Now)
+	r, _ := reconciler(c, (&clock{minicluster.StartTime}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); err != nil {
 		t.Fatal(err)
 	}
-	if l := ledgerOf(t, c, "worker"); !getPool(t, c, "worker").Spec.Paused || !l.Release.Closed {
-		t.Errorf("ledger %+v", l)
+	if record := pauseRecordOf(t, c, "worker"); !getPool(t, c, "worker").Spec.Paused || !record.Release.Closed {
+		t.Errorf("ledger %+v", record)
 	}
 }

@@ -35,37 +35,37 @@ import (
 
 // watch is one kind that may change a decision. Kinds that this cluster does not have are watched as soon as it has them.
 type watch struct {
-	object client.Object
-	only   []predicate.Predicate
-	// quiet is how long to gather events of a busy kind before looking.
-	quiet time.Duration
+	object     client.Object
+	predicates []predicate.Predicate
+	// batchPeriod is how long to gather events of a busy kind before looking.
+	batchPeriod time.Duration
 	// optional kinds name images. They are watched once they turn out to be readable: the operator may not have been given the right.
 	optional bool
-	// selected kinds are cached by a selector that is set up with the caches. One that comes later is read live instead of watched, because
+	// bySelector kinds are cached by a selector that is set up with the caches. One that comes later is read live instead of watched, because
 	// all of its objects would be cached.
-	selected bool
+	bySelector bool
 }
 
 // watches lists the kinds. What names images comes and goes all the time, and what matters about it (a new image, a workload that is
 // whole again) can wait for the quiet time.
-func watches(podQuiet time.Duration) []watch {
+func watches(podBatchPeriod time.Duration) []watch {
 	out := []watch{
 		{object: &mcfgv1.MachineConfigPool{}},
-		{object: &corev1.Node{}, only: []predicate.Predicate{nodeMoves()}},
+		{object: &corev1.Node{}, predicates: []predicate.Predicate{nodeChanged()}},
 		{object: &configv1.ImageTagMirrorSet{}},
 		{object: &configv1.ImageDigestMirrorSet{}},
 		{object: &configv1.Image{}},
-		{object: &configv1.ClusterVersion{}, quiet: time.Second},
+		{object: &configv1.ClusterVersion{}, batchPeriod: time.Second},
 		{object: &operatorv1alpha1.ImageContentSourcePolicy{}},
 		{object: &opv1.MachineConfiguration{}},
 		// Of a drain that is held up by its budget nothing else may ever change: somebody sets maxUnavailable to 0, and no pod moves any more.
-		{object: &policyv1.PodDisruptionBudget{}, quiet: podQuiet},
+		{object: &policyv1.PodDisruptionBudget{}, batchPeriod: podBatchPeriod},
 	}
 	for _, k := range inventory.Kinds() {
 		if !slices.ContainsFunc(out, func(w watch) bool {
 			return reflect.TypeOf(w.object) == reflect.TypeOf(k.Object) && !isUnstructured(k.Object)
 		}) {
-			out = append(out, watch{object: k.Object, quiet: podQuiet, optional: !k.Essential, selected: k.Selector != nil})
+			out = append(out, watch{object: k.Object, batchPeriod: podBatchPeriod, optional: !k.Essential, bySelector: k.Selector != nil})
 		}
 	}
 	return out
@@ -76,33 +76,33 @@ func isUnstructured(o client.Object) bool {
 	return ok
 }
 
-// SetUp registers the controllers with the manager. Watches of other kinds start once they are discovered, so that a kind that is
+// SetupWithManager registers the controllers with the manager. Watches of other kinds start once they are discovered, so that a kind that is
 // absent stops nothing: on MicroShift the operator runs and says on the rollout why it cannot be done.
-func SetUp(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
+func SetupWithManager(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.SafeMirrorRollout{}).
 		WatchesRawSource(source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			go forward(ctx, transfers, func() { r.enqueueAll(ctx, queue, 0) })
 			return nil
 		})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: retries()}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: rateLimiter()}).
 		Build(r)
 	if err != nil {
 		return fmt.Errorf("building the rollout controller: %w", err)
 	}
-	return mgr.Add(&discovery{
-		manager: mgr, reconciler: r, controller: c, pending: watches(r.PodQuiet), readable: readableBy(mgr),
-		pools: []func(ctrl.Manager) error{
-			(&PulseGuard{Client: mgr.GetClient(), Now: r.Observe.Now}).setup,
-			(&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
-			(&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
-			(&OrphanedPolicy{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setup,
+	return mgr.Add(&kindDiscovery{
+		manager: mgr, reconciler: r, controller: c, pending: watches(r.PodBatchPeriod), readable: readableBy(mgr),
+		poolControllers: []func(ctrl.Manager) error{
+			(&RepauseGuard{Client: mgr.GetClient(), Now: r.Observer.Now}).setupWithManager,
+			(&OrphanedPools{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setupWithManager,
+			(&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setupWithManager,
+			(&OrphanedPolicy{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setupWithManager,
 		},
 	})
 }
 
-// retries is the pace after failures. The default backs off for up to 16 minutes, and an open question is looked at within one (I7).
-func retries() workqueue.TypedRateLimiter[reconcile.Request] {
+// rateLimiter is the pace after failures. The default backs off for up to 16 minutes, and an open question is looked at within one (I7).
+func rateLimiter() workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
 }
 
@@ -117,8 +117,8 @@ func forward(ctx context.Context, from <-chan struct{}, do func()) {
 	}
 }
 
-// discovery starts the watches of kinds as the API server turns out to have them.
-type discovery struct {
+// kindDiscovery starts the watches of kinds as the API server turns out to have them.
+type kindDiscovery struct {
 	manager    ctrl.Manager
 	reconciler *Reconciler
 	controller controller.Controller
@@ -126,22 +126,22 @@ type discovery struct {
 
 	mu      sync.Mutex
 	pending []watch
-	// pools are the controllers that need MachineConfigPools to exist.
-	pools []func(ctrl.Manager) error
+	// poolControllers are the controllers that need MachineConfigPools to exist.
+	poolControllers []func(ctrl.Manager) error
 }
 
 // discoverEvery is how often kinds that are absent are looked for again.
 const discoverEvery = 30 * time.Second
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: the guard is for every replica.
-func (d *discovery) NeedLeaderElection() bool { return false }
+func (d *kindDiscovery) NeedLeaderElection() bool { return false }
 
 // Start implements manager.Runnable.
-func (d *discovery) Start(ctx context.Context) error {
+func (d *kindDiscovery) Start(ctx context.Context) error {
 	ticker := time.NewTicker(discoverEvery)
 	defer ticker.Stop()
 	for {
-		if err := d.startFound(); err != nil {
+		if err := d.startAvailable(); err != nil {
 			return err
 		}
 		select {
@@ -152,29 +152,29 @@ func (d *discovery) Start(ctx context.Context) error {
 	}
 }
 
-func (d *discovery) startFound() error {
+func (d *kindDiscovery) startAvailable() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.exists(&mcfgv1.MachineConfigPool{}) {
-		for _, setUp := range d.pools {
-			if err := setUp(d.manager); err != nil {
+		for _, setup := range d.poolControllers {
+			if err := setup(d.manager); err != nil {
 				return fmt.Errorf("setting up a controller of MachineConfigPools: %w", err)
 			}
 		}
-		d.pools = nil
+		d.poolControllers = nil
 	}
 	var later []watch
 	for _, w := range d.pending {
 		if !d.exists(w.object) || (w.optional && !d.readable(w.object)) {
-			if !w.selected {
+			if !w.bySelector {
 				later = append(later, w)
 			}
 			continue
 		}
-		if err := d.controller.Watch(source.Kind(d.manager.GetCache(), w.object, d.enqueue(w.quiet), w.only...)); err != nil {
+		if err := d.controller.Watch(source.Kind(d.manager.GetCache(), w.object, d.enqueue(w.batchPeriod), w.predicates...)); err != nil {
 			return fmt.Errorf("watching %T: %w", w.object, err)
 		}
-		d.serve(w.object)
+		d.markCached(w.object)
 	}
 	d.pending = later
 	return nil
@@ -193,15 +193,15 @@ func readableBy(mgr ctrl.Manager) func(client.Object) bool {
 	}
 }
 
-// serve lets looks read the kind from the caches.
-func (d *discovery) serve(object client.Object) {
+// markCached lets looks read the kind from the caches.
+func (d *kindDiscovery) markCached(object client.Object) {
 	kind, err := apiutil.GVKForObject(object, d.manager.GetScheme())
-	if err == nil && d.reconciler.Observe != nil {
-		d.reconciler.Observe.Kinds.Serve(kind)
+	if err == nil && d.reconciler.Observer != nil {
+		d.reconciler.Observer.Kinds.MarkCached(kind)
 	}
 }
 
-func (d *discovery) exists(object client.Object) bool {
+func (d *kindDiscovery) exists(object client.Object) bool {
 	kind, err := apiutil.GVKForObject(object, d.manager.GetScheme())
 	if err != nil {
 		return false
@@ -212,9 +212,9 @@ func (d *discovery) exists(object client.Object) bool {
 
 // enqueue asks for a look at every rollout: there are few, and any of these objects may concern any of them. A quiet time folds a
 // burst of events into one look.
-func (d *discovery) enqueue(quiet time.Duration) handler.EventHandler {
+func (d *kindDiscovery) enqueue(batchPeriod time.Duration) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	all := func(ctx context.Context, q queue) { d.reconciler.enqueueAll(ctx, q, quiet) }
+	all := func(ctx context.Context, q queue) { d.reconciler.enqueueAll(ctx, q, batchPeriod) }
 	return handler.Funcs{
 		CreateFunc:  func(ctx context.Context, _ event.CreateEvent, q queue) { all(ctx, q) },
 		UpdateFunc:  func(ctx context.Context, _ event.UpdateEvent, q queue) { all(ctx, q) },
@@ -229,8 +229,8 @@ const enqueueRetry = time.Second
 // enqueueAll enqueues every rollout. When they cannot be listed it goes on trying until they can, or the manager ends: the event that asks
 // for it is not sent again, and of a drain that is held up by its budget nothing else may ever change. Events meanwhile wait for the same
 // retry.
-func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], quiet time.Duration) {
-	err := r.tryEnqueueAll(ctx, queue, quiet)
+func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], batchPeriod time.Duration) {
+	err := r.tryEnqueueAll(ctx, queue, batchPeriod)
 	if err == nil || !r.enqueuing.CompareAndSwap(false, true) {
 		return
 	}
@@ -243,13 +243,13 @@ func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLi
 	}()
 }
 
-func (r *Reconciler) tryEnqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], quiet time.Duration) error {
+func (r *Reconciler) tryEnqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], batchPeriod time.Duration) error {
 	var list v1alpha1.SafeMirrorRolloutList
 	if err := r.Client.List(ctx, &list); err != nil {
 		return err
 	}
 	for i := range list.Items {
-		queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, quiet)
+		queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, batchPeriod)
 	}
 	return nil
 }

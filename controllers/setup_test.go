@@ -45,48 +45,48 @@ func manager(t *testing.T, mapper meta.RESTMapper) ctrl.Manager {
 	return mgr
 }
 
-func TestSetUp(t *testing.T) {
+func TestSetupWithManager(t *testing.T) {
 	mgr := manager(t, minicluster.Mapper())
 	r, _ := reconciler(minicluster.Client(interceptor.Funcs{}), time.Now)
-	if err := SetUp(mgr, r, make(chan struct{})); err != nil {
+	if err := SetupWithManager(mgr, r, make(chan struct{})); err != nil {
 		t.Fatal(err)
 	}
-	if err := (&PulseGuard{Client: mgr.GetClient(), Now: time.Now}).setup(mgr); err != nil {
+	if err := (&RepauseGuard{Client: mgr.GetClient(), Now: time.Now}).setupWithManager(mgr); err != nil {
 		t.Error(err)
 	}
-	if err := (&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader()}).setup(mgr); err != nil {
+	if err := (&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader()}).setupWithManager(mgr); err != nil {
 		t.Error(err)
 	}
-	if err := (&Orphans{Client: mgr.GetClient(), API: mgr.GetAPIReader()}).setup(mgr); err != nil {
+	if err := (&OrphanedPools{Client: mgr.GetClient(), API: mgr.GetAPIReader()}).setupWithManager(mgr); err != nil {
 		t.Error(err)
 	}
 }
 
-// watcher counts what is watched.
-type watcher struct {
+// watchCounter counts what is watched.
+type watchCounter struct {
 	controller.Controller
 	watched int
 	err     error
 }
 
-func (w *watcher) Watch(source.TypedSource[reconcile.Request]) error {
+func (w *watchCounter) Watch(source.TypedSource[reconcile.Request]) error {
 	w.watched++
 	return w.err
 }
 
-func anything(client.Object) bool { return true }
+func always(client.Object) bool { return true }
 
-// changing is a discovery that changes.
-type changing struct{ meta.RESTMapper }
+// mutableMapper is a discovery that changes.
+type mutableMapper struct{ meta.RESTMapper }
 
 // Kinds that the cluster does not have stop nothing, and are watched as soon as it has them.
 func TestDiscovery(t *testing.T) {
 	foreign := len(slices.DeleteFunc(watches(0), func(w watch) bool { return !isUnstructured(w.object) })) // no mapper here knows them
-	selected := len(slices.DeleteFunc(watches(0), func(w watch) bool { return !w.selected }))
+	selected := len(slices.DeleteFunc(watches(0), func(w watch) bool { return !w.bySelector }))
 	kinds := len(watches(0)) - foreign
-	mapper := &changing{minicluster.Mapper("MachineConfigPool", "ImageContentSourcePolicy")}
-	w, setUps := &watcher{}, 0
-	d := &discovery{manager: manager(t, mapper), reconciler: &Reconciler{}, controller: w, pending: watches(0), readable: anything, pools: []func(ctrl.Manager) error{
+	mapper := &mutableMapper{minicluster.Mapper("MachineConfigPool", "ImageContentSourcePolicy")}
+	w, setUps := &watchCounter{}, 0
+	d := &kindDiscovery{manager: manager(t, mapper), reconciler: &Reconciler{}, controller: w, pending: watches(0), readable: always, poolControllers: []func(ctrl.Manager) error{
 		func(ctrl.Manager) error { setUps++; return nil },
 	}}
 	expect := func(watched, pending, set int) {
@@ -114,27 +114,27 @@ func TestDiscovery(t *testing.T) {
 
 func TestDiscoveryFails(t *testing.T) {
 	t.Run("a watch", func(t *testing.T) {
-		d := &discovery{manager: manager(t, minicluster.Mapper()), reconciler: &Reconciler{}, controller: &watcher{err: errDown}, pending: watches(0), readable: anything}
+		d := &kindDiscovery{manager: manager(t, minicluster.Mapper()), reconciler: &Reconciler{}, controller: &watchCounter{err: errDown}, pending: watches(0), readable: always}
 		if err := d.Start(context.Background()); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("a controller of pools", func(t *testing.T) {
-		d := &discovery{manager: manager(t, minicluster.Mapper()), pools: []func(ctrl.Manager) error{func(ctrl.Manager) error { return errDown }}}
+		d := &kindDiscovery{manager: manager(t, minicluster.Mapper()), poolControllers: []func(ctrl.Manager) error{func(ctrl.Manager) error { return errDown }}}
 		if err := d.Start(context.Background()); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("an object of no kind", func(t *testing.T) {
-		d := &discovery{manager: manager(t, minicluster.Mapper())}
-		if d.exists(&metaless{}) {
+		d := &kindDiscovery{manager: manager(t, minicluster.Mapper())}
+		if d.exists(&unregistered{}) {
 			t.Error("it exists")
 		}
 	})
 }
 
-// metaless is an object that no scheme knows.
-type metaless struct{ corev1.Pod }
+// unregistered is an object that no scheme knows.
+type unregistered struct{ corev1.Pod }
 
 // queue notes what is added, and after what time.
 type queue struct {
@@ -145,12 +145,12 @@ type queue struct {
 func (q *queue) AddAfter(r reconcile.Request, d time.Duration) { q.added[r.Name] = d }
 
 // Any of these objects may concern any rollout.
-func TestEveryRolloutIsLookedAt(t *testing.T) {
+func TestEveryRolloutIsEnqueued(t *testing.T) {
 	c := minicluster.Client(interceptor.Funcs{}, minicluster.Rollout("shop"), minicluster.Rollout("books"))
-	d := &discovery{reconciler: &Reconciler{Client: c}}
+	d := &kindDiscovery{reconciler: &Reconciler{Client: c}}
 	handler, ctx, pod := d.enqueue(2*time.Second), context.Background(), &corev1.Pod{}
 	want := map[string]time.Duration{"shop": 2 * time.Second, "books": 2 * time.Second}
-	for name, tell := range map[string]func(*queue){
+	for name, send := range map[string]func(*queue){
 		"created": func(q *queue) { handler.Create(ctx, event.CreateEvent{Object: pod}, q) },
 		"updated": func(q *queue) { handler.Update(ctx, event.UpdateEvent{ObjectOld: pod, ObjectNew: pod}, q) },
 		"deleted": func(q *queue) { handler.Delete(ctx, event.DeleteEvent{Object: pod}, q) },
@@ -158,7 +158,7 @@ func TestEveryRolloutIsLookedAt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := &queue{added: map[string]time.Duration{}}
-			tell(q)
+			send(q)
 			if diff := cmp.Diff(want, q.added); diff != "" {
 				t.Errorf("added (-want +got):\n%s", diff)
 			}
@@ -201,12 +201,12 @@ func TestWatches(t *testing.T) {
 		switch w.object.(type) {
 		case *corev1.Pod, *policyv1.PodDisruptionBudget:
 			busy++
-			if w.quiet != 3*time.Second {
-				t.Errorf("%T is gathered for %s", w.object, w.quiet)
+			if w.batchPeriod != 3*time.Second {
+				t.Errorf("%T is gathered for %s", w.object, w.batchPeriod)
 			}
 		case *corev1.Node, *mcfgv1.MachineConfigPool:
-			if w.quiet != 0 {
-				t.Errorf("%T is gathered for %s", w.object, w.quiet)
+			if w.batchPeriod != 0 {
+				t.Errorf("%T is gathered for %s", w.object, w.batchPeriod)
 			}
 		}
 	}
@@ -231,8 +231,8 @@ func TestForward(t *testing.T) {
 }
 
 // After failures nobody waits for 16 minutes (I7).
-func TestRetries(t *testing.T) {
-	limiter := retries()
+func TestRateLimiter(t *testing.T) {
+	limiter := rateLimiter()
 	var last time.Duration
 	paces := []time.Duration{}
 	for range 20 {

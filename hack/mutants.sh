@@ -3,4 +3,4 @@
 # one that only the simulator can judge. Arguments go to the command: -each, -run REGEXP.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-"${GO:-go}" run ./internal/sim/mutants "$@"
+"${GO:-go}" run ./test/sim/mutants "$@"

@@ -10,10 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/diagnose"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
-	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
-	"github.com/safe-mirror/safe-mirror-operator/internal/report"
+	"github.com/safe-mirror/safe-mirror-operator/internal/plan/prediction"
 )
 
 const diagnoseLong = `Says why nodes that the Machine Config Operator has under way do not get on: one chain for each, from the drain over the
@@ -28,8 +28,8 @@ Exit codes: 0 nothing is stuck; 2 something is slow, and passes by itself; 3 som
 
 type diagnoseOptions struct {
 	sourceOptions
-	output string
-	try    bool
+	output       string
+	tryEvictions bool
 }
 
 // Diagnose says what holds the nodes of a cluster.
@@ -48,18 +48,18 @@ func Diagnose() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "text", "one of "+report.DiagnosisFormats)
-	f.BoolVar(&o.try, "try-evictions", false, "also try evictions as a dry run, where nothing else says why a pod stays")
+	f.StringVarP(&o.output, "output", "o", "text", "one of "+printer.DiagnosisFormats)
+	f.BoolVar(&o.tryEvictions, "try-evictions", false, "also try evictions as a dry run, where nothing else says why a pod stays")
 	o.addFlags(f)
-	o.kinds = []client.Object{&corev1.Event{}}
+	o.extraKinds = []client.Object{&corev1.Event{}}
 	return cmd
 }
 
 func (o diagnoseOptions) run(ctx context.Context, out io.Writer) error {
 	if o.output != "text" && o.output != "json" && o.output != "yaml" {
-		return fmt.Errorf("--output %q is none of %s", o.output, report.DiagnosisFormats)
+		return fmt.Errorf("--output %q is none of %s", o.output, printer.DiagnosisFormats)
 	}
-	if o.try && o.from+o.replay != "" {
+	if o.tryEvictions && o.from+o.replay != "" {
 		return errors.New("--try-evictions asks a live cluster, and there is none with --from and --replay")
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
@@ -68,13 +68,13 @@ func (o diagnoseOptions) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	from := diagnose.Source{Reader: source.Reader, API: source.Reader, Predictor: &predict.Predictor{}, Now: source.Now, Partial: source.Partial}
-	if o.try {
+	from := evidence.Source{Reader: source.Reader, API: source.Reader, Predictor: &prediction.Predictor{}, Now: source.Now, Partial: source.Partial}
+	if o.tryEvictions {
 		c, err := o.client(source.Scheme)
 		if err != nil {
 			return err
 		}
-		from.Evict = diagnose.DryRun(dryrun.New(c))
+		from.DryRunEvict = evidence.DryRun(dryrun.New(c))
 	}
 	pools, err := from.Pools(ctx)
 	if err != nil {
@@ -85,20 +85,20 @@ func (o diagnoseOptions) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	for _, g := range source.gaps {
-		result.Gaps = append(result.Gaps, diagnose.Gap{Kind: g.Source, Why: g.Why})
+		result.UnreadKinds = append(result.UnreadKinds, evidence.UnreadKind{Kind: g.Source, Why: g.Why})
 	}
 	if err := source.save(); err != nil {
 		return err
 	}
-	d := report.Diagnose(result)
+	d := printer.NewDiagnosis(result)
 	if err := d.Write(out, o.output); err != nil {
 		return err
 	}
-	return exit(d.Verdict.ExitCode(), o.output, string(d.Verdict)+": "+d.Message)
+	return exitWith(d.Verdict.ExitCode(), o.output, string(d.Verdict)+": "+d.Message)
 }
 
-// exit ends a command with its code. Where the report is for a program, standard error has the verdict.
-func exit(code int, output, verdict string) error {
+// exitWith ends a command with its code. Where the report is for a program, standard error has the verdict.
+func exitWith(code int, output, verdict string) error {
 	if code == 0 {
 		return nil
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/report"
-	"github.com/safe-mirror/safe-mirror-operator/internal/whatif"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
+	"github.com/safe-mirror/safe-mirror-operator/internal/preview"
 )
 
 const explainLong = `Says where an image reference is pulled from, step by step: which candidates a short name stands for, which entry of registries.conf
@@ -48,10 +48,10 @@ func (o explainOptions) run(ctx context.Context, ref string, in io.Reader, out i
 	if !knownFormat(o.output) || o.output == "name" {
 		return fmt.Errorf("--output %q is none of text, wide, json, yaml", o.output)
 	}
-	var wish whatif.Wish
+	var change preview.ProposedChange
 	if len(o.files) > 0 {
 		var err error
-		if wish, err = readWish(o.files, in); err != nil {
+		if change, err = readProposedChange(o.files, in); err != nil {
 			return err
 		}
 	}
@@ -61,7 +61,7 @@ func (o explainOptions) run(ctx context.Context, ref string, in io.Reader, out i
 	if err != nil {
 		return err
 	}
-	f, err := whatif.Foresee(ctx, source.Source, wish)
+	f, err := preview.Compute(ctx, source.Source, change)
 	if err != nil {
 		return err
 	}
@@ -72,5 +72,5 @@ func (o explainOptions) run(ctx context.Context, ref string, in io.Reader, out i
 	if err != nil {
 		return err
 	}
-	return report.Explain(explanation).Write(out, o.output)
+	return printer.NewExplanation(explanation).Write(out, o.output)
 }

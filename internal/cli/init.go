@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/whatif/manifest"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/manifest"
 )
 
 const initLong = `Prints a SafeMirrorRollout that has the items of ImageTagMirrorSets and ImageDigestMirrorSets, such as oc-mirror writes, in their order, with

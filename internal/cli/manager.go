@@ -29,11 +29,11 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/controllers"
 	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
-	"github.com/safe-mirror/safe-mirror-operator/internal/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/metrics"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/report"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 )
 
@@ -125,22 +125,22 @@ func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 		return err
 	}
 	transfers, pulls := &execute.Transfers{Engine: engine}, &execute.PullChecks{}
-	live := &observe.Live{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, DryRun: dryrun.New(mgr.GetClient()),
-		Transfers: transfers, PullChecks: pulls, Kinds: observe.NewKinds(mgr.GetScheme()), Payload: observe.ReadPayload, Now: time.Now}
-	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observe: live, Transfers: transfers, PullChecks: pulls}
+	live := &observe.Observer{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, DryRun: dryrun.New(mgr.GetClient()),
+		Transfers: transfers, PullChecks: pulls, Kinds: observe.NewCachedKinds(mgr.GetScheme()), Payload: observe.ReadPayload, Now: time.Now}
+	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observer: live, Transfers: transfers, PullChecks: pulls}
 	if o.leaderElect {
 		executor.Leadership, executor.StepDown = o.leadership(mgr.GetAPIReader()), stop
 		live.PodName = os.Getenv("POD_NAME")
 	}
 	collector := &metrics.Collector{}
-	collector.Registries(live.Totals)
+	collector.SetRegistryTotals(live.HostStats)
 	if err := ctrlmetrics.Registry.Register(collector); err != nil {
 		return err
 	}
 	reconciler := &controllers.Reconciler{
-		Metrics: collector, Evidence: &evidence.Writer{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Now: time.Now},
-		Client: mgr.GetClient(), Observe: live, Execute: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodQuiet: o.podQuiet}
-	if err := controllers.SetUp(mgr, reconciler, engine.Changed()); err != nil {
+		Metrics: collector, Reports: &report.Writer{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Now: time.Now},
+		Client: mgr.GetClient(), Observer: live, Executor: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodBatchPeriod: o.podQuiet}
+	if err := controllers.SetupWithManager(mgr, reconciler, engine.Changed()); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/term"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/batch"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
 // ExitError is the end of a command that has said all there is to say, with a code of its own. main exits with Code; Error() is one
@@ -130,8 +130,8 @@ func Mirror() *cobra.Command {
 // check finds what is wrong with the flags by themselves.
 func (o mirrorOptions) check() error {
 	for _, rule := range []struct {
-		broken bool
-		remedy string
+		broken  bool
+		message string
 	}{
 		{len(o.manifests) == 0 && o.images == "", "nothing to do: give --images FILE with --to HOST/PATH, or -f FILE with a SafeMirrorRollout or mirror sets"},
 		{len(o.manifests) > 0 && o.to != "", "-f and --to contradict each other: with -f the mirror sets say where each image goes; leave one of them out"},
@@ -145,7 +145,7 @@ func (o mirrorOptions) check() error {
 		{o.readsStdin() > 1, "standard input can be read once: give - to one of --images and -f"},
 	} {
 		if rule.broken {
-			return errors.New(rule.remedy)
+			return errors.New(rule.message)
 		}
 	}
 	for _, platform := range o.platforms {
@@ -214,7 +214,7 @@ func (r *mirrorRun) run(ctx context.Context) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	set, err := r.readSet()
+	set, err := r.readImageSet()
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (r *mirrorRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := r.attempt(ctx, client, set)
+	rows, err := r.process(ctx, client, set)
 	if err != nil {
 		if ctx.Err() != nil {
 			return &ExitError{Code: batch.ExitInterrupted, Text: "interrupted before anything was begun"}
@@ -236,13 +236,13 @@ func (r *mirrorRun) run(ctx context.Context) error {
 		return err
 	}
 	report := batch.NewReport(r.mode(), set, rows, r.now().Sub(began), ctx.Err() != nil)
-	return r.conclude(report)
+	return r.writeResult(report)
 }
 
-// attempt does what is to be done with each image. An error means that nothing was begun.
-func (r *mirrorRun) attempt(ctx context.Context, client *mirror.Client, set batch.Set) ([]batch.Row, error) {
+// process does what is to be done with each image. An error means that nothing was begun.
+func (r *mirrorRun) process(ctx context.Context, client *mirror.Client, set batch.Set) ([]batch.Row, error) {
 	// Two images for one place would spoil the run half way.
-	err := set.Settle(func(source string) (string, error) {
+	err := set.MergeDestinations(func(source string) (string, error) {
 		digest, _, err := client.Digest(ctx, []string{source})
 		return digest, err
 	})
@@ -252,11 +252,11 @@ func (r *mirrorRun) attempt(ctx context.Context, client *mirror.Client, set batc
 	if r.dryRun {
 		return r.estimate(ctx, client, set.Images), nil
 	}
-	return r.work(ctx, client, set)
+	return r.copyAndVerify(ctx, client, set)
 }
 
-// checkTargets finds the targets that take nothing.
-func (r *mirrorRun) checkTargets(ctx context.Context, client *mirror.Client, set batch.Set) error {
+// checkPushAccess finds the targets that take nothing.
+func (r *mirrorRun) checkPushAccess(ctx context.Context, client *mirror.Client, set batch.Set) error {
 	var problems []error
 	for _, repository := range set.Targets() {
 		err := client.CanPush(ctx, repository)
@@ -265,14 +265,14 @@ func (r *mirrorRun) checkTargets(ctx context.Context, client *mirror.Client, set
 			continue // it may be written to, and later
 		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("cannot write to %s: %w%s", repository, err, remedy(err)))
+			problems = append(problems, fmt.Errorf("cannot write to %s: %w%s", repository, err, hint(err)))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// remedy says which flag helps against a failure, or what else does.
-func remedy(err error) string {
+// hint says which flag helps against a failure, or what else does.
+func hint(err error) string {
 	var failure *mirror.Error
 	if !errors.As(err, &failure) {
 		return ""

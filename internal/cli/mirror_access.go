@@ -38,7 +38,7 @@ func (r *mirrorRun) client() (*mirror.Client, error) {
 	access := func(docs [][]byte) (mirror.Access, error) {
 		keychain, err := mirror.ParseKeychain(docs...)
 		return mirror.Access{
-			Keychain: keychain, CAs: trust.byHost, ExtraCAs: trust.everywhere, Insecure: r.allowsInsecure, Timeout: min(r.timeout, silence),
+			Keychain: keychain, CAs: trust.byHost, ExtraCAs: trust.allHosts, Insecure: r.allowsInsecure, Timeout: min(r.timeout, registryReadTimeout),
 		}, err
 	}
 	limit := mirror.Limits{Requests: r.requests}
@@ -54,8 +54,8 @@ func (r *mirrorRun) client() (*mirror.Client, error) {
 	return mirror.NewClient(accesses), nil
 }
 
-// silence is how long a registry may go without a word, where --timeout is not shorter.
-const silence = 30 * time.Second
+// registryReadTimeout is how long a registry may go without a word, where --timeout is not shorter.
+const registryReadTimeout = 30 * time.Second
 
 // allowsInsecure tells whether one of --insecure covers a repository.
 func (r *mirrorRun) allowsInsecure(repository string) bool {
@@ -128,8 +128,8 @@ func readAuthfile(flag, file string) ([]byte, error) {
 
 // trust is what --ca adds to the roots of the system.
 type trust struct {
-	everywhere []byte
-	byHost     map[string][]byte
+	allHosts []byte
+	byHost   map[string][]byte
 }
 
 func readCAs(paths []string) (trust, error) {
@@ -142,7 +142,7 @@ func readCAs(paths []string) (trust, error) {
 		if info.IsDir() {
 			err = out.addDir(path)
 		} else {
-			err = addPEM(&out.everywhere, path)
+			err = addPEM(&out.allHosts, path)
 		}
 		if err != nil {
 			return trust{}, err

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/batch"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
 func TestDefaultAuthfiles(t *testing.T) {
@@ -40,7 +40,7 @@ func TestDefaultAuthfiles(t *testing.T) {
 	}
 }
 
-func TestInsecureIsForTheHostsNamedOnly(t *testing.T) {
+func TestInsecureAppliesToNamedHosts(t *testing.T) {
 	r := &mirrorRun{mirrorOptions: mirrorOptions{insecure: []string{"a.example.com:5000", "b.example.com/acme/"}}}
 	for repository, want := range map[string]bool{
 		"a.example.com:5000/acme/app": true,
@@ -57,7 +57,7 @@ func TestInsecureIsForTheHostsNamedOnly(t *testing.T) {
 
 // needsLogin lets nobody in without the user and password.
 func needsLogin(g *testRegistry, user, password string) {
-	g.answer(func(w http.ResponseWriter, r *http.Request) bool {
+	g.setIntercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if u, p, ok := r.BasicAuth(); ok && u == user && p == password {
 			return false
 		}
@@ -71,17 +71,17 @@ func authfile(host, user, password string) string {
 	return `{"auths":{"` + host + `":{"auth":"` + base64.StdEncoding.EncodeToString([]byte(user+":"+password)) + `"}}}`
 }
 
-func TestMirrorLogsInWithTheFilesGiven(t *testing.T) {
-	for name, give := range map[string]func(t *testing.T, r *testRun, source, target string){
-		"one file each": func(t *testing.T, r *testRun, source, target string) {
+func TestMirrorUsesGivenAuthfiles(t *testing.T) {
+	for name, give := range map[string]func(t *testing.T, r *mirrorTest, source, target string){
+		"one file each": func(t *testing.T, r *mirrorTest, source, target string) {
 			r.authfile, r.destAuthfile = r.file(t, "source.json", source), r.file(t, "target.json", target)
 		},
-		"the environment's file for the source": func(t *testing.T, r *testRun, source, target string) {
+		"the environment's file for the source": func(t *testing.T, r *mirrorTest, source, target string) {
 			file := r.file(t, "source.json", source)
 			r.getenv = func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": file}[name] }
 			r.destAuthfile = r.file(t, "target.json", target)
 		},
-		"both in the usual places": func(t *testing.T, r *testRun, source, target string) {
+		"both in the usual places": func(t *testing.T, r *mirrorTest, source, target string) {
 			if err := os.Mkdir(filepath.Join(r.dir, "containers"), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestMirrorLogsInWithTheFilesGiven(t *testing.T) {
 			r := newTestRun(t, source, target)
 			r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"), target.host
 			give(t, r, authfile(source.host, "reader", "r-secret"), authfile(target.host, "writer", "w-secret"))
-			report, code := r.end(t.Context(), t)
+			report, code := r.runToEnd(t.Context(), t)
 			if code != batch.ExitComplete {
 				t.Errorf("exit code %d, %+v", code, report.Images)
 			}
@@ -113,7 +113,7 @@ func certificateOf(server *httptest.Server) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 }
 
-func TestMirrorTrustsTheCAsGiven(t *testing.T) {
+func TestMirrorTrustsGivenCAs(t *testing.T) {
 	source, storage := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	server := httptest.NewUnstartedServer(storage)

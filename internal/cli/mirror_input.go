@@ -7,12 +7,12 @@ import (
 	"io"
 	"os"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/batch"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
-// readSet reads the files and decides which image goes where.
-func (r *mirrorRun) readSet() (batch.Set, error) {
-	lines, err := r.readList()
+// readImageSet reads the files and decides which image goes where.
+func (r *mirrorRun) readImageSet() (batch.Set, error) {
+	lines, err := r.readImageList()
 	if err != nil {
 		return batch.Set{}, err
 	}
@@ -21,7 +21,7 @@ func (r *mirrorRun) readSet() (batch.Set, error) {
 	}
 	var m batch.Manifests
 	for _, file := range r.manifests {
-		name, data, err := r.read("-f", file)
+		name, data, err := r.readFile("-f", file)
 		if err != nil {
 			return batch.Set{}, err
 		}
@@ -36,16 +36,16 @@ func (r *mirrorRun) readSet() (batch.Set, error) {
 	case len(lines)+len(m.Additional) == 0:
 		return batch.Set{}, errors.New("no image is named: give --images FILE, or list references in spec.inventory.additionalImages; no cluster is asked which images it runs")
 	case len(set.Images) == 0:
-		return batch.Set{}, nothingServed(set)
+		return batch.Set{}, noneServedError(set)
 	}
 	return set, nil
 }
 
-func (r *mirrorRun) readList() ([]batch.Line, error) {
+func (r *mirrorRun) readImageList() ([]batch.Line, error) {
 	if r.images == "" {
 		return nil, nil
 	}
-	name, data, err := r.read("--images", r.images)
+	name, data, err := r.readFile("--images", r.images)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (r *mirrorRun) readList() ([]batch.Line, error) {
 	return lines, err
 }
 
-func nothingServed(set batch.Set) error {
+func noneServedError(set batch.Set) error {
 	n := len(set.NotServed) + set.Outside
 	if len(set.NotServed) == 0 {
 		return fmt.Errorf("the mirror sets serve none of the %d references: none lies in a source of theirs", n)
@@ -65,8 +65,8 @@ func nothingServed(set batch.Set) error {
 	return fmt.Errorf("the mirror sets serve none of the %d references: %s: %s", n, first.Source, first.Reason)
 }
 
-// read gives the content of a file and the name that messages call it by.
-func (r *mirrorRun) read(flag, file string) (name string, data []byte, err error) {
+// readFile gives the content of a file and the name that messages call it by.
+func (r *mirrorRun) readFile(flag, file string) (name string, data []byte, err error) {
 	if file == "-" {
 		if data, err = io.ReadAll(r.in); err != nil {
 			return "", nil, fmt.Errorf("%s -: reading standard input: %w", flag, err)

@@ -9,17 +9,17 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/batch"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
-// conclude prints the result, writes what is left, and gives the exit code.
-func (r *mirrorRun) conclude(report batch.Report) error {
+// writeResult prints the result, writes what is left, and gives the exit code.
+func (r *mirrorRun) writeResult(report batch.Report) error {
 	var problems []error
 	if err := r.print(report); err != nil {
 		problems = append(problems, fmt.Errorf("printing the result: %w", err))
 	}
 	left := ""
-	if report.Left() && report.Mode != batch.DryRun {
+	if report.HasFailures() && report.Mode != batch.DryRun {
 		if err := r.writeFailures(report); err != nil {
 			problems = append(problems, fmt.Errorf("--failures: %w", err))
 		} else {
@@ -63,7 +63,7 @@ func summary(report batch.Report) string {
 		case row.Result == batch.Failed:
 			failed = append(failed, fmt.Sprintf("failed: %s -> %s: %s", row.Source, row.Destination, row.Message))
 		case row.Result == batch.ToCopy:
-			planned = append(planned, fmt.Sprintf("to copy: %s -> %s, %s in %d requests", row.Source, row.Destination, size(row.Bytes), row.Requests))
+			planned = append(planned, fmt.Sprintf("to copy: %s -> %s, %s in %d requests", row.Source, row.Destination, formatBytes(row.Bytes), row.Requests))
 		case row.Endpoint != "":
 			later = append(later, fmt.Sprintf("not at the first mirror: %s, which nodes get from %s", row.Destination, row.Endpoint))
 		}
@@ -96,8 +96,8 @@ func totals(report batch.Report) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, text))
 		}
 	}
-	add(t.Copied, fmt.Sprintf("copied (%s)", size(t.Bytes)))
-	add(t.ToCopy, fmt.Sprintf("to copy (%s in %d requests)", size(t.Bytes), t.Requests))
+	add(t.Copied, fmt.Sprintf("copied (%s)", formatBytes(t.Bytes)))
+	add(t.ToCopy, fmt.Sprintf("to copy (%s in %d requests)", formatBytes(t.Bytes), t.Requests))
 	add(t.Present, "present")
 	add(t.Failed, "failed")
 	add(t.Unfinished, "unfinished")
@@ -108,7 +108,7 @@ func totals(report batch.Report) string {
 	if t.Outside > 0 {
 		text += fmt.Sprintf("; %d outside of the mirror sets", t.Outside)
 	}
-	return text + "; " + took(t.Seconds)
+	return text + "; " + formatDuration(t.Seconds)
 }
 
 // checkFailuresFile finds out before anything is copied whether the list of what is left could be written.
@@ -138,7 +138,7 @@ func (r *mirrorRun) writeFailures(report batch.Report) error {
 	if err != nil {
 		return err
 	}
-	err = report.WriteFailures(file, r.again(), len(r.manifests) == 0)
+	err = report.WriteFailures(file, r.resumeCommand(), len(r.manifests) == 0)
 	if closing := file.Close(); err == nil {
 		err = closing
 	}
@@ -154,8 +154,8 @@ func (r *mirrorRun) writeFailures(report batch.Report) error {
 	return err
 }
 
-// again is the command that takes up what is left.
-func (r *mirrorRun) again() string {
+// resumeCommand is the command that takes up what is left.
+func (r *mirrorRun) resumeCommand() string {
 	text := "safe-mirror mirror"
 	for _, file := range r.manifests {
 		text += " -f " + file

@@ -17,30 +17,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/batch"
+	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
 var startOfTest = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// testRun is the command with a clock that stands still, no second attempt unless a test wants it, and all that it prints kept.
-type testRun struct {
+// mirrorTest is the command with a clock that stands still, no second attempt unless a test wants it, and all that it prints kept.
+type mirrorTest struct {
 	*mirrorRun
 	dir         string
 	out, status bytes.Buffer
 }
 
-func newTestRun(t *testing.T, registries ...*testRegistry) *testRun {
+func newTestRun(t *testing.T, registries ...*testRegistry) *mirrorTest {
 	t.Helper()
 	dir := t.TempDir()
-	r := &testRun{dir: dir}
+	r := &mirrorTest{dir: dir}
 	r.mirrorRun = &mirrorRun{
 		mirrorOptions: mirrorOptions{
 			parallel: 4, timeout: 20 * time.Second, attempts: 3, output: "json", failures: filepath.Join(dir, "failures.txt"),
 		},
-		in: strings.NewReader(""), out: &r.out, status: &r.status, getenv: onlyIn(dir),
+		in: strings.NewReader(""), out: &r.out, status: &r.status, getenv: isolatedEnv(dir),
 		now:   func() time.Time { return startOfTest },
-		after: soonOrNever,
-		retry: func(int) time.Duration { return never }, // a run ends only if what fails is given up
+		after: runShortTimers,
+		retry: func(int) time.Duration { return noRetry }, // a run ends only if what fails is given up
 	}
 	for _, g := range registries {
 		r.insecure = append(r.insecure, g.host)
@@ -48,16 +48,16 @@ func newTestRun(t *testing.T, registries ...*testRegistry) *testRun {
 	return r
 }
 
-// soonOrNever calls at once what only keeps looks apart, and never what depends on time going by.
-func soonOrNever(d time.Duration, f func()) (stop func()) {
-	if d <= gather {
+// runShortTimers calls at once what only keeps looks apart, and never what depends on time going by.
+func runShortTimers(d time.Duration, f func()) (stop func()) {
+	if d <= pollInterval {
 		go f()
 	}
 	return func() {}
 }
 
-// onlyIn is an environment whose directories are all the same one, so that no credentials of the machine are read.
-func onlyIn(dir string) func(string) string {
+// isolatedEnv is an environment whose directories are all the same one, so that no credentials of the machine are read.
+func isolatedEnv(dir string) func(string) string {
 	return func(name string) string {
 		if name == "REGISTRY_AUTH_FILE" {
 			return ""
@@ -67,7 +67,7 @@ func onlyIn(dir string) func(string) string {
 }
 
 // file writes a file of this run and returns its name.
-func (r *testRun) file(t *testing.T, name, text string) string {
+func (r *mirrorTest) file(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(r.dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -76,8 +76,8 @@ func (r *testRun) file(t *testing.T, name, text string) string {
 	return path
 }
 
-// end runs the command and returns its report and exit code.
-func (r *testRun) end(ctx context.Context, t *testing.T) (report batch.Report, code int) {
+// runToEnd runs the command and returns its report and exit code.
+func (r *mirrorTest) runToEnd(ctx context.Context, t *testing.T) (report batch.Report, code int) {
 	t.Helper()
 	err := r.run(ctx)
 	var end *ExitError
@@ -103,7 +103,7 @@ func results(report batch.Report) map[string]batch.Outcome {
 	return out
 }
 
-func (r *testRun) failuresText(t *testing.T) string {
+func (r *mirrorTest) failuresText(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(r.failures)
 	if errors.Is(err, os.ErrNotExist) {
@@ -124,7 +124,7 @@ func TestMirrorComplete(t *testing.T) {
 	r := newTestRun(t, source, target)
 	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+pinned+"\n"+source.host+"/acme/there:v1\n"), target.host+"/site"
 
-	report, code := r.end(t.Context(), t)
+	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/app:v1": batch.Copied, "acme/pinned@" + pinned: batch.Copied, "acme/there:v1": batch.Present}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitComplete {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
@@ -137,13 +137,13 @@ func TestMirrorComplete(t *testing.T) {
 	}
 }
 
-func TestMirrorPartialAndTheFailuresFileTakesItUp(t *testing.T) {
+func TestMirrorPartialResumesFromFailuresFile(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	r := newTestRun(t, source, target)
 	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/gone:v1\n"), target.host+"/site"
 
-	report, code := r.end(t.Context(), t)
+	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/app:v1": batch.Copied, "acme/gone:v1": batch.Failed}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitPartial {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
@@ -158,7 +158,7 @@ func TestMirrorPartialAndTheFailuresFileTakesItUp(t *testing.T) {
 	source.seed(t, "acme/gone", "v1", "back again")
 	again := newTestRun(t, source, target)
 	again.images = r.failures
-	report, code = again.end(t.Context(), t)
+	report, code = again.runToEnd(t.Context(), t)
 	if diff := cmp.Diff(map[string]batch.Outcome{"acme/gone:v1": batch.Copied}, results(report)); diff != "" || code != batch.ExitComplete {
 		t.Errorf("taken up: exit code %d (-want +got):\n%s", code, diff)
 	}
@@ -168,12 +168,12 @@ func TestMirrorNone(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	r := newTestRun(t, source, target)
 	r.images, r.to = r.file(t, "images.txt", source.host+"/a:v1\n"+source.host+"/b:v1\n"), target.host
-	if report, code := r.end(t.Context(), t); code != batch.ExitNone || report.ExitCode != batch.ExitNone || report.Totals.Failed != 2 {
+	if report, code := r.runToEnd(t.Context(), t); code != batch.ExitNone || report.ExitCode != batch.ExitNone || report.Totals.Failed != 2 {
 		t.Errorf("exit code %d, %+v", code, report.Totals)
 	}
 }
 
-func TestMirrorTriesAgainWhatMayPass(t *testing.T) {
+func TestMirrorRetriesTransientErrors(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	digest, _ := source.seed(t, "acme/app", "v1", "app")
 	for name, tc := range map[string]struct {
@@ -185,7 +185,7 @@ func TestMirrorTriesAgainWhatMayPass(t *testing.T) {
 		"denied":                           {http.StatusForbidden, 1, "Denied"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			source.answer(func(w http.ResponseWriter, r *http.Request) bool {
+			source.setIntercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, "/manifests/") {
 					return false
 				}
@@ -199,7 +199,7 @@ func TestMirrorTriesAgainWhatMayPass(t *testing.T) {
 				r.retry = func(int) time.Duration { return 0 }
 			}
 			r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app@"+digest+"\n"), target.host
-			report, code := r.end(t.Context(), t)
+			report, code := r.runToEnd(t.Context(), t)
 			if row := report.Images[0]; code != batch.ExitNone || row.Attempts != tc.wantAttempts || row.Class != tc.wantClass {
 				t.Errorf("exit code %d, %+v", code, row)
 			}
@@ -207,7 +207,7 @@ func TestMirrorTriesAgainWhatMayPass(t *testing.T) {
 	}
 }
 
-func TestMirrorRefusesTwoImagesForOnePlace(t *testing.T) {
+func TestMirrorRejectsDestinationCollision(t *testing.T) {
 	one, two, target := newTestRegistry(t), newTestRegistry(t), newTestRegistry(t)
 	first, _ := one.seed(t, "acme/app", "v1", "one")
 	second, _ := two.seed(t, "acme/app", "v1", "two")
@@ -241,7 +241,7 @@ spec:
 `
 }
 
-func TestMirrorByARollout(t *testing.T) {
+func TestMirrorFromRollout(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	source.seed(t, "acme/extra", "v1", "extra")
@@ -250,7 +250,7 @@ func TestMirrorByARollout(t *testing.T) {
 	r.manifests = []string{r.file(t, "rollout.yaml", rolloutFor(source.host, target.host))}
 	r.images, r.in = "-", strings.NewReader(source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+digest+"\n"+source.host+"/other:v1\n")
 
-	report, code := r.end(t.Context(), t)
+	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/extra:v1": batch.Copied, "acme/app:v1": batch.Copied}
 	if diff := cmp.Diff(want, results(report)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -266,19 +266,19 @@ func TestMirrorByARollout(t *testing.T) {
 	}
 }
 
-func TestMirrorVerifyOnlyFindsAMissingLayer(t *testing.T) {
+func TestMirrorVerifyOnlyFindsMissingLayer(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	for _, g := range []*testRegistry{source, target} {
 		g.seed(t, "acme/good", "v1", "good")
 	}
 	source.seed(t, "acme/bad", "v1", "bad")
 	_, layer := target.seed(t, "acme/bad", "v1", "bad")
-	if status := target.direct(t, http.MethodDelete, "/v2/acme/bad/blobs/"+layer, "", nil); status >= 300 {
+	if status := target.serveStorage(t, http.MethodDelete, "/v2/acme/bad/blobs/"+layer, "", nil); status >= 300 {
 		t.Fatalf("HTTP %d", status)
 	}
 	r := newTestRun(t, source, target)
 	r.images, r.to, r.verifyOnly = r.file(t, "images.txt", source.host+"/acme/good:v1\n"+source.host+"/acme/bad:v1\n"), target.host, true
-	report, code := r.end(t.Context(), t)
+	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/good:v1": batch.Present, "acme/bad:v1": batch.Failed}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitPartial {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
@@ -291,14 +291,14 @@ func TestMirrorVerifyOnlyFindsAMissingLayer(t *testing.T) {
 	}
 }
 
-func TestMirrorDryRunMovesNothing(t *testing.T) {
+func TestMirrorDryRunCopiesNothing(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	source.seed(t, "acme/there", "v1", "there")
 	target.seed(t, "acme/there", "v1", "there")
 	r := newTestRun(t, source, target)
 	r.images, r.to, r.dryRun = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/there:v1\n"+source.host+"/acme/gone:v1\n"), target.host, true
-	report, code := r.end(t.Context(), t)
+	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/app:v1": batch.ToCopy, "acme/there:v1": batch.Present, "acme/gone:v1": batch.Failed}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitPartial {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
@@ -312,14 +312,14 @@ func TestMirrorDryRunMovesNothing(t *testing.T) {
 	}
 }
 
-func TestMirrorIsInterrupted(t *testing.T) {
+func TestMirrorInterrupted(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/quick", "v1", "quick")
 	source.seed(t, "acme/slow", "v1", "slow")
 	source.seed(t, "acme/waits", "v1", "waits")
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	source.answer(func(_ http.ResponseWriter, r *http.Request) bool {
+	source.setIntercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/acme/slow/") {
 			return false
 		}
@@ -330,7 +330,7 @@ func TestMirrorIsInterrupted(t *testing.T) {
 	r := newTestRun(t, source, target)
 	r.parallel = 1
 	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/quick:v1\n"+source.host+"/acme/slow:v1\n"+source.host+"/acme/waits:v1\n"), target.host
-	report, code := r.end(ctx, t)
+	report, code := r.runToEnd(ctx, t)
 	want := map[string]batch.Outcome{"acme/quick:v1": batch.Copied, "acme/slow:v1": batch.Unfinished, "acme/waits:v1": batch.Unfinished}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitInterrupted {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
@@ -341,7 +341,7 @@ func TestMirrorIsInterrupted(t *testing.T) {
 	}
 }
 
-func TestMirrorIsInterruptedBeforeItBegins(t *testing.T) {
+func TestMirrorInterruptedBeforeStart(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	r := newTestRun(t, source, target)
 	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"), target.host
@@ -353,7 +353,7 @@ func TestMirrorIsInterruptedBeforeItBegins(t *testing.T) {
 	}
 }
 
-func TestMirrorSummaryForPeople(t *testing.T) {
+func TestMirrorTextSummary(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	digest, _ := source.seed(t, "acme/pinned", "v1", "pinned")
@@ -367,7 +367,7 @@ func TestMirrorSummaryForPeople(t *testing.T) {
 		end.Text != "of 3 images 1 failed, 1 is not served by the mirror sets; what is left is in "+r.failures {
 		t.Errorf("%v", err)
 	}
-	got := strings.ReplaceAll(anonymous(r.out.String(), map[string]*testRegistry{"source.example.com": source, "target.example.com": target}), digest, "DIGEST")
+	got := strings.ReplaceAll(replaceHosts(r.out.String(), map[string]*testRegistry{"source.example.com": source, "target.example.com": target}), digest, "DIGEST")
 	want := `source.example.com/acme/pinned@DIGEST: not served by these mirror sets: source.example.com/acme has only imageTagMirrors, and this is a reference by digest; add imageDigestMirrors for source.example.com/acme with the mirrors target.example.com/mirror
 failed: source.example.com/acme/extra:v1 -> target.example.com/mirror/extra:v1: source.example.com/acme/extra:v1: manifest: Missing…
 2 images: 1 copied (40 B), 1 failed; 1 not served by the mirror sets; 1 outside of the mirror sets; 0s
@@ -381,7 +381,7 @@ failed: source.example.com/acme/extra:v1 -> target.example.com/mirror/extra:v1: 
 	}
 }
 
-func TestMirrorTakesItsFlags(t *testing.T) {
+func TestMirrorFlags(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	dir := t.TempDir()
@@ -410,7 +410,7 @@ func TestMirrorTakesItsFlags(t *testing.T) {
 	}
 }
 
-func TestMirrorIsDocumented(t *testing.T) {
+func TestMirrorDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/mirror.md")
 	if err != nil {
 		t.Fatal(err)
@@ -430,15 +430,15 @@ func TestMirrorIsDocumented(t *testing.T) {
 	}
 }
 
-// anonymous replaces what differs from run to run: ports.
-func anonymous(text string, registries map[string]*testRegistry) string {
+// replaceHosts replaces what differs from run to run: ports.
+func replaceHosts(text string, registries map[string]*testRegistry) string {
 	for name, g := range registries {
 		text = strings.ReplaceAll(text, g.host, name)
 	}
 	return text
 }
 
-func TestMirrorJSONAndPlainProgress(t *testing.T) {
+func TestMirrorJSONAndProgressLog(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	digest, _ := source.seed(t, "acme/app", "v1", "app")
 	there, _ := source.seed(t, "acme/there", "v1", "there")
@@ -446,7 +446,7 @@ func TestMirrorJSONAndPlainProgress(t *testing.T) {
 	r := newTestRun(t, source, target)
 	r.parallel = 1
 	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/there:v1\n"+source.host+"/acme/gone:v1\n"), target.host
-	if _, code := r.end(t.Context(), t); code != batch.ExitPartial {
+	if _, code := r.runToEnd(t.Context(), t); code != batch.ExitPartial {
 		t.Errorf("exit code %d", code)
 	}
 	hosts := map[string]*testRegistry{"source.example.com": source, "target.example.com": target}
@@ -501,64 +501,64 @@ func TestMirrorJSONAndPlainProgress(t *testing.T) {
   }
 }
 `
-	if diff := cmp.Diff(wantJSON, message.ReplaceAllString(anonymous(r.out.String(), hosts), "$1…")); diff != "" {
+	if diff := cmp.Diff(wantJSON, message.ReplaceAllString(replaceHosts(r.out.String(), hosts), "$1…")); diff != "" {
 		t.Errorf("JSON (-want +got):\n%s", diff)
 	}
 	wantLines := `[1/3] copied source.example.com/acme/app:v1 -> target.example.com/acme/app:v1, 40 B in 0s
 [2/3] present source.example.com/acme/there:v1 -> target.example.com/acme/there:v1
 [3/3] FAILED source.example.com/acme/gone:v1 -> target.example.com/acme/gone:v1 after 1 of 3 attempts: source.example.com/acme/gone:v1: manifest: Missing…
 `
-	if diff := cmp.Diff(wantLines, message.ReplaceAllString(anonymous(r.status.String(), hosts), "$1…")); diff != "" {
+	if diff := cmp.Diff(wantLines, message.ReplaceAllString(replaceHosts(r.status.String(), hosts), "$1…")); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 }
 
-func TestMirrorStopsBeforeAnythingIsCopied(t *testing.T) {
+func TestMirrorInvalidInputCopiesNothing(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	list := source.host + "/acme/app:v1\n"
 	for name, tc := range map[string]struct {
-		change func(t *testing.T, r *testRun)
+		change func(t *testing.T, r *mirrorTest)
 		want   string
 	}{
-		"nothing to do":         {func(_ *testing.T, r *testRun) { r.images, r.to = "", "" }, "nothing to do: give --images FILE"},
-		"-f and --to":           {func(_ *testing.T, r *testRun) { r.manifests = []string{"x.yaml"} }, "-f and --to contradict each other"},
-		"two modes":             {func(_ *testing.T, r *testRun) { r.dryRun, r.verifyOnly = true, true }, "--dry-run and --verify-only contradict"},
-		"an unknown output":     {func(_ *testing.T, r *testRun) { r.output = "yaml" }, "--output yaml: give text or json"},
-		"no worker":             {func(_ *testing.T, r *testRun) { r.parallel = 0 }, "--parallel 0"},
-		"no attempt":            {func(_ *testing.T, r *testRun) { r.attempts = 0 }, "--attempts 0"},
-		"no time":               {func(_ *testing.T, r *testRun) { r.timeout = 0 }, "--timeout 0s"},
-		"a rate that is none":   {func(_ *testing.T, r *testRun) { r.bytes = "fast" }, "--bytes-per-second fast: give a number of bytes"},
-		"a rate below 0":        {func(_ *testing.T, r *testRun) { r.requests = -1 }, "--requests-per-second -1"},
-		"half a platform":       {func(_ *testing.T, r *testRun) { r.platforms = []string{"amd64"} }, "--platform amd64: give os/architecture"},
-		"a URL as a host":       {func(_ *testing.T, r *testRun) { r.insecure = []string{"http://x"} }, `--insecure "http://x"`},
-		"stdin twice":           {func(_ *testing.T, r *testRun) { r.images, r.to, r.manifests = "-", "", []string{"-"} }, "standard input can be read once"},
-		"no such list":          {func(_ *testing.T, r *testRun) { r.images = "/nowhere/list" }, "--images: open /nowhere/list"},
-		"an empty list":         {func(t *testing.T, r *testRun) { r.images = r.file(t, "empty", "# none\n") }, "--images: "},
-		"no such manifest":      {func(_ *testing.T, r *testRun) { r.to, r.manifests = "", []string{"/nowhere/m"} }, "-f: open /nowhere/m"},
-		"no such authfile":      {func(_ *testing.T, r *testRun) { r.authfile = "/nowhere/a" }, "--authfile: open /nowhere/a"},
-		"no such dest authfile": {func(_ *testing.T, r *testRun) { r.destAuthfile = "/nowhere/a" }, "--dest-authfile: open /nowhere/a"},
+		"nothing to do":         {func(_ *testing.T, r *mirrorTest) { r.images, r.to = "", "" }, "nothing to do: give --images FILE"},
+		"-f and --to":           {func(_ *testing.T, r *mirrorTest) { r.manifests = []string{"x.yaml"} }, "-f and --to contradict each other"},
+		"two modes":             {func(_ *testing.T, r *mirrorTest) { r.dryRun, r.verifyOnly = true, true }, "--dry-run and --verify-only contradict"},
+		"an unknown output":     {func(_ *testing.T, r *mirrorTest) { r.output = "yaml" }, "--output yaml: give text or json"},
+		"no worker":             {func(_ *testing.T, r *mirrorTest) { r.parallel = 0 }, "--parallel 0"},
+		"no attempt":            {func(_ *testing.T, r *mirrorTest) { r.attempts = 0 }, "--attempts 0"},
+		"no time":               {func(_ *testing.T, r *mirrorTest) { r.timeout = 0 }, "--timeout 0s"},
+		"a rate that is none":   {func(_ *testing.T, r *mirrorTest) { r.bytes = "fast" }, "--bytes-per-second fast: give a number of bytes"},
+		"a rate below 0":        {func(_ *testing.T, r *mirrorTest) { r.requests = -1 }, "--requests-per-second -1"},
+		"half a platform":       {func(_ *testing.T, r *mirrorTest) { r.platforms = []string{"amd64"} }, "--platform amd64: give os/architecture"},
+		"a URL as a host":       {func(_ *testing.T, r *mirrorTest) { r.insecure = []string{"http://x"} }, `--insecure "http://x"`},
+		"stdin twice":           {func(_ *testing.T, r *mirrorTest) { r.images, r.to, r.manifests = "-", "", []string{"-"} }, "standard input can be read once"},
+		"no such list":          {func(_ *testing.T, r *mirrorTest) { r.images = "/nowhere/list" }, "--images: open /nowhere/list"},
+		"an empty list":         {func(t *testing.T, r *mirrorTest) { r.images = r.file(t, "empty", "# none\n") }, "--images: "},
+		"no such manifest":      {func(_ *testing.T, r *mirrorTest) { r.to, r.manifests = "", []string{"/nowhere/m"} }, "-f: open /nowhere/m"},
+		"no such authfile":      {func(_ *testing.T, r *mirrorTest) { r.authfile = "/nowhere/a" }, "--authfile: open /nowhere/a"},
+		"no such dest authfile": {func(_ *testing.T, r *mirrorTest) { r.destAuthfile = "/nowhere/a" }, "--dest-authfile: open /nowhere/a"},
 		"an authfile that is none": {
-			func(t *testing.T, r *testRun) { r.authfile = r.file(t, "a.json", "secret") }, "--authfile ",
+			func(t *testing.T, r *mirrorTest) { r.authfile = r.file(t, "a.json", "secret") }, "--authfile ",
 		},
-		"a CA that is none":        {func(t *testing.T, r *testRun) { r.cas = []string{r.file(t, "ca", "text")} }, "--ca "},
-		"a CA directory of no CA":  {func(t *testing.T, r *testRun) { r.cas = []string{t.TempDir()} }, "--ca "},
-		"a failures file nowhere":  {func(_ *testing.T, r *testRun) { r.failures = "/nowhere/f" }, "--failures /nowhere/f: no file can be written there"},
-		"a directory for the file": {func(_ *testing.T, r *testRun) { r.failures = r.dir }, "--failures "},
-		"mirror sets that serve nothing": {func(t *testing.T, r *testRun) {
+		"a CA that is none":        {func(t *testing.T, r *mirrorTest) { r.cas = []string{r.file(t, "ca", "text")} }, "--ca "},
+		"a CA directory of no CA":  {func(t *testing.T, r *mirrorTest) { r.cas = []string{t.TempDir()} }, "--ca "},
+		"a failures file nowhere":  {func(_ *testing.T, r *mirrorTest) { r.failures = "/nowhere/f" }, "--failures /nowhere/f: no file can be written there"},
+		"a directory for the file": {func(_ *testing.T, r *mirrorTest) { r.failures = r.dir }, "--failures "},
+		"mirror sets that serve nothing": {func(t *testing.T, r *mirrorTest) {
 			r.to, r.manifests = "", []string{r.file(t, "m.yaml", strings.Replace(rolloutFor("other.example.com", target.host), "    additionalImages: [other.example.com/acme/extra:v1]\n", "    additionalImages: []\n", 1))}
 		}, "the mirror sets serve none of the 1 references: none lies in a source of theirs"},
-		"a dry run of what others copy": {func(t *testing.T, r *testRun) {
+		"a dry run of what others copy": {func(t *testing.T, r *mirrorTest) {
 			r.to, r.dryRun, r.manifests = "", true, []string{r.file(t, "m.yaml", rolloutFor(source.host, target.host)+"  mirroring: {mode: VerifyOnly}\n")}
 		}, "--dry-run: spec.mirroring.mode of the rollout is VerifyOnly"},
-		"a target that takes nothing": {func(_ *testing.T, _ *testRun) { target.refuse(http.MethodPost, "", http.StatusForbidden) }, "cannot write to " + target.host + "/site/acme/app: "},
+		"a target that takes nothing": {func(_ *testing.T, _ *mirrorTest) { target.refuse(http.MethodPost, "", http.StatusForbidden) }, "cannot write to " + target.host + "/site/acme/app: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target.forget()
+			target.clearRequests()
 			r := newTestRun(t, source, target)
 			r.images, r.to = r.file(t, "images.txt", list), target.host+"/site"
 			tc.change(t, r)
-			defer target.answer(nil)
+			defer target.setIntercept(nil)
 			err := r.run(t.Context())
 			var end *ExitError
 			if err == nil || errors.As(err, &end) || !strings.HasPrefix(err.Error(), tc.want) {
@@ -574,7 +574,7 @@ func TestMirrorStopsBeforeAnythingIsCopied(t *testing.T) {
 	}
 }
 
-func TestMirrorNamesTheRemedyForAnUnwritableTarget(t *testing.T) {
+func TestMirrorUnwritableTargetHint(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	target.refuse(http.MethodPost, "", http.StatusForbidden)

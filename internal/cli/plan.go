@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/report"
-	"github.com/safe-mirror/safe-mirror-operator/internal/whatif"
-	"github.com/safe-mirror/safe-mirror-operator/internal/whatif/manifest"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/manifest"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
+	"github.com/safe-mirror/safe-mirror-operator/internal/preview"
 )
 
 const planLong = `Says what would happen if the cluster had certain mirror sets, and changes nothing: which pulls change and for whom, what would break
@@ -29,12 +29,12 @@ begin now; 1 an error, such as a file that the API server would not take, or it 
 
 type planOptions struct {
 	sourceOptions
-	files      []string
-	output     string
-	ask        bool
-	authfile   string
-	workers    int
-	registries time.Duration
+	files           []string
+	output          string
+	askRegistries   bool
+	authfile        string
+	workers         int
+	registryTimeout time.Duration
 }
 
 // Plan says what a mirror set would do.
@@ -55,10 +55,10 @@ func Plan() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "what to plan: a file, or - for standard input; may be given several times")
-	f.StringVarP(&o.output, "output", "o", "text", "one of "+report.Formats+"; wide names all of every list")
-	f.BoolVar(&o.ask, "ask-registries", false, "ask the mirrors and the sources, too: what is missing at the mirror, and whether what is left can be pulled")
+	f.StringVarP(&o.output, "output", "o", "text", "one of "+printer.PlanFormats+"; wide names all of every list")
+	f.BoolVar(&o.askRegistries, "ask-registries", false, "ask the mirrors and the sources, too: what is missing at the mirror, and whether what is left can be pulled")
 	f.StringVar(&o.authfile, "authfile", "", "credentials for --ask-registries, as podman login writes them (default: the cluster's pull secret)")
-	f.DurationVar(&o.registries, "registry-timeout", 5*time.Minute, "how long all registries together may take to answer")
+	f.DurationVar(&o.registryTimeout, "registry-timeout", 5*time.Minute, "how long all registries together may take to answer")
 	f.IntVar(&o.workers, "registry-workers", 8, "how many images are looked at, at the same time")
 	o.addFlags(f)
 	return cmd
@@ -66,12 +66,12 @@ func Plan() *cobra.Command {
 
 func (o planOptions) run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if !knownFormat(o.output) {
-		return fmt.Errorf("--output %q is none of %s", o.output, report.Formats)
+		return fmt.Errorf("--output %q is none of %s", o.output, printer.PlanFormats)
 	}
 	if len(o.files) == 0 {
 		return errors.New("--filename is missing: give a SafeMirrorRollout, or mirror sets, with -f FILE")
 	}
-	wish, err := readWish(o.files, in)
+	change, err := readProposedChange(o.files, in)
 	if err != nil {
 		return err
 	}
@@ -81,30 +81,30 @@ func (o planOptions) run(ctx context.Context, in io.Reader, out io.Writer) error
 	if err != nil {
 		return err
 	}
-	var answering *asking
-	if o.ask {
-		if answering, err = o.prepare(ctx, source); err != nil {
+	var checker *registryChecker
+	if o.askRegistries {
+		if checker, err = o.newRegistryChecker(ctx, source); err != nil {
 			return err
 		}
-		source.Release = answering.release
+		source.ReleaseComponents = checker.payloadComponents
 	}
-	f, err := whatif.Foresee(ctx, source.Source, wish)
+	f, err := preview.Compute(ctx, source.Source, change)
 	if err != nil {
 		return err
 	}
-	f.Note(source.gaps...)
-	var answers whatif.Answers
-	if answering != nil {
-		answers = answering.ask(ctx, o, f)
+	f.AddGaps(source.gaps...)
+	var checks preview.RegistryChecks
+	if checker != nil {
+		checks = checker.check(ctx, o, f)
 	}
 	if err := source.save(); err != nil {
 		return err
 	}
-	return o.conclude(report.New(f, answers), out)
+	return o.writeReport(printer.NewPlanReport(f, checks), out)
 }
 
-// conclude prints the report and ends with its exit code. Where the report is for a program, standard error has the verdict.
-func (o planOptions) conclude(r report.Report, out io.Writer) error {
+// writeReport prints the report and ends with its exit code. Where the report is for a program, standard error has the verdict.
+func (o planOptions) writeReport(r printer.PlanReport, out io.Writer) error {
 	if err := r.Write(out, o.output); err != nil {
 		return err
 	}
@@ -127,17 +127,17 @@ func knownFormat(format string) bool {
 	return false
 }
 
-// readWish reads the files; - is standard input.
-func readWish(names []string, in io.Reader) (whatif.Wish, error) {
+// readProposedChange reads the files; - is standard input.
+func readProposedChange(names []string, in io.Reader) (preview.ProposedChange, error) {
 	files, err := readManifests(names, in)
 	if err != nil {
-		return whatif.Wish{}, err
+		return preview.ProposedChange{}, err
 	}
 	objects, err := manifest.Read(files...)
 	if err != nil {
-		return whatif.Wish{}, err
+		return preview.ProposedChange{}, err
 	}
-	return manifest.Wish(objects)
+	return manifest.ProposedChange(objects)
 }
 
 // maxManifest bounds a file of manifests: a mistaken name may be a disk image.

@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
-	"github.com/safe-mirror/safe-mirror-operator/internal/report"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
@@ -80,7 +80,7 @@ func rendered(t *testing.T, insecure []string) string {
 	t.Helper()
 	image := &configv1.Image{}
 	image.Spec.RegistrySources.InsecureRegistries = insecure
-	text, err := registries.Render([]byte(minicluster.Base), registries.Sets{Image: image})
+	text, err := registriesconf.Render([]byte(minicluster.BaseRegistriesConf), registriesconf.Sets{Image: image})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestPlanBadInput(t *testing.T) {
 }
 
 // One bad file does not keep the rest from being read, and the plan says what is missing.
-func TestPlanWithABadFile(t *testing.T) {
+func TestPlanWithMalformedFile(t *testing.T) {
 	dir := clusterDir(t, nil, "quay.io/acme/app:v1")
 	write(t, dir, "junk.yaml", "apiVersion: v1\nkind: Pod\n\tmetadata: {")
 	out, code, err := run(t, Plan(), rolloutText("quay.io/acme", "m.local/acme", ""), "-f", "-", "--from", dir)
@@ -251,7 +251,7 @@ func TestPlanSaveAndReplay(t *testing.T) {
 }
 
 // The registries are asked what is missing, and nothing is written to them.
-func TestPlanAsksRegistries(t *testing.T) {
+func TestPlanChecksRegistries(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "one")
 	source.seed(t, "acme/web", "v1", "two")
@@ -262,22 +262,22 @@ func TestPlanAsksRegistries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r report.Report
+	var r printer.PlanReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
 	for _, c := range r.Changes {
 		for _, i := range c.Items {
-			got[strings.TrimPrefix(i.Reference, source.host)] = string(i.Outlook)
+			got[strings.TrimPrefix(i.Reference, source.host)] = string(i.Forecast)
 		}
 	}
 	want := map[string]string{"/acme/app:v1": "ToFill", "/acme/web:v1": "Proven", "/acme/gone:v1": "NoWorse"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outlooks (-want +got):\n%s", diff)
 	}
-	if code != 2 || !r.Asked || r.Expect.Copy == nil || r.Expect.Copy.Images != 1 || r.Expect.Copy.Bytes == 0 {
-		t.Errorf("exit code %d, copy %+v: %s", code, r.Expect.Copy, r.Verdict.Message)
+	if code != 2 || !r.RegistriesChecked || r.Estimate.Copy == nil || r.Estimate.Copy.Images != 1 || r.Estimate.Copy.Bytes == 0 {
+		t.Errorf("exit code %d, copy %+v: %s", code, r.Estimate.Copy, r.Verdict.Message)
 	}
 	for name, g := range map[string]*testRegistry{"source": source, "mirror": target} {
 		if writes := g.writes(); len(writes) > 0 {

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/report"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
 )
 
 const statusLong = `Says how a SafeMirrorRollout stands, or all of them: the phase, what happens next or what somebody has to do, images and nodes, the node
@@ -48,7 +48,7 @@ func Status() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "text", "one of "+report.DiagnosisFormats)
+	f.StringVarP(&o.output, "output", "o", "text", "one of "+printer.DiagnosisFormats)
 	f.DurationVar(&o.watch, "watch", 0, "look again this often, until everything is complete or held; only for a live cluster")
 	o.addFlags(f)
 	return cmd
@@ -56,21 +56,21 @@ func Status() *cobra.Command {
 
 func (o statusOptions) run(ctx context.Context, name string, out io.Writer) error {
 	if o.output != "text" && o.output != "json" && o.output != "yaml" {
-		return fmt.Errorf("--output %q is none of %s", o.output, report.DiagnosisFormats)
+		return fmt.Errorf("--output %q is none of %s", o.output, printer.DiagnosisFormats)
 	}
 	if o.watch > 0 && o.from+o.replay+o.save != "" {
 		return fmt.Errorf("--watch looks at a live cluster again and again; leave out --from, --replay and --save")
 	}
 	for {
-		stands, err := o.look(ctx, name)
+		result, err := o.read(ctx, name)
 		if err != nil {
 			return err
 		}
-		if err := stands.Write(out, o.output); err != nil {
+		if err := result.Write(out, o.output); err != nil {
 			return err
 		}
-		if o.watch <= 0 || stands.Code != report.StandsUnderWay {
-			return exit(stands.Code.ExitCode(), o.output, string(stands.Code))
+		if o.watch <= 0 || result.Code != printer.StatusInProgress {
+			return exitWith(result.Code.ExitCode(), o.output, string(result.Code))
 		}
 		select {
 		case <-ctx.Done():
@@ -83,24 +83,24 @@ func (o statusOptions) run(ctx context.Context, name string, out io.Writer) erro
 	}
 }
 
-// look reads the rollouts anew: the recorder keeps what it has read.
-func (o statusOptions) look(ctx context.Context, name string) (report.Standing, error) {
+// read reads the rollouts anew: the recorder keeps what it has read.
+func (o statusOptions) read(ctx context.Context, name string) (printer.StatusReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	source, err := o.open(ctx)
 	if err != nil {
-		return report.Standing{}, err
+		return printer.StatusReport{}, err
 	}
 	var list v1alpha1.SafeMirrorRolloutList
 	if name != "" {
 		one := v1alpha1.SafeMirrorRollout{}
 		if err := source.Reader.Get(ctx, client.ObjectKey{Name: name}, &one); err != nil {
-			return report.Standing{}, err
+			return printer.StatusReport{}, err
 		}
 		list.Items = append(list.Items, one)
 	} else if err := source.Reader.List(ctx, &list); err != nil && !meta.IsNoMatchError(err) {
-		return report.Standing{}, err // a cluster without the kind has no rollouts
+		return printer.StatusReport{}, err // a cluster without the kind has no rollouts
 	}
 	slices.SortFunc(list.Items, func(a, b v1alpha1.SafeMirrorRollout) int { return cmp.Compare(a.Name, b.Name) })
-	return report.Stand(list.Items, source.Now), source.save()
+	return printer.NewStatus(list.Items, source.Now), source.save()
 }

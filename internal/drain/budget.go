@@ -25,11 +25,11 @@ type Budget struct {
 	Pods []*corev1.Pod
 	// Expected is how many there should be, Desired how many have to stay healthy, Healthy how many are.
 	Expected, Desired, Healthy int32
-	// Reported is true when Expected and Desired are the controller's own words, because the scale of an owner is not known here.
-	Reported bool
-	// Trouble says why the controller computes no numbers, or none yet; Stale is the second of the two, which passes by itself.
-	Trouble string
-	Stale   bool
+	// FromStatus is true when Expected and Desired are the controller's own words, because the scale of an owner is not known here.
+	FromStatus bool
+	// NotComputed says why the controller computes no numbers, or none yet; Stale is the second of the two, which passes by itself.
+	NotComputed string
+	Stale       bool
 }
 
 // Allowed is how many more of its healthy pods may go now.
@@ -38,23 +38,23 @@ func (b *Budget) Allowed() int32 { return b.allowed(b.Healthy) }
 // allowed is the same for another number of healthy pods. Without a pod that is expected none may go: that is a budget whose first pods
 // the controller has not seen yet.
 func (b *Budget) allowed(healthy int32) int32 {
-	if b.Trouble != "" || b.Expected <= 0 {
+	if b.NotComputed != "" || b.Expected <= 0 {
 		return 0
 	}
 	return max(0, healthy-b.Desired)
 }
 
-// Never tells whether not even all of its pods together allow one to go: maxUnavailable 0, minAvailable of all, or a percentage
+// NeverAllows tells whether not even all of its pods together allow one to go: maxUnavailable 0, minAvailable of all, or a percentage
 // that rounds to that. No drain ends then, whatever else is done.
-func (b *Budget) Never() bool {
-	return b.Trouble == "" && b.Expected > 0 && b.Desired >= max(b.Expected, int32(len(b.Pods)))
+func (b *Budget) NeverAllows() bool {
+	return b.NotComputed == "" && b.Expected > 0 && b.Desired >= max(b.Expected, int32(len(b.Pods)))
 }
 
 // Name is namespace/name.
 func (b *Budget) Name() string { return b.PDB.Namespace + "/" + b.PDB.Name }
 
-// Wants is what the budget says in its spec: maxUnavailable 25%, or minAvailable 2.
-func (b *Budget) Wants() string {
+// Requirement is what the budget says in its spec: maxUnavailable 25%, or minAvailable 2.
+func (b *Budget) Requirement() string {
 	switch s := b.PDB.Spec; {
 	case s.MaxUnavailable != nil:
 		return "maxUnavailable " + s.MaxUnavailable.String()
@@ -67,10 +67,10 @@ func (b *Budget) Wants() string {
 
 // String is the budget in numbers: allows 0 (2 of 3 healthy, 2 wanted, maxUnavailable 1).
 func (b *Budget) String() string {
-	if b.Trouble != "" {
-		return "allows 0: " + b.Trouble
+	if b.NotComputed != "" {
+		return "allows 0: " + b.NotComputed
 	}
-	return fmt.Sprintf("allows %d (%d of %d healthy, %d wanted, %s)", b.Allowed(), b.Healthy, b.Expected, b.Desired, b.Wants())
+	return fmt.Sprintf("allows %d (%d of %d healthy, %d wanted, %s)", b.Allowed(), b.Healthy, b.Expected, b.Desired, b.Requirement())
 }
 
 // Healthy is the disruption controller's notion: Ready and not being deleted. disrupted are the pods whose eviction was granted less
@@ -82,14 +82,14 @@ func healthy(p *corev1.Pod, disrupted map[string]metav1.Time, now time.Time) boo
 	if at, ok := disrupted[p.Name]; ok && at.Add(deletionTimeout).After(now) {
 		return false
 	}
-	return Ready(p)
+	return IsPodReady(p)
 }
 
 // deletionTimeout is how long the controller waits for a pod whose eviction was granted.
 const deletionTimeout = 2 * time.Minute
 
-// Ready tells whether the pod's condition Ready is True.
-func Ready(p *corev1.Pod) bool {
+// IsPodReady tells whether the pod's condition Ready is True.
+func IsPodReady(p *corev1.Pod) bool {
 	for i := range p.Status.Conditions {
 		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady {
 			return c.Status == corev1.ConditionTrue
@@ -108,37 +108,37 @@ func (b *Budget) compute(scales Scales, now time.Time) {
 	}
 	if status.ObservedGeneration < b.PDB.Generation {
 		b.Stale = true
-		b.Trouble = fmt.Sprintf("the disruption controller has seen generation %d of it, and it is at %d", status.ObservedGeneration, b.PDB.Generation)
+		b.NotComputed = fmt.Sprintf("the disruption controller has seen generation %d of it, and it is at %d", status.ObservedGeneration, b.PDB.Generation)
 		return
 	}
 	c := meta.FindStatusCondition(status.Conditions, policyv1.DisruptionAllowedCondition)
 	if c != nil && c.Status == metav1.ConditionFalse && c.Reason == policyv1.SyncFailedReason {
-		b.Trouble = "the disruption controller cannot compute it: " + cmp.Or(c.Message, "SyncFailed")
+		b.NotComputed = "the disruption controller cannot compute it: " + cmp.Or(c.Message, "SyncFailed")
 		return
 	}
-	if most := 2000; len(status.DisruptedPods) > most {
-		b.Trouble = fmt.Sprintf("%d evictions are not confirmed by the disruption controller, and with more than %d the API server refuses", len(status.DisruptedPods), most)
+	if limit := 2000; len(status.DisruptedPods) > limit {
+		b.NotComputed = fmt.Sprintf("%d evictions are not confirmed by the disruption controller, and with more than %d the API server refuses", len(status.DisruptedPods), limit)
 		return
 	}
 	if m := b.PDB.Spec.MinAvailable; b.PDB.Spec.MaxUnavailable == nil && m != nil && m.Type == intstr.Int {
 		b.Expected, b.Desired = int32(len(b.Pods)), m.IntVal
 		return
 	}
-	expected, known := b.scale(scales)
+	expected, known := b.expectedScale(scales)
 	if !known {
-		b.Expected, b.Desired, b.Reported = status.ExpectedPods, status.DesiredHealthy, true
+		b.Expected, b.Desired, b.FromStatus = status.ExpectedPods, status.DesiredHealthy, true
 		return
 	}
 	b.Expected = expected
-	b.desire()
+	b.computeDesired()
 }
 
-// desire rounds as the controller does: percentages up, whichever of the two they are.
-func (b *Budget) desire() {
+// computeDesired rounds as the controller does: percentages up, whichever of the two they are.
+func (b *Budget) computeDesired() {
 	scaled := func(v *intstr.IntOrString) (int32, bool) {
 		n, err := intstr.GetScaledValueFromIntOrPercent(v, int(b.Expected), true)
 		if err != nil {
-			b.Trouble = fmt.Sprintf("%q is neither a number nor a percentage", v.String())
+			b.NotComputed = fmt.Sprintf("%q is neither a number nor a percentage", v.String())
 		}
 		return int32(n), err == nil
 	}
@@ -152,8 +152,8 @@ func (b *Budget) desire() {
 	}
 }
 
-// scale adds up what the controllers of the pods want, each one once. Pods without a controller add nothing to it.
-func (b *Budget) scale(scales Scales) (int32, bool) {
+// expectedScale adds up what the controllers of the pods want, each one once. Pods without a controller add nothing to it.
+func (b *Budget) expectedScale(scales Scales) (int32, bool) {
 	var sum int32
 	seen := map[types.UID]bool{}
 	for _, p := range b.Pods {
@@ -175,17 +175,17 @@ func (b *Budget) scale(scales Scales) (int32, bool) {
 
 // Budgets are all budgets of a cluster, by the pods that they protect.
 type Budgets struct {
-	All []*Budget
-	of  map[*corev1.Pod][]*Budget
+	All   []*Budget
+	byPod map[*corev1.Pod][]*Budget
 }
 
-// Of are the budgets whose selector matches the pod: it has to be one of those that the budgets were made with.
-func (s *Budgets) Of(p *corev1.Pod) []*Budget { return s.of[p] }
+// ForPod are the budgets whose selector matches the pod: it has to be one of those that the budgets were made with.
+func (s *Budgets) ForPod(p *corev1.Pod) []*Budget { return s.byPod[p] }
 
 // NewBudgets matches budgets and pods, and computes each. An empty selector matches every pod of its namespace; one that is missing, or
 // does not parse, matches none.
 func NewBudgets(pdbs []*policyv1.PodDisruptionBudget, pods []*corev1.Pod, scales Scales, now time.Time) *Budgets {
-	out := &Budgets{of: map[*corev1.Pod][]*Budget{}}
+	out := &Budgets{byPod: map[*corev1.Pod][]*Budget{}}
 	if len(pdbs) == 0 {
 		return out
 	}
@@ -204,7 +204,7 @@ func NewBudgets(pdbs []*policyv1.PodDisruptionBudget, pods []*corev1.Pod, scales
 			for _, p := range byNamespace[pdb.Namespace] {
 				if selector.Matches(labels.Set(p.Labels)) {
 					b.Pods = append(b.Pods, p)
-					out.of[p] = append(out.of[p], b)
+					out.byPod[p] = append(out.byPod[p], b)
 				}
 			}
 		}
@@ -215,13 +215,13 @@ func NewBudgets(pdbs []*policyv1.PodDisruptionBudget, pods []*corev1.Pod, scales
 	return out
 }
 
-// Answer is what the eviction API answers (pkg/registry/core/pod/storage/eviction.go).
-type Answer struct {
+// EvictionResponse is what the eviction API answers (pkg/registry/core/pod/storage/eviction.go).
+type EvictionResponse struct {
 	// Code is 201 when the pod goes, 429 when the budget refuses, which may change, and 500 when more than one budget selects the pod,
 	// which never does.
 	Code int
-	// Counts is true when the eviction takes one from the budget.
-	Counts bool
+	// ConsumesBudget is true when the eviction takes one from the budget.
+	ConsumesBudget bool
 	// Budgets are those that decide: none, one, or the several of a 500.
 	Budgets []*Budget
 }
@@ -234,50 +234,50 @@ const (
 )
 
 // Granted tells whether the pod goes.
-func (a Answer) Granted() bool { return a.Code == statusCreated }
+func (a EvictionResponse) Granted() bool { return a.Code == statusCreated }
 
-// Ask says what the eviction API would answer now.
-func (s *Budgets) Ask(p *corev1.Pod) Answer {
-	return ask(p, s.of[p], func(b *Budget) int32 { return b.Healthy })
+// CheckEviction says what the eviction API would answer now.
+func (s *Budgets) CheckEviction(p *corev1.Pod) EvictionResponse {
+	return checkEviction(p, s.byPod[p], func(b *Budget) int32 { return b.Healthy })
 }
 
-// ask follows the API server: a pod that has ended, is being deleted or is Pending goes without a budget being asked; with several
+// checkEviction follows the API server: a pod that has ended, is being deleted or is Pending goes without a budget being asked; with several
 // budgets nothing goes; one that is not ready goes when its budget says AlwaysAllow, or when enough others are healthy; and a healthy
 // one takes one from what the budget allows.
 //
 // A Pending pod is all that passes by a budget that allows nothing, which is why unhealthyPodEvictionPolicy does not help against a
 // replacement that cannot be pulled: what is refused is the healthy pod on the next node.
-func ask(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) Answer {
-	granted := Answer{Code: statusCreated, Budgets: budgets}
+func checkEviction(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) EvictionResponse {
+	granted := EvictionResponse{Code: statusCreated, Budgets: budgets}
 	switch {
-	case len(budgets) == 0, p.DeletionTimestamp != nil, Ended(p), p.Status.Phase == corev1.PodPending:
+	case len(budgets) == 0, p.DeletionTimestamp != nil, IsPodTerminal(p), p.Status.Phase == corev1.PodPending:
 		return granted
 	case len(budgets) > 1:
-		return Answer{Code: statusInternalError, Budgets: budgets}
+		return EvictionResponse{Code: statusInternalError, Budgets: budgets}
 	}
 	b := budgets[0]
-	if !Ready(p) && b.passesUnready(healthy(b)) {
+	if !IsPodReady(p) && b.allowsUnhealthy(healthy(b)) {
 		return granted
 	}
 	if b.allowed(healthy(b)) > 0 {
-		granted.Counts = true
+		granted.ConsumesBudget = true
 		return granted
 	}
-	return Answer{Code: statusTooManyRequests, Budgets: budgets}
+	return EvictionResponse{Code: statusTooManyRequests, Budgets: budgets}
 }
 
-// passesUnready tells whether a pod that runs and is not ready may go without being counted.
-func (b *Budget) passesUnready(healthy int32) bool {
+// allowsUnhealthy tells whether a pod that runs and is not ready may go without being counted.
+func (b *Budget) allowsUnhealthy(healthy int32) bool {
 	if policy := b.PDB.Spec.UnhealthyPodEvictionPolicy; policy != nil && *policy == policyv1.AlwaysAllow {
 		return true
 	}
-	if b.Trouble != "" { // the API server looks at the numbers that were there before
+	if b.NotComputed != "" { // the API server looks at the numbers that were there before
 		return b.PDB.Status.CurrentHealthy >= b.PDB.Status.DesiredHealthy && b.PDB.Status.DesiredHealthy > 0
 	}
 	return healthy >= b.Desired && b.Desired > 0
 }
 
-// Ended tells whether the pod has run its course: no container of it is started again.
-func Ended(p *corev1.Pod) bool {
+// IsPodTerminal tells whether the pod has run its course: no container of it is started again.
+func IsPodTerminal(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }

@@ -59,8 +59,8 @@ func TestBudgetNumbers(t *testing.T) {
 		b.Status.ExpectedPods, b.Status.DesiredHealthy = 3, 2
 	}
 	cases := map[string]struct {
-		site *site
-		want string // expected desired healthy allowed
+		cluster *clusterBuilder
+		want    string // expected desired healthy allowed
 	}{
 		"one that is being deleted is not healthy":      {workers(1).app("web", "n1 n1:terminating n1").budget("web", "max 1"), "3 2 2 0"},
 		"nor is one whose eviction was granted":         {workers(1).app("web", "n1 n1 n1").budget("web", "max 1", disrupted(time.Minute)), "3 2 2 0"},
@@ -69,7 +69,7 @@ func TestBudgetNumbers(t *testing.T) {
 		"a percentage counts what the controllers want": {workers(1).app("web=5", "n1 n1 n1").budget("web", "min 40%"), "5 2 3 1"},
 		"and so does maxUnavailable":                    {workers(1).app("web=5", "n1 n1 n1").budget("web", "max 2"), "5 3 3 0"},
 		"without pods nothing is allowed":               {workers(1).app("web=0", "").budget("web", "max 1"), "0 0 0 0"},
-		"an owner that is not known is taken at its word": {func() *site {
+		"an owner that is not known is taken at its word": {func() *clusterBuilder {
 			s := workers(1).app("web", "n1 n1 n1").budget("web", "max 1", reported)
 			s.workloads = Workloads{}
 			return s
@@ -77,7 +77,7 @@ func TestBudgetNumbers(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			b := NewBudgets(c.site.Budgets, c.site.Pods, NewScales(c.site.workloads), noon).All[0]
+			b := NewBudgets(c.cluster.Budgets, c.cluster.Pods, NewScales(c.cluster.workloads), noon).All[0]
 			if got := fmt.Sprint(b.Expected, b.Desired, b.Healthy, b.Allowed()); got != c.want {
 				t.Errorf("expected desired healthy allowed: %s, want %s", got, c.want)
 			}
@@ -86,10 +86,10 @@ func TestBudgetNumbers(t *testing.T) {
 }
 
 // What the eviction API answers, in its own order of questions.
-func TestAnswers(t *testing.T) {
+func TestEvictionResponses(t *testing.T) {
 	cases := map[string]struct {
-		site *site
-		want int // for the first pod
+		cluster *clusterBuilder
+		want    int // for the first pod
 	}{
 		"no budget":                             {workers(1).app("web", "n1"), 201},
 		"one is allowed":                        {workers(1).app("web", "n1 n1").budget("web", "max 1"), 201},
@@ -106,7 +106,7 @@ func TestAnswers(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := NewBudgets(c.site.Budgets, c.site.Pods, NewScales(c.site.workloads), noon).Ask(c.site.Pods[0])
+			got := NewBudgets(c.cluster.Budgets, c.cluster.Pods, NewScales(c.cluster.workloads), noon).CheckEviction(c.cluster.Pods[0])
 			if got.Code != c.want {
 				t.Errorf("%d, want %d", got.Code, c.want)
 			}

@@ -20,18 +20,18 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// site is a small cluster that is written down as it is needed.
-type site struct {
+// clusterBuilder is a small cluster that is written down as it is needed.
+type clusterBuilder struct {
 	Snapshot
 	workloads Workloads
 	nodes     map[string]*corev1.Node
 }
 
 // workers is a cluster of one pool worker with nodes n1, n2 …, of which n1 is the oldest and so the next.
-func workers(n int) *site {
-	s := &site{nodes: map[string]*corev1.Node{}}
+func workers(n int) *clusterBuilder {
+	s := &clusterBuilder{nodes: map[string]*corev1.Node{}}
 	s.Now, s.Volumes.Known = noon, true
-	s.Pools = []Pool{{Pool: rollout.Pool{Name: "worker", Rendered: "new", Meaning: rollout.MeansPlanned}, Drains: true, Steered: true}}
+	s.Pools = []PoolNodes{{Pool: rollout.Pool{Name: "worker", Rendered: "new", Registries: rollout.MatchesPlanned}, Drains: true, TaintsPendingNodes: true}}
 	for i := 1; i <= n; i++ {
 		s.node("n"+strconv.Itoa(i), 0)
 	}
@@ -39,7 +39,7 @@ func workers(n int) *site {
 }
 
 // node adds one to the pool of that number.
-func (s *site) node(name string, pool int) *corev1.Node {
+func (s *clusterBuilder) node(name string, pool int) *corev1.Node {
 	n := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}, CreationTimestamp: metav1.NewTime(noon.Add(time.Duration(len(s.Nodes)) * time.Hour))},
 		Status: corev1.NodeStatus{
@@ -49,16 +49,16 @@ func (s *site) node(name string, pool int) *corev1.Node {
 	}
 	s.nodes[name] = n
 	s.Nodes = append(s.Nodes, n)
-	s.Pools[pool].Nodes = append(s.Pools[pool].Nodes, rollout.Node{Name: name, Current: "old", Desired: "old", State: "Done", Ready: true})
+	s.Pools[pool].Nodes = append(s.Pools[pool].Nodes, rollout.Node{Name: name, CurrentConfig: "old", DesiredConfig: "old", State: "Done", Ready: true})
 	return n
 }
 
 // updated is a node that has the new configuration already.
-func (s *site) updated(name string) *site {
+func (s *clusterBuilder) updated(name string) *clusterBuilder {
 	for i := range s.Pools {
 		for k := range s.Pools[i].Nodes {
 			if n := &s.Pools[i].Nodes[k]; n.Name == name {
-				n.Current, n.Desired = "new", "new"
+				n.CurrentConfig, n.DesiredConfig = "new", "new"
 			}
 		}
 	}
@@ -66,19 +66,19 @@ func (s *site) updated(name string) *site {
 }
 
 // taint, cordon and label change a node.
-func (s *site) taint(name, key string) *site {
+func (s *clusterBuilder) taint(name, key string) *clusterBuilder {
 	s.nodes[name].Spec.Taints = append(s.nodes[name].Spec.Taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
 	return s
 }
 
-func (s *site) cordon(names ...string) *site {
+func (s *clusterBuilder) cordon(names ...string) *clusterBuilder {
 	for _, n := range names {
 		s.nodes[n].Spec.Unschedulable = true
 	}
 	return s
 }
 
-func (s *site) label(key string, values ...string) *site { // value by node, in order; empty for none
+func (s *clusterBuilder) label(key string, values ...string) *clusterBuilder { // value by node, in order; empty for none
 	for i, v := range values {
 		if v != "" {
 			s.Nodes[i].Labels[key] = v
@@ -87,17 +87,17 @@ func (s *site) label(key string, values ...string) *site { // value by node, in 
 	return s
 }
 
-// holds puts images on a node.
-func (s *site) holds(node string, images ...string) *site {
+// caches puts images on a node.
+func (s *clusterBuilder) caches(node string, images ...string) *clusterBuilder {
 	s.nodes[node].Status.Images = append(s.nodes[node].Status.Images, corev1.ContainerImage{Names: images})
 	return s
 }
 
-type change func(*corev1.Pod)
+type podOption func(*corev1.Pod)
 
 // app is a Deployment with a pod on each of the nodes, written node or node:state with the states of state. Its scale is the number of
 // pods unless it is given as app=scale.
-func (s *site) app(name string, nodes string, changes ...change) *site {
+func (s *clusterBuilder) app(name string, nodes string, changes ...podOption) *clusterBuilder {
 	name, scale, scaled := strings.Cut(name, "=")
 	list := strings.Fields(nodes)
 	replicas := int32(len(list))
@@ -169,11 +169,11 @@ func setState(p *corev1.Pod, state string) {
 }
 
 // budget protects the app: max 1, max 25%, min 2.
-func (s *site) budget(app, wants string, changes ...func(*policyv1.PodDisruptionBudget)) *site {
+func (s *clusterBuilder) budget(app, wants string, changes ...func(*policyv1.PodDisruptionBudget)) *clusterBuilder {
 	return s.budgetNamed(app, app, wants, changes...)
 }
 
-func (s *site) budgetNamed(name, app, wants string, changes ...func(*policyv1.PodDisruptionBudget)) *site {
+func (s *clusterBuilder) budgetNamed(name, app, wants string, changes ...func(*policyv1.PodDisruptionBudget)) *clusterBuilder {
 	kind, value, _ := strings.Cut(wants, " ")
 	v := intstr.Parse(value)
 	b := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
@@ -195,48 +195,48 @@ func alwaysAllow(b *policyv1.PodDisruptionBudget) {
 	b.Spec.UnhealthyPodEvictionPolicy = &policy
 }
 
-// finished lets a pod have ended, whatever else becomes of it.
-func finished(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }
+// succeeded lets a pod have ended, whatever else becomes of it.
+func succeeded(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }
 
-// begins gives the pod a container that has to end before the others start.
-func begins(image string) change {
+// withInitContainer gives the pod a container that has to end before the others start.
+func withInitContainer(image string) podOption {
 	return func(p *corev1.Pod) {
 		p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "setup", Image: image})
 	}
 }
 
-func hostPort(number int32) change {
+func withHostPort(number int32) podOption {
 	return func(p *corev1.Pod) {
 		p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, corev1.ContainerPort{HostPort: number, ContainerPort: number})
 	}
 }
 
-// apart keeps two of the app from one node, or zone.
-func apart(key string) change {
+// withAntiAffinity keeps two of the app from one node, or zone.
+func withAntiAffinity(key string) podOption {
 	return func(p *corev1.Pod) {
 		p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
 			TopologyKey: key, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": p.Labels["app"]}}}}}}
 	}
 }
 
-func selects(key, value string) change {
+func withNodeSelector(key, value string) podOption {
 	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{key: value} }
 }
 
-func toleratesKey(key string) change {
+func withToleration(key string) podOption {
 	return func(p *corev1.Pod) {
 		p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists})
 	}
 }
 
-func claim(name string) change {
+func withClaim(name string) podOption {
 	return func(p *corev1.Pod) {
 		p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}}}
 	}
 }
 
 // volume is bound to a claim and can be used where the label has the value.
-func (s *site) volume(claim, key, value string) *site {
+func (s *clusterBuilder) volume(claim, key, value string) *clusterBuilder {
 	if s.Volumes.Claims == nil {
 		s.Volumes.Claims, s.Volumes.Volumes = map[string]*corev1.PersistentVolumeClaim{}, map[string]*corev1.PersistentVolume{}
 	}
@@ -247,30 +247,30 @@ func (s *site) volume(claim, key, value string) *site {
 }
 
 // pulling says what becomes of the image on nodes that do not have it.
-func (s *site) pulling(image string, a Availability) *site {
-	before := s.Pulls
-	s.Pulls = func(n *corev1.Node, name string) Availability {
+func (s *clusterBuilder) pulling(image string, a Availability) *clusterBuilder {
+	before := s.PullAvailability
+	s.PullAvailability = func(n *corev1.Node, name string) Availability {
 		if name == image {
 			return a
 		}
 		if before != nil {
 			return before(n, name)
 		}
-		return Availability{Fate: FateUnchanged}
+		return Availability{State: ImageUnchanged}
 	}
 	return s
 }
 
-func (s *site) service(v Service, app string) *site {
+func (s *clusterBuilder) service(v CriticalService, app string) *clusterBuilder {
 	v.Namespace, v.Pods = "shop", labels.SelectorFromSet(labels.Set{"app": app})
-	s.Services = append(s.Services, v)
+	s.CriticalServices = append(s.CriticalServices, v)
 	return s
 }
 
 // report is the forecast of the node.
-func (s *site) report(node string) NodeReport {
+func (s *clusterBuilder) report(node string) NodeReport {
 	s.Scales = NewScales(s.workloads)
-	for _, n := range Foretell(s.Snapshot).Nodes {
+	for _, n := range ForecastAll(s.Snapshot).Nodes {
 		if n.Node == node {
 			return n
 		}
@@ -278,10 +278,10 @@ func (s *site) report(node string) NodeReport {
 	return NodeReport{}
 }
 
-// said is the outlook of a node, and its problems each as kind name: message.
-func said(r NodeReport) string {
+// describeNode is the outlook of a node, and its problems each as kind name: message.
+func describeNode(r NodeReport) string {
 	var out strings.Builder
-	out.WriteString(string(r.Outlook))
+	out.WriteString(string(r.Result))
 	for _, p := range r.Problems {
 		fmt.Fprintf(&out, "\n%s: %s", p.Kind, p.Message)
 	}

@@ -13,52 +13,52 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// unhealthy says why a protected pod is not healthy.
-func (t *tracer) unhealthy(p *corev1.Pod) trail {
+// unhealthyPodChain says why a protected pod is not healthy.
+func (d *diagnoser) unhealthyPodChain(p *corev1.Pod) causeChain {
 	if p.DeletionTimestamp != nil {
-		return t.terminating(p)
+		return d.terminatingChain(p)
 	}
-	if since, lost := t.lost(p.Spec.NodeName); lost {
-		out := t.pod(p, rollout.HindranceNodeLost, "NodeLost", since)
-		out.links = append(out.links, t.lostLink(p.Spec.NodeName, since))
+	if since, lost := d.nodeLost(p.Spec.NodeName); lost {
+		out := d.podChain(p, rollout.DrainBlockNodeLost, "NodeLost", since)
+		out.links = append(out.links, d.nodeLostLink(p.Spec.NodeName, since))
 		return out
 	}
 	if p.Spec.NodeName == "" {
-		return t.unplaced(p)
+		return d.unschedulableChain(p)
 	}
 	statuses := append(slices.Clone(p.Status.InitContainerStatuses), p.Status.ContainerStatuses...)
-	if found, ok := t.pulls(p, statuses); ok {
-		return found
+	if chain, ok := d.pullChain(p, statuses); ok {
+		return chain
 	}
 	for i := range statuses {
-		if found, ok := t.crashing(p, &statuses[i]); ok {
-			return found
+		if chain, ok := d.crashChain(p, &statuses[i]); ok {
+			return chain
 		}
 	}
-	return t.starting(p, statuses)
+	return d.startingChain(p, statuses)
 }
 
-// pod begins the trail of a pod that is not ready.
-func (t *tracer) pod(p *corev1.Pod, h rollout.Hindrance, reason string, since time.Time) trail {
-	return trail{
-		hindrance: h, since: since, pods: []rollout.FailingPod{t.failing(p, reason, nil)},
-		links: []rollout.Link{{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, Since: since, Message: "pod " + p.Name + onNode(p) + " is not ready"}},
+// podChain begins the trail of a pod that is not ready.
+func (d *diagnoser) podChain(p *corev1.Pod, h rollout.DrainBlockReason, reason string, since time.Time) causeChain {
+	return causeChain{
+		reason: h, since: since, failingPods: []rollout.FailingPod{d.failingPod(p, reason, nil)},
+		links: []rollout.CauseLink{{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, Since: since, Message: "pod " + p.Name + onNodeSuffix(p) + " is not ready"}},
 	}
 }
 
-func (t *tracer) failing(p *corev1.Pod, reason string, pulls []rollout.FailedPull) rollout.FailingPod {
-	out := rollout.FailingPod{PodName: *nameOf(p), Node: p.Spec.NodeName, Reason: reason, AllWaiting: !EverRan(p), Pulls: pulls}
+func (d *diagnoser) failingPod(p *corev1.Pod, reason string, pulls []rollout.FailedPull) rollout.FailingPod {
+	out := rollout.FailingPod{PodRef: *podRefOf(p), Node: p.Spec.NodeName, Reason: reason, NeverStarted: !HasStarted(p), Pulls: pulls}
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		out.Owner = owner.Kind + "/" + p.Namespace + "/" + owner.Name
-		if s, ok := t.Scales[owner.UID]; ok {
+		if s, ok := d.Scales[owner.UID]; ok {
 			out.Owner = s.Key()
 		}
 	}
 	return out
 }
 
-// unplaced says why a pod has no node.
-func (t *tracer) unplaced(p *corev1.Pod) trail {
+// unschedulableChain says why a pod has no node.
+func (d *diagnoser) unschedulableChain(p *corev1.Pod) causeChain {
 	since, why := p.CreationTimestamp.UTC(), ""
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
@@ -68,32 +68,32 @@ func (t *tracer) unplaced(p *corev1.Pod) trail {
 			}
 		}
 	}
-	if why == "" && t.Now.Sub(since) < placing {
-		return t.pod(p, rollout.HindranceStarting, "Pending", since)
+	if why == "" && d.Now.Sub(since) < schedulingTimeout {
+		return d.podChain(p, rollout.DrainBlockStarting, "Pending", since)
 	}
-	out := t.pod(p, rollout.HindranceUnschedulable, "Unschedulable", since)
+	out := d.podChain(p, rollout.DrainBlockUnschedulable, "Unschedulable", since)
 	out.links[0].Message = "pod " + p.Name + " has no node to go to"
 	if why == "" {
 		why = "no scheduler has looked at it"
 	}
 	message := oneLine(why)
-	if held := t.heldBack(p); len(held) > 0 {
-		message = fmt.Sprintf("of the nodes that it may use, %s; the scheduler says: %s", strings.Join(held, ", "), message)
+	if cordoned := d.cordonedCandidates(p); len(cordoned) > 0 {
+		message = fmt.Sprintf("of the nodes that it may use, %s; the scheduler says: %s", strings.Join(cordoned, ", "), message)
 	}
-	out.links = append(out.links, rollout.Link{Kind: "Scheduler", Name: p.Name, Namespace: p.Namespace, Since: since, Message: message})
+	out.links = append(out.links, rollout.CauseLink{Kind: "Scheduler", Name: p.Name, Namespace: p.Namespace, Since: since, Message: message})
 	return out
 }
 
-// heldBack are the nodes that a pod may use by its selectors and tolerations, and that are cordoned: two drains at the same time may each
+// cordonedCandidates are the nodes that a pod may use by its selectors and tolerations, and that are cordoned: two drains at the same time may each
 // keep the node that the other's evicted pod would need.
-func (t *tracer) heldBack(p *corev1.Pod) []string {
+func (d *diagnoser) cordonedCandidates(p *corev1.Pod) []string {
 	var out []string
-	for _, n := range t.Nodes {
-		if !n.Spec.Unschedulable || !mayUse(p, n) {
+	for _, n := range d.Nodes {
+		if !n.Spec.Unschedulable || !matchesNode(p, n) {
 			continue
 		}
-		s := t.states[n.Name]
-		if strings.HasPrefix(s.DrainWanted, "drain-") && s.DrainWanted != s.DrainApplied {
+		s := d.nodeStates[n.Name]
+		if strings.HasPrefix(s.DesiredDrain, "drain-") && s.DesiredDrain != s.LastAppliedDrain {
 			out = append(out, n.Name+" is being drained")
 		} else {
 			out = append(out, n.Name+" is cordoned")
@@ -103,8 +103,8 @@ func (t *tracer) heldBack(p *corev1.Pod) []string {
 	return out[:min(len(out), 5)]
 }
 
-// mayUse looks at the node selector and the taints but the cordon's.
-func mayUse(p *corev1.Pod, n *corev1.Node) bool {
+// matchesNode looks at the node selector and the taints but the cordon's.
+func matchesNode(p *corev1.Pod, n *corev1.Node) bool {
 	if !labels.SelectorFromSet(p.Spec.NodeSelector).Matches(labels.Set(n.Labels)) {
 		return false
 	}
@@ -120,49 +120,49 @@ func mayUse(p *corev1.Pod, n *corev1.Node) bool {
 	return true
 }
 
-// failedPulls are the reasons with which a kubelet waits for an image. ErrImagePull and ImagePullBackOff alternate, and are one.
-var failedPulls = []string{"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+// pullFailureReasons are the reasons with which a kubelet waits for an image. ErrImagePull and ImagePullBackOff alternate, and are one.
+var pullFailureReasons = []string{"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 
 const imagePullBackOff = "ImagePullBackOff"
 
-// pulls follows a pod that waits for its images to the places that do not have them.
-func (t *tracer) pulls(p *corev1.Pod, statuses []corev1.ContainerStatus) (trail, bool) {
+// pullChain follows a pod that waits for its images to the places that do not have them.
+func (d *diagnoser) pullChain(p *corev1.Pod, statuses []corev1.ContainerStatus) (causeChain, bool) {
 	var failed []rollout.FailedPull
 	reason := ""
 	for i := range statuses {
 		w := statuses[i].State.Waiting
-		if w == nil || !slices.Contains(failedPulls, w.Reason) || len(failed) == maxPulls {
+		if w == nil || !slices.Contains(pullFailureReasons, w.Reason) || len(failed) == maxPulls {
 			continue
 		}
 		if reason == "" {
 			reason = w.Reason
 		}
-		failed = append(failed, t.failedPull(p, &statuses[i]))
+		failed = append(failed, d.explainPull(p, &statuses[i]))
 	}
 	if len(failed) == 0 {
-		return trail{}, false
+		return causeChain{}, false
 	}
 	if reason == "ErrImagePull" {
 		reason = imagePullBackOff
 	}
-	out := t.pod(p, rollout.HindrancePull, reason, transition(p, corev1.PodReady))
-	out.pods[0].Pulls = failed
+	out := d.podChain(p, rollout.DrainBlockPull, reason, transition(p, corev1.PodReady))
+	out.failingPods[0].Pulls = failed
 	// The first that says why is told; they often fail for the same reason.
-	told := failed[0]
+	reported := failed[0]
 	for _, f := range failed {
 		if f.Cause != rollout.PullOther {
-			told = f
+			reported = f
 			break
 		}
 	}
 	out.links = append(out.links,
-		rollout.Link{Kind: "Container", Namespace: p.Namespace, Name: p.Name, Message: reason},
-		rollout.Link{Kind: "Image", Name: told.Reference, Message: told.Reference},
-		rollout.Link{Kind: "Registry", Name: told.Endpoint, Message: told.Message})
+		rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name, Message: reason},
+		rollout.CauseLink{Kind: "Image", Name: reported.Reference, Message: reported.Reference},
+		rollout.CauseLink{Kind: "Registry", Name: reported.Endpoint, Message: reported.Message})
 	return out, true
 }
 
-func (t *tracer) failedPull(p *corev1.Pod, s *corev1.ContainerStatus) rollout.FailedPull {
+func (d *diagnoser) explainPull(p *corev1.Pod, s *corev1.ContainerStatus) rollout.FailedPull {
 	image, w := imageOf(p, s.Name), s.State.Waiting
 	switch w.Reason {
 	case "InvalidImageName":
@@ -170,14 +170,14 @@ func (t *tracer) failedPull(p *corev1.Pod, s *corev1.ContainerStatus) rollout.Fa
 	case "ErrImageNeverPull":
 		return rollout.FailedPull{Reference: image, Cause: rollout.PullOther, Message: "node " + p.Spec.NodeName + " does not have it, and imagePullPolicy Never forbids to pull it"}
 	}
-	words := w.Message
-	if len(readPull(image, words)) == 0 && t.Words != nil {
-		words = t.Words(p, image)
+	message := w.Message
+	if len(parsePullMessage(image, message)) == 0 && d.PullEventMessage != nil {
+		message = d.PullEventMessage(p, image)
 	}
-	if w.Reason == "SignatureValidationFailed" && words != "" && !strings.Contains(words, "SignatureValidationFailed") {
-		words = "SignatureValidationFailed: " + words
+	if w.Reason == "SignatureValidationFailed" && message != "" && !strings.Contains(message, "SignatureValidationFailed") {
+		message = "SignatureValidationFailed: " + message
 	}
-	out := t.Pulling.explain(image, words, t.states[p.Spec.NodeName].Current)
+	out := d.Pulls.explain(image, message, d.nodeStates[p.Spec.NodeName].CurrentConfig)
 	if w.Reason == "SignatureValidationFailed" {
 		out.Cause = rollout.PullSignature
 	}
@@ -196,65 +196,65 @@ func imageOf(p *corev1.Pod, container string) string {
 	return container
 }
 
-// notStarting are the reasons of containers that have their image and do not run all the same.
-var notStarting = []string{"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError", "PreStartHookError", "PreCreateHookError"}
+// startFailureReasons are the reasons of containers that have their image and do not run all the same.
+var startFailureReasons = []string{"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError", "PreStartHookError", "PreCreateHookError"}
 
-func (t *tracer) crashing(p *corev1.Pod, s *corev1.ContainerStatus) (trail, bool) {
+func (d *diagnoser) crashChain(p *corev1.Pod, s *corev1.ContainerStatus) (causeChain, bool) {
 	reason, message := "", ""
 	switch {
-	case s.State.Waiting != nil && slices.Contains(notStarting, s.State.Waiting.Reason):
+	case s.State.Waiting != nil && slices.Contains(startFailureReasons, s.State.Waiting.Reason):
 		reason, message = s.State.Waiting.Reason, s.State.Waiting.Message
 	case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
 		reason, message = "Error", fmt.Sprintf("has exited with %d", s.State.Terminated.ExitCode)
 	default:
-		return trail{}, false
+		return causeChain{}, false
 	}
 	since := transition(p, corev1.PodReady)
-	out := t.pod(p, rollout.HindranceCrashing, reason, since)
-	out.links = append(out.links, rollout.Link{Kind: "Container", Namespace: p.Namespace, Name: p.Name,
+	out := d.podChain(p, rollout.DrainBlockCrashing, reason, since)
+	out.links = append(out.links, rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name,
 		Message: fmt.Sprintf("%s: container %s, restarted %d times: %s", reason, s.Name, s.RestartCount, oneLine(message))})
 	return out, true
 }
 
-// starting tells a pod that gets on from one that has been at it for too long.
-func (t *tracer) starting(p *corev1.Pod, statuses []corev1.ContainerStatus) trail {
-	began := transition(p, corev1.PodReadyToStartContainers)
-	if began.IsZero() {
-		began = p.CreationTimestamp.UTC()
+// startingChain tells a pod that gets on from one that has been at it for too long.
+func (d *diagnoser) startingChain(p *corev1.Pod, statuses []corev1.ContainerStatus) causeChain {
+	startedAt := transition(p, corev1.PodReadyToStartContainers)
+	if startedAt.IsZero() {
+		startedAt = p.CreationTimestamp.UTC()
 		if p.Status.StartTime != nil {
-			began = p.Status.StartTime.UTC()
+			startedAt = p.Status.StartTime.UTC()
 		}
 	}
 	for i := range statuses {
 		s := &statuses[i]
 		switch {
 		case s.State.Waiting != nil:
-			return t.creating(p, s, began)
-		case s.State.Running != nil && !s.Ready && s.State.Running.StartedAt.After(began):
-			began = s.State.Running.StartedAt.UTC()
+			return d.creatingChain(p, s, startedAt)
+		case s.State.Running != nil && !s.Ready && s.State.Running.StartedAt.After(startedAt):
+			startedAt = s.State.Running.StartedAt.UTC()
 		}
 	}
 	// It runs. A pod that was ready and is not any more counts from then.
-	if changed := transition(p, corev1.PodReady); changed.After(began) {
-		began = changed
+	if changed := transition(p, corev1.PodReady); changed.After(startedAt) {
+		startedAt = changed
 	}
-	if t.Now.Sub(began) < readyTime {
-		out := t.pod(p, rollout.HindranceStarting, "NotReady", began)
-		out.links[0].Message = "pod " + p.Name + onNode(p) + " is becoming ready"
+	if d.Now.Sub(startedAt) < readyTimeout {
+		out := d.podChain(p, rollout.DrainBlockStarting, "NotReady", startedAt)
+		out.links[0].Message = "pod " + p.Name + onNodeSuffix(p) + " is becoming ready"
 		return out
 	}
-	out := t.pod(p, rollout.HindranceCrashing, "NotReady", began)
-	out.links = append(out.links, rollout.Link{Kind: "Container", Namespace: p.Namespace, Name: p.Name, Since: began,
-		Message: "its containers run, and its readiness probe has failed since " + began.Format(time.RFC3339)})
+	out := d.podChain(p, rollout.DrainBlockCrashing, "NotReady", startedAt)
+	out.links = append(out.links, rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name, Since: startedAt,
+		Message: "its containers run, and its readiness probe has failed since " + startedAt.Format(time.RFC3339)})
 	return out
 }
 
-// creating is a pod on its node with a container that waits without a word: its sandbox is being made, or its image pulled.
-func (t *tracer) creating(p *corev1.Pod, s *corev1.ContainerStatus, began time.Time) trail {
+// creatingChain is a pod on its node with a container that waits without a word: its sandbox is being made, or its image pulled.
+func (d *diagnoser) creatingChain(p *corev1.Pod, s *corev1.ContainerStatus, startedAt time.Time) causeChain {
 	image := imageOf(p, s.Name)
-	if t.Now.Sub(began) < pullTime {
-		out := t.pod(p, rollout.HindranceStarting, s.State.Waiting.Reason, began)
-		out.links[0].Message = "pod " + p.Name + onNode(p) + " is being started, with image " + image
+	if d.Now.Sub(startedAt) < pullTimeout {
+		out := d.podChain(p, rollout.DrainBlockStarting, s.State.Waiting.Reason, startedAt)
+		out.links[0].Message = "pod " + p.Name + onNodeSuffix(p) + " is being started, with image " + image
 		return out
 	}
 	sandbox := false
@@ -262,22 +262,22 @@ func (t *tracer) creating(p *corev1.Pod, s *corev1.ContainerStatus, began time.T
 		sandbox = sandbox || c.Type == corev1.PodReadyToStartContainers && c.Status == corev1.ConditionTrue
 	}
 	if !sandbox {
-		out := t.pod(p, rollout.HindranceUnknown, s.State.Waiting.Reason, began)
-		out.links = append(out.links, rollout.Link{Kind: "Container", Namespace: p.Namespace, Name: p.Name,
+		out := d.podChain(p, rollout.DrainBlockUnknown, s.State.Waiting.Reason, startedAt)
+		out.links = append(out.links, rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name,
 			Message: "its sandbox is not ready: the pod network or a volume of node " + p.Spec.NodeName + ", see the events of the pod"})
 		return out
 	}
-	pull := t.Pulling.explain(image, "", t.states[p.Spec.NodeName].Current)
+	pull := d.Pulls.explain(image, "", d.nodeStates[p.Spec.NodeName].CurrentConfig)
 	pull.Cause = rollout.PullUnreachable
 	pull.Message = fmt.Sprintf("the pull of %s has not ended since %s: a registry that takes the connection and does not answer holds a node for ever (asked first: %s)",
-		image, began.Format(time.RFC3339), firstOf(pull))
-	out := t.pod(p, rollout.HindrancePull, "Pulling", began)
-	out.pods[0].Pulls = []rollout.FailedPull{pull}
-	out.links = append(out.links, rollout.Link{Kind: "Registry", Name: pull.Endpoint, Message: pull.Message})
+		image, startedAt.Format(time.RFC3339), firstUnblockedEndpoint(pull))
+	out := d.podChain(p, rollout.DrainBlockPull, "Pulling", startedAt)
+	out.failingPods[0].Pulls = []rollout.FailedPull{pull}
+	out.links = append(out.links, rollout.CauseLink{Kind: "Registry", Name: pull.Endpoint, Message: pull.Message})
 	return out
 }
 
-func firstOf(pull rollout.FailedPull) string {
+func firstUnblockedEndpoint(pull rollout.FailedPull) string {
 	for _, a := range pull.Attempts {
 		if a.Cause != rollout.PullBlocked {
 			return a.Endpoint

@@ -16,51 +16,51 @@ import (
 
 // Evidence is what a diagnosis looks at beside the Snapshot. Every part of it may be missing: then the chain ends earlier.
 type Evidence struct {
-	Pulling Pulling
-	// Words are what events tell of the failed pull of an image by a pod, for kubelets whose pods do not say it themselves. Nil knows none.
-	Words func(pod *corev1.Pod, image string) string
-	// Impatient is true when the time of the look is only known to be not earlier: of files, for which a drain that has only begun is told too.
-	Impatient bool
-	// Updates are, by node, when its daemon took up the new configuration.
-	Updates map[string]time.Time
-	// VirtualMachines are the virtual machines of virt-launcher pods, by namespace/name.
-	VirtualMachines map[types.NamespacedName]VirtualMachine
-	// Refusals are the answers to evictions that were tried without effect, by the UID of the pod.
-	Refusals map[types.UID]Refusal
+	Pulls PullContext
+	// PullEventMessage are what events tell of the failed pull of an image by a pod, for kubelets whose pods do not say it themselves. Nil knows none.
+	PullEventMessage func(pod *corev1.Pod, image string) string
+	// SkipSettlePeriod is true when the time of the look is only known to be not earlier: of files, for which a drain that has only begun is told too.
+	SkipSettlePeriod bool
+	// UpdateStarted are, by node, when its daemon took up the new configuration.
+	UpdateStarted map[string]time.Time
+	// VMMigrations are the virtual machines of virt-launcher pods, by namespace/name.
+	VMMigrations map[types.NamespacedName]VMMigration
+	// EvictionRefusals are the answers to evictions that were tried without effect, by the UID of the pod.
+	EvictionRefusals map[types.UID]EvictionRefusal
 	// Awaited is the release whose pods are waited for; nil when none is.
-	Awaited *Awaited
-	// Creations are what controllers of pods say when they cannot create one, by their UID.
-	Creations map[types.UID]string
+	Awaited *AwaitedRelease
+	// PodCreateErrors are what controllers of pods say when they cannot create one, by their UID.
+	PodCreateErrors map[types.UID]string
 }
 
-// Refusal is the API server's answer to an eviction that was a dry run.
-type Refusal struct {
+// EvictionRefusal is the API server's answer to an eviction that was a dry run.
+type EvictionRefusal struct {
 	Code    int
 	Message string
-	// Budget is true when it gives a PodDisruptionBudget as the cause.
-	Budget bool
+	// ByBudget is true when it gives a PodDisruptionBudget as the cause.
+	ByBudget bool
 }
 
 // Times after which something that is slow counts as stuck, or as worth to be told.
 const (
 	// settling: a drain that has only begun is not diagnosed: its pods are still being evicted, and budgets recover.
-	settling = 15 * time.Second
-	// cordoning is how long the Machine Config Controller may take to cordon a node.
-	cordoning = time.Minute
-	// placing is how long a pod may wait for the scheduler.
-	placing = 10 * time.Second
-	// overdue is how long after its grace period a pod may still be there.
-	overdue = 30 * time.Second
-	// pullTime is how long the pull of an image may take; a registry that takes a connection and does not answer holds it for ever.
-	pullTime = 5 * time.Minute
-	// readyTime is how long a running container may take to become ready.
-	readyTime = 5 * time.Minute
-	// lostTime is how long a node may say that it is not ready before its pods count as lost.
-	lostTime = time.Minute
-	// daemonTime is how long the daemon of a node may take for anything but the drain.
-	daemonTime = 10 * time.Minute
-	// recount is how long the disruption controller may take to see a change of pods.
-	recount = time.Minute
+	settlePeriod = 15 * time.Second
+	// cordonTimeout is how long the Machine Config Controller may take to cordon a node.
+	cordonTimeout = time.Minute
+	// schedulingTimeout is how long a pod may wait for the scheduler.
+	schedulingTimeout = 10 * time.Second
+	// terminationOverdue is how long after its grace period a pod may still be there.
+	terminationOverdue = 30 * time.Second
+	// pullTimeout is how long the pull of an image may take; a registry that takes a connection and does not answer holds it for ever.
+	pullTimeout = 5 * time.Minute
+	// readyTimeout is how long a running container may take to become ready.
+	readyTimeout = 5 * time.Minute
+	// notReadyTimeout is how long a node may say that it is not ready before its pods count as lost.
+	notReadyTimeout = time.Minute
+	// daemonTimeout is how long the daemon of a node may take for anything but the drain.
+	daemonTimeout = 10 * time.Minute
+	// budgetSyncTimeout is how long the disruption controller may take to see a change of pods.
+	budgetSyncTimeout = time.Minute
 )
 
 // Bounds of an obstacle.
@@ -74,134 +74,134 @@ const (
 //
 // Of the several pods that may hold a drain the one is told whose cause is the furthest from passing by itself: while one pod
 // terminates, as pods do, another may wait for an image that is nowhere.
-func Diagnose(s *Snapshot, e Evidence) []rollout.Obstacle {
-	t := newTracer(s, e)
-	var out []rollout.Obstacle
+func Diagnose(s *Snapshot, e Evidence) []rollout.BlockedDrain {
+	d := newDiagnoser(s, e)
+	var out []rollout.BlockedDrain
 	for _, p := range s.Pools {
 		for _, n := range p.Nodes {
-			if n.Current == "" || n.Stage(n.Desired) == "Done" {
+			if n.CurrentConfig == "" || n.UpdateStage(n.DesiredConfig) == "Done" {
 				continue
 			}
-			if o, ok := t.node(p.Name, n); ok {
+			if o, ok := d.diagnoseNode(p.Name, n); ok {
 				out = append(out, o)
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b rollout.Obstacle) int {
-		return cmp.Or(rankOf(a.Hindrance)-rankOf(b.Hindrance), cmp.Compare(a.Node, b.Node))
+	slices.SortFunc(out, func(a, b rollout.BlockedDrain) int {
+		return cmp.Or(reasonRank(a.Reason)-reasonRank(b.Reason), cmp.Compare(a.Node, b.Node))
 	})
-	return t.notBack(out)
+	return d.addAwaitedRelease(out)
 }
 
-// tracer follows chains through one snapshot.
-type tracer struct {
+// diagnoser follows chains through one snapshot.
+type diagnoser struct {
 	*Snapshot
 	Evidence
-	budgets *Budgets
-	nodes   map[string]*corev1.Node
-	states  map[string]rollout.Node
-	onNode  map[string][]*corev1.Pod
+	budgets    *Budgets
+	nodes      map[string]*corev1.Node
+	nodeStates map[string]rollout.Node
+	podsByNode map[string][]*corev1.Pod
 }
 
-func newTracer(s *Snapshot, e Evidence) *tracer {
-	t := &tracer{
+func newDiagnoser(s *Snapshot, e Evidence) *diagnoser {
+	d := &diagnoser{
 		Snapshot: s, Evidence: e, budgets: NewBudgets(s.Budgets, s.Pods, s.Scales, s.Now),
-		nodes: map[string]*corev1.Node{}, states: map[string]rollout.Node{}, onNode: map[string][]*corev1.Pod{},
+		nodes: map[string]*corev1.Node{}, nodeStates: map[string]rollout.Node{}, podsByNode: map[string][]*corev1.Pod{},
 	}
 	for _, n := range s.Nodes {
-		t.nodes[n.Name] = n
+		d.nodes[n.Name] = n
 	}
 	for _, p := range s.Pools {
 		for _, n := range p.Nodes {
-			t.states[n.Name] = n
+			d.nodeStates[n.Name] = n
 		}
 	}
 	for _, p := range s.Pods {
 		if p.Spec.NodeName != "" {
-			t.onNode[p.Spec.NodeName] = append(t.onNode[p.Spec.NodeName], p)
+			d.podsByNode[p.Spec.NodeName] = append(d.podsByNode[p.Spec.NodeName], p)
 		}
 	}
-	return t
+	return d
 }
 
-// trail is a part of a chain, from something that waits to its cause.
-type trail struct {
-	hindrance rollout.Hindrance
-	links     []rollout.Link
-	since     time.Time
-	budget    *rollout.Budget
-	kept      *rollout.PodName
-	pods      []rollout.FailingPod
+// causeChain is a part of a chain, from something that waits to its cause.
+type causeChain struct {
+	reason       rollout.DrainBlockReason
+	links        []rollout.CauseLink
+	since        time.Time
+	budget       *rollout.DisruptionBudget
+	protectedPod *rollout.PodRef
+	failingPods  []rollout.FailingPod
 }
 
-// ranks order the hindrances, the furthest from passing by itself first. A pull, a crash or a node that is lost comes before a pod that has
+// reasonsBySeverity order the hindrances, the furthest from passing by itself first. A pull, a crash or a node that is lost comes before a pod that has
 // no node: the latter is often the consequence.
-var ranks = []rollout.Hindrance{
-	rollout.HindranceNodeLost, rollout.HindrancePull, rollout.HindranceCrashing, rollout.HindranceBudgetZero, rollout.HindranceOverlap,
-	rollout.HindranceWebhook, rollout.HindranceFinalizer, rollout.HindranceUnschedulable, rollout.HindranceBudgetStale,
-	rollout.HindranceNotDraining, rollout.HindranceUnknown,
-	rollout.HindranceMigrating, rollout.HindranceTerminating, rollout.HindranceStarting, rollout.HindranceRetrying,
+var reasonsBySeverity = []rollout.DrainBlockReason{
+	rollout.DrainBlockNodeLost, rollout.DrainBlockPull, rollout.DrainBlockCrashing, rollout.DrainBlockBudgetZero, rollout.DrainBlockOverlap,
+	rollout.DrainBlockWebhook, rollout.DrainBlockFinalizer, rollout.DrainBlockUnschedulable, rollout.DrainBlockBudgetStale,
+	rollout.DrainBlockNotDraining, rollout.DrainBlockUnknown,
+	rollout.DrainBlockMigrating, rollout.DrainBlockTerminating, rollout.DrainBlockStarting, rollout.DrainBlockRetrying,
 }
 
-func rankOf(h rollout.Hindrance) int { return slices.Index(ranks, h) }
+func reasonRank(h rollout.DrainBlockReason) int { return slices.Index(reasonsBySeverity, h) }
 
-// worst is the trail that is told; of equals the one that began first, and then the first by name, so that the same world gives the same
+// worstChain is the trail that is told; of equals the one that began first, and then the first by name, so that the same world gives the same
 // words.
-func worst(trails []trail) trail {
-	return slices.MinFunc(trails, func(a, b trail) int {
-		return cmp.Or(rankOf(a.hindrance)-rankOf(b.hindrance), a.since.Compare(b.since), cmp.Compare(lastOf(a), lastOf(b)))
+func worstChain(chains []causeChain) causeChain {
+	return slices.MinFunc(chains, func(a, b causeChain) int {
+		return cmp.Or(reasonRank(a.reason)-reasonRank(b.reason), a.since.Compare(b.since), cmp.Compare(firstLinkName(a), firstLinkName(b)))
 	})
 }
 
-func lastOf(t trail) string {
-	if len(t.links) == 0 {
+func firstLinkName(d causeChain) string {
+	if len(d.links) == 0 {
 		return ""
 	}
-	return t.links[0].Namespace + "/" + t.links[0].Name
+	return d.links[0].Namespace + "/" + d.links[0].Name
 }
 
-// node diagnoses one node; ok is false when it gets on.
-func (t *tracer) node(pool string, n rollout.Node) (rollout.Obstacle, bool) {
-	var found trail
-	began := t.drainBegan(n)
-	draining := strings.HasPrefix(n.DrainWanted, "drain-") && n.DrainWanted != n.DrainApplied
+// diagnoseNode diagnoses one node; ok is false when it gets on.
+func (d *diagnoser) diagnoseNode(pool string, n rollout.Node) (rollout.BlockedDrain, bool) {
+	var chain causeChain
+	startedAt := d.drainBegan(n)
+	draining := strings.HasPrefix(n.DesiredDrain, "drain-") && n.DesiredDrain != n.LastAppliedDrain
 	switch {
 	case !draining:
-		var held bool
-		if found, held = t.daemon(n); !held {
-			return rollout.Obstacle{}, false
+		var stuck bool
+		if chain, stuck = d.daemonChain(n); !stuck {
+			return rollout.BlockedDrain{}, false
 		}
-	case !t.Impatient && !began.IsZero() && t.Now.Sub(began) < settling:
-		return rollout.Obstacle{}, false
-	case !n.Unschedulable && (began.IsZero() || t.Now.Sub(began) < cordoning):
-		return rollout.Obstacle{}, false
+	case !d.SkipSettlePeriod && !startedAt.IsZero() && d.Now.Sub(startedAt) < settlePeriod:
+		return rollout.BlockedDrain{}, false
+	case !n.Unschedulable && (startedAt.IsZero() || d.Now.Sub(startedAt) < cordonTimeout):
+		return rollout.BlockedDrain{}, false
 	case !n.Unschedulable:
 		// Up to 4.20 the drain of a node that somebody has uncordoned goes on, so its pods come first.
-		if found = t.draining(n); found.hindrance == rollout.HindranceRetrying {
-			found = t.notCordoned(n)
+		if chain = d.diagnoseDrain(n); chain.reason == rollout.DrainBlockRetrying {
+			chain = d.notCordonedChain(n)
 		}
 	default:
-		found = t.draining(n)
+		chain = d.diagnoseDrain(n)
 	}
-	if draining && began.After(found.since) {
-		found.since = began
+	if draining && startedAt.After(chain.since) {
+		chain.since = startedAt
 	}
-	head := rollout.Link{Kind: "Node", Name: n.Name, Since: began, Message: headline(found.hindrance, n.Name)}
-	o := rollout.Obstacle{
-		Pool: pool, Node: n.Name, Since: found.since, Hindrance: found.hindrance, Budget: found.budget, Kept: found.kept,
-		Pods: found.pods[:min(len(found.pods), maxPods)], Chain: append([]rollout.Link{head}, found.links...),
+	head := rollout.CauseLink{Kind: "Node", Name: n.Name, Since: startedAt, Message: headline(chain.reason, n.Name)}
+	o := rollout.BlockedDrain{
+		Pool: pool, Node: n.Name, Since: chain.since, Reason: chain.reason, Budget: chain.budget, ProtectedPod: chain.protectedPod,
+		Pods: chain.failingPods[:min(len(chain.failingPods), maxPods)], CauseChain: append([]rollout.CauseLink{head}, chain.links...),
 	}
-	if len(o.Chain) > maxChain { // the root cause stays
-		o.Chain = append(o.Chain[:maxChain-1:maxChain-1], o.Chain[len(o.Chain)-1])
+	if len(o.CauseChain) > maxChain { // the root cause stays
+		o.CauseChain = append(o.CauseChain[:maxChain-1:maxChain-1], o.CauseChain[len(o.CauseChain)-1])
 	}
 	return o, true
 }
 
-func headline(h rollout.Hindrance, node string) string {
+func headline(h rollout.DrainBlockReason, node string) string {
 	switch {
-	case h == rollout.HindranceNotDraining:
+	case h == rollout.DrainBlockNotDraining:
 		return "node " + node + " does not get on"
-	case h.Passing():
+	case h.Transient():
 		return "drain of " + node + " waits"
 	default:
 		return "drain of " + node + " is blocked"
@@ -211,42 +211,42 @@ func headline(h rollout.Hindrance, node string) string {
 // drainBegan is when the node was cordoned for its drain: the taint of a cordon carries its time. A node that an administrator had cordoned
 // long before is drained after its daemon took up the update. (The condition Drained of a MachineConfigNode does not tell: its time is that
 // of the last attempt.)
-func (t *tracer) drainBegan(n rollout.Node) time.Time {
-	began := t.Updates[n.Name]
-	if object := t.nodes[n.Name]; object != nil {
+func (d *diagnoser) drainBegan(n rollout.Node) time.Time {
+	startedAt := d.UpdateStarted[n.Name]
+	if object := d.nodes[n.Name]; object != nil {
 		for _, taint := range object.Spec.Taints {
-			if taint.Key == corev1.TaintNodeUnschedulable && taint.TimeAdded != nil && taint.TimeAdded.After(began) {
-				began = taint.TimeAdded.Time
+			if taint.Key == corev1.TaintNodeUnschedulable && taint.TimeAdded != nil && taint.TimeAdded.After(startedAt) {
+				startedAt = taint.TimeAdded.Time
 			}
 		}
 	}
-	return began.UTC()
+	return startedAt.UTC()
 }
 
-// draining looks at every pod that still has to leave the node.
-func (t *tracer) draining(n rollout.Node) trail {
-	if since, lost := t.lost(n.Name); lost {
-		return trail{hindrance: rollout.HindranceNodeLost, since: since, links: []rollout.Link{t.lostLink(n.Name, since)}}
+// diagnoseDrain looks at every pod that still has to leave the node.
+func (d *diagnoser) diagnoseDrain(n rollout.Node) causeChain {
+	if since, lost := d.nodeLost(n.Name); lost {
+		return causeChain{reason: rollout.DrainBlockNodeLost, since: since, links: []rollout.CauseLink{d.nodeLostLink(n.Name, since)}}
 	}
-	var trails []trail
-	for _, p := range t.onNode[n.Name] {
-		if HasToLeave(p) {
-			trails = append(trails, t.leaving(p))
+	var chains []causeChain
+	for _, p := range d.podsByNode[n.Name] {
+		if BlocksDrain(p) {
+			chains = append(chains, d.diagnosePod(p))
 		}
 	}
-	if len(trails) == 0 {
-		return trail{hindrance: rollout.HindranceRetrying, links: []rollout.Link{{
-			Kind: "Node", Name: n.Name, Message: "no pod is left that has to leave; " + again}}}
+	if len(chains) == 0 {
+		return causeChain{reason: rollout.DrainBlockRetrying, links: []rollout.CauseLink{{
+			Kind: "Node", Name: n.Name, Message: "no pod is left that has to leave; " + retryText}}}
 	}
-	return worst(trails)
+	return worstChain(chains)
 }
 
-// again is when the Machine Config Controller tries a drain the next time.
-const again = "the Machine Config Controller tries again within a minute, and within 5 once a drain has failed for 10"
+// retryText is when the Machine Config Controller tries a drain the next time.
+const retryText = "the Machine Config Controller tries again within a minute, and within 5 once a drain has failed for 10"
 
-// HasToLeave tells whether a drain has to wait for the pod. It follows k8s.io/kubectl/pkg/drain with the options of the Machine Config Controller: pods of DaemonSets and static pods
+// BlocksDrain tells whether a drain has to wait for the pod. It follows k8s.io/kubectl/pkg/drain with the options of the Machine Config Controller: pods of DaemonSets and static pods
 // stay; bare pods go, and so do those that have ended.
-func HasToLeave(p *corev1.Pod) bool {
+func BlocksDrain(p *corev1.Pod) bool {
 	if p.Annotations[corev1.MirrorPodAnnotationKey] != "" {
 		return false
 	}
@@ -254,77 +254,77 @@ func HasToLeave(p *corev1.Pod) bool {
 	if owner != nil && owner.Kind == "DaemonSet" {
 		return false
 	}
-	return p.DeletionTimestamp != nil || !Ended(p)
+	return p.DeletionTimestamp != nil || !IsPodTerminal(p)
 }
 
-// leaving says what a pod that has to leave waits for.
-func (t *tracer) leaving(p *corev1.Pod) trail {
+// diagnosePod says what a pod that has to leave waits for.
+func (d *diagnoser) diagnosePod(p *corev1.Pod) causeChain {
 	switch {
 	case p.DeletionTimestamp != nil:
-		return t.terminating(p)
-	case isLauncher(p):
-		return t.machine(p)
+		return d.terminatingChain(p)
+	case isVirtLauncher(p):
+		return d.vmChain(p)
 	}
-	if refused, ok := t.Refusals[p.UID]; ok && !refused.Budget && refused.Code >= 400 {
-		if found, ok := t.refused(p, refused); ok {
-			return found
+	if refused, ok := d.EvictionRefusals[p.UID]; ok && !refused.ByBudget && refused.Code >= 400 {
+		if chain, ok := d.webhookChain(p, refused); ok {
+			return chain
 		}
 	}
-	answer := t.budgets.Ask(p)
+	response := d.budgets.CheckEviction(p)
 	switch {
-	case len(answer.Budgets) > 1 && !answer.Granted():
-		return t.overlap(p, answer.Budgets)
-	case answer.Granted() && t.behind(answer):
-		return t.stale(p, answer.Budgets[0])
-	case answer.Granted():
-		return trail{hindrance: rollout.HindranceRetrying, kept: nameOf(p), links: []rollout.Link{podLink(p, "pod "+nameIn(p)+" may be evicted now; "+again)}}
+	case len(response.Budgets) > 1 && !response.Granted():
+		return d.overlapChain(p, response.Budgets)
+	case response.Granted() && d.statusLags(response):
+		return d.staleBudgetChain(p, response.Budgets[0])
+	case response.Granted():
+		return causeChain{reason: rollout.DrainBlockRetrying, protectedPod: podRefOf(p), links: []rollout.CauseLink{podLink(p, "pod "+podKey(p)+" may be evicted now; "+retryText)}}
 	default:
-		return t.refusing(p, answer.Budgets[0])
+		return d.budgetChain(p, response.Budgets[0])
 	}
 }
 
-// behind tells whether the eviction API still has older numbers than the pods have: it looks at the status of the budget.
-func (t *tracer) behind(a Answer) bool {
-	if !a.Counts || len(a.Budgets) != 1 || a.Budgets[0].PDB.Status.DisruptionsAllowed > 0 {
+// statusLags tells whether the eviction API still has older numbers than the pods have: it looks at the status of the budget.
+func (d *diagnoser) statusLags(a EvictionResponse) bool {
+	if !a.ConsumesBudget || len(a.Budgets) != 1 || a.Budgets[0].PDB.Status.DisruptionsAllowed > 0 {
 		return false
 	}
 	for _, p := range a.Budgets[0].Pods {
-		if since := transition(p, corev1.PodReady); t.Now.Sub(since) < recount {
+		if since := transition(p, corev1.PodReady); d.Now.Sub(since) < budgetSyncTimeout {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *tracer) stale(p *corev1.Pod, b *Budget) trail {
+func (d *diagnoser) staleBudgetChain(p *corev1.Pod, b *Budget) causeChain {
 	status := b.PDB.Status
-	return trail{
-		hindrance: rollout.HindranceBudgetStale, kept: nameOf(p), budget: numbers(b), since: budgetSince(b),
-		links: []rollout.Link{{Kind: "PodDisruptionBudget", Namespace: b.PDB.Namespace, Name: b.PDB.Name, Since: budgetSince(b), Message: fmt.Sprintf(
+	return causeChain{
+		reason: rollout.DrainBlockBudgetStale, protectedPod: podRefOf(p), budget: disruptionBudgetOf(b), since: budgetSince(b),
+		links: []rollout.CauseLink{{Kind: "PodDisruptionBudget", Namespace: b.PDB.Namespace, Name: b.PDB.Name, Since: budgetSince(b), Message: fmt.Sprintf(
 			"the status of PDB %s allows 0 (%d of %d healthy), and its pods would allow %d: the disruption controller has not counted them for more than %s",
-			b.Name(), status.CurrentHealthy, status.ExpectedPods, b.Allowed(), recount)}},
+			b.Name(), status.CurrentHealthy, status.ExpectedPods, b.Allowed(), budgetSyncTimeout)}},
 	}
 }
 
-func (t *tracer) overlap(p *corev1.Pod, budgets []*Budget) trail {
+func (d *diagnoser) overlapChain(p *corev1.Pod, budgets []*Budget) causeChain {
 	var names []string
 	for _, b := range budgets {
 		names = append(names, b.Name())
 	}
 	slices.Sort(names)
-	return trail{hindrance: rollout.HindranceOverlap, kept: nameOf(p), links: []rollout.Link{podLink(p, fmt.Sprintf(
+	return causeChain{reason: rollout.DrainBlockOverlap, protectedPod: podRefOf(p), links: []rollout.CauseLink{podLink(p, fmt.Sprintf(
 		"pod %s is selected by %d PDBs, %s: the API server answers 500 to its eviction for as long as it is by more than one",
-		nameIn(p), len(names), strings.Join(names, " and ")))}}
+		podKey(p), len(names), strings.Join(names, " and ")))}}
 }
 
-// refused reads an eviction that something else than a budget refuses.
-func (t *tracer) refused(p *corev1.Pod, r Refusal) (trail, bool) {
+// webhookChain reads an eviction that something else than a budget refuses.
+func (d *diagnoser) webhookChain(p *corev1.Pod, r EvictionRefusal) (causeChain, bool) {
 	if r.Code == 403 && !strings.Contains(r.Message, "admission webhook") {
-		return trail{}, false // we may not evict, which says nothing of the drain
+		return causeChain{}, false // we may not evict, which says nothing of the drain
 	}
 	if strings.Contains(r.Message, "more than one PodDisruptionBudget") {
-		return t.overlap(p, t.budgets.Of(p)), true
+		return d.overlapChain(p, d.budgets.ForPod(p)), true
 	}
-	return trail{hindrance: rollout.HindranceWebhook, kept: nameOf(p), links: []rollout.Link{podLink(p, fmt.Sprintf(
-		"the eviction of pod %s is answered %d: %s", nameIn(p), r.Code, oneLine(r.Message)))}}, true
+	return causeChain{reason: rollout.DrainBlockWebhook, protectedPod: podRefOf(p), links: []rollout.CauseLink{podLink(p, fmt.Sprintf(
+		"the eviction of pod %s is answered %d: %s", podKey(p), r.Code, oneLine(r.Message)))}}, true
 }

@@ -13,65 +13,65 @@ import (
 type Report struct {
 	At    time.Time
 	Nodes []NodeReport
-	// Together says of each pool of which several nodes may be taken at once how many of them can be.
-	Together []rollout.Together
+	// Concurrent says of each pool of which several nodes may be taken at once how many of them can be.
+	Concurrent []rollout.ConcurrentDrains
 }
 
 // NodeReport is the forecast of one node that is still to come.
 type NodeReport struct {
 	Pool, Node string
-	// Turn is which nodes come before it: those of the first turn are a set, any of which can be next.
-	Turn int
-	// Never says why the node cannot be taken at all; empty when it can.
-	Never   string
-	Outlook rollout.Outlook
+	// Position is which nodes come before it: those of the first turn are a set, any of which can be next.
+	Position int
+	// NotCandidate says why the node cannot be taken at all; empty when it can.
+	NotCandidate string
+	Result       rollout.DrainForecast
 	// Problems are what blocks the drain, or makes it unknown; Remarks are worth knowing.
 	Problems []rollout.Problem
 	Remarks  []string
-	// Leaving is how many pods the drain evicts.
-	Leaving int
+	// Evictions is how many pods the drain evicts.
+	Evictions int
 }
 
-// Foretell says of each node that is still to come whether its drain will end: of those that can be next, of every pool, and of all others as
+// ForecastAll says of each node that is still to come whether its drain will end: of those that can be next, of every pool, and of all others as
 // if they were. Each drain is looked at by itself; those that may run at the same time are looked at together as well.
-func Foretell(s Snapshot) Report { return newCluster(&s).report(true) }
+func ForecastAll(s Snapshot) Report { return newCluster(&s).forecastPools(true) }
 
-// ForetellNext is the same for the nodes alone that can be next.
-func ForetellNext(s Snapshot) Report { return newCluster(&s).report(false) }
+// ForecastNext is the same for the nodes alone that can be next.
+func ForecastNext(s Snapshot) Report { return newCluster(&s).forecastPools(false) }
 
-func (c *cluster) report(all bool) Report {
-	out := Report{At: c.s.Now}
-	for i := range c.s.Pools {
-		pool := &c.s.Pools[i]
-		next := Next(pool.Pool).among(pool.widest())
+func (c *cluster) forecastPools(all bool) Report {
+	out := Report{At: c.snapshot.Now}
+	for i := range c.snapshot.Pools {
+		pool := &c.snapshot.Pools[i]
+		next := UpdateOrderOf(pool.Pool).restrictTo(pool.largestRelease())
 		for _, name := range next.First {
-			out.Nodes = append(out.Nodes, c.node(pool, name, 1, ""))
+			out.Nodes = append(out.Nodes, c.forecastNode(pool, name, 1, ""))
 		}
-		if len(pool.Next) > 1 {
-			out.Together = append(out.Together, c.together(pool))
+		if len(pool.NextReleases) > 1 {
+			out.Concurrent = append(out.Concurrent, c.largestConcurrent(pool))
 		}
 		if !all {
 			continue
 		}
 		for k, l := range next.Others {
 			why := ""
-			if l.Never {
+			if l.NotCandidate {
 				why = l.Why
 			}
-			out.Nodes = append(out.Nodes, c.node(pool, l.Node, 2+k, why))
+			out.Nodes = append(out.Nodes, c.forecastNode(pool, l.Node, 2+k, why))
 		}
 	}
 	return out
 }
 
-func (c *cluster) node(pool *Pool, name string, turn int, never string) NodeReport {
-	r := NodeReport{Pool: pool.Name, Node: name, Turn: turn, Never: never, Outlook: rollout.OutlookSafe}
+func (c *cluster) forecastNode(pool *PoolNodes, name string, position int, notCandidate string) NodeReport {
+	r := NodeReport{Pool: pool.Name, Node: name, Position: position, NotCandidate: notCandidate, Result: rollout.DrainSafe}
 	n := c.byName[name]
 	switch {
 	case n == nil:
-		r.Outlook, r.Problems, _ = sum([]finding{{weight: unsure, kind: "Node", name: name, text: "node " + name + " was not seen"}})
+		r.Result, r.Problems, _ = summarizeIssues([]issue{{level: levelUnknown, kind: "Node", name: name, text: "node " + name + " was not seen"}})
 		return r
-	case n.view.NotDrained:
+	case n.state.NotDrained:
 		r.Remarks = []string{"the control plane of this cluster is a single replica, so the node's daemon drains no node"}
 		return r
 	case !pool.Drains:
@@ -79,15 +79,15 @@ func (c *cluster) node(pool *Pool, name string, turn int, never string) NodeRepo
 		return r
 	}
 	for _, p := range n.pods {
-		if p.fare == Moves || p.fare == Lost {
-			r.Leaving++
+		if p.action == ActionEvict || p.action == ActionEvictUnmanaged {
+			r.Evictions++
 		}
 	}
-	t := c.try(n)
-	for _, u := range c.s.Unseen {
-		t.note(unsure, u.Kind, "", "", fmt.Sprintf("%s could not be read: %s", u.Kind, u.Why))
+	sim := c.simulate(n)
+	for _, u := range c.snapshot.UnreadKinds {
+		sim.addIssue(levelUnknown, u.Kind, "", "", fmt.Sprintf("%s could not be read: %s", u.Kind, u.Why))
 	}
-	r.Outlook, r.Problems, r.Remarks = sum(t.findings)
+	r.Result, r.Problems, r.Remarks = summarizeIssues(sim.issues)
 	return r
 }
 
@@ -96,35 +96,35 @@ const maxPerPool = 16
 
 // Summary is what the core decides on: the nodes that can be next, the worst first, and how many there are in all.
 func (r Report) Summary() rollout.Forecast {
-	out := rollout.Forecast{At: r.At, Nodes: []rollout.NodeForecast{}, Together: r.Together}
+	out := rollout.Forecast{At: r.At, Nodes: []rollout.NodeForecast{}, ConcurrentDrains: r.Concurrent}
 	pools := map[string][]rollout.NodeForecast{}
 	var order []string
 	for _, n := range r.Nodes {
-		out.Count(n.Outlook)
-		if n.Turn != 1 {
+		out.Count(n.Result)
+		if n.Position != 1 {
 			continue
 		}
 		if pools[n.Pool] == nil {
 			order = append(order, n.Pool)
 		}
-		pools[n.Pool] = append(pools[n.Pool], rollout.NodeForecast{Pool: n.Pool, Node: n.Node, Outlook: n.Outlook, Problems: n.Problems})
+		pools[n.Pool] = append(pools[n.Pool], rollout.NodeForecast{Pool: n.Pool, Node: n.Node, Result: n.Result, Problems: n.Problems})
 	}
 	slices.Sort(order)
 	for _, name := range order {
 		nodes := pools[name]
 		slices.SortStableFunc(nodes, func(a, b rollout.NodeForecast) int {
-			return cmp.Or(badness(b.Outlook)-badness(a.Outlook), cmp.Compare(a.Node, b.Node))
+			return cmp.Or(severity(b.Result)-severity(a.Result), cmp.Compare(a.Node, b.Node))
 		})
 		out.Nodes = append(out.Nodes, nodes[:min(len(nodes), maxPerPool)]...)
 	}
 	return out
 }
 
-func badness(o rollout.Outlook) int {
+func severity(o rollout.DrainForecast) int {
 	switch o {
-	case rollout.OutlookBlocked:
+	case rollout.DrainBlocked:
 		return 2
-	case rollout.OutlookUnknown:
+	case rollout.DrainUnknown:
 		return 1
 	default:
 		return 0

@@ -14,8 +14,8 @@ type Volumes struct {
 	Volumes map[string]*corev1.PersistentVolume
 }
 
-// claims are the names of the claims of a pod. An ephemeral volume is claimed anew by each pod, wherever that is.
-func claims(p *corev1.Pod) []string {
+// claimNames are the names of the claims of a pod. An ephemeral volume is claimed anew by each pod, wherever that is.
+func claimNames(p *corev1.Pod) []string {
 	var out []string
 	for i := range p.Spec.Volumes {
 		if c := p.Spec.Volumes[i].PersistentVolumeClaim; c != nil {
@@ -25,10 +25,10 @@ func claims(p *corev1.Pod) []string {
 	return out
 }
 
-// reaches says why the volumes of a pod cannot be used on a node; empty when they can. A volume of one zone, or of one node's disk, says
+// unreachableReason says why the volumes of a pod cannot be used on a node; empty when they can. A volume of one zone, or of one node's disk, says
 // so in its node affinity.
-func (v *Volumes) reaches(p *corev1.Pod, n *corev1.Node) string {
-	for _, name := range claims(p) {
+func (v *Volumes) unreachableReason(p *corev1.Pod, n *corev1.Node) string {
+	for _, name := range claimNames(p) {
 		c := v.Claims[name]
 		if c == nil || c.Spec.VolumeName == "" {
 			continue // it is bound where the pod goes

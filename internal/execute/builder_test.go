@@ -19,9 +19,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -29,35 +29,35 @@ import (
 // errDown is what a call to a broken cluster fails with.
 var errDown = errors.New("connection refused")
 
-// site is a cluster, an executor that acts on it, and what was written since the last look.
-type site struct {
+// setup is a cluster, an executor that acts on it, and what was written since the last look.
+type setup struct {
 	*Executor
 	t      *testing.T
 	writes *[]string
-	// after looks at the cluster after each write.
-	after func()
-	// dies is after how many writes no other one gets through; 0 means never.
-	dies int
+	// afterWrite looks at the cluster after each write.
+	afterWrite func()
+	// failAfter is after how many writes no other one gets through; 0 means never.
+	failAfter int
 }
 
-// build makes a site of these objects.
-func build(t *testing.T, objects ...client.Object) *site {
+// newSetup makes a site of these objects.
+func newSetup(t *testing.T, objects ...client.Object) *setup {
 	t.Helper()
-	s := &site{t: t, writes: new([]string)}
+	s := &setup{t: t, writes: new([]string)}
 	c := minicluster.Client(s.recording(), objects...)
 	transfers, pulls := &Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &PullChecks{}
-	live := &observe.Live{
-		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls, Kinds: observe.NewKinds(minicluster.Scheme()),
-		Now: func() time.Time { return minicluster.Began },
+	live := &observe.Observer{
+		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls, Kinds: observe.NewCachedKinds(minicluster.Scheme()),
+		Now: func() time.Time { return minicluster.StartTime },
 	}
-	s.Executor = &Executor{Client: c, API: c, Observe: live, Transfers: transfers, PullChecks: pulls}
+	s.Executor = &Executor{Client: c, API: c, Observer: live, Transfers: transfers, PullChecks: pulls}
 	return s
 }
 
 // recording notes every write in the order in which they are made.
-func (s *site) recording() interceptor.Funcs {
+func (s *setup) recording() interceptor.Funcs {
 	alive := func(do func() error) error {
-		if s.dies > 0 && len(*s.writes) >= s.dies {
+		if s.failAfter > 0 && len(*s.writes) >= s.failAfter {
 			return errDown
 		}
 		return do()
@@ -65,8 +65,8 @@ func (s *site) recording() interceptor.Funcs {
 	note := func(verb string, kind, name any, err error) error {
 		if err == nil {
 			*s.writes = append(*s.writes, fmt.Sprintf("%s %s %s", verb, kind, name))
-			if s.after != nil {
-				s.after()
+			if s.afterWrite != nil {
+				s.afterWrite()
 			}
 		}
 		return err
@@ -105,19 +105,19 @@ func (s *site) recording() interceptor.Funcs {
 	}
 }
 
-// look is what the observer sees of the rollout shop now; the writes so far are forgotten.
-func (s *site) look() *observe.World {
+// observe is what the observer sees of the rollout shop now; the writes so far are forgotten.
+func (s *setup) observe() *observe.Observation {
 	s.t.Helper()
-	w, err := s.Observe.Observe(context.Background(), "shop")
+	obs, err := s.Observer.Observe(context.Background(), "shop")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	*s.writes = nil
-	return w
+	return obs
 }
 
-// change edits an object in the cluster, as somebody else would.
-func change[T client.Object](s *site, o T, name string, edit func(T)) {
+// editAsUser edits an object in the cluster, as somebody else would.
+func editAsUser[T client.Object](s *setup, o T, name string, edit func(T)) {
 	s.t.Helper()
 	ctx := context.Background()
 	if err := s.Client.Get(ctx, client.ObjectKey{Name: name}, o); err != nil {
@@ -129,65 +129,65 @@ func change[T client.Object](s *site, o T, name string, edit func(T)) {
 	}
 }
 
-// held is what a pool is like as far as a rollout goes.
-type held struct {
+// poolState is what a pool is like as far as a rollout goes.
+type poolState struct {
 	Paused         bool
 	MaxUnavailable string
-	Ledger         *rollout.Ledger
+	Record         *rollout.PauseRecord
 }
 
-func (s *site) pool(name string) held {
+func (s *setup) poolState(name string) poolState {
 	s.t.Helper()
 	mcp := &mcfgv1.MachineConfigPool{}
 	if err := s.Client.Get(context.Background(), client.ObjectKey{Name: name}, mcp); err != nil {
 		s.t.Fatal(err)
 	}
-	out := held{Paused: mcp.Spec.Paused}
+	out := poolState{Paused: mcp.Spec.Paused}
 	if m := mcp.Spec.MaxUnavailable; m != nil {
 		out.MaxUnavailable = m.String()
 	}
 	var err error
-	if out.Ledger, err = pool.ReadLedger(mcp); err != nil {
+	if out.Record, err = pool.ReadPauseRecord(mcp); err != nil {
 		s.t.Fatal(err)
 	}
 	return out
 }
 
-func someLedger() rollout.Ledger {
-	return rollout.Ledger{Rollout: "shop", UID: "uid-shop", Since: minicluster.Began, PriorMaxUnavailable: "10%", Undo: "oc patch …"}
+func somePauseRecord() rollout.PauseRecord {
+	return rollout.PauseRecord{Rollout: "shop", UID: "uid-shop", Since: minicluster.StartTime, PriorMaxUnavailable: "10%", Undo: "oc patch …"}
 }
 
-// paused is the worker pool, paused with the ledger on it.
-func paused(objects []client.Object, ledger rollout.Ledger) []client.Object {
-	text, err := json.Marshal(ledger)
+// pausedPool is the worker pool, paused with the ledger on it.
+func pausedPool(objects []client.Object, record rollout.PauseRecord) []client.Object {
+	text, err := json.Marshal(record)
 	if err != nil {
 		panic(err)
 	}
 	for _, o := range objects {
 		if mcp, ok := o.(*mcfgv1.MachineConfigPool); ok && mcp.Name == "worker" {
-			prior := intstr.Parse(ledger.PriorMaxUnavailable)
-			mcp.Spec.Paused, mcp.Spec.MaxUnavailable = true, &prior
-			mcp.Annotations = map[string]string{pool.LedgerAnnotation: string(text)}
+			previous := intstr.Parse(record.PriorMaxUnavailable)
+			mcp.Spec.Paused, mcp.Spec.MaxUnavailable = true, &previous
+			mcp.Annotations = map[string]string{pool.PauseRecordAnnotation: string(text)}
 		}
 	}
 	return objects
 }
 
-// aboutToRelease is a cluster in which everything is proven, applied and rendered, and the release of one node is on record.
-func aboutToRelease(t *testing.T) *site {
+// readyToRelease is a cluster in which everything is proven, applied and rendered, and the release of one node is on record.
+func readyToRelease(t *testing.T) *setup {
 	t.Helper()
 	ctx, shop := context.Background(), minicluster.Rollout("shop")
 	shop.Finalizers = []string{rollout.Finalizer}
-	objects := append(minicluster.Objects("worker-0", "worker-1"), shop, mirrorset.Digest(shop), mirrorset.Tag(shop))
-	s := build(t, paused(objects, someLedger())...)
+	objects := append(minicluster.Objects("worker-0", "worker-1"), shop, mirrorset.IDMS(shop), mirrorset.ITMS(shop))
+	s := newSetup(t, pausedPool(objects, somePauseRecord())...)
 	if err := minicluster.RenderPools(ctx, s.Client); err != nil {
 		t.Fatal(err)
 	}
-	w := s.look()
-	s.Transfers.Start(w, true, time.Time{})
-	began, after := metav1.NewTime(minicluster.Began), w.Rollout.DeepCopy()
+	obs := s.observe()
+	s.Transfers.Start(obs, true, time.Time{})
+	began, after := metav1.NewTime(minicluster.StartTime), obs.Rollout.DeepCopy()
 	after.Status.Record = v1alpha1.Record{
-		StartedAt: &began, AppliedPlanHash: w.Plan.Digest, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},
+		StartedAt: &began, AppliedPlanHash: obs.Plan.Digest, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},
 		Release: &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: began, TargetConfig: s.rendered()},
 	}
 	if err := s.Client.Status().Update(ctx, after); err != nil {
@@ -197,7 +197,7 @@ func aboutToRelease(t *testing.T) *site {
 }
 
 // rendered is the name of the worker pool's rendered MachineConfig.
-func (s *site) rendered() string {
+func (s *setup) rendered() string {
 	s.t.Helper()
 	mcp := &mcfgv1.MachineConfigPool{}
 	if err := s.Client.Get(context.Background(), client.ObjectKey{Name: "worker"}, mcp); err != nil {
@@ -206,10 +206,10 @@ func (s *site) rendered() string {
 	return mcp.Spec.Configuration.Name
 }
 
-// wanted is the one action that the core wants.
-func (s *site) wanted(w *observe.World) rollout.Action {
+// nextAction is the one action that the core wants.
+func (s *setup) nextAction(obs *observe.Observation) rollout.Action {
 	s.t.Helper()
-	d := rollout.Decide(w.Observed)
+	d := rollout.Decide(obs.Observed)
 	if len(d.Actions) != 1 {
 		s.t.Fatalf("%s: %s: %v, want one action", d.Phase, d.Why, d.Actions)
 	}

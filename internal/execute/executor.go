@@ -11,9 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/nodedisruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -21,8 +21,8 @@ import (
 type Executor struct {
 	Client client.Client
 	// API reads past the caches.
-	API     client.Reader
-	Observe *observe.Live
+	API      client.Reader
+	Observer *observe.Observer
 	// Transfers and PullChecks are what this executor starts beside the reconciler. Observe reads them.
 	Transfers  *Transfers
 	PullChecks *PullChecks
@@ -39,63 +39,63 @@ type Refused struct{ Action, Why string }
 func (r *Refused) Error() string { return r.Action + " is not done: " + r.Why }
 
 // Execute carries out one action.
-func (e *Executor) Execute(ctx context.Context, w *observe.World, a rollout.Action) error {
+func (e *Executor) Execute(ctx context.Context, obs *observe.Observation, a rollout.Action) error {
 	if a.Disruptive() {
-		fresh, action, err := e.stillSafe(ctx, w, a)
+		fresh, action, err := e.revalidate(ctx, obs, a)
 		if err != nil {
 			return err
 		}
-		w, a = fresh, action
+		obs, a = fresh, action
 	}
 	switch a := a.(type) {
 	case rollout.EnsureFinalizer:
-		return e.ensureFinalizer(ctx, w)
+		return e.ensureFinalizer(ctx, obs)
 	case rollout.RemoveFinalizer:
-		return e.removeFinalizer(ctx, w)
+		return e.removeFinalizer(ctx, obs)
 	case rollout.SavePrevious:
-		return e.savePrevious(ctx, w, a)
+		return e.savePrevious(ctx, obs, a)
 	case rollout.EnsureTransfers:
-		e.Transfers.Start(w, a.Copy, a.NotOlderThan)
+		e.Transfers.Start(obs, a.Copy, a.NotOlderThan)
 		return nil
-	case rollout.EnsureProbes:
-		return e.probe(ctx, w)
-	case rollout.EnsureCanary:
-		return e.canary(ctx, w, a.Sweep)
-	case rollout.TryAgain:
+	case rollout.EnsurePullChecks:
+		return e.probe(ctx, obs)
+	case rollout.EnsureCanaryPulls:
+		return e.canary(ctx, obs, a.CleanUp)
+	case rollout.RetryFailed:
 		e.retryFailed()
 		return nil
 	case rollout.PausePool:
-		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
-			return pool.Pause(ctx, e.Client, mcp, a.Ledger)
+		return e.updatePool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
+			return pool.Pause(ctx, e.Client, mcp, a.Record)
 		})
 	case rollout.EnsurePolicy:
-		return e.onPolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
-			return disruption.Ensure(ctx, e.Client, mc, a.Ledger)
+		return e.updatePolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
+			return nodedisruption.Ensure(ctx, e.Client, mc, a.Record)
 		})
 	case rollout.RestorePolicy:
-		return e.onPolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
-			return disruption.Restore(ctx, e.Client, mc, w.Rollout.Name)
+		return e.updatePolicy(ctx, a.Key(), func(mc *opv1.MachineConfiguration) error {
+			return nodedisruption.Restore(ctx, e.Client, mc, obs.Rollout.Name)
 		})
 	case rollout.ApplyMirrorSets, rollout.FinishMirrorSets:
-		return e.applyMirrorSets(ctx, w)
-	case rollout.ReleaseOne:
-		return e.releaseOne(ctx, a)
+		return e.applyMirrorSets(ctx, obs)
+	case rollout.ReleaseNodes:
+		return e.releaseNodes(ctx, a)
 	case rollout.TargetNodes:
 		return e.targetNodes(ctx, a)
 	case rollout.StepDown:
 		return e.stepDown(a)
 	case rollout.RestorePool:
-		return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
+		return e.updatePool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Restore(ctx, e.Client, mcp, a.Paused, a.MaxUnavailable)
 		})
 	default:
-		return e.remedy(ctx, w, a)
+		return e.remediate(ctx, obs, a)
 	}
 }
 
-// stillSafe looks again, past the caches, and takes the action as the fresh look has it: the same key, with the values of now.
-func (e *Executor) stillSafe(ctx context.Context, w *observe.World, a rollout.Action) (*observe.World, rollout.Action, error) {
-	fresh, err := e.Observe.Refresh(ctx, w)
+// revalidate looks again, past the caches, and takes the action as the fresh look has it: the same key, with the values of now.
+func (e *Executor) revalidate(ctx context.Context, obs *observe.Observation, a rollout.Action) (*observe.Observation, rollout.Action, error) {
+	fresh, err := e.Observer.Refresh(ctx, obs)
 	if err != nil {
 		return nil, nil, fmt.Errorf("looking again before %s: %w", a.Key(), err)
 	}
@@ -109,50 +109,50 @@ func (e *Executor) stillSafe(ctx context.Context, w *observe.World, a rollout.Ac
 	return nil, nil, &Refused{Action: a.Key(), Why: why}
 }
 
-// onPool reads the pool past the caches, so that the patch carries the newest resourceVersion and nobody's edit is lost.
-func (e *Executor) onPool(ctx context.Context, name string, do func(*mcfgv1.MachineConfigPool) error) error {
+// updatePool reads the pool past the caches, so that the patch carries the newest resourceVersion and nobody's edit is lost.
+func (e *Executor) updatePool(ctx context.Context, name string, do func(*mcfgv1.MachineConfigPool) error) error {
 	mcp := &mcfgv1.MachineConfigPool{}
 	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, mcp); err != nil {
 		return fmt.Errorf("reading MachineConfigPool %s: %w", name, err)
 	}
 	err := do(mcp)
-	var other *pool.NotOurs
+	var other *pool.NotOwnedError
 	if errors.As(err, &other) {
 		return &Refused{Action: "the change of MachineConfigPool " + name, Why: other.Why}
 	}
 	return err
 }
 
-// onPolicy reads MachineConfiguration/cluster past the caches, so that the patch carries its newest resourceVersion.
-func (e *Executor) onPolicy(ctx context.Context, action string, do func(*opv1.MachineConfiguration) error) error {
+// updatePolicy reads MachineConfiguration/cluster past the caches, so that the patch carries its newest resourceVersion.
+func (e *Executor) updatePolicy(ctx context.Context, action string, do func(*opv1.MachineConfiguration) error) error {
 	mc := &opv1.MachineConfiguration{}
-	if err := e.API.Get(ctx, client.ObjectKey{Name: disruption.Name}, mc); err != nil {
-		return fmt.Errorf("reading MachineConfiguration %s: %w", disruption.Name, err)
+	if err := e.API.Get(ctx, client.ObjectKey{Name: nodedisruption.Name}, mc); err != nil {
+		return fmt.Errorf("reading MachineConfiguration %s: %w", nodedisruption.Name, err)
 	}
 	err := do(mc)
-	var other *disruption.NotOurs
+	var other *nodedisruption.NotOwnedError
 	if errors.As(err, &other) {
 		return &Refused{Action: action, Why: other.Why}
 	}
 	return err
 }
 
-// releaseOne opens the pool only while this process is sure to lead for longer than it takes to notice the node and close the
+// releaseNodes opens the pool only while this process is sure to lead for longer than it takes to notice the node and close the
 // pool again (R1). Should it die all the same, any replica closes the pool past its deadline.
-func (e *Executor) releaseOne(ctx context.Context, a rollout.ReleaseOne) error {
-	if err := e.leads(ctx, a); err != nil {
+func (e *Executor) releaseNodes(ctx context.Context, a rollout.ReleaseNodes) error {
+	if err := e.requireLeadership(ctx, a); err != nil {
 		return err
 	}
-	return e.onPool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
-		if mcp.Spec.Configuration.Name != a.Ledger.Release.Target {
+	return e.updatePool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
+		if mcp.Spec.Configuration.Name != a.Record.Release.Target {
 			return &Refused{Action: a.Key(), Why: "the pool has been rendered anew"}
 		}
-		return pool.Open(ctx, e.Client, mcp, a.Ledger, a.MaxUnavailable)
+		return pool.Unpause(ctx, e.Client, mcp, a.Record, a.MaxUnavailable)
 	})
 }
 
-// leads refuses a release that this process may not be the one to see through.
-func (e *Executor) leads(ctx context.Context, a rollout.Action) error {
+// requireLeadership refuses a release that this process may not be the one to see through.
+func (e *Executor) requireLeadership(ctx context.Context, a rollout.Action) error {
 	if e.Leadership == nil {
 		return nil
 	}
@@ -160,11 +160,11 @@ func (e *Executor) leads(ctx context.Context, a rollout.Action) error {
 	if err != nil {
 		return fmt.Errorf("reading how long this process leads: %w", err)
 	}
-	if left < leadershipToSpare {
+	if left < leadershipMargin {
 		return &Refused{Action: a.Key(), Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first", left.Round(time.Second))}
 	}
 	return nil
 }
 
-// leadershipToSpare covers a slow write and the watch event that follows it.
-const leadershipToSpare = 5 * time.Second
+// leadershipMargin covers a slow write and the watch event that follows it.
+const leadershipMargin = 5 * time.Second

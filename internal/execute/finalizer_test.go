@@ -34,14 +34,14 @@ func TestFinalizers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			shop := minicluster.Rollout("shop")
 			shop.Finalizers = c.have
-			s := build(t, append(minicluster.Objects(), shop)...)
-			if err := s.Execute(ctx, s.look(), c.action); err != nil {
+			s := newSetup(t, append(minicluster.Objects(), shop)...)
+			if err := s.Execute(ctx, s.observe(), c.action); err != nil {
 				t.Fatal(err)
 			}
 			if len(*s.writes) != c.writes {
 				t.Errorf("wrote %v", *s.writes)
 			}
-			if diff := cmp.Diff(c.want, s.look().Rollout.Finalizers); diff != "" {
+			if diff := cmp.Diff(c.want, s.observe().Rollout.Finalizers); diff != "" {
 				t.Errorf("finalizers (-want +got):\n%s", diff)
 			}
 		})
@@ -56,15 +56,15 @@ func TestFinalizerPatchesCarryTheResourceVersion(t *testing.T) {
 			if name == "remove" {
 				shop.Finalizers = []string{rollout.Finalizer}
 			}
-			s := build(t, append(minicluster.Objects(), shop)...)
-			w := s.look()
-			change(s, &v1alpha1.SafeMirrorRollout{}, "shop", func(r *v1alpha1.SafeMirrorRollout) {
+			s := newSetup(t, append(minicluster.Objects(), shop)...)
+			obs := s.observe()
+			editAsUser(s, &v1alpha1.SafeMirrorRollout{}, "shop", func(r *v1alpha1.SafeMirrorRollout) {
 				r.Finalizers = append(r.Finalizers, "another/finalizer")
 			})
-			if err := s.Execute(context.Background(), w, action); !apierrors.IsConflict(err) {
+			if err := s.Execute(context.Background(), obs, action); !apierrors.IsConflict(err) {
 				t.Errorf("error %v, want a conflict", err)
 			}
-			if got := s.look().Rollout.Finalizers; got[len(got)-1] != "another/finalizer" {
+			if got := s.observe().Rollout.Finalizers; got[len(got)-1] != "another/finalizer" {
 				t.Errorf("finalizers %v", got)
 			}
 		})
@@ -72,19 +72,19 @@ func TestFinalizerPatchesCarryTheResourceVersion(t *testing.T) {
 }
 
 // A rollout that is gone needs no finalizer taken off.
-func TestRemovingTheFinalizerOfNobody(t *testing.T) {
+func TestRemovingFinalizerOfDeletedRollout(t *testing.T) {
 	ctx, shop := context.Background(), minicluster.Rollout("shop")
 	shop.Finalizers = []string{rollout.Finalizer}
-	s := build(t, append(minicluster.Objects(), shop)...)
-	w := s.look()
-	change(s, &v1alpha1.SafeMirrorRollout{}, "shop", func(r *v1alpha1.SafeMirrorRollout) { r.Finalizers = nil })
+	s := newSetup(t, append(minicluster.Objects(), shop)...)
+	obs := s.observe()
+	editAsUser(s, &v1alpha1.SafeMirrorRollout{}, "shop", func(r *v1alpha1.SafeMirrorRollout) { r.Finalizers = nil })
 	if err := s.Client.Delete(ctx, shop); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Client.Get(ctx, client.ObjectKey{Name: "shop"}, &v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
-	if err := s.Execute(ctx, w, rollout.RemoveFinalizer{}); err != nil {
+	if err := s.Execute(ctx, obs, rollout.RemoveFinalizer{}); err != nil {
 		t.Errorf("error %v", err)
 	}
 }

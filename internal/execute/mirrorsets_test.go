@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// lists is what a spec says: the policy of quay.io/acme among the digest mirrors and among the tag mirrors, "-" for no such list.
-type lists struct{ digest, tag v1alpha1.MirrorSourcePolicy }
+// sourcePolicies is what a spec says: the policy of quay.io/acme among the digest mirrors and among the tag mirrors, "-" for no such list.
+type sourcePolicies struct{ idms, itms v1alpha1.MirrorSourcePolicy }
 
 const (
 	none  = v1alpha1.MirrorSourcePolicy("-")
@@ -30,26 +30,26 @@ const (
 	allow = v1alpha1.AllowContactingSource
 )
 
-func (l lists) rollout() *v1alpha1.SafeMirrorRollout {
+func (l sourcePolicies) rollout() *v1alpha1.SafeMirrorRollout {
 	r := minicluster.Rollout("shop")
 	r.Spec.ImageDigestMirrors, r.Spec.ImageTagMirrors = nil, nil
 	item := func(policy v1alpha1.MirrorSourcePolicy) []v1alpha1.ImageMirrors {
 		return []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"mirror.local/acme"}, MirrorSourcePolicy: policy}}
 	}
-	if l.digest != none {
-		r.Spec.ImageDigestMirrors = item(l.digest)
+	if l.idms != none {
+		r.Spec.ImageDigestMirrors = item(l.idms)
 	}
-	if l.tag != none {
-		r.Spec.ImageTagMirrors = item(l.tag)
+	if l.itms != none {
+		r.Spec.ImageTagMirrors = item(l.itms)
 	}
 	return r
 }
 
-func (l lists) objects() (out []client.Object) {
-	if set := mirrorset.Digest(l.rollout()); set != nil {
+func (l sourcePolicies) objects() (out []client.Object) {
+	if set := mirrorset.IDMS(l.rollout()); set != nil {
 		out = append(out, set)
 	}
-	if set := mirrorset.Tag(l.rollout()); set != nil {
+	if set := mirrorset.ITMS(l.rollout()); set != nil {
 		out = append(out, set)
 	}
 	return out
@@ -57,85 +57,85 @@ func (l lists) objects() (out []client.Object) {
 
 // Digest mirrors are written before tag mirrors, and removed after them: a blocked source is never without the digest mirrors that
 // keep its digest pulls alive. And at every moment the MCO would take what is there (I13).
-func TestTheOrderOfWrites(t *testing.T) {
+func TestWriteOrder(t *testing.T) {
 	const (
-		applyDigest, applyTag   = "apply ImageDigestMirrorSet shop", "apply ImageTagMirrorSet shop"
-		deleteDigest, deleteTag = "delete ImageDigestMirrorSet shop", "delete ImageTagMirrorSet shop"
+		applyIDMS, applyITMS   = "apply ImageDigestMirrorSet shop", "apply ImageTagMirrorSet shop"
+		deleteIDMS, deleteITMS = "delete ImageDigestMirrorSet shop", "delete ImageTagMirrorSet shop"
 	)
 	cases := map[string]struct {
-		have, want lists
+		have, want sourcePolicies
 		writes     []string
 	}{
-		"both are new":                            {lists{none, none}, lists{never, never}, []string{applyDigest, applyTag}},
-		"both are as they shall be":               {lists{never, never}, lists{never, never}, nil},
-		"tag mirrors alone":                       {lists{none, none}, lists{none, never}, []string{applyTag}},
-		"digest mirrors alone":                    {lists{none, none}, lists{never, none}, []string{applyDigest}},
-		"digest mirrors are added":                {lists{none, never}, lists{never, never}, []string{applyDigest}},
-		"tag mirrors are added":                   {lists{never, none}, lists{never, never}, []string{applyTag}},
-		"tag mirrors go":                          {lists{never, never}, lists{never, none}, []string{deleteTag}},
-		"digest mirrors go":                       {lists{never, never}, lists{none, never}, []string{deleteDigest}},
-		"tag mirrors become digest mirrors":       {lists{none, never}, lists{never, none}, []string{applyDigest, deleteTag}},
-		"digest mirrors become tag mirrors":       {lists{never, none}, lists{none, never}, []string{applyTag, deleteDigest}},
-		"the source is freed in both":             {lists{never, never}, lists{allow, allow}, []string{deleteTag, applyDigest, applyTag}},
-		"the source is blocked in both":           {lists{allow, allow}, lists{never, never}, []string{deleteTag, applyDigest, applyTag}},
-		"freed, and the tag mirrors go":           {lists{never, never}, lists{allow, none}, []string{deleteTag, applyDigest}},
-		"freed, and the digest mirrors go":        {lists{never, never}, lists{none, allow}, []string{deleteTag, deleteDigest, applyTag}},
-		"freed, and digest mirrors are added":     {lists{none, never}, lists{allow, allow}, []string{deleteTag, applyDigest, applyTag}},
-		"freed, and tag become digest mirrors":    {lists{none, never}, lists{allow, none}, []string{deleteTag, applyDigest}},
-		"freed, and digest become tag mirrors":    {lists{never, none}, lists{none, allow}, []string{deleteDigest, applyTag}},
-		"an omitted policy is no other":           {lists{"", ""}, lists{allow, allow}, []string{applyDigest, applyTag}},
-		"died after the digest mirrors":           {lists{never, none}, lists{never, never}, []string{applyTag}},
-		"died after the tag mirrors were removed": {lists{never, none}, lists{allow, allow}, []string{applyDigest, applyTag}},
+		"both are new":                            {sourcePolicies{none, none}, sourcePolicies{never, never}, []string{applyIDMS, applyITMS}},
+		"both are as they shall be":               {sourcePolicies{never, never}, sourcePolicies{never, never}, nil},
+		"tag mirrors alone":                       {sourcePolicies{none, none}, sourcePolicies{none, never}, []string{applyITMS}},
+		"digest mirrors alone":                    {sourcePolicies{none, none}, sourcePolicies{never, none}, []string{applyIDMS}},
+		"digest mirrors are added":                {sourcePolicies{none, never}, sourcePolicies{never, never}, []string{applyIDMS}},
+		"tag mirrors are added":                   {sourcePolicies{never, none}, sourcePolicies{never, never}, []string{applyITMS}},
+		"tag mirrors go":                          {sourcePolicies{never, never}, sourcePolicies{never, none}, []string{deleteITMS}},
+		"digest mirrors go":                       {sourcePolicies{never, never}, sourcePolicies{none, never}, []string{deleteIDMS}},
+		"tag mirrors become digest mirrors":       {sourcePolicies{none, never}, sourcePolicies{never, none}, []string{applyIDMS, deleteITMS}},
+		"digest mirrors become tag mirrors":       {sourcePolicies{never, none}, sourcePolicies{none, never}, []string{applyITMS, deleteIDMS}},
+		"the source is freed in both":             {sourcePolicies{never, never}, sourcePolicies{allow, allow}, []string{deleteITMS, applyIDMS, applyITMS}},
+		"the source is blocked in both":           {sourcePolicies{allow, allow}, sourcePolicies{never, never}, []string{deleteITMS, applyIDMS, applyITMS}},
+		"freed, and the tag mirrors go":           {sourcePolicies{never, never}, sourcePolicies{allow, none}, []string{deleteITMS, applyIDMS}},
+		"freed, and the digest mirrors go":        {sourcePolicies{never, never}, sourcePolicies{none, allow}, []string{deleteITMS, deleteIDMS, applyITMS}},
+		"freed, and digest mirrors are added":     {sourcePolicies{none, never}, sourcePolicies{allow, allow}, []string{deleteITMS, applyIDMS, applyITMS}},
+		"freed, and tag become digest mirrors":    {sourcePolicies{none, never}, sourcePolicies{allow, none}, []string{deleteITMS, applyIDMS}},
+		"freed, and digest become tag mirrors":    {sourcePolicies{never, none}, sourcePolicies{none, allow}, []string{deleteIDMS, applyITMS}},
+		"an omitted policy is no other":           {sourcePolicies{"", ""}, sourcePolicies{allow, allow}, []string{applyIDMS, applyITMS}},
+		"died after the digest mirrors":           {sourcePolicies{never, none}, sourcePolicies{never, never}, []string{applyITMS}},
+		"died after the tag mirrors were removed": {sourcePolicies{never, none}, sourcePolicies{allow, allow}, []string{applyIDMS, applyITMS}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := build(t, append(append(minicluster.Objects(), c.want.rollout()), c.have.objects()...)...)
-			w := s.look()
-			s.after = func() { s.valid() }
-			if err := s.applyMirrorSets(context.Background(), w); err != nil {
+			s := newSetup(t, append(append(minicluster.Objects(), c.want.rollout()), c.have.objects()...)...)
+			obs := s.observe()
+			s.afterWrite = func() { s.checkUnion() }
+			if err := s.applyMirrorSets(context.Background(), obs); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.writes, *s.writes); diff != "" {
 				t.Errorf("writes (-want +got):\n%s", diff)
 			}
-			sets, _ := s.look().Observed.Sets.Get()
-			want := rollout.MirrorSets{Digest: settled(c.want.digest), Tag: settled(c.want.tag)}
-			if diff := cmp.Diff(want, rollout.MirrorSets{Digest: sets.Digest, Tag: sets.Tag}); diff != "" {
+			sets, _ := s.observe().Observed.Sets.Get()
+			want := rollout.MirrorSets{IDMS: expectedState(c.want.idms), ITMS: expectedState(c.want.itms)}
+			if diff := cmp.Diff(want, rollout.MirrorSets{IDMS: sets.IDMS, ITMS: sets.ITMS}); diff != "" {
 				t.Errorf("sets (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func settled(policy v1alpha1.MirrorSourcePolicy) rollout.SetState {
+func expectedState(policy v1alpha1.MirrorSourcePolicy) rollout.SetState {
 	if policy == none {
 		return rollout.SetNotWanted
 	}
 	return rollout.SetEqual
 }
 
-// valid looks at all mirror sets of the cluster as the MCO does.
-func (s *site) valid() {
+// checkUnion looks at all mirror sets of the cluster as the MCO does.
+func (s *setup) checkUnion() {
 	s.t.Helper()
-	var digest configv1.ImageDigestMirrorSetList
-	var tag configv1.ImageTagMirrorSetList
-	for _, list := range []client.ObjectList{&digest, &tag} {
+	var idms configv1.ImageDigestMirrorSetList
+	var itms configv1.ImageTagMirrorSetList
+	for _, list := range []client.ObjectList{&idms, &itms} {
 		if err := s.Client.List(context.Background(), list); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	if problems := registries.Validate(registries.Sets{IDMSs: digest.Items, ITMSs: tag.Items}); len(problems) > 0 {
+	if problems := registriesconf.Validate(registriesconf.Sets{IDMSs: idms.Items, ITMSs: itms.Items}); len(problems) > 0 {
 		s.t.Errorf("after %v: %v", *s.writes, problems)
 	}
 }
 
 // A set of somebody else that happens to have our name, of a kind that we do not want, is nobody's business.
-func TestSetsOfOthersStay(t *testing.T) {
+func TestForeignSetsStay(t *testing.T) {
 	foreign := &configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Spec: configv1.ImageTagMirrorSetSpec{
 		ImageTagMirrors: []configv1.ImageTagMirrors{{Source: "ghcr.io", Mirrors: []configv1.ImageMirror{"mirror.local/ghcr"}}},
 	}}
-	s := build(t, append(minicluster.Objects(), lists{never, none}.rollout(), foreign)...)
-	if err := s.applyMirrorSets(context.Background(), s.look()); err != nil {
+	s := newSetup(t, append(minicluster.Objects(), sourcePolicies{never, none}.rollout(), foreign)...)
+	if err := s.applyMirrorSets(context.Background(), s.observe()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"apply ImageDigestMirrorSet shop"}, *s.writes); diff != "" {
@@ -144,9 +144,9 @@ func TestSetsOfOthersStay(t *testing.T) {
 }
 
 func TestUnknownSetsAreNotWritten(t *testing.T) {
-	w := &observe.World{}
-	w.Observed.Sets = rollout.Unseen[rollout.MirrorSets]("connection refused")
-	err := (&Executor{}).applyMirrorSets(context.Background(), w)
+	obs := &observe.Observation{}
+	obs.Observed.Sets = rollout.Unknown[rollout.MirrorSets]("connection refused")
+	err := (&Executor{}).applyMirrorSets(context.Background(), obs)
 	var refused *Refused
 	if !errors.As(err, &refused) || refused.Why != "connection refused" {
 		t.Errorf("error %v", err)
@@ -156,24 +156,24 @@ func TestUnknownSetsAreNotWritten(t *testing.T) {
 // The first write that fails ends it: what comes after relies on it.
 func TestFailedWrites(t *testing.T) {
 	cases := map[string]struct {
-		have, want lists
+		have, want sourcePolicies
 		failing    string
 		err        string
 	}{
-		"digest mirrors":         {lists{none, none}, lists{never, never}, "ImageDigestMirrorSet", "applying ImageDigestMirrorSet shop: connection refused"},
-		"tag mirrors":            {lists{none, none}, lists{none, never}, "ImageTagMirrorSet", "applying ImageTagMirrorSet shop: connection refused"},
-		"old digest mirrors":     {lists{never, never}, lists{none, never}, "ImageDigestMirrorSet", "deleting ImageDigestMirrorSet shop: connection refused"},
-		"old tag mirrors":        {lists{never, never}, lists{never, none}, "ImageTagMirrorSet", "deleting ImageTagMirrorSet shop: connection refused"},
-		"replaced tag mirrors":   {lists{never, never}, lists{allow, allow}, "ImageTagMirrorSet", "deleting ImageTagMirrorSet shop: connection refused"},
-		"new digest mirrors":     {lists{never, never}, lists{allow, allow}, "ImageDigestMirrorSet", "applying ImageDigestMirrorSet shop: connection refused"},
-		"left-over digest first": {lists{never, never}, lists{none, allow}, "ImageDigestMirrorSet", "deleting ImageDigestMirrorSet shop: connection refused"},
+		"digest mirrors":         {sourcePolicies{none, none}, sourcePolicies{never, never}, "ImageDigestMirrorSet", "applying ImageDigestMirrorSet shop: connection refused"},
+		"tag mirrors":            {sourcePolicies{none, none}, sourcePolicies{none, never}, "ImageTagMirrorSet", "applying ImageTagMirrorSet shop: connection refused"},
+		"old digest mirrors":     {sourcePolicies{never, never}, sourcePolicies{none, never}, "ImageDigestMirrorSet", "deleting ImageDigestMirrorSet shop: connection refused"},
+		"old tag mirrors":        {sourcePolicies{never, never}, sourcePolicies{never, none}, "ImageTagMirrorSet", "deleting ImageTagMirrorSet shop: connection refused"},
+		"replaced tag mirrors":   {sourcePolicies{never, never}, sourcePolicies{allow, allow}, "ImageTagMirrorSet", "deleting ImageTagMirrorSet shop: connection refused"},
+		"new digest mirrors":     {sourcePolicies{never, never}, sourcePolicies{allow, allow}, "ImageDigestMirrorSet", "applying ImageDigestMirrorSet shop: connection refused"},
+		"left-over digest first": {sourcePolicies{never, never}, sourcePolicies{none, allow}, "ImageDigestMirrorSet", "deleting ImageDigestMirrorSet shop: connection refused"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := build(t, append(append(minicluster.Objects(), c.want.rollout()), c.have.objects()...)...)
-			w := s.look()
+			s := newSetup(t, append(append(minicluster.Objects(), c.want.rollout()), c.have.objects()...)...)
+			obs := s.observe()
 			s.Client = interceptor.NewClient(minicluster.Client(interceptor.Funcs{}, c.have.objects()...), refusing(c.failing))
-			if err := s.applyMirrorSets(context.Background(), w); !errors.Is(err, errDown) || err.Error() != c.err {
+			if err := s.applyMirrorSets(context.Background(), obs); !errors.Is(err, errDown) || err.Error() != c.err {
 				t.Errorf("error %v, want %q", err, c.err)
 			}
 		})
@@ -182,16 +182,16 @@ func TestFailedWrites(t *testing.T) {
 
 // refusing refuses the writes of mirror sets of that kind.
 func refusing(kind string) interceptor.Funcs {
-	digest := kind == "ImageDigestMirrorSet"
+	idms := kind == "ImageDigestMirrorSet"
 	return interceptor.Funcs{
 		Apply: func(ctx context.Context, c client.WithWatch, what runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			if _, is := what.(*configac.ImageDigestMirrorSetApplyConfiguration); is == digest {
+			if _, is := what.(*configac.ImageDigestMirrorSetApplyConfiguration); is == idms {
 				return errDown
 			}
 			return c.Apply(ctx, what, opts...)
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			if _, is := o.(*configv1.ImageDigestMirrorSet); is == digest {
+			if _, is := o.(*configv1.ImageDigestMirrorSet); is == idms {
 				return errDown
 			}
 			return c.Delete(ctx, o, opts...)

@@ -10,26 +10,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
 // savePrevious creates the ControllerRevision with the mirror sets of the rollout as the API server has them now, and deletes those that
 // nothing names any more. The name is a hash of the content: when the sets have changed since the decision, it is another name, and the
 // decision is made again.
-func (e *Executor) savePrevious(ctx context.Context, w *observe.World, a rollout.SavePrevious) error {
-	digest, tag, err := e.ownSets(ctx, w.Rollout.Name)
+func (e *Executor) savePrevious(ctx context.Context, obs *observe.Observation, a rollout.SavePrevious) error {
+	idms, itms, err := e.ownSets(ctx, obs.Rollout.Name)
 	if err != nil {
 		return err
 	}
-	previous := mirrorset.PreviousOf(digest, tag)
-	ref := previous.Reference(w.Rollout.Name)
+	previous := mirrorset.PreviousOf(idms, itms)
+	ref := previous.Reference(obs.Rollout.Name)
 	if ref == nil || ref.Name != a.Revision {
 		return &Refused{Action: a.Key(), Why: "the mirror sets have changed since"}
 	}
-	old, err := e.revisions(ctx, w.Rollout.Name)
+	old, err := e.revisions(ctx, obs.Rollout.Name)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (e *Executor) savePrevious(ctx context.Context, w *observe.World, a rollout
 		}
 		number = max(number, old[i].Revision+1)
 	}
-	revision, err := previous.Revision(w.Rollout, e.Observe.Namespace, number)
+	revision, err := previous.Revision(obs.Rollout, e.Observer.Namespace, number)
 	if err != nil {
 		return err
 	}
@@ -55,20 +55,20 @@ func (e *Executor) savePrevious(ctx context.Context, w *observe.World, a rollout
 		}
 		return fmt.Errorf("creating ControllerRevision %s/%s: %w", revision.Namespace, revision.Name, err)
 	}
-	return e.dropRevisions(ctx, w, ref.Name)
+	return e.dropRevisions(ctx, obs, ref.Name)
 }
 
 // dropRevisions deletes the ControllerRevisions of the rollout that no mirror set of it names. keep is one more that stays. The mirror sets
 // outlive a deleted rollout, and what they name does, too: a rollout of the same name may adopt them.
-func (e *Executor) dropRevisions(ctx context.Context, w *observe.World, keep string) error {
-	if c, known := w.Observed.Cluster.Get(); known && c.Unsupported != "" {
+func (e *Executor) dropRevisions(ctx context.Context, obs *observe.Observation, keep string) error {
+	if c, known := obs.Observed.Cluster.Get(); known && c.Unsupported != "" {
 		return nil // no mirror sets here, so no revision of them
 	}
-	revisions, err := e.revisions(ctx, w.Rollout.Name)
+	revisions, err := e.revisions(ctx, obs.Rollout.Name)
 	if err != nil || len(revisions) == 0 {
 		return err
 	}
-	digest, tag, err := e.ownSets(ctx, w.Rollout.Name)
+	idms, itms, err := e.ownSets(ctx, obs.Rollout.Name)
 	if err != nil {
 		return err
 	}
@@ -78,11 +78,11 @@ func (e *Executor) dropRevisions(ctx context.Context, w *observe.World, keep str
 			named[ref.Name] = true
 		}
 	}
-	if digest != nil {
-		note(digest.Annotations)
+	if idms != nil {
+		note(idms.Annotations)
 	}
-	if tag != nil {
-		note(tag.Annotations)
+	if itms != nil {
+		note(itms.Annotations)
 	}
 	for i := range revisions {
 		if named[revisions[i].Name] {
@@ -104,7 +104,7 @@ func (e *Executor) deleteRevision(ctx context.Context, revision *appsv1.Controll
 
 func (e *Executor) revisions(ctx context.Context, rolloutName string) ([]appsv1.ControllerRevision, error) {
 	var list appsv1.ControllerRevisionList
-	err := e.API.List(ctx, &list, client.InNamespace(e.Observe.Namespace), client.MatchingLabels{mirrorset.LabelRollout: rolloutName})
+	err := e.API.List(ctx, &list, client.InNamespace(e.Observer.Namespace), client.MatchingLabels{mirrorset.LabelRollout: rolloutName})
 	if err != nil {
 		return nil, fmt.Errorf("listing the ControllerRevisions of SafeMirrorRollout %s: %w", rolloutName, err)
 	}
@@ -113,20 +113,20 @@ func (e *Executor) revisions(ctx context.Context, rolloutName string) ([]appsv1.
 
 // ownSets reads the mirror sets of the rollout past the caches; nil stands for none of ours.
 func (e *Executor) ownSets(ctx context.Context, name string) (*configv1.ImageDigestMirrorSet, *configv1.ImageTagMirrorSet, error) {
-	digest, tag := &configv1.ImageDigestMirrorSet{}, &configv1.ImageTagMirrorSet{}
-	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, digest); client.IgnoreNotFound(err) != nil {
+	idms, itms := &configv1.ImageDigestMirrorSet{}, &configv1.ImageTagMirrorSet{}
+	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, idms); client.IgnoreNotFound(err) != nil {
 		return nil, nil, fmt.Errorf("reading ImageDigestMirrorSet %s: %w", name, err)
 	}
-	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, tag); client.IgnoreNotFound(err) != nil {
+	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, itms); client.IgnoreNotFound(err) != nil {
 		return nil, nil, fmt.Errorf("reading ImageTagMirrorSet %s: %w", name, err)
 	}
-	if !isOf(digest, name) {
-		digest = nil
+	if !isOf(idms, name) {
+		idms = nil
 	}
-	if !isOf(tag, name) {
-		tag = nil
+	if !isOf(itms, name) {
+		itms = nil
 	}
-	return digest, tag, nil
+	return idms, itms, nil
 }
 
 func isOf(o metav1.Object, rolloutName string) bool {

@@ -10,23 +10,23 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
-	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remediation"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
 // scaleUp writes the note first and then the number: should the process die in between, the note is found, and the number is still the
 // original one.
-func (e *Executor) scaleUp(ctx context.Context, w *observe.World, a rollout.ScaleUp) error {
-	o, c, err := e.target(ctx, a, a.Remedy)
+func (e *Executor) scaleUp(ctx context.Context, obs *observe.Observation, a rollout.ScaleUp) error {
+	o, c, err := e.objectToChange(ctx, a, a.Remedy)
 	if err != nil {
 		return err
 	}
-	if by := remedy.OwnedByLoop(o); by != "" {
-		return &Refused{Action: a.Key(), Why: fmt.Sprintf("the number of replicas of %s %s is %q's to set", a.Remedy.Kind, a.Remedy.Name, by)}
+	if manager := remediation.ReplicasManager(o); manager != "" {
+		return &Refused{Action: a.Key(), Why: fmt.Sprintf("the number of replicas of %s %s is %q's to set", a.Remedy.Kind, a.Remedy.Name, manager)}
 	}
-	if !c.Noted {
-		if err := e.patchNoted(ctx, o, noteOf(w, a.Remedy), nil); err != nil {
+	if !c.HasNote {
+		if err := e.patchWithNote(ctx, o, newNote(obs, a.Remedy), nil); err != nil {
 			return err
 		}
 	}
@@ -40,8 +40,8 @@ func (e *Executor) scaleUp(ctx context.Context, w *observe.World, a rollout.Scal
 }
 
 // scaleBack gives back the earlier number if the present one is ours, and takes the note off last.
-func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleBack) error {
-	o, c, err := e.changed(ctx, a.Remedy)
+func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleDown) error {
+	o, c, err := e.objectToRestore(ctx, a.Remedy)
 	switch {
 	case err != nil || o == nil:
 		return err
@@ -49,11 +49,11 @@ func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleBack) error {
 		if err := e.scale(ctx, o, a.Remedy, a.Remedy.OriginalValue); err != nil {
 			return err
 		}
-		if o, c, err = remedy.Look(ctx, e.API, a.Remedy); err != nil || c.Gone {
+		if o, c, err = remediation.ReadObject(ctx, e.API, a.Remedy); err != nil || c.Gone {
 			return err
 		}
 	}
-	return e.patchNoted(ctx, o, nil, nil)
+	return e.patchWithNote(ctx, o, nil, nil)
 }
 
 // scale goes through the scale subresource, so that an IngressController's operator sees what a person's oc scale would do. A patch there

@@ -29,21 +29,21 @@ func (t *Transfers) Started() (plan string, copying bool) {
 
 // Start hands the jobs of the plan to the engine. It returns at once. Without a registry client nothing is started: the look that found
 // no credentials says so.
-func (t *Transfers) Start(w *observe.World, copying bool, notOlderThan time.Time) {
-	if w.Registry == nil {
+func (t *Transfers) Start(obs *observe.Observation, copying bool, notOlderThan time.Time) {
+	if obs.Registry == nil {
 		return
 	}
-	t.Engine.Ensure(w.Registry, w.Plan.Jobs(copying, t.Engine.Snapshot()), notOlderThan)
+	t.Engine.Ensure(obs.Registry, obs.Plan.Jobs(copying, t.Engine.Snapshot()), notOlderThan)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.plan, t.copying = w.Plan.Digest, copying
+	t.plan, t.copying = obs.Plan.Digest, copying
 }
 
 // Recheck lets the engine prove the references once more, unless they were since the time.
-func (t *Transfers) Recheck(w *observe.World, references []string, notOlderThan time.Time) {
+func (t *Transfers) Recheck(obs *observe.Observation, references []string, notOlderThan time.Time) {
 	var keys []string
 	for _, ref := range references {
-		keys = append(keys, w.JobsOf(ref)...)
+		keys = append(keys, obs.JobsOf(ref)...)
 	}
 	t.Engine.Recheck(keys, notOlderThan)
 }

@@ -6,7 +6,7 @@ var argoRolloutKind = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1
 
 // addArgoRollout adds the template of a Rollout of Argo. One that takes it from a Deployment (workloadRef) has ReplicaSets of its own,
 // which are read.
-func addArgoRollout(rd *reading, owner Owner, r *templated) {
+func addArgoRollout(rd *readState, owner Owner, r *replicatedTemplate) {
 	owner.Kind = "Argo " + owner.Kind
 	r.add(rd, owner)
 }

@@ -61,14 +61,14 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// cached hands out its pods as a cache does that is told not to copy.
-type cached []apiruntime.Object
+// cachedPods hands out its pods as a cache does that is told not to copy.
+type cachedPods []apiruntime.Object
 
-func (cached) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+func (cachedPods) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
 	return &meta.NoKindMatchError{}
 }
 
-func (c cached) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+func (c cachedPods) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
 	if _, ok := list.(*corev1.PodList); ok {
 		return meta.SetList(list, c)
 	}
@@ -77,7 +77,7 @@ func (c cached) List(_ context.Context, list client.ObjectList, _ ...client.List
 
 // BenchmarkRead reads 50,000 pods with 5,000 distinct images and four more that all have.
 func BenchmarkRead(b *testing.B) {
-	reader := cached(podsOf(b, 50_000, true))
+	reader := cachedPods(podsOf(b, 50_000, true))
 	b.ReportAllocs()
 	for b.Loop() {
 		got, err := Read(context.Background(), reader, Options{})

@@ -36,8 +36,8 @@ type buildStrategy struct {
 	From *imageSource `json:"from,omitempty"`
 }
 
-// tidy keeps of a Dockerfile the lines that name images.
-func (b *build) tidy() {
+// prune keeps of a Dockerfile the lines that name images.
+func (b *build) prune() {
 	var lines []string
 	for _, image := range baseImages(b.Spec.Source.Dockerfile) {
 		lines = append(lines, "FROM "+image)
@@ -49,29 +49,29 @@ func (b *build) tidy() {
 
 // addBuildConfig adds the images that its next build pulls. The pod of a build is a pod like others; inside it buildah pulls, with a
 // registries.conf that follows the mirror sets in the API.
-func addBuildConfig(rd *reading, owner Owner, b *build) {
+func addBuildConfig(rd *readState, owner Owner, b *build) {
 	images := rd.buildImages(owner.Namespace, b)
 	for _, image := range images {
 		rd.c.Add(Use{Image: image, Owner: owner, Class: Advisory})
 	}
-	rd.immediate = append(rd.immediate, Immediate{By: ByBuild, Owner: owner, Images: images})
+	rd.immediateConsumers = append(rd.immediateConsumers, ImmediateConsumer{By: ByBuild, Owner: owner, Images: images})
 	if b.Spec.Strategy.Docker != nil && b.Spec.Source.Dockerfile == "" {
-		rd.hidden = append(rd.hidden, owner)
+		rd.externalDockerfiles = append(rd.externalDockerfiles, owner)
 	}
 }
 
-// noteHidden makes one gap of all the builds whose base images are named outside the cluster.
-func (rd *reading) noteHidden() {
-	if len(rd.hidden) == 0 {
+// reportExternalDockerfiles makes one gap of all the builds whose base images are named outside the cluster.
+func (rd *readState) reportExternalDockerfiles() {
+	if len(rd.externalDockerfiles) == 0 {
 		return
 	}
-	first := slices.MinFunc(rd.hidden, Owner.compare)
-	rd.gaps = append(rd.gaps, Gap{Source: "builds", Kind: "Dockerfile", Why: fmt.Sprintf(
-		"%d builds take their base images from a Dockerfile in their source repository, the first is %s", len(rd.hidden), first)})
+	first := slices.MinFunc(rd.externalDockerfiles, Owner.compare)
+	rd.unreadSources = append(rd.unreadSources, UnreadSource{Source: "builds", Kind: "Dockerfile", Why: fmt.Sprintf(
+		"%d builds take their base images from a Dockerfile in their source repository, the first is %s", len(rd.externalDockerfiles), first)})
 }
 
 // addBuild is the same for a build that is on its way. One that has ended pulls nothing any more.
-func addBuild(rd *reading, owner Owner, b *build) {
+func addBuild(rd *readState, owner Owner, b *build) {
 	switch b.Status.Phase {
 	case "Complete", "Failed", "Error", "Cancelled":
 	default:
@@ -79,7 +79,7 @@ func addBuild(rd *reading, owner Owner, b *build) {
 	}
 }
 
-func (rd *reading) buildImages(namespace string, b *build) []string {
+func (rd *readState) buildImages(namespace string, b *build) []string {
 	var out []string
 	add := func(from *imageSource) {
 		if from == nil {

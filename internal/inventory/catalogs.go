@@ -16,8 +16,8 @@ type catalogSource struct {
 // addCatalogSource adds the index image of a catalog of OLM v0, those of the default catalogs among them. OLM runs it as a pod and, with
 // a polling interval, starts another one each time, which pulls a tag with the policy Always and a digest when it is not there
 // (pkg/lib/image of operator-lifecycle-manager).
-func addCatalogSource(rd *reading, owner Owner, c *catalogSource) {
-	rd.c.Add(Use{Image: c.Spec.Image, Owner: owner, Class: Blocking, Always: c.Spec.Image != "" && !byDigest(c.Spec.Image)})
+func addCatalogSource(rd *readState, owner Owner, c *catalogSource) {
+	rd.c.Add(Use{Image: c.Spec.Image, Owner: owner, Class: Blocking, AlwaysPull: c.Spec.Image != "" && !byDigest(c.Spec.Image)})
 }
 
 type clusterCatalog struct {
@@ -41,17 +41,17 @@ type clusterCatalog struct {
 
 // addClusterCatalog adds the image of a catalog of OLM v1. catalogd pulls it itself, with the configuration of the control plane node on
 // which it runs; no kubelet does.
-func addClusterCatalog(rd *reading, owner Owner, c *clusterCatalog) {
+func addClusterCatalog(rd *readState, owner Owner, c *clusterCatalog) {
 	use := Use{Owner: owner, Class: Advisory}
 	if c.Spec.AvailabilityMode == "Unavailable" {
 		use.Class = Historical
 	}
 	if i := c.Spec.Source.Image; i != nil {
-		use.Image, use.Always = i.Ref, i.PollIntervalMinutes > 0 && !byDigest(i.Ref)
+		use.Image, use.AlwaysPull = i.Ref, i.PollIntervalMinutes > 0 && !byDigest(i.Ref)
 		rd.c.Add(use)
 	}
 	if r := c.Status.ResolvedSource; r != nil && r.Image != nil {
-		use.Image, use.Always = r.Image.Ref, false
+		use.Image, use.AlwaysPull = r.Image.Ref, false
 		rd.c.Add(use)
 	}
 }

@@ -48,7 +48,7 @@ func (s *dataVolumeSpec) nodeImage() string {
 	return image
 }
 
-func addDataVolume(rd *reading, owner Owner, v *dataVolume) {
+func addDataVolume(rd *readState, owner Owner, v *dataVolume) {
 	class := Blocking
 	if v.Status.Phase == "Succeeded" {
 		class = Historical
@@ -56,6 +56,6 @@ func addDataVolume(rd *reading, owner Owner, v *dataVolume) {
 	rd.c.Add(Use{Image: v.Spec.nodeImage(), Owner: owner, Class: class})
 }
 
-func addDataImportCron(rd *reading, owner Owner, c *dataImportCron) {
+func addDataImportCron(rd *readState, owner Owner, c *dataImportCron) {
 	rd.c.Add(Use{Image: c.Spec.Template.Spec.nodeImage(), Owner: owner, Class: Blocking})
 }

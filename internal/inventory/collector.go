@@ -23,8 +23,8 @@ type Use struct {
 	Image       string
 	Class       Class
 	Owner       Owner
-	Always      bool
-	Birth       bool
+	AlwaysPull  bool
+	NodeStart   bool
 	Platforms   []string
 	Running     string
 	PullSecrets []types.NamespacedName
@@ -33,15 +33,15 @@ type Use struct {
 // Collector gathers uses into references, each distinct image one. What it returns does not depend on the order in which they come: a
 // cache lists its objects in another order each time. Only the uses of one owner have to come one after the other, so that owners can be
 // counted without remembering the tens of thousands that an image of every node has.
-type Collector struct{ byImage map[string]*gathered }
+type Collector struct{ byImage map[string]*aggregate }
 
-type gathered struct {
+type aggregate struct {
 	class Class
 	// last is the owner who came last, and first are the first few of count.
-	last          ranked
-	first         []ranked
-	count         int
-	always, birth bool
+	last              rankedOwner
+	first             []rankedOwner
+	count             int
+	always, nodeStart bool
 	// anywhere is true when an owner of the class is bound to no platform; then the platforms of the others do not matter.
 	anywhere    bool
 	platforms   []string
@@ -49,13 +49,13 @@ type gathered struct {
 	pullSecrets []types.NamespacedName
 }
 
-// ranked is an owner with the highest class in which it uses the image. Those of a higher class come first.
-type ranked struct {
+// rankedOwner is an owner with the highest class in which it uses the image. Those of a higher class come first.
+type rankedOwner struct {
 	Owner
 	class Class
 }
 
-func (r ranked) compare(o ranked) int {
+func (r rankedOwner) compare(o rankedOwner) int {
 	return cmp.Or(cmp.Compare(o.class.rank(), r.class.rank()), r.Owner.compare(o.Owner))
 }
 
@@ -66,16 +66,16 @@ func (c *Collector) Add(u Use) {
 		return
 	}
 	if c.byImage == nil {
-		c.byImage = map[string]*gathered{}
+		c.byImage = map[string]*aggregate{}
 	}
 	g, ok := c.byImage[u.Image]
 	if !ok {
-		g = &gathered{}
+		g = &aggregate{}
 		c.byImage[u.Image] = g
 	}
-	g.own(ranked{u.Owner, u.Class})
-	g.always, g.birth = g.always || u.Always, g.birth || u.Birth
-	g.bind(u)
+	g.addOwner(rankedOwner{u.Owner, u.Class})
+	g.always, g.nodeStart = g.always || u.AlwaysPull, g.nodeStart || u.NodeStart
+	g.addPlatforms(u)
 	if u.Running != "" {
 		g.running = insert(g.running, u.Running, strings.Compare, maxRunning)
 	}
@@ -84,23 +84,23 @@ func (c *Collector) Add(u Use) {
 	}
 }
 
-// own counts an owner that is new, and moves one up that turns out to be nearer to pulling.
-func (g *gathered) own(r ranked) {
+// addOwner counts an owner that is new, and moves one up that turns out to be nearer to pulling.
+func (g *aggregate) addOwner(r rankedOwner) {
 	switch {
 	case g.count == 0 || r.Owner != g.last.Owner:
 		g.count++
 	case r.class.rank() > g.last.class.rank():
-		g.first = slices.DeleteFunc(g.first, func(f ranked) bool { return f == g.last })
+		g.first = slices.DeleteFunc(g.first, func(f rankedOwner) bool { return f == g.last })
 	default:
 		return
 	}
 	g.last = r
-	g.first = insert(g.first, r, ranked.compare, maxOwners)
+	g.first = insert(g.first, r, rankedOwner.compare, maxOwners)
 }
 
-// bind notes the class and the platforms. Only the platforms of the highest class count: an old revision that could run anywhere
+// addPlatforms notes the class and the platforms. Only the platforms of the highest class count: an old revision that could run anywhere
 // does not make an image that runs on arm64 alone a matter of other platforms.
-func (g *gathered) bind(u Use) {
+func (g *aggregate) addPlatforms(u Use) {
 	switch {
 	case g.class == "" || u.Class.rank() > g.class.rank():
 		g.class, g.anywhere, g.platforms = u.Class, false, nil
@@ -119,7 +119,7 @@ func (c *Collector) References() []Reference {
 	for _, image := range slices.Sorted(maps.Keys(c.byImage)) {
 		g := c.byImage[image]
 		r := Reference{
-			Image: image, Class: g.class, Owners: g.owners(), Count: g.count, Always: g.always, Birth: g.birth,
+			Image: image, Class: g.class, Owners: g.owners(), Count: g.count, AlwaysPull: g.always, NodeStart: g.nodeStart,
 			Running: g.running, PullSecrets: g.pullSecrets,
 		}
 		if !g.anywhere {
@@ -130,7 +130,7 @@ func (c *Collector) References() []Reference {
 	return out
 }
 
-func (g *gathered) owners() []Owner {
+func (g *aggregate) owners() []Owner {
 	out := make([]Owner, 0, len(g.first))
 	for _, r := range g.first {
 		out = append(out, r.Owner)

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func TestReferencesAreGathered(t *testing.T) {
+func TestReferencesAreAggregated(t *testing.T) {
 	cases := map[string]struct {
 		additional []string
 		objects    []client.Object
@@ -46,7 +46,7 @@ func TestReferencesAreGathered(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := lines(world{objects: c.objects}.read(t, Options{Additional: c.additional}).References)
+			got := lines(testCluster{objects: c.objects}.read(t, Options{Additional: c.additional}).References)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("references (-want +got):\n%s", diff)
 			}
@@ -55,7 +55,7 @@ func TestReferencesAreGathered(t *testing.T) {
 }
 
 // What is remembered of many is bounded, and does not depend on the order in which they come.
-func TestTheOrderOfUsesDoesNotMatter(t *testing.T) {
+func TestCollectorIsOrderIndependent(t *testing.T) {
 	var uses []Use
 	for i := range 30 {
 		u := Use{
@@ -114,12 +114,12 @@ func TestUsedBy(t *testing.T) {
 }
 
 // Lists come in any order, and what is said of the same cluster is always the same.
-func TestTheOrderOfListsDoesNotMatter(t *testing.T) {
+func TestReadIsOrderIndependent(t *testing.T) {
 	w := fullCluster()
-	want := w.read(t, Options{Release: releaseOf(t)})
+	want := w.read(t, Options{ReadPayload: releaseOf(t)})
 	for seed := range int64(20) {
 		w.shuffle = seed + 1
-		if diff := cmp.Diff(want, w.read(t, Options{Release: releaseOf(t)})); diff != "" {
+		if diff := cmp.Diff(want, w.read(t, Options{ReadPayload: releaseOf(t)})); diff != "" {
 			t.Fatalf("seed %d (-want +got):\n%s", seed, diff)
 		}
 	}

@@ -50,9 +50,9 @@ type csvDeployment struct {
 // imageAnnotations name images of an operator: its own, and the one that gathers its logs.
 var imageAnnotations = []string{"containerImage", "operators.openshift.io/must-gather-image"}
 
-func (c *csv) tidy() {
+func (c *csv) prune() {
 	for i := range c.Spec.Install.Spec.Deployments {
-		tidyTemplate(&c.Spec.Install.Spec.Deployments[i].Spec.Template, withImageEnv)
+		pruneTemplate(&c.Spec.Install.Spec.Deployments[i].Spec.Template, withImageEnv)
 	}
 	for key := range c.Metadata.Annotations {
 		if !slices.Contains(imageAnnotations, key) {
@@ -62,12 +62,12 @@ func (c *csv) tidy() {
 }
 
 // addCSV adds what an operator's Deployments pull, which OLM makes again when they are gone, and what the operator may start.
-func addCSV(rd *reading, owner Owner, c *csv) {
+func addCSV(rd *readState, owner Owner, c *csv) {
 	for i := range c.Spec.Install.Spec.Deployments {
 		d := &c.Spec.Install.Spec.Deployments[i].Spec
 		use := Use{Owner: owner, Class: csvClass(c.Status.Phase)}
 		if use.Class == Blocking {
-			use.Class = wantedNow(d.Replicas)
+			use.Class = classByReplicas(d.Replicas)
 		}
 		rd.addTemplate(&d.Template, use)
 		rd.addRelated(&d.Template.Spec, owner)
@@ -76,7 +76,7 @@ func addCSV(rd *reading, owner Owner, c *csv) {
 		rd.c.Add(Use{Image: r.Image, Owner: owner, Class: Advisory})
 	}
 	for _, key := range imageAnnotations {
-		if image := c.Metadata.Annotations[key]; plausible(image) {
+		if image := c.Metadata.Annotations[key]; looksLikeImage(image) {
 			rd.c.Add(Use{Image: image, Owner: owner, Class: Advisory})
 		}
 	}

@@ -47,7 +47,7 @@ func FuzzThirdParties(f *testing.F) {
 			if diff := cmp.Diff(whole, readOne(s, trimmed)); diff != "" {
 				t.Fatalf("%s (-whole +trimmed):\n%s", s.kind.Kind, diff)
 			}
-			if len(whole.References) > 0 && len(whole.Gaps) > 1 {
+			if len(whole.References) > 0 && len(whole.UnreadSources) > 1 {
 				t.Fatalf("%s is read and not understood: %+v", s.kind.Kind, whole)
 			}
 		}
@@ -56,8 +56,8 @@ func FuzzThirdParties(f *testing.F) {
 
 // readOne reads a single object as the source does.
 func readOne(s source, o *unstructured.Unstructured) Inventory {
-	rd := &reading{tags: map[string]string{}}
-	err := s.read(context.Background(), rd, one{o})
+	rd := &readState{tags: map[string]string{}}
+	err := s.read(context.Background(), rd, singleObject{o})
 	if err != nil {
 		panic(err)
 	}
@@ -71,10 +71,10 @@ func FuzzStaticPods(f *testing.F) {
 	f.Add([]byte(`{"storage":{"files":[{"path":"/etc/kubernetes/manifests/a","contents":{"source":"data:,%7B%7D"}}]}}`))
 	f.Add([]byte(`{"storage":{"files":[{"path":"/etc/kubernetes/manifests/a","contents":{"source":"http://x","compression":"xz"}}]}}`))
 	f.Fuzz(func(_ *testing.T, raw []byte) {
-		rd := &reading{}
+		rd := &readState{}
 		pods, err := staticPods(raw)
 		if err != nil {
-			rd.malformed(nodeSoftware, Owner{Kind: "MachineConfig"}, err)
+			rd.addMalformed(nodeSoftware, Owner{Kind: "MachineConfig"}, err)
 		}
 		for i := range pods {
 			rd.addSpec(&pods[i].Spec, Use{Class: Blocking})
@@ -90,7 +90,7 @@ func FuzzDockerfile(f *testing.F) {
 		b := build{}
 		b.Spec.Source.Dockerfile = text
 		want := baseImages(text)
-		b.tidy()
+		b.prune()
 		if diff := cmp.Diff(want, baseImages(b.Spec.Source.Dockerfile)); diff != "" {
 			t.Errorf("images (-whole +trimmed):\n%s", diff)
 		}

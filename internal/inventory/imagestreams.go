@@ -42,8 +42,8 @@ type imageSource struct {
 	Name      string `json:"name,omitempty"`
 }
 
-// tidy keeps the newest image of each tag.
-func (s *imageStream) tidy() {
+// prune keeps the newest image of each tag.
+func (s *imageStream) prune() {
 	for i := range s.Status.Tags {
 		t := &s.Status.Tags[i]
 		t.Items = t.Items[:min(len(t.Items), 1)]
@@ -52,7 +52,7 @@ func (s *imageStream) tidy() {
 
 // addImageStream adds the sources of the tags, which the OpenShift API server imports through the mirror sets as they are in the API,
 // and what they were resolved to: a trigger writes that into workloads. Tags that builds push have no source.
-func addImageStream(rd *reading, owner Owner, s *imageStream) {
+func addImageStream(rd *readState, owner Owner, s *imageStream) {
 	newest := map[string]string{}
 	for _, t := range s.Status.Tags {
 		if len(t.Items) > 0 && t.Items[0].DockerImageReference != "" {
@@ -77,6 +77,6 @@ func addImageStream(rd *reading, owner Owner, s *imageStream) {
 		rd.c.Add(Use{Image: newest[t.Name], Owner: owner, Class: Advisory})
 	}
 	for by, images := range pulled {
-		rd.immediate = append(rd.immediate, Immediate{By: by, Owner: owner, Images: images})
+		rd.immediateConsumers = append(rd.immediateConsumers, ImmediateConsumer{By: by, Owner: owner, Images: images})
 	}
 }

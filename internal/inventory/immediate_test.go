@@ -8,15 +8,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestWhoSwitchesAtOnce: who reads the mirror sets from the API instead of waiting for a node, and what of it is a reference.
-func TestWhoSwitchesAtOnce(t *testing.T) {
+// TestImmediateConsumers: who reads the mirror sets from the API instead of waiting for a node, and what of it is a reference.
+func TestImmediateConsumers(t *testing.T) {
 	stream := func(name, spec, status string) client.Object {
 		return manifest(imageStreamKind, name, "{spec: {tags: ["+spec+"]}, status: {tags: ["+status+"]}}")
 	}
 	node := stream("node", "{name: '20', from: {kind: DockerImage, name: 'quay.io/acme/node:20'}}", "{tag: '20', items: [{dockerImageReference: 'quay.io/acme/node@sha256:22'}, {dockerImageReference: 'quay.io/acme/node@sha256:11'}]}")
 	cases := map[string]struct {
-		objects           []client.Object
-		want, refs, holes []string
+		objects                 []client.Object
+		want, refs, unreadCases []string
 	}{
 		"an import": {
 			objects: []client.Object{node},
@@ -56,8 +56,8 @@ func TestWhoSwitchesAtOnce(t *testing.T) {
 				manifest(buildConfigKind, "b", "spec: {strategy: {dockerStrategy: {}}, source: {git: {uri: 'https://git.acme.example/b'}}}"),
 				manifest(buildConfigKind, "a", "spec: {strategy: {dockerStrategy: {}}}"),
 			},
-			want:  []string{"build of BuildConfig shop/a: []", "build of BuildConfig shop/b: []"},
-			holes: []string{"2 builds take their base images from a Dockerfile in their source repository, the first is BuildConfig shop/a"},
+			want:        []string{"build of BuildConfig shop/a: []", "build of BuildConfig shop/b: []"},
+			unreadCases: []string{"2 builds take their base images from a Dockerfile in their source repository, the first is BuildConfig shop/a"},
 		},
 		"a build under way, and one that has ended": {
 			objects: []client.Object{
@@ -70,9 +70,9 @@ func TestWhoSwitchesAtOnce(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			expect(t, c.objects, Options{}, c.refs, c.holes)
+			expect(t, c.objects, Options{}, c.refs, c.unreadCases)
 			var got []string
-			for _, i := range (world{objects: c.objects}).read(t, Options{}).Immediate {
+			for _, i := range (testCluster{objects: c.objects}).read(t, Options{}).ImmediateConsumers {
 				got = append(got, fmt.Sprintf("%s of %s: %v", i.By, i.Owner, i.Images))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {

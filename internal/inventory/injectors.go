@@ -15,7 +15,7 @@ import (
 // harmlessMutators change pods without adding a container to them.
 var harmlessMutators = []string{"pod-identity-webhook"}
 
-func injectors(ctx context.Context, rd *reading, r client.Reader) error {
+func injectors(ctx context.Context, rd *readState, r client.Reader) error {
 	return each(ctx, r, &admissionregistrationv1.MutatingWebhookConfigurationList{}, func(c *admissionregistrationv1.MutatingWebhookConfiguration) {
 		rd.addInjector(ctx, c)
 	})
@@ -23,7 +23,7 @@ func injectors(ctx context.Context, rd *reading, r client.Reader) error {
 
 // addInjector reads what an injector of Istio adds to pods that do not exist yet. What any other one adds is known from the pods that
 // run, and from nothing else.
-func (rd *reading) addInjector(ctx context.Context, c *admissionregistrationv1.MutatingWebhookConfiguration) {
+func (rd *readState) addInjector(ctx context.Context, c *admissionregistrationv1.MutatingWebhookConfiguration) {
 	if slices.Contains(harmlessMutators, c.Name) {
 		return
 	}
@@ -43,12 +43,12 @@ func (rd *reading) addInjector(ctx context.Context, c *admissionregistrationv1.M
 		}
 	}
 	if unknown != "" {
-		rd.injectorGap(fmt.Sprintf("%s (webhook %s) may add images to pods as they are created; those of pods that run are known", c.Name, unknown))
+		rd.addUnreadInjector(fmt.Sprintf("%s (webhook %s) may add images to pods as they are created; those of pods that run are known", c.Name, unknown))
 	}
 }
 
-func (rd *reading) injectorGap(why string) {
-	rd.gaps = append(rd.gaps, Gap{Source: "sidecar injectors", Kind: "MutatingWebhookConfiguration", Why: why})
+func (rd *readState) addUnreadInjector(why string) {
+	rd.unreadSources = append(rd.unreadSources, UnreadSource{Source: "sidecar injectors", Kind: "MutatingWebhookConfiguration", Why: why})
 }
 
 func changesPods(w *admissionregistrationv1.MutatingWebhook) bool {
@@ -76,7 +76,7 @@ type istioImage struct {
 
 // addIstio adds the images of one revision of Istio: those that the next pod of an injected namespace gets, which after an upgrade of
 // Istio are others than those of the pods that run.
-func (rd *reading) addIstio(ctx context.Context, namespace, revision string) {
+func (rd *readState) addIstio(ctx context.Context, namespace, revision string) {
 	name := "istio-sidecar-injector"
 	if revision != "" && revision != "default" {
 		name += "-" + revision
@@ -84,12 +84,12 @@ func (rd *reading) addIstio(ctx context.Context, namespace, revision string) {
 	owner := Owner{"ConfigMap", namespace, name}
 	cm := &corev1.ConfigMap{}
 	if err := rd.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, cm); err != nil {
-		rd.injectorGap(fmt.Sprintf("the images that Istio adds to pods are in %s: %v", owner, err))
+		rd.addUnreadInjector(fmt.Sprintf("the images that Istio adds to pods are in %s: %v", owner, err))
 		return
 	}
 	var v istioValues
 	if err := json.Unmarshal([]byte(cm.Data["values"]), &v); err != nil {
-		rd.injectorGap(fmt.Sprintf("the images that Istio adds to pods are in %s, key values: %v", owner, err))
+		rd.addUnreadInjector(fmt.Sprintf("the images that Istio adds to pods are in %s, key values: %v", owner, err))
 		return
 	}
 	for _, image := range []string{v.Global.Proxy.Image, v.Global.ProxyInit.Image} {

@@ -14,7 +14,7 @@ type installPlan struct {
 }
 
 // addInstallPlan adds the bundle images that OLM v0 unpacks with a Job, whose pod pulls them. The Job is gone minutes later.
-func addInstallPlan(rd *reading, owner Owner, p *installPlan) {
+func addInstallPlan(rd *readState, owner Owner, p *installPlan) {
 	class := Advisory // waiting for an approval
 	switch p.Status.Phase {
 	case "Installing", "Planning", "":

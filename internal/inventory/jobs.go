@@ -5,15 +5,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-func addJob(rd *reading, j *batchv1.Job) {
+func addJob(rd *readState, j *batchv1.Job) {
 	use := Use{Owner: Owner{"Job", j.Namespace, j.Name}, Class: unlessSuspended(j.Spec.Suspend)}
-	if ended(j) {
+	if jobFinished(j) {
 		use.Class = Historical
 	}
 	rd.addTemplate(&j.Spec.Template, use)
 }
 
-func addCronJob(rd *reading, j *batchv1.CronJob) {
+func addCronJob(rd *readState, j *batchv1.CronJob) {
 	rd.addTemplate(&j.Spec.JobTemplate.Spec.Template, Use{Owner: Owner{"CronJob", j.Namespace, j.Name}, Class: unlessSuspended(j.Spec.Suspend)})
 }
 
@@ -26,7 +26,7 @@ func unlessSuspended(suspended *bool) Class {
 }
 
 // ended: a Job that has ended starts no pod again.
-func ended(j *batchv1.Job) bool {
+func jobFinished(j *batchv1.Job) bool {
 	if j.Status.CompletionTime != nil {
 		return true
 	}

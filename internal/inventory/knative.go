@@ -18,11 +18,11 @@ type knativeTemplate struct {
 	} `json:"spec"`
 }
 
-func (t *knativeTemplate) tidy() { tidyTemplate(&t.Spec.Template, withoutEnv) }
+func (t *knativeTemplate) prune() { pruneTemplate(&t.Spec.Template, withoutEnv) }
 
 // addKnativeTemplate adds the template of the next Revision. No node pulls it by these names: Knative's controller asks the registry
 // itself what a tag stands for, without the nodes' registries.conf, and deploys the digest (pkg/reconciler/revision of knative/serving).
-func addKnativeTemplate(rd *reading, owner Owner, t *knativeTemplate) {
+func addKnativeTemplate(rd *readState, owner Owner, t *knativeTemplate) {
 	owner.Kind = "Knative " + owner.Kind
 	rd.addTemplate(&t.Spec.Template, Use{Owner: owner, Class: Advisory})
 }
@@ -43,23 +43,23 @@ type knativeContainer struct {
 	ImageDigest string `json:"imageDigest,omitempty"`
 }
 
-func (r *knativeRevision) tidy() { tidySpec(&r.Spec, withoutEnv) }
+func (r *knativeRevision) prune() { pruneSpec(&r.Spec, withoutEnv) }
 
 // addKnativeRevision adds what the pods of a Revision pull: the digest that a tag stood for, or the tag for a registry that Knative is
 // told not to ask. The first request starts a pod, even though the Revision's Deployment is at zero, unless no route leads to it.
-func addKnativeRevision(rd *reading, owner Owner, r *knativeRevision) {
+func addKnativeRevision(rd *readState, owner Owner, r *knativeRevision) {
 	owner.Kind = "Knative " + owner.Kind
 	use := Use{Owner: owner, Class: Blocking}
 	if r.Metadata.Labels["serving.knative.dev/routingState"] == "reserve" {
 		use.Class = Historical
 	}
 	spec := r.Spec
-	spec.InitContainers = resolved(spec.InitContainers, r.Status.InitContainerStatuses)
-	spec.Containers = resolved(spec.Containers, r.Status.ContainerStatuses)
+	spec.InitContainers = withDigests(spec.InitContainers, r.Status.InitContainerStatuses)
+	spec.Containers = withDigests(spec.Containers, r.Status.ContainerStatuses)
 	rd.addSpec(&spec, use)
 }
 
-func resolved(containers []corev1.Container, statuses []knativeContainer) []corev1.Container {
+func withDigests(containers []corev1.Container, statuses []knativeContainer) []corev1.Container {
 	out := append([]corev1.Container(nil), containers...)
 	for i := range out {
 		for _, s := range statuses {

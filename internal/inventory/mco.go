@@ -21,7 +21,7 @@ const (
 // operatorImagesName is what gaps call the sources of this file.
 const operatorImagesName = "images of the Machine Config Operator"
 
-func controllerConfig(ctx context.Context, rd *reading, r client.Reader) error {
+func controllerConfig(ctx context.Context, rd *readState, r client.Reader) error {
 	cc := &mcfgv1.ControllerConfig{}
 	if err := r.Get(ctx, client.ObjectKey{Name: "machine-config-controller"}, cc); err != nil {
 		return err
@@ -32,9 +32,9 @@ func controllerConfig(ctx context.Context, rd *reading, r client.Reader) error {
 		rd.c.Add(use)
 	}
 	for key, image := range cc.Spec.Images {
-		use.Image, use.Class, use.Birth = image, Advisory, false
+		use.Image, use.Class, use.NodeStart = image, Advisory, false
 		if key == machineConfigOperatorKey || key == pauseImageKey {
-			use.Class, use.Birth = Blocking, true
+			use.Class, use.NodeStart = Blocking, true
 		}
 		rd.c.Add(use)
 	}
@@ -43,7 +43,7 @@ func controllerConfig(ctx context.Context, rd *reading, r client.Reader) error {
 
 // operatorImages reads the images that the release gives to the MCO, from which it makes the ControllerConfig
 // (pkg/controller/common/images.go).
-func operatorImages(ctx context.Context, rd *reading, r client.Reader) error {
+func operatorImages(ctx context.Context, rd *readState, r client.Reader) error {
 	const key = "images.json"
 	owner := Owner{"ConfigMap", "openshift-machine-config-operator", "machine-config-operator-images"}
 	cm := &corev1.ConfigMap{}

@@ -14,7 +14,7 @@ const (
 )
 
 // addNode remembers the node's platform, and adds the operating system image that it is told to run.
-func addNode(rd *reading, n *corev1.Node) {
+func addNode(rd *readState, n *corev1.Node) {
 	if arch := n.Status.NodeInfo.Architecture; arch != "" {
 		rd.platforms[n.Name] = []string{cmp.Or(n.Status.NodeInfo.OperatingSystem, "linux") + "/" + arch}
 	}

@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/release"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory/payload"
 )
 
 func global(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
@@ -173,7 +173,7 @@ func TestNodeSoftware(t *testing.T) {
 }
 
 // Whoever has a rendered configuration already may hand it over.
-func TestRenderedConfigurationsThatAreKnown(t *testing.T) {
+func TestRenderedOption(t *testing.T) {
 	known := func(_ context.Context, name string) (*mcfgv1.MachineConfig, error) {
 		if name != "rendered-worker-1" {
 			return nil, errors.New("asked for " + name)
@@ -198,19 +198,19 @@ func pinned(name string, images ...string) *mcfgv1.PinnedImageSet {
 
 // expect compares the references and the holes. The ConfigMap and the singletons of a platform that a test does not have are absent,
 // which is no hole.
-func expect(t *testing.T, objects []client.Object, o Options, refs, holes []string) {
+func expect(t *testing.T, objects []client.Object, o Options, refs, unreadCases []string) {
 	t.Helper()
-	got := world{objects: objects}.read(t, o)
+	got := testCluster{objects: objects}.read(t, o)
 	if diff := gocmp.Diff(refs, lines(got.References)); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
 	var found []string
-	for _, g := range got.Gaps {
+	for _, g := range got.UnreadSources {
 		if !g.Absent {
 			found = append(found, g.Why)
 		}
 	}
-	if diff := gocmp.Diff(holes, found); diff != "" {
+	if diff := gocmp.Diff(unreadCases, found); diff != "" {
 		t.Errorf("holes (-want +got):\n%s", diff)
 	}
 }
@@ -225,13 +225,13 @@ func version(change func(*configv1.ClusterVersion)) *configv1.ClusterVersion {
 }
 
 // releaseOf answers for the release images of version().
-func releaseOf(t *testing.T) func(context.Context, string) ([]release.Component, error) {
-	return func(_ context.Context, image string) ([]release.Component, error) {
+func releaseOf(t *testing.T) func(context.Context, string) ([]payload.Component, error) {
+	return func(_ context.Context, image string) ([]payload.Component, error) {
 		switch image {
 		case "quay.io/ocp/release:4.20.1":
-			return []release.Component{{Name: "cli", Image: "quay.io/ocp/cli:1"}, {Name: "router", Image: "quay.io/ocp/router:1"}}, nil
+			return []payload.Component{{Name: "cli", Image: "quay.io/ocp/cli:1"}, {Name: "router", Image: "quay.io/ocp/router:1"}}, nil
 		case "quay.io/ocp/release:4.21.0":
-			return []release.Component{{Name: "cli", Image: "quay.io/ocp/cli:2"}}, nil
+			return []payload.Component{{Name: "cli", Image: "quay.io/ocp/cli:2"}}, nil
 		case "quay.io/ocp/release:broken":
 			return nil, errors.New("connection refused")
 		}
@@ -274,9 +274,9 @@ func TestReleasePayload(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := Options{Release: releaseOf(t)}
+			o := Options{ReadPayload: releaseOf(t)}
 			if c.unread {
-				o.Release = nil
+				o.ReadPayload = nil
 			}
 			expect(t, []client.Object{version(c.change)}, o, append(c.want[:len(c.want):len(c.want)], tools...), c.wantHoles)
 		})
@@ -311,8 +311,8 @@ func TestSidecarInjectors(t *testing.T) {
 	values := func(name, text string) *corev1.ConfigMap { return configMap("istio-system", name, "values", text) }
 	hub := `{"global":{"hub":"docker.io/istio","tag":"1.24","proxy":{"image":"proxyv2"},"proxy_init":{"image":"quay.io/mesh/init@sha256:12"}}}`
 	cases := map[string]struct {
-		objects     []client.Object
-		want, holes []string
+		objects           []client.Object
+		want, unreadCases []string
 	}{
 		"the default revision": {
 			objects: []client.Object{webhook("istio-sidecar-injector", istio, "default", "istio-system", "pods"), values("istio-sidecar-injector", hub)},
@@ -323,27 +323,27 @@ func TestSidecarInjectors(t *testing.T) {
 			want:    []string{"h.example/proxyv2:1.5 Blocking: ConfigMap istio-system/istio-sidecar-injector-canary"},
 		},
 		"without its ConfigMap": {
-			objects: []client.Object{webhook("istio-sidecar-injector", istio, "", "istio-system", "pods")},
-			holes:   []string{`the images that Istio adds to pods are in ConfigMap istio-system/istio-sidecar-injector: configmaps "istio-sidecar-injector" not found`},
+			objects:     []client.Object{webhook("istio-sidecar-injector", istio, "", "istio-system", "pods")},
+			unreadCases: []string{`the images that Istio adds to pods are in ConfigMap istio-system/istio-sidecar-injector: configmaps "istio-sidecar-injector" not found`},
 		},
 		"with values that are none": {
-			objects: []client.Object{webhook("istio-sidecar-injector", istio, "", "istio-system", "pods"), values("istio-sidecar-injector", "[]")},
-			holes:   []string{"the images that Istio adds to pods are in ConfigMap istio-system/istio-sidecar-injector, key values: json: cannot unmarshal array into Go value of type inventory.istioValues"},
+			objects:     []client.Object{webhook("istio-sidecar-injector", istio, "", "istio-system", "pods"), values("istio-sidecar-injector", "[]")},
+			unreadCases: []string{"the images that Istio adds to pods are in ConfigMap istio-system/istio-sidecar-injector, key values: json: cannot unmarshal array into Go value of type inventory.istioValues"},
 		},
 		"one outside the cluster": {
-			objects: []client.Object{webhook("istio-sidecar-injector", istio, "", "", "pods")},
-			holes:   []string{"istio-sidecar-injector (webhook " + istio + ") may add images to pods as they are created; those of pods that run are known"},
+			objects:     []client.Object{webhook("istio-sidecar-injector", istio, "", "", "pods")},
+			unreadCases: []string{"istio-sidecar-injector (webhook " + istio + ") may add images to pods as they are created; those of pods that run are known"},
 		},
 		"one that we do not know": {
-			objects: []client.Object{webhook("vault", "vault.hashicorp.com", "", "vault", "pods")},
-			holes:   []string{"vault (webhook vault.hashicorp.com) may add images to pods as they are created; those of pods that run are known"},
+			objects:     []client.Object{webhook("vault", "vault.hashicorp.com", "", "vault", "pods")},
+			unreadCases: []string{"vault (webhook vault.hashicorp.com) may add images to pods as they are created; those of pods that run are known"},
 		},
 		"one of something else":      {objects: []client.Object{webhook("routes", "routes.acme.example", "", "acme", "services")}},
 		"one that adds no container": {objects: []client.Object{webhook("pod-identity-webhook", "pod-identity-webhook.amazonaws.com", "", "acme", "pods")}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			expect(t, c.objects, Options{}, c.want, c.holes)
+			expect(t, c.objects, Options{}, c.want, c.unreadCases)
 		})
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // addPod adds a pod, the ground truth after every mutating webhook. One that has ended pulls nothing any more. Static pods are among
 // them, as the mirror pods that their kubelets show.
-func addPod(rd *reading, p *corev1.Pod) {
+func addPod(rd *readState, p *corev1.Pod) {
 	if rd.o.Skip != nil && rd.o.Skip(p) {
 		return
 	}
@@ -22,7 +22,7 @@ func addPod(rd *reading, p *corev1.Pod) {
 	}
 	use.PullSecrets = pullSecrets(p.Spec.ImagePullSecrets, p.Namespace)
 	for _, c := range containers(&p.Spec) {
-		use.Image, use.Always, use.Running = c.image, c.always, runningDigest(&p.Status, c.name)
+		use.Image, use.AlwaysPull, use.Running = c.image, c.always, runningDigest(&p.Status, c.name)
 		rd.c.Add(use)
 	}
 }

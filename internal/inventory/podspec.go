@@ -69,7 +69,7 @@ func isLatest(image string) bool {
 const proxyImageAnnotation = "sidecar.istio.io/proxyImage"
 
 // addTemplate adds what a pod of the template pulls; as is the use but for what the template itself says.
-func (rd *reading) addTemplate(t *corev1.PodTemplateSpec, as Use) {
+func (rd *readState) addTemplate(t *corev1.PodTemplateSpec, as Use) {
 	rd.addSpec(&t.Spec, as)
 	if image := t.Annotations[proxyImageAnnotation]; image != "" {
 		as.Image = image
@@ -77,14 +77,14 @@ func (rd *reading) addTemplate(t *corev1.PodTemplateSpec, as Use) {
 	}
 }
 
-func (rd *reading) addSpec(spec *corev1.PodSpec, as Use) {
+func (rd *readState) addSpec(spec *corev1.PodSpec, as Use) {
 	as.Platforms = platforms(spec)
 	as.PullSecrets = pullSecrets(spec.ImagePullSecrets, as.Owner.Namespace)
 	if len(spec.ImagePullSecrets) == 0 {
 		as.PullSecrets = rd.pullSecrets[serviceAccount(spec, as.Owner.Namespace)]
 	}
 	for _, c := range containers(spec) {
-		as.Image, as.Always = c.image, c.always
+		as.Image, as.AlwaysPull = c.image, c.always
 		rd.c.Add(as)
 	}
 }
@@ -115,7 +115,7 @@ func pullSecrets(refs []corev1.LocalObjectReference, namespace string) []types.N
 // addRelated adds the images that an operator may give to its operands. It finds them in its environment: by convention of the
 // Operator Lifecycle Manager in variables RELATED_IMAGE_*, and in those of the platform in *_IMAGE, such as HAPROXY_28_IMAGE of the
 // ingress operator.
-func (rd *reading) addRelated(spec *corev1.PodSpec, owner Owner) {
+func (rd *readState) addRelated(spec *corev1.PodSpec, owner Owner) {
 	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {
 			for _, e := range list[i].Env {
@@ -131,12 +131,12 @@ func namesImage(e corev1.EnvVar) bool {
 	if e.Value == "" || (e.Name != "IMAGE" && !strings.HasSuffix(e.Name, "_IMAGE") && !strings.HasPrefix(e.Name, "RELATED_IMAGE_")) {
 		return false
 	}
-	return plausible(e.Value)
+	return looksLikeImage(e.Value)
 }
 
-// plausible tells whether a free text can be meant as an image of a registry: BASE_IMAGE=ubuntu is somebody's own word,
+// looksLikeImage tells whether a free text can be meant as an image of a registry: BASE_IMAGE=ubuntu is somebody's own word,
 // BASE_IMAGE=/var/lib/base.img is a file, and Tekton's $(params.image) is filled in later.
-func plausible(text string) bool {
+func looksLikeImage(text string) bool {
 	if !strings.Contains(text, "/") {
 		return false
 	}

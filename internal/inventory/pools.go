@@ -17,7 +17,7 @@ type poolNames struct {
 	rendered, pinned []string
 }
 
-func addPool(rd *reading, p *mcfgv1.MachineConfigPool) {
+func addPool(rd *readState, p *mcfgv1.MachineConfigPool) {
 	if name := p.Spec.Configuration.Name; name != "" {
 		rd.pools.rendered = append(rd.pools.rendered, name)
 	}
@@ -28,12 +28,12 @@ func addPool(rd *reading, p *mcfgv1.MachineConfigPool) {
 
 // renderedConfigs reads what a fresh node of each pool is given: its operating system, and the static pods in its files. Other
 // MachineConfigs are parts of these, or their past.
-func renderedConfigs(ctx context.Context, rd *reading, r client.Reader) error {
+func renderedConfigs(ctx context.Context, rd *readState, r client.Reader) error {
 	slices.Sort(rd.pools.rendered)
 	for _, name := range slices.Compact(rd.pools.rendered) {
 		mc, err := rd.rendered(ctx, r, name)
 		if err != nil {
-			rd.gaps = append(rd.gaps, Gap{Source: nodeSoftware, Kind: "MachineConfig", Why: fmt.Sprintf(
+			rd.unreadSources = append(rd.unreadSources, UnreadSource{Source: nodeSoftware, Kind: "MachineConfig", Why: fmt.Sprintf(
 				"rendered MachineConfig %s, which a pool names: %v", name, err)})
 			continue
 		}
@@ -42,7 +42,7 @@ func renderedConfigs(ctx context.Context, rd *reading, r client.Reader) error {
 	return nil
 }
 
-func (rd *reading) rendered(ctx context.Context, r client.Reader, name string) (*mcfgv1.MachineConfig, error) {
+func (rd *readState) rendered(ctx context.Context, r client.Reader, name string) (*mcfgv1.MachineConfig, error) {
 	if rd.o.Rendered != nil {
 		return rd.o.Rendered(ctx, name)
 	}
@@ -50,18 +50,18 @@ func (rd *reading) rendered(ctx context.Context, r client.Reader, name string) (
 	return mc, r.Get(ctx, client.ObjectKey{Name: name}, mc)
 }
 
-func (rd *reading) addRendered(mc *mcfgv1.MachineConfig) {
-	use := Use{Owner: Owner{Kind: "MachineConfig", Name: mc.Name}, Class: Blocking, Birth: true, Image: mc.Spec.OSImageURL}
+func (rd *readState) addRendered(mc *mcfgv1.MachineConfig) {
+	use := Use{Owner: Owner{Kind: "MachineConfig", Name: mc.Name}, Class: Blocking, NodeStart: true, Image: mc.Spec.OSImageURL}
 	rd.c.Add(use)
 	extensions := use
 	extensions.Image = mc.Spec.BaseOSExtensionsContainerImage
 	if len(mc.Spec.Extensions) == 0 && (mc.Spec.KernelType == "" || mc.Spec.KernelType == "default") {
-		extensions.Class, extensions.Birth = Advisory, false // pulled for extensions and other kernels only
+		extensions.Class, extensions.NodeStart = Advisory, false // pulled for extensions and other kernels only
 	}
 	rd.c.Add(extensions)
 	pods, err := staticPods(mc.Spec.Config.Raw)
 	if err != nil {
-		rd.malformed(nodeSoftware, use.Owner, err)
+		rd.addMalformed(nodeSoftware, use.Owner, err)
 	}
 	for i := range pods {
 		rd.addSpec(&pods[i].Spec, use)
@@ -69,16 +69,16 @@ func (rd *reading) addRendered(mc *mcfgv1.MachineConfig) {
 }
 
 // addMachineOSConfig adds the operating system image that was built in the cluster for a pool.
-func addMachineOSConfig(rd *reading, c *mcfgv1.MachineOSConfig) {
-	rd.c.Add(Use{Image: string(c.Status.CurrentImagePullSpec), Owner: Owner{Kind: "MachineOSConfig", Name: c.Name}, Class: Blocking, Birth: true})
+func addMachineOSConfig(rd *readState, c *mcfgv1.MachineOSConfig) {
+	rd.c.Add(Use{Image: string(c.Status.CurrentImagePullSpec), Owner: Owner{Kind: "MachineOSConfig", Name: c.Name}, Class: Blocking, NodeStart: true})
 }
 
 // addPinnedImageSet adds what the daemon of every node of a pool pulls, through CRI-O, as soon as the node is there. A set that no
 // pool names is not pulled.
-func addPinnedImageSet(rd *reading, s *mcfgv1.PinnedImageSet) {
+func addPinnedImageSet(rd *readState, s *mcfgv1.PinnedImageSet) {
 	use := Use{Owner: Owner{Kind: "PinnedImageSet", Name: s.Name}, Class: Advisory}
 	if slices.Contains(rd.pools.pinned, s.Name) {
-		use.Class, use.Birth = Blocking, true
+		use.Class, use.NodeStart = Blocking, true
 	}
 	for _, p := range s.Spec.PinnedImages {
 		use.Image = string(p.Name)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/release"
+	"github.com/safe-mirror/safe-mirror-operator/internal/inventory/payload"
 )
 
 // Options say what to read besides the objects, and where from.
@@ -27,9 +27,9 @@ type Options struct {
 	// Rendered gives a rendered MachineConfig. Its name is a hash of its content, so whoever has read it once need not do so again. Nil: it
 	// is read from the API each time, which may be a megabyte for each pool.
 	Rendered func(ctx context.Context, name string) (*mcfgv1.MachineConfig, error)
-	// Release reads the component images of a release payload image. It is called for each payload in each Read, so it should
+	// ReadPayload reads the component images of a release payload image. It is called for each payload in each Read, so it should
 	// remember: a payload by digest never changes. Nil: the payload is not read, and is listed as a gap.
-	Release func(ctx context.Context, releaseImage string) ([]release.Component, error)
+	ReadPayload func(ctx context.Context, releaseImage string) ([]payload.Component, error)
 	// Partial says that the reader is a collection of files, such as a must-gather, and not a cluster: a kind that it does not know
 	// was not recorded. That is then a gap, even for the kinds without which a live cluster is not judged at all.
 	Partial bool
@@ -39,15 +39,15 @@ type Options struct {
 type Inventory struct {
 	// References are sorted by image.
 	References []Reference
-	// Gaps are what could not be seen, sorted.
-	Gaps []Gap
-	// Immediate are those who switch to the mirrors as soon as a mirror set exists, before any node does and whether pools are paused
+	// UnreadSources are what could not be seen, sorted.
+	UnreadSources []UnreadSource
+	// ImmediateConsumers are those who switch to the mirrors as soon as a mirror set exists, before any node does and whether pools are paused
 	// or not. Sorted by owner.
-	Immediate []Immediate
+	ImmediateConsumers []ImmediateConsumer
 }
 
-// Gap is something that could not be seen.
-type Gap struct {
+// UnreadSource is something that could not be seen.
+type UnreadSource struct {
 	// Source is the source of the table, such as "release payload".
 	Source string
 	// Kind is the kind of object that would have been read.
@@ -58,9 +58,9 @@ type Gap struct {
 	Absent bool
 }
 
-// Immediate is somebody who reads the mirror sets from the API and not from a node. catalogd and operator-controller are not among
+// ImmediateConsumer is somebody who reads the mirror sets from the API and not from a node. catalogd and operator-controller are not among
 // them: they use the files of the control plane node on which they run, and so follow that node.
-type Immediate struct {
+type ImmediateConsumer struct {
 	// By is what pulls: ByImport, ByScheduledImport, ByPullThrough or ByBuild.
 	By    string
 	Owner Owner
@@ -85,7 +85,7 @@ const (
 //
 // It changes no object that r returns, and lets a cache hand out its own.
 func Read(ctx context.Context, r client.Reader, o Options) (Inventory, error) {
-	rd := &reading{r: r, api: o.API, o: o, platforms: map[string][]string{}, pullSecrets: map[types.NamespacedName][]types.NamespacedName{}, tags: map[string]string{}}
+	rd := &readState{r: r, api: o.API, o: o, platforms: map[string][]string{}, pullSecrets: map[types.NamespacedName][]types.NamespacedName{}, tags: map[string]string{}}
 	if rd.api == nil {
 		rd.api = r
 	}
@@ -95,7 +95,7 @@ func Read(ctx context.Context, r client.Reader, o Options) (Inventory, error) {
 		if ctx.Err() != nil {
 			return Inventory{}, fmt.Errorf("reading the images of every %s: %w", s.kind.Kind, ctx.Err())
 		}
-		if err = rd.note(ctx, s, err); err != nil {
+		if err = rd.handleReadError(ctx, s, err); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -108,24 +108,24 @@ func Read(ctx context.Context, r client.Reader, o Options) (Inventory, error) {
 	return rd.inventory(), nil
 }
 
-func (rd *reading) readerOf(s source) client.Reader {
+func (rd *readState) readerOf(s source) client.Reader {
 	if s.byName {
 		return rd.api
 	}
 	return rd.r
 }
 
-// reading is one Read under way: what later sources need of earlier ones, and the result so far.
-type reading struct {
+// readState is one Read under way: what later sources need of earlier ones, and the result so far.
+type readState struct {
 	r, api client.Reader
 	o      Options
 
-	c         Collector
-	gaps      []Gap
-	immediate []Immediate
-	unread    []unread
-	// hidden are builds whose base images are named outside the cluster.
-	hidden []Owner
+	c                  Collector
+	unreadSources      []UnreadSource
+	immediateConsumers []ImmediateConsumer
+	malformedObjects   []malformedObject
+	// externalDockerfiles are builds whose base images are named outside the cluster.
+	externalDockerfiles []Owner
 
 	// platforms are the nodes' own, by node name.
 	platforms map[string][]string
@@ -141,16 +141,16 @@ type reading struct {
 	groups map[string]bool
 }
 
-func (rd *reading) inventory() Inventory {
-	rd.noteUnread()
-	rd.noteHidden()
-	slices.SortFunc(rd.gaps, func(a, b Gap) int {
+func (rd *readState) inventory() Inventory {
+	rd.reportMalformed()
+	rd.reportExternalDockerfiles()
+	slices.SortFunc(rd.unreadSources, func(a, b UnreadSource) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Why, b.Why))
 	})
-	for i := range rd.immediate {
-		slices.Sort(rd.immediate[i].Images)
-		rd.immediate[i].Images = slices.Compact(rd.immediate[i].Images)
+	for i := range rd.immediateConsumers {
+		slices.Sort(rd.immediateConsumers[i].Images)
+		rd.immediateConsumers[i].Images = slices.Compact(rd.immediateConsumers[i].Images)
 	}
-	slices.SortFunc(rd.immediate, func(a, b Immediate) int { return cmp.Or(a.Owner.compare(b.Owner), cmp.Compare(a.By, b.By)) })
-	return Inventory{References: rd.c.References(), Gaps: rd.gaps, Immediate: rd.immediate}
+	slices.SortFunc(rd.immediateConsumers, func(a, b ImmediateConsumer) int { return cmp.Or(a.Owner.compare(b.Owner), cmp.Compare(a.By, b.By)) })
+	return Inventory{References: rd.c.References(), UnreadSources: rd.unreadSources, ImmediateConsumers: rd.immediateConsumers}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // fullCluster has at least one object of every kind that is read.
-func fullCluster() world {
+func fullCluster() testCluster {
 	const podSpec = "{spec: {containers: [{name: c, image: 'quay.io/acme/IMAGE:v1'}]}}"
 	of := func(kind schema.GroupVersionKind, text string) []client.Object {
 		var out []client.Object
@@ -26,7 +26,7 @@ func fullCluster() world {
 		}
 		return out
 	}
-	return world{objects: slices.Concat(
+	return testCluster{objects: slices.Concat(
 		of(deploymentConfigKind, "spec: {replicas: 1, template: POD}"),
 		of(imageStreamKind, "{spec: {tags: [{name: a, referencePolicy: {type: Local}, from: {kind: DockerImage, name: 'quay.io/acme/IMAGE'}}]}, status: {tags: [{tag: a, items: [{dockerImageReference: 'quay.io/acme/IMAGE@sha256:2'}, {dockerImageReference: 'quay.io/acme/IMAGE@sha256:1'}]}]}}"),
 		of(buildConfigKind, `{spec: {strategy: {dockerStrategy: {}}, source: {dockerfile: "FROM quay.io/acme/IMAGE\nRUN make"}}}`),
@@ -60,10 +60,10 @@ func brokenObjects() []client.Object {
 
 // A kind that is refused stops the reading when it is essential, is named if several are, and is a hole otherwise. A kind that is not
 // there is no hole.
-func TestEverySourceMayBeMissing(t *testing.T) {
+func TestMissingSources(t *testing.T) {
 	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, "", errors.New("no rule"))
 	full := fullCluster()
-	whole := full.read(t, Options{Release: releaseOf(t)})
+	whole := full.read(t, Options{ReadPayload: releaseOf(t)})
 	kinds := Kinds()
 	for _, s := range sources {
 		if s.byName {
@@ -72,16 +72,16 @@ func TestEverySourceMayBeMissing(t *testing.T) {
 	}
 	for _, k := range kinds {
 		t.Run(k.Kind, func(t *testing.T) {
-			absent := world{objects: full.objects, absent: []string{k.Kind}}.read(t, Options{Release: releaseOf(t)})
+			absent := testCluster{objects: full.objects, absent: []string{k.Kind}}.read(t, Options{ReadPayload: releaseOf(t)})
 			// A pool that names a MachineConfig, and an injector that needs a ConfigMap, miss it.
-			if gap := gapOf(t, absent, k.Kind); !gap.Absent && k.Kind != "MachineConfig" {
+			if gap := unreadSourceOf(t, absent, k.Kind); !gap.Absent && k.Kind != "MachineConfig" {
 				t.Errorf("absent kind: %+v", gap)
 			}
 			if k.Kind != "ServiceAccount" && cmp.Equal(whole.References, absent.References) {
 				t.Error("without the kind nothing is missing, so the test cluster has none")
 			}
-			refused := world{objects: full.objects, refused: map[string]error{k.Kind: refusal}}
-			got, err := Read(context.Background(), refused.reader(), Options{Release: releaseOf(t)})
+			refused := testCluster{objects: full.objects, refused: map[string]error{k.Kind: refusal}}
+			got, err := Read(context.Background(), refused.reader(), Options{ReadPayload: releaseOf(t)})
 			if k.Essential {
 				if err == nil || !strings.Contains(err.Error(), "every "+k.Kind+": things is forbidden: no rule") || got.References != nil {
 					t.Errorf("got %v, %v", got, err)
@@ -91,24 +91,24 @@ func TestEverySourceMayBeMissing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if gap := gapOf(t, got, k.Kind); gap.Absent || !strings.Contains(gap.Why, "no rule") {
+			if gap := unreadSourceOf(t, got, k.Kind); gap.Absent || !strings.Contains(gap.Why, "no rule") {
 				t.Errorf("refused kind: %+v", gap)
 			}
 		})
 	}
 }
 
-func gapOf(t *testing.T, i Inventory, kind string) Gap {
+func unreadSourceOf(t *testing.T, i Inventory, kind string) UnreadSource {
 	t.Helper()
-	at := slices.IndexFunc(i.Gaps, func(g Gap) bool { return g.Kind == kind })
+	at := slices.IndexFunc(i.UnreadSources, func(g UnreadSource) bool { return g.Kind == kind })
 	if at < 0 {
-		t.Fatalf("no gap of %s in %+v", kind, i.Gaps)
+		t.Fatalf("no gap of %s in %+v", kind, i.UnreadSources)
 	}
-	return i.Gaps[at]
+	return i.UnreadSources[at]
 }
 
-func TestEveryEssentialKindThatFailsIsNamed(t *testing.T) {
-	w := world{refused: map[string]error{"Pod": errors.New("connection refused"), "Job": errors.New("too many requests")}}
+func TestEssentialKindErrors(t *testing.T) {
+	w := testCluster{refused: map[string]error{"Pod": errors.New("connection refused"), "Job": errors.New("too many requests")}}
 	_, err := Read(context.Background(), w.reader(), Options{})
 	want := "reading the images of every Pod: connection refused\nreading the images of every Job: too many requests"
 	if err == nil || err.Error() != want {
@@ -116,10 +116,10 @@ func TestEveryEssentialKindThatFailsIsNamed(t *testing.T) {
 	}
 }
 
-func TestReadStopsWithItsContext(t *testing.T) {
+func TestReadCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Read(ctx, world{}.reader(), Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Read(ctx, testCluster{}.reader(), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -127,8 +127,8 @@ func TestReadStopsWithItsContext(t *testing.T) {
 // Objects that are not what they say stop nothing, and are named once a kind.
 func TestMalformedObjects(t *testing.T) {
 	full := fullCluster()
-	want := full.read(t, Options{Release: releaseOf(t)})
-	got := world{objects: append(full.objects, brokenObjects()...)}.read(t, Options{Release: releaseOf(t)})
+	want := full.read(t, Options{ReadPayload: releaseOf(t)})
+	got := testCluster{objects: append(full.objects, brokenObjects()...)}.read(t, Options{ReadPayload: releaseOf(t)})
 	if diff := cmp.Diff(want.References, got.References); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
@@ -136,7 +136,7 @@ func TestMalformedObjects(t *testing.T) {
 		"Rollout":               "2 objects could not be understood, the first is Rollout shop/y-broken: ",
 		"ClusterServiceVersion": "ClusterServiceVersion shop/broken could not be understood: ", "Task": "Task shop/broken could not be understood: ",
 	} {
-		if g := gapOf(t, got, kind); g.Absent || !strings.HasPrefix(g.Why, why) {
+		if g := unreadSourceOf(t, got, kind); g.Absent || !strings.HasPrefix(g.Why, why) {
 			t.Errorf("%+v", g)
 		}
 	}
@@ -144,32 +144,32 @@ func TestMalformedObjects(t *testing.T) {
 
 // In a collection of files a kind that is not there was perhaps not recorded, and even the essential ones stop nothing. The
 // CustomResourceDefinitions tell what the cluster did not have.
-func TestFilesOfACluster(t *testing.T) {
+func TestPartialReader(t *testing.T) {
 	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: global("tasks.tekton.dev")}
-	w := world{objects: []client.Object{crd, deployment("app", replicas(1), image)}, absent: []string{"Pod", "Task", "Rollout", "ImageStream", "ClusterVersion"}}
+	w := testCluster{objects: []client.Object{crd, deployment("app", replicas(1), image)}, absent: []string{"Pod", "Task", "Rollout", "ImageStream", "ClusterVersion"}}
 	got := w.read(t, Options{Partial: true})
 	if diff := cmp.Diff([]string{image + " Blocking: Deployment shop/app"}, lines(got.References)); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
 	for kind, absent := range map[string]bool{"Pod": false, "Task": false, "Rollout": true, "ImageStream": false, "ClusterVersion": true, "ConfigMap": false} {
-		if g := gapOf(t, got, kind); g.Absent != absent {
+		if g := unreadSourceOf(t, got, kind); g.Absent != absent {
 			t.Errorf("%+v, want absent %t", g, absent)
 		}
 	}
 	w.absent = append(w.absent, "CustomResourceDefinition")
-	if g := gapOf(t, w.read(t, Options{Partial: true}), "Rollout"); g.Absent {
+	if g := unreadSourceOf(t, w.read(t, Options{Partial: true}), "Rollout"); g.Absent {
 		t.Errorf("nothing is known of the cluster's kinds: %+v", g)
 	}
-	if g := gapOf(t, w.read(t, Options{}), "Pod"); !g.Absent {
+	if g := unreadSourceOf(t, w.read(t, Options{}), "Pod"); !g.Absent {
 		t.Errorf("a live cluster without the kind: %+v", g)
 	}
 }
 
 // With a reader past the cache, a cache is asked for the kinds that are listed, and never for single objects: it would then hold all of
 // their kind.
-func TestWhatIsReadPastTheCache(t *testing.T) {
+func TestReadsPastTheCache(t *testing.T) {
 	full := fullCluster()
-	cache, live := world{objects: full.objects, refused: map[string]error{}}, world{objects: full.objects, refused: map[string]error{}}
+	cache, live := testCluster{objects: full.objects, refused: map[string]error{}}, testCluster{objects: full.objects, refused: map[string]error{}}
 	for _, s := range sources {
 		if s.byName {
 			cache.refused[s.kind.Kind] = errors.New("asked the cache for " + s.kind.Kind)
@@ -177,11 +177,11 @@ func TestWhatIsReadPastTheCache(t *testing.T) {
 			live.refused[s.kind.Kind] = errors.New("asked the API server for " + s.kind.Kind)
 		}
 	}
-	got, err := Read(context.Background(), cache.reader(), Options{API: live.reader(), Release: releaseOf(t)})
+	got, err := Read(context.Background(), cache.reader(), Options{API: live.reader(), ReadPayload: releaseOf(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(full.read(t, Options{Release: releaseOf(t)}), got); diff != "" {
+	if diff := cmp.Diff(full.read(t, Options{ReadPayload: releaseOf(t)}), got); diff != "" {
 		t.Errorf("through a cache (-want +got):\n%s", diff)
 	}
 	if len(cache.refused) != 3 {

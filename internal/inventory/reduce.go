@@ -10,8 +10,8 @@ var keptMeta = []string{
 	"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels", "ownerReferences",
 }
 
-// tidier is a decoded object of which not all that decodes is needed.
-type tidier interface{ tidy() }
+// pruner is a decoded object of which not all that decodes is needed.
+type pruner interface{ prune() }
 
 // reduce keeps of an object what a T has, and who it is. An object that is no T keeps everything, so that reading it says the same.
 func reduce[T any](o *unstructured.Unstructured) error {
@@ -19,8 +19,8 @@ func reduce[T any](o *unstructured.Unstructured) error {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &t); err != nil {
 		return nil //nolint:nilerr // a transform that fails stops the informer; Read reports the object
 	}
-	if tidy, ok := any(&t).(tidier); ok {
-		tidy.tidy()
+	if p, ok := any(&t).(pruner); ok {
+		p.prune()
 	}
 	kept, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&t)
 	if err != nil {

@@ -16,12 +16,12 @@ type Reference struct {
 	// Owners are the first owners, those of the reference's class first and then in sort order; Count is how many there are in all.
 	Owners []Owner
 	Count  int
-	// Always is true when an owner pulls with the policy Always, spelt or implied by the tag latest: a node asks the registry each time
+	// AlwaysPull is true when an owner pulls with the policy Always, spelt or implied by the tag latest: a node asks the registry each time
 	// it starts a container, whatever it has cached.
-	Always bool
-	// Birth is true when a node that joins now pulls the image before or as it becomes ready: its operating system, the Machine Config
+	AlwaysPull bool
+	// NodeStart is true when a node that joins now pulls the image before or as it becomes ready: its operating system, the Machine Config
 	// Operator's own image, the pause image, its static pods and every DaemonSet.
-	Birth bool
+	NodeStart bool
 	// Platforms are those that the pods of the reference's class are bound to, such as linux/arm64, by the node they run on or by a
 	// selector on kubernetes.io/arch. Empty means any platform of the cluster.
 	Platforms []string

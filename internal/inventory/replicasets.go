@@ -6,11 +6,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func addReplicaSet(rd *reading, s *appsv1.ReplicaSet) {
+func addReplicaSet(rd *readState, s *appsv1.ReplicaSet) {
 	rd.addTemplate(&s.Spec.Template, Use{Owner: Owner{"ReplicaSet", s.Namespace, s.Name}, Class: revisionClass(s, s.Spec.Replicas)})
 }
 
-func addReplicationController(rd *reading, s *corev1.ReplicationController) {
+func addReplicationController(rd *readState, s *corev1.ReplicationController) {
 	if s.Spec.Template == nil {
 		return
 	}
@@ -20,8 +20,8 @@ func addReplicationController(rd *reading, s *corev1.ReplicationController) {
 // revisionClass: a ReplicaSet of a Deployment that wants no pod is its history, and only a rollback would pull. One on its own is a
 // workload that is scaled to zero.
 func revisionClass(o metav1.Object, replicas *int32) Class {
-	if !wanted(replicas) && metav1.GetControllerOfNoCopy(o) != nil {
+	if !hasReplicas(replicas) && metav1.GetControllerOfNoCopy(o) != nil {
 		return Historical
 	}
-	return wantedNow(replicas)
+	return classByReplicas(replicas)
 }

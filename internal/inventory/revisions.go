@@ -18,10 +18,10 @@ type revision struct {
 
 // addControllerRevision adds a template that a StatefulSet or DaemonSet had. The newest is the present one, which its owner has named
 // already. Others keep their own data in this kind: KubeVirt keeps instance types.
-func addControllerRevision(rd *reading, r *appsv1.ControllerRevision) {
+func addControllerRevision(rd *readState, r *appsv1.ControllerRevision) {
 	data, err := revisionOf(r)
 	if err != nil {
-		rd.malformed("old revisions", Owner{"ControllerRevision", r.Namespace, r.Name}, err)
+		rd.addMalformed("old revisions", Owner{"ControllerRevision", r.Namespace, r.Name}, err)
 		return
 	}
 	if data != nil {

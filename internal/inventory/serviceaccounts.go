@@ -7,7 +7,7 @@ import (
 
 // addServiceAccount remembers the pull secrets that pods of the ServiceAccount get when they name none. Pods that exist have them in
 // their spec already; templates do not.
-func addServiceAccount(rd *reading, a *corev1.ServiceAccount) {
+func addServiceAccount(rd *readState, a *corev1.ServiceAccount) {
 	if secrets := pullSecrets(a.ImagePullSecrets, a.Namespace); len(secrets) > 0 {
 		rd.pullSecrets[types.NamespacedName{Namespace: a.Namespace, Name: a.Name}] = secrets
 	}

@@ -25,28 +25,28 @@ type source struct {
 	object client.Object
 	// selector limits the list, and the watch behind it; nil means all.
 	selector labels.Selector
-	read     func(context.Context, *reading, client.Reader) error
+	read     func(context.Context, *readState, client.Reader) error
 	// reduce keeps of an object what read looks at. Typed objects are reduced in trim.go.
 	reduce func(*unstructured.Unstructured) error
 }
 
 // essential is a typed kind without which nothing can be said.
-func essential[T client.Object](kind schema.GroupVersionKind, example T, list client.ObjectList, add func(*reading, T)) source {
+func essential[T client.Object](kind schema.GroupVersionKind, example T, list client.ObjectList, add func(*readState, T)) source {
 	s := listed(kind.Kind, kind, example, list, add)
 	s.essential = true
 	return s
 }
 
 // listed is a typed kind, each object of which adds something.
-func listed[T client.Object](name string, kind schema.GroupVersionKind, example T, list client.ObjectList, add func(*reading, T)) source {
-	return source{name: name, kind: kind, object: example, read: func(ctx context.Context, rd *reading, r client.Reader) error {
+func listed[T client.Object](name string, kind schema.GroupVersionKind, example T, list client.ObjectList, add func(*readState, T)) source {
+	return source{name: name, kind: kind, object: example, read: func(ctx context.Context, rd *readState, r client.Reader) error {
 		return each(ctx, r, list, func(o T) { add(rd, o) })
 	}}
 }
 
-// noMore is what a cache of controller-runtime puts in the place of a continue token: it hands everything out at once, and refuses to
+// cacheContinueToken is what a cache of controller-runtime puts in the place of a continue token: it hands everything out at once, and refuses to
 // go on. Source: pkg/cache/internal/cache_reader.go List.
-const noMore = "continue-not-supported"
+const cacheContinueToken = "continue-not-supported"
 
 // each calls add with the objects of a list of the same type as the one that is given, in the parts in which the reader hands it out:
 // memory holds one part at a time. The objects may be a cache's own.
@@ -71,7 +71,7 @@ func each[T client.Object](ctx context.Context, r client.Reader, list client.Obj
 			add(object)
 			return nil
 		})
-		if next = l.GetContinue(); err != nil || next == "" || next == noMore {
+		if next = l.GetContinue(); err != nil || next == "" || next == cacheContinueToken {
 			return err
 		}
 	}
@@ -79,12 +79,12 @@ func each[T client.Object](ctx context.Context, r client.Reader, list client.Obj
 
 // decoded is a kind whose types are not in the scheme. Each object is decoded into a T, which has only the fields that are looked at;
 // the same T says what a cache has to keep. An object that does not decode is listed as a gap and stops nothing.
-func decoded[T any](name string, kind schema.GroupVersionKind, selector labels.Selector, add func(*reading, Owner, *T)) source {
+func decoded[T any](name string, kind schema.GroupVersionKind, selector labels.Selector, add func(*readState, Owner, *T)) source {
 	example := &unstructured.Unstructured{}
 	example.SetGroupVersionKind(kind)
 	return source{
 		name: name, kind: kind, object: example, selector: selector, reduce: reduce[T],
-		read: func(ctx context.Context, rd *reading, r client.Reader) error {
+		read: func(ctx context.Context, rd *readState, r client.Reader) error {
 			list := &unstructured.UnstructuredList{}
 			list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 			options := []client.ListOption{client.UnsafeDisableDeepCopy}
@@ -99,7 +99,7 @@ func decoded[T any](name string, kind schema.GroupVersionKind, selector labels.S
 				owner := Owner{kind.Kind, o.GetNamespace(), o.GetName()}
 				var t T
 				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &t); err != nil {
-					rd.malformed(name, owner, err)
+					rd.addMalformed(name, owner, err)
 					continue
 				}
 				add(rd, owner, &t)

@@ -61,22 +61,22 @@ type pipelineTask struct {
 }
 
 // addTektonTask adds the images of a Task, which starts nothing until somebody or something makes a run of it.
-func addTektonTask(rd *reading, owner Owner, t *tektonTask) {
+func addTektonTask(rd *readState, owner Owner, t *tektonTask) {
 	rd.addTask(&t.Spec, Use{Owner: owner, Class: Advisory})
 }
 
-func addTektonPipeline(rd *reading, owner Owner, p *tektonPipeline) {
+func addTektonPipeline(rd *readState, owner Owner, p *tektonPipeline) {
 	rd.addPipeline(&p.Spec, Use{Owner: owner, Class: Advisory})
 }
 
-func addTektonTaskRun(rd *reading, owner Owner, r *tektonTaskRun) {
+func addTektonTaskRun(rd *readState, owner Owner, r *tektonTaskRun) {
 	use := Use{Owner: owner, Class: unlessCompleted(r.Status.CompletionTime)}
 	rd.addTask(r.Spec.TaskSpec, use)
 	rd.addTask(r.Status.TaskSpec, use)
 }
 
 // addTektonPipelineRun adds the tasks that are still to come, too: each gets its pod when its turn comes.
-func addTektonPipelineRun(rd *reading, owner Owner, r *tektonPipelineRun) {
+func addTektonPipelineRun(rd *readState, owner Owner, r *tektonPipelineRun) {
 	use := Use{Owner: owner, Class: unlessCompleted(r.Status.CompletionTime)}
 	rd.addPipeline(r.Spec.PipelineSpec, use)
 	rd.addPipeline(r.Status.PipelineSpec, use)
@@ -89,7 +89,7 @@ func unlessCompleted(at string) Class {
 	return Blocking
 }
 
-func (rd *reading) addPipeline(p *pipelineSpec, as Use) {
+func (rd *readState) addPipeline(p *pipelineSpec, as Use) {
 	if p == nil {
 		return
 	}
@@ -101,7 +101,7 @@ func (rd *reading) addPipeline(p *pipelineSpec, as Use) {
 }
 
 // addTask adds the images that are spelt out. An image that is a parameter is known once a run has filled it in.
-func (rd *reading) addTask(t *taskSpec, as Use) {
+func (rd *readState) addTask(t *taskSpec, as Use) {
 	if t == nil {
 		return
 	}
@@ -111,7 +111,7 @@ func (rd *reading) addTask(t *taskSpec, as Use) {
 	}
 	for _, s := range steps {
 		if !strings.Contains(s.Image, "$(") {
-			as.Image, as.Always = s.Image, isLatest(s.Image)
+			as.Image, as.AlwaysPull = s.Image, isLatest(s.Image)
 			rd.c.Add(as)
 		}
 	}

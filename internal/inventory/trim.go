@@ -37,7 +37,7 @@ func Trim(object any) (any, error) {
 	case *corev1.Pod:
 		own := ownAnnotations(o.Annotations)
 		trimMeta(&o.ObjectMeta, append(own, mirrorPodAnnotation)...)
-		tidySpec(&o.Spec, withoutEnv)
+		pruneSpec(&o.Spec, withoutEnv)
 		trimPodStatus(&o.Status)
 	case *corev1.Node:
 		trimNode(o)
@@ -58,33 +58,33 @@ func trimWorkload(object any) {
 	switch o := object.(type) {
 	case *appsv1.Deployment:
 		trimMeta(&o.ObjectMeta)
-		tidyTemplate(&o.Spec.Template, withImageEnv)
+		pruneTemplate(&o.Spec.Template, withImageEnv)
 		o.Status.Conditions = nil
 	case *appsv1.StatefulSet:
 		trimMeta(&o.ObjectMeta)
-		tidyTemplate(&o.Spec.Template, withoutEnv)
+		pruneTemplate(&o.Spec.Template, withoutEnv)
 		o.Spec.VolumeClaimTemplates, o.Status.Conditions = nil, nil
 	case *appsv1.DaemonSet:
 		trimMeta(&o.ObjectMeta)
-		tidyTemplate(&o.Spec.Template, withoutEnv)
+		pruneTemplate(&o.Spec.Template, withoutEnv)
 	case *appsv1.ReplicaSet:
 		trimMeta(&o.ObjectMeta)
-		tidyTemplate(&o.Spec.Template, withoutEnv)
+		pruneTemplate(&o.Spec.Template, withoutEnv)
 	case *corev1.ReplicationController:
 		trimMeta(&o.ObjectMeta)
 		if o.Spec.Template != nil {
-			tidyTemplate(o.Spec.Template, withoutEnv)
+			pruneTemplate(o.Spec.Template, withoutEnv)
 		}
 	case *batchv1.Job:
 		trimMeta(&o.ObjectMeta)
-		tidyTemplate(&o.Spec.Template, withoutEnv)
+		pruneTemplate(&o.Spec.Template, withoutEnv)
 	case *batchv1.CronJob:
 		trimMeta(&o.ObjectMeta)
-		tidyTemplate(&o.Spec.JobTemplate.Spec.Template, withoutEnv)
+		pruneTemplate(&o.Spec.JobTemplate.Spec.Template, withoutEnv)
 		o.Status.Active = nil
 	case *corev1.PodTemplate:
 		trimMeta(&o.ObjectMeta)
-		tidyTemplate(&o.Template, withoutEnv)
+		pruneTemplate(&o.Template, withoutEnv)
 	case *appsv1.ControllerRevision:
 		trimMeta(&o.ObjectMeta)
 		trimRevision(o)
@@ -105,10 +105,10 @@ func ownAnnotations(have map[string]string) []string {
 // trimMeta keeps the named annotations.
 func trimMeta(m *metav1.ObjectMeta, annotations ...string) {
 	m.ManagedFields = nil
-	m.Annotations = only(m.Annotations, annotations...)
+	m.Annotations = keepKeys(m.Annotations, annotations...)
 }
 
-func only(have map[string]string, keys ...string) map[string]string {
+func keepKeys(have map[string]string, keys ...string) map[string]string {
 	var out map[string]string
 	for _, key := range keys {
 		if value, ok := have[key]; ok {
@@ -129,17 +129,17 @@ const (
 	withImageEnv env = true // those in which an operator finds the images of its operands
 )
 
-// tidyTemplate keeps of a template's own metadata the image that Istio is told to inject.
-func tidyTemplate(t *corev1.PodTemplateSpec, keep env) {
-	t.ObjectMeta = metav1.ObjectMeta{Annotations: only(t.Annotations, proxyImageAnnotation)}
-	tidySpec(&t.Spec, keep)
+// pruneTemplate keeps of a template's own metadata the image that Istio is told to inject.
+func pruneTemplate(t *corev1.PodTemplateSpec, keep env) {
+	t.ObjectMeta = metav1.ObjectMeta{Annotations: keepKeys(t.Annotations, proxyImageAnnotation)}
+	pruneSpec(&t.Spec, keep)
 }
 
-// tidySpec keeps what decides which images are pulled and where: not what runs in the containers, and not their configuration.
-func tidySpec(s *corev1.PodSpec, keep env) {
+// pruneSpec keeps what decides which images are pulled and where: not what runs in the containers, and not their configuration.
+func pruneSpec(s *corev1.PodSpec, keep env) {
 	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
 		for i := range list {
-			tidyContainer(&list[i], keep)
+			pruneContainer(&list[i], keep)
 		}
 	}
 	for i := range s.EphemeralContainers {
@@ -157,7 +157,7 @@ func tidySpec(s *corev1.PodSpec, keep env) {
 	s.SecurityContext, s.DNSConfig, s.HostAliases = nil, nil, nil
 }
 
-func tidyContainer(c *corev1.Container, keep env) {
+func pruneContainer(c *corev1.Container, keep env) {
 	var related []corev1.EnvVar
 	for i := range c.Env {
 		if keep == withImageEnv && namesImage(c.Env[i]) {
@@ -230,7 +230,7 @@ func trimRevision(r *appsv1.ControllerRevision) {
 	if data == nil {
 		return
 	}
-	tidyTemplate(&data.Spec.Template, withoutEnv)
+	pruneTemplate(&data.Spec.Template, withoutEnv)
 	if raw, err := json.Marshal(data); err == nil {
 		r.Data.Raw = raw
 	}

@@ -96,9 +96,9 @@ func richPod(name, node string) *corev1.Pod {
 
 // Read says the same of trimmed objects as of whole ones, malformed ones included, and trimming twice is trimming once.
 func TestTrimKeepsTheInventory(t *testing.T) {
-	full := world{objects: append(fullCluster().objects, brokenObjects()...)}
-	want := full.read(t, Options{Release: releaseOf(t)})
-	var trimmed world
+	full := testCluster{objects: append(fullCluster().objects, brokenObjects()...)}
+	want := full.read(t, Options{ReadPayload: releaseOf(t)})
+	var trimmed testCluster
 	for _, o := range full.objects {
 		once := trim(t, managed(o))
 		if twice := trim(t, once.DeepCopyObject()); !equality.Semantic.DeepEqual(once, twice) {
@@ -110,7 +110,7 @@ func TestTrimKeepsTheInventory(t *testing.T) {
 		once.SetManagedFields(nil)
 		trimmed.objects = append(trimmed.objects, once)
 	}
-	if diff := cmp.Diff(want, trimmed.read(t, Options{Release: releaseOf(t)})); diff != "" {
+	if diff := cmp.Diff(want, trimmed.read(t, Options{ReadPayload: releaseOf(t)})); diff != "" {
 		t.Errorf("inventory (-whole +trimmed):\n%s", diff)
 	}
 }
@@ -139,7 +139,7 @@ func trim(t *testing.T, o any) client.Object {
 }
 
 // What a look at workloads and a forecast of drains need stays.
-func TestTrimKeepsWhatAPodIs(t *testing.T) {
+func TestTrimPod(t *testing.T) {
 	p := richPod("app-1", "worker-0")
 	p.ManagedFields = managed(p).GetManagedFields()
 	p.Annotations["safemirror.io/probe-image"] = "mirror.local/app"
@@ -180,7 +180,7 @@ func TestTrimKeepsWhatAPodIs(t *testing.T) {
 	}
 }
 
-func TestTrimKeepsWhatANodeIs(t *testing.T) {
+func TestTrimNode(t *testing.T) {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker-0", Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d"}}}
 	n.Spec.Unschedulable, n.Status.NodeInfo.Architecture = true, "arm64"
 	n.Status.Images = []corev1.ContainerImage{{Names: []string{"quay.io/acme/app@sha256:12", "quay.io/acme/app:v1"}, SizeBytes: 7}}
@@ -195,7 +195,7 @@ func TestTrimKeepsWhatANodeIs(t *testing.T) {
 }
 
 // An informer hands over other things than objects of these kinds.
-func TestTrimLeavesWhatItDoesNotKnow(t *testing.T) {
+func TestTrimUnknownObjects(t *testing.T) {
 	pools := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "oc"}}}}
 	if got := trim(t, pools); len(got.GetManagedFields()) != 1 {
 		t.Error("who paused a pool is told by its managed fields")
@@ -214,7 +214,7 @@ func TestTrimLeavesWhatItDoesNotKnow(t *testing.T) {
 func TestTrimKeepsTheInventoryOfRandomPods(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	pick := func(from ...string) string { return from[random.Intn(len(from))] }
-	whole, trimmed := world{}, world{}
+	whole, trimmed := testCluster{}, testCluster{}
 	for i := range 200 {
 		p := richPod(pick("a", "b", "c")+string(rune('a'+i%26))+string(rune('a'+i/26)), pick("", "worker-0", "worker-1"))
 		p.Status.Phase = corev1.PodPhase(pick("Running", "Pending", "Succeeded", "Failed"))

@@ -69,7 +69,7 @@ func TestWorkloads(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := lines(world{objects: []client.Object{c.object}}.read(t, Options{}).References)
+			got := lines(testCluster{objects: []client.Object{c.object}}.read(t, Options{}).References)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("references (-want +got):\n%s", diff)
 			}
@@ -86,7 +86,7 @@ func controllerRevision(of, data string) *appsv1.ControllerRevision {
 }
 
 // Everything that a pod of the spec makes a node pull.
-func TestEveryContainerOfAPod(t *testing.T) {
+func TestContainers(t *testing.T) {
 	always := corev1.ContainerRestartPolicyAlways
 	p := pod("app", corev1.PodRunning, "quay.io/acme/app:v1", "quay.io/acme/proxy:v1")
 	p.Spec.InitContainers = []corev1.Container{
@@ -103,13 +103,13 @@ func TestEveryContainerOfAPod(t *testing.T) {
 		"quay.io/acme/migrate:v1 Blocking: Pod shop/app", "quay.io/acme/model:v1 Blocking: Pod shop/app, always",
 		"quay.io/acme/proxy:v1 Blocking: Pod shop/app", "quay.io/acme/sidecar:v1 Blocking: Pod shop/app",
 	}
-	if diff := cmp.Diff(want, lines(world{objects: []client.Object{p}}.read(t, Options{}).References)); diff != "" {
+	if diff := cmp.Diff(want, lines(testCluster{objects: []client.Object{p}}.read(t, Options{}).References)); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
 }
 
 // What a Deployment's environment and annotations name besides its containers.
-func TestWhatADeploymentNames(t *testing.T) {
+func TestDeploymentImages(t *testing.T) {
 	d := deployment("app", replicas(1), "quay.io/acme/operator:v1")
 	d.Spec.Template.Annotations = map[string]string{proxyImageAnnotation: "quay.io/mesh/proxy:v2"}
 	d.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{
@@ -123,7 +123,7 @@ func TestWhatADeploymentNames(t *testing.T) {
 		"quay.io/acme/operator:v1 Blocking: Deployment shop/app", "quay.io/mesh/proxy:v2 Blocking: Deployment shop/app",
 		"quay.io/ocp/haproxy:v1 Advisory: Deployment shop/app", "quay.io/ocp/router:v1 Advisory: Deployment shop/app",
 	}
-	if diff := cmp.Diff(want, lines(world{objects: []client.Object{d}}.read(t, Options{}).References)); diff != "" {
+	if diff := cmp.Diff(want, lines(testCluster{objects: []client.Object{d}}.read(t, Options{}).References)); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
 }
@@ -154,7 +154,7 @@ func TestPullPolicy(t *testing.T) {
 }
 
 // A pod that runs tells which digest and where; one that names no pull secret has those of its ServiceAccount already.
-func TestWhatARunningPodTells(t *testing.T) {
+func TestRunningPod(t *testing.T) {
 	node := func(name, system, arch string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
 			NodeInfo: corev1.NodeSystemInfo{OperatingSystem: system, Architecture: arch},
@@ -204,7 +204,7 @@ func TestWhatARunningPodTells(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			want := []string{image + " Blocking: " + c.want}
-			if diff := cmp.Diff(want, lines(world{objects: c.objects}.read(t, Options{}).References)); diff != "" {
+			if diff := cmp.Diff(want, lines(testCluster{objects: c.objects}.read(t, Options{}).References)); diff != "" {
 				t.Errorf("references (-want +got):\n%s", diff)
 			}
 		})
@@ -253,10 +253,10 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-// cacheLike hands everything out at once, and refuses to go on, as the caches of controller-runtime do.
-type cacheLike struct{ client.Reader }
+// nonPagingCache hands everything out at once, and refuses to go on, as the caches of controller-runtime do.
+type nonPagingCache struct{ client.Reader }
 
-func (c cacheLike) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+func (c nonPagingCache) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(opts)
 	if o.Continue != "" {
@@ -267,9 +267,9 @@ func (c cacheLike) List(ctx context.Context, list client.ObjectList, opts ...cli
 	return err
 }
 
-func TestACacheKnowsNoParts(t *testing.T) {
+func TestNonPagingCache(t *testing.T) {
 	c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(pod("app", corev1.PodRunning, image)).Build()
-	found, err := Read(context.Background(), cacheLike{c}, Options{})
+	found, err := Read(context.Background(), nonPagingCache{c}, Options{})
 	if err != nil || len(found.References) != 1 {
 		t.Errorf("%d references, %v", len(found.References), err)
 	}

@@ -14,38 +14,38 @@ import (
 )
 
 var (
-	phase = prometheus.NewDesc("safe_mirror_rollout_phase", "1 for the phase of the rollout.", []string{"rollout", "phase"}, nil)
-	// condition is the gauge to alert on: Stalled asks for a person, PauseLimitExceeded for haste.
-	condition = prometheus.NewDesc("safe_mirror_rollout_condition", "1 when the condition is True, 0 when it is False, -1 when it is Unknown.",
+	phaseDesc = prometheus.NewDesc("safe_mirror_rollout_phase", "1 for the phase of the rollout.", []string{"rollout", "phase"}, nil)
+	// conditionDesc is the gauge to alert on: Stalled asks for a person, PauseLimitExceeded for haste.
+	conditionDesc = prometheus.NewDesc("safe_mirror_rollout_condition", "1 when the condition is True, 0 when it is False, -1 when it is Unknown.",
 		[]string{"rollout", "condition", "reason"}, nil)
-	blockers = prometheus.NewDesc("safe_mirror_rollout_blockers", "What the rollout waits for, by number.", []string{"rollout"}, nil)
-	images   = prometheus.NewDesc("safe_mirror_rollout_images", "References of the rollout by state.", []string{"rollout", "state"}, nil)
-	copied   = prometheus.NewDesc("safe_mirror_rollout_copied_bytes", "Bytes that were written to mirrors for the rollout.", []string{"rollout"}, nil)
-	nodes    = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.", []string{"rollout", "pool", "state"}, nil)
-	remedies = prometheus.NewDesc("safe_mirror_rollout_remedies", "Remedies on the record of the rollout, by action and outcome; an empty outcome is one under way.",
+	blockersDesc    = prometheus.NewDesc("safe_mirror_rollout_blockers", "What the rollout waits for, by number.", []string{"rollout"}, nil)
+	imagesDesc      = prometheus.NewDesc("safe_mirror_rollout_images", "References of the rollout by state.", []string{"rollout", "state"}, nil)
+	copiedBytesDesc = prometheus.NewDesc("safe_mirror_rollout_copied_bytes", "Bytes that were written to mirrors for the rollout.", []string{"rollout"}, nil)
+	nodesDesc       = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.", []string{"rollout", "pool", "state"}, nil)
+	remediesDesc    = prometheus.NewDesc("safe_mirror_rollout_remedies", "Remedies on the record of the rollout, by action and outcome; an empty outcome is one under way.",
 		[]string{"rollout", "action", "outcome"}, nil)
-	paused   = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.", []string{"rollout", "pool"}, nil)
-	obstacle = prometheus.NewDesc("safe_mirror_obstacle", "1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.",
+	pausedDesc       = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.", []string{"rollout", "pool"}, nil)
+	drainBlockedDesc = prometheus.NewDesc("safe_mirror_obstacle", "1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.",
 		[]string{"rollout", "pool", "node", "hindrance", "cause"}, nil)
-	obstacleSince = prometheus.NewDesc("safe_mirror_obstacle_since_seconds", "When that began, in seconds since 1970; absent when the cluster does not tell.",
+	drainBlockedSinceDesc = prometheus.NewDesc("safe_mirror_obstacle_since_seconds", "When that began, in seconds since 1970; absent when the cluster does not tell.",
 		[]string{"rollout", "pool", "node"}, nil)
 
-	requests    = prometheus.NewDesc("safe_mirror_registry_requests_total", "Requests to the registry.", []string{"registry", "method"}, nil)
-	transferred = prometheus.NewDesc("safe_mirror_registry_bytes_total", "Bytes of bodies that went to the registry, or came from it.",
+	requestsDesc = prometheus.NewDesc("safe_mirror_registry_requests_total", "Requests to the registry.", []string{"registry", "method"}, nil)
+	bytesDesc    = prometheus.NewDesc("safe_mirror_registry_bytes_total", "Bytes of bodies that went to the registry, or came from it.",
 		[]string{"registry", "direction"}, nil)
-	rateLimited = prometheus.NewDesc("safe_mirror_registry_rate_limited_total", "Answers of the registry that asked for fewer requests.", []string{"registry"}, nil)
-	waited      = prometheus.NewDesc("safe_mirror_registry_wait_seconds_total", "Time for which requests have waited for limits and pauses.", []string{"registry"}, nil)
+	rateLimitedDesc = prometheus.NewDesc("safe_mirror_registry_rate_limited_total", "Answers of the registry that asked for fewer requests.", []string{"registry"}, nil)
+	waitDesc        = prometheus.NewDesc("safe_mirror_registry_wait_seconds_total", "Time for which requests have waited for limits and pauses.", []string{"registry"}, nil)
 )
 
 // Collector is a prometheus.Collector. The zero value tells nothing yet; a nil one takes nothing in.
 type Collector struct {
 	mu       sync.Mutex
 	rollouts map[string]v1alpha1.SafeMirrorRolloutStatus
-	totals   func() map[string]mirror.Totals
+	totals   func() map[string]mirror.HostStats
 }
 
-// Rollout takes over the status of a rollout.
-func (c *Collector) Rollout(name string, s v1alpha1.SafeMirrorRolloutStatus) {
+// SetRollout takes over the status of a rollout.
+func (c *Collector) SetRollout(name string, s v1alpha1.SafeMirrorRolloutStatus) {
 	if c == nil {
 		return
 	}
@@ -57,8 +57,8 @@ func (c *Collector) Rollout(name string, s v1alpha1.SafeMirrorRolloutStatus) {
 	c.rollouts[name] = *s.DeepCopy()
 }
 
-// Gone forgets a rollout.
-func (c *Collector) Gone(name string) {
+// RemoveRollout forgets a rollout.
+func (c *Collector) RemoveRollout(name string) {
 	if c == nil {
 		return
 	}
@@ -67,8 +67,8 @@ func (c *Collector) Gone(name string) {
 	delete(c.rollouts, name)
 }
 
-// Registries says where the counts of the registries come from.
-func (c *Collector) Registries(totals func() map[string]mirror.Totals) {
+// SetRegistryTotals says where the counts of the registries come from.
+func (c *Collector) SetRegistryTotals(totals func() map[string]mirror.HostStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.totals = totals
@@ -76,7 +76,7 @@ func (c *Collector) Registries(totals func() map[string]mirror.Totals) {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{phase, condition, blockers, images, copied, nodes, remedies, paused, obstacle, obstacleSince, requests, transferred, rateLimited, waited} {
+	for _, d := range []*prometheus.Desc{phaseDesc, conditionDesc, blockersDesc, imagesDesc, copiedBytesDesc, nodesDesc, remediesDesc, pausedDesc, drainBlockedDesc, drainBlockedSinceDesc, requestsDesc, bytesDesc, rateLimitedDesc, waitDesc} {
 		out <- d
 	}
 }
@@ -86,13 +86,13 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, s := range c.rollouts {
-		rollout(out, name, s)
+		collectRollout(out, name, s)
 	}
 	if c.totals == nil {
 		return
 	}
 	for host, t := range c.totals() {
-		registry(out, host, t)
+		collectRegistry(out, host, t)
 	}
 }
 
@@ -104,46 +104,46 @@ func counter(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, la
 	out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 }
 
-func rollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRolloutStatus) {
+func collectRollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMirrorRolloutStatus) {
 	if s.Phase != "" {
-		gauge(out, phase, 1, name, string(s.Phase))
+		gauge(out, phaseDesc, 1, name, string(s.Phase))
 	}
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPauseLimitExceeded} {
 		if found := meta.FindStatusCondition(s.Conditions, kind); found != nil {
-			gauge(out, condition, truth(string(found.Status)), name, kind, found.Reason)
+			gauge(out, conditionDesc, conditionValue(string(found.Status)), name, kind, found.Reason)
 		}
 	}
-	gauge(out, blockers, float64(len(s.Blockers)), name)
-	remediesOf(out, name, s.Record.Remedies)
+	gauge(out, blockersDesc, float64(len(s.Blockers)), name)
+	collectRemedies(out, name, s.Record.Remedies)
 	for state, n := range map[string]int32{
 		"total": s.Images.Total, "changed": s.Images.Changed, "verified": s.Images.Verified, "copied": s.Images.Copied, "failed": s.Images.Failed,
 		"lost": s.Images.Lost, "accepted": s.Images.Accepted, "no_worse": s.Images.NoWorse, "drifted": s.Images.Drifted,
 	} {
-		gauge(out, images, float64(n), name, state)
+		gauge(out, imagesDesc, float64(n), name, state)
 	}
-	gauge(out, copied, float64(s.Images.BytesCopied), name)
+	gauge(out, copiedBytesDesc, float64(s.Images.BytesCopied), name)
 	for _, p := range s.Pools {
-		gauge(out, nodes, float64(p.Total), name, p.Name, "total")
-		gauge(out, nodes, float64(p.Updated), name, p.Name, "updated")
+		gauge(out, nodesDesc, float64(p.Total), name, p.Name, "total")
+		gauge(out, nodesDesc, float64(p.Updated), name, p.Name, "updated")
 		held := 0.0
 		if p.Paused {
 			held = 1
 		}
-		gauge(out, paused, held, name, p.Name)
+		gauge(out, pausedDesc, held, name, p.Name)
 	}
 	for _, o := range s.BlockedDrains {
-		lasts := 1.0
+		blocked := 1.0
 		if o.Transient {
-			lasts = 0
+			blocked = 0
 		}
-		gauge(out, obstacle, lasts, name, o.Pool, o.Node, string(o.Reason), string(o.PullFailure))
+		gauge(out, drainBlockedDesc, blocked, name, o.Pool, o.Node, string(o.Reason), string(o.PullFailure))
 		if !o.Since.IsZero() {
-			gauge(out, obstacleSince, float64(o.Since.Unix()), name, o.Pool, o.Node)
+			gauge(out, drainBlockedSinceDesc, float64(o.Since.Unix()), name, o.Pool, o.Node)
 		}
 	}
 }
 
-func truth(status string) float64 {
+func conditionValue(status string) float64 {
 	switch status {
 	case "True":
 		return 1
@@ -154,12 +154,12 @@ func truth(status string) float64 {
 	}
 }
 
-func registry(out chan<- prometheus.Metric, host string, t mirror.Totals) {
+func collectRegistry(out chan<- prometheus.Metric, host string, t mirror.HostStats) {
 	for method, n := range t.Requests {
-		counter(out, requests, float64(n), host, method)
+		counter(out, requestsDesc, float64(n), host, method)
 	}
-	counter(out, transferred, float64(t.Sent), host, "sent")
-	counter(out, transferred, float64(t.Received), host, "received")
-	counter(out, rateLimited, float64(t.RateLimited), host)
-	counter(out, waited, t.Waited.Seconds(), host)
+	counter(out, bytesDesc, float64(t.Sent), host, "sent")
+	counter(out, bytesDesc, float64(t.Received), host, "received")
+	counter(out, rateLimitedDesc, float64(t.RateLimited), host)
+	counter(out, waitDesc, t.Waited.Seconds(), host)
 }

@@ -23,11 +23,11 @@ func status() v1alpha1.SafeMirrorRolloutStatus {
 	}
 }
 
-func TestWhatIsTold(t *testing.T) {
+func TestCollect(t *testing.T) {
 	c := &Collector{}
-	c.Rollout("shop", status())
-	c.Registries(func() map[string]mirror.Totals {
-		return map[string]mirror.Totals{"mirror.local": {Requests: map[string]int64{"PUT": 7}, Sent: 100, Received: 5, RateLimited: 1, Waited: 1500 * time.Millisecond}}
+	c.SetRollout("shop", status())
+	c.SetRegistryTotals(func() map[string]mirror.HostStats {
+		return map[string]mirror.HostStats{"mirror.local": {Requests: map[string]int64{"PUT": 7}, Sent: 100, Received: 5, RateLimited: 1, Waited: 1500 * time.Millisecond}}
 	})
 	want := `
 # HELP safe_mirror_pool_nodes Nodes of the pool by state.
@@ -77,19 +77,19 @@ safe_mirror_rollout_phase{phase="Release",rollout="shop"} 1
 	}
 }
 
-func TestARolloutThatIsGoneIsNotTold(t *testing.T) {
+func TestRemovedRolloutIsNotCollected(t *testing.T) {
 	c := &Collector{}
-	c.Rollout("shop", status())
-	c.Gone("shop")
+	c.SetRollout("shop", status())
+	c.RemoveRollout("shop")
 	if n := testutil.CollectAndCount(c); n != 0 {
 		t.Errorf("%d metrics are left", n)
 	}
 }
 
 // The names and labels follow the conventions, and two collections do not clash.
-func TestTheMetricsAreWellFormed(t *testing.T) {
+func TestMetricsAreWellFormed(t *testing.T) {
 	c := &Collector{}
-	c.Rollout("shop", status())
+	c.SetRollout("shop", status())
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(c); err != nil {
 		t.Fatal(err)

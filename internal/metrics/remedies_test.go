@@ -14,7 +14,7 @@ func TestRemedies(t *testing.T) {
 	record := func(action v1alpha1.RemedyAction, state v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome) v1alpha1.RemedyRecord {
 		return v1alpha1.RemedyRecord{Action: action, State: state, Outcome: outcome}
 	}
-	c.Rollout("shop", v1alpha1.SafeMirrorRolloutStatus{Record: v1alpha1.Record{Remedies: []v1alpha1.RemedyRecord{
+	c.SetRollout("shop", v1alpha1.SafeMirrorRolloutStatus{Record: v1alpha1.Record{Remedies: []v1alpha1.RemedyRecord{
 		record(v1alpha1.RestartFailingPods, v1alpha1.RemedyEnded, "Helped"), record(v1alpha1.RestartFailingPods, v1alpha1.RemedyEnded, "Helped"),
 		record(v1alpha1.Relocate, v1alpha1.RemedyTaken, ""), record(v1alpha1.Relocate, v1alpha1.RemedyEnding, "TimedOut"),
 	}}})

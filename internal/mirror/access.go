@@ -54,13 +54,13 @@ func (a Accesses) withTraffic(t *traffic) Accesses {
 	return a
 }
 
-// host is the traffic with a host, under the limits of this access.
-func (a Access) host(name string) *host {
+// trafficTo is the traffic with a host, under the limits of this access.
+func (a Access) trafficTo(name string) *hostTraffic {
 	var limits Limits
 	if a.limits != nil {
 		limits = a.limits(name)
 	}
-	return a.traffic.host(name, limits)
+	return a.traffic.forHost(name, limits)
 }
 
 func (a Access) timeout() time.Duration {

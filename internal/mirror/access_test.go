@@ -40,9 +40,9 @@ func silentListener(t *testing.T) (host string) {
 func TestTrust(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	img := singleArch("app", "amd64")
-	g := newTLSRegistry(t, ours)
+	g := newTestTLSRegistry(t, ours)
 	g.seed(t, "app", "v1", img)
-	web := newRegistry(t) // speaks http only
+	web := newTestRegistry(t) // speaks http only
 	web.seed(t, "app", "v1", img)
 	always := func(string) bool { return true }
 	cases := map[string]struct {
@@ -71,7 +71,7 @@ func TestTrust(t *testing.T) {
 				}
 				return
 			}
-			check(t, err, wantError{tc.class, endpoint, "manifest"})
+			assertError(t, err, wantError{tc.class, endpoint, "manifest"})
 		})
 	}
 }
@@ -79,7 +79,7 @@ func TestTrust(t *testing.T) {
 // TestTrustIsPerHost guards against one host's CA being trusted for the next one through a shared transport.
 func TestTrustIsPerHost(t *testing.T) {
 	one, two := newAuthority(t), newAuthority(t)
-	first, second := newTLSRegistry(t, one), newTLSRegistry(t, two)
+	first, second := newTestTLSRegistry(t, one), newTestTLSRegistry(t, two)
 	img := singleArch("app", "amd64")
 	first.seed(t, "app", "v1", img)
 	second.seed(t, "app", "v1", img)
@@ -88,7 +88,7 @@ func TestTrustIsPerHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := c.Verify(context.Background(), []string{second.host + "/app:v1"}, VerifyOptions{})
-	check(t, err, wantError{TLS, second.host + "/app:v1", "manifest"})
+	assertError(t, err, wantError{TLS, second.host + "/app:v1", "manifest"})
 }
 
 func TestTransportHonoursTheProxyEnvironment(t *testing.T) {
@@ -134,7 +134,7 @@ func withLogins(t *testing.T, pairs ...string) Access {
 }
 
 func TestCredentialsByPath(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	img := multiArch("app")
 	for _, repo := range []string{"acme/app", "other/app", "open/app"} {
 		g.seed(t, repo, "v1", img)
@@ -147,7 +147,7 @@ func TestCredentialsByPath(t *testing.T) {
 			t.Errorf("%s: %v", repo, err)
 		}
 		if class != "" {
-			check(t, err, wantError{class, g.host + "/" + repo + ":v1", "manifest"})
+			assertError(t, err, wantError{class, g.host + "/" + repo + ":v1", "manifest"})
 		}
 	}
 	// From one login's repository to another's on the same host: the mount is refused, the copy works.
@@ -157,16 +157,16 @@ func TestCredentialsByPath(t *testing.T) {
 }
 
 func TestAnonymousIsDenied(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	g.seed(t, "app", "v1", singleArch("app", "amd64"))
 	g.inject(basicAuth(map[string]string{"app": "acme"}))
 	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
-	check(t, err, wantError{Denied, g.host + "/app:v1", "manifest"})
+	assertError(t, err, wantError{Denied, g.host + "/app:v1", "manifest"})
 }
 
 // TestEachPartyUsesItsOwnAccess: what the push secret can read is not proven for nodes.
 func TestEachPartyUsesItsOwnAccess(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	source.inject(basicAuth(map[string]string{"app": "reader"}))
@@ -181,11 +181,11 @@ func TestEachPartyUsesItsOwnAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := c.Verify(context.Background(), []string{to}, VerifyOptions{})
-	check(t, err, wantError{Denied, to, "manifest"})
+	assertError(t, err, wantError{Denied, to, "manifest"})
 }
 
 // tokenService is a registry with bearer tokens; answer decides what the token service says.
-func tokenService(t *testing.T, g *registry, answer func(w http.ResponseWriter, r *http.Request)) {
+func tokenService(t *testing.T, g *testRegistry, answer func(w http.ResponseWriter, r *http.Request)) {
 	t.Helper()
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/token" {
@@ -222,7 +222,7 @@ func TestTokens(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			g := newRegistry(t)
+			g := newTestRegistry(t)
 			g.seed(t, "app", "v1", multiArch("app"))
 			tokenService(t, g, tc.answer)
 			access := withLogins(t, g.host, "acme")
@@ -236,13 +236,13 @@ func TestTokens(t *testing.T) {
 				}
 				return
 			}
-			check(t, err, wantError{tc.class, g.host + "/app:v1", "manifest"})
+			assertError(t, err, wantError{tc.class, g.host + "/app:v1", "manifest"})
 		})
 	}
 }
 
 func TestErrorsCarryNoSecrets(t *testing.T) {
-	access := func(t *testing.T, g *registry) Access { return withLogins(t, g.host, "acme") }
+	access := func(t *testing.T, g *testRegistry) Access { return withLogins(t, g.host, "acme") }
 	cases := map[string]func(w http.ResponseWriter, r *http.Request) bool{
 		"a registry that echoes the header": func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "" {
@@ -266,7 +266,7 @@ func TestErrorsCarryNoSecrets(t *testing.T) {
 	}
 	for name, fault := range cases {
 		t.Run(name, func(t *testing.T) {
-			g := newRegistry(t)
+			g := newTestRegistry(t)
 			g.inject(func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && fault(w, r) })
 			_, err := newTestClient(access(t, g)).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
 			if err == nil {
@@ -285,7 +285,7 @@ func TestErrorsCarryNoSecrets(t *testing.T) {
 }
 
 func TestSilenceIsATimeoutEverywhere(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	g.hang()
 	endpoint := g.host + "/app:v1"
 	// Without TLS the host is asked which protocol it speaks, so silence shows at that first question already.
@@ -308,7 +308,7 @@ func TestSilenceIsATimeoutEverywhere(t *testing.T) {
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			var got *Error
-			if err := call(newTestClient(impatient())); !errors.As(err, &got) || got.Class != Timeout {
+			if err := call(newTestClient(shortTimeout())); !errors.As(err, &got) || got.Class != Timeout {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -317,18 +317,18 @@ func TestSilenceIsATimeoutEverywhere(t *testing.T) {
 
 func TestSilenceOverHTTP2(t *testing.T) {
 	ca := newAuthority(t)
-	g := newTLSRegistry(t, ca)
+	g := newTestTLSRegistry(t, ca)
 	versions := make(chan string, 1)
 	g.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		versions <- r.Proto
 		<-r.Context().Done()
 		return true
 	})
-	access := impatient()
+	access := shortTimeout()
 	access.Insecure, access.ExtraCAs = nil, ca.pem()
 	_, err := newTestClient(access).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
-	check(t, err, wantError{Timeout, g.host + "/app:v1", "manifest"})
-	var silence *NoAnswerError
+	assertError(t, err, wantError{Timeout, g.host + "/app:v1", "manifest"})
+	var silence *NoResponseError
 	if !errors.As(err, &silence) || !silence.Connected {
 		t.Errorf("%v does not say that the connection stood", err)
 	}
@@ -346,16 +346,16 @@ func TestRateLimit(t *testing.T) {
 		wantPaused time.Duration // from the last answer on
 	}{
 		// 0.5 + 1 + 2 + 4 + 8 + 8 + 8: the eighth answer is the last, and the host is left alone for another 8 s.
-		"without a hint":         {429, nil, rateLimitAttempts, 31500 * time.Millisecond, 8 * time.Second},
-		"with a short hint":      {429, []string{"Retry-After", "3"}, rateLimitAttempts, 21 * time.Second, 3 * time.Second},
-		"503 with a hint":        {503, []string{"Retry-After", "3"}, rateLimitAttempts, 21 * time.Second, 3 * time.Second},
+		"without a hint":         {429, nil, maxRateLimitAttempts, 31500 * time.Millisecond, 8 * time.Second},
+		"with a short hint":      {429, []string{"Retry-After", "3"}, maxRateLimitAttempts, 21 * time.Second, 3 * time.Second},
+		"503 with a hint":        {503, []string{"Retry-After", "3"}, maxRateLimitAttempts, 21 * time.Second, 3 * time.Second},
 		"with a hint of an hour": {429, []string{"Retry-After", "3600"}, 1, 0, time.Hour},
 		"with a hint of a year":  {429, []string{"Retry-After", "31536000"}, 1, 0, time.Hour},
 		"with the window":        {429, []string{"RateLimit-Limit", "100;w=21600", "RateLimit-Remaining", "0;w=21600"}, 1, 0, 216 * time.Second},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			g := newRegistry(t)
+			g := newTestRegistry(t)
 			g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, "/manifests/") {
 					return false
@@ -370,37 +370,37 @@ func TestRateLimit(t *testing.T) {
 			access := plainHTTP()
 			c := newSplitClient(Accesses{Source: access, Push: access, Node: access, traffic: traffic})
 			_, err := c.Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
-			check(t, err, wantError{RateLimited, g.host + "/app:v1", "manifest"})
+			assertError(t, err, wantError{RateLimited, g.host + "/app:v1", "manifest"})
 			if asked := len(g.requests("/manifests/")); asked != tc.wantAsked {
 				t.Errorf("asked %d times, want %d", asked, tc.wantAsked)
 			}
-			totals := c.Totals()[g.host]
-			if totals.Waited != tc.wantWaited || totals.RateLimited != int64(tc.wantAsked) || totals.PausedUntil.Sub(clock.Now()) != tc.wantPaused {
+			totals := c.HostStats()[g.host]
+			if totals.Waited != tc.wantWaited || totals.RateLimited != int64(tc.wantAsked) || totals.BackoffUntil.Sub(clock.Now()) != tc.wantPaused {
 				t.Errorf("waited %s, refused %d times, paused for %s; want %s, %d, %s", totals.Waited, totals.RateLimited,
-					totals.PausedUntil.Sub(clock.Now()), tc.wantWaited, tc.wantAsked, tc.wantPaused)
+					totals.BackoffUntil.Sub(clock.Now()), tc.wantWaited, tc.wantAsked, tc.wantPaused)
 			}
 		})
 	}
 }
 
-// TestRateLimitIsForEverybody: a host that asked for a long pause is not asked again by anybody, under other credentials
+// TestHostBackoffAppliesToAllClients: a host that asked for a long pause is not asked again by anybody, under other credentials
 // either, until it is over; other hosts are.
-func TestRateLimitIsForEverybody(t *testing.T) {
-	g, other := newRegistry(t), newRegistry(t)
+func TestHostBackoffAppliesToAllClients(t *testing.T) {
+	g, other := newTestRegistry(t), newTestRegistry(t)
 	g.seed(t, "app", "v1", multiArch("app"))
 	other.seed(t, "app", "v1", multiArch("app"))
-	proxy := g.behind(anywhere("GET", "/manifests/", 1, faultregistry.Answer(429, "", "Retry-After", "3600")))
+	proxy := g.withFaults(onRegistry("GET", "/manifests/", 1, faultregistry.Respond(429, "", "Retry-After", "3600")))
 	traffic, clock := newTestTraffic()
 	verify := func(access Access, host string) error {
 		c := newSplitClient(Accesses{Source: access, Push: access, Node: access, traffic: traffic})
 		_, err := c.Verify(context.Background(), []string{host + "/app:v1"}, VerifyOptions{})
 		return err
 	}
-	check(t, verify(plainHTTP(), g.host), wantError{RateLimited, g.host + "/app:v1", "manifest"})
-	g.forgetRequests()
+	assertError(t, verify(plainHTTP(), g.host), wantError{RateLimited, g.host + "/app:v1", "manifest"})
+	g.resetRequests()
 
 	err := verify(withLogins(t, g.host, "acme"), g.host)
-	var paused *PausedError
+	var paused *HostBackoffError
 	if !errors.As(err, &paused) || paused.Wait != time.Hour || paused.Until != clock.Now().Add(time.Hour) {
 		t.Errorf("got %v", err)
 	}
@@ -414,7 +414,7 @@ func TestRateLimitIsForEverybody(t *testing.T) {
 	if err := verify(plainHTTP(), g.host); err != nil {
 		t.Error(err)
 	}
-	if struck := proxy.Struck()[0]; struck != 1 {
+	if struck := proxy.Hits()[0]; struck != 1 {
 		t.Errorf("refused %d times", struck)
 	}
 }

@@ -122,10 +122,10 @@ func (w *shapedWriter) Write(p []byte) (written int, err error) {
 }
 
 // since tells what has passed.
-func (l *slowLink) since(begun time.Time) benchRun {
+func (l *slowLink) since(started time.Time) benchRun {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return benchRun{time.Since(begun), l.requests.Load(), l.uploaded.Load(), fmt.Sprint(l.byMethod)}
+	return benchRun{time.Since(started), l.requests.Load(), l.uploaded.Load(), fmt.Sprint(l.byMethod)}
 }
 
 // benchRun is one tool's copy of a corpus to an empty registry.
@@ -149,15 +149,15 @@ func (c corpus) run(b *testing.B, roundTrip time.Duration, bytesPerSecond float6
 	return copyAll(source.host, target.host, link)
 }
 
-func benchRegistry(b *testing.B) *registry {
+func benchRegistry(b *testing.B) *testRegistry {
 	b.Helper()
-	g := emptyRegistry(b)
+	g := newUnstartedRegistry(b)
 	g.server.Start()
 	g.host = strings.TrimPrefix(g.server.URL, "http://")
 	return g
 }
 
-func (g *registry) seedBench(b *testing.B, repo string, img image) {
+func (g *testRegistry) seedBench(b *testing.B, repo string, img image) {
 	b.Helper()
 	for _, blob := range img.blobs {
 		g.must(b, http.MethodPost, "/v2/"+repo+"/blobs/uploads/?digest="+blob.digest, "application/octet-stream", blob.raw)
@@ -168,15 +168,15 @@ func (g *registry) seedBench(b *testing.B, repo string, img image) {
 // withEngine copies and proves a corpus with the engine.
 func (c corpus) withEngine(b *testing.B, again func(client *Client, jobs []Job)) func(source, target string, link *slowLink) benchRun {
 	return func(source, target string, link *slowLink) benchRun {
-		begun := time.Now()
+		started := time.Now()
 		client := NewClient(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()})
 		var jobs []Job
 		for _, name := range c.names {
 			from, to := source+"/"+name+":v1", target+"/"+name+":v1"
-			jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", From: []string{from}, Fill: []string{to}, Walk: []string{to}})
+			jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", Sources: []string{from}, Targets: []string{to}, PullEndpoints: []string{to}})
 		}
 		verifyAll(b, client, jobs)
-		cold := link.since(begun)
+		cold := link.since(started)
 		again(client, jobs)
 		return cold
 	}
@@ -215,7 +215,7 @@ func verifyAll(b *testing.B, client *Client, jobs []Job) {
 // withRegclient copies a corpus with regclient's ImageCopy as it is, 4 images at a time.
 func (c corpus) withRegclient(b *testing.B) func(source, target string, link *slowLink) benchRun {
 	return func(source, target string, link *slowLink) benchRun {
-		begun := time.Now()
+		started := time.Now()
 		rc := regclient.New(regclient.WithConfigHost(
 			config.Host{Name: source, TLS: config.TLSDisabled}, config.Host{Name: target, TLS: config.TLSDisabled},
 		))
@@ -237,7 +237,7 @@ func (c corpus) withRegclient(b *testing.B) func(source, target string, link *sl
 		}
 		close(next)
 		workers.Wait()
-		return link.since(begun)
+		return link.since(started)
 	}
 }
 
@@ -270,9 +270,9 @@ func BenchmarkCopyCorpus(b *testing.B) {
 				b.StartTimer()
 				var again time.Duration
 				ours := c.run(b, tc.roundTrip, tc.rate, c.withEngine(b, func(client *Client, jobs []Job) {
-					begun := time.Now()
-					verifyAll(b, client.Renewed(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()}), jobs)
-					again = time.Since(begun)
+					started := time.Now()
+					verifyAll(b, client.WithAccesses(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()}), jobs)
+					again = time.Since(started)
 				}))
 				b.StopTimer()
 				b.ReportMetric(again.Seconds(), "warm-wall-s")
@@ -309,7 +309,7 @@ func BenchmarkEnsure(b *testing.B) {
 	var jobs []Job
 	for i := range 10000 {
 		reference := fmt.Sprintf("quay.io/acme/app%d:v1", i)
-		jobs = append(jobs, Job{Reference: reference, From: []string{reference}, Fill: []string{"mirror.example.com/" + reference}})
+		jobs = append(jobs, Job{Reference: reference, Sources: []string{reference}, Targets: []string{"mirror.example.com/" + reference}})
 	}
 	c := newTestClient(plainHTTP())
 	for b.Loop() {

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// family is n images that share a base layer and have one of their own each.
-func family(n int) (images []image, base content) {
+// imagesSharingBase is n images that share a base layer and have one of their own each.
+func imagesSharingBase(n int) (images []image, base content) {
 	base = layerOf(strings.Repeat("base ", 1000))
 	for i := range n {
 		images = append(images, singleArch(fmt.Sprintf("app%d", i), "amd64", base))
@@ -24,7 +24,7 @@ func family(n int) (images []image, base content) {
 }
 
 // uploads lists the digests of the blobs whose content a registry was sent, sorted.
-func (g *registry) uploads(t *testing.T) *uploadLog {
+func (g *testRegistry) uploads(t *testing.T) *uploadLog {
 	t.Helper()
 	log := &uploadLog{}
 	g.inject(log.note)
@@ -51,8 +51,8 @@ func (l *uploadLog) note(_ http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// copies runs jobs with one engine until all are verified.
-func copies(t *testing.T, c *Client, opts EngineOptions, jobs ...Job) map[string]Result {
+// runJobs runs jobs with one engine until all are verified.
+func runJobs(t *testing.T, c *Client, opts EngineOptions, jobs ...Job) map[string]Result {
 	t.Helper()
 	e := startEngine(t, opts)
 	e.Ensure(c, jobs, time.Time{})
@@ -71,7 +71,7 @@ func copies(t *testing.T, c *Client, opts EngineOptions, jobs ...Job) map[string
 }
 
 // withoutMounts makes a registry answer every mount by opening an upload.
-func (l *uploadLog) withoutMounts(g *registry) {
+func (l *uploadLog) withoutMounts(g *testRegistry) {
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		l.note(w, r)
 		query := r.URL.Query()
@@ -83,10 +83,10 @@ func (l *uploadLog) withoutMounts(g *registry) {
 }
 
 func TestCopiesUploadASharedBlobOnce(t *testing.T) {
-	images, base := family(8)
+	images, base := imagesSharingBase(8)
 	for _, mounts := range []bool{true, false} {
 		t.Run(fmt.Sprintf("mounts %t", mounts), func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			log := target.uploads(t)
 			if !mounts {
 				log.withoutMounts(target)
@@ -101,7 +101,7 @@ func TestCopiesUploadASharedBlobOnce(t *testing.T) {
 					unique[b.digest] = true
 				}
 			}
-			results := copies(t, newTestClient(plainHTTP()), EngineOptions{}, jobs...)
+			results := runJobs(t, newTestClient(plainHTTP()), EngineOptions{}, jobs...)
 			sent := map[string]int{}
 			for _, d := range log.digests {
 				sent[d]++
@@ -118,8 +118,8 @@ func TestCopiesUploadASharedBlobOnce(t *testing.T) {
 			}
 			var need, moved int64
 			for i, job := range jobs {
-				verified(t, job.Fill[0], images[i])
-				need, moved = need+results[job.Reference].Need, moved+results[job.Reference].Moved
+				assertVerified(t, job.Targets[0], images[i])
+				need, moved = need+results[job.Reference].NeededBytes, moved+results[job.Reference].UploadedBytes
 			}
 			if need != moved || moved != log.bytes.Load() {
 				t.Errorf("needed %d, moved %d, the registry was sent %d bytes", need, moved, log.bytes.Load())
@@ -129,8 +129,8 @@ func TestCopiesUploadASharedBlobOnce(t *testing.T) {
 }
 
 func TestUploadsNeverAskForAMountFromNowhere(t *testing.T) {
-	images, _ := family(3)
-	source, target := newRegistry(t), newRegistry(t)
+	images, _ := imagesSharingBase(3)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	log := target.uploads(t)
 	var jobs []Job
 	for i, img := range images {
@@ -138,7 +138,7 @@ func TestUploadsNeverAskForAMountFromNowhere(t *testing.T) {
 		source.seed(t, name, "v1", img)
 		jobs = append(jobs, jobFor(source, target, name))
 	}
-	copies(t, newTestClient(plainHTTP()), EngineOptions{}, jobs...)
+	runJobs(t, newTestClient(plainHTTP()), EngineOptions{}, jobs...)
 	if len(log.opened) == 0 {
 		t.Fatal("nothing was uploaded")
 	}
@@ -153,7 +153,7 @@ func TestCopyUploadsOnlyWhatAHalfFilledTargetLacks(t *testing.T) {
 	img := multiArch("app")
 	for _, mounts := range []bool{true, false} {
 		t.Run(fmt.Sprintf("mounts %t", mounts), func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			source.seed(t, "app", "v1", img)
 			for _, b := range img.blobs[:3] { // as somebody leaves it who is killed: blobs and no manifest
 				target.must(t, http.MethodPost, "/v2/app/blobs/uploads/?digest="+b.digest, "application/octet-stream", b.raw)
@@ -170,18 +170,18 @@ func TestCopyUploadsOnlyWhatAHalfFilledTargetLacks(t *testing.T) {
 					t.Errorf("uploaded %s, which was there", b.digest)
 				}
 			}
-			verified(t, target.host+"/app:v1", img)
+			assertVerified(t, target.host+"/app:v1", img)
 		})
 	}
 }
 
 func TestTheNextTakesOverAnUploadThatFailed(t *testing.T) {
-	images, base := family(2)
-	broken, source, target := newRegistry(t), newRegistry(t), newRegistry(t)
+	images, base := imagesSharingBase(2)
+	broken, source, target := newTestRegistry(t), newTestRegistry(t), newTestRegistry(t)
 	broken.seed(t, "app0", "v1", images[0])
 	source.seed(t, "app1", "v1", images[1])
 	// The first image's download of the base breaks only after the second image has set out.
-	asked, broke := make(chan struct{}, 10*attempts), make(chan struct{})
+	asked, broke := make(chan struct{}, 10*maxAttempts), make(chan struct{})
 	broken.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, base.digest) {
 			asked <- struct{}{}
@@ -194,11 +194,11 @@ func TestTheNextTakesOverAnUploadThatFailed(t *testing.T) {
 	var done sync.WaitGroup
 	done.Go(func() {
 		_, err := c.Copy(context.Background(), []string{broken.host + "/app0:v1"}, target.host+"/app0:v1", "")
-		check(t, err, wantError{Refused, broken.host + "/app0:v1", "blob " + base.digest})
+		assertError(t, err, wantError{Refused, broken.host + "/app0:v1", "blob " + base.digest})
 	})
 	<-asked
 	done.Go(func() {
-		defer verified(t, target.host+"/app1:v1", images[1])
+		defer assertVerified(t, target.host+"/app1:v1", images[1])
 		if _, err := c.Copy(context.Background(), []string{source.host + "/app1:v1"}, target.host+"/app1:v1", ""); err != nil {
 			t.Error(err)
 		}
@@ -207,32 +207,32 @@ func TestTheNextTakesOverAnUploadThatFailed(t *testing.T) {
 	done.Wait()
 }
 
-// wrongLedger lets a client believe that a repository has all blobs of an image.
-func wrongLedger(c *Client, g *registry, repository string, img image) {
-	s := site{host: g.host}
-	c.memory.ledger.setMounting(s, mountsWork)
+// recordWrongLocations lets a client believe that a repository has all blobs of an image.
+func recordWrongLocations(c *Client, g *testRegistry, repository string, img image) {
+	s := hostUser{host: g.host}
+	c.shared.locations.setMountSupport(s, mountSupported)
 	for _, b := range img.blobs {
-		c.memory.ledger.record(s, repository, blobOf(b).digest)
+		c.shared.locations.record(s, repository, blobOf(b).digest)
 	}
 }
 
-func TestALedgerThatIsWrongIsNotBelieved(t *testing.T) {
+func TestWrongBlobLocationsAreNotTrusted(t *testing.T) {
 	img := multiArch("app")
 	for name, repository := range map[string]string{
 		"about the image's own repository": "app",
 		"about another repository":         "other",
 	} {
 		t.Run(name, func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			source.seed(t, "app", "v1", img)
 			c := newTestClient(plainHTTP())
-			wrongLedger(c, target, repository, img)
+			recordWrongLocations(c, target, repository, img)
 			if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
 				t.Fatal(err)
 			}
-			verified(t, target.host+"/app:v1", img)
+			assertVerified(t, target.host+"/app:v1", img)
 			for _, b := range img.blobs {
-				if repository != "app" && c.memory.ledger.holds(site{host: target.host}, repository, blobOf(b).digest) {
+				if repository != "app" && c.shared.locations.has(hostUser{host: target.host}, repository, blobOf(b).digest) {
 					t.Errorf("still believes that %s has %s", repository, b.digest)
 				}
 			}
@@ -240,12 +240,12 @@ func TestALedgerThatIsWrongIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestAWrongLedgerAtARegistryThatTakesAnyManifestIsFoundOut(t *testing.T) {
+func TestWrongBlobLocationsAreDetectedByTheProof(t *testing.T) {
 	img := singleArch("app", "amd64")
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", img)
 	c := newTestClient(plainHTTP())
-	wrongLedger(c, target, "app", img)
+	recordWrongLocations(c, target, "app", img)
 	// The registry takes the manifest without looking at its blobs, once.
 	taken := false
 	target.inject(func(w http.ResponseWriter, r *http.Request) bool {
@@ -277,7 +277,7 @@ func TestAWrongLedgerAtARegistryThatTakesAnyManifestIsFoundOut(t *testing.T) {
 }
 
 // serveManifest answers for a manifest that the storage does not have yet.
-func serveManifest(w http.ResponseWriter, r *http.Request, _ *registry, img image) bool {
+func serveManifest(w http.ResponseWriter, r *http.Request, _ *testRegistry, img image) bool {
 	if r.Method != http.MethodGet {
 		return false
 	}
@@ -288,10 +288,10 @@ func serveManifest(w http.ResponseWriter, r *http.Request, _ *registry, img imag
 
 func TestManifestsOfTheSourceAreReadOnce(t *testing.T) {
 	img := multiArch("app")
-	source, first, second := newRegistry(t), newRegistry(t), newRegistry(t)
+	source, first, second := newTestRegistry(t), newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", img)
 	c := newTestClient(plainHTTP())
-	for _, target := range []*registry{first, second} {
+	for _, target := range []*testRegistry{first, second} {
 		if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest); err != nil {
 			t.Fatal(err)
 		}
@@ -309,9 +309,9 @@ func TestManifestsOfTheSourceAreReadOnce(t *testing.T) {
 	}
 }
 
-func TestRenewedKeepsTheLedgerAndNoProofs(t *testing.T) {
-	images, base := family(2)
-	source, target := newRegistry(t), newRegistry(t)
+func TestWithAccessesKeepsBlobLocationsAndNoProofs(t *testing.T) {
+	images, base := imagesSharingBase(2)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	for i, img := range images {
 		source.seed(t, fmt.Sprintf("app%d", i), "v1", img)
 	}
@@ -319,7 +319,7 @@ func TestRenewedKeepsTheLedgerAndNoProofs(t *testing.T) {
 	if _, err := before.Copy(context.Background(), []string{source.host + "/app0:v1"}, target.host+"/app0:v1", ""); err != nil {
 		t.Fatal(err)
 	}
-	after := before.Renewed(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()})
+	after := before.WithAccesses(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()})
 	log := target.uploads(t)
 	if _, err := after.Copy(context.Background(), []string{source.host + "/app1:v1"}, target.host+"/app1:v1", ""); err != nil {
 		t.Fatal(err)
@@ -332,27 +332,27 @@ func TestRenewedKeepsTheLedgerAndNoProofs(t *testing.T) {
 	}
 }
 
-func TestLedgerKnowsAFewRepositoriesOfEachBlob(t *testing.T) {
-	l := newLedger()
-	mirror, other := site{"mirror.example.com", "robot"}, site{"mirror.example.com", "somebody else"}
+func TestBlobLocationsAreBounded(t *testing.T) {
+	l := newBlobLocations()
+	mirror, other := hostUser{"mirror.example.com", "robot"}, hostUser{"mirror.example.com", "somebody else"}
 	d := blobOf(layerOf("base")).digest
-	for i := range ledgerRepositories + 2 {
+	for i := range maxLocationsPerBlob + 2 {
 		l.record(mirror, fmt.Sprintf("app%d", i), d)
 		l.record(mirror, fmt.Sprintf("app%d", i), d)
 	}
-	if l.holds(mirror, "app0", d) || !l.holds(mirror, "app2", d) {
+	if l.has(mirror, "app0", d) || !l.has(mirror, "app2", d) {
 		t.Error("the oldest one goes first")
 	}
-	if got := l.elsewhere(mirror, "app5", d); got != "app4" {
+	if got := l.otherRepository(mirror, "app5", d); got != "app4" {
 		t.Errorf("mounts from %q", got)
 	}
-	if got := l.elsewhere(other, "app5", d); got != "" {
+	if got := l.otherRepository(other, "app5", d); got != "" {
 		t.Errorf("somebody else mounts from %q", got)
 	}
-	for i := range ledgerRepositories + 2 {
+	for i := range maxLocationsPerBlob + 2 {
 		l.forget(mirror, fmt.Sprintf("app%d", i), d)
 	}
-	if got := l.elsewhere(mirror, "", d); got != "" || len(l.blobs.items) != 0 {
+	if got := l.otherRepository(mirror, "", d); got != "" || len(l.blobs.items) != 0 {
 		t.Errorf("still knows %q", got)
 	}
 }

@@ -30,10 +30,10 @@ func (e *CertificateError) Error() string {
 	switch {
 	case e.Now.Before(e.NotBefore):
 		return fmt.Sprintf("the certificate of %s is not valid before %s, and our clock says %s, %s earlier%s",
-			e.Host, stamp(e.NotBefore), stamp(e.Now), span(e.NotBefore.Sub(e.Now)), e.skew())
+			e.Host, formatTime(e.NotBefore), formatTime(e.Now), formatDuration(e.NotBefore.Sub(e.Now)), e.skew())
 	case e.Now.After(e.NotAfter):
 		return fmt.Sprintf("the certificate of %s expired at %s, %s ago by our clock%s",
-			e.Host, stamp(e.NotAfter), span(e.Now.Sub(e.NotAfter)), e.skew())
+			e.Host, formatTime(e.NotAfter), formatDuration(e.Now.Sub(e.NotAfter)), e.skew())
 	case errors.As(e.Err, &hostname):
 		names := "no name"
 		if len(e.Names) > 0 {
@@ -49,26 +49,26 @@ func (e *CertificateError) Error() string {
 // Unwrap gives what the verification said.
 func (e *CertificateError) Unwrap() error { return e.Err }
 
-// noticeable is from when on two clocks differ.
-const noticeable = 30 * time.Second
+// minClockSkew is from when on two clocks differ.
+const minClockSkew = 30 * time.Second
 
 func (e *CertificateError) skew() string {
 	ahead := e.Now.Sub(e.ServerTime)
 	switch {
 	case e.ServerTime.IsZero():
 		return ""
-	case ahead >= noticeable:
-		return fmt.Sprintf(" (which is %s ahead of the registry's)", span(ahead))
-	case ahead <= -noticeable:
-		return fmt.Sprintf(" (which is %s behind the registry's)", span(-ahead))
+	case ahead >= minClockSkew:
+		return fmt.Sprintf(" (which is %s ahead of the registry's)", formatDuration(ahead))
+	case ahead <= -minClockSkew:
+		return fmt.Sprintf(" (which is %s behind the registry's)", formatDuration(-ahead))
 	}
 	return " (and the registry's clock agrees with ours)"
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// span writes days where hours would be hard to read.
-func span(d time.Duration) string {
+// formatDuration writes days where hours would be hard to read.
+func formatDuration(d time.Duration) string {
 	if days := int(d.Hours() / 24); days >= 2 {
 		return fmt.Sprintf("%d days", days)
 	}
@@ -95,8 +95,8 @@ func explainCertificate(transport http.RoundTripper, req *http.Request, err erro
 	return e
 }
 
-// datePatience is how long the registry's clock is waited for. It only makes a message better.
-const datePatience = 5 * time.Second
+// serverTimeTimeout is how long the registry's clock is waited for. It only makes a message better.
+const serverTimeTimeout = 5 * time.Second
 
 // serverTime asks a registry for the time. Its certificate is not verified, so nothing is sent that is not public, and
 // the answer is shown to people and used for nothing else.
@@ -105,7 +105,7 @@ func serverTime(ctx context.Context, transport http.RoundTripper, url string) ti
 	if !ok {
 		return time.Time{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, datePatience)
+	ctx, cancel := context.WithTimeout(ctx, serverTimeTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
 	if err != nil {

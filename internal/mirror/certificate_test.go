@@ -27,7 +27,7 @@ func TestClockSkew(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			g := newTLSRegistry(t, ca, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = tc.from, tc.until })
+			g := newTestTLSRegistry(t, ca, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = tc.from, tc.until })
 			g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Header.Get("Authorization") != "" {
 					t.Error("sent a login to a registry that it did not verify")
@@ -44,7 +44,7 @@ func TestClockSkew(t *testing.T) {
 			access := withLogins(t, g.host, "acme")
 			access.Insecure, access.ExtraCAs = nil, ca.pem()
 			_, err := newTestClient(access).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
-			check(t, err, wantError{TLS, g.host + "/app:v1", "manifest"})
+			assertError(t, err, wantError{TLS, g.host + "/app:v1", "manifest"})
 			for _, text := range tc.says {
 				if !strings.Contains(err.Error(), text) {
 					t.Errorf("%q does not say %q", err, text)

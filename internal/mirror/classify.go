@@ -20,7 +20,7 @@ import (
 // before an HTTP status, because the status is of an earlier request of the same operation.
 //
 //	GET manifest -> 401, then the token service refuses the connection: Refused, not Denied
-func (r *repository) classify(ctx context.Context, part string, err error, x *exchange) *Error {
+func (r *repository) classify(ctx context.Context, part string, err error, record *operationRecord) *Error {
 	e := &Error{Endpoint: r.endpoint, Part: part}
 	var known *Error
 	switch {
@@ -29,32 +29,32 @@ func (r *repository) classify(ctx context.Context, part string, err error, x *ex
 	case ctx.Err() != nil:
 		e.Err = context.Cause(ctx)
 		e.Class = classOf(e.Err)
-		e.final = true
+		e.noFallback = true
 		return e
 	}
-	status := x.status()
-	if token := r.link.guard.token.Load(); errors.Is(err, errs.ErrHTTPUnauthorized) && token.passing() {
+	status := record.status()
+	if token := r.conn.transport.lastTokenFailure.Load(); errors.Is(err, errs.ErrHTTPUnauthorized) && token.isTransient() {
 		// The registry's 401 only says that a token is needed; that none could be had is the reason, and it may pass.
 		return r.tokenFailed(part, token)
 	}
 	if errors.Is(err, errs.ErrSizeLimitExceeded) {
-		err = &TooLargeError{Limit: largestManifest}
+		err = &TooLargeError{Limit: maxManifestBytes}
 	}
 	// A 404 is the registry's answer to the new token, so there is nothing to try again.
-	e.again = x.hasNewToken() && (status == nil || status.Status != http.StatusNotFound)
+	e.retryable = record.hasNewToken() && (status == nil || status.Status != http.StatusNotFound)
 	if class := classOf(err); class != Unknown {
-		e.Class, e.Err = class, clean(err)
-		var silent *NoAnswerError
-		e.final = class == Corrupt || errors.As(err, &silent) && silent.Connected
+		e.Class, e.Err = class, redact(err)
+		var silent *NoResponseError
+		e.noFallback = class == Corrupt || errors.As(err, &silent) && silent.Connected
 		return e
 	}
 	switch {
 	case status != nil:
 		e.Class, e.Err = classOfStatus(status, isPush(part)), status
 	case errors.Is(err, errs.ErrHTTPUnauthorized):
-		e.Class, e.Err = Denied, errDenied{}
+		e.Class, e.Err = Denied, errTokenDenied{}
 	default:
-		e.Class, e.Err = Unknown, clean(err)
+		e.Class, e.Err = Unknown, redact(err)
 	}
 	return e
 }
@@ -66,9 +66,9 @@ func (r *repository) tokenFailed(part string, token *tokenFailure) *Error {
 		e.Err = &TokenServiceError{Service: token.service, Err: token.status}
 		return e
 	}
-	e.Class, e.Err = classOf(token.err), &TokenServiceError{Service: token.service, Err: clean(token.err)}
-	var silent *NoAnswerError
-	e.final = errors.As(token.err, &silent) && silent.Connected
+	e.Class, e.Err = classOf(token.err), &TokenServiceError{Service: token.service, Err: redact(token.err)}
+	var silent *NoResponseError
+	e.noFallback = errors.As(token.err, &silent) && silent.Connected
 	return e
 }
 
@@ -78,21 +78,21 @@ func classOf(err error) ErrorClass {
 	switch {
 	case errors.As(err, &proxy):
 		return classOfProxy(proxy.Status)
-	case is[*PausedError](err):
+	case hasType[*HostBackoffError](err):
 		return RateLimited
-	case errors.Is(err, errs.ErrDigestMismatch), is[*DigestError](err), is[*SizeError](err), is[*TooLargeError](err):
+	case errors.Is(err, errs.ErrDigestMismatch), hasType[*DigestError](err), hasType[*SizeError](err), hasType[*TooLargeError](err):
 		return Corrupt
 	case isTLS(err):
 		return TLS
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return Timeout
-	case isBroken(err):
+	case isConnectionError(err):
 		return Refused
 	}
 	return Unknown
 }
 
-func is[T error](err error) bool {
+func hasType[T error](err error) bool {
 	var target T
 	return errors.As(err, &target)
 }
@@ -104,14 +104,14 @@ func isTimeout(err error) bool {
 
 func isTLS(err error) bool {
 	var remote *net.OpError
-	return is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) ||
-		is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err) || is[tls.RecordHeaderError](err) ||
+	return hasType[*tls.CertificateVerificationError](err) || hasType[x509.UnknownAuthorityError](err) ||
+		hasType[x509.HostnameError](err) || hasType[x509.CertificateInvalidError](err) || hasType[tls.RecordHeaderError](err) ||
 		errors.Is(err, http.ErrSchemeMismatch) ||
 		// An alert sent by the other side ("remote error: tls: bad certificate") has no exported type.
 		errors.As(err, &remote) && remote.Op == "remote error"
 }
 
-func isBroken(err error) bool {
+func isConnectionError(err error) bool {
 	for _, broken := range []error{
 		io.EOF, io.ErrUnexpectedEOF, errs.ErrShortRead,
 		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
@@ -120,7 +120,7 @@ func isBroken(err error) bool {
 			return true
 		}
 	}
-	return is[*net.OpError](err) || is[*net.DNSError](err) || is[*NoConnectionError](err)
+	return hasType[*net.OpError](err) || hasType[*net.DNSError](err) || hasType[*NoConnectionError](err)
 }
 
 // classOfProxy reads a proxy's answer to CONNECT. The registry has not been asked, so any failure that is not a verdict
@@ -141,13 +141,13 @@ func classOfStatus(status *StatusError, push bool) ErrorClass {
 	switch {
 	case status.isRateLimit():
 		return RateLimited
-	case push && saysReadOnly(status):
+	case push && isReadOnly(status):
 		return ReadOnly
-	case saysQuota(status, push):
+	case isQuotaExceeded(status, push):
 		return Quota
-	case saysBlocked(status):
+	case isPolicyBlock(status):
 		return Blocked
-	case status.lostSession:
+	case status.uploadSessionLost:
 		return Unknown
 	}
 	switch status.Status {
@@ -161,54 +161,54 @@ func classOfStatus(status *StatusError, push bool) ErrorClass {
 	return Unknown
 }
 
-// saysReadOnly knows how registries refuse every push alike: distribution and Harbor's proxy projects answer 405,
+// isReadOnly knows how registries refuse every push alike: distribution and Harbor's proxy projects answer 405,
 // Quay in read-only mode and others answer 403 or 503 and say so in words, for which there is no code.
-func saysReadOnly(status *StatusError) bool {
+func isReadOnly(status *StatusError) bool {
 	switch status.Status {
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusLocked:
 		return true
 	}
-	return strings.Contains(words(status), "readonly")
+	return strings.Contains(normalizedText(status), "readonly")
 }
 
-// words are a registry's own, in a form in which spellings do not matter: "READ_ONLY", "read-only" and "Read only" all
+// normalizedText are a registry's own, in a form in which spellings do not matter: "READ_ONLY", "read-only" and "Read only" all
 // become "readonly".
-func words(status *StatusError) string {
+func normalizedText(status *StatusError) string {
 	return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(status.Code + " " + status.Message))
 }
 
-// saysQuota knows how registries say that they take no more. There is no code for it:
+// isQuotaExceeded knows how registries say that they take no more. There is no code for it:
 //
 //	Quay            403 DENIED "Quota has been exceed on namespace"
 //	Harbor          403 DENIED "adding 29.0 MiB of storage resource, which ... will exceed the configured upper limit of 10.0 MiB."
 //	ECR             4xx with the name of its exception: LimitExceeded
 //	distribution    500 UNKNOWN "... no space left on device"
 //	WebDAV, proxies 507; and 413 where a layer is larger than a proxy before the registry lets pass
-func saysQuota(status *StatusError, push bool) bool {
+func isQuotaExceeded(status *StatusError, push bool) bool {
 	switch status.Status {
 	case http.StatusInsufficientStorage, http.StatusRequestEntityTooLarge:
 		return push
 	}
-	said := words(status)
+	text := normalizedText(status)
 	for _, phrase := range []string{"quota", "exceedtheconfiguredupperlimit", "limitexceeded", "nospaceleft"} {
-		if strings.Contains(said, phrase) {
+		if strings.Contains(text, phrase) {
 			return true
 		}
 	}
 	return false
 }
 
-// saysBlocked knows the verdicts that no login changes: of scanners (Harbor answers 412 PROJECTPOLICYVIOLATION, Xray and
+// isPolicyBlock knows the verdicts that no login changes: of scanners (Harbor answers 412 PROJECTPOLICYVIOLATION, Xray and
 // Nexus 403), of countries (451, Quay 403), and of web proxies. The word policy alone is not enough: AWS says "no
 // identity-based policy allows" when a login may not do something.
-func saysBlocked(status *StatusError) bool {
+func isPolicyBlock(status *StatusError) bool {
 	switch status.Status {
 	case http.StatusUnavailableForLegalReasons:
 		return true
 	case http.StatusForbidden, http.StatusPreconditionFailed:
-		said := words(status)
+		text := normalizedText(status)
 		for _, phrase := range []string{"blocked", "blocking", "policyviolation", "violatespolicy", "quarantine", "prohibited"} {
-			if strings.Contains(said, phrase) {
+			if strings.Contains(text, phrase) {
 				return true
 			}
 		}
@@ -219,43 +219,43 @@ func saysBlocked(status *StatusError) bool {
 // isPush tells whether a part is about writing; see Error.Part.
 func isPush(part string) bool { return strings.HasPrefix(part, partPush) }
 
-type errDenied struct{}
+type errTokenDenied struct{}
 
-func (errDenied) Error() string { return "the registry's token service gave no access" }
+func (errTokenDenied) Error() string { return "the registry's token service gave no access" }
 
-// cleanError shows a shortened text of an error that may carry a URL with a signature in its query, and keeps the
+// redactedError shows a shortened text of an error that may carry a URL with a signature in its query, and keeps the
 // cause beneath for errors.As.
-type cleanError struct {
+type redactedError struct {
 	text  string
 	cause error
 }
 
-func (e *cleanError) Error() string { return e.text }
-func (e *cleanError) Unwrap() error { return e.cause }
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.cause }
 
 var (
-	queries  = regexp.MustCompile(`\?[^\s"')\]]*`)
-	userinfo = regexp.MustCompile(`//[^/\s"'@]+@`)
+	queryPattern    = regexp.MustCompile(`\?[^\s"')\]]*`)
+	userinfoPattern = regexp.MustCompile(`//[^/\s"'@]+@`)
 )
 
-// clean takes the secrets out of an error text. A blob download is often redirected to an object store whose URL is a
+// redact takes the secrets out of an error text. A blob download is often redirected to an object store whose URL is a
 // credential by itself:
 //
 //	Get "https://s3.example.com/b?X-Amz-Signature=...": dial tcp ... -> GET https://s3.example.com/b?...: dial tcp ...
-func clean(err error) error {
+func redact(err error) error {
 	text, cause := err.Error(), err
 	var request *url.Error
 	if errors.As(err, &request) {
 		text, cause = strings.ToUpper(request.Op)+" "+request.URL+": "+request.Err.Error(), request.Err
-		if tellsAll(cause) {
+		if namesHost(cause) {
 			text = cause.Error()
 		}
 	}
-	text = userinfo.ReplaceAllString(queries.ReplaceAllString(text, "?..."), "//")
-	return &cleanError{text: oneLine(text, maxText), cause: cause}
+	text = userinfoPattern.ReplaceAllString(queryPattern.ReplaceAllString(text, "?..."), "//")
+	return &redactedError{text: oneLine(text, maxErrorText), cause: cause}
 }
 
-// tellsAll tells errors that name the host themselves and are not about the URL.
-func tellsAll(err error) bool {
-	return is[*CertificateError](err) || is[*PausedError](err) || is[*ProxyError](err)
+// namesHost tells errors that name the host themselves and are not about the URL.
+func namesHost(err error) bool {
+	return hasType[*CertificateError](err) || hasType[*HostBackoffError](err) || hasType[*ProxyError](err)
 }

@@ -75,7 +75,7 @@ func TestProxyAnswers(t *testing.T) {
 			transport.Proxy = http.ProxyURL(address)
 			endpoint := "registry.example.com/acme/app:v1"
 			_, err = newTestClient(Access{Transport: transport}).Verify(context.Background(), []string{endpoint}, VerifyOptions{})
-			check(t, err, wantError{class, endpoint, "manifest"})
+			assertError(t, err, wantError{class, endpoint, "manifest"})
 			var failed *ProxyError
 			if !errors.As(err, &failed) || *failed != (ProxyError{Proxy: address.Host, Target: "registry.example.com:443", Status: status}) {
 				t.Errorf("got %+v", failed)
@@ -109,11 +109,11 @@ func TestFirstFailureOfAnUploadIsTold(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			x := &exchange{}
+			record := &operationRecord{}
 			for _, a := range tc.answers {
-				x.answered(a.method, a.status)
+				record.recordResponse(a.method, a.status)
 			}
-			if got := x.status(); got != tc.want {
+			if got := record.status(); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})

@@ -17,10 +17,10 @@ func TestCanPush(t *testing.T) {
 		host  func(t *testing.T) string
 		class ErrorClass
 	}{
-		"yes": {host: func(t *testing.T) string { return newRegistry(t).host }},
+		"yes": {host: func(t *testing.T) string { return newTestRegistry(t).host }},
 		"pushes are switched off": {
 			host: func(t *testing.T) string {
-				g := newRegistry(t)
+				g := newTestRegistry(t)
 				no := false
 				g.storage = olareg.New(config.Config{
 					Storage: config.ConfigStorage{StoreType: config.StoreMem},
@@ -32,7 +32,7 @@ func TestCanPush(t *testing.T) {
 		},
 		"the storage is read-only": {
 			host: func(t *testing.T) string {
-				g := newRegistry(t)
+				g := newTestRegistry(t)
 				yes := true
 				g.storage = olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem, ReadOnly: &yes}})
 				return g.host
@@ -41,15 +41,15 @@ func TestCanPush(t *testing.T) {
 		},
 		"read-only mode by 503": {
 			host: func(t *testing.T) string {
-				g := newRegistry(t)
-				g.fail("POST", "/uploads/", 503, `{"errors":[{"code":"READ_ONLY","message":"system is currently read-only"}]}`)
+				g := newTestRegistry(t)
+				g.respondWith("POST", "/uploads/", 503, `{"errors":[{"code":"READ_ONLY","message":"system is currently read-only"}]}`)
 				return g.host
 			},
 			class: ReadOnly,
 		},
 		"anonymous": {
 			host: func(t *testing.T) string {
-				g := newRegistry(t)
+				g := newTestRegistry(t)
 				g.inject(basicAuth(nil))
 				return g.host
 			},
@@ -57,29 +57,29 @@ func TestCanPush(t *testing.T) {
 		},
 		"may read only": {
 			host: func(t *testing.T) string {
-				g := newRegistry(t)
-				g.fail("POST", "/uploads/", 403, `{"errors":[{"code":"DENIED","message":"no push"}]}`)
+				g := newTestRegistry(t)
+				g.respondWith("POST", "/uploads/", 403, `{"errors":[{"code":"DENIED","message":"no push"}]}`)
 				return g.host
 			},
 			class: Denied,
 		},
 		"no such project": {
 			host: func(t *testing.T) string {
-				g := newRegistry(t)
-				g.fail("POST", "/uploads/", 404, `{"errors":[{"code":"NAME_UNKNOWN","message":"project not found"}]}`)
+				g := newTestRegistry(t)
+				g.respondWith("POST", "/uploads/", 404, `{"errors":[{"code":"NAME_UNKNOWN","message":"project not found"}]}`)
 				return g.host
 			},
 			class: Missing,
 		},
 		"nobody there": {
 			host: func(t *testing.T) string {
-				g := newRegistry(t)
+				g := newTestRegistry(t)
 				g.server.Close()
 				return g.host
 			},
 			class: Refused,
 		},
-		"unknown CA": {host: func(t *testing.T) string { return newTLSRegistry(t, ca).host }, class: TLS},
+		"unknown CA": {host: func(t *testing.T) string { return newTestTLSRegistry(t, ca).host }, class: TLS},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -95,13 +95,13 @@ func TestCanPush(t *testing.T) {
 				}
 				return
 			}
-			check(t, err, wantError{tc.class, repository, "push"})
+			assertError(t, err, wantError{tc.class, repository, "push"})
 		})
 	}
 }
 
 func TestCanPushLeavesNothingBehind(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	if err := newTestClient(plainHTTP()).CanPush(context.Background(), g.host+"/acme/app"); err != nil {
 		t.Fatal(err)
 	}
@@ -109,23 +109,23 @@ func TestCanPushLeavesNothingBehind(t *testing.T) {
 	if len(opened) != 1 || len(closed) != 1 {
 		t.Errorf("opened %v, closed %v", opened, closed)
 	}
-	if g.has(t, "/v2/acme/app/blobs/"+probed.String()) {
+	if g.has(t, "/v2/acme/app/blobs/"+unknownBlob.String()) {
 		t.Error("the probe stored a blob")
 	}
 }
 
 func TestPing(t *testing.T) {
 	ca := newAuthority(t)
-	plain, secure := newRegistry(t), newTLSRegistry(t, ca)
-	login := newRegistry(t)
-	login.fail("", "/v2/", 401, "")
-	broken := newRegistry(t)
-	broken.fail("", "/v2/", 503, "")
-	brokenTLS := newTLSRegistry(t, ca)
-	brokenTLS.fail("", "/v2/", 503, "")
-	website := newRegistry(t)
-	website.fail("", "/v2/", 404, "<html>")
-	gone := newRegistry(t)
+	plain, secure := newTestRegistry(t), newTestTLSRegistry(t, ca)
+	login := newTestRegistry(t)
+	login.respondWith("", "/v2/", 401, "")
+	broken := newTestRegistry(t)
+	broken.respondWith("", "/v2/", 503, "")
+	brokenTLS := newTestTLSRegistry(t, ca)
+	brokenTLS.respondWith("", "/v2/", 503, "")
+	website := newTestRegistry(t)
+	website.respondWith("", "/v2/", 404, "<html>")
+	gone := newTestRegistry(t)
 	gone.server.Close()
 	cases := map[string]struct {
 		endpoint string
@@ -156,8 +156,8 @@ func TestPing(t *testing.T) {
 				}
 				return
 			}
-			check(t, err, wantError{tc.class, tc.endpoint, "ping"})
-			got := typed(t, err)
+			assertError(t, err, wantError{tc.class, tc.endpoint, "ping"})
+			got := asError(t, err)
 			var status *StatusError
 			if tc.class == Unknown && (!errors.As(got, &status) || status.Status != 503) {
 				t.Errorf("%v does not tell what https answered", err)
@@ -187,7 +187,7 @@ func TestDigest(t *testing.T) {
 	}
 	for name, fault := range cases {
 		t.Run(name, func(t *testing.T) {
-			empty, g := newRegistry(t), newRegistry(t)
+			empty, g := newTestRegistry(t), newTestRegistry(t)
 			g.seed(t, "app", "v1", img)
 			g.inject(fault)
 			got, endpoint, err := newTestClient(plainHTTP()).Digest(context.Background(),
@@ -200,7 +200,7 @@ func TestDigest(t *testing.T) {
 }
 
 func TestDigestOfNothing(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	_, _, err := newTestClient(plainHTTP()).Digest(context.Background(), []string{g.host + "/app:v1"})
-	check(t, err, wantError{Missing, g.host + "/app:v1", "manifest"})
+	assertError(t, err, wantError{Missing, g.host + "/app:v1", "manifest"})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-func verified(t *testing.T, endpoint string, img image) {
+func assertVerified(t *testing.T, endpoint string, img image) {
 	t.Helper()
 	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{endpoint},
 		VerifyOptions{Digest: img.top.digest, Download: DownloadFull})
@@ -22,7 +22,7 @@ func verified(t *testing.T, endpoint string, img image) {
 }
 
 func TestCopyBringsTheWholeIndexOnce(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "acme/app", "v1", img)
 	_, size := img.bytes()
@@ -33,13 +33,13 @@ func TestCopyBringsTheWholeIndexOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Copied{From: from, To: to, Digest: img.top.digest, Bytes: size, Pushed: true}
+	want := CopyResult{From: from, To: to, Digest: img.top.digest, Bytes: size, Pushed: true}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	verified(t, to, img)
+	assertVerified(t, to, img)
 
-	target.forgetRequests()
+	target.resetRequests()
 	got, err = c.Copy(context.Background(), []string{from}, to, img.top.digest)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestCopyBringsTheWholeIndexOnce(t *testing.T) {
 }
 
 func TestCopyOfALargeLayer(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := singleArch("app", "amd64", layerOf(strings.Repeat("0123456789abcdef", 1<<19))) // 8 MiB
 	source.seed(t, "app", "v1", img)
 	to := target.host + "/app:v1"
@@ -65,11 +65,11 @@ func TestCopyOfALargeLayer(t *testing.T) {
 	if _, size := img.bytes(); copied.Bytes != size {
 		t.Errorf("copied %d bytes of %d", copied.Bytes, size)
 	}
-	verified(t, to, img)
+	assertVerified(t, to, img)
 }
 
 func TestCopyPushesTheTopManifestLast(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
@@ -85,7 +85,7 @@ func TestCopyRepairs(t *testing.T) {
 	img := multiArch("app")
 	for name, tc := range damages(img) {
 		t.Run(name, func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			source.seed(t, "app", "v1", img)
 			target.seed(t, "app", "v1", img)
 			tc.damage(t, target, "app")
@@ -97,13 +97,13 @@ func TestCopyRepairs(t *testing.T) {
 			if !copied.Pushed {
 				t.Errorf("says it pushed nothing: %+v", copied)
 			}
-			verified(t, target.host+"/app:v1", img)
+			assertVerified(t, target.host+"/app:v1", img)
 		})
 	}
 }
 
 func TestCopyByDigest(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img, moved := singleArch("app", "amd64"), singleArch("moved", "amd64")
 	source.seed(t, "app", "v1", img)
 	source.seed(t, "app", "v1", moved) // the tag has moved since the digest was taken
@@ -117,13 +117,13 @@ func TestCopyByDigest(t *testing.T) {
 			if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, to, img.top.digest); err != nil {
 				t.Fatal(err)
 			}
-			verified(t, to, img)
+			assertVerified(t, to, img)
 		})
 	}
 }
 
 func TestCopyReplacesAnotherImageUnderTheTag(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	target.seed(t, "app", "v1", multiArch("yesterday"))
@@ -131,11 +131,11 @@ func TestCopyReplacesAnotherImageUnderTheTag(t *testing.T) {
 	if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest); err != nil {
 		t.Fatal(err)
 	}
-	verified(t, target.host+"/app:v1", img)
+	assertVerified(t, target.host+"/app:v1", img)
 }
 
 func TestCopyWithinARegistryMounts(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	img := multiArch("app")
 	g.seed(t, "acme/app", "v1", img)
 	copied, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{g.host + "/acme/app:v1"}, g.host+"/mirror/app:v1", "")
@@ -145,25 +145,25 @@ func TestCopyWithinARegistryMounts(t *testing.T) {
 	if copied.Bytes != 0 || !copied.Pushed {
 		t.Errorf("%+v: blobs within one registry need no upload", copied)
 	}
-	verified(t, g.host+"/mirror/app:v1", img)
+	assertVerified(t, g.host+"/mirror/app:v1", img)
 }
 
 func TestCopyTakesTheNextSource(t *testing.T) {
 	img := multiArch("app")
-	cases := map[string]func(t *testing.T, g *registry){
-		"the first does not have it": func(*testing.T, *registry) {},
-		"the first lacks a layer":    func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
-		"the first lacks a child": func(t *testing.T, g *registry) {
+	cases := map[string]func(t *testing.T, g *testRegistry){
+		"the first does not have it": func(*testing.T, *testRegistry) {},
+		"the first lacks a layer":    func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
+		"the first lacks a child": func(t *testing.T, g *testRegistry) {
 			g.seed(t, "app", "v1", img)
 			g.removeManifest(t, "app", img.children[0])
 		},
-		"the first has a truncated layer":   func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.truncate("app", img.blobs[2]) },
-		"the first serves other content":    func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
-		"the first breaks off in the layer": func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
+		"the first has a truncated layer":   func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.truncate("app", img.blobs[2]) },
+		"the first serves other content":    func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
+		"the first breaks off in the layer": func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
 	}
 	for name, damage := range cases {
 		t.Run(name, func(t *testing.T) {
-			first, second, target := newRegistry(t), newRegistry(t), newRegistry(t)
+			first, second, target := newTestRegistry(t), newTestRegistry(t), newTestRegistry(t)
 			damage(t, first)
 			second.seed(t, "app", "v1", img)
 			from := []string{first.host + "/app:v1", second.host + "/app:v1"}
@@ -174,13 +174,13 @@ func TestCopyTakesTheNextSource(t *testing.T) {
 			if copied.From != from[1] {
 				t.Errorf("copied from %s", copied.From)
 			}
-			verified(t, target.host+"/app:v1", img)
+			assertVerified(t, target.host+"/app:v1", img)
 		})
 	}
 }
 
 // falsify serves other bytes of the same length for a blob.
-func (g *registry) falsify(repo string, c content) {
+func (g *testRegistry) falsify(repo string, c content) {
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet || r.URL.Path != "/v2/"+repo+"/blobs/"+c.digest {
 			return false
@@ -191,7 +191,7 @@ func (g *registry) falsify(repo string, c content) {
 }
 
 // breakOff closes the connection in the middle of a blob.
-func (g *registry) breakOff(repo string, c content) {
+func (g *testRegistry) breakOff(repo string, c content) {
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet || r.URL.Path != "/v2/"+repo+"/blobs/"+c.digest {
 			return false
@@ -206,37 +206,37 @@ func (g *registry) breakOff(repo string, c content) {
 func TestCopyFailures(t *testing.T) {
 	img := multiArch("app")
 	cases := map[string]struct {
-		source, target func(t *testing.T, g *registry)
+		source, target func(t *testing.T, g *testRegistry)
 		want           func(from, to string) wantError
 	}{
 		"the source does not have it": {
 			want: func(from, _ string) wantError { return wantError{Missing, from, "manifest"} },
 		},
 		"the source lacks a layer": {
-			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
+			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
 			want:   func(from, _ string) wantError { return wantError{Incomplete, from, "blob " + img.blobs[2].digest} },
 		},
 		"the source breaks off": {
-			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
+			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
 			want:   func(from, _ string) wantError { return wantError{Refused, from, "blob " + img.blobs[2].digest} },
 		},
 		"the source serves other content": {
-			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
+			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
 			want:   func(from, _ string) wantError { return wantError{Corrupt, from, "blob " + img.blobs[2].digest} },
 		},
 		"the target is read-only": {
-			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
-			target: func(_ *testing.T, g *registry) { g.fail("POST", "/uploads/", 405, "") },
+			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img) },
+			target: func(_ *testing.T, g *testRegistry) { g.respondWith("POST", "/uploads/", 405, "") },
 			want:   func(_, to string) wantError { return wantError{ReadOnly, to, "push blob " + smallest(img).digest} },
 		},
 		"the target refuses a manifest": {
-			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
-			target: func(_ *testing.T, g *registry) { g.fail("PUT", "/manifests/v1", 403, "") },
+			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img) },
+			target: func(_ *testing.T, g *testRegistry) { g.respondWith("PUT", "/manifests/v1", 403, "") },
 			want:   func(_, to string) wantError { return wantError{Denied, to, "push manifest " + img.top.digest} },
 		},
 		"the target is silent": {
-			source: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
-			target: func(_ *testing.T, g *registry) {
+			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img) },
+			target: func(_ *testing.T, g *testRegistry) {
 				g.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 					if !strings.Contains(r.URL.Path, "/blobs/") {
 						return false
@@ -250,7 +250,7 @@ func TestCopyFailures(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			if tc.source != nil {
 				tc.source(t, source)
 			}
@@ -260,10 +260,10 @@ func TestCopyFailures(t *testing.T) {
 			from, to := source.host+"/app:v1", target.host+"/app:v1"
 			access := plainHTTP()
 			if strings.Contains(name, "silent") {
-				access = impatient()
+				access = shortTimeout()
 			}
 			_, err := newTestClient(access).Copy(context.Background(), []string{from}, to, img.top.digest)
-			check(t, err, tc.want(from, to))
+			assertError(t, err, tc.want(from, to))
 			if target.has(t, "/v2/app/manifests/v1") {
 				t.Error("the target shows a top manifest of an image it does not have")
 			}
@@ -272,10 +272,10 @@ func TestCopyFailures(t *testing.T) {
 }
 
 func TestCopyWithoutSources(t *testing.T) {
-	target := newRegistry(t)
+	target := newTestRegistry(t)
 	to := target.host + "/app:v1"
 	_, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{to}, to, "")
-	check(t, err, wantError{Missing, "", "manifest"})
+	assertError(t, err, wantError{Missing, "", "manifest"})
 }
 
 func TestCopyBringsSignatures(t *testing.T) {
@@ -293,21 +293,21 @@ func TestCopyBringsSignatures(t *testing.T) {
 		"of a child only, and asked for": {source: []string{child}, ask: true, asked: 3, brought: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			source.seed(t, "app", "v1", img)
 			for _, tag := range tc.source {
 				source.seed(t, "app", tag, singleArch("signature of "+tag, "amd64"))
 			}
 			job := jobFor(source, target, "app")
 			job.ChildSignatures = tc.ask
-			copies(t, newTestClient(plainHTTP()), EngineOptions{}, job)
+			runJobs(t, newTestClient(plainHTTP()), EngineOptions{}, job)
 			if asked := source.requests("HEAD /v2/app/manifests/sha256-"); len(asked) != tc.asked {
 				t.Errorf("asked for %v, want %d", asked, tc.asked)
 			}
 			brought := 0
 			for _, tag := range []string{top, child} {
 				if target.has(t, "/v2/app/manifests/"+tag) {
-					verified(t, target.host+"/app:"+tag, singleArch("signature of "+tag, "amd64"))
+					assertVerified(t, target.host+"/app:"+tag, singleArch("signature of "+tag, "amd64"))
 					brought++
 				}
 			}
@@ -319,7 +319,7 @@ func TestCopyBringsSignatures(t *testing.T) {
 }
 
 func TestCopyFallsBackToChunks(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := singleArch("app", "amd64")
 	source.seed(t, "app", "v1", img)
 	target.inject(func(w http.ResponseWriter, r *http.Request) bool {
@@ -333,11 +333,11 @@ func TestCopyFallsBackToChunks(t *testing.T) {
 	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
 		t.Fatal(err)
 	}
-	verified(t, target.host+"/app:v1", img)
+	assertVerified(t, target.host+"/app:v1", img)
 }
 
 func TestCopyStopsWhenCancelled(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	source.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/manifests/") {

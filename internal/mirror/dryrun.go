@@ -20,14 +20,14 @@ type Estimate struct {
 // DryRun tells what the jobs would do, one estimate for each in the same order. It reads manifests and asks for blobs by HEAD, and writes
 // nothing. What several jobs need is counted for the first of them: the others mount it.
 func (c *Client) DryRun(ctx context.Context, jobs []Job) []Estimate {
-	found := make([][]missing, len(jobs))
+	found := make([][]missingContent, len(jobs))
 	estimates := make([]Estimate, len(jobs))
 	_ = parallel(ctx, len(jobs), func(ctx context.Context, i int) *Error {
 		estimates[i].Reference = jobs[i].Reference
-		estimates[i].Digest, found[i], estimates[i].Err = c.lacks(ctx, jobs[i])
+		estimates[i].Digest, found[i], estimates[i].Err = c.missingAtTargets(ctx, jobs[i])
 		return nil
 	})
-	brought := map[held]bool{}
+	brought := map[blobKey]bool{}
 	for i := range estimates {
 		for _, at := range found[i] {
 			estimates[i].add(at, brought)
@@ -36,9 +36,9 @@ func (c *Client) DryRun(ctx context.Context, jobs []Job) []Estimate {
 	return estimates
 }
 
-// missing is what one target lacks of an image.
-type missing struct {
-	site      site
+// missingContent is what one target lacks of an image.
+type missingContent struct {
+	hostUser  hostUser
 	blobs     []blob
 	manifests int
 }
@@ -51,10 +51,10 @@ const (
 	manifestRequests = 2
 )
 
-func (e *Estimate) add(at missing, brought map[held]bool) {
+func (e *Estimate) add(at missingContent, brought map[blobKey]bool) {
 	e.Requests += imageRequests + manifestRequests*at.manifests
 	for _, b := range at.blobs {
-		key := held{at.site, b.digest}
+		key := blobKey{at.hostUser, b.digest}
 		if brought[key] {
 			e.Mounts++
 			e.Requests++
@@ -67,14 +67,14 @@ func (e *Estimate) add(at missing, brought map[held]bool) {
 	}
 }
 
-// lacks looks at the targets of one job.
-func (c *Client) lacks(ctx context.Context, job Job) (dgst string, at []missing, failure *Error) {
-	w := &work{c: c, job: job, attempt: 1, pass: newPass()}
-	if dgst, failure = w.pin(ctx); failure != nil {
+// missingAtTargets looks at the targets of one job.
+func (c *Client) missingAtTargets(ctx context.Context, job Job) (dgst string, at []missingContent, failure *Error) {
+	w := &jobRun{c: c, job: job, attempt: 1, round: newCheckRound()}
+	if dgst, failure = w.resolveDigest(ctx); failure != nil {
 		return "", nil, failure
 	}
-	for _, target := range job.Fill {
-		found, failure := c.push.prove(ctx, target, job.want(dgst, 1), w.pass, nil)
+	for _, target := range job.Targets {
+		found, failure := c.push.verifyEndpoint(ctx, target, job.verifyOptions(dgst, 1), w.round, nil)
 		if failure == nil {
 			dgst = found.tree.top.desc.Digest.String()
 			continue
@@ -82,51 +82,51 @@ func (c *Client) lacks(ctx context.Context, job Job) (dgst string, at []missing,
 		if ctx.Err() != nil || failure.Class != Incomplete && !pushMayHelp(failure) {
 			return dgst, nil, failure
 		}
-		lacking, top, failure := c.lacksAt(ctx, job, target, dgst)
+		lacking, top, failure := c.missingAt(ctx, job, target, dgst)
 		if failure != nil {
 			return dgst, nil, failure
 		}
 		dgst = top
 		at = append(at, lacking)
 	}
-	if len(job.Fill) > 0 {
+	if len(job.Targets) > 0 {
 		return dgst, at, nil
 	}
-	_, failure = c.node.verify(ctx, job.Walk, job.want(dgst, 1), w.pass, nil)
+	_, failure = c.node.verify(ctx, job.PullEndpoints, job.verifyOptions(dgst, 1), w.round, nil)
 	return dgst, nil, failure
 }
 
-func (c *Client) lacksAt(ctx context.Context, job Job, target, dgst string) (missing, string, *Error) {
+func (c *Client) missingAt(ctx context.Context, job Job, target, dgst string) (missingContent, string, *Error) {
 	to, failure := c.push.open(ctx, target)
 	if failure != nil {
-		return missing{}, dgst, failure
+		return missingContent{}, dgst, failure
 	}
 	var tried []*Error
-	for _, from := range job.From {
-		_, t, failure := c.sourceTree(ctx, from, digest.Digest(dgst), job.Only)
+	for _, from := range job.Sources {
+		_, t, failure := c.sourceTree(ctx, from, digest.Digest(dgst), job.Platforms)
 		if failure == nil {
-			lacking, failure := to.lacks(ctx, t)
+			lacking, failure := to.missingBlobs(ctx, t)
 			return lacking, t.top.desc.Digest.String(), failure
 		}
 		tried = append(tried, failure)
 	}
-	return missing{}, dgst, afterAll(tried)
+	return missingContent{}, dgst, allFailed(tried)
 }
 
-// lacks asks a repository for the blobs of a tree, each by HEAD.
-func (r *repository) lacks(ctx context.Context, t *tree) (missing, *Error) {
+// missingBlobs asks a repository for the blobs of a tree, each by HEAD.
+func (r *repository) missingBlobs(ctx context.Context, t *tree) (missingContent, *Error) {
 	gone := make([]bool, len(t.blobs))
 	failure := parallel(ctx, len(t.blobs), func(ctx context.Context, i int) *Error {
 		size, failure := r.headBlob(ctx, t.blobs[i])
 		if failure == nil && size >= 0 {
-			failure = t.blobs[i].compare(r, size)
+			failure = t.blobs[i].checkSize(r, size)
 		}
 		if gone[i] = failure != nil && pushMayHelp(failure); gone[i] {
 			return nil
 		}
 		return failure
 	})
-	out := missing{site: r.site, manifests: len(t.nodes)}
+	out := missingContent{hostUser: r.hostUser, manifests: len(t.manifests)}
 	for i, b := range t.blobs {
 		if gone[i] {
 			out.blobs = append(out.blobs, b)

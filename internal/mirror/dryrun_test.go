@@ -9,8 +9,8 @@ import (
 )
 
 func TestDryRunTellsWhatACopyMoves(t *testing.T) {
-	images, base := family(3)
-	source, target := newRegistry(t), newRegistry(t)
+	images, base := imagesSharingBase(3)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	names := []string{"app0", "app1", "app2"}
 	var jobs []Job
 	for i, name := range names {
@@ -19,10 +19,10 @@ func TestDryRunTellsWhatACopyMoves(t *testing.T) {
 	}
 	target.seed(t, "app2", "v1", images[2])
 	gone := jobFor(source, target, "gone")
-	onlyLook := Job{Reference: "quay.io/look:v1", Walk: []string{target.host + "/app2:v1"}}
+	onlyLook := Job{Reference: "quay.io/look:v1", PullEndpoints: []string{target.host + "/app2:v1"}}
 	jobs = append(jobs, gone, onlyLook)
 
-	target.forgetRequests()
+	target.resetRequests()
 	c := newTestClient(plainHTTP())
 	got := c.DryRun(context.Background(), jobs)
 	for _, line := range append(target.requests(""), source.requests("")...) {
@@ -41,7 +41,7 @@ func TestDryRunTellsWhatACopyMoves(t *testing.T) {
 		{Reference: gone.Reference},
 		{Reference: onlyLook.Reference},
 	}
-	check(t, got[3].Err, wantError{Missing, gone.From[0], "manifest"})
+	assertError(t, got[3].Err, wantError{Missing, gone.Sources[0], "manifest"})
 	got[3].Err = nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -50,7 +50,7 @@ func TestDryRunTellsWhatACopyMoves(t *testing.T) {
 	// What was announced is what happens.
 	var moved int64
 	for _, job := range jobs[:3] {
-		copied, err := c.Copy(context.Background(), job.From, job.Fill[0], "")
+		copied, err := c.Copy(context.Background(), job.Sources, job.Targets[0], "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,23 +11,23 @@ import (
 // The engine's defaults. The stall limit must be longer than the slowest single step that makes no visible progress:
 // the commit of a large layer, ten times the default timeout.
 const (
-	defaultWorkers = 32
-	defaultStall   = 6 * time.Minute
-	shortestRetry  = time.Second
-	longestRetry   = time.Minute
-	longestAsked   = longestPause
-	// passAge is how old a look may be that a proof rests on, when many images are looked at in one go.
-	passAge = 5 * time.Minute
+	defaultWorkers      = 32
+	defaultStallTimeout = 6 * time.Minute
+	minRetryDelay       = time.Second
+	maxRetryDelay       = time.Minute
+	maxRetryAfter       = maxHostBackoff
+	// maxCheckAge is how old a look may be that a proof rests on, when many images are looked at in one go.
+	maxCheckAge = 5 * time.Minute
 )
 
 // EngineOptions configure an Engine. The zero value is good.
 type EngineOptions struct {
 	// Workers is how many images are under way at once. 0 means 32. What a registry sees of it is bounded apart from that.
 	Workers int
-	// Retry gives the pause after the n-th failed attempt, counted from 1. nil means 1 s, 2 s, 4 s ... 60 s.
-	Retry func(attempts int) time.Duration
-	// Stall is how long one image may go without any sign of progress before it fails. 0 means 6 minutes.
-	Stall time.Duration
+	// RetryDelay gives the pause after the n-th failed attempt, counted from 1. nil means 1 s, 2 s, 4 s ... 60 s.
+	RetryDelay func(attempts int) time.Duration
+	// StallTimeout is how long one image may go without any sign of progress before it fails. 0 means 6 minutes.
+	StallTimeout time.Duration
 	// Now is the clock. nil means time.Now.
 	Now func() time.Time
 	// After calls f once, d from now, unless stop is called before. nil means time.AfterFunc. A test that sets Now
@@ -39,13 +39,13 @@ func (o EngineOptions) withDefaults() EngineOptions {
 	if o.Workers <= 0 {
 		o.Workers = defaultWorkers
 	}
-	if o.Retry == nil {
-		o.Retry = func(attempts int) time.Duration {
-			return min(longestRetry, shortestRetry<<min(attempts-1, 10))
+	if o.RetryDelay == nil {
+		o.RetryDelay = func(attempts int) time.Duration {
+			return min(maxRetryDelay, minRetryDelay<<min(attempts-1, 10))
 		}
 	}
-	if o.Stall <= 0 {
-		o.Stall = defaultStall
+	if o.StallTimeout <= 0 {
+		o.StallTimeout = defaultStallTimeout
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -70,43 +70,43 @@ type Engine struct {
 	wake    chan struct{} // the dispatcher should look again
 	changed chan struct{}
 
-	mu     sync.Mutex
-	client *Client
-	tasks  map[string]*task // by reference
-	queue  []*task          // those that wait for a worker, first come first served, and some that were dropped since
-	aside  []*task          // the same, about registries that stay silent
-	due    time.Time        // when the first of the failed ones is tried again, at the earliest
-	busy   int
+	mu          sync.Mutex
+	client      *Client
+	tasks       map[string]*task // by reference
+	queue       []*task          // those that wait for a worker, first come first served, and some that were dropped since
+	silentQueue []*task          // the same, about registries that stay silent
+	nextRetry   time.Time        // when the first of the failed ones is tried again, at the earliest
+	busy        int
 
-	silent     map[string]bool // hosts whose last failure was silence
-	busySilent int             // of busy, those that may meet it
+	silentHosts map[string]bool // hosts whose last failure was silence
+	busySilent  int             // of busy, those that may meet it
 
-	running map[*task]bool
-	changes int // how often a result changed
-	shown   snapshot
+	running      map[*task]bool
+	changes      int // how often a result changed
+	lastSnapshot snapshot
 }
 
 // task is a job and what is known about it. A task that is not in Engine.tasks any more is nobody's: what its run
 // finds is dropped.
 type task struct {
-	job     Job
-	result  Result
-	cancel  context.CancelFunc // set while running
-	suspect bool               // runs although a registry of it stayed silent
-	queued  time.Time          // when it was queued last: looks that were made since may be shared
-	runs    int
-	live    live
+	job          Job
+	result       Result
+	cancel       context.CancelFunc // set while running
+	onSilentHost bool               // runs although a registry of it stayed silent
+	queued       time.Time          // when it was queued last: looks that were made since may be shared
+	runs         int
+	progress     jobProgress
 }
 
 // NewEngine makes an engine that wants nothing yet.
 func NewEngine(opts EngineOptions) *Engine {
 	return &Engine{
-		opts:    opts.withDefaults(),
-		wake:    make(chan struct{}, 1),
-		changed: make(chan struct{}, 1),
-		tasks:   map[string]*task{},
-		silent:  map[string]bool{},
-		running: map[*task]bool{},
+		opts:        opts.withDefaults(),
+		wake:        make(chan struct{}, 1),
+		changed:     make(chan struct{}, 1),
+		tasks:       map[string]*task{},
+		silentHosts: map[string]bool{},
+		running:     map[*task]bool{},
 	}
 }
 
@@ -122,7 +122,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	for ctx.Err() == nil {
-		stop := e.alarm(e.dispatch(ctx, &workers))
+		stop := e.scheduleWake(e.dispatch(ctx, &workers))
 		select {
 		case <-ctx.Done():
 		case <-e.wake:
@@ -132,8 +132,8 @@ func (e *Engine) Start(ctx context.Context) error {
 	return nil
 }
 
-// alarm wakes the dispatcher when the next failed job is due.
-func (e *Engine) alarm(due time.Time) (stop func()) {
+// scheduleWake wakes the dispatcher when the next failed job is due.
+func (e *Engine) scheduleWake(due time.Time) (stop func()) {
 	if due.IsZero() {
 		return func() {}
 	}
@@ -141,13 +141,13 @@ func (e *Engine) alarm(due time.Time) (stop func()) {
 }
 
 // dispatch starts as many jobs as there are free workers and returns when it must look again, if nothing happens.
-func (e *Engine) dispatch(ctx context.Context, workers *sync.WaitGroup) (again time.Time) {
+func (e *Engine) dispatch(ctx context.Context, workers *sync.WaitGroup) (wakeAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.opts.Now()
-	again = e.requeueDue(now)
+	wakeAt = e.requeueDue(now)
 	for e.busy < e.opts.Workers && ctx.Err() == nil {
-		t := e.next()
+		t := e.nextTask()
 		if t == nil {
 			break
 		}
@@ -156,43 +156,43 @@ func (e *Engine) dispatch(ctx context.Context, workers *sync.WaitGroup) (again t
 		t.result.State, t.result.At = Running, now
 		t.result.Attempts++
 		t.runs++
-		e.occupy(t)
+		e.startTask(t)
 		client, digest, run := e.client, t.result.Digest, t.runs
-		p := pass{since: latest(t.queued, now.Add(-passAge)), now: e.opts.Now}
+		round := checkRound{since: laterOf(t.queued, now.Add(-maxCheckAge)), now: e.opts.Now}
 		workers.Go(func() {
-			e.finish(ctx, t, now, e.execute(running, t, func(ctx context.Context) outcome {
-				return client.run(ctx, t.job, digest, run, p, &t.live)
+			e.finish(ctx, t, now, e.execute(running, t, func(ctx context.Context) runResult {
+				return client.runJob(ctx, t.job, digest, run, round, &t.progress)
 			}))
 		})
-		e.change()
+		e.notifyChange()
 	}
-	return again
+	return wakeAt
 }
 
-// change announces that a result is another one than before.
-func (e *Engine) change() {
+// notifyChange announces that a result is another one than before.
+func (e *Engine) notifyChange() {
 	e.changes++
 	signal(e.changed)
 }
 
-func (e *Engine) occupy(t *task) {
+func (e *Engine) startTask(t *task) {
 	e.busy++
 	e.running[t] = true
-	if t.suspect {
+	if t.onSilentHost {
 		e.busySilent++
 	}
 }
 
-func (e *Engine) vacate(t *task) {
+func (e *Engine) endTask(t *task) {
 	e.busy--
 	delete(e.running, t)
-	if t.suspect {
+	if t.onSilentHost {
 		e.busySilent--
-		t.suspect = false
+		t.onSilentHost = false
 	}
 }
 
-func latest(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
@@ -200,12 +200,12 @@ func latest(a, b time.Time) time.Time {
 }
 
 // execute runs one job under the stall watch. Whatever happens in it, an outcome comes out.
-func (e *Engine) execute(ctx context.Context, t *task, run func(ctx context.Context) outcome) (out outcome) {
-	ctx, stop := watchStall(ctx, e.opts.Stall)
+func (e *Engine) execute(ctx context.Context, t *task, run func(ctx context.Context) runResult) (out runResult) {
+	ctx, stop := withWatchdog(ctx, e.opts.StallTimeout)
 	defer stop()
 	defer func() {
 		if value := recover(); value != nil {
-			out = outcome{err: &Error{
+			out = runResult{err: &Error{
 				Class: Unknown, Endpoint: t.job.Reference, Err: &PanicError{Value: value, Stack: string(debug.Stack())},
 			}}
 		}
@@ -214,40 +214,40 @@ func (e *Engine) execute(ctx context.Context, t *task, run func(ctx context.Cont
 }
 
 // finish records what a run came to.
-func (e *Engine) finish(ctx context.Context, t *task, begun time.Time, out outcome) {
+func (e *Engine) finish(ctx context.Context, t *task, started time.Time, out runResult) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer signal(e.wake)
-	e.vacate(t)
+	e.endTask(t)
 	t.cancel()
 	t.cancel = nil
 	if ctx.Err() == nil {
-		e.learn(t, out.err)
+		e.updateSilentHosts(t, out.err)
 	}
 	if e.tasks[t.job.Reference] != t {
 		return // dropped meanwhile
 	}
 	if ctx.Err() != nil {
 		// The engine is being stopped. That says nothing about the image.
-		t.result.State, t.result.At = Queued, begun
+		t.result.State, t.result.At = Queued, started
 		e.queue = append(e.queue, t)
 		e.changes++
 		return
 	}
 	r := &t.result
 	r.Digest = cmp.Or(out.digest, r.Digest)
-	r.SourceDigest, r.MirrorDigest = cmp.Or(out.source, r.SourceDigest), cmp.Or(out.mirror, r.MirrorDigest)
-	r.Copied, r.Others = addCopied(r.Copied, out.copied...), out.others
+	r.SourceDigest, r.MirrorDigest = cmp.Or(out.sourceDigest, r.SourceDigest), cmp.Or(out.mirrorDigest, r.MirrorDigest)
+	r.Copies, r.OtherMirrors = mergeCopies(r.Copies, out.copies...), out.otherMirrors
 	if out.err == nil {
-		r.State, r.Proof, r.Err, r.At, r.Due = Verified, out.proof, nil, out.proof.At, time.Time{}
+		r.State, r.Proof, r.Err, r.At, r.RetryAt = Verified, out.proof, nil, out.proof.At, time.Time{}
 	} else {
-		wait := max(e.opts.Retry(r.Attempts), min(out.err.retryAfter(), longestAsked))
-		r.State, r.Proof, r.Err, r.At, r.Due = Failed, Proof{}, out.err, begun, e.opts.Now().Add(wait)
-		if e.due.IsZero() || r.Due.Before(e.due) {
-			e.due = r.Due
+		wait := max(e.opts.RetryDelay(r.Attempts), min(out.err.retryAfter(), maxRetryAfter))
+		r.State, r.Proof, r.Err, r.At, r.RetryAt = Failed, Proof{}, out.err, started, e.opts.Now().Add(wait)
+		if e.nextRetry.IsZero() || r.RetryAt.Before(e.nextRetry) {
+			e.nextRetry = r.RetryAt
 		}
 	}
-	e.change()
+	e.notifyChange()
 }
 
 // signal tells without waiting; one untaken signal stands for all that follow.

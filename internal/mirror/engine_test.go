@@ -14,17 +14,17 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// patience bounds how long a test waits for something that is certain to come.
-const patience = 20 * time.Second
+// testTimeout bounds how long a test waits for something that is certain to come.
+const testTimeout = 20 * time.Second
 
-type running struct {
+type runningEngine struct {
 	*Engine
 	t     *testing.T
 	clock *clock
 	stop  func() // ends Start and waits for it
 }
 
-func startEngine(t *testing.T, opts EngineOptions) *running {
+func startEngine(t *testing.T, opts EngineOptions) *runningEngine {
 	t.Helper()
 	c := newClock()
 	opts.Now, opts.After = c.Now, c.After
@@ -33,7 +33,7 @@ func startEngine(t *testing.T, opts EngineOptions) *running {
 	ended := make(chan error, 1)
 	go func() { ended <- e.Start(ctx) }()
 	stopped := false
-	r := &running{Engine: e, t: t, clock: c, stop: func() {
+	r := &runningEngine{Engine: e, t: t, clock: c, stop: func() {
 		if stopped {
 			return
 		}
@@ -48,9 +48,9 @@ func startEngine(t *testing.T, opts EngineOptions) *running {
 }
 
 // until waits for the results to satisfy a condition, driven by Changed alone.
-func (r *running) until(what string, condition func(map[string]Result) bool) map[string]Result {
+func (r *runningEngine) until(what string, condition func(map[string]Result) bool) map[string]Result {
 	r.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(testTimeout)
 	for {
 		results := r.Snapshot()
 		if condition(results) {
@@ -64,7 +64,7 @@ func (r *running) until(what string, condition func(map[string]Result) bool) map
 	}
 }
 
-func (r *running) untilState(reference string, state State) Result {
+func (r *runningEngine) untilState(reference string, state State) Result {
 	r.t.Helper()
 	return r.until(reference+" "+string(state), func(results map[string]Result) bool {
 		return results[reference].State == state
@@ -72,28 +72,28 @@ func (r *running) untilState(reference string, state State) Result {
 }
 
 // jobFor copies source/name:v1 to target/name:v1 and walks the target and then the source.
-func jobFor(source, target *registry, name string) Job {
+func jobFor(source, target *testRegistry, name string) Job {
 	from, to := source.host+"/"+name+":v1", target.host+"/"+name+":v1"
-	return Job{Reference: "quay.io/acme/" + name + ":v1", From: []string{from}, Fill: []string{to}, Walk: []string{to, from}}
+	return Job{Reference: "quay.io/acme/" + name + ":v1", Sources: []string{from}, Targets: []string{to}, PullEndpoints: []string{to, from}}
 }
 
 func TestEngineFillsAndProves(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	_, size := img.bytes()
 	e := startEngine(t, EngineOptions{})
 	job := jobFor(source, target, "app")
-	job.Platforms = []string{"linux/amd64"}
+	job.RequiredPlatforms = []string{"linux/amd64"}
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	got := e.untilState(job.Reference, Verified)
 	want := Result{
 		Reference: job.Reference, Key: job.Key(), State: Verified, Digest: img.top.digest, Attempts: 1, At: e.clock.Now(),
-		SourceDigest: img.top.digest, Need: size, Moved: size,
+		SourceDigest: img.top.digest, NeededBytes: size, UploadedBytes: size,
 		Proof: Proof{
-			Endpoint: job.Walk[0], Digest: img.top.digest, Digests: img.digests(), MediaType: indexType, At: e.clock.Now(),
+			Endpoint: job.PullEndpoints[0], Digest: img.top.digest, Digests: img.digests(), MediaType: indexType, At: e.clock.Now(),
 		},
-		Copied: []Copied{{From: job.From[0], To: job.Fill[0], Digest: img.top.digest, Bytes: size, Pushed: true}},
+		Copies: []CopyResult{{From: job.Sources[0], To: job.Targets[0], Digest: img.top.digest, Bytes: size, Pushed: true}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Proof{}, "Platforms", "Blobs", "Bytes", "Slowest")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -101,7 +101,7 @@ func TestEngineFillsAndProves(t *testing.T) {
 }
 
 func TestEngineDoesNotCopyWhatIsProven(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	target.seed(t, "app", "v1", img)
@@ -109,8 +109,8 @@ func TestEngineDoesNotCopyWhatIsProven(t *testing.T) {
 	job := jobFor(source, target, "app")
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	got := e.untilState(job.Reference, Verified)
-	if len(got.Copied) != 0 || len(target.requests("POST ")) != 0 || len(source.requests("/blobs/")) != 0 {
-		t.Errorf("copied %v, wrote %v, read %v", got.Copied, target.requests("POST "), source.requests("/blobs/"))
+	if len(got.Copies) != 0 || len(target.requests("POST ")) != 0 || len(source.requests("/blobs/")) != 0 {
+		t.Errorf("copied %v, wrote %v, read %v", got.Copies, target.requests("POST "), source.requests("/blobs/"))
 	}
 }
 
@@ -118,14 +118,14 @@ func TestEngineRepairsADamagedMirror(t *testing.T) {
 	img := multiArch("app")
 	for name, tc := range damages(img) {
 		t.Run(name, func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			source.seed(t, "app", "v1", img)
 			target.seed(t, "app", "v1", img)
 			tc.damage(t, target, "app")
 			e := startEngine(t, EngineOptions{})
 			job := jobFor(source, target, "app")
 			e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
-			if got := e.untilState(job.Reference, Verified); got.Proof.Endpoint != job.Walk[0] {
+			if got := e.untilState(job.Reference, Verified); got.Proof.Endpoint != job.PullEndpoints[0] {
 				t.Errorf("proven at %s", got.Proof.Endpoint)
 			}
 		})
@@ -133,15 +133,15 @@ func TestEngineRepairsADamagedMirror(t *testing.T) {
 }
 
 func TestEngineAsksADeadMirrorOnce(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", multiArch("app"))
-	target.fail("", "/manifests/", 500, "")
+	target.respondWith("", "/manifests/", 500, "")
 	e := startEngine(t, EngineOptions{})
 	job := jobFor(source, target, "app")
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	got := e.untilState(job.Reference, Failed)
-	check(t, got.Err, wantError{Unknown, job.Fill[0], "manifest"})
-	if asked := target.requests("/manifests/"); len(asked) != attempts {
+	assertError(t, got.Err, wantError{Unknown, job.Targets[0], "manifest"})
+	if asked := target.requests("/manifests/"); len(asked) != maxAttempts {
 		t.Errorf("asked %v", asked)
 	}
 }
@@ -150,16 +150,16 @@ func TestEngineVerifyOnlyReportsAndDoesNotWrite(t *testing.T) {
 	img := multiArch("app")
 	for name, tc := range damages(img) {
 		t.Run(name, func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			source.seed(t, "app", "v1", img)
 			target.seed(t, "app", "v1", img)
 			tc.damage(t, target, "app")
 			e := startEngine(t, EngineOptions{})
 			job := jobFor(source, target, "app")
-			job.Fill = nil
+			job.Targets = nil
 			e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 			got := e.untilState(job.Reference, Failed)
-			check(t, got.Err, wantError{tc.class, job.Walk[0], tc.part})
+			assertError(t, got.Err, wantError{tc.class, job.PullEndpoints[0], tc.part})
 			if wrote := append(target.requests("PUT "), target.requests("POST ")...); len(wrote) > 0 {
 				t.Errorf("wrote %v", wrote)
 			}
@@ -168,7 +168,7 @@ func TestEngineVerifyOnlyReportsAndDoesNotWrite(t *testing.T) {
 }
 
 func TestEngineEnsureIsIdempotent(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", multiArch("app"))
 	e := startEngine(t, EngineOptions{})
 	job := jobFor(source, target, "app")
@@ -178,8 +178,8 @@ func TestEngineEnsureIsIdempotent(t *testing.T) {
 	for len(e.Changed()) > 0 {
 		<-e.Changed()
 	}
-	source.forgetRequests()
-	target.forgetRequests()
+	source.resetRequests()
+	target.resetRequests()
 	for range 3 {
 		e.Ensure(c, []Job{job, job}, before.At)
 	}
@@ -196,7 +196,7 @@ func TestEngineEnsureIsIdempotent(t *testing.T) {
 }
 
 func TestEngineRetriesAfterItsBackoff(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	e := startEngine(t, EngineOptions{})
 	job := jobFor(source, target, "app")
 	c := newTestClient(plainHTTP())
@@ -205,8 +205,8 @@ func TestEngineRetriesAfterItsBackoff(t *testing.T) {
 		got := e.until("failed again", func(results map[string]Result) bool {
 			return results[job.Reference].State == Failed && results[job.Reference].Attempts == attempt+1
 		})[job.Reference]
-		check(t, got.Err, wantError{Missing, job.From[0], "manifest"})
-		if due := got.Due.Sub(e.clock.Now()); due != wait {
+		assertError(t, got.Err, wantError{Missing, job.Sources[0], "manifest"})
+		if due := got.RetryAt.Sub(e.clock.Now()); due != wait {
 			t.Fatalf("attempt %d is followed by a pause of %s, want %s", attempt+1, due, wait)
 		}
 		e.Ensure(c, []Job{job}, time.Time{}) // does not cut the pause short
@@ -220,13 +220,13 @@ func TestEngineRetriesAfterItsBackoff(t *testing.T) {
 		e.clock.advance(wait)
 	}
 	got := e.untilState(job.Reference, Verified)
-	if got.Err != nil || !got.Due.IsZero() || got.Attempts != 4 {
+	if got.Err != nil || !got.RetryAt.IsZero() || got.Attempts != 4 {
 		t.Errorf("after success: %+v", got)
 	}
 }
 
 func TestEngineWaitsAsLongAsTheRegistryAsks(t *testing.T) {
-	target := newRegistry(t)
+	target := newTestRegistry(t)
 	target.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/v2/" {
 			return false
@@ -236,17 +236,17 @@ func TestEngineWaitsAsLongAsTheRegistryAsks(t *testing.T) {
 		return true
 	})
 	e := startEngine(t, EngineOptions{})
-	job := Job{Reference: "quay.io/app:v1", Digest: multiArch("app").top.digest, Walk: []string{target.host + "/app:v1"}}
+	job := Job{Reference: "quay.io/app:v1", Digest: multiArch("app").top.digest, PullEndpoints: []string{target.host + "/app:v1"}}
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	got := e.untilState(job.Reference, Failed)
-	check(t, got.Err, wantError{RateLimited, job.Walk[0], "manifest"})
-	if wait := got.Due.Sub(e.clock.Now()); wait != 90*time.Second {
+	assertError(t, got.Err, wantError{RateLimited, job.PullEndpoints[0], "manifest"})
+	if wait := got.RetryAt.Sub(e.clock.Now()); wait != 90*time.Second {
 		t.Errorf("waits %s", wait)
 	}
 }
 
 func TestDefaultRetry(t *testing.T) {
-	retry := EngineOptions{}.withDefaults().Retry
+	retry := EngineOptions{}.withDefaults().RetryDelay
 	for attempt, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 1000: time.Minute} {
 		if got := retry(attempt); got != want {
 			t.Errorf("after attempt %d: %s, want %s", attempt, got, want)
@@ -255,12 +255,12 @@ func TestDefaultRetry(t *testing.T) {
 }
 
 func TestEngineVerifiesAgainWhatIsTooOld(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	e := startEngine(t, EngineOptions{})
 	job := jobFor(source, target, "app")
-	job.Fill = nil
+	job.Targets = nil
 	target.seed(t, "app", "v1", img)
 	c := newTestClient(plainHTTP())
 	e.Ensure(c, []Job{job}, time.Time{})
@@ -274,14 +274,14 @@ func TestEngineVerifiesAgainWhatIsTooOld(t *testing.T) {
 	}
 	e.Ensure(c, []Job{job}, first.At.Add(time.Second))
 	got := e.untilState(job.Reference, Failed)
-	check(t, got.Err, wantError{Incomplete, job.Walk[0], "blob " + img.blobs[0].digest})
+	assertError(t, got.Err, wantError{Incomplete, job.PullEndpoints[0], "blob " + img.blobs[0].digest})
 	if got.Attempts != 1 || !got.At.Equal(first.At.Add(time.Minute)) {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestEngineKeepsTheDigestOfATag(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	e := startEngine(t, EngineOptions{})
@@ -302,10 +302,10 @@ func TestEngineKeepsTheDigestOfATag(t *testing.T) {
 	}
 }
 
-// hanging is a registry on which requests hang; started counts the jobs that got stuck there.
-func hanging(t *testing.T) (g *registry, started, ended *atomic.Int64) {
+// newHangingRegistry is a registry on which requests hang; started counts the jobs that got stuck there.
+func newHangingRegistry(t *testing.T) (g *testRegistry, started, ended *atomic.Int64) {
 	t.Helper()
-	g = newRegistry(t)
+	g = newTestRegistry(t)
 	started, ended = &atomic.Int64{}, &atomic.Int64{}
 	g.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/manifests/") {
@@ -320,12 +320,12 @@ func hanging(t *testing.T) (g *registry, started, ended *atomic.Int64) {
 }
 
 func TestEngineDropsWhatIsNotWanted(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", multiArch("app"))
-	stuck, _, _ := hanging(t)
+	stuck, _, _ := newHangingRegistry(t)
 	e := startEngine(t, EngineOptions{Workers: 1})
-	hung := Job{Reference: "quay.io/hung:v1", Walk: []string{stuck.host + "/hung:v1"}}
-	waiting := Job{Reference: "quay.io/waiting:v1", Walk: []string{stuck.host + "/waiting:v1"}}
+	hung := Job{Reference: "quay.io/hung:v1", PullEndpoints: []string{stuck.host + "/hung:v1"}}
+	waiting := Job{Reference: "quay.io/waiting:v1", PullEndpoints: []string{stuck.host + "/waiting:v1"}}
 	c := newTestClient(plainHTTP())
 	e.Ensure(c, []Job{hung, waiting}, time.Time{})
 	e.untilState(hung.Reference, Running)
@@ -342,14 +342,14 @@ func TestEngineDropsWhatIsNotWanted(t *testing.T) {
 }
 
 func TestEngineReplacesAJobWhoseKeyChanged(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", multiArch("app"))
-	stuck, _, _ := hanging(t)
+	stuck, _, _ := newHangingRegistry(t)
 	e := startEngine(t, EngineOptions{Workers: 1})
 	job := jobFor(source, target, "app")
 	before := job
-	before.Walk = []string{stuck.host + "/app:v1"}
-	before.Fill = nil
+	before.PullEndpoints = []string{stuck.host + "/app:v1"}
+	before.Targets = nil
 	c := newTestClient(plainHTTP())
 	e.Ensure(c, []Job{before}, time.Time{})
 	e.untilState(job.Reference, Running)
@@ -360,10 +360,10 @@ func TestEngineReplacesAJobWhoseKeyChanged(t *testing.T) {
 }
 
 func TestEngineOneHangingImageDoesNotStopTheOthers(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
-	stuck, _, _ := hanging(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
+	stuck, _, _ := newHangingRegistry(t)
 	e := startEngine(t, EngineOptions{Workers: 2})
-	jobs := []Job{{Reference: "quay.io/hung:v1", Walk: []string{stuck.host + "/hung:v1"}}}
+	jobs := []Job{{Reference: "quay.io/hung:v1", PullEndpoints: []string{stuck.host + "/hung:v1"}}}
 	for i := range 10 {
 		name := fmt.Sprintf("app%d", i)
 		source.seed(t, name, "v1", multiArch(name))
@@ -384,12 +384,12 @@ func TestEngineOneHangingImageDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestEngineFailsAStalledImage(t *testing.T) {
-	stuck, _, _ := hanging(t)
-	e := startEngine(t, EngineOptions{Stall: 50 * time.Millisecond})
-	job := Job{Reference: "quay.io/hung:v1", Walk: []string{stuck.host + "/hung:v1"}}
+	stuck, _, _ := newHangingRegistry(t)
+	e := startEngine(t, EngineOptions{StallTimeout: 50 * time.Millisecond})
+	job := Job{Reference: "quay.io/hung:v1", PullEndpoints: []string{stuck.host + "/hung:v1"}}
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{}) // its requests alone would wait for 20 s
 	got := e.untilState(job.Reference, Failed)
-	check(t, got.Err, wantError{Timeout, job.Walk[0], "manifest"})
+	assertError(t, got.Err, wantError{Timeout, job.PullEndpoints[0], "manifest"})
 	var stalled *StalledError
 	if !errors.As(got.Err, &stalled) {
 		t.Errorf("%v", got.Err)
@@ -402,12 +402,12 @@ type panicking struct{}
 func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("boom") }
 
 func TestEngineSurvivesAPanic(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", multiArch("app"))
 	e := startEngine(t, EngineOptions{})
 	access := plainHTTP()
 	access.Transport = panicking{}
-	bad := Job{Reference: "quay.io/bad:v1", Walk: []string{"quay.io/bad:v1"}}
+	bad := Job{Reference: "quay.io/bad:v1", PullEndpoints: []string{"quay.io/bad:v1"}}
 	e.Ensure(newTestClient(access), []Job{bad}, time.Time{})
 	got := e.untilState(bad.Reference, Failed)
 	var caught *PanicError
@@ -432,20 +432,20 @@ func TestParallelSurvivesAPanic(t *testing.T) {
 	}
 }
 
-func TestEngineForget(t *testing.T) {
-	stuck, _, _ := hanging(t)
+func TestEngineReset(t *testing.T) {
+	stuck, _, _ := newHangingRegistry(t)
 	e := startEngine(t, EngineOptions{})
-	job := Job{Reference: "quay.io/hung:v1", Walk: []string{stuck.host + "/hung:v1"}}
+	job := Job{Reference: "quay.io/hung:v1", PullEndpoints: []string{stuck.host + "/hung:v1"}}
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	e.untilState(job.Reference, Running)
-	e.Forget()
+	e.Reset()
 	e.until("forgotten", func(results map[string]Result) bool { return len(results) == 0 })
 }
 
 func TestEngineStopCancelsAndForgetsNothing(t *testing.T) {
-	stuck, started, ended := hanging(t)
+	stuck, started, ended := newHangingRegistry(t)
 	e := startEngine(t, EngineOptions{})
-	job := Job{Reference: "quay.io/hung:v1", Walk: []string{stuck.host + "/hung:v1"}}
+	job := Job{Reference: "quay.io/hung:v1", PullEndpoints: []string{stuck.host + "/hung:v1"}}
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	e.untilState(job.Reference, Running)
 	e.stop()
@@ -460,7 +460,7 @@ func TestEngineStopCancelsAndForgetsNothing(t *testing.T) {
 }
 
 func TestEngineEnsureBeforeStart(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "app", "v1", multiArch("app"))
 	e := NewEngine(EngineOptions{})
 	job := jobFor(source, target, "app")
@@ -471,7 +471,7 @@ func TestEngineEnsureBeforeStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Start(ctx) }()
-	r := &running{Engine: e, t: t}
+	r := &runningEngine{Engine: e, t: t}
 	r.untilState(job.Reference, Verified)
 	cancel()
 	if err := <-ended; err != nil {
@@ -480,21 +480,21 @@ func TestEngineEnsureBeforeStart(t *testing.T) {
 }
 
 func TestEngineGivesASilentRegistryAShareOfTheWorkersOnly(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	const dead, alive = 20, 6
-	stuck, started, _ := hanging(t)
+	stuck, started, _ := newHangingRegistry(t)
 	var jobs []Job
 	for i := range dead {
 		name := fmt.Sprintf("hung%d", i)
-		jobs = append(jobs, Job{Reference: "quay.io/" + name, Walk: []string{stuck.host + "/" + name + ":v1"}})
+		jobs = append(jobs, Job{Reference: "quay.io/" + name, PullEndpoints: []string{stuck.host + "/" + name + ":v1"}})
 	}
 	// One timeout is enough to know; afterwards nothing ends any more.
-	first := Job{Reference: "quay.io/first", Walk: []string{stuck.host + "/first:v1"}}
-	e := startEngine(t, EngineOptions{Workers: silentShare, Stall: 50 * time.Millisecond})
+	first := Job{Reference: "quay.io/first", PullEndpoints: []string{stuck.host + "/first:v1"}}
+	e := startEngine(t, EngineOptions{Workers: silentHostShare, StallTimeout: 50 * time.Millisecond})
 	c := newTestClient(plainHTTP())
 	e.Ensure(c, []Job{first}, time.Time{})
 	e.untilState(first.Reference, Failed)
-	e.opts.Stall = time.Hour
+	e.opts.StallTimeout = time.Hour
 	before := started.Load()
 	for i := range alive {
 		name := fmt.Sprintf("app%d", i)
@@ -511,21 +511,21 @@ func TestEngineGivesASilentRegistryAShareOfTheWorkersOnly(t *testing.T) {
 		return true
 	})
 	if n := started.Load() - before; n > 1 {
-		t.Errorf("%d workers of %d wait for the silent registry", n, silentShare)
+		t.Errorf("%d workers of %d wait for the silent registry", n, silentHostShare)
 	}
 }
 
 func TestEngineComesBackToARegistryThatAnswersAgain(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	img := multiArch("app")
 	g.seed(t, "app", "v1", img)
 	g.hang()
 	e := startEngine(t, EngineOptions{Workers: 1})
 	var jobs []Job
 	for i := range 5 {
-		jobs = append(jobs, Job{Reference: fmt.Sprintf("quay.io/app%d", i), Walk: []string{g.host + "/app:v1"}})
+		jobs = append(jobs, Job{Reference: fmt.Sprintf("quay.io/app%d", i), PullEndpoints: []string{g.host + "/app:v1"}})
 	}
-	e.Ensure(newTestClient(impatient()), jobs, time.Time{})
+	e.Ensure(newTestClient(shortTimeout()), jobs, time.Time{})
 	e.untilState(jobs[0].Reference, Failed)
 	g.inject(nil)
 	e.until("all verified", func(results map[string]Result) bool {
@@ -549,11 +549,11 @@ func TestSnapshotIsTheSameUntilSomethingHappens(t *testing.T) {
 	}
 	e.mu.Lock()
 	e.running[e.tasks["a"]] = true
-	e.tasks["a"].live.move(1)
+	e.tasks["a"].progress.addUploaded(1)
 	e.mu.Unlock()
 	after := e.Snapshot()
-	if after["a"].Moved != 1 || before["a"].Moved != 0 {
-		t.Errorf("moved %d, before %d", after["a"].Moved, before["a"].Moved)
+	if after["a"].UploadedBytes != 1 || before["a"].UploadedBytes != 0 {
+		t.Errorf("moved %d, before %d", after["a"].UploadedBytes, before["a"].UploadedBytes)
 	}
 	e.Ensure(newTestClient(plainHTTP()), nil, time.Time{})
 	if len(e.Snapshot()) != 0 || len(after) != 1 {

@@ -21,9 +21,9 @@ const (
 	Blocked ErrorClass = "Blocked"
 	// TLS: the certificate is not trusted, or the other side does not speak TLS. See CertificateError.
 	TLS ErrorClass = "TLS"
-	// Timeout: no answer in time. See NoAnswerError.Connected for the kind on which a node hangs.
+	// Timeout: no answer in time. See NoResponseError.Connected for the kind on which a node hangs.
 	Timeout ErrorClass = "Timeout"
-	// RateLimited: the registry asked to come back later, several times or for long. See PausedError and
+	// RateLimited: the registry asked to come back later, several times or for long. See HostBackoffError and
 	// StatusError.RetryAfter.
 	RateLimited ErrorClass = "RateLimited"
 	// Corrupt: what is served is not what its digest or size says, or not the image that was expected.
@@ -48,9 +48,9 @@ type Error struct {
 	Err      error
 
 	// final: a node that meets this does not go on to its next endpoint.
-	final bool
+	noFallback bool
 	// again: what made it fail has been mended meanwhile.
-	again bool
+	retryable bool
 }
 
 // Error is one line: which endpoint, which part, what happened.
@@ -78,8 +78,8 @@ type StatusError struct {
 	Message    string        // the registry's own words, shortened; may be empty
 	RetryAfter time.Duration // how long the registry asked to wait; 0 when it did not say
 
-	exhausted   bool // it says that no further request is free
-	lostSession bool // it does not know the upload that it has opened
+	rateLimitExhausted bool // it says that no further request is free
+	uploadSessionLost  bool // it does not know the upload that it has opened
 }
 
 func (e *StatusError) Error() string {
@@ -88,7 +88,7 @@ func (e *StatusError) Error() string {
 	if len(words) > 0 {
 		text += " (" + strings.Join(words, ": ") + ")"
 	}
-	if e.lostSession {
+	if e.uploadSessionLost {
 		text += ", the upload that it has opened is lost"
 	}
 	if e.RetryAfter > 0 {
@@ -104,7 +104,7 @@ func (e *StatusError) isRateLimit() bool {
 	case http.StatusTooManyRequests:
 		return true
 	case http.StatusForbidden:
-		return e.RetryAfter > 0 || e.exhausted
+		return e.RetryAfter > 0 || e.rateLimitExhausted
 	case http.StatusServiceUnavailable:
 		return e.RetryAfter > 0
 	}
@@ -137,15 +137,15 @@ func (e *PlatformError) Error() string {
 	return fmt.Sprintf("index has no %s, only %s", strings.Join(e.Missing, ", "), strings.Join(e.Present, ", "))
 }
 
-// NoAnswerError is a registry that stays silent.
-type NoAnswerError struct {
+// NoResponseError is a registry that stays silent.
+type NoResponseError struct {
 	After time.Duration
 	// Connected: the connection stood and no answer came. A node has no limit for this and hangs for ever, so such an
 	// endpoint is worse than one that is down.
 	Connected bool
 }
 
-func (e *NoAnswerError) Error() string {
+func (e *NoResponseError) Error() string {
 	if e.Connected {
 		return fmt.Sprintf("accepted the connection but stayed silent for %s (a node would wait for ever)", e.After)
 	}
@@ -153,7 +153,7 @@ func (e *NoAnswerError) Error() string {
 }
 
 // Timeout marks this as a timeout in the sense of net.Error.
-func (e *NoAnswerError) Timeout() bool { return true }
+func (e *NoResponseError) Timeout() bool { return true }
 
 // NoConnectionError is a connection that never stood, for a reason that has no type of its own: a proxy that refuses to connect
 // answers with a mere status text, such as "Bad Gateway".
@@ -164,15 +164,15 @@ func (e *NoConnectionError) Error() string { return "no connection: " + e.Cause.
 // Unwrap gives the cause.
 func (e *NoConnectionError) Unwrap() error { return e.Cause }
 
-// PausedError is a registry host that asked to be left alone for longer than an image should wait. Nothing was sent to
+// HostBackoffError is a registry host that asked to be left alone for longer than an image should wait. Nothing was sent to
 // it.
-type PausedError struct {
+type HostBackoffError struct {
 	Host  string
 	Until time.Time
 	Wait  time.Duration // from when the error arose until then
 }
 
-func (e *PausedError) Error() string {
+func (e *HostBackoffError) Error() string {
 	return fmt.Sprintf("%s asked for a pause until %s (%s from now); nothing was sent",
 		e.Host, e.Until.UTC().Format(time.RFC3339), e.Wait.Round(time.Second))
 }
@@ -200,10 +200,10 @@ func (e *ProxyError) Error() string {
 	return fmt.Sprintf("the proxy %s does not connect to %s: HTTP %d %s", e.Proxy, e.Target, e.Status, http.StatusText(e.Status))
 }
 
-// NameError is a reference that registries or nodes do not take.
-type NameError struct{ Reason string }
+// ReferenceError is a reference that registries or nodes do not take.
+type ReferenceError struct{ Reason string }
 
-func (e *NameError) Error() string { return "is not an image reference: " + e.Reason }
+func (e *ReferenceError) Error() string { return "is not an image reference: " + e.Reason }
 
 // StalledError is a job that made no progress at all, whatever it was waiting for.
 type StalledError struct{ After time.Duration }
@@ -239,8 +239,8 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("internal error: panic: %v", e.Value) }
 
-// afterAll is the error when no endpoint was good: the last one's, with the earlier ones attached.
-func afterAll(tried []*Error) *Error {
+// allFailed is the error when no endpoint was good: the last one's, with the earlier ones attached.
+func allFailed(tried []*Error) *Error {
 	if len(tried) == 0 {
 		return &Error{Class: Missing, Part: partManifest, Err: errNoEndpoint{}}
 	}

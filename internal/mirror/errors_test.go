@@ -12,16 +12,16 @@ import (
 
 func TestErrorText(t *testing.T) {
 	missing := &Error{Class: Missing, Endpoint: "mirror/app:v1", Part: "manifest", Err: &StatusError{Status: 404, Code: "MANIFEST_UNKNOWN", Message: "no such tag"}}
-	silent := &Error{Class: Timeout, Endpoint: "quay.io/app:v1", Part: "manifest", Err: &NoAnswerError{After: 30 * time.Second, Connected: true}}
+	silent := &Error{Class: Timeout, Endpoint: "quay.io/app:v1", Part: "manifest", Err: &NoResponseError{After: 30 * time.Second, Connected: true}}
 	cases := map[string]struct {
 		err  error
 		want string
 	}{
 		"status":      {missing, "mirror/app:v1: manifest: Missing: HTTP 404 Not Found (MANIFEST_UNKNOWN: no such tag)"},
 		"silence":     {silent, "quay.io/app:v1: manifest: Timeout: accepted the connection but stayed silent for 30s (a node would wait for ever)"},
-		"not dialled": {&Error{Class: Timeout, Endpoint: "m/a", Part: "push", Err: &NoAnswerError{After: time.Second}}, "m/a: push: Timeout: no connection within 1s"},
-		"all failed":  {afterAll([]*Error{missing, silent}), "quay.io/app:v1: manifest: Timeout: accepted the connection but stayed silent for 30s (a node would wait for ever) (tried before: mirror/app:v1: manifest: Missing: HTTP 404 Not Found (MANIFEST_UNKNOWN: no such tag))"},
-		"no endpoint": {afterAll(nil), "manifest: Missing: there is no endpoint to pull from"},
+		"not dialled": {&Error{Class: Timeout, Endpoint: "m/a", Part: "push", Err: &NoResponseError{After: time.Second}}, "m/a: push: Timeout: no connection within 1s"},
+		"all failed":  {allFailed([]*Error{missing, silent}), "quay.io/app:v1: manifest: Timeout: accepted the connection but stayed silent for 30s (a node would wait for ever) (tried before: mirror/app:v1: manifest: Missing: HTTP 404 Not Found (MANIFEST_UNKNOWN: no such tag))"},
+		"no endpoint": {allFailed(nil), "manifest: Missing: there is no endpoint to pull from"},
 		"size":        {&SizeError{Want: 2048, Got: 12}, "is 12 bytes, its descriptor says 2048"},
 		"digest":      {&DigestError{Want: "sha256:a", Got: "sha256:b"}, "serves sha256:b, expected sha256:a"},
 		"platform":    {&PlatformError{Missing: []string{"linux/s390x"}, Present: []string{"linux/amd64"}}, "index has no linux/s390x, only linux/amd64"},
@@ -38,7 +38,7 @@ func TestErrorText(t *testing.T) {
 
 func TestAfterAllKeepsTheCauseOfTheLast(t *testing.T) {
 	last := &Error{Class: Denied, Err: &StatusError{Status: 403}}
-	failure := afterAll([]*Error{{Class: Missing, Err: io.EOF}, last})
+	failure := allFailed([]*Error{{Class: Missing, Err: io.EOF}, last})
 	var status *StatusError
 	if !errors.As(failure, &status) || status.Status != 403 || errors.Is(failure, io.EOF) {
 		t.Errorf("%v", failure)
@@ -67,7 +67,7 @@ func TestDockerHubByItsRealNameAndLogin(t *testing.T) {
 	hub := hubTransport{asked: make(chan *http.Request, 2)}
 	c := newTestClient(Access{Keychain: k, Transport: hub})
 	_, err = c.Verify(context.Background(), []string{"docker.io/nginx:latest"}, VerifyOptions{})
-	check(t, err, wantError{Denied, "docker.io/nginx:latest", "manifest"})
+	assertError(t, err, wantError{Denied, "docker.io/nginx:latest", "manifest"})
 	<-hub.asked
 	req := <-hub.asked
 	if url := req.URL.String(); url != "https://registry-1.docker.io/v2/library/nginx/manifests/latest" {

@@ -22,32 +22,32 @@ type faultCase struct {
 	image          *image // multiArch when nil
 	source, target []faultregistry.Fault
 	// sourceHost replaces the source's address, and name the image's name and tag; both for the image with the fault only.
-	sourceHost func(t *testing.T, source *registry) string
-	name       string
-	within     bool // from one repository of the target to another one
-	proof      bool // nothing is copied: the target has the image and is proven with a full download
+	sourceHost   func(t *testing.T, source *testRegistry) string
+	name         string
+	sameRegistry bool // from one repository of the target to another one
+	verifyOnly   bool // nothing is copied: the target has the image and is proven with a full download
 	// apart: the fault is about the whole host, so the healthy image lives on others.
-	apart bool
-	// patience is how long the client waits for the side with the fault; 0 for long.
-	patience time.Duration
-	access   func(a *Access)
+	separateHosts bool
+	// timeout is how long the client waits for the side with the fault; 0 for long.
+	timeout time.Duration
+	access  func(a *Access)
 
-	class ErrorClass // "" when the copy must succeed in spite of it
-	at    string     // "source" or "target": whose endpoint the error names
-	part  string     // how Error.Part begins
-	says  []string   // what the message says besides
+	class    ErrorClass // "" when the copy must succeed in spite of it
+	at       string     // "source" or "target": whose endpoint the error names
+	part     string     // how Error.Part begins
+	messages []string   // what the message says besides
 }
 
 const faultyPath = "^/v2/faulty/"
 
-// on is a fault of the image's own repository.
-func on(method, path string, times int, do faultregistry.Do) []faultregistry.Fault {
-	return []faultregistry.Fault{{Method: method, Path: faultyPath + ".*" + path, Times: times, Do: do}}
+// onImage is a fault of the image's own repository.
+func onImage(method, path string, times int, do faultregistry.Responder) []faultregistry.Fault {
+	return []faultregistry.Fault{{Method: method, Path: faultyPath + ".*" + path, Times: times, Respond: do}}
 }
 
-// anywhere is a fault of the whole registry.
-func anywhere(method, path string, times int, do faultregistry.Do) []faultregistry.Fault {
-	return []faultregistry.Fault{{Method: method, Path: path, Times: times, Do: do}}
+// onRegistry is a fault of the whole registry.
+func onRegistry(method, path string, times int, do faultregistry.Responder) []faultregistry.Fault {
+	return []faultregistry.Fault{{Method: method, Path: path, Times: times, Respond: do}}
 }
 
 var (
@@ -59,30 +59,30 @@ var (
 )
 
 const (
-	slowdown = `{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}`
-	noHint   = "application/json"
+	tooManyRequests = `{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}`
+	jsonType        = "application/json"
 )
 
 // rateFaults: whoever asks for patience gets it, and the copy succeeds unless it would have to wait for long.
 func rateFaults() map[string]faultCase {
 	blob := "/blobs/sha256:"
 	return map[string]faultCase{
-		"429 once, seconds": {source: on("GET", blob, 1, faultregistry.Answer(429, slowdown, "Retry-After", "3"))},
-		"429 once, a date": {source: on("GET", blob, 1, faultregistry.Answer(429, slowdown,
+		"429 once, seconds": {source: onImage("GET", blob, 1, faultregistry.Respond(429, tooManyRequests, "Retry-After", "3"))},
+		"429 once, a date": {source: onImage("GET", blob, 1, faultregistry.Respond(429, tooManyRequests,
 			"Date", "Wed, 21 Oct 2026 07:28:00 GMT", "Retry-After", "Wed, 21 Oct 2026 07:28:03 GMT"))},
-		"429 once, rate limit headers": {source: on("GET", "/manifests/", 1, faultregistry.Answer(429, "",
+		"429 once, rate limit headers": {source: onImage("GET", "/manifests/", 1, faultregistry.Respond(429, "",
 			"RateLimit-Limit", "60;w=60", "RateLimit-Remaining", "0;w=60", "RateLimit-Reset", "4"))},
-		"429 once, without a hint":   {source: on("GET", blob, 1, faultregistry.Answer(429, slowdown, "Content-Type", noHint))},
-		"429 to an upload's POST":    {target: on("POST", "/uploads/", 2, faultregistry.Answer(429, slowdown, "Retry-After", "2"))},
-		"429 to an upload's PUT":     {target: on("PUT", "/uploads/", 2, faultregistry.Answer(429, slowdown, "Retry-After", "2"))},
-		"429 to an upload's PATCH":   {target: slices.Concat(on("PUT", "/uploads/", 1, faultregistry.Answer(413, "")), on("PATCH", "/uploads/", 1, faultregistry.Answer(429, slowdown)))},
-		"429 to a manifest's PUT":    {target: on("PUT", "/manifests/", 2, faultregistry.Answer(429, slowdown, "Retry-After", "2"))},
-		"503 with a pause, once":     {source: on("GET", blob, 1, faultregistry.Answer(503, "", "Retry-After", "3"))},
-		"nothing remains for 5 s":    {source: on("GET", "/manifests/", 1, faultregistry.Header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "5"))},
-		"429 for ever":               {source: on("GET", blob, 0, faultregistry.Answer(429, slowdown, "Content-Type", noHint)), class: RateLimited, at: "source", part: "blob ", says: []string{"429", "slow down"}},
-		"429 for an hour":            {source: on("GET", blob, 0, faultregistry.Answer(429, slowdown, "Retry-After", "3600")), apart: true, class: RateLimited, at: "source", part: "blob ", says: []string{"come back in 1h0m0s"}},
-		"429 for an hour to pushes":  {target: on("POST", "", 0, faultregistry.Answer(429, "", "Retry-After", "3600")), apart: true, class: RateLimited, at: "target", part: "push blob ", says: []string{"1h0m0s"}},
-		"GitHub's 403 as rate limit": {source: on("GET", blob, 0, faultregistry.Error(403, "DENIED", "secondary limit", "X-RateLimit-Remaining", "0", "Retry-After", "60")), apart: true, class: RateLimited, at: "source", part: "blob ", says: []string{"come back in 1m0s"}},
+		"429 once, without a hint":   {source: onImage("GET", blob, 1, faultregistry.Respond(429, tooManyRequests, "Content-Type", jsonType))},
+		"429 to an upload's POST":    {target: onImage("POST", "/uploads/", 2, faultregistry.Respond(429, tooManyRequests, "Retry-After", "2"))},
+		"429 to an upload's PUT":     {target: onImage("PUT", "/uploads/", 2, faultregistry.Respond(429, tooManyRequests, "Retry-After", "2"))},
+		"429 to an upload's PATCH":   {target: slices.Concat(onImage("PUT", "/uploads/", 1, faultregistry.Respond(413, "")), onImage("PATCH", "/uploads/", 1, faultregistry.Respond(429, tooManyRequests)))},
+		"429 to a manifest's PUT":    {target: onImage("PUT", "/manifests/", 2, faultregistry.Respond(429, tooManyRequests, "Retry-After", "2"))},
+		"503 with a pause, once":     {source: onImage("GET", blob, 1, faultregistry.Respond(503, "", "Retry-After", "3"))},
+		"nothing remains for 5 s":    {source: onImage("GET", "/manifests/", 1, faultregistry.Header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "5"))},
+		"429 for ever":               {source: onImage("GET", blob, 0, faultregistry.Respond(429, tooManyRequests, "Content-Type", jsonType)), class: RateLimited, at: "source", part: "blob ", messages: []string{"429", "slow down"}},
+		"429 for an hour":            {source: onImage("GET", blob, 0, faultregistry.Respond(429, tooManyRequests, "Retry-After", "3600")), separateHosts: true, class: RateLimited, at: "source", part: "blob ", messages: []string{"come back in 1h0m0s"}},
+		"429 for an hour to pushes":  {target: onImage("POST", "", 0, faultregistry.Respond(429, "", "Retry-After", "3600")), separateHosts: true, class: RateLimited, at: "target", part: "push blob ", messages: []string{"1h0m0s"}},
+		"GitHub's 403 as rate limit": {source: onImage("GET", blob, 0, faultregistry.Error(403, "DENIED", "secondary limit", "X-RateLimit-Remaining", "0", "Retry-After", "60")), separateHosts: true, class: RateLimited, at: "source", part: "blob ", messages: []string{"come back in 1m0s"}},
 	}
 }
 
@@ -93,34 +93,34 @@ func contentFaults() map[string]faultCase {
 	gone := faultregistry.Error(404, "BLOB_UNKNOWN", "blob unknown to registry")
 	wrongDigest := faultregistry.Body(func([]byte) []byte { return singleArch("other", "amd64").top.raw })
 	return map[string]faultCase{
-		"body reset, once":      {source: on("GET", blob(faultyLayer), 1, faultregistry.BreakOff(3))},
-		"body reset, for ever":  {source: on("GET", blob(faultyLayer), 0, faultregistry.BreakOff(3)), class: Refused, at: "source", part: "blob "},
-		"body truncated":        {source: on("GET", blob(faultyLayer), 0, faultregistry.Truncate(3)), class: Corrupt, at: "source", part: "blob ", says: []string{"3 bytes"}},
-		"body corrupt":          {source: on("GET", blob(faultyLayer), 0, faultregistry.Corrupt()), class: Corrupt, at: "source", part: "blob "},
-		"config corrupt":        {source: on("GET", blob(faultyConfig), 0, faultregistry.Corrupt()), class: Corrupt, at: "source", part: "blob "},
-		"manifest corrupt":      {source: on("GET", manifest(faultyChild), 0, faultregistry.Corrupt()), class: Corrupt, at: "source", part: "child "},
-		"manifest of another":   {source: on("GET", manifest(faultyChild), 0, wrongDigest), class: Corrupt, at: "source", part: "child "},
-		"top of another":        {source: on("GET", "/manifests/"+faultyImage.top.digest, 0, wrongDigest), class: Corrupt, at: "source", part: "manifest"},
-		"child missing":         {source: on("GET|HEAD", manifest(faultyChild), 0, gone), class: Incomplete, at: "source", part: "child " + faultyChild.digest, says: []string{"linux/amd64"}},
-		"layer missing":         {source: on("GET|HEAD", blob(faultyLayer), 0, gone), class: Incomplete, at: "source", part: "blob " + faultyLayer.digest},
-		"config missing":        {source: on("GET|HEAD", blob(faultyConfig), 0, gone), class: Incomplete, at: "source", part: "blob " + faultyConfig.digest},
-		"collected as garbage":  {source: on("GET", blob(faultyLayer), 0, gone), class: Incomplete, at: "source", part: "blob " + faultyLayer.digest},
-		"collected, the mirror": {proof: true, target: on("GET", blob(faultyLayer), 0, gone), class: Incomplete, at: "target", part: "blob " + faultyLayer.digest},
-		"corrupt, the mirror":   {proof: true, target: on("GET", blob(faultyLayer), 0, faultregistry.Corrupt()), class: Corrupt, at: "target", part: "blob " + faultyLayer.digest},
+		"body reset, once":      {source: onImage("GET", blob(faultyLayer), 1, faultregistry.CloseAfter(3))},
+		"body reset, for ever":  {source: onImage("GET", blob(faultyLayer), 0, faultregistry.CloseAfter(3)), class: Refused, at: "source", part: "blob "},
+		"body truncated":        {source: onImage("GET", blob(faultyLayer), 0, faultregistry.Truncate(3)), class: Corrupt, at: "source", part: "blob ", messages: []string{"3 bytes"}},
+		"body corrupt":          {source: onImage("GET", blob(faultyLayer), 0, faultregistry.Corrupt()), class: Corrupt, at: "source", part: "blob "},
+		"config corrupt":        {source: onImage("GET", blob(faultyConfig), 0, faultregistry.Corrupt()), class: Corrupt, at: "source", part: "blob "},
+		"manifest corrupt":      {source: onImage("GET", manifest(faultyChild), 0, faultregistry.Corrupt()), class: Corrupt, at: "source", part: "child "},
+		"manifest of another":   {source: onImage("GET", manifest(faultyChild), 0, wrongDigest), class: Corrupt, at: "source", part: "child "},
+		"top of another":        {source: onImage("GET", "/manifests/"+faultyImage.top.digest, 0, wrongDigest), class: Corrupt, at: "source", part: "manifest"},
+		"child missing":         {source: onImage("GET|HEAD", manifest(faultyChild), 0, gone), class: Incomplete, at: "source", part: "child " + faultyChild.digest, messages: []string{"linux/amd64"}},
+		"layer missing":         {source: onImage("GET|HEAD", blob(faultyLayer), 0, gone), class: Incomplete, at: "source", part: "blob " + faultyLayer.digest},
+		"config missing":        {source: onImage("GET|HEAD", blob(faultyConfig), 0, gone), class: Incomplete, at: "source", part: "blob " + faultyConfig.digest},
+		"collected as garbage":  {source: onImage("GET", blob(faultyLayer), 0, gone), class: Incomplete, at: "source", part: "blob " + faultyLayer.digest},
+		"collected, the mirror": {verifyOnly: true, target: onImage("GET", blob(faultyLayer), 0, gone), class: Incomplete, at: "target", part: "blob " + faultyLayer.digest},
+		"corrupt, the mirror":   {verifyOnly: true, target: onImage("GET", blob(faultyLayer), 0, faultregistry.Corrupt()), class: Corrupt, at: "target", part: "blob " + faultyLayer.digest},
 		"the digest header lies": {
-			source: on("GET|HEAD", "/manifests/", 0, faultregistry.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))),
+			source: onImage("GET|HEAD", "/manifests/", 0, faultregistry.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))),
 			class:  Corrupt, at: "source", part: "manifest",
 		},
 		"wrong content type": {
-			source: on("GET|HEAD", "/manifests/", 0, faultregistry.Header("Content-Type", "application/x-tar")),
+			source: onImage("GET|HEAD", "/manifests/", 0, faultregistry.Header("Content-Type", "application/x-tar")),
 			class:  Corrupt, at: "source", part: "manifest",
 		},
 		"a portal's page": {
-			source: on("GET|HEAD", "/manifests/", 0, faultregistry.Answer(200, "<html><title>Guest WiFi</title>", "Content-Type", "text/html")),
+			source: onImage("GET|HEAD", "/manifests/", 0, faultregistry.Respond(200, "<html><title>Guest WiFi</title>", "Content-Type", "text/html")),
 			class:  Corrupt, at: "source", part: "manifest",
 		},
 		"a portal's page for a layer": {
-			source: on("GET|HEAD", blob(faultyLayer), 0, faultregistry.Answer(200, "<html><title>Guest WiFi</title>", "Content-Type", "text/html")),
+			source: onImage("GET|HEAD", blob(faultyLayer), 0, faultregistry.Respond(200, "<html><title>Guest WiFi</title>", "Content-Type", "text/html")),
 			class:  Corrupt, at: "source", part: "blob ",
 		},
 	}
@@ -128,48 +128,48 @@ func contentFaults() map[string]faultCase {
 
 // accessFaults: the registry says no.
 func accessFaults() map[string]faultCase {
-	private := faultregistry.Answer(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`, "WWW-Authenticate", `Basic realm="registry"`)
+	private := faultregistry.Respond(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`, "WWW-Authenticate", `Basic realm="registry"`)
 	deny := func(status int, message string) []faultregistry.Fault {
-		return on("PUT", "/manifests/v1", 0, faultregistry.Error(status, "DENIED", message))
+		return onImage("PUT", "/manifests/v1", 0, faultregistry.Error(status, "DENIED", message))
 	}
 	return map[string]faultCase{
-		"private repository":   {source: on("", "", 0, private), class: Denied, at: "source", part: "manifest"},
-		"push not allowed":     {target: on("POST|PUT", "", 0, faultregistry.Error(403, "DENIED", "requested access to the resource is denied")), class: Denied, at: "target", part: "push blob "},
-		"AWS has no policy":    {source: on("GET|HEAD", "", 0, faultregistry.Error(403, "DENIED", "not authorized to perform: ecr:BatchGetImage because no identity-based policy allows the action")), class: Denied, at: "source", part: "manifest", says: []string{"ecr:BatchGetImage"}},
-		"blocked by a scanner": {source: on("GET", "", 0, faultregistry.Error(412, "PROJECTPOLICYVIOLATION", "current image with 3 vulnerabilities cannot be pulled")), class: Blocked, at: "source", part: "manifest", says: []string{"3 vulnerabilities"}},
-		"blocked by a country": {source: on("GET|HEAD", "", 0, faultregistry.Answer(451, "")), class: Blocked, at: "source", part: "manifest"},
+		"private repository":   {source: onImage("", "", 0, private), class: Denied, at: "source", part: "manifest"},
+		"push not allowed":     {target: onImage("POST|PUT", "", 0, faultregistry.Error(403, "DENIED", "requested access to the resource is denied")), class: Denied, at: "target", part: "push blob "},
+		"AWS has no policy":    {source: onImage("GET|HEAD", "", 0, faultregistry.Error(403, "DENIED", "not authorized to perform: ecr:BatchGetImage because no identity-based policy allows the action")), class: Denied, at: "source", part: "manifest", messages: []string{"ecr:BatchGetImage"}},
+		"blocked by a scanner": {source: onImage("GET", "", 0, faultregistry.Error(412, "PROJECTPOLICYVIOLATION", "current image with 3 vulnerabilities cannot be pulled")), class: Blocked, at: "source", part: "manifest", messages: []string{"3 vulnerabilities"}},
+		"blocked by a country": {source: onImage("GET|HEAD", "", 0, faultregistry.Respond(451, "")), class: Blocked, at: "source", part: "manifest"},
 		"blocked by a web proxy": {
-			source: on("GET|HEAD", "", 0, faultregistry.Answer(403, "<html><head><title>Access blocked: category hosting</title>", "Content-Type", "text/html; charset=utf-8")),
-			class:  Blocked, at: "source", part: "manifest", says: []string{"category hosting"},
+			source: onImage("GET|HEAD", "", 0, faultregistry.Respond(403, "<html><head><title>Access blocked: category hosting</title>", "Content-Type", "text/html; charset=utf-8")),
+			class:  Blocked, at: "source", part: "manifest", messages: []string{"category hosting"},
 		},
-		"quota of Quay":             {target: deny(403, "Quota has been exceed on namespace"), class: Quota, at: "target", part: "push manifest ", says: []string{"Quota has been exceed"}},
-		"quota of Harbor":           {target: deny(403, "adding 29.0 MiB of storage resource, which when updated to current usage of 9.0 MiB will exceed the configured upper limit of 10.0 MiB."), class: Quota, at: "target", part: "push manifest ", says: []string{"upper limit of 10.0 MiB"}},
-		"limit of ECR":              {target: on("PUT", "/manifests/v1", 0, faultregistry.Error(400, "LimitExceededException", "The repository has reached its limit of images")), class: Quota, at: "target", part: "push manifest ", says: []string{"limit of images"}},
-		"disk full":                 {target: on("PUT|PATCH", "/uploads/", 0, faultregistry.Error(500, "UNKNOWN", "write: no space left on device")), class: Quota, at: "target", part: "push blob ", says: []string{"no space left"}},
-		"layer too large":           {target: on("PUT|PATCH", "/uploads/", 0, faultregistry.Answer(413, "")), class: Quota, at: "target", part: "push blob ", says: []string{"413"}},
-		"insufficient storage":      {target: on("PUT|PATCH", "/uploads/", 0, faultregistry.Answer(507, "")), class: Quota, at: "target", part: "push blob ", says: []string{"507"}},
-		"read-only":                 {target: on("POST|PUT", "", 0, faultregistry.Error(405, "UNSUPPORTED", "The operation is unsupported.")), class: ReadOnly, at: "target", part: "push blob "},
-		"read-only for maintenance": {target: on("POST|PUT", "", 0, faultregistry.Error(503, "DENIED", "System is currently read-only.")), class: ReadOnly, at: "target", part: "push blob "},
+		"quota of Quay":             {target: deny(403, "Quota has been exceed on namespace"), class: Quota, at: "target", part: "push manifest ", messages: []string{"Quota has been exceed"}},
+		"quota of Harbor":           {target: deny(403, "adding 29.0 MiB of storage resource, which when updated to current usage of 9.0 MiB will exceed the configured upper limit of 10.0 MiB."), class: Quota, at: "target", part: "push manifest ", messages: []string{"upper limit of 10.0 MiB"}},
+		"limit of ECR":              {target: onImage("PUT", "/manifests/v1", 0, faultregistry.Error(400, "LimitExceededException", "The repository has reached its limit of images")), class: Quota, at: "target", part: "push manifest ", messages: []string{"limit of images"}},
+		"disk full":                 {target: onImage("PUT|PATCH", "/uploads/", 0, faultregistry.Error(500, "UNKNOWN", "write: no space left on device")), class: Quota, at: "target", part: "push blob ", messages: []string{"no space left"}},
+		"layer too large":           {target: onImage("PUT|PATCH", "/uploads/", 0, faultregistry.Respond(413, "")), class: Quota, at: "target", part: "push blob ", messages: []string{"413"}},
+		"insufficient storage":      {target: onImage("PUT|PATCH", "/uploads/", 0, faultregistry.Respond(507, "")), class: Quota, at: "target", part: "push blob ", messages: []string{"507"}},
+		"read-only":                 {target: onImage("POST|PUT", "", 0, faultregistry.Error(405, "UNSUPPORTED", "The operation is unsupported.")), class: ReadOnly, at: "target", part: "push blob "},
+		"read-only for maintenance": {target: onImage("POST|PUT", "", 0, faultregistry.Error(503, "DENIED", "System is currently read-only.")), class: ReadOnly, at: "target", part: "push blob "},
 	}
 }
 
 // tokenFaults: the registry wants tokens, and something is wrong with them.
 func tokenFaults() map[string]faultCase {
-	down := func(do faultregistry.Do) []faultregistry.Fault { return tokens401(0, do) }
+	down := func(do faultregistry.Responder) []faultregistry.Fault { return tokens401(0, do) }
 	return map[string]faultCase{
 		"refused before its end":         {source: tokens401(2, nil)},
 		"refused before its end, pushes": {target: tokens401(5, nil)},
-		"service down, 503":              {source: down(faultregistry.Answer(503, "")), class: Unknown, at: "source", part: "manifest", says: []string{"the token service 127.0.0.1:", "503"}},
-		"service down, hangs up":         {source: down(faultregistry.HangUp()), class: Refused, at: "source", part: "manifest", says: []string{"the token service 127.0.0.1:"}},
-		"service asks for patience":      {source: down(faultregistry.Answer(429, "", "Retry-After", "3")), class: RateLimited, at: "source", part: "manifest", says: []string{"the token service 127.0.0.1:", "3s"}},
-		"service says no":                {source: down(faultregistry.Answer(401, "")), class: Denied, at: "source", part: "manifest"},
-		"service gives no good ones":     {source: down(faultregistry.Answer(200, `{"token":"bad"}`)), class: Denied, at: "source", part: "manifest"},
+		"service down, 503":              {source: down(faultregistry.Respond(503, "")), class: Unknown, at: "source", part: "manifest", messages: []string{"the token service 127.0.0.1:", "503"}},
+		"service down, hangs up":         {source: down(faultregistry.CloseConnection()), class: Refused, at: "source", part: "manifest", messages: []string{"the token service 127.0.0.1:"}},
+		"service asks for patience":      {source: down(faultregistry.Respond(429, "", "Retry-After", "3")), class: RateLimited, at: "source", part: "manifest", messages: []string{"the token service 127.0.0.1:", "3s"}},
+		"service says no":                {source: down(faultregistry.Respond(401, "")), class: Denied, at: "source", part: "manifest"},
+		"service gives no good ones":     {source: down(faultregistry.Respond(200, `{"token":"bad"}`)), class: Denied, at: "source", part: "manifest"},
 	}
 }
 
 // tokens401 is a registry with tokens, which service gives out; nil for one that does so properly. The first token is good
 // for some requests only, though it promises an hour.
-func tokens401(goodFor int, service faultregistry.Do) []faultregistry.Fault {
+func tokens401(goodFor int, service faultregistry.Responder) []faultregistry.Fault {
 	var mu sync.Mutex
 	given, used := 0, 0
 	if service == nil {
@@ -197,15 +197,15 @@ func tokens401(goodFor int, service faultregistry.Do) []faultregistry.Fault {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+r.Host+`/token",service="registry"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	}
-	return []faultregistry.Fault{{Path: "^/token$", Do: service}, {Path: faultyPath, Do: check}}
+	return []faultregistry.Fault{{Path: "^/token$", Respond: service}, {Path: faultyPath, Respond: check}}
 }
 
 // networkFaults: no proper answer comes at all.
 func networkFaults(t *testing.T) map[string]faultCase {
 	ours, theirs := newAuthority(t), newAuthority(t)
-	secure := func(ca *authority, changes ...func(c *x509.Certificate)) func(t *testing.T, _ *registry) string {
-		return func(t *testing.T, _ *registry) string {
-			g := newTLSRegistry(t, ca, changes...)
+	secure := func(ca *authority, changes ...func(c *x509.Certificate)) func(t *testing.T, _ *testRegistry) string {
+		return func(t *testing.T, _ *testRegistry) string {
+			g := newTestTLSRegistry(t, ca, changes...)
 			g.seed(t, "faulty/app", "v1", faultyImage)
 			return g.host
 		}
@@ -214,7 +214,7 @@ func networkFaults(t *testing.T) map[string]faultCase {
 		return faultCase{
 			sourceHost: secure(ca, changes...),
 			access:     func(a *Access) { a.Insecure, a.ExtraCAs = nil, ours.pem() },
-			class:      TLS, at: "source", part: "manifest", says: []string{says},
+			class:      TLS, at: "source", part: "manifest", messages: []string{says},
 		}
 	}
 	const soon = time.Second // long enough for a busy machine to do the rest
@@ -231,43 +231,43 @@ func networkFaults(t *testing.T) map[string]faultCase {
 			c.IPAddresses, c.DNSNames = nil, []string{"other.example.com"}
 		}),
 		"no TLS at all": {
-			sourceHost: func(_ *testing.T, source *registry) string { return source.host },
-			access:     func(a *Access) { a.Insecure = nil }, class: TLS, at: "source", part: "manifest", says: []string{"HTTP response to HTTPS client"},
+			sourceHost: func(_ *testing.T, source *testRegistry) string { return source.host },
+			access:     func(a *Access) { a.Insecure = nil }, class: TLS, at: "source", part: "manifest", messages: []string{"HTTP response to HTTPS client"},
 		},
-		"headers that trickle": {source: on("GET", "/manifests/", 0, faultregistry.TrickleHeaders(soon/20)), patience: soon, class: Timeout, at: "source", part: "manifest", says: []string{"stayed silent"}},
-		"a body that trickles": {source: on("GET", blob, 0, faultregistry.TrickleBody(soon/4)), patience: soon, class: Timeout, at: "source", part: "blob "},
-		"accepts and hangs":    {source: on("GET", "/manifests/", 0, faultregistry.Hang()), patience: soon, class: Timeout, at: "source", part: "manifest", says: []string{"a node would wait for ever"}},
-		"an upload that hangs": {target: on("POST", "", 0, faultregistry.Hang()), patience: soon, class: Timeout, at: "target", part: "push blob "},
+		"headers that trickle": {source: onImage("GET", "/manifests/", 0, faultregistry.TrickleHeaders(soon/20)), timeout: soon, class: Timeout, at: "source", part: "manifest", messages: []string{"stayed silent"}},
+		"a body that trickles": {source: onImage("GET", blob, 0, faultregistry.TrickleBody(soon/4)), timeout: soon, class: Timeout, at: "source", part: "blob "},
+		"accepts and hangs":    {source: onImage("GET", "/manifests/", 0, faultregistry.Hang()), timeout: soon, class: Timeout, at: "source", part: "manifest", messages: []string{"a node would wait for ever"}},
+		"an upload that hangs": {target: onImage("POST", "", 0, faultregistry.Hang()), timeout: soon, class: Timeout, at: "target", part: "push blob "},
 		"nobody listens": {
-			sourceHost: func(t *testing.T, _ *registry) string { g := newRegistry(t); g.server.Close(); return g.host },
+			sourceHost: func(t *testing.T, _ *testRegistry) string { g := newTestRegistry(t); g.server.Close(); return g.host },
 			class:      Refused, at: "source",
 		},
-		"no such name":                {sourceHost: func(*testing.T, *registry) string { return "registry.invalid" }, class: Refused, at: "source"},
-		"hangs up, once":              {source: on("GET", "/manifests/", 1, faultregistry.HangUp())},
-		"hangs up":                    {source: on("GET|HEAD", "/manifests/", 0, faultregistry.HangUp()), class: Refused, at: "source", part: "manifest"},
-		"redirect to a dead host":     {source: on("GET", blob, 0, faultregistry.Redirect("http://127.0.0.1:1/blob?signature=secret")), class: Refused, at: "source", part: "blob ", says: []string{"127.0.0.1:1/blob?..."}},
-		"redirect in a circle":        {source: on("GET", blob, 0, faultregistry.RedirectToItself()), class: Unknown, at: "source", part: "blob ", says: []string{"10 redirects"}},
-		"500 once":                    {source: on("GET", blob, 1, faultregistry.Answer(500, ""))},
-		"502 twice to a push":         {target: on("PUT", "/manifests/", 2, faultregistry.Answer(502, "bad gateway"))},
-		"500 for ever":                {source: on("GET", blob, 0, faultregistry.Error(500, "UNKNOWN", "unknown error")), class: Unknown, at: "source", part: "blob ", says: []string{"500", "unknown error"}},
-		"503 for ever to an upload":   {target: on("POST", "", 0, faultregistry.Answer(503, "upstream down", "Content-Type", "text/plain")), class: Unknown, at: "target", part: "push blob ", says: []string{"503", "upstream down"}},
-		"upload lost, once":           {target: on("", "/blobs/uploads/", 0, faultregistry.LoseUpload())},
-		"upload lost":                 {target: on("PUT|PATCH", "/uploads/", 0, faultregistry.Error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")), class: Unknown, at: "target", part: "push blob ", says: []string{"BLOB_UPLOAD_UNKNOWN", "is lost"}},
-		"an upload that is cut":       {target: on("PUT", "/uploads/", 1, faultregistry.HangUp())},
-		"the answer to a push is cut": {target: on("PUT", "/manifests/", 1, faultregistry.HangUp())},
+		"no such name":                {sourceHost: func(*testing.T, *testRegistry) string { return "registry.invalid" }, class: Refused, at: "source"},
+		"hangs up, once":              {source: onImage("GET", "/manifests/", 1, faultregistry.CloseConnection())},
+		"hangs up":                    {source: onImage("GET|HEAD", "/manifests/", 0, faultregistry.CloseConnection()), class: Refused, at: "source", part: "manifest"},
+		"redirect to a dead host":     {source: onImage("GET", blob, 0, faultregistry.Redirect("http://127.0.0.1:1/blob?signature=secret")), class: Refused, at: "source", part: "blob ", messages: []string{"127.0.0.1:1/blob?..."}},
+		"redirect in a circle":        {source: onImage("GET", blob, 0, faultregistry.RedirectToItself()), class: Unknown, at: "source", part: "blob ", messages: []string{"10 redirects"}},
+		"500 once":                    {source: onImage("GET", blob, 1, faultregistry.Respond(500, ""))},
+		"502 twice to a push":         {target: onImage("PUT", "/manifests/", 2, faultregistry.Respond(502, "bad gateway"))},
+		"500 for ever":                {source: onImage("GET", blob, 0, faultregistry.Error(500, "UNKNOWN", "unknown error")), class: Unknown, at: "source", part: "blob ", messages: []string{"500", "unknown error"}},
+		"503 for ever to an upload":   {target: onImage("POST", "", 0, faultregistry.Respond(503, "upstream down", "Content-Type", "text/plain")), class: Unknown, at: "target", part: "push blob ", messages: []string{"503", "upstream down"}},
+		"upload lost, once":           {target: onImage("", "/blobs/uploads/", 0, faultregistry.LoseUpload())},
+		"upload lost":                 {target: onImage("PUT|PATCH", "/uploads/", 0, faultregistry.Error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")), class: Unknown, at: "target", part: "push blob ", messages: []string{"BLOB_UPLOAD_UNKNOWN", "is lost"}},
+		"an upload that is cut":       {target: onImage("PUT", "/uploads/", 1, faultregistry.CloseConnection())},
+		"the answer to a push is cut": {target: onImage("PUT", "/manifests/", 1, faultregistry.CloseConnection())},
 	}
 }
 
 // dialects: registries that are odd, and right; and names that are wrong.
-func dialects() map[string]faultCase {
-	everywhere := anywhere("", "/blobs/uploads/", 0, nil)
-	withDo := func(do faultregistry.Do) []faultregistry.Fault {
+func registryVariants() map[string]faultCase {
+	everywhere := onRegistry("", "/blobs/uploads/", 0, nil)
+	withDo := func(do faultregistry.Responder) []faultregistry.Fault {
 		faults := slices.Clone(everywhere)
-		faults[0].Do = do
+		faults[0].Respond = do
 		return faults
 	}
-	mounts := func(do faultregistry.Do) []faultregistry.Fault {
-		return []faultregistry.Fault{{Method: "POST", Path: faultyPath, Query: "mount=", Do: do}}
+	mounts := func(do faultregistry.Responder) []faultregistry.Fault {
+		return []faultregistry.Fault{{Method: "POST", Path: faultyPath, Query: "mount=", Respond: do}}
 	}
 	artifact := artifactWithoutLayers()
 	foreign := withForeignLayer()
@@ -275,34 +275,34 @@ func dialects() map[string]faultCase {
 	schema1 := schema1Image()
 	huge := hugeManifest()
 	return map[string]faultCase{
-		"no mounts: 405":       {within: true, target: mounts(faultregistry.Error(405, "UNSUPPORTED", "mount"))},
-		"no mounts: 400, Quay": {within: true, target: mounts(faultregistry.Error(400, "BLOB_UPLOAD_INVALID", "blob upload invalid"))},
-		"mounts answered with 202": {within: true, target: mounts(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		"no mounts: 405":       {sameRegistry: true, target: mounts(faultregistry.Error(405, "UNSUPPORTED", "mount"))},
+		"no mounts: 400, Quay": {sameRegistry: true, target: mounts(faultregistry.Error(400, "BLOB_UPLOAD_INVALID", "blob upload invalid"))},
+		"mounts answered with 202": {sameRegistry: true, target: mounts(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			r.URL.RawQuery = ""
 			next.ServeHTTP(w, r)
 		})},
 		"absolute locations":      {target: withDo(faultregistry.AbsoluteLocation())},
 		"locations without query": {target: withDo(faultregistry.LocationWithoutQuery())},
 		"no HEAD": {
-			source: on("HEAD", "", 0, faultregistry.Answer(405, "")), target: on("HEAD", "", 0, faultregistry.Answer(405, "")),
+			source: onImage("HEAD", "", 0, faultregistry.Respond(405, "")), target: onImage("HEAD", "", 0, faultregistry.Respond(405, "")),
 		},
 		"an artifact without layers": {image: &artifact},
 		"foreign layers":             {image: &foreign},
 		"a blob of no bytes":         {image: &empty},
-		"schema 1":                   {image: &schema1, source: on("GET|HEAD", "/manifests/", 0, faultregistry.Answer(200, string(schema1.top.raw), "Content-Type", schema1.top.mediaType)), target: on("PUT", "/manifests/", 0, faultregistry.Error(400, "MANIFEST_INVALID", "schema version 1 is not supported")), class: Unknown, at: "target", part: "push manifest ", says: []string{"schema version 1"}},
+		"schema 1":                   {image: &schema1, source: onImage("GET|HEAD", "/manifests/", 0, faultregistry.Respond(200, string(schema1.top.raw), "Content-Type", schema1.top.mediaType)), target: onImage("PUT", "/manifests/", 0, faultregistry.Error(400, "MANIFEST_INVALID", "schema version 1 is not supported")), class: Unknown, at: "target", part: "push manifest ", messages: []string{"schema version 1"}},
 		"a manifest of 5 MiB": {
-			image: &huge, source: on("GET|HEAD", "/manifests/", 0, faultregistry.Answer(200, string(huge.top.raw), "Content-Type", huge.top.mediaType)),
-			class: Corrupt, at: "source", part: "manifest", says: []string{"larger than the 4 MiB"},
+			image: &huge, source: onImage("GET|HEAD", "/manifests/", 0, faultregistry.Respond(200, string(huge.top.raw), "Content-Type", huge.top.mediaType)),
+			class: Corrupt, at: "source", part: "manifest", messages: []string{"larger than the 4 MiB"},
 		},
-		"upper case":            {name: "Faulty/App:v1", class: Unknown, at: "source", part: "reference", says: []string{"lowercase"}},
-		"a name of 256 letters": {name: strings.Repeat("a", 256) + ":v1", class: Unknown, at: "source", part: "reference", says: []string{"255"}},
-		"a tag of 129 letters":  {name: "faulty/app:" + strings.Repeat("v", 129), class: Unknown, at: "source", part: "reference", says: []string{"128"}},
+		"upper case":            {name: "Faulty/App:v1", class: Unknown, at: "source", part: "reference", messages: []string{"lowercase"}},
+		"a name of 256 letters": {name: strings.Repeat("a", 256) + ":v1", class: Unknown, at: "source", part: "reference", messages: []string{"255"}},
+		"a tag of 129 letters":  {name: "faulty/app:" + strings.Repeat("v", 129), class: Unknown, at: "source", part: "reference", messages: []string{"128"}},
 	}
 }
 
 func TestFaults(t *testing.T) {
 	for kind, cases := range map[string]map[string]faultCase{
-		"rate": rateFaults(), "content": contentFaults(), "access": accessFaults(), "token": tokenFaults(), "network": networkFaults(t), "dialect": dialects(),
+		"rate": rateFaults(), "content": contentFaults(), "access": accessFaults(), "token": tokenFaults(), "network": networkFaults(t), "dialect": registryVariants(),
 	} {
 		for name, tc := range cases {
 			t.Run(kind+"/"+name, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestFaults(t *testing.T) {
 // faultRun is one image on its way through the fault, and a healthy one beside it.
 type faultRun struct {
 	faultCase
-	source, target *registry
+	source, target *testRegistry
 	proxies        []*faultregistry.Proxy
 	from, to       string
 	client         *Client
@@ -325,31 +325,31 @@ type faultRun struct {
 
 func newFaultRun(t *testing.T, tc faultCase) *faultRun {
 	t.Helper()
-	r := &faultRun{faultCase: tc, source: newRegistry(t), target: newRegistry(t)}
+	r := &faultRun{faultCase: tc, source: newTestRegistry(t), target: newTestRegistry(t)}
 	if r.image == nil {
 		r.image = &faultyImage
 	}
 	if r.name == "" {
 		r.name = "faulty/app:v1"
 		seeded := r.source
-		if r.proof {
+		if r.verifyOnly {
 			seeded = r.target
 		}
-		seeded.seedAsFarAsItGoes("faulty/app", "v1", *r.image)
+		seeded.seedPartially("faulty/app", "v1", *r.image)
 	}
 	r.from, r.to = r.source.host+"/"+r.name, r.target.host+"/"+r.name
 	if r.sourceHost != nil {
 		r.from = r.sourceHost(t, r.source) + "/" + r.name
 	}
-	if r.within {
+	if r.sameRegistry {
 		r.target.seed(t, "here/app", "v1", *r.image)
 		r.from = r.target.host + "/here/app:v1"
 	}
 	access, target := plainHTTP(), plainHTTP()
-	if r.patience > 0 && tc.source != nil {
-		access.Timeout = r.patience
-	} else if r.patience > 0 {
-		target.Timeout = r.patience
+	if r.timeout > 0 && tc.source != nil {
+		access.Timeout = r.timeout
+	} else if r.timeout > 0 {
+		target.Timeout = r.timeout
 	}
 	if r.access != nil {
 		r.access(&access)
@@ -357,15 +357,15 @@ func newFaultRun(t *testing.T, tc faultCase) *faultRun {
 	traffic, _ := newTestTraffic()
 	r.client = newSplitClient(Accesses{Source: access, Push: target, Node: target, traffic: traffic})
 	r.prepareHealthy(t, traffic)
-	r.proxies = []*faultregistry.Proxy{r.source.behind(r.faultCase.source), r.target.behind(r.faultCase.target)}
+	r.proxies = []*faultregistry.Proxy{r.source.withFaults(r.faultCase.source), r.target.withFaults(r.faultCase.target)}
 	return r
 }
 
 // prepareHealthy places an image that nothing is wrong with beside the other one.
 func (r *faultRun) prepareHealthy(t *testing.T, traffic *traffic) {
 	source, target := r.source, r.target
-	if r.apart {
-		source, target = newRegistry(t), newRegistry(t)
+	if r.separateHosts {
+		source, target = newTestRegistry(t), newTestRegistry(t)
 	}
 	img := multiArch("healthy")
 	source.seed(t, "healthy/app", "v1", img)
@@ -375,7 +375,7 @@ func (r *faultRun) prepareHealthy(t *testing.T, traffic *traffic) {
 		if _, err := client.Copy(context.Background(), []string{source.host + "/healthy/app:v1"}, to, img.top.digest); err != nil {
 			return err
 		}
-		_, err := client.Verify(context.Background(), []string{to}, wholly(img.top.digest))
+		_, err := client.Verify(context.Background(), []string{to}, fullDownload(img.top.digest))
 		return err
 	}
 }
@@ -389,10 +389,10 @@ func (r *faultRun) do(t *testing.T) {
 	if beside != nil {
 		t.Errorf("the healthy image beside it: %v", beside)
 	}
-	r.judge(t, failure)
-	r.nothingCorrupt(t, failure == nil)
+	r.checkError(t, failure)
+	r.checkTarget(t, failure == nil)
 	for i, faults := range [][]faultregistry.Fault{r.faultCase.source, r.faultCase.target} {
-		for n, struck := range r.proxies[i].Struck() {
+		for n, struck := range r.proxies[i].Hits() {
 			if struck == 0 {
 				t.Errorf("the fault %d, %s %s, has never struck", n, faults[n].Method, faults[n].Path)
 			}
@@ -401,21 +401,21 @@ func (r *faultRun) do(t *testing.T) {
 }
 
 func (r *faultRun) run() error {
-	if r.proof {
-		_, err := r.client.Verify(context.Background(), []string{r.to}, wholly(r.image.top.digest))
+	if r.verifyOnly {
+		_, err := r.client.Verify(context.Background(), []string{r.to}, fullDownload(r.image.top.digest))
 		return err
 	}
 	_, err := r.client.Copy(context.Background(), []string{r.from}, r.to, r.image.top.digest)
 	return err
 }
 
-// wholly downloads everything.
-func wholly(digest string) VerifyOptions {
+// fullDownload downloads everything.
+func fullDownload(digest string) VerifyOptions {
 	return VerifyOptions{Digest: digest, Download: DownloadFull}
 }
 
-// judge compares the error with what it should be.
-func (r *faultRun) judge(t *testing.T, err error) {
+// checkError compares the error with what it should be.
+func (r *faultRun) checkError(t *testing.T, err error) {
 	if r.class == "" {
 		if err != nil {
 			t.Errorf("did not get over it: %v", err)
@@ -430,7 +430,7 @@ func (r *faultRun) judge(t *testing.T, err error) {
 	if got.Class != r.class || got.Endpoint != endpoint && r.part != "reference" || !strings.HasPrefix(got.Part, r.part) {
 		t.Errorf("got class %s at %s, part %q; want %s at %s, part %q\n%v", got.Class, got.Endpoint, got.Part, r.class, endpoint, r.part, err)
 	}
-	for _, text := range append(r.says, got.Endpoint, got.Part) {
+	for _, text := range append(r.messages, got.Endpoint, got.Part) {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("%q does not say %q", err, text)
 		}
@@ -440,9 +440,9 @@ func (r *faultRun) judge(t *testing.T, err error) {
 	}
 }
 
-// nothingCorrupt looks at the registry behind the target: what is under the tag is the whole image, or there is nothing.
-func (r *faultRun) nothingCorrupt(t *testing.T, copied bool) {
-	if r.proof || r.part == "reference" {
+// checkTarget looks at the registry behind the target: what is under the tag is the whole image, or there is nothing.
+func (r *faultRun) checkTarget(t *testing.T, copied bool) {
+	if r.verifyOnly || r.part == "reference" {
 		return
 	}
 	if !r.target.has(t, "/v2/faulty/app/manifests/v1") {
@@ -451,15 +451,15 @@ func (r *faultRun) nothingCorrupt(t *testing.T, copied bool) {
 		}
 		return
 	}
-	if lacking := r.target.lacking("faulty/app", "v1", *r.image); len(lacking) > 0 {
+	if lacking := r.target.wrongContent("faulty/app", "v1", *r.image); len(lacking) > 0 {
 		t.Errorf("under the tag is an image with these wrong or missing: %v", lacking)
 	}
 }
 
-// behind puts faults before a registry.
-func (g *registry) behind(faults []faultregistry.Fault) *faultregistry.Proxy {
+// withFaults puts faults before a registry.
+func (g *testRegistry) withFaults(faults []faultregistry.Fault) *faultregistry.Proxy {
 	proxy := faultregistry.New(g.storage)
-	proxy.Script(faults...)
+	proxy.SetFaults(faults...)
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		proxy.ServeHTTP(w, r)
 		return true
@@ -467,9 +467,9 @@ func (g *registry) behind(faults []faultregistry.Fault) *faultregistry.Proxy {
 	return proxy
 }
 
-// seedAsFarAsItGoes stores an image, also one that the registry takes only in parts.
-func (g *registry) seedAsFarAsItGoes(repo, tag string, img image) {
-	put := func(method, path, mediaType string, raw []byte) { g.ask(method, path, mediaType, raw) }
+// seedPartially stores an image, also one that the registry takes only in parts.
+func (g *testRegistry) seedPartially(repo, tag string, img image) {
+	put := func(method, path, mediaType string, raw []byte) { g.do(method, path, mediaType, raw) }
 	for _, b := range img.blobs {
 		put(http.MethodPost, "/v2/"+repo+"/blobs/uploads/?digest="+b.digest, "application/octet-stream", b.raw)
 	}
@@ -479,11 +479,11 @@ func (g *registry) seedAsFarAsItGoes(repo, tag string, img image) {
 	put(http.MethodPut, "/v2/"+repo+"/manifests/"+tag, img.top.mediaType, img.top.raw)
 }
 
-// lacking lists what of an image is not there as it should be.
-func (g *registry) lacking(repo, tag string, img image) []string {
+// wrongContent lists what of an image is not there as it should be.
+func (g *testRegistry) wrongContent(repo, tag string, img image) []string {
 	var wrong []string
 	expect := func(path string, c content) {
-		status, raw := g.ask(http.MethodGet, path, "", nil)
+		status, raw := g.do(http.MethodGet, path, "", nil)
 		if status != http.StatusOK || !bytes.Equal(raw, c.raw) {
 			wrong = append(wrong, path)
 		}

@@ -50,15 +50,15 @@ func randomImage(random *rand.Rand, n int) image {
 
 // TestNoFalseAlarm copies and proves healthy images, through the proxy that the faults are injected with.
 func TestNoFalseAlarm(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	random := rand.New(rand.NewPCG(4, 2)) // the same images each time
 	images := make([]image, healthyImages())
 	for i := range images {
 		images[i] = randomImage(random, i)
 		source.seed(t, repositoryOf(i), "v1", images[i])
 	}
-	source.behind(nil)
-	target.behind(nil)
+	source.withFaults(nil)
+	target.withFaults(nil)
 	c := newTestClient(plainHTTP())
 	var workers sync.WaitGroup
 	next := make(chan int)
@@ -77,18 +77,18 @@ func TestNoFalseAlarm(t *testing.T) {
 	close(next)
 	workers.Wait()
 	for i, img := range images {
-		if lacking := target.lacking(repositoryOf(i), "v1", img); len(lacking) > 0 {
+		if lacking := target.wrongContent(repositoryOf(i), "v1", img); len(lacking) > 0 {
 			t.Errorf("image %d was proven and lacks %v", i, lacking)
 		}
 	}
-	if totals := c.Totals(); totals[source.host].RateLimited+totals[target.host].RateLimited > 0 {
+	if totals := c.HostStats(); totals[source.host].RateLimited+totals[target.host].RateLimited > 0 {
 		t.Errorf("waited for no reason: %+v", totals)
 	}
 }
 
 func repositoryOf(i int) string { return fmt.Sprintf("team%d/app%d", i%10, i) }
 
-func copyAndProve(c *Client, source, target *registry, i int, img image) error {
+func copyAndProve(c *Client, source, target *testRegistry, i int, img image) error {
 	to := target.host + "/" + repositoryOf(i) + ":v1"
 	if _, err := c.Copy(context.Background(), []string{source.host + "/" + repositoryOf(i) + ":v1"}, to, img.top.digest); err != nil {
 		return err

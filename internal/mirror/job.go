@@ -18,20 +18,20 @@ type Job struct {
 	// Digest is the expected digest of the top manifest. "" for a tag: it is resolved at the first of From that
 	// answers and then stays fixed for as long as the job is wanted unchanged, however the tag moves.
 	Digest string
-	// From is where the image is pulled from today, in order.
-	From []string
-	// Fill are the references at our mirrors that must be filled. Empty where somebody else fills them (VerifyOnly).
-	Fill []string
-	// Walk are the usable endpoints that a node will try, in order.
-	Walk []string
-	// Others are further mirrors that a node may come to ask for this image, those of other mirror sets included. Each must be complete
+	// Sources is where the image is pulled from today, in order.
+	Sources []string
+	// Targets are the references at our mirrors that must be filled. Empty where somebody else fills them (VerifyOnly).
+	Targets []string
+	// PullEndpoints are the usable endpoints that a node will try, in order.
+	PullEndpoints []string
+	// OtherMirrors are further mirrors that a node may come to ask for this image, those of other mirror sets included. Each must be complete
 	// or answer 404 at its top manifest; what was found is in Result.Others and does not fail the job.
-	Others []string
-	// Platforms must be present when the image is an index: those of the nodes that may run it.
-	Platforms []string
-	// Only limits the copy and the proof of an index to these platforms. The index itself is kept whole, so its digest stays; registries
+	OtherMirrors []string
+	// RequiredPlatforms must be present when the image is an index: those of the nodes that may run it.
+	RequiredPlatforms []string
+	// Platforms limits the copy and the proof of an index to these platforms. The index itself is kept whole, so its digest stays; registries
 	// that check what an index names refuse it. nil copies everything.
-	Only []string
+	Platforms []string
 	// Referrers brings along, whenever the image is copied, what refers to it: attestations, bills of material, signatures of any kind.
 	// cosign's signatures, which nodes look for, are brought along always.
 	Referrers bool
@@ -40,8 +40,8 @@ type Job struct {
 	ChildSignatures bool `json:",omitempty"`
 	// Download says how much a proof downloads.
 	Download Download
-	// Cache says that the endpoints are pull-through caches; see VerifyOptions.
-	Cache bool
+	// PullThroughCache says that the endpoints are pull-through caches; see VerifyOptions.
+	PullThroughCache bool
 }
 
 // Key identifies everything in the job: a job with another key is other work.
@@ -54,23 +54,23 @@ func (j Job) Key() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// same tells whether two jobs have the same key, at a hundredth of the cost: every reconcile states all its jobs again.
-func (j Job) same(other Job) bool {
+// equal tells whether two jobs have the same key, at a hundredth of the cost: every reconcile states all its jobs again.
+func (j Job) equal(other Job) bool {
 	return j.Reference == other.Reference && j.Digest == other.Digest &&
-		slices.Equal(j.From, other.From) && slices.Equal(j.Fill, other.Fill) && slices.Equal(j.Walk, other.Walk) &&
-		slices.Equal(j.Others, other.Others) && slices.Equal(j.Platforms, other.Platforms) && slices.Equal(j.Only, other.Only) &&
-		j.Referrers == other.Referrers && j.ChildSignatures == other.ChildSignatures && j.Download == other.Download && j.Cache == other.Cache
+		slices.Equal(j.Sources, other.Sources) && slices.Equal(j.Targets, other.Targets) && slices.Equal(j.PullEndpoints, other.PullEndpoints) &&
+		slices.Equal(j.OtherMirrors, other.OtherMirrors) && slices.Equal(j.RequiredPlatforms, other.RequiredPlatforms) && slices.Equal(j.Platforms, other.Platforms) &&
+		j.Referrers == other.Referrers && j.ChildSignatures == other.ChildSignatures && j.Download == other.Download && j.PullThroughCache == other.PullThroughCache
 }
 
-// want is what must be found at an endpoint. Each attempt takes another sample.
-func (j Job) want(digest string, attempt int) VerifyOptions {
+// verifyOptions is what must be found at an endpoint. Each attempt takes another sample.
+func (j Job) verifyOptions(digest string, attempt int) VerifyOptions {
 	return VerifyOptions{
-		Digest: digest, Platforms: j.Platforms, Only: j.Only, Download: j.Download, Seed: uint64(attempt), Cache: j.Cache,
+		Digest: digest, RequiredPlatforms: j.RequiredPlatforms, Platforms: j.Platforms, Download: j.Download, Seed: uint64(attempt), PullThroughCache: j.PullThroughCache,
 	}
 }
 
-// Finding is what another mirror of the list has of an image.
-type Finding struct {
+// ImageCheck is what another mirror of the list has of an image.
+type ImageCheck struct {
 	Endpoint string
 	// Digest is of the top manifest that it serves; empty when it serves none.
 	Digest string
@@ -79,97 +79,99 @@ type Finding struct {
 	Err *Error
 }
 
-// outcome is what one run of a job came to. On failure, copied and the digests still tell how far it got.
-type outcome struct {
-	digest string
-	source string // what the tag was resolved to in this run, "" when it was not asked
-	mirror string // what the first mirror to fill had under the tag instead, before it was filled
-	proof  Proof
-	copied []Copied
-	others []Finding
-	err    *Error
+// runResult is what one run of a job came to. On failure, copied and the digests still tell how far it got.
+type runResult struct {
+	digest       string
+	sourceDigest string // what the tag was resolved to in this run, "" when it was not asked
+	mirrorDigest string // what the first mirror to fill had under the tag instead, before it was filled
+	proof        Proof
+	copies       []CopyResult
+	otherMirrors []ImageCheck
+	err          *Error
 }
 
-// work is one run of a job under way.
-type work struct {
-	c       *Client
-	job     Job
-	attempt int
-	pass    pass
-	live    *live
-	out     outcome
-	// first is the first look at the first mirror to fill; seen is what a node would see at the mirrors that were filled.
-	first *glance
-	seen  map[string]known
+// jobRun is one run of a job under way.
+type jobRun struct {
+	c        *Client
+	job      Job
+	attempt  int
+	round    checkRound
+	progress *jobProgress
+	result   runResult
+	// firstCheck is the first look at the first mirror to fill; seen is what a node would see at the mirrors that were filled.
+	firstCheck *manifestCheck
+	endpoints  map[string]endpointState
 }
 
-// run does one job: find out the digest, fill what is not proven, then walk the endpoints as a node.
-func (c *Client) run(ctx context.Context, job Job, digest string, attempt int, p pass, l *live) outcome {
-	w := &work{c: c, job: job, attempt: attempt, pass: p, live: l, seen: map[string]known{}}
-	w.out.digest = digest
-	l.begin()
-	w.out.err = w.do(ctx)
-	return w.out
+// runJob does one job: find out the digest, fill what is not proven, then walk the endpoints as a node.
+func (c *Client) runJob(ctx context.Context, job Job, digest string, attempt int, round checkRound, progress *jobProgress) runResult {
+	w := &jobRun{c: c, job: job, attempt: attempt, round: round, progress: progress, endpoints: map[string]endpointState{}}
+	w.result.digest = digest
+	progress.start()
+	w.result.err = w.do(ctx)
+	return w.result
 }
 
-func (w *work) do(ctx context.Context) *Error {
-	if len(w.job.Fill) > 0 {
-		defer w.c.source.approach(ctx, w.job.From)()
-		w.first = w.c.node.glance(ctx, w.job.Fill[0], w.job.Cache, w.pass)
+func (w *jobRun) do(ctx context.Context) *Error {
+	if len(w.job.Targets) > 0 {
+		defer w.c.source.preconnect(ctx, w.job.Sources)()
+		w.firstCheck = w.c.node.checkTopManifest(ctx, w.job.Targets[0], w.job.PullThroughCache, w.round)
 	}
-	if w.out.digest == "" {
+	if w.result.digest == "" {
 		var failure *Error
-		if w.out.digest, failure = w.pin(ctx); failure != nil {
+		if w.result.digest, failure = w.resolveDigest(ctx); failure != nil {
 			return failure
 		}
 	}
-	w.noteMirror()
-	for i, target := range w.job.Fill {
-		first := w.first
+	w.recordMirrorDigest()
+	for i, target := range w.job.Targets {
+		first := w.firstCheck
 		if i > 0 {
 			first = nil
 		}
-		if failure := w.fill(ctx, target, first); failure != nil {
+		if failure := w.ensureTarget(ctx, target, first); failure != nil {
 			return failure
 		}
 	}
 	var failure *Error
-	w.out.proof, failure = w.c.node.verify(ctx, w.job.Walk, w.want(), w.pass, w.seen)
+	w.result.proof, failure = w.c.node.verify(ctx, w.job.PullEndpoints, w.verifyOptions(), w.round, w.endpoints)
 	if ctx.Err() == nil {
-		w.look(ctx)
+		w.checkOtherMirrors(ctx)
 	}
 	return failure
 }
 
-func (w *work) want() VerifyOptions { return w.job.want(w.out.digest, w.attempt) }
+func (w *jobRun) verifyOptions() VerifyOptions {
+	return w.job.verifyOptions(w.result.digest, w.attempt)
+}
 
-// noteMirror keeps what the mirror has under the tag when it is something else.
-func (w *work) noteMirror() {
-	if w.first == nil || w.first.failure != nil {
+// recordMirrorDigest keeps what the mirror has under the tag when it is something else.
+func (w *jobRun) recordMirrorDigest() {
+	if w.firstCheck == nil || w.firstCheck.failure != nil {
 		return
 	}
-	if had := w.first.top.GetDescriptor().Digest.String(); had != w.out.digest {
-		w.out.mirror = had
+	if had := w.firstCheck.top.GetDescriptor().Digest.String(); had != w.result.digest {
+		w.result.mirrorDigest = had
 	}
 }
 
-// pin resolves the tag of a job, once. "" without an error means that any image under the tag will do:
+// resolveDigest resolves the tag of a job, once. "" without an error means that any image under the tag will do:
 //
 //	somebody else fills the mirrors, no source answers (air gap)   there is nothing to compare with, and nothing to copy
 //	every source says 404                                          the same: what the mirrors hold is all there is
 //	we fill, and a source cannot be asked right now                an error: the mirror may hold yesterday's image
-func (w *work) pin(ctx context.Context) (string, *Error) {
+func (w *jobRun) resolveDigest(ctx context.Context) (string, *Error) {
 	if w.job.Digest != "" {
 		return w.job.Digest, nil
 	}
 	// An empty mirror means a copy, which needs the manifest anyway: one GET instead of a HEAD and a GET.
-	soon := w.first != nil && w.first.failure != nil && w.first.failure.Class == Missing
-	found, _, failure := w.c.source.digest(ctx, w.job.From, soon)
+	withManifest := w.firstCheck != nil && w.firstCheck.failure != nil && w.firstCheck.failure.Class == Missing
+	found, _, failure := w.c.source.digest(ctx, w.job.Sources, withManifest)
 	if failure == nil {
-		w.out.source = found
+		w.result.sourceDigest = found
 		return found, nil
 	}
-	if ctx.Err() == nil && (len(w.job.Fill) == 0 || missingEverywhere(failure)) {
+	if ctx.Err() == nil && (len(w.job.Targets) == 0 || missingEverywhere(failure)) {
 		return "", nil
 	}
 	return "", failure
@@ -187,80 +189,80 @@ func missingEverywhere(e *Error) bool {
 	return e.Class == Missing
 }
 
-// fill makes sure that a mirror reference of ours holds the image. It looks first as a node does. Where a node is denied or does not
+// ensureTarget makes sure that a mirror reference of ours holds the image. It looks first as a node does. Where a node is denied or does not
 // trust the mirror, the push access may see more; whether nodes see it too is for the walk to find out, and copying again would not
 // change that. A mirror that is down or silent is not asked a second time.
-func (w *work) fill(ctx context.Context, target string, first *glance) *Error {
-	want := w.want()
-	found, failure := w.c.node.prove(ctx, target, want, w.pass, first)
+func (w *jobRun) ensureTarget(ctx context.Context, target string, first *manifestCheck) *Error {
+	want := w.verifyOptions()
+	found, failure := w.c.node.verifyEndpoint(ctx, target, want, w.round, first)
 	if failure == nil {
-		w.seen[target] = known{found: found}
-		w.c.remember(ctx, target, found.tree)
+		w.endpoints[target] = endpointState{verified: found}
+		w.c.recordLocations(ctx, target, found.tree)
 		return nil
 	}
-	if ctx.Err() == nil && w.pushSeesMore(failure) {
-		first = w.c.push.glance(ctx, target, w.job.Cache, w.pass)
-		_, failure = w.c.push.prove(ctx, target, want, w.pass, first)
+	if ctx.Err() == nil && w.pushMaySeeMore(failure) {
+		first = w.c.push.checkTopManifest(ctx, target, w.job.PullThroughCache, w.round)
+		_, failure = w.c.push.verifyEndpoint(ctx, target, want, w.round, first)
 	} else if first == nil && failure.Class != Incomplete {
-		first = &glance{failure: failure}
+		first = &manifestCheck{failure: failure}
 	}
 	if failure == nil || ctx.Err() != nil || failure.Class != Incomplete && !pushMayHelp(failure) {
 		return failure
 	}
-	copied, failure := w.c.copyTo(ctx, w.order(target, failure, first), w.pass, w.live)
+	copied, failure := w.c.copyTo(ctx, w.copyRequest(target, failure, first), w.round, w.progress)
 	if failure != nil {
 		return failure
 	}
-	w.out.copied = append(w.out.copied, copied.Copied)
-	if copied.top != nil {
-		w.seen[target] = known{first: w.c.node.vouched(ctx, target, copied.top, w.job.Cache, w.pass)}
+	w.result.copies = append(w.result.copies, copied.CopyResult)
+	if copied.pushedTop != nil {
+		w.endpoints[target] = endpointState{manifest: w.c.node.checkPushed(ctx, target, copied.pushedTop, w.job.PullThroughCache, w.round)}
 	}
 	return nil
 }
 
-// pushSeesMore tells whether a mirror may show the push access what it does not show a node. Some answer 404 where others deny; that is
+// pushMaySeeMore tells whether a mirror may show the push access what it does not show a node. Some answer 404 where others deny; that is
 // looked into only when a first copy has not helped.
-func (w *work) pushSeesMore(failure *Error) bool {
+func (w *jobRun) pushMaySeeMore(failure *Error) bool {
 	return failure.Class == Denied || failure.Class == TLS || failure.Class == Missing && w.attempt > 1
 }
 
-// remember puts what a mirror was proven to have into the ledger, so that new images take their shared layers from it.
-func (c *Client) remember(ctx context.Context, target string, t *tree) {
+// recordLocations puts what a mirror was proven to have into the ledger, so that new images take their shared layers from it.
+func (c *Client) recordLocations(ctx context.Context, target string, t *tree) {
 	r, failure := c.push.open(ctx, target)
 	if failure != nil {
 		return // the ledger only saves work
 	}
-	c.memory.resumed.found(r.site)
+	c.shared.resumeHints.markResumed(r.hostUser)
 	for _, b := range t.blobs {
-		c.memory.ledger.record(r.site, r.ref.Repository, b.digest)
+		c.shared.locations.record(r.hostUser, r.ref.Repository, b.digest)
 	}
 }
 
-func (w *work) order(target string, failure *Error, first *glance) copyOrder {
-	order := copyOrder{
-		from: w.job.From, to: target, want: digest.Digest(w.out.digest), only: w.job.Only, referrers: w.job.Referrers,
+func (w *jobRun) copyRequest(target string, failure *Error, first *manifestCheck) copyRequest {
+	request := copyRequest{
+		sources: w.job.Sources, target: target, digest: digest.Digest(w.result.digest), platforms: w.job.Platforms, referrers: w.job.Referrers,
 		childSignatures: w.job.ChildSignatures,
 	}
 	if first != nil {
-		order.state = stateOf(first.top, first.failure, order.want)
+		request.targetState = targetStateOf(first.top, first.failure, request.digest)
 	}
 	if failure.Class == Incomplete {
-		order.state = damaged
+		request.targetState = targetDamaged
 	}
-	return order
+	return request
 }
 
-// look asks the other mirrors of the list, as a node would.
-func (w *work) look(ctx context.Context) {
-	for _, endpoint := range w.job.Others {
-		first := w.c.node.glance(ctx, endpoint, w.job.Cache, w.pass)
-		finding := Finding{Endpoint: endpoint, Err: first.failure}
+// checkOtherMirrors asks the other mirrors of the list, as a node would.
+func (w *jobRun) checkOtherMirrors(ctx context.Context) {
+	for _, endpoint := range w.job.OtherMirrors {
+		first := w.c.node.checkTopManifest(ctx, endpoint, w.job.PullThroughCache, w.round)
+		imageCheck := ImageCheck{Endpoint: endpoint, Err: first.failure}
 		if first.failure == nil {
-			finding.Digest = first.top.GetDescriptor().Digest.String()
-			_, finding.Err = w.c.node.prove(ctx, endpoint, w.want(), w.pass, first)
+			imageCheck.Digest = first.top.GetDescriptor().Digest.String()
+			_, imageCheck.Err = w.c.node.verifyEndpoint(ctx, endpoint, w.verifyOptions(), w.round, first)
 		} else if first.failure.Class == Missing {
-			finding.Err = nil
+			imageCheck.Err = nil
 		}
-		w.out.others = append(w.out.others, finding)
+		w.result.otherMirrors = append(w.result.otherMirrors, imageCheck)
 	}
 }

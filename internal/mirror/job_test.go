@@ -7,25 +7,25 @@ import (
 )
 
 func TestJobKey(t *testing.T) {
-	base := Job{Reference: "a", Digest: "d", From: []string{"f"}, Fill: []string{"m"}, Walk: []string{"m", "f"}, Platforms: []string{"p"}}
+	base := Job{Reference: "a", Digest: "d", Sources: []string{"f"}, Targets: []string{"m"}, PullEndpoints: []string{"m", "f"}, RequiredPlatforms: []string{"p"}}
 	same := base
-	same.From = []string{"f"}
-	if base.Key() != same.Key() || !base.same(same) {
+	same.Sources = []string{"f"}
+	if base.Key() != same.Key() || !base.equal(same) {
 		t.Error("equal jobs have different keys")
 	}
 	cases := map[string]func(j *Job){
 		"reference":        func(j *Job) { j.Reference = "b" },
 		"digest":           func(j *Job) { j.Digest = "" },
-		"from":             func(j *Job) { j.From = nil },
-		"fill":             func(j *Job) { j.Fill = []string{"m", "n"} },
-		"walk":             func(j *Job) { j.Walk = []string{"f", "m"} },
-		"platforms":        func(j *Job) { j.Platforms = []string{"q"} },
-		"others":           func(j *Job) { j.Others = []string{"o"} },
-		"only":             func(j *Job) { j.Only = []string{"p"} },
+		"from":             func(j *Job) { j.Sources = nil },
+		"fill":             func(j *Job) { j.Targets = []string{"m", "n"} },
+		"walk":             func(j *Job) { j.PullEndpoints = []string{"f", "m"} },
+		"platforms":        func(j *Job) { j.RequiredPlatforms = []string{"q"} },
+		"others":           func(j *Job) { j.OtherMirrors = []string{"o"} },
+		"only":             func(j *Job) { j.Platforms = []string{"p"} },
 		"referrers":        func(j *Job) { j.Referrers = true },
 		"child signatures": func(j *Job) { j.ChildSignatures = true },
 		"download":         func(j *Job) { j.Download = DownloadFull },
-		"cache":            func(j *Job) { j.Cache = true },
+		"cache":            func(j *Job) { j.PullThroughCache = true },
 	}
 	if fields := reflect.TypeFor[Job]().NumField(); fields != len(cases) {
 		t.Errorf("%d fields, %d cases", fields, len(cases))
@@ -34,24 +34,24 @@ func TestJobKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			other := base
 			change(&other)
-			if base.Key() == other.Key() || base.same(other) {
+			if base.Key() == other.Key() || base.equal(other) {
 				t.Error("a different job has the same key")
 			}
 		})
 	}
 }
 
-// TestPin is about tags whose source does not answer: when is that an error, and when is any image accepted?
-func TestPin(t *testing.T) {
+// TestResolveDigest is about tags whose source does not answer: when is that an error, and when is any image accepted?
+func TestResolveDigest(t *testing.T) {
 	img := multiArch("app")
 	present := func(t *testing.T) string {
-		g := newRegistry(t)
+		g := newTestRegistry(t)
 		g.seed(t, "app", "v1", img)
 		return g.host + "/app:v1"
 	}
-	absent := func(t *testing.T) string { return newRegistry(t).host + "/app:v1" }
+	absent := func(t *testing.T) string { return newTestRegistry(t).host + "/app:v1" }
 	gone := func(t *testing.T) string {
-		g := newRegistry(t)
+		g := newTestRegistry(t)
 		g.server.Close()
 		return g.host + "/app:v1"
 	}
@@ -64,18 +64,18 @@ func TestPin(t *testing.T) {
 		"given":                                  {job: Job{Digest: "sha256:given"}, from: []func(*testing.T) string{present}, want: "sha256:given"},
 		"the first that answers":                 {from: []func(*testing.T) string{gone, absent, present}, want: img.top.digest},
 		"others fill, no source answers":         {from: []func(*testing.T) string{gone}, want: ""},
-		"we fill, no source has it":              {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{absent, absent}, want: ""},
-		"we fill, the source is down":            {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{gone}, class: Refused},
-		"we fill, one is down, one lacks it":     {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{gone, absent}, class: Missing},
-		"we fill, one lacks it, one is down":     {job: Job{Fill: []string{"m"}}, from: []func(*testing.T) string{absent, gone}, class: Refused},
-		"we fill, and there is no source at all": {job: Job{Fill: []string{"m"}}, want: ""},
+		"we fill, no source has it":              {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{absent, absent}, want: ""},
+		"we fill, the source is down":            {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{gone}, class: Refused},
+		"we fill, one is down, one lacks it":     {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{gone, absent}, class: Missing},
+		"we fill, one lacks it, one is down":     {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{absent, gone}, class: Refused},
+		"we fill, and there is no source at all": {job: Job{Targets: []string{"m"}}, want: ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, endpoint := range tc.from {
-				tc.job.From = append(tc.job.From, endpoint(t))
+				tc.job.Sources = append(tc.job.Sources, endpoint(t))
 			}
-			got, failure := (&work{c: newTestClient(plainHTTP()), job: tc.job}).pin(context.Background())
+			got, failure := (&jobRun{c: newTestClient(plainHTTP()), job: tc.job}).resolveDigest(context.Background())
 			if tc.class == "" && (failure != nil || got != tc.want) {
 				t.Errorf("got %q, %v, want %q", got, failure, tc.want)
 			}

@@ -24,7 +24,7 @@ func (l Login) GoString() string { return l.String() }
 // Keychain finds credentials by registry host and repository path. The zero value knows nobody: every pull is anonymous.
 type Keychain struct {
 	documents []map[string]Login
-	notes     []string
+	warnings  []string
 }
 
 // String tells how many documents there are, never what is in them.
@@ -33,9 +33,9 @@ func (k Keychain) String() string { return fmt.Sprintf("keychain of %d documents
 // GoString keeps %#v from printing the entries.
 func (k Keychain) GoString() string { return k.String() }
 
-// Notes tells what of the documents is not used and why, one line each: a user who relies on a credential helper would
+// Warnings tells what of the documents is not used and why, one line each: a user who relies on a credential helper would
 // look for the mistake elsewhere.
-func (k Keychain) Notes() []string { return slices.Clone(k.notes) }
+func (k Keychain) Warnings() []string { return slices.Clone(k.warnings) }
 
 // KeychainError tells which document could not be read. It never repeats the content of the document.
 type KeychainError struct {
@@ -56,21 +56,21 @@ type dockerConfig struct {
 	CredHelpers map[string]string     `json:"credHelpers"`
 }
 
-// helperNotes says which entries are left to credential helpers. These are programs on the machine where somebody logged
+// helperWarnings says which entries are left to credential helpers. These are programs on the machine where somebody logged
 // in; neither a node's auth file nor a pull secret can bring them along.
-func (c dockerConfig) helperNotes(document int) []string {
-	var notes []string
-	note := func(what, helper string) {
-		notes = append(notes, fmt.Sprintf("credentials document %d: %s in docker-credential-%s and not in the document, so they are not used; "+
+func (c dockerConfig) helperWarnings(document int) []string {
+	var warnings []string
+	warn := func(what, helper string) {
+		warnings = append(warnings, fmt.Sprintf("credentials document %d: %s in docker-credential-%s and not in the document, so they are not used; "+
 			"put the credentials themselves into its auths", document, what, oneLine(helper, maxMessage)))
 	}
 	if c.CredsStore != "" {
-		note("credsStore says that credentials are kept", c.CredsStore)
+		warn("credsStore says that credentials are kept", c.CredsStore)
 	}
 	for _, host := range sortedKeys(c.CredHelpers) {
-		note(fmt.Sprintf("credHelpers says that those of %q are kept", host), c.CredHelpers[host])
+		warn(fmt.Sprintf("credHelpers says that those of %q are kept", host), c.CredHelpers[host])
 	}
-	return notes
+	return warnings
 }
 
 type dockerAuth struct {
@@ -95,7 +95,7 @@ func ParseKeychain(docs ...[]byte) (Keychain, error) {
 			return Keychain{}, &KeychainError{Document: i + 1, Entry: bad}
 		}
 		k.documents = append(k.documents, entries)
-		k.notes = append(k.notes, config.helperNotes(i+1)...)
+		k.warnings = append(k.warnings, config.helperWarnings(i+1)...)
 	}
 	return k, nil
 }
@@ -136,12 +136,12 @@ func (a dockerAuth) login() (Login, error) {
 	return login, nil
 }
 
-// For returns the login for a repository: in the first document that has a match, the longest one.
+// Lookup returns the login for a repository: in the first document that has a match, the longest one.
 //
 //	entries quay.io/acme and quay.io: acme/app -> the first, other/app -> the second, acmeco/app -> the second
 //
 // host is host[:port] as it stands in a reference; Docker Hub may be called docker.io or by its aliases.
-func (k Keychain) For(host, repository string) (Login, bool) {
+func (k Keychain) Lookup(host, repository string) (Login, bool) {
 	candidates := lookupOrder(normaliseHost(host), repository)
 	for _, entries := range k.documents {
 		for _, key := range candidates {

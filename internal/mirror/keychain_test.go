@@ -108,7 +108,7 @@ func TestKeychainFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			login, found := k.For(tc.host, tc.repository)
+			login, found := k.Lookup(tc.host, tc.repository)
 			if login.Username != tc.want || found != (tc.want != "") {
 				t.Errorf("For(%s, %s) = %v, %v, want user %q", tc.host, tc.repository, login, found, tc.want)
 			}
@@ -121,7 +121,7 @@ func TestKeychainIdentityToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login, found := k.For("quay.io", "app")
+	login, found := k.Lookup("quay.io", "app")
 	if diff := cmp.Diff(Login{IdentityToken: "refresh"}, login); diff != "" || !found {
 		t.Errorf("found %v, (-want +got):\n%s", found, diff)
 	}
@@ -148,7 +148,7 @@ func TestKeychainNotesWhatItCannotUse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			notes := k.Notes()
+			notes := k.Warnings()
 			if len(notes) != len(tc.want) {
 				t.Fatalf("notes %q, want %d", notes, len(tc.want))
 			}
@@ -204,7 +204,7 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login, _ := k.For("quay.io", "app")
+	login, _ := k.Lookup("quay.io", "app")
 	for _, value := range []any{login, &login, k, Access{Keychain: k}, Accesses{Node: Access{Keychain: k}}} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 			if text := fmt.Sprintf(format, value); strings.Contains(text, "robot-secret") || strings.Contains(text, auth("robot", "robot-secret")) {

@@ -43,19 +43,19 @@ func TestRequestRate(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newTraffic().host("quay.io", Limits{Requests: tc.perSecond})
-				begun := time.Now()
+				h := newTraffic().forHost("quay.io", Limits{Requests: tc.perSecond})
+				started := time.Now()
 				for range tc.requests {
-					leave, err := h.admit(t.Context(), admission{})
+					leave, err := h.acquire(t.Context(), requestKind{})
 					if err != nil {
 						t.Fatal(err)
 					}
 					leave()
 				}
-				if took := time.Since(begun).Round(time.Millisecond); took != tc.want {
+				if took := time.Since(started).Round(time.Millisecond); took != tc.want {
 					t.Errorf("took %s, want %s", took, tc.want)
 				}
-				if waited := h.totals().Waited.Round(time.Millisecond); waited != tc.want {
+				if waited := h.stats().Waited.Round(time.Millisecond); waited != tc.want {
 					t.Errorf("counted %s of waiting", waited)
 				}
 			})
@@ -76,12 +76,12 @@ func TestConcurrent(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newTraffic().host("quay.io", Limits{Concurrent: tc.limit})
+				h := newTraffic().forHost("quay.io", Limits{Concurrent: tc.limit})
 				var inside atomic.Int64
 				release := make(chan struct{})
 				for i := range tc.reads + tc.writes {
 					go func() {
-						leave, err := h.admit(t.Context(), admission{write: i >= tc.reads})
+						leave, err := h.acquire(t.Context(), requestKind{write: i >= tc.reads})
 						if err != nil {
 							t.Error(err)
 							return
@@ -93,7 +93,7 @@ func TestConcurrent(t *testing.T) {
 					}()
 				}
 				synctest.Wait()
-				if got, waiting := int(inside.Load()), h.totals().Waiting; got != tc.wantNow || waiting != tc.wantAll-tc.wantNow {
+				if got, waiting := int(inside.Load()), h.stats().Waiting; got != tc.wantNow || waiting != tc.wantAll-tc.wantNow {
 					t.Errorf("%d under way and %d waiting, want %d of %d", got, waiting, tc.wantNow, tc.wantAll)
 				}
 				close(release)
@@ -106,14 +106,14 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// TestNoQueueForTheRest: an upload holds its place while its download is resumed. Would the download queue, all of them
+// TestResumedDownloadsDoNotQueue: an upload holds its place while its download is resumed. Would the download queue, all of them
 // could wait for one another.
-func TestNoQueueForTheRest(t *testing.T) {
-	h := newTraffic().host("quay.io", Limits{Concurrent: 1})
-	if _, err := h.admit(t.Context(), admission{}); err != nil {
+func TestResumedDownloadsDoNotQueue(t *testing.T) {
+	h := newTraffic().forHost("quay.io", Limits{Concurrent: 1})
+	if _, err := h.acquire(t.Context(), requestKind{}); err != nil {
 		t.Fatal(err)
 	}
-	leave, err := h.admit(t.Context(), admission{again: true})
+	leave, err := h.acquire(t.Context(), requestKind{resumed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,26 +122,26 @@ func TestNoQueueForTheRest(t *testing.T) {
 
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	stopped := errors.New("stopped")
-	cases := map[string]func(h *host){
-		"for a place":       func(h *host) { _, _ = h.admit(context.Background(), admission{}) },
-		"for the rate":      func(h *host) { leave, _ := h.admit(context.Background(), admission{}); leave() },
-		"for a pause's end": func(h *host) { h.heard(true, longestWait) },
+	cases := map[string]func(h *hostTraffic){
+		"for a place":       func(h *hostTraffic) { _, _ = h.acquire(context.Background(), requestKind{}) },
+		"for the rate":      func(h *hostTraffic) { leave, _ := h.acquire(context.Background(), requestKind{}); leave() },
+		"for a pause's end": func(h *hostTraffic) { h.recordResponse(true, maxRetryWait) },
 	}
 	for name, occupy := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newTraffic().host("quay.io", Limits{Concurrent: 1, Requests: 0.001})
+				h := newTraffic().forHost("quay.io", Limits{Concurrent: 1, Requests: 0.001})
 				occupy(h)
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(time.Second, func() { cancel(stopped) })
-				begun := time.Now()
-				if _, err := h.admit(ctx, admission{}); !errors.Is(err, stopped) {
+				started := time.Now()
+				if _, err := h.acquire(ctx, requestKind{}); !errors.Is(err, stopped) {
 					t.Errorf("got %v", err)
 				}
-				if took := time.Since(begun); took != time.Second {
+				if took := time.Since(started); took != time.Second {
 					t.Errorf("waited %s", took)
 				}
-				if waiting := h.totals().Waiting; waiting != 0 {
+				if waiting := h.stats().Waiting; waiting != 0 {
 					t.Errorf("%d still wait", waiting)
 				}
 			})
@@ -159,62 +159,62 @@ func oneAtATime() (*Client, *traffic) {
 
 // TestRedirectedDownloadsCount: most registries send a download on to an object store, and it is still one of theirs.
 func TestRedirectedDownloadsCount(t *testing.T) {
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
 	c, all := oneAtATime()
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if places := all.hosts[source.host].reads; places.TryAcquire(1) {
+		if places := all.hosts[source.host].readSlots; places.TryAcquire(1) {
 			places.Release(1)
 			t.Error("the download holds no place")
 		}
 		source.storage.ServeHTTP(w, r)
 	}))
 	t.Cleanup(store.Close)
-	proxy := source.behind([]faultregistry.Fault{{Method: "GET", Path: "/blobs/", Do: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	proxy := source.withFaults([]faultregistry.Fault{{Method: "GET", Path: "/blobs/", Respond: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		http.Redirect(w, r, store.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}}})
 	if _, err := c.Copy(t.Context(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest); err != nil {
 		t.Fatal(err)
 	}
-	if count, _ := img.bytes(); proxy.Struck()[0] != count {
-		t.Errorf("%d downloads, want %d", proxy.Struck()[0], count)
+	if count, _ := img.bytes(); proxy.Hits()[0] != count {
+		t.Errorf("%d downloads, want %d", proxy.Hits()[0], count)
 	}
 }
 
-// TestOnePlaceIsEnough: with one request at a time, from a registry to itself and without mounts, every upload gets the
+// TestOneSlotIsEnough: with one request at a time, from a registry to itself and without mounts, every upload gets the
 // download that it needs.
-func TestOnePlaceIsEnough(t *testing.T) {
-	g := newRegistry(t)
+func TestOneSlotIsEnough(t *testing.T) {
+	g := newTestRegistry(t)
 	img := multiArch("app")
 	g.seed(t, "here/app", "v1", img)
-	proxy := g.behind([]faultregistry.Fault{
-		{Method: "POST", Query: "from=here", Do: faultregistry.Error(405, "UNSUPPORTED", "no mounts")},
-		{Method: "GET", Path: "^/v2/here/app/blobs/", Times: 2, Do: faultregistry.BreakOff(3)},
+	proxy := g.withFaults([]faultregistry.Fault{
+		{Method: "POST", Query: "from=here", Respond: faultregistry.Error(405, "UNSUPPORTED", "no mounts")},
+		{Method: "GET", Path: "^/v2/here/app/blobs/", Times: 2, Respond: faultregistry.CloseAfter(3)},
 	})
 	c, _ := oneAtATime()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	if _, err := c.Copy(ctx, []string{g.host + "/here/app:v1"}, g.host+"/there/app:v1", img.top.digest); err != nil {
 		t.Fatal(err)
 	}
-	if lacking := g.lacking("there/app", "v1", img); len(lacking) > 0 {
+	if lacking := g.wrongContent("there/app", "v1", img); len(lacking) > 0 {
 		t.Errorf("lacks %v", lacking)
 	}
-	if struck := proxy.Struck(); slices.Contains(struck, 0) {
+	if struck := proxy.Hits(); slices.Contains(struck, 0) {
 		t.Errorf("faults that never struck: %v", struck)
 	}
 }
 
-// TestTheRestOfADownloadDoesNotQueue: its upload holds a place among the writers. Would it queue behind other downloads,
+// TestResumedDownloadsDoNotQueueBehindOthers: its upload holds a place among the writers. Would it queue behind other downloads,
 // they could wait for its upload's place and it for theirs, for ever.
-func TestTheRestOfADownloadDoesNotQueue(t *testing.T) {
-	g := newRegistry(t)
+func TestResumedDownloadsDoNotQueueBehindOthers(t *testing.T) {
+	g := newTestRegistry(t)
 	layer := layerOf("app")
 	g.seed(t, "app", "v1", singleArch("app", "amd64", layer))
 	all, _ := newTestTraffic()
-	h := all.host(g.host, Limits{Concurrent: 1})
-	client := &http.Client{Transport: &guard{next: http.DefaultTransport, limit: patience, host: h}}
+	h := all.forHost(g.host, Limits{Concurrent: 1})
+	client := &http.Client{Transport: &authTransport{next: http.DefaultTransport, timeout: testTimeout, host: h}}
 	get := func(ctx context.Context) *http.Response {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.host+"/v2/app/blobs/"+layer.digest, nil)
 		if err != nil {
@@ -228,16 +228,16 @@ func TestTheRestOfADownloadDoesNotQueue(t *testing.T) {
 		}
 		return resp
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
-	one, _ := withExchange(ctx)
+	one, _ := withOperationRecord(ctx)
 	first := get(one)
 	other := make(chan *http.Response)
 	go func() {
-		two, _ := withExchange(ctx)
+		two, _ := withOperationRecord(ctx)
 		other <- get(two)
 	}()
-	for h.totals().Waiting == 0 && ctx.Err() == nil {
+	for h.stats().Waiting == 0 && ctx.Err() == nil {
 		runtime.Gosched()
 	}
 	_ = first.Body.Close()
@@ -253,15 +253,15 @@ func TestTheRestOfADownloadDoesNotQueue(t *testing.T) {
 // TestBytesPerSecond: 10 KiB at 1 KiB a second pass evenly in 10 seconds.
 func TestBytesPerSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newTraffic().host("quay.io", Limits{Bytes: 1 << 10})
-		body := h.metered(t.Context(), io.NopCloser(strings.NewReader(strings.Repeat("x", 10<<10))), h.down, &h.received)
-		begun := time.Now()
+		h := newTraffic().forHost("quay.io", Limits{Bytes: 1 << 10})
+		body := h.limitBody(t.Context(), io.NopCloser(strings.NewReader(strings.Repeat("x", 10<<10))), h.downloadRate, &h.received)
+		started := time.Now()
 		var arrivals []time.Duration
 		buffer := make([]byte, 32<<10)
 		for {
 			n, err := body.Read(buffer)
 			if n > 0 {
-				arrivals = append(arrivals, time.Since(begun).Round(10*time.Millisecond))
+				arrivals = append(arrivals, time.Since(started).Round(10*time.Millisecond))
 			}
 			if err != nil {
 				break
@@ -274,7 +274,7 @@ func TestBytesPerSecond(t *testing.T) {
 		if diff := cmp.Diff(want, arrivals); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if got := h.totals(); got.Received != 10<<10 || got.Sent != 0 {
+		if got := h.stats(); got.Received != 10<<10 || got.Sent != 0 {
 			t.Errorf("counted %d received and %d sent", got.Received, got.Sent)
 		}
 	})
@@ -284,31 +284,31 @@ func TestBytesPerSecond(t *testing.T) {
 func TestLimitsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newTraffic()
-		admit := func(h *host, times int) time.Duration {
-			begun := time.Now()
+		admit := func(h *hostTraffic, times int) time.Duration {
+			started := time.Now()
 			for range times {
-				leave, err := h.admit(t.Context(), admission{})
+				leave, err := h.acquire(t.Context(), requestKind{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				leave()
 			}
-			return time.Since(begun).Round(time.Millisecond)
+			return time.Since(started).Round(time.Millisecond)
 		}
-		if took := admit(all.host("quay.io", Limits{}), 5); took != 0 {
+		if took := admit(all.forHost("quay.io", Limits{}), 5); took != 0 {
 			t.Errorf("without limits it took %s", took)
 		}
-		if took := admit(all.host("quay.io", Limits{Requests: 1}), 5); took < 4*time.Second {
+		if took := admit(all.forHost("quay.io", Limits{Requests: 1}), 5); took < 4*time.Second {
 			t.Errorf("with one request a second it took %s", took)
 		}
-		if took := admit(all.host("quay.io", Limits{}), 5); took != 0 {
+		if took := admit(all.forHost("quay.io", Limits{}), 5); took != 0 {
 			t.Errorf("without limits again it took %s", took)
 		}
 	})
 }
 
-// TestPause: what hosts say, and for how long nobody asks them then.
-func TestPause(t *testing.T) {
+// TestHostBackoff: what hosts say, and for how long nobody asks them then.
+func TestHostBackoff(t *testing.T) {
 	type word struct {
 		limited bool
 		asked   time.Duration
@@ -321,23 +321,23 @@ func TestPause(t *testing.T) {
 		"well":                            {[]word{{}}, 0},
 		"a pause of its own":              {[]word{{true, 3 * time.Second}}, 3 * time.Second},
 		"a success with nothing left":     {[]word{{false, 3 * time.Second}}, 3 * time.Second},
-		"the first refusal":               {[]word{refusal}, firstPause},
-		"the third in a row":              {[]word{refusal, refusal, refusal}, 4 * firstPause},
-		"the tenth in a row":              {[]word{refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal}, longestGuess},
-		"a refusal after a success":       {[]word{refusal, refusal, {}, refusal}, firstPause},
-		"longer than anybody should wait": {[]word{{true, 1000 * time.Hour}}, longestPause},
+		"the first refusal":               {[]word{refusal}, initialHostBackoff},
+		"the third in a row":              {[]word{refusal, refusal, refusal}, 4 * initialHostBackoff},
+		"the tenth in a row":              {[]word{refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal}, maxGuessedBackoff},
+		"a refusal after a success":       {[]word{refusal, refusal, {}, refusal}, initialHostBackoff},
+		"longer than anybody should wait": {[]word{{true, 1000 * time.Hour}}, maxHostBackoff},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			all, clock := newTestTraffic()
-			h := all.host("quay.io", Limits{})
+			h := all.forHost("quay.io", Limits{})
 			for i, w := range tc.words {
-				h.heard(w.limited, w.asked)
-				if _, left := h.closedFor(); i < len(tc.words)-1 {
+				h.recordResponse(w.limited, w.asked)
+				if _, left := h.backoffLeft(); i < len(tc.words)-1 {
 					clock.advance(max(left, 0))
 				}
 			}
-			if _, left := h.closedFor(); max(left, 0) != tc.want {
+			if _, left := h.backoffLeft(); max(left, 0) != tc.want {
 				t.Errorf("paused for %s, want %s", left, tc.want)
 			}
 		})
@@ -347,28 +347,28 @@ func TestPause(t *testing.T) {
 // TestRefusalsAtTheSameTime count as one: sixteen requests that were under way together say the same thing.
 func TestRefusalsAtTheSameTime(t *testing.T) {
 	all, _ := newTestTraffic()
-	h := all.host("quay.io", Limits{})
+	h := all.forHost("quay.io", Limits{})
 	for range 16 {
-		h.heard(true, 0)
+		h.recordResponse(true, 0)
 	}
-	if _, left := h.closedFor(); left != firstPause {
-		t.Errorf("paused for %s, want %s", left, firstPause)
+	if _, left := h.backoffLeft(); left != initialHostBackoff {
+		t.Errorf("paused for %s, want %s", left, initialHostBackoff)
 	}
-	h.heard(true, time.Second)
-	h.heard(true, 2*firstPause-1)
-	if _, left := h.closedFor(); left != time.Second {
+	h.recordResponse(true, time.Second)
+	h.recordResponse(true, 2*initialHostBackoff-1)
+	if _, left := h.backoffLeft(); left != time.Second {
 		t.Errorf("paused for %s, want the longest that was asked for", left)
 	}
 }
 
-// TestNoStallWhileWaiting: an image that we hold back ourselves does not stall, for however long that takes.
-func TestNoStallWhileWaiting(t *testing.T) {
+// TestWatchdogPausesWhileWaiting: an image that we hold back ourselves does not stall, for however long that takes.
+func TestWatchdogPausesWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := watchStall(t.Context(), time.Minute)
+		ctx, stop := withWatchdog(t.Context(), time.Minute)
 		defer stop()
-		h := newTraffic().host("quay.io", Limits{Requests: 0.001})
+		h := newTraffic().forHost("quay.io", Limits{Requests: 0.001})
 		for range 3 { // the second and the third wait for 1000 s each
-			leave, err := h.admit(ctx, admission{})
+			leave, err := h.acquire(ctx, requestKind{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,20 +9,20 @@ import (
 
 // ping asks scheme://host/v2/ without credentials. 200 and 401 are both a registry that is there; anything else is
 // not, exactly as for a node.
-func (g *registries) ping(ctx context.Context, scheme string, network networkKey, endpoint string) *Error {
+func (g *registryClient) ping(ctx context.Context, scheme string, network transportKey, endpoint string) *Error {
 	address := network.host
 	if address == dockerHub {
 		address = dockerHubAPI
 	}
-	watched := &guard{next: g.transport(network), limit: g.access.timeout(), host: g.access.host(network.host)}
-	r := &repository{endpoint: endpoint, link: &link{guard: watched}, pause: g.pause}
+	transport := &authTransport{next: g.transport(network), timeout: g.access.timeout(), host: g.access.trafficTo(network.host)}
+	r := &repository{endpoint: endpoint, conn: &hostConn{transport: transport}, sleep: g.sleep}
 	return r.do(ctx, partPing, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+"/v2/", nil)
 		if err != nil {
 			return err
 		}
 		req.Header.Set("User-Agent", userAgent)
-		resp, err := (&http.Client{Transport: watched}).Do(req)
+		resp, err := (&http.Client{Transport: transport}).Do(req)
 		if err != nil {
 			return err
 		}
@@ -40,19 +40,19 @@ type errNotARegistry struct{}
 func (errNotARegistry) Error() string { return "/v2/ is not answered as a registry does" }
 
 // pingEndpoint takes a reference, a repository or a bare host[:port].
-func (g *registries) pingEndpoint(ctx context.Context, endpoint string) *Error {
+func (g *registryClient) pingEndpoint(ctx context.Context, endpoint string) *Error {
 	host, name := endpoint, endpoint
 	if strings.Contains(endpoint, "/") {
 		parsed, err := parseReference(endpoint)
 		if err != nil {
-			return &Error{Class: Unknown, Endpoint: endpoint, Part: "reference", Err: err, final: true}
+			return &Error{Class: Unknown, Endpoint: endpoint, Part: "reference", Err: err, noFallback: true}
 		}
 		host, name = parsed.Registry, parsed.Registry+"/"+parsed.Repository
 	}
 	host = normaliseHost(host)
 	if g.access.insecure(name) {
-		_, failure := g.reach(ctx, host, endpoint, true)
+		_, failure := g.tryHTTPSThenHTTP(ctx, host, endpoint, true)
 		return failure
 	}
-	return g.ping(ctx, "https", networkKey{host, false}, endpoint)
+	return g.ping(ctx, "https", transportKey{host, false}, endpoint)
 }

@@ -7,14 +7,14 @@ import "time"
 func (e *Engine) Recheck(references []string, notOlderThan time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	moved := false
+	changed := false
 	for _, ref := range references {
 		if t, known := e.tasks[ref]; known {
-			moved = e.want(t.job, notOlderThan) || moved
+			changed = e.addJob(t.job, notOlderThan) || changed
 		}
 	}
-	if moved {
-		e.change()
+	if changed {
+		e.notifyChange()
 		signal(e.wake)
 	}
 }

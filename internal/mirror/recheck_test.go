@@ -19,13 +19,13 @@ func TestRecheck(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			source, target := newRegistry(t), newRegistry(t)
+			source, target := newTestRegistry(t), newTestRegistry(t)
 			img := multiArch("app")
 			source.seed(t, "app", "v1", img)
 			target.seed(t, "app", "v1", img)
 			e := startEngine(t, EngineOptions{})
 			job := jobFor(source, target, "app")
-			job.Fill = nil
+			job.Targets = nil
 			e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 			first := e.untilState(job.Reference, Verified)
 
@@ -39,7 +39,7 @@ func TestRecheck(t *testing.T) {
 				return
 			}
 			got := e.untilState(job.Reference, Failed)
-			check(t, got.Err, wantError{Incomplete, job.Walk[0], "blob " + img.blobs[0].digest})
+			assertError(t, got.Err, wantError{Incomplete, job.PullEndpoints[0], "blob " + img.blobs[0].digest})
 		})
 	}
 }

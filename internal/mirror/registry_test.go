@@ -18,30 +18,30 @@ import (
 	"github.com/olareg/olareg/config"
 )
 
-// registry is a real registry in this process, with a place to put faults in front of it.
-type registry struct {
+// testRegistry is a real registry in this process, with a place to put faults in front of it.
+type testRegistry struct {
 	host    string // 127.0.0.1:port
 	server  *httptest.Server
 	storage http.Handler
 
-	mu    sync.Mutex
-	fault func(w http.ResponseWriter, r *http.Request) bool
-	asked []string
+	mu         sync.Mutex
+	fault      func(w http.ResponseWriter, r *http.Request) bool
+	requestLog []string
 }
 
-// newRegistry starts a plain http registry.
-func newRegistry(t *testing.T) *registry {
+// newTestRegistry starts a plain http registry.
+func newTestRegistry(t *testing.T) *testRegistry {
 	t.Helper()
-	g := emptyRegistry(t)
+	g := newUnstartedRegistry(t)
 	g.server.Start()
 	g.host = strings.TrimPrefix(g.server.URL, "http://")
 	return g
 }
 
-// newTLSRegistry starts an https registry, HTTP/2 included, whose certificate is signed by ca.
-func newTLSRegistry(t *testing.T, ca *authority, changes ...func(c *x509.Certificate)) *registry {
+// newTestTLSRegistry starts an https registry, HTTP/2 included, whose certificate is signed by ca.
+func newTestTLSRegistry(t *testing.T, ca *authority, changes ...func(c *x509.Certificate)) *testRegistry {
 	t.Helper()
-	g := emptyRegistry(t)
+	g := newUnstartedRegistry(t)
 	g.server.TLS = ca.serverConfig(t, changes...)
 	g.server.EnableHTTP2 = true
 	g.server.StartTLS()
@@ -49,14 +49,14 @@ func newTLSRegistry(t *testing.T, ca *authority, changes ...func(c *x509.Certifi
 	return g
 }
 
-func emptyRegistry(t testing.TB) *registry {
+func newUnstartedRegistry(t testing.TB) *testRegistry {
 	t.Helper()
 	yes := true
 	storage := olareg.New(config.Config{
 		Storage: config.ConfigStorage{StoreType: config.StoreMem, GC: config.ConfigGC{Frequency: -1}},
 		API:     config.ConfigAPI{DeleteEnabled: &yes, Blob: config.ConfigAPIBlob{DeleteEnabled: &yes}},
 	})
-	g := &registry{storage: storage}
+	g := &testRegistry{storage: storage}
 	g.server = httptest.NewUnstartedServer(http.HandlerFunc(g.serve))
 	g.server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are part of the tests
 	t.Cleanup(func() {
@@ -66,9 +66,9 @@ func emptyRegistry(t testing.TB) *registry {
 	return g
 }
 
-func (g *registry) serve(w http.ResponseWriter, r *http.Request) {
+func (g *testRegistry) serve(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
-	g.asked = append(g.asked, r.Method+" "+r.URL.Path)
+	g.requestLog = append(g.requestLog, r.Method+" "+r.URL.Path)
 	fault, storage := g.fault, g.storage
 	g.mu.Unlock()
 	if fault != nil && fault(w, r) {
@@ -78,29 +78,29 @@ func (g *registry) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // wrap puts something between the faults and the storage.
-func (g *registry) wrap(around func(storage http.Handler) http.Handler) {
+func (g *testRegistry) wrap(around func(storage http.Handler) http.Handler) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.storage = around(g.storage)
 }
 
 // inject puts a fault in front of the registry: it answers itself and returns true, or lets the request through.
-func (g *registry) inject(fault func(w http.ResponseWriter, r *http.Request) bool) {
+func (g *testRegistry) inject(fault func(w http.ResponseWriter, r *http.Request) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fault = fault
 }
 
 // hang makes the registry accept everything and answer nothing, until the client gives up.
-func (g *registry) hang() {
+func (g *testRegistry) hang() {
 	g.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
 		return true
 	})
 }
 
-// fail makes the registry answer every request whose method and path contain the two texts with a status.
-func (g *registry) fail(method, path string, status int, body string) {
+// respondWith makes the registry answer every request whose method and path contain the two texts with a status.
+func (g *testRegistry) respondWith(method, path string, status int, body string) {
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.Method, method) || !strings.Contains(r.URL.Path, path) {
 			return false
@@ -112,20 +112,20 @@ func (g *registry) fail(method, path string, status int, body string) {
 }
 
 // requests lists what was asked so far, "GET /v2/...", as far as it contains text.
-func (g *registry) requests(text string) []string {
+func (g *testRegistry) requests(text string) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(g.asked), func(line string) bool { return !strings.Contains(line, text) })
+	return slices.DeleteFunc(slices.Clone(g.requestLog), func(line string) bool { return !strings.Contains(line, text) })
 }
 
-func (g *registry) forgetRequests() {
+func (g *testRegistry) resetRequests() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asked = nil
+	g.requestLog = nil
 }
 
-// ask talks to the storage behind the faults, and gives the status and the body of its answer.
-func (g *registry) ask(method, path, contentType string, body []byte) (status int, answer []byte) {
+// do talks to the storage behind the faults, and gives the status and the body of its answer.
+func (g *testRegistry) do(method, path, contentType string, body []byte) (status int, answer []byte) {
 	req := httptest.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(body))
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
@@ -136,7 +136,7 @@ func (g *registry) ask(method, path, contentType string, body []byte) (status in
 }
 
 // direct talks to the storage behind the faults.
-func (g *registry) direct(t testing.TB, method, path, contentType string, body []byte) *http.Response {
+func (g *testRegistry) direct(t testing.TB, method, path, contentType string, body []byte) *http.Response {
 	t.Helper()
 	req := httptest.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(body))
 	if contentType != "" {
@@ -147,7 +147,7 @@ func (g *registry) direct(t testing.TB, method, path, contentType string, body [
 	return w.Result()
 }
 
-func (g *registry) must(t testing.TB, method, path, contentType string, body []byte) {
+func (g *testRegistry) must(t testing.TB, method, path, contentType string, body []byte) {
 	t.Helper()
 	if resp := g.direct(t, method, path, contentType, body); resp.StatusCode >= 300 {
 		t.Fatalf("%s %s: HTTP %d", method, path, resp.StatusCode)
@@ -155,7 +155,7 @@ func (g *registry) must(t testing.TB, method, path, contentType string, body []b
 }
 
 // seed stores an image under repo and tag.
-func (g *registry) seed(t *testing.T, repo, tag string, img image) {
+func (g *testRegistry) seed(t *testing.T, repo, tag string, img image) {
 	t.Helper()
 	for _, b := range img.blobs {
 		g.must(t, http.MethodPost, "/v2/"+repo+"/blobs/uploads/?digest="+b.digest, "application/octet-stream", b.raw)
@@ -166,17 +166,17 @@ func (g *registry) seed(t *testing.T, repo, tag string, img image) {
 	g.must(t, http.MethodPut, "/v2/"+repo+"/manifests/"+tag, img.top.mediaType, img.top.raw)
 }
 
-func (g *registry) removeManifest(t *testing.T, repo string, c content) {
+func (g *testRegistry) removeManifest(t *testing.T, repo string, c content) {
 	t.Helper()
 	g.must(t, http.MethodDelete, "/v2/"+repo+"/manifests/"+c.digest, "", nil)
 }
 
-func (g *registry) removeBlob(t *testing.T, repo string, c content) {
+func (g *testRegistry) removeBlob(t *testing.T, repo string, c content) {
 	t.Helper()
 	g.must(t, http.MethodDelete, "/v2/"+repo+"/blobs/"+c.digest, "", nil)
 }
 
-func (g *registry) has(t *testing.T, path string) bool {
+func (g *testRegistry) has(t *testing.T, path string) bool {
 	t.Helper()
 	return g.direct(t, http.MethodGet, path, "", nil).StatusCode == http.StatusOK
 }
@@ -186,7 +186,7 @@ func plainHTTP() Access {
 	return Access{Insecure: func(string) bool { return true }, Timeout: 20 * time.Second}
 }
 
-func impatient() Access {
+func shortTimeout() Access {
 	access := plainHTTP()
 	access.Timeout = 100 * time.Millisecond
 	return access
@@ -202,8 +202,8 @@ func newSplitClient(accesses Accesses) *Client {
 		accesses.traffic, _ = newTestTraffic()
 	}
 	c := NewClient(accesses)
-	for _, g := range []*registries{c.source, c.push, c.node} {
-		g.pause = func(context.Context, time.Duration) {}
+	for _, g := range []*registryClient{c.source, c.push, c.node} {
+		g.sleep = func(context.Context, time.Duration) {}
 	}
 	return c
 }

@@ -25,15 +25,15 @@ const (
 type repository struct {
 	endpoint string // as the caller wrote it, for errors
 	ref      ref.Ref
-	link     *link
-	pause    pause
-	by       *registries
-	site     site
-	slots    *lane // where each request waits for its turn; nil for none
+	conn     *hostConn
+	sleep    sleepFunc
+	client   *registryClient
+	hostUser hostUser
+	slots    *prioritySemaphore // where each request waits for its turn; nil for none
 }
 
-// in gives the same repository with other slots.
-func (r *repository) in(slots *lane) *repository {
+// withSlots gives the same repository with other slots.
+func (r *repository) withSlots(slots *prioritySemaphore) *repository {
 	other := *r
 	other.slots = slots
 	return &other
@@ -41,11 +41,11 @@ func (r *repository) in(slots *lane) *repository {
 
 // do runs one operation, again when that may help, and says what came of it in the terms of this package.
 func (r *repository) do(ctx context.Context, part string, op func(ctx context.Context) error) *Error {
-	return r.retry(ctx, func(ctx context.Context) *Error { return r.once(ctx, part, op) })
+	return r.retry(ctx, func(ctx context.Context) *Error { return r.tryOnce(ctx, part, op) })
 }
 
-func (r *repository) once(ctx context.Context, part string, op func(ctx context.Context) error) *Error {
-	ctx, x := withExchange(ctx)
+func (r *repository) tryOnce(ctx context.Context, part string, op func(ctx context.Context) error) *Error {
+	ctx, record := withOperationRecord(ctx)
 	release, err := r.slots.acquire(ctx, 0)
 	if err == nil {
 		defer release()
@@ -54,9 +54,9 @@ func (r *repository) once(ctx context.Context, part string, op func(ctx context.
 	if err == nil {
 		return nil
 	}
-	failure := r.classify(ctx, part, err, x)
-	if r.link.key.insecure && (failure.Class == TLS || failure.Class == Refused || failure.Class == Unknown) {
-		r.by.memory.protocols.forget(r.link.key.host)
+	failure := r.classify(ctx, part, err, record)
+	if r.conn.key.insecure && (failure.Class == TLS || failure.Class == Refused || failure.Class == Unknown) {
+		r.client.shared.schemes.forget(r.conn.key.host)
 	}
 	return failure
 }
@@ -65,7 +65,7 @@ func (r *repository) once(ctx context.Context, part string, op func(ctx context.
 func (r *repository) manifest(ctx context.Context, part string, at ref.Ref, want digest.Digest, size int64) (manifest.Manifest, *Error) {
 	var m manifest.Manifest
 	failure := r.do(ctx, part, func(ctx context.Context) error {
-		got, err := r.link.rc.ManifestGet(ctx, at)
+		got, err := r.conn.rc.ManifestGet(ctx, at)
 		if err != nil {
 			return err
 		}
@@ -73,20 +73,20 @@ func (r *repository) manifest(ctx context.Context, part string, at ref.Ref, want
 		return checkManifest(got, want, size)
 	})
 	if failure == nil {
-		r.by.memory.manifests.put(m)
+		r.client.shared.manifests.put(m)
 		return m, nil
 	}
 	var status *StatusError
 	if failure.Class == Unknown && !errors.As(failure, &status) && ctx.Err() == nil {
 		// A 200 whose body is no manifest: a login page, say. A node takes it for the image and fails on it.
-		failure.Class, failure.final = Corrupt, true
+		failure.Class, failure.noFallback = Corrupt, true
 	}
 	return nil, failure
 }
 
-// known gives a manifest that was read before, here or elsewhere, and asks the registry only when it must.
-func (r *repository) known(ctx context.Context, part string, at ref.Ref, want digest.Digest, size int64) (manifest.Manifest, *Error) {
-	if m, ok := r.by.memory.manifests.get(want); ok && (size < 0 || m.GetDescriptor().Size == size) {
+// cachedManifest gives a manifest that was read before, here or elsewhere, and asks the registry only when it must.
+func (r *repository) cachedManifest(ctx context.Context, part string, at ref.Ref, want digest.Digest, size int64) (manifest.Manifest, *Error) {
+	if m, ok := r.client.shared.manifests.get(want); ok && (size < 0 || m.GetDescriptor().Size == size) {
 		return m, nil
 	}
 	return r.manifest(ctx, part, at, want, size)
@@ -115,12 +115,12 @@ func checkManifest(m manifest.Manifest, want digest.Digest, size int64) error {
 	return nil
 }
 
-// resolve gives the digest of the reference: by HEAD, which costs nothing where pulls are counted, or by GET where
+// resolveDigest gives the digest of the reference: by HEAD, which costs nothing where pulls are counted, or by GET where
 // HEAD is not answered properly.
-func (r *repository) resolve(ctx context.Context, at ref.Ref) (string, *Error) {
+func (r *repository) resolveDigest(ctx context.Context, at ref.Ref) (string, *Error) {
 	var found digest.Digest
 	failure := r.do(ctx, partManifest, func(ctx context.Context) error {
-		m, err := r.link.rc.ManifestHead(ctx, at)
+		m, err := r.conn.rc.ManifestHead(ctx, at)
 		if err == nil {
 			found = m.GetDescriptor().Digest
 		}
@@ -132,11 +132,11 @@ func (r *repository) resolve(ctx context.Context, at ref.Ref) (string, *Error) {
 	if failure != nil && failure.Class != Unknown {
 		return "", failure
 	}
-	return r.read(ctx, at)
+	return r.readDigest(ctx, at)
 }
 
-// read gives the digest of the manifest under a reference, and keeps the manifest.
-func (r *repository) read(ctx context.Context, at ref.Ref) (string, *Error) {
+// readDigest gives the digest of the manifest under a reference, and keeps the manifest.
+func (r *repository) readDigest(ctx context.Context, at ref.Ref) (string, *Error) {
 	m, failure := r.manifest(ctx, partManifest, at, "", -1)
 	if failure != nil {
 		return "", failure
@@ -158,8 +158,8 @@ func (b blob) descriptor() descriptor.Descriptor {
 	return descriptor.Descriptor{MediaType: b.mediaType, Digest: b.digest}
 }
 
-// sized is for uploads: regclient announces a digest only together with a size.
-func (b blob) sized() descriptor.Descriptor {
+// sizedDescriptor is for uploads: regclient announces a digest only together with a size.
+func (b blob) sizedDescriptor() descriptor.Descriptor {
 	d := b.descriptor()
 	d.Size = max(b.size, 0)
 	return d
@@ -173,26 +173,26 @@ func (r *repository) checkBlob(ctx context.Context, b blob, full bool) *Error {
 	if !full {
 		size, failure := r.headBlob(ctx, b)
 		if failure == nil && size >= 0 {
-			return b.compare(r, size)
+			return b.checkSize(r, size)
 		}
-		if failure != nil && !headMayBeWrong(failure) {
+		if failure != nil && !headUnreliable(failure) {
 			return failure
 		}
 	}
 	return r.getBlob(ctx, b, full)
 }
 
-func (b blob) compare(r *repository, size int64) *Error {
+func (b blob) checkSize(r *repository, size int64) *Error {
 	if b.size >= 0 && size != b.size {
 		return &Error{
-			Class: Corrupt, Endpoint: r.endpoint, Part: b.part(), final: true,
+			Class: Corrupt, Endpoint: r.endpoint, Part: b.part(), noFallback: true,
 			Err: &SizeError{Want: b.size, Got: size},
 		}
 	}
 	return nil
 }
 
-func headMayBeWrong(e *Error) bool {
+func headUnreliable(e *Error) bool {
 	var status *StatusError
 	return e.Class == Missing ||
 		errors.As(e, &status) && (status.Status == http.StatusMethodNotAllowed || status.Status == http.StatusNotImplemented)
@@ -201,17 +201,17 @@ func headMayBeWrong(e *Error) bool {
 // headBlob gives the size of a blob, -1 when the registry does not say.
 func (r *repository) headBlob(ctx context.Context, b blob) (size int64, failure *Error) {
 	failure = r.do(ctx, b.part(), func(ctx context.Context) error {
-		head, err := r.link.rc.BlobHead(ctx, r.ref, b.descriptor())
+		head, err := r.conn.rc.BlobHead(ctx, r.ref, b.descriptor())
 		if err == nil {
-			size = lengthOf(head)
+			size = contentLength(head)
 		}
 		return err
 	})
 	return size, failure
 }
 
-// lengthOf is the length in an answer's header, in bytes; -1 when it is not there.
-func lengthOf(answer regblob.Reader) int64 {
+// contentLength is the length in an answer's header, in bytes; -1 when it is not there.
+func contentLength(answer regblob.Reader) int64 {
 	resp := answer.Response() //nolint:bodyclose // looks at the header only; the body is the caller's
 	if resp == nil {
 		return -1 // regclient has made it up: it does not ask for the blob without content
@@ -222,23 +222,23 @@ func lengthOf(answer regblob.Reader) int64 {
 // getBlob requests a blob as a node does. Unless full, the answer's header is enough, provided it tells the size. Whole blobs wait for
 // their turn among transfers, unless the registry is asked one thing at a time anyway.
 func (r *repository) getBlob(ctx context.Context, b blob, full bool) *Error {
-	if s := r.by.memory.schedule; full && r.slots == s.small(r.site.host) {
-		release, err := s.transfer(ctx, r.site.host, "", b.size)
+	if s := r.client.shared.slots; full && r.slots == s.requestSlots(r.hostUser.host) {
+		release, err := s.acquireTransfer(ctx, r.hostUser.host, "", b.size)
 		if err != nil {
-			return r.classify(ctx, b.part(), err, &exchange{})
+			return r.classify(ctx, b.part(), err, &operationRecord{})
 		}
 		defer release()
-		r = r.in(nil)
+		r = r.withSlots(nil)
 	}
 	return r.do(ctx, b.part(), func(ctx context.Context) error {
-		body, err := r.link.rc.BlobGet(ctx, r.ref, b.descriptor())
+		body, err := r.conn.rc.BlobGet(ctx, r.ref, b.descriptor())
 		if err != nil {
 			return err
 		}
 		defer func() { _ = body.Close() }()
-		size := lengthOf(body)
+		size := contentLength(body)
 		if size >= 0 {
-			if wrong := b.compare(r, size); wrong != nil {
+			if wrong := b.checkSize(r, size); wrong != nil {
 				return wrong
 			}
 			if !full {
@@ -249,7 +249,7 @@ func (r *repository) getBlob(ctx context.Context, b blob, full bool) *Error {
 		if err != nil && !errors.Is(err, errs.ErrDigestMismatch) {
 			return err
 		}
-		if wrong := b.compare(r, read); wrong != nil {
+		if wrong := b.checkSize(r, read); wrong != nil {
 			return wrong
 		}
 		return err

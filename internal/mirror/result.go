@@ -24,13 +24,13 @@ type Result struct {
 	SourceDigest, MirrorDigest string
 	// Proof is of the last run that succeeded. While the image is being verified again the old one stays.
 	Proof Proof
-	// Copied tells what was copied for this job so far, one entry per target.
-	Copied []Copied
-	// Need is how many bytes this job uploads in all, as far as is known, and Moved how many of them it has. Need grows when manifests
+	// Copies tells what was copied for this job so far, one entry per target.
+	Copies []CopyResult
+	// NeededBytes is how many bytes this job uploads in all, as far as is known, and Moved how many of them it has. Need grows when manifests
 	// are read, and shrinks again with each layer that turns out to be there or is brought by another job; at the end both are the same.
-	Need, Moved int64
-	// Others tells what the other mirrors of the list have; see Job.Others.
-	Others []Finding
+	NeededBytes, UploadedBytes int64
+	// OtherMirrors tells what the other mirrors of the list have; see Job.Others.
+	OtherMirrors []ImageCheck
 	// Err is of the last run that failed; it stays while the next one is waited for and under way.
 	Err *Error
 	// Attempts counts the runs since the job was wanted, or wanted again.
@@ -38,13 +38,13 @@ type Result struct {
 	// At is when the state began. For Verified it is when the oldest look began that the proof rests on, for Failed when the run began:
 	// what changed at the registries after that is not in it.
 	At time.Time
-	// Due is when a Failed job is tried again.
-	Due time.Time
+	// RetryAt is when a Failed job is tried again.
+	RetryAt time.Time
 }
 
-// addCopied keeps one entry per target: the latest copy, with the bytes of all of them.
-func addCopied(known []Copied, fresh ...Copied) []Copied {
-	merged := append([]Copied(nil), known...)
+// mergeCopies keeps one entry per target: the latest copy, with the bytes of all of them.
+func mergeCopies(known []CopyResult, fresh ...CopyResult) []CopyResult {
+	merged := append([]CopyResult(nil), known...)
 next:
 	for _, f := range fresh {
 		for i, k := range merged {

@@ -15,7 +15,7 @@ import (
 // copierEnv makes the test binary a copier: "source target name name ...".
 const copierEnv = "SAFE_MIRROR_TEST_COPIER"
 
-// TestCopierProcess is not a test: it is the process that TestKilledCopiesGoOn kills.
+// TestCopierProcess is not a test: it is the process that TestKilledCopiesResume kills.
 func TestCopierProcess(t *testing.T) {
 	order := strings.Fields(os.Getenv(copierEnv))
 	if len(order) == 0 {
@@ -24,9 +24,9 @@ func TestCopierProcess(t *testing.T) {
 	var jobs []Job
 	for _, name := range order[2:] {
 		from, to := order[0]+"/"+name+":v1", order[1]+"/"+name+":v1"
-		jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", From: []string{from}, Fill: []string{to}, Walk: []string{to}})
+		jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", Sources: []string{from}, Targets: []string{to}, PullEndpoints: []string{to}})
 	}
-	copies(t, NewClient(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()}), EngineOptions{}, jobs...)
+	runJobs(t, NewClient(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()}), EngineOptions{}, jobs...)
 }
 
 // meter counts what uploads bring to a registry. At a number of bytes it holds all of them back until the copier is dead.
@@ -126,18 +126,18 @@ func (m *meter) count(n int64) (held chan struct{}) {
 	return m.released
 }
 
-func copier(t *testing.T, source, target *registry, names []string) *exec.Cmd {
+func copier(t *testing.T, source, target *testRegistry, names []string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(context.Background(), os.Args[0], "-test.run", "^TestCopierProcess$", "-test.count", "1")
 	cmd.Env = append(os.Environ(), copierEnv+"="+strings.Join(append([]string{source.host, target.host}, names...), " "))
 	return cmd
 }
 
-// TestKilledCopiesGoOn kills a copier process (SIGKILL) in the middle of its uploads, several times, and counts at the registry what the
+// TestKilledCopiesResume kills a copier process (SIGKILL) in the middle of its uploads, several times, and counts at the registry what the
 // next one brings again: nothing that had arrived.
-func TestKilledCopiesGoOn(t *testing.T) {
+func TestKilledCopiesResume(t *testing.T) {
 	c := newCorpus(12, 12<<20)
-	source, target := newRegistry(t), newRegistry(t)
+	source, target := newTestRegistry(t), newTestRegistry(t)
 	for i, img := range c.images {
 		source.seed(t, c.names[i], "v1", img)
 	}
@@ -152,7 +152,7 @@ func TestKilledCopiesGoOn(t *testing.T) {
 		}
 		select {
 		case <-m.reached:
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Error("the copier uploads nothing")
 		}
 		if err := cmd.Process.Kill(); err != nil {
@@ -166,7 +166,7 @@ func TestKilledCopiesGoOn(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for i, img := range c.images {
-		verified(t, target.host+"/"+c.names[i]+":v1", img)
+		assertVerified(t, target.host+"/"+c.names[i]+":v1", img)
 	}
 	target.server.Close() // waits for the handlers
 	unique := map[string]bool{}
@@ -185,7 +185,7 @@ func TestKilledCopiesGoOn(t *testing.T) {
 	if len(m.whole) != len(unique) {
 		t.Errorf("%d of %d blobs were uploaded", len(m.whole), len(unique))
 	}
-	if slots := smallSlots + largeSlots; m.broken > kills*slots {
+	if slots := smallBlobSlots + largeBlobSlots; m.broken > kills*slots {
 		t.Errorf("%d kills broke %d uploads, with %d slots", kills, m.broken, slots)
 	}
 	t.Logf("%d bytes for %d unique ones; %d kills broke %d uploads", m.bytes, c.unique, kills, m.broken)

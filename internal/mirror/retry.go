@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// attempts is how often one operation is tried, rateLimitAttempts how often it is when the registry only asks for
-// patience: where every second request is turned away, 1 in 256 operations fails for it. longestWait is how long a registry
+// maxAttempts is how often one operation is tried, maxRateLimitAttempts how often it is when the registry only asks for
+// patience: where every second request is turned away, 1 in 256 operations fails for it. maxRetryWait is how long a registry
 // may ask to wait in between. What takes longer is left to the engine, which has other images to see to meanwhile.
 const (
-	attempts          = 3
-	rateLimitAttempts = 8
+	maxAttempts          = 3
+	maxRateLimitAttempts = 8
 
-	firstWait   = 250 * time.Millisecond
-	longestWait = 10 * time.Second
+	initialRetryWait = 250 * time.Millisecond
+	maxRetryWait     = 10 * time.Second
 )
 
-// pause waits, or returns early when the context ends.
-type pause func(ctx context.Context, d time.Duration)
+// sleepFunc waits, or returns early when the context ends.
+type sleepFunc func(ctx context.Context, d time.Duration)
 
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
@@ -34,31 +34,31 @@ func sleep(ctx context.Context, d time.Duration) {
 // a hiccup within about a second: 250 ms, then 1 s. Where a host asked for a pause, the next request waits for its end by
 // itself, together with everybody else's.
 func (r *repository) retry(ctx context.Context, op func(ctx context.Context) *Error) *Error {
-	wait := firstWait
+	wait := initialRetryWait
 	for n := 1; ; n++ {
 		failure := op(ctx)
-		if failure == nil || ctx.Err() != nil || n >= failure.attempts() || failure.retryAfter() > longestWait {
+		if failure == nil || ctx.Err() != nil || n >= failure.maxAttempts() || failure.retryAfter() > maxRetryWait {
 			return failure
 		}
 		if failure.Class != RateLimited {
-			r.pause(ctx, wait)
+			r.sleep(ctx, wait)
 			wait *= 4
 		}
 	}
 }
 
-// attempts is how often an operation that fails like this is tried. Silence is not tried again: it has cost the whole
+// maxAttempts is how often an operation that fails like this is tried. Silence is not tried again: it has cost the whole
 // timeout already.
-func (e *Error) attempts() int {
+func (e *Error) maxAttempts() int {
 	var status *StatusError
 	answered := errors.As(e, &status)
 	switch {
 	case e.Class == RateLimited:
-		return rateLimitAttempts
-	case e.again, e.Class == Refused:
-		return attempts
-	case answered && e.Class == Unknown && (status.Status >= http.StatusInternalServerError || status.lostSession):
-		return attempts
+		return maxRateLimitAttempts
+	case e.retryable, e.Class == Refused:
+		return maxAttempts
+	case answered && e.Class == Unknown && (status.Status >= http.StatusInternalServerError || status.uploadSessionLost):
+		return maxAttempts
 	}
 	return 1
 }
@@ -69,7 +69,7 @@ func (e *Error) retryAfter() time.Duration {
 	if errors.As(e, &status) {
 		return status.RetryAfter
 	}
-	var paused *PausedError
+	var paused *HostBackoffError
 	if errors.As(e, &paused) {
 		return paused.Wait
 	}

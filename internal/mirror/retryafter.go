@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// askedPause reads how long an answer asks to wait, 0 when it does not say. refused tells whether the request itself was
+// requestedWait reads how long an answer asks to wait, 0 when it does not say. refused tells whether the request itself was
 // turned away; an answer that grants it only asks for a pause when it says that nothing remains.
 //
 //	Retry-After: 3                                          3 s
@@ -18,12 +18,12 @@ import (
 //	RateLimit: "default";r=0;t=50                           50 s, a later draft
 //	RateLimit-Limit: 100;w=21600                            216 s after a refusal: Docker Hub names no reset; 100 pulls in
 //	                                                        6 hours come back one every 216 s
-func askedPause(header http.Header, refused bool, now time.Time) time.Duration {
+func requestedWait(header http.Header, refused bool, now time.Time) time.Duration {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date // whose clock is wrong does not matter then
 	}
 	for _, name := range []string{"Retry-After", "X-Retry-After"} {
-		if wait := readWait(header.Get(name), now); wait > 0 {
+		if wait := parseWait(header.Get(name), now); wait > 0 {
 			return wait
 		}
 	}
@@ -31,15 +31,15 @@ func askedPause(header http.Header, refused bool, now time.Time) time.Duration {
 		return 0
 	}
 	for _, name := range rateLimitNames("Reset") {
-		if wait := readWait(header.Get(name), now); wait > 0 {
+		if wait := parseWait(header.Get(name), now); wait > 0 {
 			return wait
 		}
 	}
-	if wait := readWait(parameter(header.Get("RateLimit"), "t", "reset"), now); wait > 0 {
+	if wait := parseWait(parameter(header.Get("RateLimit"), "t", "reset"), now); wait > 0 {
 		return wait
 	}
 	if refused {
-		return refill(header)
+		return refillInterval(header)
 	}
 	return 0
 }
@@ -59,8 +59,8 @@ func exhausted(header http.Header) bool {
 	return parameter(header.Get("RateLimit"), "r", "remaining") == "0"
 }
 
-// refill is the time in which one request becomes free again, on average, where only the window is known.
-func refill(header http.Header) time.Duration {
+// refillInterval is the time in which one request becomes free again, on average, where only the window is known.
+func refillInterval(header http.Header) time.Duration {
 	for _, name := range rateLimitNames("Limit") {
 		value := header.Get(name)
 		allowed, _, _ := strings.Cut(value, ";")
@@ -86,11 +86,11 @@ func parameter(text string, names ...string) string {
 	return ""
 }
 
-// epoch tells a number of seconds to wait from a point in time: 31 years from a date after 2001.
-const epoch = 1e9
+// minUnixSeconds tells a number of seconds to wait from a point in time: 31 years from a date after 2001.
+const minUnixSeconds = 1e9
 
-// readWait understands seconds, seconds or milliseconds since 1970, and an HTTP date. A number may carry parameters.
-func readWait(text string, now time.Time) time.Duration {
+// parseWait understands seconds, seconds or milliseconds since 1970, and an HTTP date. A number may carry parameters.
+func parseWait(text string, now time.Time) time.Duration {
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, at.Sub(now))
 	}
@@ -99,9 +99,9 @@ func readWait(text string, now time.Time) time.Duration {
 	switch {
 	case err != nil || !(seconds > 0):
 		return 0
-	case seconds >= epoch*1000:
+	case seconds >= minUnixSeconds*1000:
 		return max(0, time.UnixMilli(int64(min(seconds, 1e15))).Sub(now))
-	case seconds >= epoch:
+	case seconds >= minUnixSeconds:
 		return max(0, time.Unix(int64(seconds), 0).Sub(now))
 	}
 	return time.Duration(seconds * float64(time.Second))

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestAskedPause(t *testing.T) {
+func TestRequestedWait(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	const date = "Wed, 21 Oct 2026 07:28:00 GMT" // the registry's clock, years behind ours
 	cases := map[string]struct {
@@ -47,7 +47,7 @@ func TestAskedPause(t *testing.T) {
 			for i := 0; i < len(tc.header); i += 2 {
 				header.Set(tc.header[i], tc.header[i+1])
 			}
-			if got := askedPause(header, tc.refused, now); got != tc.want {
+			if got := requestedWait(header, tc.refused, now); got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})

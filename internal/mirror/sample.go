@@ -15,17 +15,17 @@ const (
 	DownloadFull   Download = "Full"   // everything
 )
 
-// sampled is the share of blobs that a sample downloads: one in so many.
-const sampled = 10
+// sampleDivisor is the share of blobs that a sample downloads: one in so many.
+const sampleDivisor = 10
 
-// downloads tells for each blob whether it is downloaded. A sample depends on the seed and the blob's digest alone, so that images that
+// selectBlobs tells for each blob whether it is downloaded. A sample depends on the seed and the blob's digest alone, so that images that
 // share a blob agree on it, and a run can be repeated.
-func (d Download) downloads(blobs []blob, seed uint64) []bool {
+func (d Download) selectBlobs(blobs []blob, seed uint64) []bool {
 	chosen := make([]bool, len(blobs))
 	lowest, at := ^uint64(0), -1
 	for i, b := range blobs {
-		rank := seededRank(b, seed)
-		chosen[i] = d == DownloadFull || d == DownloadSample && rank%sampled == 0
+		rank := rank(b, seed)
+		chosen[i] = d == DownloadFull || d == DownloadSample && rank%sampleDivisor == 0
 		if rank <= lowest {
 			lowest, at = rank, i
 		}
@@ -36,7 +36,7 @@ func (d Download) downloads(blobs []blob, seed uint64) []bool {
 	return chosen
 }
 
-func seededRank(b blob, seed uint64) uint64 {
+func rank(b blob, seed uint64) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, seed)) // a hash never fails
 	_, _ = h.Write([]byte(b.digest))

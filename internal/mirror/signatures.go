@@ -25,7 +25,7 @@ var (
 // attached is what belongs to the manifests of a tree, as far as it stands under tags.
 type attached struct {
 	cancel  context.CancelFunc
-	looking sync.WaitGroup
+	lookups sync.WaitGroup
 	tags    []attachment
 	failure *Error
 }
@@ -40,19 +40,19 @@ type attachment struct {
 //
 // Most indexes have no signature, and then most of their children have none. They are asked about only when the index has one, as
 // "cosign sign --recursive" leaves it, or where the order says so.
-func (j *transfer) findAttached(ctx context.Context, t *tree, order copyOrder) *attached {
+func (j *transfer) findAttached(ctx context.Context, t *tree, request copyRequest) *attached {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &attached{cancel: cancel}
 	suffixes := signatureTags
-	if order.referrers {
+	if request.referrers {
 		suffixes = digestTags
 	}
-	a.looking.Go(func() {
-		a.failure = shielded(func() *Error {
+	a.lookups.Go(func() {
+		a.failure = withRecover(func() *Error {
 			nodes := t.childrenFirst()
 			below, top := nodes[:len(nodes)-1], nodes[len(nodes)-1:]
 			failure := j.resolveTags(ctx, a, top, suffixes)
-			if failure != nil || len(a.tags) == 0 && !order.referrers && !order.childSignatures {
+			if failure != nil || len(a.tags) == 0 && !request.referrers && !request.childSignatures {
 				return failure
 			}
 			return j.resolveTags(ctx, a, below, suffixes)
@@ -64,15 +64,15 @@ func (j *transfer) findAttached(ctx context.Context, t *tree, order copyOrder) *
 // stop gives up looking.
 func (a *attached) stop() {
 	a.cancel()
-	a.looking.Wait()
+	a.lookups.Wait()
 }
 
 // resolveTags adds the tags that the source has for the manifests.
-func (j *transfer) resolveTags(ctx context.Context, a *attached, manifests []*node, suffixes []string) *Error {
+func (j *transfer) resolveTags(ctx context.Context, a *attached, manifests []*manifestNode, suffixes []string) *Error {
 	found := make([]attachment, len(manifests)*len(suffixes))
 	failure := parallel(ctx, len(found), func(ctx context.Context, i int) *Error {
 		tag := digestTag(manifests[i/len(suffixes)].desc.Digest, suffixes[i%len(suffixes)])
-		dgst, failure := j.source.resolve(ctx, j.source.ref.SetTag(tag))
+		dgst, failure := j.source.resolveDigest(ctx, j.source.ref.SetTag(tag))
 		switch {
 		case failure == nil:
 			found[i] = attachment{tag, dgst}
@@ -86,23 +86,23 @@ func (j *transfer) resolveTags(ctx context.Context, a *attached, manifests []*no
 	return failure
 }
 
-// accompany brings along what was found to belong to the manifests of a tree and, with all, whatever else refers to them.
-func (j *transfer) accompany(ctx context.Context, t *tree, a *attached, all bool) *Error {
-	a.looking.Wait()
+// pushAttached brings along what was found to belong to the manifests of a tree and, with all, whatever else refers to them.
+func (j *transfer) pushAttached(ctx context.Context, t *tree, a *attached, all bool) *Error {
+	a.lookups.Wait()
 	a.cancel()
 	if a.failure != nil {
 		return a.failure
 	}
 	failure := parallel(ctx, len(a.tags), func(ctx context.Context, i int) *Error {
 		at := j.source.ref.SetTag(a.tags[i].tag).SetDigest(a.tags[i].digest)
-		return j.extra(ctx, "signature "+a.tags[i].tag, at, j.target.ref.SetTag(a.tags[i].tag))
+		return j.copyAttached(ctx, "signature "+a.tags[i].tag, at, j.target.ref.SetTag(a.tags[i].tag))
 	})
 	if failure != nil || !all {
 		return failure
 	}
 	manifests := t.childrenFirst()
 	return parallel(ctx, len(manifests), func(ctx context.Context, i int) *Error {
-		return j.referrers(ctx, manifests[i].desc.Digest, 0)
+		return j.copyReferrers(ctx, manifests[i].desc.Digest, 0)
 	})
 }
 
@@ -112,28 +112,28 @@ func digestTag(d digest.Digest, suffix string) string {
 	return strings.Replace(d.String(), ":", "-", 1) + suffix
 }
 
-// extra copies something beside the image.
-func (j *transfer) extra(ctx context.Context, part string, at, to ref.Ref) *Error {
-	top, failure := j.source.known(ctx, part, at, digest.Digest(at.Digest), -1)
+// copyAttached copies something beside the image.
+func (j *transfer) copyAttached(ctx context.Context, part string, at, to ref.Ref) *Error {
+	top, failure := j.source.cachedManifest(ctx, part, at, digest.Digest(at.Digest), -1)
 	if failure != nil {
 		return failure
 	}
-	t, failure := j.source.loadTree(ctx, top, nil, j.source.child)
+	t, failure := j.source.loadTree(ctx, top, nil, j.source.fetchChild)
 	if failure != nil {
 		return failure
 	}
 	return j.push(ctx, t, to)
 }
 
-// referrers copies what names the subject as its subject, and what refers to that in turn. regclient asks the referrers API, or the
+// copyReferrers copies what names the subject as its subject, and what refers to that in turn. regclient asks the referrers API, or the
 // tag that stands in for it (sha256-0a1b...), and keeps that tag at targets without the API.
-func (j *transfer) referrers(ctx context.Context, subject digest.Digest, depth int) *Error {
+func (j *transfer) copyReferrers(ctx context.Context, subject digest.Digest, depth int) *Error {
 	if depth > maxDepth {
 		return &Error{Class: Corrupt, Endpoint: j.source.endpoint, Part: "referrers of " + subject.String(), Err: errTooDeep{}}
 	}
 	var found []descriptor.Descriptor
 	failure := j.source.do(ctx, "referrers of "+subject.String(), func(ctx context.Context) error {
-		list, err := j.source.link.rc.ReferrerList(ctx, j.source.ref.SetDigest(subject.String()))
+		list, err := j.source.conn.rc.ReferrerList(ctx, j.source.ref.SetDigest(subject.String()))
 		found = list.Descriptors
 		return err
 	})
@@ -143,10 +143,10 @@ func (j *transfer) referrers(ctx context.Context, subject digest.Digest, depth i
 	// One after the other: each may have to be added to the same tag.
 	for _, d := range slices.Clone(found) {
 		at := j.source.ref.SetDigest(d.Digest.String())
-		if failure := j.extra(ctx, "referrer "+d.Digest.String(), at, j.target.ref.SetDigest(d.Digest.String())); failure != nil {
+		if failure := j.copyAttached(ctx, "referrer "+d.Digest.String(), at, j.target.ref.SetDigest(d.Digest.String())); failure != nil {
 			return failure
 		}
-		if failure := j.referrers(ctx, d.Digest, depth+1); failure != nil {
+		if failure := j.copyReferrers(ctx, d.Digest, depth+1); failure != nil {
 			return failure
 		}
 	}

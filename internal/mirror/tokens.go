@@ -17,38 +17,38 @@ const (
 	maxTokens    = 4096
 )
 
-// shortestLife is the life that regclient gives to every token at least, also when its service promised less.
-const shortestLife = time.Minute
+// minTokenLife is the life that regclient gives to every token at least, also when its service promised less.
+const minTokenLife = time.Minute
 
-// tokens are the bearer tokens that came through one guard. regclient keeps each until the time it is said to end, and
+// tokenStore are the bearer tokens that came through one guard. regclient keeps each until the time it is said to end, and
 // reports "unauthorized" when the registry refuses it before: after a restart of the registry, a change of its keys, or
 // because the clocks differ. Such a token is replaced here.
 //
 //	GET layer with T -> 200, ... an hour later PUT upload with T -> 401      ask for T', try again with T'
 //	POST upload with T -> 401, and T was never good for anything             access is denied
-type tokens struct {
+type tokenStore struct {
 	mu    sync.Mutex
 	known map[string]*token
 }
 
 type token struct {
-	request *http.Request // asks for another one like it
-	worked  bool          // the registry has taken it
-	next    string        // what replaces it
+	request     *http.Request // asks for another one like it
+	accepted    bool          // the registry has taken it
+	replacement string        // what replaces it
 
 	renewing sync.Mutex
 }
 
-// given remembers the token in the answer of a token service, and corrects its life for regclient: from now on by our
+// remember remembers the token in the answer of a token service, and corrects its life for regclient: from now on by our
 // own clock, and no longer than promised.
-func (t *tokens) given(req *http.Request, resp *http.Response) {
+func (t *tokenStore) remember(req *http.Request, resp *http.Response) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody))
 	if err != nil {
-		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), errReader{err}))
 		return
 	}
 	_ = resp.Body.Close()
-	value, body := readToken(body, time.Now())
+	value, body := parseToken(body, time.Now())
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	if value == "" {
 		return
@@ -61,15 +61,15 @@ func (t *tokens) given(req *http.Request, resp *http.Response) {
 	t.known[value] = &token{request: req}
 }
 
-type failing struct{ err error }
+type errReader struct{ err error }
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (f errReader) Read([]byte) (int, error) { return 0, f.err }
 
-// readToken takes the token out of {"token":"...","expires_in":300,"issued_at":"..."} and gives the body to pass on.
+// parseToken takes the token out of {"token":"...","expires_in":300,"issued_at":"..."} and gives the body to pass on.
 // regclient reads a life below a minute as a minute; it gets the token as one that is older.
 //
 //	now 12:00:00, expires_in 20, issued_at 11:30:00 -> issued_at 11:59:20: good until 12:00:20
-func readToken(body []byte, now time.Time) (value string, passOn []byte) {
+func parseToken(body []byte, now time.Time) (value string, passOn []byte) {
 	var fields map[string]any
 	if json.Unmarshal(body, &fields) != nil {
 		return "", body
@@ -79,11 +79,11 @@ func readToken(body []byte, now time.Time) (value string, passOn []byte) {
 			break
 		}
 	}
-	life := shortestLife
+	lifetime := minTokenLife
 	if seconds, ok := fields["expires_in"].(float64); ok && seconds > 0 {
-		life = time.Duration(seconds) * time.Second
+		lifetime = time.Duration(seconds) * time.Second
 	}
-	fields["issued_at"] = now.Add(-max(0, shortestLife-life)).UTC().Format(time.RFC3339Nano)
+	fields["issued_at"] = now.Add(-max(0, minTokenLife-lifetime)).UTC().Format(time.RFC3339Nano)
 	passOn, err := json.Marshal(fields)
 	if err != nil {
 		return "", body
@@ -91,64 +91,64 @@ func readToken(body []byte, now time.Time) (value string, passOn []byte) {
 	return value, passOn
 }
 
-// refresh gives the request with the latest replacement of its token.
-func (t *tokens) refresh(req *http.Request) *http.Request {
-	used := bearer(req)
-	if latest := t.latest(used); latest != used {
+// useNewest gives the request with the latest replacement of its token.
+func (t *tokenStore) useNewest(req *http.Request) *http.Request {
+	used := bearerToken(req)
+	if latest := t.newest(used); latest != used {
 		req = req.Clone(req.Context())
 		req.Header.Set("Authorization", "Bearer "+latest)
 	}
 	return req
 }
 
-func (t *tokens) latest(value string) string {
+func (t *tokenStore) newest(value string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
 		known := t.known[value]
-		if known == nil || known.next == "" {
+		if known == nil || known.replacement == "" {
 			return value
 		}
-		value = known.next
+		value = known.replacement
 	}
 }
 
-// worked notes that the registry took a token.
-func (t *tokens) worked(value string) {
+// markAccepted notes that the registry took a token.
+func (t *tokenStore) markAccepted(value string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if known := t.known[value]; known != nil {
-		known.worked = true
+		known.accepted = true
 	}
 }
 
 // renew replaces a token that was good once, and tells whether there is another one now. Of many requests that were
 // refused at the same time one asks, the others wait for what it gets.
-func (t *tokens) renew(value string, ask func(*http.Request) (*http.Response, error)) bool {
+func (t *tokenStore) renew(value string, ask func(*http.Request) (*http.Response, error)) bool {
 	t.mu.Lock()
 	known := t.known[value]
-	good := known != nil && known.worked
+	good := known != nil && known.accepted
 	t.mu.Unlock()
 	if !good {
 		return false
 	}
 	known.renewing.Lock()
 	defer known.renewing.Unlock()
-	if t.latest(value) != value {
+	if t.newest(value) != value {
 		return true
 	}
-	fresh := askAgain(known.request, ask)
+	fresh := repeatRequest(known.request, ask)
 	if fresh == "" || fresh == value {
 		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known.next = fresh
+	known.replacement = fresh
 	return true
 }
 
-// askAgain repeats a request for a token; "" when there is none to be had.
-func askAgain(req *http.Request, ask func(*http.Request) (*http.Response, error)) string {
+// repeatRequest repeats a request for a token; "" when there is none to be had.
+func repeatRequest(req *http.Request, ask func(*http.Request) (*http.Response, error)) string {
 	req = req.Clone(req.Context())
 	if req.GetBody != nil {
 		body, err := req.GetBody()
@@ -166,12 +166,12 @@ func askAgain(req *http.Request, ask func(*http.Request) (*http.Response, error)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return ""
 	}
-	value, _ := readToken(body, time.Now())
+	value, _ := parseToken(body, time.Now())
 	return value
 }
 
-// bearer is the token of a request, "" when it has none.
-func bearer(req *http.Request) string {
+// bearerToken is the token of a request, "" when it has none.
+func bearerToken(req *http.Request) string {
 	value, found := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	if !found {
 		return ""

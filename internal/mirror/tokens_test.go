@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestReadToken(t *testing.T) {
+func TestParseToken(t *testing.T) {
 	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	cases := map[string]struct {
 		body, value, issued string
@@ -30,7 +30,7 @@ func TestReadToken(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			value, passOn := readToken([]byte(tc.body), now)
+			value, passOn := parseToken([]byte(tc.body), now)
 			var fields map[string]any
 			if err := json.Unmarshal(passOn, &fields); err != nil {
 				t.Fatal(err)
@@ -40,7 +40,7 @@ func TestReadToken(t *testing.T) {
 			}
 		})
 	}
-	if value, passOn := readToken([]byte("<html>"), now); value != "" || string(passOn) != "<html>" {
+	if value, passOn := parseToken([]byte("<html>"), now); value != "" || string(passOn) != "<html>" {
 		t.Errorf("got %q, %q of a page", value, passOn)
 	}
 }
@@ -72,15 +72,15 @@ func (i *issuer) ask(*http.Request) (*http.Response, error) {
 }
 
 // first makes tokens that know t1.
-func (i *issuer) first(t *testing.T) *tokens {
+func (i *issuer) first(t *testing.T) *tokenStore {
 	t.Helper()
-	known := &tokens{}
+	known := &tokenStore{}
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://quay.io/token", nil)
 	resp, err := i.ask(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	known.given(req, resp)
+	known.remember(req, resp)
 	return known
 }
 
@@ -90,14 +90,14 @@ func TestTokensAreReplacedOnlyWhenTheyWereGoodOnce(t *testing.T) {
 	if known.renew("t1", service.ask) || known.renew("", service.ask) || known.renew("of somebody else", service.ask) {
 		t.Error("renewed a token that the registry has never taken")
 	}
-	known.worked("t1")
+	known.markAccepted("t1")
 	if !known.renew("t1", service.ask) {
 		t.Fatal("not renewed")
 	}
-	if got := bearer(known.refresh(tokenRequest(t, "t1"))); got != "t2" {
+	if got := bearerToken(known.useNewest(tokenRequest(t, "t1"))); got != "t2" {
 		t.Errorf("sends %q", got)
 	}
-	if got := bearer(known.refresh(tokenRequest(t, ""))); got != "" {
+	if got := bearerToken(known.useNewest(tokenRequest(t, ""))); got != "" {
 		t.Errorf("sends %q where no token was", got)
 	}
 }
@@ -105,7 +105,7 @@ func TestTokensAreReplacedOnlyWhenTheyWereGoodOnce(t *testing.T) {
 func TestNoNewTokenIsNoRenewal(t *testing.T) {
 	var service issuer
 	known := service.first(t)
-	known.worked("t1")
+	known.markAccepted("t1")
 	service.err = errors.New("down")
 	if known.renew("t1", service.ask) {
 		t.Error("renewed without a token")
@@ -117,7 +117,7 @@ func TestManyRefusalsAskOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var service issuer
 		known := service.first(t)
-		known.worked("t1")
+		known.markAccepted("t1")
 		var waiting sync.WaitGroup
 		renewed := make([]bool, 16)
 		for i := range renewed {
@@ -142,23 +142,23 @@ func TestManyRefusalsAskOnce(t *testing.T) {
 func TestTokenEndsAnywhere(t *testing.T) {
 	img := multiArch("faulty")
 	for goodFor := 1; ; goodFor++ {
-		source, target := newRegistry(t), newRegistry(t)
+		source, target := newTestRegistry(t), newTestRegistry(t)
 		source.seed(t, "faulty/app", "v1", img)
-		source.behind(tokens401(goodFor, nil))
-		given := target.behind(tokens401(goodFor, nil))
+		source.withFaults(tokens401(goodFor, nil))
+		given := target.withFaults(tokens401(goodFor, nil))
 		c := newTestClient(plainHTTP())
 		anew := func(context.Context, time.Duration) {
 			t.Errorf("a token for %d requests: something had to be begun anew", goodFor)
 		}
-		c.source.pause, c.push.pause = anew, anew
+		c.source.sleep, c.push.sleep = anew, anew
 		_, err := c.Copy(t.Context(), []string{source.host + "/faulty/app:v1"}, target.host+"/faulty/app:v1", img.top.digest)
 		if err != nil {
 			t.Errorf("a token for %d requests: %v", goodFor, err)
 		}
-		if lacking := target.lacking("faulty/app", "v1", img); len(lacking) > 0 {
+		if lacking := target.wrongContent("faulty/app", "v1", img); len(lacking) > 0 {
 			t.Errorf("a token for %d requests: lacks %v", goodFor, lacking)
 		}
-		if given.Struck()[0] == 2 && goodFor > 5 { // one to read and one to write with: none has ended early
+		if given.Hits()[0] == 2 && goodFor > 5 { // one to read and one to write with: none has ended early
 			return
 		}
 		if goodFor > 100 {

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// tlsPatience is how long a TLS handshake may take: the same 10 s that a node gives it.
-const tlsPatience = 10 * time.Second
+// tlsHandshakeTimeout is how long a TLS handshake may take: the same 10 s that a node gives it.
+const tlsHandshakeTimeout = 10 * time.Second
 
-// largestManifest is how large a manifest a node reads, in bytes (containers/image, internal/iolimits).
-const largestManifest = 4 << 20
+// maxManifestBytes is how large a manifest a node reads, in bytes (containers/image, internal/iolimits).
+const maxManifestBytes = 4 << 20
 
 // newTransport builds the network for one registry host. Each host has its own: regclient writes a host's TLS settings
 // into the transport it is given, so a shared one would let a CA trusted for one host vouch for every other.
@@ -26,7 +26,7 @@ func (a Access) newTransport(host string, insecure bool) http.RoundTripper {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: limit, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   min(limit, tlsPatience),
+		TLSHandshakeTimeout:   min(limit, tlsHandshakeTimeout),
 		TLSClientConfig:       a.tlsConfig(host, insecure),
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true,              // sizes are compared: nothing may change them on the way
@@ -34,12 +34,12 @@ func (a Access) newTransport(host string, insecure bool) http.RoundTripper {
 		IdleConnTimeout:       30 * time.Second,
 		ExpectContinueTimeout: time.Second,
 
-		OnProxyConnectResponse: proxyAnswered,
+		OnProxyConnectResponse: onProxyResponse,
 	}
 }
 
-// proxyAnswered gives a proxy's refusal its type; net/http has a text for it only.
-func proxyAnswered(_ context.Context, proxy *url.URL, connect *http.Request, answer *http.Response) error {
+// onProxyResponse gives a proxy's refusal its type; net/http has a text for it only.
+func onProxyResponse(_ context.Context, proxy *url.URL, connect *http.Request, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
@@ -50,14 +50,14 @@ func proxyAnswered(_ context.Context, proxy *url.URL, connect *http.Request, ans
 func (a Access) tlsConfig(host string, insecure bool) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		RootCAs:            a.roots(host),
+		RootCAs:            a.rootCAs(host),
 		InsecureSkipVerify: insecure, //nolint:gosec // G402: see above.
 	}
 }
 
-// roots is what a node trusts for a host: the system's roots and /etc/docker/certs.d/<host[:port]>. The host is matched
+// rootCAs is what a node trusts for a host: the system's roots and /etc/docker/certs.d/<host[:port]>. The host is matched
 // as it is written: a CA for "mirror.example.com" says nothing about "mirror.example.com:5000".
-func (a Access) roots(host string) *x509.CertPool {
+func (a Access) rootCAs(host string) *x509.CertPool {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool() // an image without system roots: the given CAs are all there is

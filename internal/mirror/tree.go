@@ -19,24 +19,24 @@ const maxDepth = 5
 
 // tree is an image with everything beneath its top manifest, each part once however often it is named.
 type tree struct {
-	top       *node
-	nodes     map[digest.Digest]*node
+	top       *manifestNode
+	manifests map[digest.Digest]*manifestNode
 	blobs     []blob
 	platforms []string // "linux/arm64/v8", in the order of the index; empty when the top is no index
 
-	known map[digest.Digest]bool // blobs seen so far
-	only  []string               // the platforms that are looked at; nil for all
+	knownBlobs     map[digest.Digest]bool // blobs seen so far
+	platformFilter []string               // the platforms that are looked at; nil for all
 }
 
-// node is one manifest of a tree.
-type node struct {
+// manifestNode is one manifest of a tree.
+type manifestNode struct {
 	desc     descriptor.Descriptor
 	manifest manifest.Manifest
-	children []*node
+	children []*manifestNode
 }
 
 // part names a child: "child sha256:... (linux/arm64)".
-func (n *node) part() string {
+func (n *manifestNode) part() string {
 	name := "child " + n.desc.Digest.String()
 	if n.desc.Platform != nil {
 		name += " (" + platformName(n.desc.Platform) + ")"
@@ -52,32 +52,32 @@ func platformName(p *platform.Platform) string {
 	return name
 }
 
-// fetch gets the manifest of a node.
-type fetch func(ctx context.Context, n *node) (manifest.Manifest, *Error)
+// fetchFunc gets the manifest of a node.
+type fetchFunc func(ctx context.Context, n *manifestNode) (manifest.Manifest, *Error)
 
-// child gets a manifest that another one names, from the registry unless it was read before.
-func (r *repository) child(ctx context.Context, n *node) (manifest.Manifest, *Error) {
-	return r.known(ctx, n.part(), r.ref.SetDigest(n.desc.Digest.String()), n.desc.Digest, n.size())
+// fetchChild gets a manifest that another one names, from the registry unless it was read before.
+func (r *repository) fetchChild(ctx context.Context, n *manifestNode) (manifest.Manifest, *Error) {
+	return r.cachedManifest(ctx, n.part(), r.ref.SetDigest(n.desc.Digest.String()), n.desc.Digest, n.descriptorSize())
 }
 
 // loadTree fetches every manifest beneath top, level by level. What an index names must be there: its absence is
 // Incomplete, not Missing, since the top manifest has been served and a node will not look elsewhere any more. With only,
 // what an index names for other platforms is left out.
-func (r *repository) loadTree(ctx context.Context, top manifest.Manifest, only []string, get fetch) (*tree, *Error) {
-	root := &node{desc: top.GetDescriptor(), manifest: top}
+func (r *repository) loadTree(ctx context.Context, top manifest.Manifest, platforms []string, get fetchFunc) (*tree, *Error) {
+	root := &manifestNode{desc: top.GetDescriptor(), manifest: top}
 	t := &tree{
-		top: root, nodes: map[digest.Digest]*node{root.desc.Digest: root}, known: map[digest.Digest]bool{}, only: only,
+		top: root, manifests: map[digest.Digest]*manifestNode{root.desc.Digest: root}, knownBlobs: map[digest.Digest]bool{}, platformFilter: platforms,
 	}
-	level := []*node{root}
+	level := []*manifestNode{root}
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > maxDepth {
-			return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: level[0].part(), Err: errTooDeep{}, final: true}
+			return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: level[0].part(), Err: errTooDeep{}, noFallback: true}
 		}
-		var next []*node
+		var next []*manifestNode
 		for _, n := range level {
 			below, err := t.expand(n)
 			if err != nil {
-				return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: n.part(), Err: clean(err), final: true}
+				return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: n.part(), Err: redact(err), noFallback: true}
 			}
 			next = append(next, below...)
 		}
@@ -87,7 +87,7 @@ func (r *repository) loadTree(ctx context.Context, top manifest.Manifest, only [
 			return failure
 		})
 		if failure != nil {
-			return nil, beneath(failure)
+			return nil, belowTopManifest(failure)
 		}
 		level = next
 	}
@@ -99,18 +99,18 @@ type errTooDeep struct{}
 
 func (errTooDeep) Error() string { return "indexes are nested too deeply" }
 
-// size is the manifest's size as its parent gives it, -1 when it gives none.
-func (n *node) size() int64 {
+// descriptorSize is the manifest's size as its parent gives it, -1 when it gives none.
+func (n *manifestNode) descriptorSize() int64 {
 	if n.desc.Size > 0 {
 		return n.desc.Size
 	}
 	return -1
 }
 
-// beneath says what a failure below a served top manifest means: a node has committed itself to this endpoint, so it
+// belowTopManifest says what a failure below a served top manifest means: a node has committed itself to this endpoint, so it
 // is final, and what is not there makes the image incomplete.
-func beneath(e *Error) *Error {
-	e.final = true
+func belowTopManifest(e *Error) *Error {
+	e.noFallback = true
 	if e.Class == Missing {
 		e.Class = Incomplete
 	}
@@ -118,7 +118,7 @@ func beneath(e *Error) *Error {
 }
 
 // expand notes the blobs of a manifest and returns those of its children that were not seen before.
-func (t *tree) expand(n *node) (fresh []*node, err error) {
+func (t *tree) expand(n *manifestNode) (fresh []*manifestNode, err error) {
 	if image, ok := n.manifest.(manifest.Imager); ok {
 		return nil, t.addBlobs(image)
 	}
@@ -135,13 +135,13 @@ func (t *tree) expand(n *node) (fresh []*node, err error) {
 			t.addBlob(entry) // a build cache lists layers in an index
 			continue
 		}
-		if len(t.only) > 0 && entry.Platform != nil && !isFor(entry.Platform, t.only) {
+		if len(t.platformFilter) > 0 && entry.Platform != nil && !matchesAny(entry.Platform, t.platformFilter) {
 			continue
 		}
-		child, seen := t.nodes[entry.Digest]
+		child, seen := t.manifests[entry.Digest]
 		if !seen {
-			child = &node{desc: entry}
-			t.nodes[entry.Digest] = child
+			child = &manifestNode{desc: entry}
+			t.manifests[entry.Digest] = child
 			fresh = append(fresh, child)
 		}
 		n.children = append(n.children, child)
@@ -168,10 +168,10 @@ func (t *tree) addBlobs(image manifest.Imager) error {
 
 // addBlob leaves out layers that live elsewhere by design (Windows base layers): nodes fetch them from their URLs.
 func (t *tree) addBlob(d descriptor.Descriptor) {
-	if len(d.URLs) > 0 || t.known[d.Digest] {
+	if len(d.URLs) > 0 || t.knownBlobs[d.Digest] {
 		return
 	}
-	t.known[d.Digest] = true
+	t.knownBlobs[d.Digest] = true
 	size := d.Size
 	if d.MediaType == "" && size == 0 {
 		size = -1 // docker schema 1 lists digests only
@@ -190,7 +190,7 @@ func isManifest(mediaType string) bool {
 }
 
 // platformsOf lists the platforms an index offers, nested indexes included; "unknown/unknown" marks build attestations.
-func platformsOf(n *node) []string {
+func platformsOf(n *manifestNode) []string {
 	var names []string
 	for _, child := range n.children {
 		if p := child.desc.Platform; p != nil && p.OS != "unknown" && !slices.Contains(names, platformName(p)) {
@@ -207,16 +207,16 @@ func platformsOf(n *node) []string {
 
 // digests are those of all manifests of the tree, sorted.
 func (t *tree) digests() []string {
-	digests := make([]string, 0, len(t.nodes))
-	for d := range t.nodes {
+	digests := make([]string, 0, len(t.manifests))
+	for d := range t.manifests {
 		digests = append(digests, d.String())
 	}
 	slices.Sort(digests)
 	return digests
 }
 
-// lacking lists the wanted platforms that are not there.
-func (t *tree) lacking(wanted []string) []string {
+// missingPlatforms lists the wanted platforms that are not there.
+func (t *tree) missingPlatforms(wanted []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(want string) bool {
 		return slices.ContainsFunc(t.platforms, func(have string) bool { return satisfies(have, want) })
 	})
@@ -225,17 +225,17 @@ func (t *tree) lacking(wanted []string) []string {
 // satisfies tells whether one platform is another, or a variant of it: "linux/arm64/v8" satisfies "linux/arm64".
 func satisfies(have, want string) bool { return have == want || strings.HasPrefix(have, want+"/") }
 
-// isFor tells whether a platform is among those that are wanted.
-func isFor(p *platform.Platform, wanted []string) bool {
+// matchesAny tells whether a platform is among those that are wanted.
+func matchesAny(p *platform.Platform, wanted []string) bool {
 	name := platformName(p)
 	return slices.ContainsFunc(wanted, func(want string) bool { return satisfies(name, want) })
 }
 
 // levels orders the manifests so that each level only names manifests of the levels before it: registries refuse an index whose
 // children are not there yet, and a reader must never see one.
-func (t *tree) levels() [][]*node {
-	var levels [][]*node
-	height := map[*node]int{}
+func (t *tree) levels() [][]*manifestNode {
+	var levels [][]*manifestNode
+	height := map[*manifestNode]int{}
 	for _, n := range t.childrenFirst() {
 		h := 0
 		for _, child := range n.children {
@@ -251,11 +251,11 @@ func (t *tree) levels() [][]*node {
 }
 
 // childrenFirst orders the manifests so that each comes after everything it names.
-func (t *tree) childrenFirst() []*node {
-	var order []*node
-	done := map[*node]bool{}
-	var visit func(n *node)
-	visit = func(n *node) {
+func (t *tree) childrenFirst() []*manifestNode {
+	var order []*manifestNode
+	done := map[*manifestNode]bool{}
+	var visit func(n *manifestNode)
+	visit = func(n *manifestNode) {
 		if done[n] {
 			return
 		}

@@ -22,15 +22,15 @@ type wantError struct {
 	Part     string
 }
 
-func check(t *testing.T, err error, want wantError) {
+func assertError(t *testing.T, err error, want wantError) {
 	t.Helper()
-	got := typed(t, err)
+	got := asError(t, err)
 	if diff := gocmp.Diff(want, wantError{got.Class, got.Endpoint, got.Part}); diff != "" {
 		t.Errorf("%v\n(-want +got):\n%s", err, diff)
 	}
 }
 
-func typed(t *testing.T, err error) *Error {
+func asError(t *testing.T, err error) *Error {
 	t.Helper()
 	var got *Error
 	if !errors.As(err, &got) {
@@ -40,7 +40,7 @@ func typed(t *testing.T, err error) *Error {
 }
 
 func TestVerifyProvesAMultiArchIndex(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	img := multiArch("app")
 	g.seed(t, "acme/app", "v1", img)
 	count, size := img.bytes()
@@ -48,7 +48,7 @@ func TestVerifyProvesAMultiArchIndex(t *testing.T) {
 	for _, download := range []Download{DownloadNone, DownloadSample, DownloadFull} {
 		t.Run("download "+string(download), func(t *testing.T) {
 			got, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{endpoint}, VerifyOptions{
-				Digest: img.top.digest, Platforms: []string{"linux/amd64", "linux/arm64"}, Download: download,
+				Digest: img.top.digest, RequiredPlatforms: []string{"linux/amd64", "linux/arm64"}, Download: download,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -68,7 +68,7 @@ func TestVerifyProvesAMultiArchIndex(t *testing.T) {
 }
 
 func TestVerifyNestedIndex(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	inner := multiArch("app")
 	img := indexOf(entry{inner, nil}, entry{singleArch("app", "s390x"), object{"os": "linux", "architecture": "s390x"}})
 	g.seed(t, "app", "v1", img)
@@ -83,42 +83,42 @@ func TestVerifyNestedIndex(t *testing.T) {
 	}
 	g.removeManifest(t, "app", inner.children[1])
 	_, err = c.Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
-	check(t, err, wantError{Incomplete, g.host + "/app:v1", "child " + inner.children[1].digest + " (linux/arm64/v8)"})
+	assertError(t, err, wantError{Incomplete, g.host + "/app:v1", "child " + inner.children[1].digest + " (linux/arm64/v8)"})
 }
 
 // damages are the ways in which a mirror can hold the right top manifest and still not be pullable.
 func damages(img image) map[string]struct {
-	damage func(t *testing.T, g *registry, repo string)
+	damage func(t *testing.T, g *testRegistry, repo string)
 	class  ErrorClass
 	part   string
 } {
 	arm, config, layer := img.children[1], img.blobs[0], img.blobs[2]
 	return map[string]struct {
-		damage func(t *testing.T, g *registry, repo string)
+		damage func(t *testing.T, g *testRegistry, repo string)
 		class  ErrorClass
 		part   string
 	}{
 		"child manifest missing": {
-			damage: func(t *testing.T, g *registry, repo string) { g.removeManifest(t, repo, arm) },
+			damage: func(t *testing.T, g *testRegistry, repo string) { g.removeManifest(t, repo, arm) },
 			class:  Incomplete, part: "child " + arm.digest + " (linux/arm64/v8)",
 		},
 		"config blob missing": {
-			damage: func(t *testing.T, g *registry, repo string) { g.removeBlob(t, repo, config) },
+			damage: func(t *testing.T, g *testRegistry, repo string) { g.removeBlob(t, repo, config) },
 			class:  Incomplete, part: "blob " + config.digest,
 		},
 		"layer blob missing": {
-			damage: func(t *testing.T, g *registry, repo string) { g.removeBlob(t, repo, layer) },
+			damage: func(t *testing.T, g *testRegistry, repo string) { g.removeBlob(t, repo, layer) },
 			class:  Incomplete, part: "blob " + layer.digest,
 		},
 		"layer blob of another size": {
-			damage: func(_ *testing.T, g *registry, repo string) { g.truncate(repo, layer) },
+			damage: func(_ *testing.T, g *testRegistry, repo string) { g.truncate(repo, layer) },
 			class:  Corrupt, part: "blob " + layer.digest,
 		},
 	}
 }
 
 // truncate makes the registry serve a blob one byte short, until somebody uploads it again.
-func (g *registry) truncate(repo string, c content) {
+func (g *testRegistry) truncate(repo string, c content) {
 	var repaired atomic.Bool
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut && r.URL.Query().Get("digest") == c.digest {
@@ -136,17 +136,17 @@ func (g *registry) truncate(repo string, c content) {
 	})
 }
 
-func TestVerifyNamesWhatIsWrongAndDoesNotGoOn(t *testing.T) {
+func TestVerifyNamesTheFailureAndDoesNotFallBack(t *testing.T) {
 	img := multiArch("app")
 	for name, tc := range damages(img) {
 		t.Run(name, func(t *testing.T) {
-			first, second := newRegistry(t), newRegistry(t)
+			first, second := newTestRegistry(t), newTestRegistry(t)
 			first.seed(t, "app", "v1", img)
 			second.seed(t, "app", "v1", img)
 			tc.damage(t, first, "app")
 			_, err := newTestClient(plainHTTP()).Verify(context.Background(),
 				[]string{first.host + "/app:v1", second.host + "/app:v1"}, VerifyOptions{Digest: img.top.digest})
-			check(t, err, wantError{tc.class, first.host + "/app:v1", tc.part})
+			assertError(t, err, wantError{tc.class, first.host + "/app:v1", tc.part})
 			if asked := second.requests(""); len(asked) > 0 {
 				t.Errorf("a node would not ask the second endpoint, but it was asked %v", asked)
 			}
@@ -158,18 +158,18 @@ func TestVerifyTheTopManifest(t *testing.T) {
 	img, other := multiArch("app"), multiArch("other")
 	single := singleArch("app", "amd64")
 	cases := map[string]struct {
-		arrange func(t *testing.T, g *registry)
+		arrange func(t *testing.T, g *testRegistry)
 		want    VerifyOptions
 		class   ErrorClass // "" when it must be proven
 		words   string
 	}{
 		"another image under the tag": {
-			arrange: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", other) },
+			arrange: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", other) },
 			want:    VerifyOptions{Digest: img.top.digest},
 			class:   Corrupt, words: "serves " + other.top.digest + ", expected " + img.top.digest,
 		},
 		"the digest header lies": {
-			arrange: func(t *testing.T, g *registry) {
+			arrange: func(t *testing.T, g *testRegistry) {
 				g.seed(t, "app", "v1", img)
 				g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 					if !strings.Contains(r.URL.Path, "/manifests/") {
@@ -184,7 +184,7 @@ func TestVerifyTheTopManifest(t *testing.T) {
 			class: Corrupt, words: img.top.digest,
 		},
 		"a login page instead of a manifest": {
-			arrange: func(_ *testing.T, g *registry) {
+			arrange: func(_ *testing.T, g *testRegistry) {
 				g.inject(func(w http.ResponseWriter, _ *http.Request) bool {
 					w.Header().Set("Content-Type", "text/html")
 					_, _ = w.Write([]byte("<html>sign in</html>"))
@@ -194,21 +194,21 @@ func TestVerifyTheTopManifest(t *testing.T) {
 			class: Corrupt, words: "text/html",
 		},
 		"a needed platform is not in the index": {
-			arrange: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", img) },
-			want:    VerifyOptions{Platforms: []string{"linux/amd64", "linux/ppc64le"}},
+			arrange: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img) },
+			want:    VerifyOptions{RequiredPlatforms: []string{"linux/amd64", "linux/ppc64le"}},
 			class:   Incomplete, words: "linux/ppc64le",
 		},
 		"platforms do not apply to a single image": {
-			arrange: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", single) },
-			want:    VerifyOptions{Platforms: []string{"linux/ppc64le"}},
+			arrange: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", single) },
+			want:    VerifyOptions{RequiredPlatforms: []string{"linux/ppc64le"}},
 		},
 		"any digest will do": {
-			arrange: func(t *testing.T, g *registry) { g.seed(t, "app", "v1", other) },
+			arrange: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", other) },
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			first, second := newRegistry(t), newRegistry(t)
+			first, second := newTestRegistry(t), newTestRegistry(t)
 			tc.arrange(t, first)
 			second.seed(t, "app", "v1", img)
 			_, err := newTestClient(plainHTTP()).Verify(context.Background(),
@@ -219,7 +219,7 @@ func TestVerifyTheTopManifest(t *testing.T) {
 				}
 				return
 			}
-			check(t, err, wantError{tc.class, first.host + "/app:v1", "manifest"})
+			assertError(t, err, wantError{tc.class, first.host + "/app:v1", "manifest"})
 			if !strings.Contains(err.Error(), tc.words) {
 				t.Errorf("%q does not say %q", err, tc.words)
 			}
@@ -227,21 +227,21 @@ func TestVerifyTheTopManifest(t *testing.T) {
 	}
 }
 
-func TestVerifyGoesOnWhenTheTopManifestCannotBeHad(t *testing.T) {
+func TestVerifyFallsBackWhenTheTopManifestIsUnavailable(t *testing.T) {
 	img := multiArch("app")
 	cases := map[string]struct {
 		first func(t *testing.T) (endpoint string)
 		class ErrorClass
 		part  string // "manifest" when empty
 	}{
-		"404": {func(t *testing.T) string { return newRegistry(t).host + "/app:v1" }, Missing, ""},
-		"401": {answering(401, `{"errors":[{"code":"UNAUTHORIZED","message":"log in"}]}`), Denied, ""},
-		"403": {answering(403, ``), Denied, ""},
-		"429": {answering(429, ``), RateLimited, ""},
-		"500": {answering(500, ``), Unknown, ""},
-		"503": {answering(503, ``), Unknown, ""},
+		"404": {func(t *testing.T) string { return newTestRegistry(t).host + "/app:v1" }, Missing, ""},
+		"401": {respondingWith(401, `{"errors":[{"code":"UNAUTHORIZED","message":"log in"}]}`), Denied, ""},
+		"403": {respondingWith(403, ``), Denied, ""},
+		"429": {respondingWith(429, ``), RateLimited, ""},
+		"500": {respondingWith(500, ``), Unknown, ""},
+		"503": {respondingWith(503, ``), Unknown, ""},
 		"refused": {func(t *testing.T) string {
-			g := newRegistry(t)
+			g := newTestRegistry(t)
 			g.server.Close()
 			return g.host + "/app:v1"
 		}, Refused, "ping"}, // where http is allowed, the protocol is found out first
@@ -249,7 +249,7 @@ func TestVerifyGoesOnWhenTheTopManifestCannotBeHad(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			second := newRegistry(t)
+			second := newTestRegistry(t)
 			second.seed(t, "app", "v1", img)
 			// Only the second one may be reached by http: the handshake of the silent one must be the thing that fails.
 			access := Access{Timeout: 200 * time.Millisecond, Insecure: func(reference string) bool {
@@ -264,16 +264,16 @@ func TestVerifyGoesOnWhenTheTopManifestCannotBeHad(t *testing.T) {
 			if proof.Endpoint != second.host+"/app:v1" || len(proof.Skipped) != 1 {
 				t.Fatalf("proof %+v", proof)
 			}
-			check(t, proof.Skipped[0], wantError{tc.class, first, cmp.Or(tc.part, "manifest")})
+			assertError(t, proof.Skipped[0], wantError{tc.class, first, cmp.Or(tc.part, "manifest")})
 		})
 	}
 }
 
-// answering is a registry that answers its manifests with a status.
-func answering(status int, body string) func(t *testing.T) string {
+// respondingWith is a registry that answers its manifests with a status.
+func respondingWith(status int, body string) func(t *testing.T) string {
 	return func(t *testing.T) string {
-		g := newRegistry(t)
-		g.fail("", "/manifests/", status, body)
+		g := newTestRegistry(t)
+		g.respondWith("", "/manifests/", status, body)
 		return g.host + "/app:v1"
 	}
 }
@@ -295,15 +295,15 @@ func TestVerifyStopsAtASilentRegistry(t *testing.T) {
 	}
 	for name, silent := range cases {
 		t.Run(name, func(t *testing.T) {
-			first, second := newRegistry(t), newRegistry(t)
+			first, second := newTestRegistry(t), newTestRegistry(t)
 			first.inject(func(w http.ResponseWriter, r *http.Request) bool {
 				return strings.Contains(r.URL.Path, "/manifests/") && silent(w, r)
 			})
 			second.seed(t, "app", "v1", img)
-			_, err := newTestClient(impatient()).Verify(context.Background(),
+			_, err := newTestClient(shortTimeout()).Verify(context.Background(),
 				[]string{first.host + "/app:v1", second.host + "/app:v1"}, VerifyOptions{})
-			check(t, err, wantError{Timeout, first.host + "/app:v1", "manifest"})
-			var silence *NoAnswerError
+			assertError(t, err, wantError{Timeout, first.host + "/app:v1", "manifest"})
+			var silence *NoResponseError
 			if !errors.As(err, &silence) || !silence.Connected {
 				t.Errorf("%v does not say that the connection stood", err)
 			}
@@ -315,11 +315,11 @@ func TestVerifyStopsAtASilentRegistry(t *testing.T) {
 }
 
 func TestVerifyReportsEveryEndpointThatFailed(t *testing.T) {
-	empty := newRegistry(t)
-	denied := answering(403, `{"errors":[{"code":"DENIED","message":"not yours"}]}`)(t)
+	empty := newTestRegistry(t)
+	denied := respondingWith(403, `{"errors":[{"code":"DENIED","message":"not yours"}]}`)(t)
 	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{empty.host + "/app:v1", denied}, VerifyOptions{})
-	check(t, err, wantError{Denied, denied, "manifest"})
-	got := typed(t, err)
+	assertError(t, err, wantError{Denied, denied, "manifest"})
+	got := asError(t, err)
 	var status *StatusError
 	if !errors.As(got, &status) || status.Status != 403 || status.Code != "DENIED" {
 		t.Errorf("status %+v", status)
@@ -333,12 +333,12 @@ func TestVerifyReportsEveryEndpointThatFailed(t *testing.T) {
 
 func TestVerifyWithoutEndpoints(t *testing.T) {
 	_, err := newTestClient(plainHTTP()).Verify(context.Background(), nil, VerifyOptions{})
-	check(t, err, wantError{Missing, "", "manifest"})
+	assertError(t, err, wantError{Missing, "", "manifest"})
 }
 
 func TestVerifyDoesNotGoPastANameThatIsNone(t *testing.T) {
 	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{"Not A Name", "quay.io/app:v1"}, VerifyOptions{})
-	check(t, err, wantError{Unknown, "Not A Name", "reference"})
+	assertError(t, err, wantError{Unknown, "Not A Name", "reference"})
 }
 
 func TestVerifyBelievesTheDownloadMoreThanHEAD(t *testing.T) {
@@ -355,7 +355,7 @@ func TestVerifyBelievesTheDownloadMoreThanHEAD(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			g := newRegistry(t)
+			g := newTestRegistry(t)
 			g.seed(t, "app", "v1", img)
 			g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method != http.MethodHead || !strings.HasSuffix(r.URL.Path, layer) {
@@ -369,14 +369,14 @@ func TestVerifyBelievesTheDownloadMoreThanHEAD(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tc.class != "" {
-				check(t, err, wantError{tc.class, g.host + "/app:v1", "blob " + img.blobs[1].digest})
+				assertError(t, err, wantError{tc.class, g.host + "/app:v1", "blob " + img.blobs[1].digest})
 			}
 		})
 	}
 }
 
 func TestVerifyFullDownloadFindsOtherContentOfTheSameSize(t *testing.T) {
-	g := newRegistry(t)
+	g := newTestRegistry(t)
 	img := singleArch("app", "amd64")
 	g.seed(t, "app", "v1", img)
 	layer := img.blobs[1]
@@ -392,11 +392,11 @@ func TestVerifyFullDownloadFindsOtherContentOfTheSameSize(t *testing.T) {
 		t.Fatalf("by size: %v", err)
 	}
 	_, err := c.Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{Download: DownloadFull})
-	check(t, err, wantError{Corrupt, g.host + "/app:v1", "blob " + layer.digest})
+	assertError(t, err, wantError{Corrupt, g.host + "/app:v1", "blob " + layer.digest})
 }
 
-func TestVerifyTriesAgainAfterAHiccup(t *testing.T) {
-	g := newRegistry(t)
+func TestVerifyRetriesATransientFailure(t *testing.T) {
+	g := newTestRegistry(t)
 	img := singleArch("app", "amd64")
 	g.seed(t, "app", "v1", img)
 	failed := 0

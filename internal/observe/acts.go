@@ -2,7 +2,7 @@ package observe
 
 import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pullcheck"
 )
 
 // What execute has started is read through these two, and through nothing else: observe starts no transfer and makes no pod.
@@ -17,6 +17,6 @@ type Transfers interface {
 
 // PullChecks are the pulls by which nodes prove the mirrors.
 type PullChecks interface {
-	Probes() probe.Checks
-	Canaries() probe.CanaryChecks
+	Probes() pullcheck.Checks
+	Canaries() pullcheck.CanaryChecks
 }

@@ -16,27 +16,27 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pullcheck"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
 // site is a cluster with an executor, and an observer that reads what that has started.
 type site struct {
-	*observe.Live
+	*observe.Observer
 	*execute.Executor
 }
 
 func newSite(c client.Client) *site {
 	transfers, pulls := &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &execute.PullChecks{}
-	live := &observe.Live{
+	live := &observe.Observer{
 		Client: c, API: c, Namespace: observe.OperatorNamespace, DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls,
-		Kinds: observe.NewKinds(minicluster.Scheme()), Now: func() time.Time { return minicluster.Began },
+		Kinds: observe.NewCachedKinds(minicluster.Scheme()), Now: func() time.Time { return minicluster.StartTime },
 	}
-	return &site{live, &execute.Executor{Client: c, API: c, Observe: live, Transfers: transfers, PullChecks: pulls}}
+	return &site{live, &execute.Executor{Client: c, API: c, Observer: live, Transfers: transfers, PullChecks: pulls}}
 }
 
-func (s *site) do(t *testing.T, w *observe.World, a rollout.Action) {
+func (s *site) do(t *testing.T, w *observe.Observation, a rollout.Action) {
 	t.Helper()
 	if err := s.Execute(t.Context(), w, a); err != nil {
 		t.Fatal(err)
@@ -44,9 +44,9 @@ func (s *site) do(t *testing.T, w *observe.World, a rollout.Action) {
 }
 
 // read is what the observer sees of the rollout shop.
-func (s *site) read(t *testing.T) *observe.World {
+func (s *site) read(t *testing.T) *observe.Observation {
 	t.Helper()
-	w, err := s.Live.Observe(t.Context(), "shop")
+	w, err := s.Observer.Observe(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestTransfersAreStarted(t *testing.T) {
 	w := s.read(t)
 	s.do(t, w, start)
 	work := observe.KnownTransfers(t, s.read(t).Observed.Transfers)
-	if jobs := len(s.Executor.Transfers.Snapshot()); work.Plan != w.Plan.Digest || !work.Copying || jobs != 1 {
+	if jobs := len(s.Executor.Transfers.Snapshot()); work.PlanDigest != w.Plan.Digest || !work.Copying || jobs != 1 {
 		t.Errorf("%+v and %d jobs, want the plan, copying, and one", work, jobs)
 	}
 	t.Run("without credentials", func(t *testing.T) {
@@ -72,16 +72,16 @@ func TestTransfersAreStarted(t *testing.T) {
 		w.Registry = nil
 		s.do(t, w, start)
 		work := observe.KnownTransfers(t, s.read(t).Observed.Transfers)
-		if jobs := len(s.Executor.Transfers.Snapshot()); work.Plan != "" || jobs != 0 {
+		if jobs := len(s.Executor.Transfers.Snapshot()); work.PlanDigest != "" || jobs != 0 {
 			t.Errorf("%+v and %d jobs, want nothing to be started", work, jobs)
 		}
 	})
 }
 
-func TestTheFirstNodeIsAsked(t *testing.T) {
+func TestCanaryPulls(t *testing.T) {
 	objects := append(minicluster.Pool("worker"), observe.CanaryNode("worker-0"), observe.Pod("cart"), observe.Budget("shop", &metav1.LabelSelector{}))
 	c := minicluster.Client(interceptor.Funcs{}, objects...)
-	l := newSite(c)
+	observer := newSite(c)
 	w := observe.Asked(t, observe.Blocking("quay.io/acme/cart:v1"))
 	canaryPods := func() []corev1.Pod {
 		t.Helper()
@@ -91,90 +91,90 @@ func TestTheFirstNodeIsAsked(t *testing.T) {
 		}
 		return list.Items
 	}
-	if got := observe.KnownCanary(t, l.ReadCanary(t.Context(), w)); len(got.Kinds) != 0 || got.Disabled {
+	if got := observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)); len(got.Groups) != 0 || got.Disabled {
 		t.Errorf("before anything was asked: %+v", got)
 	}
-	l.do(t, w, rollout.EnsureCanary{})
+	observer.do(t, w, rollout.EnsureCanaryPulls{})
 	pods := canaryPods()
-	if len(pods) != 1 || pods[0].Spec.Containers[0].Image != "quay.io/acme/cart:v1" || pods[0].Labels[probe.LabelName] != probe.CanaryName {
+	if len(pods) != 1 || pods[0].Spec.Containers[0].Image != "quay.io/acme/cart:v1" || pods[0].Labels[pullcheck.LabelName] != pullcheck.CanaryName {
 		t.Fatalf("pods %+v", pods)
 	}
-	want := rollout.Canary{Left: 1, Kinds: []rollout.CanaryKind{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"}, Chosen: true, Wanted: 1, Seen: 1}}}
-	ignore := cmpopts.IgnoreFields(rollout.Canary{}, "Until")
-	if diff := cmp.Diff(want, observe.KnownCanary(t, l.ReadCanary(t.Context(), w)), ignore); diff != "" {
+	want := rollout.CanaryPulls{PodsLeft: 1, Groups: []rollout.CanaryGroup{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"}, Selected: true, Wanted: 1, UpdatedWhenSelected: 1}}}
+	ignore := cmpopts.IgnoreFields(rollout.CanaryPulls{}, "Until")
+	if diff := cmp.Diff(want, observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)), ignore); diff != "" {
 		t.Errorf("while it is pulled (-want +got):\n%s", diff)
 	}
 	pods[0].Status.Phase, pods[0].Spec.NodeName = corev1.PodSucceeded, "worker-0"
 	if err := c.Status().Update(t.Context(), &pods[0]); err != nil {
 		t.Fatal(err)
 	}
-	l.do(t, w, rollout.EnsureCanary{})
-	want.Left, want.Kinds[0].Proven = 0, 1
-	if diff := cmp.Diff(want, observe.KnownCanary(t, l.ReadCanary(t.Context(), w)), ignore); diff != "" {
+	observer.do(t, w, rollout.EnsureCanaryPulls{})
+	want.PodsLeft, want.Groups[0].Proven = 0, 1
+	if diff := cmp.Diff(want, observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)), ignore); diff != "" {
 		t.Errorf("after the pull (-want +got):\n%s", diff)
 	}
 	t.Run("it says nothing about what comes after", func(t *testing.T) {
-		for name, change := range map[string]func(w *observe.World){
-			"another plan": func(w *observe.World) {
+		for name, change := range map[string]func(w *observe.Observation){
+			"another plan": func(w *observe.Observation) {
 				w.Plan.Digest, w.Observed.Record.AppliedPlanHash = "sha256:next", "sha256:next"
 			},
-			"another rendering": func(w *observe.World) {
-				w.Observed.Pools = rollout.Seen([]rollout.Pool{{Name: "worker", Rendered: "rendered-9", Meaning: rollout.MeansPlanned, Nodes: []rollout.Node{{Current: "rendered-9", Desired: "rendered-9", State: "Done"}}}})
+			"another rendering": func(w *observe.Observation) {
+				w.Observed.Pools = rollout.Known([]rollout.Pool{{Name: "worker", Rendered: "rendered-9", Registries: rollout.MatchesPlanned, Nodes: []rollout.Node{{CurrentConfig: "rendered-9", DesiredConfig: "rendered-9", State: "Done"}}}})
 			},
-			"the way back": func(w *observe.World) { w.Observed.Record.Rollback = &v1alpha1.RollbackRecord{} },
+			"the way back": func(w *observe.Observation) { w.Observed.Record.Rollback = &v1alpha1.RollbackRecord{} },
 		} {
 			other := observe.Asked(t, observe.Blocking("quay.io/acme/cart:v1"))
 			change(other)
-			if got := observe.KnownCanary(t, l.ReadCanary(t.Context(), other)); len(got.Kinds) != 0 {
+			if got := observe.KnownCanary(t, observer.ReadCanary(t.Context(), other)); len(got.Groups) != 0 {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}
 	})
 	t.Run("a retry keeps what is proven", func(t *testing.T) {
-		l.do(t, w, rollout.TryAgain{})
-		if got := observe.KnownCanary(t, l.ReadCanary(t.Context(), w)); got.Kinds[0].Proven != 1 {
+		observer.do(t, w, rollout.RetryFailed{})
+		if got := observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)); got.Groups[0].Proven != 1 {
 			t.Errorf("%+v", got)
 		}
 	})
 	t.Run("another process asks again, and takes away what is left", func(t *testing.T) {
 		next := newSite(c)
-		next.Now = func() time.Time { return minicluster.Began.Add(time.Minute) }
-		next.do(t, w, rollout.EnsureCanary{})
+		next.Now = func() time.Time { return minicluster.StartTime.Add(time.Minute) }
+		next.do(t, w, rollout.EnsureCanaryPulls{})
 		if len(canaryPods()) != 1 {
 			t.Fatalf("%d pods", len(canaryPods()))
 		}
-		next.do(t, w, rollout.EnsureCanary{Sweep: true})
+		next.do(t, w, rollout.EnsureCanaryPulls{CleanUp: true})
 		if len(canaryPods()) != 0 {
 			t.Errorf("%d pods are left", len(canaryPods()))
 		}
 	})
 	t.Run("the user does without", func(t *testing.T) {
 		w.Rollout.Spec.Mirroring.Verification.AfterFirstNode = v1alpha1.Disabled
-		l.do(t, w, rollout.EnsureCanary{})
+		observer.do(t, w, rollout.EnsureCanaryPulls{})
 		if len(canaryPods()) != 0 {
 			t.Errorf("%d pods", len(canaryPods()))
 		}
-		if got := observe.KnownCanary(t, l.ReadCanary(t.Context(), w)); !got.Disabled {
+		if got := observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)); !got.Disabled {
 			t.Errorf("%+v", got)
 		}
 	})
 }
 
 // With preload each node that has the configuration is given what it lacks, with the canary and without it, and not what only pods need that stay.
-func TestEachNodeIsGiven(t *testing.T) {
+func TestPreload(t *testing.T) {
 	daemon := func(p *corev1.Pod) {
 		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", UID: "2", Controller: new(true)}}
 	}
 	for name, first := range map[string]v1alpha1.Switch{"with the canary": v1alpha1.Enabled, "without": v1alpha1.Disabled} {
 		t.Run(name, func(t *testing.T) {
 			c := minicluster.Client(interceptor.Funcs{}, append(minicluster.Pool("worker"), observe.CanaryNode("worker-0"), observe.CanaryNode("worker-1"), observe.Pod("cart"), observe.Pod("agent", daemon), observe.Budget("shop", &metav1.LabelSelector{}))...)
-			l := newSite(c)
+			observer := newSite(c)
 			w := observe.Asked(t, observe.Blocking("quay.io/acme/cart:v1"), observe.Blocking("quay.io/acme/agent:v1"))
 			w.Rollout.Spec.Release.Preload = v1alpha1.PreloadUpdatedNodes
 			w.Rollout.Spec.Mirroring.Verification.AfterFirstNode = first
-			l.do(t, w, rollout.EnsureCanary{})
-			got := observe.KnownCanary(t, l.ReadCanary(t.Context(), w)).Preload
-			want := rollout.Preload{Wanted: true, Pools: []rollout.PreloadPool{{Pool: "worker", Nodes: []string{"worker-0", "worker-1"}, Wanted: 2, Waiting: []string{"worker-0", "worker-1"}}}}
+			observer.do(t, w, rollout.EnsureCanaryPulls{})
+			got := observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)).Preload
+			want := rollout.Preload{Enabled: true, Pools: []rollout.PreloadPool{{Pool: "worker", Nodes: []string{"worker-0", "worker-1"}, Wanted: 2, Waiting: []string{"worker-0", "worker-1"}}}}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("while they are pulled (-want +got):\n%s", diff)
 			}
@@ -190,15 +190,15 @@ func TestEachNodeIsGiven(t *testing.T) {
 				}
 			}
 			for range 2 { // the outcome, and what is left of it once the pods are gone
-				l.do(t, w, rollout.EnsureCanary{})
-				got = observe.KnownCanary(t, l.ReadCanary(t.Context(), w)).Preload
+				observer.do(t, w, rollout.EnsureCanaryPulls{})
+				got = observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)).Preload
 				want.Pools[0].Loaded, want.Pools[0].Ready, want.Pools[0].Waiting = 2, 2, nil
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("after the pulls (-want +got):\n%s", diff)
 				}
 			}
-			l.do(t, w, rollout.EnsureCanary{Sweep: true})
-			if left := observe.KnownCanary(t, l.ReadCanary(t.Context(), w)).Left; left != 0 {
+			observer.do(t, w, rollout.EnsureCanaryPulls{CleanUp: true})
+			if left := observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)).PodsLeft; left != 0 {
 				t.Errorf("%d pods are left", left)
 			}
 		})

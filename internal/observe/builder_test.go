@@ -16,7 +16,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pullcheck"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -27,17 +27,19 @@ const operatorNamespace = "safe-mirror-operator"
 // errDown is what a read of a broken cluster fails with.
 var errDown = errors.New("connection refused")
 
-// observer looks at a cluster of these objects.
-func observer(objects ...client.Object) *Live { return observerOf(interceptor.Funcs{}, objects...) }
-
-func observerOf(funcs interceptor.Funcs, objects ...client.Object) *Live {
-	return liveOf(minicluster.Client(funcs, objects...))
+// newObserver looks at a cluster of these objects.
+func newObserver(objects ...client.Object) *Observer {
+	return newObserverWith(interceptor.Funcs{}, objects...)
 }
 
-func liveOf(c client.Client) *Live {
-	return &Live{
-		Client: c, API: c, Namespace: operatorNamespace, DryRun: dryrun.New(c), Transfers: idle{}, PullChecks: idle{}, Kinds: NewKinds(minicluster.Scheme()),
-		Now: func() time.Time { return minicluster.Began },
+func newObserverWith(funcs interceptor.Funcs, objects ...client.Object) *Observer {
+	return observerOn(minicluster.Client(funcs, objects...))
+}
+
+func observerOn(c client.Client) *Observer {
+	return &Observer{
+		Client: c, API: c, Namespace: operatorNamespace, DryRun: dryrun.New(c), Transfers: idle{}, PullChecks: idle{}, Kinds: NewCachedKinds(minicluster.Scheme()),
+		Now: func() time.Time { return minicluster.StartTime },
 	}
 }
 
@@ -46,21 +48,21 @@ type idle struct{}
 
 func (idle) Snapshot() map[string]mirror.Result   { return nil }
 func (idle) Started() (plan string, copying bool) { return "", false }
-func (idle) Probes() probe.Checks                 { return probe.Checks{} }
-func (idle) Canaries() probe.CanaryChecks         { return probe.CanaryChecks{} }
+func (idle) Probes() pullcheck.Checks             { return pullcheck.Checks{} }
+func (idle) Canaries() pullcheck.CanaryChecks     { return pullcheck.CanaryChecks{} }
 
-// look is what the observer sees of the rollout shop.
-func look(t *testing.T, l *Live) *World {
+// mustObserve is what the observer sees of the rollout shop.
+func mustObserve(t *testing.T, observer *Observer) *Observation {
 	t.Helper()
-	w, err := l.Observe(context.Background(), "shop")
+	obs, err := observer.Observe(context.Background(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return obs
 }
 
-// seen is a part of the look that has to be known.
-func seen[T any](t *testing.T, k rollout.Known[T]) T {
+// mustKnow is a part of the look that has to be known.
+func mustKnow[T any](t *testing.T, k rollout.Value[T]) T {
 	t.Helper()
 	v, ok := k.Get()
 	if !ok {
@@ -70,9 +72,9 @@ func seen[T any](t *testing.T, k rollout.Known[T]) T {
 }
 
 // poolOf is the pool of that name in the look.
-func poolOf(t *testing.T, w *World, name string) rollout.Pool {
+func poolOf(t *testing.T, obs *Observation, name string) rollout.Pool {
 	t.Helper()
-	pools := seen(t, w.Observed.Pools)
+	pools := mustKnow(t, obs.Observed.Pools)
 	i := slices.IndexFunc(pools, func(p rollout.Pool) bool { return p.Name == name })
 	if i < 0 {
 		t.Fatalf("no pool %s in %v", name, pools)
@@ -103,8 +105,8 @@ func rendered(objects []client.Object, files ...minicluster.File) []client.Objec
 	return replace[*mcfgv1.MachineConfig](objects, minicluster.MachineConfig(minicluster.FirstRendered("worker"), files...))
 }
 
-// counting notes how often each object was read by its name.
-func counting(reads map[string]int) interceptor.Funcs {
+// countReads notes how often each object was read by its name.
+func countReads(reads map[string]int) interceptor.Funcs {
 	return interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			reads[key.Name]++

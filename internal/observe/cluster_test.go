@@ -32,12 +32,12 @@ func TestUnsupportedTopologies(t *testing.T) {
 			if c.change != nil {
 				minicluster.Edit(objects, "cluster", c.change)
 			}
-			w := look(t, liveOf(fake.NewClientBuilder().WithScheme(minicluster.Scheme()).WithRESTMapper(minicluster.Mapper(c.absent)).WithObjects(objects...).Build()))
-			got := seen(t, w.Observed.Cluster).Unsupported
+			obs := mustObserve(t, observerOn(fake.NewClientBuilder().WithScheme(minicluster.Scheme()).WithRESTMapper(minicluster.Mapper(c.absent)).WithObjects(objects...).Build()))
+			got := mustKnow(t, obs.Observed.Cluster).Unsupported
 			if !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
 				t.Errorf("unsupported: %q, want %q", got, c.want)
 			}
-			if _, known := w.Observed.Pools.Get(); known != (c.want == "") {
+			if _, known := obs.Observed.Pools.Get(); known != (c.want == "") {
 				t.Errorf("pools known: %t; nothing else is read of a cluster that cannot be rolled", known)
 			}
 		})
@@ -67,7 +67,7 @@ func TestUpgrades(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			objects := minicluster.Edit(cluster(), "version", func(v *configv1.ClusterVersion) { v.Status = c.status })
-			if got := seen(t, look(t, observer(objects...)).Observed.Cluster).Upgrading; got != c.want {
+			if got := mustKnow(t, mustObserve(t, newObserver(objects...)).Observed.Cluster).Upgrading; got != c.want {
 				t.Errorf("upgrading to %q, want %q", got, c.want)
 			}
 		})
@@ -75,22 +75,22 @@ func TestUpgrades(t *testing.T) {
 }
 
 // What cannot be read is unknown, and not a cluster without upgrades.
-func TestAnUnreadableClusterIsUnknown(t *testing.T) {
-	cases := map[string]*Live{
-		"infrastructure unreadable": observerOf(minicluster.Failing[*configv1.Infrastructure](errDown), cluster()...),
-		"version unreadable":        observerOf(minicluster.Failing[*configv1.ClusterVersion](errDown), cluster()...),
-		"version absent":            observer(drop[*configv1.ClusterVersion](cluster(), "version")...),
+func TestUnreadableClusterIsUnknown(t *testing.T) {
+	cases := map[string]*Observer{
+		"infrastructure unreadable": newObserverWith(minicluster.FailingReads[*configv1.Infrastructure](errDown), cluster()...),
+		"version unreadable":        newObserverWith(minicluster.FailingReads[*configv1.ClusterVersion](errDown), cluster()...),
+		"version absent":            newObserver(drop[*configv1.ClusterVersion](cluster(), "version")...),
 	}
-	for name, l := range cases {
+	for name, observer := range cases {
 		t.Run(name, func(t *testing.T) {
-			if c, known := look(t, l).Observed.Cluster.Get(); known {
+			if c, known := mustObserve(t, observer).Observed.Cluster.Get(); known {
 				t.Errorf("known: %+v", c)
 			}
 		})
 	}
 	t.Run("infrastructure absent", func(t *testing.T) {
-		w := look(t, observer(drop[*configv1.Infrastructure](cluster(), "cluster")...))
-		if got := seen(t, w.Observed.Cluster); got.Unsupported+got.Upgrading != "" {
+		obs := mustObserve(t, newObserver(drop[*configv1.Infrastructure](cluster(), "cluster")...))
+		if got := mustKnow(t, obs.Observed.Cluster); got.Unsupported+got.Upgrading != "" {
 			t.Errorf("%+v, want a cluster like any other", got)
 		}
 	})

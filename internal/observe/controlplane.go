@@ -15,9 +15,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// rollers are the operators that roll static pods or API servers of the control plane, and the namespaces of the guard pods that stand for
+// controlPlaneComponents are the operators that roll static pods or API servers of the control plane, and the namespaces of the guard pods that stand for
 // their operands on each node. A drain evicts the guards, and a budget lets one of them go at a time.
-var rollers = []struct{ operator, namespace string }{
+var controlPlaneComponents = []struct{ operator, namespace string }{
 	{"etcd", "openshift-etcd"},
 	{"kube-apiserver", "openshift-kube-apiserver"},
 	{"kube-controller-manager", "openshift-kube-controller-manager"},
@@ -27,32 +27,32 @@ var rollers = []struct{ operator, namespace string }{
 
 // controlPlane says what of the control plane is not at rest beside its nodes (R9). A cluster without these operators, such as a lab, has
 // nothing that could roll.
-func controlPlane(ctx context.Context, r client.Reader) rollout.Known[[]rollout.Problem] {
+func controlPlane(ctx context.Context, r client.Reader) rollout.Value[[]rollout.Problem] {
 	out := []rollout.Problem{}
-	for _, roller := range rollers {
+	for _, component := range controlPlaneComponents {
 		operator := &configv1.ClusterOperator{}
-		err := r.Get(ctx, client.ObjectKey{Name: roller.operator}, operator)
+		err := r.Get(ctx, client.ObjectKey{Name: component.operator}, operator)
 		switch {
 		case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
 			continue
 		case err != nil:
-			return rollout.Unseen[[]rollout.Problem](err.Error())
+			return rollout.Unknown[[]rollout.Problem](err.Error())
 		}
-		out = append(out, unrest(operator)...)
-		if roller.namespace == "" {
+		out = append(out, operatorProblems(operator)...)
+		if component.namespace == "" {
 			continue
 		}
-		guards, err := unreadyGuards(ctx, r, roller.namespace)
+		guards, err := unreadyGuardPods(ctx, r, component.namespace)
 		if err != nil {
-			return rollout.Unseen[[]rollout.Problem](err.Error())
+			return rollout.Unknown[[]rollout.Problem](err.Error())
 		}
 		out = append(out, guards...)
 	}
-	return rollout.Seen(out)
+	return rollout.Known(out)
 }
 
 // unrest: an operator that progresses is expected to be done some time; one that is degraded or not available waits for a person.
-func unrest(o *configv1.ClusterOperator) []rollout.Problem {
+func operatorProblems(o *configv1.ClusterOperator) []rollout.Problem {
 	bad := map[configv1.ClusterStatusConditionType]configv1.ConditionStatus{
 		configv1.OperatorAvailable: configv1.ConditionFalse, configv1.OperatorProgressing: configv1.ConditionTrue, configv1.OperatorDegraded: configv1.ConditionTrue,
 	}
@@ -61,7 +61,7 @@ func unrest(o *configv1.ClusterOperator) []rollout.Problem {
 			continue
 		}
 		return []rollout.Problem{{
-			Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: o.Name, Passing: c.Type == configv1.OperatorProgressing,
+			Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: o.Name, Transient: c.Type == configv1.OperatorProgressing,
 			Message: fmt.Sprintf("ClusterOperator %s is %s=%s since %s (%s: %s); no node of the control plane is released meanwhile",
 				o.Name, c.Type, c.Status, c.LastTransitionTime.UTC().Format("2006-01-02T15:04:05Z"), c.Reason, c.Message),
 		}}
@@ -69,8 +69,8 @@ func unrest(o *configv1.ClusterOperator) []rollout.Problem {
 	return nil
 }
 
-// unreadyGuards are the guard pods that say that the member of etcd, or the API server, on their node does not answer.
-func unreadyGuards(ctx context.Context, r client.Reader, namespace string) ([]rollout.Problem, error) {
+// unreadyGuardPods are the guard pods that say that the member of etcd, or the API server, on their node does not answer.
+func unreadyGuardPods(ctx context.Context, r client.Reader, namespace string) ([]rollout.Problem, error) {
 	var pods corev1.PodList
 	if err := r.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"app": "guard"}); err != nil {
 		return nil, err
@@ -78,11 +78,11 @@ func unreadyGuards(ctx context.Context, r client.Reader, namespace string) ([]ro
 	var out []rollout.Problem
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if drain.Ready(p) || !p.DeletionTimestamp.IsZero() || p.Status.Phase == corev1.PodSucceeded {
+		if drain.IsPodReady(p) || !p.DeletionTimestamp.IsZero() || p.Status.Phase == corev1.PodSucceeded {
 			continue
 		}
 		out = append(out, rollout.Problem{
-			Reason: v1alpha1.ReasonWaiting, Kind: "Pod", Namespace: namespace, Name: p.Name, Passing: true,
+			Reason: v1alpha1.ReasonWaiting, Kind: "Pod", Namespace: namespace, Name: p.Name, Transient: true,
 			Message: fmt.Sprintf("guard pod %s/%s on node %s is not ready: what it stands for does not answer there; no node of the control plane is released meanwhile",
 				namespace, p.Name, p.Spec.NodeName),
 		})

@@ -53,9 +53,9 @@ func TestControlPlane(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, p := range seen(t, controlPlane(context.Background(), minicluster.Client(interceptor.Funcs{}, c.objects...))) {
+			for _, p := range mustKnow(t, controlPlane(context.Background(), minicluster.Client(interceptor.Funcs{}, c.objects...))) {
 				name := p.Name
-				if p.Passing {
+				if p.Transient {
 					name += "*"
 				}
 				got = append(got, name)
@@ -69,24 +69,24 @@ func TestControlPlane(t *testing.T) {
 		})
 	}
 	t.Run("not readable", func(t *testing.T) {
-		if got, known := controlPlane(context.Background(), minicluster.Client(minicluster.Failing[*configv1.ClusterOperator](errDown))).Get(); known {
+		if got, known := controlPlane(context.Background(), minicluster.Client(minicluster.FailingReads[*configv1.ClusterOperator](errDown))).Get(); known {
 			t.Errorf("known: %v", got)
 		}
 	})
 	t.Run("guards are not readable", func(t *testing.T) {
-		if got, known := controlPlane(context.Background(), minicluster.Client(minicluster.Failing[*corev1.PodList](errDown), etcd)).Get(); known {
+		if got, known := controlPlane(context.Background(), minicluster.Client(minicluster.FailingReads[*corev1.PodList](errDown), etcd)).Get(); known {
 			t.Errorf("known: %v", got)
 		}
 	})
 	t.Run("no such kind", func(t *testing.T) {
-		if got := seen(t, controlPlane(context.Background(), withoutKinds(nil, "ClusterOperator"))); len(got) > 0 {
+		if got := mustKnow(t, controlPlane(context.Background(), withoutKinds(nil, "ClusterOperator"))); len(got) > 0 {
 			t.Errorf("%v", got)
 		}
 	})
 }
 
-func TestWhereTheOperatorsRun(t *testing.T) {
-	ours := map[string]string{nameLabel: "safe-mirror-operator"}
+func TestOperatorReplicas(t *testing.T) {
+	ours := map[string]string{appNameLabel: "safe-mirror-operator"}
 	objects := cluster(
 		operatorPod(operatorNamespace, "op-1", "worker-0", ours, corev1.ConditionTrue),
 		operatorPod(operatorNamespace, "op-2", "worker-1", ours, corev1.ConditionTrue),
@@ -94,30 +94,30 @@ func TestWhereTheOperatorsRun(t *testing.T) {
 		operatorPod(operatorNamespace, "probe", "worker-2", nil, corev1.ConditionTrue),
 		operatorPod("openshift-machine-config-operator", "machine-config-operator-1", "worker-1", map[string]string{"k8s-app": "machine-config-operator"}, corev1.ConditionTrue),
 	)
-	l := observer(objects...)
-	l.PodName = "op-1"
-	w := look(t, l)
-	if diff := cmp.Diff(rollout.Self{Replicas: 3, Node: "worker-0", Standby: []string{"worker-1"}}, w.Observed.Self); diff != "" {
+	observer := newObserver(objects...)
+	observer.PodName = "op-1"
+	obs := mustObserve(t, observer)
+	if diff := cmp.Diff(rollout.OperatorReplicas{Replicas: 3, LeaderNode: "worker-0", StandbyNodes: []string{"worker-1"}}, obs.Observed.Operator); diff != "" {
 		t.Errorf("self (-want +got):\n%s", diff)
 	}
-	for _, n := range poolOf(t, w, "worker").Nodes {
-		if n.MCO != (n.Name == "worker-1") {
-			t.Errorf("node %s: MCO %t", n.Name, n.MCO)
+	for _, n := range poolOf(t, obs, "worker").Nodes {
+		if n.RunsMCO != (n.Name == "worker-1") {
+			t.Errorf("node %s: MCO %t", n.Name, n.RunsMCO)
 		}
 	}
 	for name, pod := range map[string]string{"no election": "", "a pod that is not there": "op-9"} {
 		t.Run(name, func(t *testing.T) {
-			l := observer(objects...)
-			l.PodName = pod
-			if got := look(t, l).Observed.Self; got.Node != "" || len(got.Standby) > 0 {
+			observer := newObserver(objects...)
+			observer.PodName = pod
+			if got := mustObserve(t, observer).Observed.Operator; got.LeaderNode != "" || len(got.StandbyNodes) > 0 {
 				t.Errorf("self %+v, want nothing", got)
 			}
 		})
 	}
 	t.Run("two of the MCO", func(t *testing.T) {
 		second := operatorPod("openshift-machine-config-operator", "machine-config-operator-2", "worker-0", map[string]string{"k8s-app": "machine-config-operator"}, corev1.ConditionTrue)
-		for _, n := range poolOf(t, look(t, observer(append(objects, second)...)), "worker").Nodes {
-			if n.MCO {
+		for _, n := range poolOf(t, mustObserve(t, newObserver(append(objects, second)...)), "worker").Nodes {
+			if n.RunsMCO {
 				t.Errorf("node %s is taken for the MCO's; its own rule does not work with two pods", n.Name)
 			}
 		}

@@ -9,10 +9,10 @@ import (
 // What the tests in which execute acts, package observe_test, need of this one.
 var (
 	AtRest     = cluster
-	Asked      = asked
+	Asked      = plannedObservation
 	Blocking   = blocking
 	Pod        = pod
-	Budget     = budget
+	Budget     = pdb
 	CanaryNode = canaryNode
 )
 
@@ -21,11 +21,11 @@ const OperatorNamespace = operatorNamespace
 
 // KnownTransfers and KnownCanary are parts of the observation that have to be known.
 var (
-	KnownTransfers = seen[rollout.Transfers]
-	KnownCanary    = seen[rollout.Canary]
+	KnownTransfers = mustKnow[rollout.Transfers]
+	KnownCanary    = mustKnow[rollout.CanaryPulls]
 )
 
 // ReadCanary is what the observer sees of the canaries.
-func (l *Live) ReadCanary(ctx context.Context, w *World) rollout.Known[rollout.Canary] {
-	return l.canary(ctx, l.Client, w)
+func (observer *Observer) ReadCanary(ctx context.Context, w *Observation) rollout.Value[rollout.CanaryPulls] {
+	return observer.canaryPulls(ctx, observer.Client, w)
 }

@@ -7,17 +7,17 @@ import (
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
-	"github.com/safe-mirror/safe-mirror-operator/internal/lookout"
-	"github.com/safe-mirror/safe-mirror-operator/internal/predict"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/snapshot"
+	"github.com/safe-mirror/safe-mirror-operator/internal/plan/prediction"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// forecastAge is how long the forecast of all nodes is good for, of which only the numbers are shown; and, before anything is paused, that
+// forecastMaxAge is how long the forecast of all nodes is good for, of which only the numbers are shown; and, before anything is paused, that
 // of the next ones as well. Right before a release those that may be next are looked at anew each time.
-const forecastAge = time.Minute
+const forecastMaxAge = time.Minute
 
-// forecasting is the last forecast of all nodes, kept in memory: what is lost is made again.
-type forecasting struct {
+// forecastCache is the last forecast of all nodes, kept in memory: what is lost is made again.
+type forecastCache struct {
 	mu   sync.Mutex
 	plan string
 	all  rollout.Forecast
@@ -25,48 +25,48 @@ type forecasting struct {
 
 // forecast says whether the nodes that may be next can be drained. It is made when it can decide something: before anything is paused, and
 // when a node could be released. fresh is set right before a release: then the API server is asked as well.
-func (l *Live) forecast(ctx context.Context, w *World, prediction predict.Prediction, fresh bool) rollout.Known[rollout.Forecast] {
-	o := &w.Observed
-	if why := tooEarly(*o, prediction.Pools); why != "" {
-		return rollout.Unseen[rollout.Forecast](why)
+func (observer *Observer) forecast(ctx context.Context, obs *Observation, predicted prediction.Prediction, fresh bool) rollout.Value[rollout.Forecast] {
+	o := &obs.Observed
+	if why := whyNoForecast(*o, predicted.Pools); why != "" {
+		return rollout.Unknown[rollout.Forecast](why)
 	}
-	l.forecasting.mu.Lock()
-	kept := l.forecasting.all
-	current := l.forecasting.plan == w.Plan.Digest && o.Now.Sub(kept.At) < forecastAge && !o.Now.Before(kept.At)
-	l.forecasting.mu.Unlock()
-	if current && o.Record.StartedAt == nil && !fresh {
-		return rollout.Seen(kept)
+	observer.forecastCache.mu.Lock()
+	cached := observer.forecastCache.all
+	stillValid := observer.forecastCache.plan == obs.Plan.Digest && o.Now.Sub(cached.At) < forecastMaxAge && !o.Now.Before(cached.At)
+	observer.forecastCache.mu.Unlock()
+	if stillValid && o.Record.StartedAt == nil && !fresh {
+		return rollout.Known(cached)
 	}
-	s := l.snapshot(ctx, w, prediction, fresh)
-	if current {
-		next := drain.ForetellNext(s)
+	s := observer.snapshot(ctx, obs, predicted, fresh)
+	if stillValid {
+		next := drain.ForecastNext(s)
 		if fresh {
-			l.askAPI(ctx, s, &next)
+			observer.dryRunEvictions(ctx, s, &next)
 		}
 		out := next.Summary()
-		out.Safe, out.Blocked, out.Unknown = kept.Safe, kept.Blocked, kept.Unknown
-		return rollout.Seen(out)
+		out.Safe, out.Blocked, out.Unknown = cached.Safe, cached.Blocked, cached.Unknown
+		return rollout.Known(out)
 	}
-	report := drain.Foretell(s)
+	report := drain.ForecastAll(s)
 	if fresh {
-		l.askAPI(ctx, s, &report)
+		observer.dryRunEvictions(ctx, s, &report)
 	}
 	all := report.Summary()
-	l.forecasting.mu.Lock()
-	l.forecasting.plan, l.forecasting.all = w.Plan.Digest, all
-	l.forecasting.mu.Unlock()
-	return rollout.Seen(all)
+	observer.forecastCache.mu.Lock()
+	observer.forecastCache.plan, observer.forecastCache.all = obs.Plan.Digest, all
+	observer.forecastCache.mu.Unlock()
+	return rollout.Known(all)
 }
 
-// tooEarly says why no forecast is made: while a node is under way, or the pools are held and not rendered, none could be released.
-func tooEarly(o rollout.Observed, pools []rollout.Pool) string {
+// whyNoForecast says why no forecast is made: while a node is under way, or the pools are held and not rendered, none could be released.
+func whyNoForecast(o rollout.Observed, pools []rollout.Pool) string {
 	if o.Record.StartedAt == nil {
 		return ""
 	}
 	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
 		return "node " + r.Nodes[0] + " is under way"
 	}
-	if !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return p.Meaning == rollout.MeansPlanned }) {
+	if !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return p.Registries == rollout.MatchesPlanned }) {
 		return "no pool has the planned configuration yet"
 	}
 	return ""
@@ -74,13 +74,13 @@ func tooEarly(o rollout.Observed, pools []rollout.Pool) string {
 
 // snapshot reads what the forecast is made from. Pods come from the caches, as many as there are; budgets and nodes, which change from one
 // moment to the next, are read past them right before a release.
-func (l *Live) snapshot(ctx context.Context, w *World, prediction predict.Prediction, fresh bool) drain.Snapshot {
-	o := lookout.Options{Mirrors: lookout.Locations(w.Plan)}
+func (observer *Observer) snapshot(ctx context.Context, obs *Observation, predicted prediction.Prediction, fresh bool) drain.Snapshot {
+	o := snapshot.Options{Mirrors: snapshot.MirrorLocations(obs.Plan)}
 	if fresh {
-		o.Fresh = l.API
+		o.Uncached = observer.API
 	}
-	return lookout.Assemble(lookout.Read(ctx, l.cached(), o), lookout.Change{
-		Now: w.Observed.Now, Spec: w.Observed.Rollout, Record: w.Observed.Record, Prediction: prediction, Plan: w.Plan, Results: l.Transfers.Snapshot(),
-		Reloads: lookout.Reloads(w.Observed.Rollout, w.Observed.Policy),
+	return snapshot.Assemble(snapshot.Read(ctx, observer.cached(), o), snapshot.Change{
+		Now: obs.Observed.Now, Spec: obs.Observed.Rollout, Record: obs.Observed.Record, Prediction: predicted, Plan: obs.Plan, Results: observer.Transfers.Snapshot(),
+		Reloads: snapshot.Reloads(obs.Observed.Rollout, obs.Observed.NodeDisruptionPolicy),
 	})
 }

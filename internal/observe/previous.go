@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -26,34 +26,34 @@ type previousSets struct {
 // previously reads the mirror sets before the rollout: those that the record names, once something was applied, and until then those that
 // are in the cluster. When these are what the rollout wants already, because its record was lost after they were written, their
 // annotation names what was there before.
-func (l *Live) previously(ctx context.Context, w *World, all registries.Sets) previousSets {
-	digest, tag := w.ours()
+func (observer *Observer) previously(ctx context.Context, w *Observation, all registriesconf.Sets) previousSets {
+	digest, tag := w.ownedMirrorSets()
 	if rec := w.Observed.Record; rec.AppliedPlanHash != "" {
-		return l.read(ctx, rec.Previous)
+		return observer.read(ctx, rec.Previous)
 	}
-	if ref, ok := annotated(digest, tag); ok {
-		if before := l.read(ctx, ref); w.written(all, before.lists) {
+	if ref, ok := previousFromAnnotations(digest, tag); ok {
+		if before := observer.read(ctx, ref); w.matchesEitherPass(all, before.lists) {
 			return before
 		}
 	}
 	lists := mirrorset.PreviousOf(digest, tag)
 	ref := lists.Reference(w.Rollout.Name)
-	return previousSets{ref: ref, lists: lists, saved: l.read(ctx, ref).saved}
+	return previousSets{ref: ref, lists: lists, saved: observer.read(ctx, ref).saved}
 }
 
 // read reads the ControllerRevision past the caches: the operator needs no other, and one of each StatefulSet is none of its business.
-func (l *Live) read(ctx context.Context, ref *v1alpha1.PreviousMirrorSets) previousSets {
+func (observer *Observer) read(ctx context.Context, ref *v1alpha1.PreviousMirrorSets) previousSets {
 	if ref == nil {
 		return previousSets{saved: true}
 	}
 	problem := func(transient bool, format string, args ...any) previousSets {
 		return previousSets{ref: ref, problem: &rollout.Problem{
-			Reason: v1alpha1.ReasonRollbackImpossible, Kind: "ControllerRevision", Namespace: l.Namespace, Name: ref.Name, Passing: transient,
-			Message: "the mirror sets before the rollout are unknown: ControllerRevision " + l.Namespace + "/" + ref.Name + " " + fmt.Sprintf(format, args...),
+			Reason: v1alpha1.ReasonRollbackImpossible, Kind: "ControllerRevision", Namespace: observer.Namespace, Name: ref.Name, Transient: transient,
+			Message: "the mirror sets before the rollout are unknown: ControllerRevision " + observer.Namespace + "/" + ref.Name + " " + fmt.Sprintf(format, args...),
 		}}
 	}
 	var revision appsv1.ControllerRevision
-	err := l.API.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: ref.Name}, &revision)
+	err := observer.API.Get(ctx, client.ObjectKey{Namespace: observer.Namespace, Name: ref.Name}, &revision)
 	switch {
 	case apierrors.IsNotFound(err):
 		return problem(false, "does not exist; restore it from a backup, or change the spec to what the cluster is to have")
@@ -67,8 +67,8 @@ func (l *Live) read(ctx context.Context, ref *v1alpha1.PreviousMirrorSets) previ
 	return previousSets{ref: ref, lists: lists, saved: true}
 }
 
-// annotated is what the sets say of the time before them.
-func annotated(digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) (*v1alpha1.PreviousMirrorSets, bool) {
+// previousFromAnnotations is what the sets say of the time before them.
+func previousFromAnnotations(digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) (*v1alpha1.PreviousMirrorSets, bool) {
 	if digest != nil {
 		if ref, ok := mirrorset.PreviousFrom(digest.Annotations); ok {
 			return ref, true

@@ -13,39 +13,39 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remediation"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
 // remedies reads what remedies have changed, what they could change about the drains that are held up, and the notes of remedies that the
 // record has lost. On a cluster at rest that is a look at the nodes, which are cached.
-func (l *Live) remedies(ctx context.Context, reader client.Reader, w *World) rollout.Known[rollout.Remedies] {
+func (observer *Observer) remedies(ctx context.Context, reader client.Reader, obs *Observation) rollout.Value[rollout.Remedies] {
 	var out rollout.Remedies
-	for _, r := range rollout.OpenRemedies(w.Observed.Record) {
-		if remedy.Object(r) == nil {
+	for _, r := range rollout.OpenRemedies(obs.Observed.Record) {
+		if remediation.NewObject(r) == nil {
 			continue
 		}
 		// Past the caches, which do not hold all of these kinds, and may be older than our own write.
-		_, c, err := remedy.Look(ctx, l.API, r)
+		_, c, err := remediation.ReadObject(ctx, observer.API, r)
 		if err != nil {
-			return rollout.Unseen[rollout.Remedies](err.Error())
+			return rollout.Unknown[rollout.Remedies](err.Error())
 		}
-		out.Changed = append(out.Changed, c)
+		out.Objects = append(out.Objects, c)
 	}
-	found, err := l.notes(ctx, reader, w)
+	found, err := observer.remediesOnObjects(ctx, reader, obs)
 	if err != nil {
-		return rollout.Unseen[rollout.Remedies](err.Error())
+		return rollout.Unknown[rollout.Remedies](err.Error())
 	}
-	out.Found = found
-	if out.Offers, err = l.offers(ctx, reader, w); err != nil {
-		return rollout.Unseen[rollout.Remedies](err.Error())
+	out.Unrecorded = found
+	if out.Candidates, err = observer.remedyCandidates(ctx, reader, obs); err != nil {
+		return rollout.Unknown[rollout.Remedies](err.Error())
 	}
-	return rollout.Seen(out)
+	return rollout.Known(out)
 }
 
-// notes are the remedies of this rollout of which the objects tell. Only nodes are always looked at; workloads when the user lets them be
+// remediesOnObjects are the remedies of this rollout of which the objects tell. Only nodes are always looked at; workloads when the user lets them be
 // scaled.
-func (l *Live) notes(ctx context.Context, reader client.Reader, w *World) ([]v1alpha1.RemedyRecord, error) {
+func (observer *Observer) remediesOnObjects(ctx context.Context, reader client.Reader, obs *Observation) ([]v1alpha1.RemedyRecord, error) {
 	var objects []client.Object
 	var nodes corev1.NodeList
 	if err := reader.List(ctx, &nodes); err != nil {
@@ -54,7 +54,7 @@ func (l *Live) notes(ctx context.Context, reader client.Reader, w *World) ([]v1a
 	for i := range nodes.Items {
 		objects = append(objects, &nodes.Items[i])
 	}
-	if w.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleDeployments) {
+	if obs.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleDeployments) {
 		var list appsv1.DeploymentList
 		if err := reader.List(ctx, &list); err != nil {
 			return nil, err
@@ -63,10 +63,10 @@ func (l *Live) notes(ctx context.Context, reader client.Reader, w *World) ([]v1a
 			objects = append(objects, &list.Items[i])
 		}
 	}
-	if w.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleIngress) {
+	if obs.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleIngress) {
 		var list operatorv1.IngressControllerList
 		// Without the right nothing was ever changed there.
-		if err := l.API.List(ctx, &list, client.InNamespace(ingressNamespace)); err == nil {
+		if err := observer.API.List(ctx, &list, client.InNamespace(ingressNamespace)); err == nil {
 			for i := range list.Items {
 				objects = append(objects, &list.Items[i])
 			}
@@ -74,7 +74,7 @@ func (l *Live) notes(ctx context.Context, reader client.Reader, w *World) ([]v1a
 	}
 	var out []v1alpha1.RemedyRecord
 	for _, o := range objects {
-		if note, ok := remedy.Read(o); ok && note.Rollout == w.Rollout.Name {
+		if note, ok := remediation.ReadNote(o); ok && note.Rollout == obs.Rollout.Name {
 			out = append(out, note.Remedy)
 		}
 	}
@@ -82,37 +82,37 @@ func (l *Live) notes(ctx context.Context, reader client.Reader, w *World) ([]v1a
 	return out, nil
 }
 
-// proofs tells of each image that a pod waits for when it was last proven, and what the last try was told.
-func proofs(o rollout.Known[[]rollout.Obstacle], find func(reference string) (mirror.Result, bool)) rollout.Known[[]rollout.Obstacle] {
-	obstacles, ok := o.Get()
+// addProofs tells of each image that a pod waits for when it was last proven, and what the last try was told.
+func addProofs(o rollout.Value[[]rollout.BlockedDrain], find func(reference string) (mirror.Result, bool)) rollout.Value[[]rollout.BlockedDrain] {
+	blockedDrains, ok := o.Get()
 	if !ok {
 		return o
 	}
-	for _, ob := range obstacles {
-		for _, p := range ob.Pods {
+	for _, blocked := range blockedDrains {
+		for _, p := range blocked.Pods {
 			for i := range p.Pulls {
 				pull := &p.Pulls[i]
 				r, known := find(pull.Reference)
 				switch {
 				case !known:
 				case r.State == mirror.Verified:
-					pull.Proven = r.At
+					pull.ProvenAt = r.At
 				case r.Err != nil:
-					pull.Refused = truncate(r.Err.Error())
+					pull.ProofError = truncate(r.Err.Error())
 				}
 			}
 		}
 	}
-	return rollout.Seen(obstacles)
+	return rollout.Known(blockedDrains)
 }
 
-// proof is the result of the job for a reference, in whatever spelling a pod has it. Of several, one per pool, the one that failed or is
+// worstResult is the result of the job for a reference, in whatever spelling a pod has it. Of several, one per pool, the one that failed or is
 // oldest counts.
-func (w *World) proof(reference string) (mirror.Result, bool) {
+func (obs *Observation) worstResult(reference string) (mirror.Result, bool) {
 	var out mirror.Result
 	found := false
-	for _, key := range w.JobsOf(reference) {
-		r, known := w.Results[key]
+	for _, key := range obs.JobsOf(reference) {
+		r, known := obs.Results[key]
 		if known && (!found || r.State != mirror.Verified || (out.State == mirror.Verified && r.At.Before(out.At))) {
 			out, found = r, true
 		}
@@ -121,9 +121,9 @@ func (w *World) proof(reference string) (mirror.Result, bool) {
 }
 
 // JobsOf are the keys of the jobs for a reference, in whatever spelling a pod has it.
-func (w *World) JobsOf(reference string) []string {
+func (obs *Observation) JobsOf(reference string) []string {
 	var keys []string
-	for _, i := range w.Plan.Items {
+	for _, i := range obs.Plan.Items {
 		if i.Name == reference || slices.Contains(i.Spellings, reference) {
 			keys = append(keys, i.Key())
 		}
@@ -132,8 +132,8 @@ func (w *World) JobsOf(reference string) []string {
 }
 
 // TrustBundle are the certificates of spec.mirroring.caBundle.
-func (l *Live) TrustBundle(ctx context.Context, r *v1alpha1.SafeMirrorRollout) ([]byte, error) {
-	pem, problem := l.bundle(ctx, r)
+func (observer *Observer) TrustBundle(ctx context.Context, r *v1alpha1.SafeMirrorRollout) ([]byte, error) {
+	pem, problem := observer.readCABundle(ctx, r)
 	switch {
 	case problem != nil:
 		return nil, fmt.Errorf("%s", problem.Message)

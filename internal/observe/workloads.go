@@ -18,10 +18,10 @@ import (
 
 // unreadyWorkloads lists the controllers that have fewer ready pods than they want, with what their youngest unready pod waits
 // for. released are the nodes of the release under way, if any.
-func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) rollout.Known[[]rollout.Workload] {
+func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) rollout.Value[[]rollout.Workload] {
 	pods, err := podsByController(ctx, r)
 	if err != nil {
-		return rollout.Unseen[[]rollout.Workload](err.Error())
+		return rollout.Unknown[[]rollout.Workload](err.Error())
 	}
 	out := []rollout.Workload{}
 	add := func(kind string, o metav1.ObjectMeta, desired, ready int32, owners ...types.UID) {
@@ -33,21 +33,21 @@ func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) r
 		for _, uid := range owners {
 			for _, p := range pods[uid] {
 				present++
-				describe(&w, p, released)
+				describeUnreadyPod(&w, p, released)
 			}
 		}
-		w.Missing = present < desired
+		w.MissingPods = present < desired
 		out = append(out, w)
 	}
 	for _, read := range []func(context.Context, client.Reader, func(string, metav1.ObjectMeta, int32, int32, ...types.UID)) error{
 		deployments, replicationControllers, statefulSets, daemonSets,
 	} {
 		if err := read(ctx, r, add); err != nil {
-			return rollout.Unseen[[]rollout.Workload](err.Error())
+			return rollout.Unknown[[]rollout.Workload](err.Error())
 		}
 	}
 	slices.SortFunc(out, func(a, b rollout.Workload) int { return cmp.Compare(a.Key(), b.Key()) })
-	return rollout.Seen(out)
+	return rollout.Known(out)
 }
 
 type addWorkload = func(kind string, o metav1.ObjectMeta, desired, ready int32, owners ...types.UID)
@@ -66,7 +66,7 @@ func deployments(ctx context.Context, r client.Reader, add addWorkload) error {
 			byOwner[owner.UID] = append(byOwner[owner.UID], s.UID)
 			continue
 		}
-		add("ReplicaSet", s.ObjectMeta, orOne(s.Spec.Replicas), s.Status.ReadyReplicas, s.UID)
+		add("ReplicaSet", s.ObjectMeta, replicasOrOne(s.Spec.Replicas), s.Status.ReadyReplicas, s.UID)
 	}
 	var list appsv1.DeploymentList
 	if err := r.List(ctx, &list); err != nil {
@@ -74,7 +74,7 @@ func deployments(ctx context.Context, r client.Reader, add addWorkload) error {
 	}
 	for i := range list.Items {
 		d := &list.Items[i]
-		add("Deployment", d.ObjectMeta, orOne(d.Spec.Replicas), d.Status.ReadyReplicas, byOwner[d.UID]...)
+		add("Deployment", d.ObjectMeta, replicasOrOne(d.Spec.Replicas), d.Status.ReadyReplicas, byOwner[d.UID]...)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func replicationControllers(ctx context.Context, r client.Reader, add addWorkloa
 	}
 	for i := range list.Items {
 		s := &list.Items[i]
-		add("ReplicationController", s.ObjectMeta, orOne(s.Spec.Replicas), s.Status.ReadyReplicas, s.UID)
+		add("ReplicationController", s.ObjectMeta, replicasOrOne(s.Spec.Replicas), s.Status.ReadyReplicas, s.UID)
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func statefulSets(ctx context.Context, r client.Reader, add addWorkload) error {
 	}
 	for i := range list.Items {
 		s := &list.Items[i]
-		add("StatefulSet", s.ObjectMeta, orOne(s.Spec.Replicas), s.Status.ReadyReplicas, s.UID)
+		add("StatefulSet", s.ObjectMeta, replicasOrOne(s.Spec.Replicas), s.Status.ReadyReplicas, s.UID)
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func podsByController(ctx context.Context, r client.Reader) (map[types.UID][]*co
 	for i := range list.Items {
 		p := &list.Items[i]
 		owner := metav1.GetControllerOf(p)
-		if owner == nil || p.DeletionTimestamp != nil || drain.Ended(p) {
+		if owner == nil || p.DeletionTimestamp != nil || drain.IsPodTerminal(p) {
 			continue
 		}
 		out[owner.UID] = append(out[owner.UID], p)
@@ -133,20 +133,20 @@ func podsByController(ctx context.Context, r client.Reader) (map[types.UID][]*co
 	return out, nil
 }
 
-// describe notes the youngest pod that is not ready, of several the first by name: lists come in any order, and what is said of
+// describeUnreadyPod notes the youngest pod that is not ready, of several the first by name: lists come in any order, and what is said of
 // the same world has to be the same.
-func describe(w *rollout.Workload, p *corev1.Pod, released []string) {
+func describeUnreadyPod(w *rollout.Workload, p *corev1.Pod, released []string) {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 			return
 		}
 	}
 	w.OnNode = w.OnNode || slices.Contains(released, p.Spec.NodeName)
-	message, age := podMessage(p), p.CreationTimestamp.Compare(w.Newest)
+	message, age := podMessage(p), p.CreationTimestamp.Compare(w.NewestUnreadyAt)
 	if w.Message != "" && (age < 0 || (age == 0 && message > w.Message)) {
 		return
 	}
-	w.Newest, w.Message = p.CreationTimestamp.Time, message
+	w.NewestUnreadyAt, w.Message = p.CreationTimestamp.Time, message
 }
 
 // podMessage says where the pod is and what it waits for.
@@ -178,7 +178,7 @@ func truncate(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-func orOne(n *int32) int32 {
+func replicasOrOne(n *int32) int32 {
 	if n == nil {
 		return 1
 	}

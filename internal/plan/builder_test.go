@@ -11,8 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/mirrorset"
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/mirrorset"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -25,14 +25,14 @@ const (
 
 // builder makes the input of a plan: what the spec wants, what is in the cluster already, and who uses what.
 type builder struct {
-	spec   v1alpha1.SafeMirrorRolloutSpec
-	others registries.Sets
-	refs   []inventory.Reference
-	pools  []string
-	fixed  map[string]string // what a pool's own configuration adds
+	spec     v1alpha1.SafeMirrorRolloutSpec
+	existing registriesconf.Sets
+	refs     []inventory.Reference
+	pools    []string
+	dropIns  map[string]string // what a pool's own configuration adds
 }
 
-func spec() *builder { return &builder{pools: []string{"worker"}, fixed: map[string]string{}} }
+func newBuilder() *builder { return &builder{pools: []string{"worker"}, dropIns: map[string]string{}} }
 
 func item(source string, policy v1alpha1.MirrorSourcePolicy, mirrors ...string) v1alpha1.ImageMirrors {
 	return v1alpha1.ImageMirrors{Source: source, Mirrors: mirrors, MirrorSourcePolicy: policy}
@@ -60,7 +60,7 @@ func (b *builder) accepts(pattern string) *builder {
 
 // existingDigests are mirrors of an ImageDigestMirrorSet that is in the cluster already.
 func (b *builder) existingDigests(source string, mirrors ...configv1.ImageMirror) *builder {
-	b.others.IDMSs = append(b.others.IDMSs, configv1.ImageDigestMirrorSet{
+	b.existing.IDMSs = append(b.existing.IDMSs, configv1.ImageDigestMirrorSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "existing"},
 		Spec:       configv1.ImageDigestMirrorSetSpec{ImageDigestMirrors: []configv1.ImageDigestMirrors{{Source: source, Mirrors: mirrors}}},
 	})
@@ -68,8 +68,8 @@ func (b *builder) existingDigests(source string, mirrors ...configv1.ImageMirror
 }
 
 func (b *builder) blocks(registry ...string) *builder {
-	b.others.Image = &configv1.Image{}
-	b.others.Image.Spec.RegistrySources.BlockedRegistries = registry
+	b.existing.Image = &configv1.Image{}
+	b.existing.Image.Spec.RegistrySources.BlockedRegistries = registry
 	return b
 }
 
@@ -83,8 +83,8 @@ func (b *builder) uses(images ...string) *builder {
 	return b
 }
 
-// knows adds references that nothing can start right now.
-func (b *builder) knows(images ...string) *builder {
+// knowsAdvisory adds references that nothing can start right now.
+func (b *builder) knowsAdvisory(images ...string) *builder {
 	n := len(b.refs)
 	b.uses(images...)
 	for i := range b.refs[n:] {
@@ -93,39 +93,39 @@ func (b *builder) knows(images ...string) *builder {
 	return b
 }
 
-func (b *builder) in(pools ...string) *builder {
+func (b *builder) inPools(pools ...string) *builder {
 	b.pools = pools
 	return b
 }
 
-// adds gives the pool lines of its own, as a drop-in of its nodes.
-func (b *builder) adds(pool, text string) *builder {
-	b.fixed[pool] = text
+// withDropIn gives the pool lines of its own, as a drop-in of its nodes.
+func (b *builder) withDropIn(pool, text string) *builder {
+	b.dropIns[pool] = text
 	return b
 }
 
 func (b *builder) build(t *testing.T) Plan {
 	t.Helper()
 	r := &v1alpha1.SafeMirrorRollout{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Spec: b.spec}
-	after := b.others.With(mirrorset.Digest(r), mirrorset.Tag(r))
+	after := b.existing.With(mirrorset.IDMS(r), mirrorset.ITMS(r))
 	in := Input{References: b.refs, Spec: b.spec, Sets: after, Platforms: []string{"linux/arm64", "linux/amd64"}}
 	for _, name := range b.pools {
-		p := Pool{Name: name, Before: config(t, b.others, b.fixed[name]), After: config(t, after, b.fixed[name])}
+		p := PoolConfig{Name: name, Before: config(t, b.existing, b.dropIns[name]), After: config(t, after, b.dropIns[name])}
 		in.Pools = append(in.Pools, p)
-		text, err := registries.Render([]byte(base), after)
+		text, err := registriesconf.Render([]byte(base), after)
 		if err != nil {
 			t.Fatal(err)
 		}
-		in.Predicted = append(in.Predicted, name+"\n"+string(text))
+		in.RegistriesConfs = append(in.RegistriesConfs, name+"\n"+string(text))
 	}
 	return Build(in)
 }
 
 const base = "unqualified-search-registries = ['registry.access.redhat.com', 'docker.io']\n"
 
-func config(t *testing.T, sets registries.Sets, dropIn string) registries.Config {
+func config(t *testing.T, sets registriesconf.Sets, dropIn string) registriesconf.Config {
 	t.Helper()
-	text, err := registries.Render([]byte(base), sets)
+	text, err := registriesconf.Render([]byte(base), sets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,28 +133,28 @@ func config(t *testing.T, sets registries.Sets, dropIn string) registries.Config
 	if dropIn != "" {
 		files["/etc/containers/registries.conf.d/50-own.conf"] = []byte(dropIn)
 	}
-	c, err := registries.Parse(text, files)
+	c, err := registriesconf.Parse(text, files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// answers are what the registries have said, by job.
-type answers map[string]mirror.Result
+// registryResults are what the registries have said, by job.
+type registryResults map[string]mirror.Result
 
-func (a answers) proven(job string, age time.Duration) answers {
+func (a registryResults) proven(job string, age time.Duration) registryResults {
 	at := now.Add(-age)
 	a[job] = mirror.Result{Reference: job, State: mirror.Verified, At: at, Proof: mirror.Proof{At: at}}
 	return a
 }
 
-func (a answers) failed(job string, class mirror.ErrorClass) answers {
+func (a registryResults) failed(job string, class mirror.ErrorClass) registryResults {
 	a[job] = mirror.Result{Reference: job, State: mirror.Failed, At: now, Attempts: 9, Err: &mirror.Error{Class: class, Endpoint: strings.Fields(job)[0]}}
 	return a
 }
 
-func (a answers) change(job string, change func(*mirror.Result)) answers {
+func (a registryResults) change(job string, change func(*mirror.Result)) registryResults {
 	r := a[job]
 	change(&r)
 	a[job] = r
@@ -162,6 +162,6 @@ func (a answers) change(job string, change func(*mirror.Result)) answers {
 }
 
 // again: the job is looked at once more, and what was found before stands meanwhile.
-func (a answers) again(job string, state mirror.State) answers {
+func (a registryResults) recheckedAs(job string, state mirror.State) registryResults {
 	return a.change(job, func(r *mirror.Result) { r.State, r.At = state, now })
 }

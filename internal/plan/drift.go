@@ -14,19 +14,19 @@ import (
 // started anew would run something that was never tried here. What containers report is a hint: the digest of an index, or of one
 // platform's manifest. So one of them that is in the proof is enough, and where nothing runs there is nothing to drift from.
 func (i Item) drifted(r mirror.Result) bool {
-	if i.After.ByDigest || !i.ours() || len(i.Reference.Running) == 0 || len(r.Proof.Digests) == 0 {
+	if i.After.ByDigest || !i.hasTarget() || len(i.Reference.Running) == 0 || len(r.Proof.Digests) == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(i.Reference.Running, func(d string) bool { return slices.Contains(r.Proof.Digests, d) })
 }
 
-// holdsDrift tells whether tags that have moved wait for a person.
-func (p Plan) holdsDrift() bool {
+// driftBlocks tells whether tags that have moved wait for a person.
+func (p Plan) driftBlocks() bool {
 	return p.Mirroring.TagDrift == "" || p.Mirroring.TagDrift == v1alpha1.TagDriftHold
 }
 
-// locked is the digest that the spec wants mirrored under a tag: what runs, when it asks for that and all containers agree.
-func (p Plan) locked(i Item) string {
+// pinnedDigest is the digest that the spec wants mirrored under a tag: what runs, when it asks for that and all containers agree.
+func (p Plan) pinnedDigest(i Item) string {
 	if p.Mirroring.TagDrift != v1alpha1.TagDriftUseRunning || i.After.ByDigest || len(i.Reference.Running) != 1 {
 		return ""
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
 const (
@@ -18,8 +18,8 @@ const (
 
 func tagged(running ...string) Item {
 	return Item{
-		Name: "quay.io/acme/app:v1", Fill: "m.local/acme/app:v1", Reference: inventory.Reference{Class: inventory.Blocking, Running: running},
-		After: registries.Resolution{Reference: "quay.io/acme/app:v1", Endpoints: []registries.Endpoint{endpoint("m.local/acme/app:v1")}},
+		Name: "quay.io/acme/app:v1", Target: "m.local/acme/app:v1", Reference: inventory.Reference{Class: inventory.Blocking, Running: running},
+		After: registriesconf.Resolution{Reference: "quay.io/acme/app:v1", Endpoints: []registriesconf.Endpoint{endpoint("m.local/acme/app:v1")}},
 	}
 }
 
@@ -31,7 +31,7 @@ func provenAs(digests ...string) mirror.Result {
 
 func TestDrift(t *testing.T) {
 	byDigest, foreign := tagged(otherDigest), tagged(otherDigest)
-	byDigest.After.ByDigest, foreign.Fill = true, ""
+	byDigest.After.ByDigest, foreign.Target = true, ""
 	cases := map[string]struct {
 		item Item
 		r    mirror.Result
@@ -65,12 +65,12 @@ func TestTagDrift(t *testing.T) {
 		return p
 	}
 	for how, held := range map[v1alpha1.TagDrift]bool{"": true, v1alpha1.TagDriftHold: true, v1alpha1.TagDriftUseSource: false} {
-		sum, work := plan(how).Judge(results, "", true)
-		if sum.Drifted != 1 || (work.Failed == 1) != held || (work.Verified == 1) == held {
-			t.Errorf("%q: %d drifted, %d failed, %d verified", how, sum.Drifted, work.Failed, work.Verified)
+		sum, transfers := plan(how).Summarize(results, "", true)
+		if sum.Drifted != 1 || (transfers.Failed == 1) != held || (transfers.Verified == 1) == held {
+			t.Errorf("%q: %d drifted, %d failed, %d verified", how, sum.Drifted, transfers.Failed, transfers.Verified)
 		}
-		if held && (len(work.Worst) != 1 || work.Worst[0].Reason != v1alpha1.ReasonTagsDrifted || !strings.Contains(work.Worst[0].Message, "run "+otherDigest)) {
-			t.Errorf("%q: worst %+v", how, work.Worst)
+		if held && (len(transfers.Problems) != 1 || transfers.Problems[0].Reason != v1alpha1.ReasonTagsDrifted || !strings.Contains(transfers.Problems[0].Message, "run "+otherDigest)) {
+			t.Errorf("%q: worst %+v", how, transfers.Problems)
 		}
 	}
 	if got := plan(v1alpha1.TagDriftUseRunning).job(item, true).Digest; got != otherDigest {

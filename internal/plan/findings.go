@@ -50,21 +50,21 @@ func (p Plan) Findings(results map[string]mirror.Result) []Finding {
 }
 
 func (p Plan) state(i Item, results map[string]mirror.Result) State {
-	switch p.fate(i, results) {
-	case good:
+	switch p.outcome(i, results) {
+	case outcomePullable:
 		return StateProven
-	case failing:
+	case outcomeNotMirrored:
 		return StateFailing
-	case lost:
+	case outcomeLost:
 		return StateLost
-	case noWorse:
+	case outcomeNoWorse:
 		return StateNoWorse
-	case ignored:
+	case outcomeNotBlocking:
 		if i.Accepted != "" {
 			return StateAccepted
 		}
 		return StateIgnored
-	case unknownFate:
+	case outcomeUnknown:
 	}
 	return StateOpen
 }
@@ -77,31 +77,31 @@ func (p Plan) message(f Finding, before mirror.Result) string {
 	case StateLost:
 		return lostProblem(i, f.Result, before).Message
 	case StateNoWorse:
-		return "it cannot be pulled today either: " + whyNotToday(i, before)
+		return "it cannot be pulled today either: " + whyUnpullableToday(i, before)
 	case StateAccepted:
 		return "accepted in spec.inventory.acceptedRisks: " + i.Accepted
 	case StateIgnored:
 		text := fmt.Sprintf("%s: nothing can start a pod with it now, so it holds nothing", i.Reference.Class)
-		if dead(i.After) || f.Result.Err != nil {
-			text += "; under the planned configuration " + whyNot(i, f.Result)
+		if unpullable(i.After) || f.Result.Err != nil {
+			text += "; under the planned configuration " + whyUnpullable(i, f.Result)
 		}
 		return text
 	case StateOpen:
-		if dead(i.After) || f.Result.Err != nil {
-			return "whether it can be pulled today is still being asked; under the planned configuration " + whyNot(i, f.Result)
+		if unpullable(i.After) || f.Result.Err != nil {
+			return "whether it can be pulled today is still being asked; under the planned configuration " + whyUnpullable(i, f.Result)
 		}
 	case StateProven:
 	}
 	return ""
 }
 
-func whyNotToday(i Item, before mirror.Result) string {
+func whyUnpullableToday(i Item, before mirror.Result) string {
 	switch {
 	case i.Before.Err != "":
 		return "its name cannot be rewritten for its mirror: " + i.Before.Err
-	case dead(i.Before):
+	case unpullable(i.Before):
 		return "every place it could be pulled from is blocked by " + blockedBy(i.Before)
 	default:
-		return reason(before)
+		return failureText(before)
 	}
 }

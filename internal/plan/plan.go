@@ -12,27 +12,27 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// Pool is the registries configuration of one MachineConfigPool without our mirror sets and with them.
-type Pool struct {
+// PoolConfig is the registries configuration of one MachineConfigPool without our mirror sets and with them.
+type PoolConfig struct {
 	Name   string
-	Before registries.Config
-	After  registries.Config
+	Before registriesconf.Config
+	After  registriesconf.Config
 }
 
 // Input is everything that decides a plan.
 type Input struct {
 	References []inventory.Reference
-	Pools      []Pool
+	Pools      []PoolConfig
 	Spec       v1alpha1.SafeMirrorRolloutSpec
 	// Sets is the union of all mirror sets, ours included; it names who shadows whom.
-	Sets registries.Sets
+	Sets registriesconf.Sets
 	// Platforms are those of the cluster's nodes, such as linux/amd64.
 	Platforms []string
-	// Predicted identifies the predicted configuration, pool by pool.
-	Predicted []string
+	// RegistriesConfs identifies the predicted configuration, pool by pool.
+	RegistriesConfs []string
 }
 
 // Item is a reference whose pull changes.
@@ -43,24 +43,24 @@ type Item struct {
 	// Name is the normalised reference; of a short name, one of its candidates.
 	Name   string
 	Pools  []string
-	Change registries.Change
-	Before registries.Resolution
-	After  registries.Resolution
-	// Fill is the mirror endpoint of ours that has to hold the image; empty when none of ours serves the reference. AlsoFill are
+	Change registriesconf.Change
+	Before registriesconf.Resolution
+	After  registriesconf.Resolution
+	// Target is the mirror endpoint of ours that has to hold the image; empty when none of ours serves the reference. MoreTargets are
 	// further ones, when the spec names several targets.
-	Fill     string
-	AlsoFill []string
-	// Others are further mirrors that a node may come to ask, those of other mirror sets included, and that it does not ask today.
-	Others []string
+	Target      string
+	MoreTargets []string
+	// OtherMirrors are further mirrors that a node may come to ask, those of other mirror sets included, and that it does not ask today.
+	OtherMirrors []string
 	// Accepted is the reason of the accepted risk that covers the reference.
 	Accepted string
-	// Siblings are the mirrors that our spec has for the scope, of the kind that does not serve this reference: those of the tag
+	// OtherKindMirrors are the mirrors that our spec has for the scope, of the kind that does not serve this reference: those of the tag
 	// mirrors for a reference by digest.
-	Siblings []string
-	// Never is true when the scope that decides has the policy NeverContactSource in our spec.
-	Never bool
-	// Shadow names the object whose scope takes the reference away from its present mirrors.
-	Shadow string
+	OtherKindMirrors []string
+	// NeverContactSource is true when the scope that decides has the policy NeverContactSource in our spec.
+	NeverContactSource bool
+	// ShadowedBy names the object whose scope takes the reference away from its present mirrors.
+	ShadowedBy string
 }
 
 // Plan is the outcome of Build: the references whose pull changes.
@@ -69,10 +69,10 @@ type Plan struct {
 	Digest string
 	Total  int
 	Items  []Item
-	// Unreadable are references that are no references; no node can pull them, before or after.
-	Unreadable []string
-	Platforms  []string
-	VerifyOnly bool
+	// InvalidReferences are references that are no references; no node can pull them, before or after.
+	InvalidReferences []string
+	Platforms         []string
+	VerifyOnly        bool
 	// Mirroring is the spec's word on how images are copied and proven.
 	Mirroring v1alpha1.MirroringSpec
 }
@@ -80,15 +80,15 @@ type Plan struct {
 // Build compares, for every reference and every pool, the pull sources before and after.
 func Build(in Input) Plan {
 	p := Plan{
-		Digest: digest(in.Spec, in.Predicted), Platforms: slices.Sorted(slices.Values(in.Platforms)),
+		Digest: planDigest(in.Spec, in.RegistriesConfs), Platforms: slices.Sorted(slices.Values(in.Platforms)),
 		VerifyOnly: in.Spec.Mirroring.Mode == v1alpha1.VerifyOnly, Mirroring: in.Spec.Mirroring,
 	}
 	items := map[string]*Item{}
 	for _, ref := range in.References {
 		p.Total++
 		for _, pool := range in.Pools {
-			if err := addItems(items, in, ref, pool); err != nil && !slices.Contains(p.Unreadable, ref.Image) {
-				p.Unreadable = append(p.Unreadable, ref.Image)
+			if err := addItems(items, in, ref, pool); err != nil && !slices.Contains(p.InvalidReferences, ref.Image) {
+				p.InvalidReferences = append(p.InvalidReferences, ref.Image)
 			}
 		}
 	}
@@ -102,9 +102,9 @@ func Build(in Input) Plan {
 
 // addItems resolves one reference for one pool. A short name stands for one candidate per search registry, each with mirrors
 // of its own.
-func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Pool) error {
+func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool PoolConfig) error {
 	names := []string{ref.Image}
-	var short *registries.ShortNameError
+	var short *registriesconf.ShortNameError
 	if _, err := pool.Before.Resolve(ref.Image); errors.As(err, &short) {
 		names = pool.Before.Candidates(ref.Image)
 	}
@@ -124,19 +124,19 @@ func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Po
 		item, ok := items[key]
 		if !ok {
 			item = &Item{
-				Reference: ref, Name: before.Reference, Change: registries.Compare(before, after), Before: before, After: after,
-				Accepted: accepted(in.Spec, ref.Image, before.Reference),
-				Shadow:   registries.ShadowedBy(in.Sets, before, after), Siblings: siblings(in.Spec, after),
-				Never: never(in.Spec, after.Scope),
+				Reference: ref, Name: before.Reference, Change: registriesconf.Compare(before, after), Before: before, After: after,
+				Accepted:   acceptedReason(in.Spec, ref.Image, before.Reference),
+				ShadowedBy: registriesconf.ShadowedBy(in.Sets, before, after), OtherKindMirrors: otherKindMirrors(in.Spec, after),
+				NeverContactSource: neverContactsSource(in.Spec, after.Scope),
 			}
-			item.Fill, item.AlsoFill = fills(in.Spec, after)
-			item.Others = others(*item)
+			item.Target, item.MoreTargets = targetsOf(in.Spec, after)
+			item.OtherMirrors = otherMirrors(*item)
 			items[key] = item
 		}
 		if !slices.Contains(item.Spellings, ref.Image) {
 			item.Spellings = append(item.Spellings, ref.Image)
 		}
-		if ref.Blocking() && accepted(in.Spec, ref.Image, before.Reference) == "" {
+		if ref.Blocking() && acceptedReason(in.Spec, ref.Image, before.Reference) == "" {
 			item.Accepted = "" // two spellings of one image, and only the other one is accepted
 		}
 		if ref.Blocking() && !item.Reference.Blocking() {
@@ -149,7 +149,7 @@ func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Po
 	return nil
 }
 
-func endpointsText(r registries.Resolution) string {
+func endpointsText(r registriesconf.Resolution) string {
 	parts := []string{r.Err}
 	for _, e := range r.Endpoints {
 		parts = append(parts, fmt.Sprintf("%s %t %t", e.Reference, e.Blocked, e.Insecure))
@@ -157,8 +157,8 @@ func endpointsText(r registries.Resolution) string {
 	return strings.Join(parts, ",")
 }
 
-// siblings are the mirrors of the other list of the spec for the scope that decides.
-func siblings(spec v1alpha1.SafeMirrorRolloutSpec, after registries.Resolution) []string {
+// otherKindMirrors are the mirrors of the other list of the spec for the scope that decides.
+func otherKindMirrors(spec v1alpha1.SafeMirrorRolloutSpec, after registriesconf.Resolution) []string {
 	list := spec.ImageDigestMirrors
 	if after.ByDigest {
 		list = spec.ImageTagMirrors
@@ -171,23 +171,23 @@ func siblings(spec v1alpha1.SafeMirrorRolloutSpec, after registries.Resolution) 
 	return nil
 }
 
-func never(spec v1alpha1.SafeMirrorRolloutSpec, scope string) bool {
+func neverContactsSource(spec v1alpha1.SafeMirrorRolloutSpec, scope string) bool {
 	return slices.ContainsFunc(slices.Concat(spec.ImageTagMirrors, spec.ImageDigestMirrors), func(m v1alpha1.ImageMirrors) bool {
 		return m.Source == scope && m.MirrorSourcePolicy == v1alpha1.NeverContactSource
 	})
 }
 
-// under tells whether the reference lies in the location: the location itself, or a path, tag or digest below it.
-func under(reference, location string) bool {
+// isWithin tells whether the reference lies in the location: the location itself, or a path, tag or digest below it.
+func isWithin(reference, location string) bool {
 	rest, ok := strings.CutPrefix(reference, location)
 	return ok && (rest == "" || strings.ContainsAny(rest[:1], "/:@"))
 }
 
-// accepted finds the accepted risk that covers the reference, as it is spelt or normalised.
-func accepted(spec v1alpha1.SafeMirrorRolloutSpec, spellings ...string) string {
+// acceptedReason finds the accepted risk that covers the reference, as it is spelt or normalised.
+func acceptedReason(spec v1alpha1.SafeMirrorRolloutSpec, spellings ...string) string {
 	for _, risk := range spec.Inventory.AcceptedRisks {
 		for _, s := range spellings {
-			if matches(risk.Pattern, s) {
+			if matchesPattern(risk.Pattern, s) {
 				return risk.Reason
 			}
 		}
@@ -195,16 +195,16 @@ func accepted(spec v1alpha1.SafeMirrorRolloutSpec, spellings ...string) string {
 	return ""
 }
 
-// matches compares with * for any characters, slashes included: quay.io/acme/* covers quay.io/acme/team/shop:v1.
-func matches(pattern, s string) bool {
+// matchesPattern compares with * for any characters, slashes included: quay.io/acme/* covers quay.io/acme/team/shop:v1.
+func matchesPattern(pattern, s string) bool {
 	// path.Match stops * at slashes, so both sides are flattened first.
 	flat := strings.NewReplacer("/", "\x00", "[", `\[`, "?", `\?`)
 	ok, err := path.Match(flat.Replace(pattern), strings.ReplaceAll(s, "/", "\x00"))
 	return err == nil && ok
 }
 
-// digest identifies what would be applied and what the nodes would get from it.
-func digest(spec v1alpha1.SafeMirrorRolloutSpec, predicted []string) string {
+// planDigest identifies what would be applied and what the nodes would get from it.
+func planDigest(spec v1alpha1.SafeMirrorRolloutSpec, predicted []string) string {
 	h := sha256.New()
 	for _, list := range [][]v1alpha1.ImageMirrors{spec.ImageDigestMirrors, spec.ImageTagMirrors} {
 		for _, m := range list {

@@ -7,14 +7,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
 // summary is what a table compares of an item.
 type summary struct {
 	Name     string
 	Pools    string
-	Change   registries.Change
+	Change   registriesconf.Change
 	Fill     string
 	After    string
 	Accepted bool
@@ -25,8 +25,8 @@ func summaries(p Plan) []summary {
 	var out []summary
 	for _, i := range p.Items {
 		out = append(out, summary{
-			Name: short(i.Name), Pools: strings.Join(i.Pools, " "), Change: i.Change, Fill: short(i.Fill),
-			After: short(strings.Join(references(i.After.Usable()), " ")), Accepted: i.Accepted != "", Shadow: i.Shadow,
+			Name: short(i.Name), Pools: strings.Join(i.Pools, " "), Change: i.Change, Fill: short(i.Target),
+			After: short(strings.Join(endpointReferences(i.After.Usable()), " ")), Accepted: i.Accepted != "", Shadow: i.ShadowedBy,
 		})
 	}
 	return out
@@ -40,86 +40,86 @@ func TestBuild(t *testing.T) {
 		want []summary
 	}{
 		"(a) a tag, and the source is never contacted": {
-			b: spec().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registries.NewlyBlocked,
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/app:v1"),
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.NewlyBlocked,
 				Fill: "m.local/acme/app:v1", After: "m.local/acme/app:v1"}},
 		},
 		"(b) a digest, and only tags are mirrored": {
-			b:    spec().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/app" + sha),
-			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registries.NewlyBlocked}},
+			b:    newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/app" + sha),
+			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.NewlyBlocked}},
 		},
 		"(b) a digest, and digests are mirrored, too": {
-			b: spec().tags(item("quay.io/acme", block, "m.local/acme")).digests(item("quay.io/acme", block, "m.local/acme")).
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).digests(item("quay.io/acme", block, "m.local/acme")).
 				uses("quay.io/acme/app" + sha),
-			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registries.NewlyBlocked,
+			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.NewlyBlocked,
 				Fill: "m.local/acme/app@sha", After: "m.local/acme/app@sha"}},
 		},
 		"(c) a tag, and the source may be contacted": {
-			b: spec().tags(item("quay.io/acme", allow, "m.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registries.GainsMirror,
+			b: newBuilder().tags(item("quay.io/acme", allow, "m.local/acme")).uses("quay.io/acme/app:v1"),
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.GainsMirror,
 				Fill: "m.local/acme/app:v1", After: "m.local/acme/app:v1 quay.io/acme/app:v1"}},
 		},
 		"(d) a narrower scope takes the digest mirrors away": {
-			b: spec().existingDigests("quay.io/acme", "m.local/acme").tags(item("quay.io/acme/shop", "", "m.local/shop")).
+			b: newBuilder().existingDigests("quay.io/acme", "m.local/acme").tags(item("quay.io/acme/shop", "", "m.local/shop")).
 				uses("quay.io/acme/shop/app" + sha),
-			want: []summary{{Name: "quay.io/acme/shop/app@sha", Pools: "worker", Change: registries.LosesMirror,
+			want: []summary{{Name: "quay.io/acme/shop/app@sha", Pools: "worker", Change: registriesconf.LosesMirror,
 				After: "quay.io/acme/shop/app@sha", Shadow: "ImageTagMirrorSet/shop"}},
 		},
 		"(e) two pools, two applications": {
-			b: spec().in("custom", "worker").tags(item("quay.io/acme", block, "m.local/acme")).
+			b: newBuilder().inPools("custom", "worker").tags(item("quay.io/acme", block, "m.local/acme")).
 				uses("quay.io/acme/one:v1", "quay.io/acme/two:v1"),
 			want: []summary{
-				{Name: "quay.io/acme/one:v1", Pools: "custom worker", Change: registries.NewlyBlocked, Fill: "m.local/acme/one:v1", After: "m.local/acme/one:v1"},
-				{Name: "quay.io/acme/two:v1", Pools: "custom worker", Change: registries.NewlyBlocked, Fill: "m.local/acme/two:v1", After: "m.local/acme/two:v1"},
+				{Name: "quay.io/acme/one:v1", Pools: "custom worker", Change: registriesconf.NewlyBlocked, Fill: "m.local/acme/one:v1", After: "m.local/acme/one:v1"},
+				{Name: "quay.io/acme/two:v1", Pools: "custom worker", Change: registriesconf.NewlyBlocked, Fill: "m.local/acme/two:v1", After: "m.local/acme/two:v1"},
 			},
 		},
 		"what is elsewhere does not change": {
-			b: spec().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/other/app:v1", "docker.io/library/nginx"),
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/other/app:v1", "docker.io/library/nginx"),
 		},
 		"the mirror itself does not change": {
-			b: spec().tags(item("quay.io/acme", block, "m.local/acme")).uses("m.local/acme/app:v1"),
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("m.local/acme/app:v1"),
 		},
 		"the first mirror is filled": {
-			b: spec().tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registries.NewlyBlocked, Fill: "m.local/acme/app:v1",
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")).uses("quay.io/acme/app:v1"),
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.NewlyBlocked, Fill: "m.local/acme/app:v1",
 				After: "m.local/acme/app:v1 n.local/acme/app:v1"}},
 		},
 		"a mirror that is blocked is not": {
-			b: spec().blocks("m.local").tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registries.NewlyBlocked, Fill: "n.local/acme/app:v1",
+			b: newBuilder().blocks("m.local").tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")).uses("quay.io/acme/app:v1"),
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.NewlyBlocked, Fill: "n.local/acme/app:v1",
 				After: "n.local/acme/app:v1"}},
 		},
 		"a source among its own mirrors is not filled": {
-			b: spec().tags(item("quay.io/acme", "", "quay.io/acme", "m.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registries.GainsMirror, Fill: "m.local/acme/app:v1",
+			b: newBuilder().tags(item("quay.io/acme", "", "quay.io/acme", "m.local/acme")).uses("quay.io/acme/app:v1"),
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.GainsMirror, Fill: "m.local/acme/app:v1",
 				After: "quay.io/acme/app:v1 m.local/acme/app:v1 quay.io/acme/app:v1"}},
 		},
 		"somebody else's mirror is not filled": {
-			b: spec().existingDigests("quay.io/acme", "m.local/acme").digests(item("quay.io/acme", "", "n.local/acme")).uses("quay.io/acme/app" + sha),
-			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registries.GainsMirror, Fill: "n.local/acme/app@sha",
+			b: newBuilder().existingDigests("quay.io/acme", "m.local/acme").digests(item("quay.io/acme", "", "n.local/acme")).uses("quay.io/acme/app" + sha),
+			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.GainsMirror, Fill: "n.local/acme/app@sha",
 				After: "m.local/acme/app@sha n.local/acme/app@sha quay.io/acme/app@sha"}},
 		},
 		"a short name stands for one reference per search registry": {
-			b: spec().tags(item("docker.io", block, "m.local/docker")).uses("nginx"),
-			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker", Change: registries.NewlyBlocked,
+			b: newBuilder().tags(item("docker.io", block, "m.local/docker")).uses("nginx"),
+			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker", Change: registriesconf.NewlyBlocked,
 				Fill: "m.local/docker/library/nginx:latest", After: "m.local/docker/library/nginx:latest"}},
 		},
 		"spellings of one reference are one item": {
-			b: spec().tags(item("docker.io", block, "m.local/docker")).uses("nginx", "docker.io/nginx", "docker.io/library/nginx:latest"),
-			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker", Change: registries.NewlyBlocked,
+			b: newBuilder().tags(item("docker.io", block, "m.local/docker")).uses("nginx", "docker.io/nginx", "docker.io/library/nginx:latest"),
+			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker", Change: registriesconf.NewlyBlocked,
 				Fill: "m.local/docker/library/nginx:latest", After: "m.local/docker/library/nginx:latest"}},
 		},
 		"a tag with a digest is a digest": {
-			b: spec().digests(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/app:v1" + sha),
-			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registries.NewlyBlocked,
+			b: newBuilder().digests(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/app:v1" + sha),
+			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.NewlyBlocked,
 				Fill: "m.local/acme/app@sha", After: "m.local/acme/app@sha"}},
 		},
 		"pools that differ are told apart": {
-			b: spec().in("custom", "worker").adds("custom", "[[registry]]\nprefix = \"m.local\"\nlocation = \"n.local\"\nblocked = true\n").
+			b: newBuilder().inPools("custom", "worker").withDropIn("custom", "[[registry]]\nprefix = \"m.local\"\nlocation = \"n.local\"\nblocked = true\n").
 				tags(item("quay.io/acme", allow, "m.local/acme")).uses("quay.io/acme/app:v1"),
 			want: []summary{
-				{Name: "quay.io/acme/app:v1", Pools: "custom", Change: registries.Unchanged, After: "quay.io/acme/app:v1"},
-				{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registries.GainsMirror, Fill: "m.local/acme/app:v1",
+				{Name: "quay.io/acme/app:v1", Pools: "custom", Change: registriesconf.Unchanged, After: "quay.io/acme/app:v1"},
+				{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.GainsMirror, Fill: "m.local/acme/app:v1",
 					After: "m.local/acme/app:v1 quay.io/acme/app:v1"},
 			},
 		},
@@ -137,10 +137,10 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-func TestUnreadableReferences(t *testing.T) {
-	p := spec().in("custom", "worker").tags(item("quay.io/acme", block, "m.local/acme")).
+func TestInvalidReferences(t *testing.T) {
+	p := newBuilder().inPools("custom", "worker").tags(item("quay.io/acme", block, "m.local/acme")).
 		uses("quay.io/acme/App:v1", "quay.io/acme/App:v1", "quay.io/acme/app:v1", "UPPER").build(t)
-	if diff := cmp.Diff([]string{"quay.io/acme/App:v1", "UPPER"}, p.Unreadable); diff != "" {
+	if diff := cmp.Diff([]string{"quay.io/acme/App:v1", "UPPER"}, p.InvalidReferences); diff != "" {
 		t.Errorf("unreadable (-want +got):\n%s", diff)
 	}
 	if len(p.Items) != 1 {
@@ -150,8 +150,8 @@ func TestUnreadableReferences(t *testing.T) {
 
 // The plan does not depend on the order in which references and pools are listed, but for the order of the pools' own names.
 func TestBuildIsSorted(t *testing.T) {
-	one := spec().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/a:v1", "quay.io/acme/b:v1", "quay.io/acme/c:v1").build(t)
-	two := spec().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/c:v1", "quay.io/acme/a:v1", "quay.io/acme/b:v1").build(t)
+	one := newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/a:v1", "quay.io/acme/b:v1", "quay.io/acme/c:v1").build(t)
+	two := newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/c:v1", "quay.io/acme/a:v1", "quay.io/acme/b:v1").build(t)
 	if diff := cmp.Diff(summaries(one), summaries(two)); diff != "" {
 		t.Errorf("items (-one +two):\n%s", diff)
 	}
@@ -162,13 +162,13 @@ func TestBuildIsSorted(t *testing.T) {
 
 // The owner that matters is one that can pull now.
 func TestBlockingOwnersComeFirst(t *testing.T) {
-	p := spec().tags(item("docker.io", block, "m.local/docker")).knows("docker.io/library/nginx:latest").uses("docker.io/nginx").build(t)
+	p := newBuilder().tags(item("docker.io", block, "m.local/docker")).knowsAdvisory("docker.io/library/nginx:latest").uses("docker.io/nginx").build(t)
 	if got := p.Items[0].Reference; !got.Blocking() || got.Image != "docker.io/nginx" {
 		t.Errorf("the item is about %+v", got)
 	}
 }
 
-func TestMatches(t *testing.T) {
+func TestMatchesPattern(t *testing.T) {
 	cases := map[string]struct {
 		pattern, reference string
 		want               bool
@@ -191,7 +191,7 @@ func TestMatches(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := matches(c.pattern, c.reference); got != c.want {
+			if got := matchesPattern(c.pattern, c.reference); got != c.want {
 				t.Errorf("%q matches %q: %t, want %t", c.pattern, c.reference, got, c.want)
 			}
 		})
@@ -199,7 +199,7 @@ func TestMatches(t *testing.T) {
 }
 
 func TestAcceptedRisks(t *testing.T) {
-	base := func() *builder { return spec().tags(item("docker.io", block, "m.local/docker")) }
+	base := func() *builder { return newBuilder().tags(item("docker.io", block, "m.local/docker")) }
 	cases := map[string]struct {
 		b    *builder
 		want string
@@ -211,7 +211,7 @@ func TestAcceptedRisks(t *testing.T) {
 		"of two spellings both":          {base().uses("nginx", "docker.io/nginx").accepts("*nginx*"), "nobody needs *nginx*"},
 		"of two spellings only one":      {base().uses("docker.io/nginx", "nginx").accepts("nginx"), ""},
 		"the other way round":            {base().uses("nginx", "docker.io/nginx").accepts("nginx"), ""},
-		"one that nothing can start now": {base().uses("nginx").knows("docker.io/nginx").accepts("nginx"), "nobody needs nginx"},
+		"one that nothing can start now": {base().uses("nginx").knowsAdvisory("docker.io/nginx").accepts("nginx"), "nobody needs nginx"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestAcceptedRisks(t *testing.T) {
 	}
 }
 
-func TestUnder(t *testing.T) {
+func TestIsWithin(t *testing.T) {
 	cases := map[string]struct {
 		reference, location string
 		want                bool
@@ -236,7 +236,7 @@ func TestUnder(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := under(c.reference, c.location); got != c.want {
+			if got := isWithin(c.reference, c.location); got != c.want {
 				t.Errorf("%q under %q: %t, want %t", c.reference, c.location, got, c.want)
 			}
 		})
@@ -245,7 +245,7 @@ func TestUnder(t *testing.T) {
 
 // The digest is about the mirror sets and the configuration predicted from them: references come and go without changing it.
 func TestDigest(t *testing.T) {
-	base := func() *builder { return spec().tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")) }
+	base := func() *builder { return newBuilder().tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")) }
 	first := base().uses("quay.io/acme/app:v1").build(t).Digest
 	same := map[string]*builder{
 		"the same again":        base().uses("quay.io/acme/app:v1"),
@@ -261,13 +261,13 @@ func TestDigest(t *testing.T) {
 		}
 	}
 	other := map[string]*builder{
-		"another mirror":          spec().tags(item("quay.io/acme", block, "m.local/acme", "o.local/acme")),
-		"another order":           spec().tags(item("quay.io/acme", block, "n.local/acme", "m.local/acme")),
-		"another policy":          spec().tags(item("quay.io/acme", allow, "m.local/acme", "n.local/acme")),
-		"another source":          spec().tags(item("quay.io/acme2", block, "m.local/acme", "n.local/acme")),
-		"digests, and not tags":   spec().digests(item("quay.io/acme", block, "m.local/acme", "n.local/acme")),
+		"another mirror":          newBuilder().tags(item("quay.io/acme", block, "m.local/acme", "o.local/acme")),
+		"another order":           newBuilder().tags(item("quay.io/acme", block, "n.local/acme", "m.local/acme")),
+		"another policy":          newBuilder().tags(item("quay.io/acme", allow, "m.local/acme", "n.local/acme")),
+		"another source":          newBuilder().tags(item("quay.io/acme2", block, "m.local/acme", "n.local/acme")),
+		"digests, and not tags":   newBuilder().digests(item("quay.io/acme", block, "m.local/acme", "n.local/acme")),
 		"another set":             base().existingDigests("docker.io", "m.local/docker"),
-		"another pool":            base().in("custom", "worker"),
+		"another pool":            base().inPools("custom", "worker"),
 		"one item more":           base().tags(item("docker.io", block, "m.local/docker")),
 		"a registry that is shut": base().blocks("bad.local"),
 	}

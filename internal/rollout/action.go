@@ -35,41 +35,41 @@ func (SavePrevious) isAction() {}
 // Without Copy only what needs no copy is looked at, so that a plan that is refused leaves no trace on the mirrors.
 // Proofs made before NotOlderThan are made again.
 type EnsureTransfers struct {
-	Plan         string
+	PlanDigest   string
 	Copy         bool
 	NotOlderThan time.Time
 }
 
-// EnsureProbes brings the probe pods of the plan one step further: it creates those whose turn it is, and deletes those that have been
+// EnsurePullChecks brings the probe pods of the plan one step further: it creates those whose turn it is, and deletes those that have been
 // decided. The pulls come back as Probes.
-type EnsureProbes struct{ Plan string }
+type EnsurePullChecks struct{ PlanDigest string }
 
-// EnsureCanary brings the pods by which the first nodes with the new configuration pull under it one step further. The pulls come back as
+// EnsureCanaryPulls brings the pods by which the first nodes with the new configuration pull under it one step further. The pulls come back as
 // Canary. With Sweep it takes away what is left of them.
-type EnsureCanary struct {
-	Plan  string
-	Sweep bool
+type EnsureCanaryPulls struct {
+	PlanDigest string
+	CleanUp    bool
 }
 
-// TryAgain forgets how often and when images and probes have failed, so that they are tried again at once.
-type TryAgain struct{ ID string }
+// RetryFailed forgets how often and when images and probes have failed, so that they are tried again at once.
+type RetryFailed struct{ ID string }
 
 // PausePool pauses the pool and writes the ledger on it, in one patch. It is also how a released pool is closed again.
 type PausePool struct {
 	Pool   string
-	Ledger Ledger
+	Record PauseRecord
 }
 
 // ApplyMirrorSets writes the mirror sets of the spec and removes those of ours that it no longer wants, digest mirrors
 // first.
-type ApplyMirrorSets struct{ Plan string }
+type ApplyMirrorSets struct{ PlanDigest string }
 
-// ReleaseOne is one release: it unpauses the pool, with room for as many more unavailable nodes as the release is for, and writes the
+// ReleaseNodes is one release: it unpauses the pool, with room for as many more unavailable nodes as the release is for, and writes the
 // deadline of the pulse on it, all in one patch (R1).
-type ReleaseOne struct {
+type ReleaseNodes struct {
 	Pool           string
 	MaxUnavailable int
-	Ledger         Ledger
+	Record         PauseRecord
 }
 
 // TargetNodes tells the nodes to run what their pool is rendered with. The pool stays paused, and its ledger says so first.
@@ -77,7 +77,7 @@ type TargetNodes struct {
 	Pool   string
 	Target string
 	Nodes  []string
-	Ledger Ledger
+	Record PauseRecord
 }
 
 // StepDown lets another replica lead, because this one's node comes next (R9).
@@ -94,7 +94,7 @@ type RestorePool struct {
 type FinishMirrorSets struct{}
 
 // EnsurePolicy writes the node disruption policy by which nodes reload instead of being drained, and the ledger beside it, in one patch.
-type EnsurePolicy struct{ Ledger PolicyLedger }
+type EnsurePolicy struct{ Record PolicyRecord }
 
 // RestorePolicy gives back the policy of before, and takes the ledger off. An entry that somebody else has changed since stays.
 type RestorePolicy struct{ Prior string }
@@ -124,30 +124,30 @@ func (EnsureFinalizer) Key() string { return "ensure-finalizer" }
 func (RemoveFinalizer) Key() string { return "remove-finalizer" }
 
 // Key implements Action.
-func (a EnsureTransfers) Key() string { return "ensure-transfers/" + a.Plan }
+func (a EnsureTransfers) Key() string { return "ensure-transfers/" + a.PlanDigest }
 
 // Key implements Action.
-func (a EnsureProbes) Key() string { return "ensure-probes/" + a.Plan }
+func (a EnsurePullChecks) Key() string { return "ensure-probes/" + a.PlanDigest }
 
 // Key implements Action.
-func (a EnsureCanary) Key() string {
-	if a.Sweep {
+func (a EnsureCanaryPulls) Key() string {
+	if a.CleanUp {
 		return "sweep-canary"
 	}
-	return "ensure-canary/" + a.Plan
+	return "ensure-canary/" + a.PlanDigest
 }
 
 // Key implements Action.
-func (a TryAgain) Key() string { return "try-again/" + a.ID }
+func (a RetryFailed) Key() string { return "try-again/" + a.ID }
 
 // Key implements Action.
 func (a PausePool) Key() string { return "pause-pool/" + a.Pool }
 
 // Key implements Action.
-func (a ApplyMirrorSets) Key() string { return "apply-mirror-sets/" + a.Plan }
+func (a ApplyMirrorSets) Key() string { return "apply-mirror-sets/" + a.PlanDigest }
 
 // Key implements Action.
-func (a ReleaseOne) Key() string { return "release-one/" + a.Pool }
+func (a ReleaseNodes) Key() string { return "release-one/" + a.Pool }
 
 // Key implements Action.
 func (a TargetNodes) Key() string { return "target-nodes/" + a.Pool }
@@ -168,13 +168,13 @@ func (RemoveFinalizer) Disruptive() bool { return false }
 func (EnsureTransfers) Disruptive() bool { return false }
 
 // Disruptive implements Action. A probe pod is tiny, lands only where there is room on the disk, and makes nobody leave.
-func (EnsureProbes) Disruptive() bool { return false }
+func (EnsurePullChecks) Disruptive() bool { return false }
 
 // Disruptive implements Action. Like a probe, such a pod makes nobody leave.
-func (EnsureCanary) Disruptive() bool { return false }
+func (EnsureCanaryPulls) Disruptive() bool { return false }
 
 // Disruptive implements Action.
-func (TryAgain) Disruptive() bool { return false }
+func (RetryFailed) Disruptive() bool { return false }
 
 // Disruptive implements Action. A pause only ever stops things.
 func (PausePool) Disruptive() bool { return false }
@@ -183,7 +183,7 @@ func (PausePool) Disruptive() bool { return false }
 func (ApplyMirrorSets) Disruptive() bool { return true }
 
 // Disruptive implements Action.
-func (ReleaseOne) Disruptive() bool { return true }
+func (ReleaseNodes) Disruptive() bool { return true }
 
 // Disruptive implements Action.
 func (TargetNodes) Disruptive() bool { return true }
@@ -194,18 +194,18 @@ func (StepDown) Disruptive() bool { return false }
 // Disruptive implements Action. Unpausing is safe only while every node already runs the pool's configuration (I5).
 func (RestorePool) Disruptive() bool { return true }
 
-func (EnsureFinalizer) isAction()  {}
-func (RemoveFinalizer) isAction()  {}
-func (EnsureTransfers) isAction()  {}
-func (EnsureProbes) isAction()     {}
-func (EnsureCanary) isAction()     {}
-func (TryAgain) isAction()         {}
-func (PausePool) isAction()        {}
-func (ApplyMirrorSets) isAction()  {}
-func (ReleaseOne) isAction()       {}
-func (TargetNodes) isAction()      {}
-func (StepDown) isAction()         {}
-func (RestorePool) isAction()      {}
-func (FinishMirrorSets) isAction() {}
-func (EnsurePolicy) isAction()     {}
-func (RestorePolicy) isAction()    {}
+func (EnsureFinalizer) isAction()   {}
+func (RemoveFinalizer) isAction()   {}
+func (EnsureTransfers) isAction()   {}
+func (EnsurePullChecks) isAction()  {}
+func (EnsureCanaryPulls) isAction() {}
+func (RetryFailed) isAction()       {}
+func (PausePool) isAction()         {}
+func (ApplyMirrorSets) isAction()   {}
+func (ReleaseNodes) isAction()      {}
+func (TargetNodes) isAction()       {}
+func (StepDown) isAction()          {}
+func (RestorePool) isAction()       {}
+func (FinishMirrorSets) isAction()  {}
+func (EnsurePolicy) isAction()      {}
+func (RestorePolicy) isAction()     {}

@@ -17,13 +17,15 @@ type amendment struct {
 // reading comes last, because it depends on whether anything is left to do.
 var amendments = []amendment{
 	{"SweepCanary", "deletes pull check pods that nothing waits for any more; the end is put on record after that",
-		func(o Observed, _, d Decision) Decision { return sweepCanary(o, d) }},
+		func(o Observed, _, d Decision) Decision { return cleanUpCanaryPulls(o, d) }},
 	{"Remedies", "carries on the remedies on record, undoes those that are not wanted any more, and begins the next one; adds what blocks drains",
-		func(o Observed, _, d Decision) Decision { return heal(o, d) }},
+		func(o Observed, _, d Decision) Decision { return remediate(o, d) }},
 	{"Close", "pauses a pool again that was open for its nodes, or that somebody unpaused, before anything else; takes disruptive actions out",
-		func(o Observed, made, d Decision) Decision { return closeFirst(d, closures(o, stop(o, made))) }},
+		func(o Observed, made, d Decision) Decision {
+			return repauseFirst(d, repauseActions(o, mustRepause(o, made)))
+		}},
 	{"Retry", "tries again what has failed when a request asks for it",
-		func(o Observed, _, d Decision) Decision { return retry(o, d) }},
+		func(o Observed, _, d Decision) Decision { return addRetry(o, d) }},
 	{"Recheck", "bounds the time of the next reading: at most a minute while there is something to do",
 		func(o Observed, _, d Decision) Decision {
 			d.RecheckAt = recheck(d, o.Now)
@@ -40,5 +42,5 @@ func amended(o Observed, made Decision) Decision {
 	return d
 }
 
-// maxIdle is the longest time between two readings while there is something to do (I7).
-const maxIdle = time.Minute
+// maxRecheckInterval is the longest time between two readings while there is something to do (I7).
+const maxRecheckInterval = time.Minute

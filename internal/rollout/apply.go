@@ -13,19 +13,19 @@ import (
 func applyMirrorSets(o Observed) Step {
 	sets, ok := o.Sets.Get()
 	if !ok {
-		return unreadable("ImageTagMirrorSet", o.Sets.Why())
+		return waitForRead("ImageTagMirrorSet", o.Sets.Why())
 	}
 	plan, ok := o.Plan.Get()
 	if !ok {
-		return unreadable("Plan", o.Plan.Why())
+		return waitForRead("Plan", o.Plan.Why())
 	}
-	if as, _ := applied(o); as {
-		return asDeclared(o, sets)
+	if upToDate, _ := applied(o); upToDate {
+		return confirmApplied(o, sets)
 	}
 	if foreign := foreignSets(o.Rollout.Name, sets); len(foreign) > 0 {
 		return Fail{Reason: v1alpha1.ReasonManagedElsewhere, Blockers: foreign}
 	}
-	if step := consent(o, gateOf(o)); step != nil {
+	if step := consent(o, passGate(o)); step != nil {
 		return step
 	}
 	if step := safeToApply(o); step != nil {
@@ -34,16 +34,16 @@ func applyMirrorSets(o Observed) Step {
 	if step := savePrevious(o, sets); step != nil {
 		return step
 	}
-	if o.Record.AppliedPlanHash != plan.Digest || unnoted(o, sets) {
-		return Do{Facts: []Fact{intent(plan, sets)}, Why: "everything is proven; the mirror sets are about to be applied"}
+	if o.Record.AppliedPlanHash != plan.Digest || writeIntentMissing(o, sets) {
+		return Do{Facts: []Fact{applyIntent(plan, sets)}, Why: "everything is proven; the mirror sets are about to be applied"}
 	}
-	return Do{Actions: []Action{ApplyMirrorSets{Plan: plan.Digest}}, Why: "applying the mirror sets, digest mirrors first"}
+	return Do{Actions: []Action{ApplyMirrorSets{PlanDigest: plan.Digest}}, Why: "applying the mirror sets, digest mirrors first"}
 }
 
-func asDeclared(o Observed, sets MirrorSets) Step {
+func confirmApplied(o Observed, sets MirrorSets) Step {
 	switch {
 	case o.Record.PendingWrite != nil:
-		return Do{Facts: []Fact{Written{}}, Why: "the mirror sets are written"}
+		return Do{Facts: []Fact{MirrorSetsWritten{}}, Why: "the mirror sets are written"}
 	case sets.Pass == v1alpha1.PassAllow:
 		return Done{Message: "the mirror sets are as declared, with the sources as a fallback: this is the first of two passes"}
 	default:
@@ -60,36 +60,36 @@ func savePrevious(o Observed, sets MirrorSets) Step {
 	case sets.PreviousProblem == nil:
 		return Do{Actions: []Action{SavePrevious{Revision: sets.Previous.Name}},
 			Why: "saving the present mirror sets in ControllerRevision " + sets.Previous.Name + ", for a rollback"}
-	case sets.PreviousProblem.Passing:
-		return Wait{Blockers: blockersOf([]Problem{*sets.PreviousProblem})}
+	case sets.PreviousProblem.Transient:
+		return Wait{Blockers: toBlockers([]Problem{*sets.PreviousProblem})}
 	default:
 		return nil // the record was lost, and the revision with it: a rollback is refused when it is asked for
 	}
 }
 
-// unnoted tells whether the change takes more than one write and nothing on record says so.
-func unnoted(o Observed, sets MirrorSets) bool {
-	return sets.twofold() && (o.Record.PendingWrite == nil || o.Record.PendingWrite.TargetHash != sets.To)
+// writeIntentMissing tells whether the change takes more than one write and nothing on record says so.
+func writeIntentMissing(o Observed, sets MirrorSets) bool {
+	return sets.needsTwoWrites() && (o.Record.PendingWrite == nil || o.Record.PendingWrite.TargetHash != sets.DesiredHash)
 }
 
-// intent is what has to be on record before the first write.
-func intent(plan Plan, sets MirrorSets) Fact {
-	f := ApplyIntended{Plan: plan.Digest, Previous: sets.Previous, Pass: sets.Pass, Lists: sets.Lists}
-	if sets.twofold() {
-		f.Writing = &v1alpha1.PendingWriteRecord{DigestMirrorsHash: sets.HaveDigest, TagMirrorsHash: sets.HaveTag, TargetHash: sets.To}
+// applyIntent is what has to be on record before the first write.
+func applyIntent(plan PlanSummary, sets MirrorSets) Fact {
+	f := ApplyIntended{PlanDigest: plan.Digest, Previous: sets.Previous, Pass: sets.Pass, ListsHash: sets.ListsHash}
+	if sets.needsTwoWrites() {
+		f.Writing = &v1alpha1.PendingWriteRecord{DigestMirrorsHash: sets.PresentIDMSHash, TagMirrorsHash: sets.PresentITMSHash, TargetHash: sets.DesiredHash}
 	}
 	return f
 }
 
 // applied tells whether the mirror sets are as declared and were applied on the strength of the present plan; known is false
 // when that cannot be told.
-func applied(o Observed) (as, known bool) {
+func applied(o Observed) (upToDate, known bool) {
 	sets, haveSets := o.Sets.Get()
 	plan, havePlan := o.Plan.Get()
 	if !haveSets || !havePlan {
 		return false, false
 	}
-	return sets.settled() && o.Record.AppliedPlanHash == plan.Digest, true
+	return sets.upToDate() && o.Record.AppliedPlanHash == plan.Digest, true
 }
 
 // foreignSets: a set of our name that is somebody else's is never written over, whatever the preflight has let through.
@@ -109,9 +109,9 @@ func foreignSets(name string, sets MirrorSets) []Blocker {
 func safeToApply(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
-		return unreadable("MachineConfigPool", o.Pools.Why())
+		return waitForRead("MachineConfigPool", o.Pools.Why())
 	}
-	checks := slices.Concat(underWay(o, pools), notHeld(o, pools), riders(pools,
+	checks := slices.Concat(updatingBlockers(o, pools), unpausedPools(o, pools), pendingChangeBlockers(pools,
 		"withdraw them, or delete this SafeMirrorRollout, which gives the pools back, and create it again when they are on the nodes"))
 	if len(checks) > 0 {
 		return Wait{Blockers: checks}
@@ -119,45 +119,45 @@ func safeToApply(o Observed) Step {
 	return nil
 }
 
-// renderTime is how long the MCO may take to render a changed mirror set before we say that something is wrong: it waits
+// renderRecheckInterval is how long the MCO may take to render a changed mirror set before we say that something is wrong: it waits
 // 5 s for more changes, renders, and the node controller looks another 5 s later.
-const renderTime = 15 * time.Second
+const renderRecheckInterval = 15 * time.Second
 
 // awaitRendering proves that what the nodes would get is what was planned, by meaning and not by bytes (I12): that the
 // mirror set exists says nothing, because the MCO reports an invalid one nowhere.
 func awaitRendering(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
-		return unreadable("MachineConfigPool", o.Pools.Why())
+		return waitForRead("MachineConfigPool", o.Pools.Why())
 	}
 	var waiting []Blocker
 	for _, p := range pools {
-		switch p.Meaning {
-		case MeansPlanned:
-			waiting = append(waiting, riders([]Pool{p}, "withdraw them: no node is released while they are queued")...)
-		case MeansBefore, MeansEarlier:
+		switch p.Registries {
+		case MatchesPlanned:
+			waiting = append(waiting, pendingChangeBlockers([]Pool{p}, "withdraw them: no node is released while they are queued")...)
+		case MatchesBefore, MatchesEarlier:
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"is not rendered with the mirror sets yet (%s still has the earlier registries.conf); the MCO takes some 10 s, and if it "+
 					"takes minutes its machine-config-controller log tells why", p.Rendered)))
-		default: // MeansOther, and whatever is not known to be the plan
+		default: // MatchesOther, and whatever is not known to be the plan
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"would get another registries.conf than the one that was planned and proven: %s: %s; no node is released while it does",
-				p.Rendered, firstOf(p.Difference))))
+				p.Rendered, firstLine(p.Difference))))
 		}
 	}
 	if len(waiting) > 0 {
-		return Wait{Blockers: waiting, Until: o.Now.Add(renderTime)}
+		return Wait{Blockers: waiting, RecheckAt: o.Now.Add(renderRecheckInterval)}
 	}
 	return Done{Message: "every pool is rendered with the planned registries.conf"}
 }
 
-// riders names the pools behind whose pause other changes have queued up that would drain or reboot (R6).
-func riders(pools []Pool, remedy string) []Blocker {
+// pendingChangeBlockers names the pools behind whose pause other changes have queued up that would drain or reboot (R6).
+func pendingChangeBlockers(pools []Pool, advice string) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
-		if len(p.Riders) > 0 && !p.settled() {
+		if len(p.PendingChanges) > 0 && !p.fullyUpdated() {
 			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
-				"has other changes queued in %s that would drain or reboot: %s; %s", p.Rendered, firstOf(p.Riders), remedy)))
+				"has other changes queued in %s that would drain or reboot: %s; %s", p.Rendered, firstLine(p.PendingChanges), advice)))
 		}
 	}
 	return out

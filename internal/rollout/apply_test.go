@@ -48,22 +48,22 @@ func TestApply(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
 		"a node is on its way": {
-			o:    observed().rendered().takes("worker-0", "Draining").sets(SetNotWanted, SetMissing).build(),
+			o:    observed().rendered().startsUpdate("worker-0", "Draining").sets(SetNotWanted, SetMissing).build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}, says: []string{"Draining"}},
 		},
 		"a pool is open": {
-			o: observed().rendered().intends("worker").opens("worker").sets(SetNotWanted, SetMissing).build(),
+			o: observed().rendered().releaseIntended("worker").opened("worker").sets(SetNotWanted, SetMissing).build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"is not paused", "3 of its 3 nodes"}},
 		},
 		"a pool is closed, and the MCO has not seen it": {
-			o: observed().rendered().intends("worker").opens("worker").closes("worker").sets(SetNotWanted, SetMissing).
+			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").sets(SetNotWanted, SetMissing).
 				eachPool(func(p *Pool) { p.ObservedGeneration-- }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"}},
 		},
 		"other changes have queued up": {
 			o: observed().paused().eachPool(func(p *Pool) {
-				p.Rendered, p.Riders = "rendered-worker-kernel", []string{"kernelArguments: +nosmt"}
+				p.Rendered, p.PendingChanges = "rendered-worker-kernel", []string{"kernelArguments: +nosmt"}
 			}, "worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"+nosmt", "delete this SafeMirrorRollout"}},
@@ -81,9 +81,9 @@ func TestApply(t *testing.T) {
 
 // The mirror sets are never written while a pool is the MCO's own: one that was given back already is taken again first, and what
 // it is given back the second time is what its user has made of it meanwhile.
-func TestApplyingAgainTakesPoolsBack(t *testing.T) {
+func TestApplyAgainReclaimsPools(t *testing.T) {
 	b := func() *builder {
-		return observed().cordoned("master-2").rendered().done("master-0", "master-1", "master-2").givesBack("master").
+		return observed().cordoned("master-2").rendered().done("master-0", "master-1", "master-2").restored("master").
 			eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "master")
 	}
 	t.Run("not while the sets are as declared", func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestApplyingAgainTakesPoolsBack(t *testing.T) {
 		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}})
 	})
 	t.Run("not while it cannot be told", func(t *testing.T) {
-		o := b().with(func(o *Observed) { o.Sets = Unseen[MirrorSets]("timeout") }).build()
+		o := b().with(func(o *Observed) { o.Sets = Unknown[MirrorSets]("timeout") }).build()
 		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonUnreadable, blockers: []string{"ImageTagMirrorSet ImageTagMirrorSet"}})
 	})
 }
@@ -118,19 +118,19 @@ func TestRender(t *testing.T) {
 		want want
 	}{
 		"not rendered yet": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName("worker", earlier), MeansBefore }, "worker").build(),
+			o:    observed().rendered().eachPool(func(p *Pool) { p.Rendered, p.Registries = renderedName("worker", earlier), MatchesBefore }, "worker").build(),
 			want: want{blockers: []string{"MachineConfigPool worker"}, says: []string{"rendered-worker-earlier still has", "machine-config-controller log"}},
 		},
 		"something else is rendered": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Meaning, p.Difference = MeansOther, []string{"quay.io/acme: another mirror"} }, "worker").build(),
+			o:    observed().rendered().eachPool(func(p *Pool) { p.Registries, p.Difference = MatchesOther, []string{"quay.io/acme: another mirror"} }, "worker").build(),
 			want: want{blockers: []string{"MachineConfigPool worker"}, says: []string{"quay.io/acme: another mirror", "no node is released"}},
 		},
 		"what it means is not known": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Meaning = "" }, "worker").build(),
+			o:    observed().rendered().eachPool(func(p *Pool) { p.Registries = "" }, "worker").build(),
 			want: want{blockers: []string{"MachineConfigPool worker"}, says: []string{"no detail"}},
 		},
 		"it drains or reboots for something else, too": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Riders = []string{"kernelArguments: +nosmt"} }, "worker").build(),
+			o:    observed().rendered().eachPool(func(p *Pool) { p.PendingChanges = []string{"kernelArguments: +nosmt"} }, "worker").build(),
 			want: want{blockers: []string{"MachineConfigPool worker"}, says: []string{"+nosmt", "withdraw them"}},
 		},
 		"every pool is named": {
@@ -142,13 +142,13 @@ func TestRender(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.want.phase, c.want.reason = PhaseRender, v1alpha1.ReasonWaiting
 			d := check(t, c.o, c.want)
-			if got, wanted := d.RecheckAt, now.Add(renderTime); !got.Equal(wanted) {
+			if got, wanted := d.RecheckAt, now.Add(renderRecheckInterval); !got.Equal(wanted) {
 				t.Errorf("looked at again at %s, want %s", got, wanted)
 			}
 		})
 	}
 	t.Run("what rode along is on every node already", func(t *testing.T) {
-		o := observed().updated().eachPool(func(p *Pool) { p.Riders = []string{"kernelArguments: +nosmt"} }, "worker").build()
+		o := observed().updated().eachPool(func(p *Pool) { p.PendingChanges = []string{"kernelArguments: +nosmt"} }, "worker").build()
 		check(t, o, want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
 	})
 }

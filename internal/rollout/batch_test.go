@@ -9,14 +9,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// several is a rendered rollout whose user wants so many nodes at once; the worker pool allows two of its three.
-func several(n int) *builder {
+// concurrent is a rendered rollout whose user wants so many nodes at once; the worker pool allows two of its three.
+func concurrent(n int) *builder {
 	b := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "worker").rendered()
-	b.o.Rollout.AtOnce = n
+	b.o.Rollout.MaxConcurrent = n
 	return b
 }
 
-func TestAtOnce(t *testing.T) {
+func TestMaxConcurrent(t *testing.T) {
 	cases := map[string]struct {
 		own     string // of the pool, before the rollout
 		wants   int
@@ -41,26 +41,26 @@ func TestAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := somePool("worker", c.nodes)
 			p.ControlPlane = c.control
-			o := Observed{Rollout: View{AtOnce: c.wants}, Record: v1alpha1.Record{Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: c.own}}}}
-			if got := atOnce(o, p); got != c.want {
+			o := Observed{Rollout: Spec{MaxConcurrent: c.wants}, Record: v1alpha1.Record{Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: c.own}}}}
+			if got := maxConcurrent(o, p); got != c.want {
 				t.Errorf("%d at once, want %d", got, c.want)
 			}
 		})
 	}
 	t.Run("nothing is known of before", func(t *testing.T) {
-		if got := atOnce(Observed{Rollout: View{AtOnce: 3}}, somePool("worker", 4)); got != 1 {
+		if got := maxConcurrent(Observed{Rollout: Spec{MaxConcurrent: 3}}, somePool("worker", 4)); got != 1 {
 			t.Errorf("%d at once, want 1", got)
 		}
 	})
 }
 
 // Whose turn it is: the MCO's order, and with targets our own node at the end.
-func TestTurn(t *testing.T) {
+func TestUpdateOrder(t *testing.T) {
 	at := func(name, zone string, age time.Duration) Node {
-		return Node{Name: name, Zone: zone, Created: now.Add(-age), Ready: true, Current: "old", Desired: "old", State: stateDone}
+		return Node{Name: name, Zone: zone, Created: now.Add(-age), Ready: true, CurrentConfig: "old", DesiredConfig: "old", State: stateDone}
 	}
 	mco := func(n Node) Node {
-		n.MCO = true
+		n.RunsMCO = true
 		return n
 	}
 	cases := map[string]struct {
@@ -80,8 +80,8 @@ func TestTurn(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := Observed{Rollout: View{Targeted: c.targeted}, Self: Self{Node: c.self}}
-			got := names(candidates(o, Pool{Name: "p", ControlPlane: c.control, Rendered: "new", Nodes: c.nodes}))
+			o := Observed{Rollout: Spec{Targeted: c.targeted}, Operator: OperatorReplicas{LeaderNode: c.self}}
+			got := namesOf(candidates(o, Pool{Name: "p", ControlPlane: c.control, Rendered: "new", Nodes: c.nodes}))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("order (-want +got):\n%s", diff)
 			}
@@ -90,7 +90,7 @@ func TestTurn(t *testing.T) {
 }
 
 // What comes next is a set where the MCO chooses, and exact where we do.
-func TestNext(t *testing.T) {
+func TestNextNodes(t *testing.T) {
 	three := observed().rendered()
 	older := observed().rendered().node("worker-2", func(n *Node) { n.Created = now.Add(-time.Hour) }).
 		eachPool(func(p *Pool) {
@@ -108,26 +108,26 @@ func TestNext(t *testing.T) {
 		"with the next come equals":   {older, 2, []string{"worker-2", "worker-0", "worker-1"}},
 		"more than there are":         {three, 9, []string{"worker-0", "worker-1", "worker-2"}},
 		"not what is down":            {observed().rendered().down("worker-0").cordoned("worker-1"), 1, []string{"worker-2"}},
-		"targets are exact":           {observed().rendered().with(byName), 1, []string{"worker-0"}},
-		"as many as there may be":     {observed().rendered().with(byName), 2, []string{"worker-0", "worker-1"}},
-		"a failing node for the MCO":  {observed().rendered().done("worker-1", "worker-2").node("worker-0", fails), 1, []string{"worker-0"}},
-		"never a target: not at rest": {observed().rendered().done("worker-1", "worker-2").node("worker-0", fails).with(byName), 1, nil},
+		"targets are exact":           {observed().rendered().with(targetedMechanism), 1, []string{"worker-0"}},
+		"as many as there may be":     {observed().rendered().with(targetedMechanism), 2, []string{"worker-0", "worker-1"}},
+		"a failing node for the MCO":  {observed().rendered().done("worker-1", "worker-2").node("worker-0", degradedNode), 1, []string{"worker-0"}},
+		"never a target: not at rest": {observed().rendered().done("worker-1", "worker-2").node("worker-0", degradedNode).with(targetedMechanism), 1, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := c.b.build()
 			pools, _ := o.Pools.Get()
-			if diff := cmp.Diff(c.want, names(next(o, pools[1], c.size))); diff != "" {
+			if diff := cmp.Diff(c.want, namesOf(nextNodes(o, pools[1], c.size))); diff != "" {
 				t.Errorf("next (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func byName(o *Observed) { o.Rollout.Targeted = true }
-func fails(n *Node)      { n.Desired, n.State = "rendered-worker-other", "Degraded" }
+func targetedMechanism(o *Observed) { o.Rollout.Targeted = true }
+func degradedNode(n *Node)          { n.DesiredConfig, n.State = "rendered-worker-other", "Degraded" }
 
-func TestTheSizeOfARelease(t *testing.T) {
+func TestReleaseSize(t *testing.T) {
 	canary := func(n int) func(*Observed) {
 		return func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "worker", Nodes: n}} }
 	}
@@ -136,14 +136,14 @@ func TestTheSizeOfARelease(t *testing.T) {
 		o    Observed
 		want int32
 	}{
-		"one unless somebody asks":     {several(0).with(workers).build(), 0},
-		"as many as both allow":        {several(9).with(workers).build(), 2},
-		"a canary stays one":           {several(2).with(canary(1)).build(), 0},
-		"a stage of two in one":        {several(2).with(canary(2)).build(), 2},
-		"no more than the stage needs": {several(2).with(canary(2)).done("worker-0").build(), 0},
+		"one unless somebody asks":     {concurrent(0).with(workers).build(), 0},
+		"as many as both allow":        {concurrent(9).with(workers).build(), 2},
+		"a canary stays one":           {concurrent(2).with(canary(1)).build(), 0},
+		"a stage of two in one":        {concurrent(2).with(canary(2)).build(), 2},
+		"no more than the stage needs": {concurrent(2).with(canary(2)).done("worker-0").build(), 0},
 		"no more than can go": {observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "worker").cordoned("worker-1").rendered().done("worker-0").
-			with(workers).with(func(o *Observed) { o.Rollout.AtOnce = 2 }).build(), 0},
-		"the default canary is one": {several(2).build(), 0},
+			with(workers).with(func(o *Observed) { o.Rollout.MaxConcurrent = 2 }).build(), 0},
+		"the default canary is one": {concurrent(2).build(), 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -156,37 +156,37 @@ func TestTheSizeOfARelease(t *testing.T) {
 }
 
 // A pulse of two has room for two beside the baseline; it ends with the second node, or with the end of the first.
-func TestAPulseOfTwo(t *testing.T) {
+func TestUnpauseWindowForTwoNodes(t *testing.T) {
 	two := func(b *builder) *builder {
-		b.intends("worker").o.Record.Release.NodeCount = 2
+		b.releaseIntended("worker").o.Record.Release.NodeCount = 2
 		return b
 	}
-	d := check(t, two(several(2).done("worker-2")).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+	d := check(t, two(concurrent(2).done("worker-2")).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
 		actions: []string{"release-one/worker"}, says: []string{"releasing two nodes of pool worker: 1 of 3 done, room for 2"}})
-	if got := action[ReleaseOne](t, d); got.MaxUnavailable != 2 || got.Ledger.Release.Size != 2 {
-		t.Errorf("room for %d, size %d, want both 2", got.MaxUnavailable, got.Ledger.Release.Size)
+	if got := action[ReleaseNodes](t, d); got.MaxUnavailable != 2 || got.Record.Release.Size != 2 {
+		t.Errorf("room for %d, size %d, want both 2", got.MaxUnavailable, got.Record.Release.Size)
 	}
-	shrunk := two(several(2)).with(func(o *Observed) { o.Record.Pools[1].MaxUnavailable = "1" })
-	if got := action[ReleaseOne](t, Decide(shrunk.build())); got.MaxUnavailable != 1 || got.Ledger.Release.Size != 0 {
-		t.Errorf("the limit is one now: room for %d, size %d", got.MaxUnavailable, got.Ledger.Release.Size)
+	shrunk := two(concurrent(2)).with(func(o *Observed) { o.Record.Pools[1].MaxUnavailable = "1" })
+	if got := action[ReleaseNodes](t, Decide(shrunk.build())); got.MaxUnavailable != 1 || got.Record.Release.Size != 0 {
+		t.Errorf("the limit is one now: room for %d, size %d", got.MaxUnavailable, got.Record.Release.Size)
 	}
 	open := func() *builder {
-		return two(several(2)).opens("worker").eachPool(func(p *Pool) { p.Ledger.Release.Size = 2 }, "worker")
+		return two(concurrent(2)).opened("worker").eachPool(func(p *Pool) { p.PauseRecord.Release.Size = 2 }, "worker")
 	}
 	over := map[string]struct {
 		b    *builder
 		want bool
 	}{
 		"nobody yet":           {open(), false},
-		"the first is taken":   {open().takes("worker-0", "Draining"), false},
-		"the second is taken":  {open().takes("worker-0", "Draining").takes("worker-1", "Targeted"), true},
+		"the first is taken":   {open().startsUpdate("worker-0", "Draining"), false},
+		"the second is taken":  {open().startsUpdate("worker-0", "Draining").startsUpdate("worker-1", "Targeted"), true},
 		"the first is done":    {open().done("worker-0"), true},
-		"one with another one": {open().takes("worker-0", "Draining").node("worker-1", func(n *Node) { n.Desired = "rendered-worker-other" }), true},
+		"one with another one": {open().startsUpdate("worker-0", "Draining").node("worker-1", func(n *Node) { n.DesiredConfig = "rendered-worker-other" }), true},
 	}
 	for name, c := range over {
 		t.Run(name, func(t *testing.T) {
 			pools, _ := c.b.build().Pools.Get()
-			if got := pools[1].PulseOver(now); got != c.want {
+			if got := pools[1].UnpauseWindowOver(now); got != c.want {
 				t.Errorf("over %t, want %t", got, c.want)
 			}
 		})
@@ -194,20 +194,20 @@ func TestAPulseOfTwo(t *testing.T) {
 }
 
 // A batch is no larger than what the forecast has looked at; nodes that are named have to be in it.
-func TestBatchesAreForeseen(t *testing.T) {
+func TestBatchesAreInForecast(t *testing.T) {
 	knows := func(nodes ...string) func(*Observed) {
 		return func(o *Observed) {
-			f := Forecast{Together: []Together{{Pool: "worker", Size: 2}}}
+			f := Forecast{ConcurrentDrains: []ConcurrentDrains{{Pool: "worker", Size: 2}}}
 			for _, n := range nodes {
-				f.Nodes = append(f.Nodes, NodeForecast{Pool: "worker", Node: n, Outlook: OutlookSafe})
+				f.Nodes = append(f.Nodes, NodeForecast{Pool: "worker", Node: n, Result: DrainSafe})
 			}
-			o.Forecast = Seen(f)
+			o.Forecast = Known(f)
 		}
 	}
 	workers := func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "worker"}} }
 	// Of different ages, so that what comes next is known: worker-0, then worker-1.
 	base := func() *builder {
-		return several(2).with(workers).eachPool(func(p *Pool) {
+		return concurrent(2).with(workers).eachPool(func(p *Pool) {
 			for i := range p.Nodes {
 				p.Nodes[i].Created = now.Add(time.Duration(i-10) * time.Hour)
 			}
@@ -223,27 +223,27 @@ func TestBatchesAreForeseen(t *testing.T) {
 	if got := size(base().with(knows("worker-0")).build()); got != 1 {
 		t.Errorf("the second is not foreseen: a release of %d, want 1", got)
 	}
-	if got := size(base().with(knows("worker-0")).with(goesBack).build()); got != 2 {
+	if got := size(base().with(knows("worker-0")).with(rollbackOnRecord).build()); got != 2 {
 		t.Errorf("on the way back: a release of %d, want 2", got)
 	}
-	if diff := cmp.Diff([][]string{{"worker-0"}, {"worker-0", "worker-1"}}, Coming(base().build(), mustPool(base().build(), 1))); diff != "" {
+	if diff := cmp.Diff([][]string{{"worker-0"}, {"worker-0", "worker-1"}}, NextReleases(base().build(), poolAt(base().build(), 1))); diff != "" {
 		t.Errorf("coming (-want +got):\n%s", diff)
 	}
-	named := base().with(byName).with(knows("worker-2"))
+	named := base().with(targetedMechanism).with(knows("worker-2"))
 	check(t, named.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainForecast, blockers: []string{"MachineConfigPool worker"}})
-	check(t, named.intends("worker").names("worker-2", "worker-1").with(knows("worker-0", "worker-2")).build(),
+	check(t, named.releaseIntended("worker").targetsOnRecord("worker-2", "worker-1").with(knows("worker-0", "worker-2")).build(),
 		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"the drain of node worker-1 of pool worker"}})
 }
 
 // A batch is no larger than what can be drained at the same time, and says what keeps it from being so. An intent that has become too
 // large is given up.
-func TestBatchesGoTogether(t *testing.T) {
+func TestBatchesDrainConcurrently(t *testing.T) {
 	cross := []Problem{{Kind: "PodDisruptionBudget", Namespace: "shop", Name: "cart", Message: "with worker-0 and worker-1 drained at the same time PDB shop/cart allows 0"}}
-	jointly := func(list ...Together) func(*Observed) {
+	jointly := func(list ...ConcurrentDrains) func(*Observed) {
 		return func(o *Observed) {
-			f, _ := safe(o.Pools).Get()
-			f.Together = list
-			o.Forecast = Seen(f)
+			f, _ := safeForecast(o.Pools).Get()
+			f.ConcurrentDrains = list
+			o.Forecast = Known(f)
 		}
 	}
 	workers := func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "worker"}} }
@@ -252,11 +252,11 @@ func TestBatchesGoTogether(t *testing.T) {
 		size int32
 		says string
 	}{
-		"both go":                    {several(2).with(jointly(Together{Pool: "worker", Size: 2})), 2, "about to release 2 more"},
-		"only one after the other":   {several(2).with(jointly(Together{Pool: "worker", Size: 1, Problems: cross})), 0, "about to release one more; two nodes at the same time would not go through: with worker-0 and worker-1"},
-		"nobody has looked":          {several(2).with(jointly()), 0, "about to release one more"},
-		"it is said of another pool": {several(2).with(jointly(Together{Pool: "master", Size: 2})), 0, "about to release one more"},
-		"it is advice":               {several(2).with(jointly()).with(func(o *Observed) { o.Rollout.ForecastAdvisory = true }), 2, "about to release 2 more"},
+		"both go":                    {concurrent(2).with(jointly(ConcurrentDrains{Pool: "worker", Size: 2})), 2, "about to release 2 more"},
+		"only one after the other":   {concurrent(2).with(jointly(ConcurrentDrains{Pool: "worker", Size: 1, Problems: cross})), 0, "about to release one more; two nodes at the same time would not go through: with worker-0 and worker-1"},
+		"nobody has looked":          {concurrent(2).with(jointly()), 0, "about to release one more"},
+		"it is said of another pool": {concurrent(2).with(jointly(ConcurrentDrains{Pool: "master", Size: 2})), 0, "about to release one more"},
+		"it is advice":               {concurrent(2).with(jointly()).with(func(o *Observed) { o.Rollout.ForecastAdvisory = true }), 2, "about to release 2 more"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -266,10 +266,10 @@ func TestBatchesGoTogether(t *testing.T) {
 			}
 		})
 	}
-	one := jointly(Together{Pool: "worker", Size: 1, Problems: cross})
+	one := jointly(ConcurrentDrains{Pool: "worker", Size: 1, Problems: cross})
 	tooLarge := map[string]*builder{
-		"a pulse": several(2).intends("worker").with(func(o *Observed) { o.Record.Release.NodeCount = 2 }),
-		"by name": several(2).with(byName).intends("worker").names("worker-0", "worker-1"),
+		"a pulse": concurrent(2).releaseIntended("worker").with(func(o *Observed) { o.Record.Release.NodeCount = 2 }),
+		"by name": concurrent(2).with(targetedMechanism).releaseIntended("worker").targetsOnRecord("worker-0", "worker-1"),
 	}
 	for name, b := range tooLarge {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +279,7 @@ func TestBatchesGoTogether(t *testing.T) {
 	}
 }
 
-func mustPool(o Observed, i int) Pool {
+func poolAt(o Observed, i int) Pool {
 	pools, _ := o.Pools.Get()
 	return pools[i]
 }

@@ -35,60 +35,60 @@ type builder struct{ o Observed }
 func observed() *builder {
 	b := &builder{}
 	b.o = Observed{
-		Now:       now,
-		Rollout:   View{Name: "shop", UID: "uid-shop", Generation: 1, Spec: "spec-1", Created: now.Add(-time.Hour)},
-		Cluster:   Seen(Cluster{}),
-		Others:    Seen([]Other{}),
-		Spec:      Seen([]Problem{}),
-		Sets:      Seen(MirrorSets{Digest: SetNotWanted, Tag: SetMissing}),
-		Plan:      Seen(Plan{Digest: planDigest, Total: 10, Changed: 4}),
-		Transfers: Seen(Transfers{}),
-		Probes:    Seen(Probes{Nodes: 2}),
-		Pools:     Seen([]Pool{somePool("master", 3), somePool("worker", 3)}),
-		Workloads: Seen([]Workload{}), ControlPlane: Seen([]Problem{}),
-		Canary: Seen(Canary{Disabled: true}),
+		Now:           now,
+		Rollout:       Spec{Name: "shop", UID: "uid-shop", Generation: 1, SpecHash: "spec-1", Created: now.Add(-time.Hour)},
+		Cluster:       Known(Cluster{}),
+		OtherRollouts: Known([]OtherRollout{}),
+		SpecProblems:  Known([]Problem{}),
+		Sets:          Known(MirrorSets{IDMS: SetNotWanted, ITMS: SetMissing}),
+		Plan:          Known(PlanSummary{Digest: planDigest, Total: 10, Changed: 4}),
+		Transfers:     Known(Transfers{}),
+		PullChecks:    Known(PullChecks{Nodes: 2}),
+		Pools:         Known([]Pool{somePool("master", 3), somePool("worker", 3)}),
+		Workloads:     Known([]Workload{}), ControlPlane: Known([]Problem{}),
+		CanaryPulls: Known(CanaryPulls{Disabled: true}),
 	}
 	return b
 }
 
-// safe is a forecast in which each node of the pools could be drained, and all of them at the same time.
-func safe(pools Known[[]Pool]) Known[Forecast] {
+// safeForecast is a forecast in which each node of the pools could be drained, and all of them at the same time.
+func safeForecast(pools Value[[]Pool]) Value[Forecast] {
 	list, ok := pools.Get()
 	if !ok {
-		return Unseen[Forecast](pools.Why())
+		return Unknown[Forecast](pools.Why())
 	}
 	f := Forecast{At: now}
 	for _, p := range list {
 		for _, n := range p.Nodes {
-			f.Nodes = append(f.Nodes, NodeForecast{Pool: p.Name, Node: n.Name, Outlook: OutlookSafe})
+			f.Nodes = append(f.Nodes, NodeForecast{Pool: p.Name, Node: n.Name, Result: DrainSafe})
 			f.Safe++
 		}
-		f.Together = append(f.Together, Together{Pool: p.Name, Size: len(p.Nodes)})
+		f.ConcurrentDrains = append(f.ConcurrentDrains, ConcurrentDrains{Pool: p.Name, Size: len(p.Nodes)})
 	}
-	return Seen(f)
+	return Known(f)
 }
 
-// foresees makes the outlook of a node, with a budget in the way.
-func (b *builder) foresees(node string, outlook Outlook) *builder {
-	f, _ := safe(b.o.Pools).Get()
+// forecasts makes the outlook of a node, with a budget in the way.
+func (b *builder) forecasts(node string, outlook DrainForecast) *builder {
+	f, _ := safeForecast(b.o.Pools).Get()
 	for i := range f.Nodes {
 		if n := &f.Nodes[i]; n.Node == node {
-			n.Outlook = outlook
+			n.Result = outlook
 			n.Problems = []Problem{{Reason: v1alpha1.ReasonDrainForecast, Kind: "PodDisruptionBudget", Namespace: "shop", Name: "cart", Message: "PDB shop/cart allows 0"}}
 		}
 	}
-	b.o.Forecast = Seen(f)
+	b.o.Forecast = Known(f)
 	return b
 }
 
 func somePool(name string, nodes int) Pool {
 	p := Pool{
 		Name: name, Generation: 1, ObservedGeneration: 1, ControlPlane: name == "master",
-		Rendered: renderedName(name, earlier), Meaning: MeansBefore, PausedBy: "machine-config-operator",
+		Rendered: renderedName(name, earlier), Registries: MatchesBefore, PausedBy: "machine-config-operator",
 	}
 	for i := range nodes {
 		p.Nodes = append(p.Nodes, Node{
-			Name: fmt.Sprintf("%s-%d", name, i), Current: p.Rendered, Desired: p.Rendered, State: stateDone, Ready: true,
+			Name: fmt.Sprintf("%s-%d", name, i), CurrentConfig: p.Rendered, DesiredConfig: p.Rendered, State: stateDone, Ready: true,
 		})
 	}
 	return p
@@ -98,7 +98,7 @@ func somePool(name string, nodes int) Pool {
 func (b *builder) build() Observed {
 	o := b.o
 	if _, ok := o.Forecast.Get(); !ok && o.Forecast.why == "" {
-		o.Forecast = safe(o.Pools)
+		o.Forecast = safeForecast(o.Pools)
 	}
 	return o
 }
@@ -119,7 +119,7 @@ func (b *builder) eachPool(change func(p *Pool), names ...string) *builder {
 			change(&pools[i])
 		}
 	}
-	b.o.Pools = Seen(pools)
+	b.o.Pools = Known(pools)
 	return b
 }
 
@@ -148,38 +148,38 @@ func (b *builder) cordoned(name string) *builder {
 
 func (b *builder) addPool(p Pool) *builder {
 	pools, _ := b.o.Pools.Get()
-	b.o.Pools = Seen(append(slices.Clone(pools), p))
+	b.o.Pools = Known(append(slices.Clone(pools), p))
 	return b
 }
 
-func (b *builder) plan(change func(p *Plan)) *builder {
+func (b *builder) plan(change func(p *PlanSummary)) *builder {
 	p, _ := b.o.Plan.Get()
 	change(&p)
-	b.o.Plan = Seen(p)
+	b.o.Plan = Known(p)
 	return b
 }
 
 func (b *builder) transfers(change func(t *Transfers)) *builder {
 	t, _ := b.o.Transfers.Get()
 	change(&t)
-	b.o.Transfers = Seen(t)
+	b.o.Transfers = Known(t)
 	return b
 }
 
-func (b *builder) probes(change func(p *Probes)) *builder {
-	p, _ := b.o.Probes.Get()
+func (b *builder) pullChecks(change func(p *PullChecks)) *builder {
+	p, _ := b.o.PullChecks.Get()
 	change(&p)
-	b.o.Probes = Seen(p)
+	b.o.PullChecks = Known(p)
 	return b
 }
 
 func (b *builder) sets(digest, tag SetState) *builder {
-	b.o.Sets = Seen(MirrorSets{Digest: digest, Tag: tag})
+	b.o.Sets = Known(MirrorSets{IDMS: digest, ITMS: tag})
 	return b
 }
 
 func (b *builder) unready(list ...Workload) *builder {
-	b.o.Workloads = Seen(list)
+	b.o.Workloads = Known(list)
 	return b
 }
 
@@ -199,8 +199,8 @@ func (b *builder) deleting() *builder {
 
 // copied: every reference is on the mirror and was proven a minute ago, and nodes have pulled from there.
 func (b *builder) copied() *builder {
-	b.o.Transfers = Seen(Transfers{Plan: planDigest, Copying: true, Total: 4, Verified: 4, Copied: 2, Oldest: now.Add(-time.Minute)})
-	b.o.Probes = Seen(Probes{Plan: planDigest, Nodes: 2, Wanted: 4, Proven: 4})
+	b.o.Transfers = Known(Transfers{PlanDigest: planDigest, Copying: true, Total: 4, Verified: 4, Copied: 2, OldestProof: now.Add(-time.Minute)})
+	b.o.PullChecks = Known(PullChecks{PlanDigest: planDigest, Nodes: 2, Wanted: 4, Proven: 4})
 	return b
 }
 
@@ -211,7 +211,7 @@ func (b *builder) started() *builder {
 	b.o.Record.StartedAt = &metav1.Time{Time: began}
 	pools, _ := b.o.Pools.Get()
 	for _, p := range pools {
-		b.o.Record.Pools = append(b.o.Record.Pools, before(p))
+		b.o.Record.Pools = append(b.o.Record.Pools, poolBaseline(p))
 	}
 	return b
 }
@@ -219,13 +219,13 @@ func (b *builder) started() *builder {
 // paused: every pool is paused by us, and the MCO has seen it.
 func (b *builder) paused() *builder {
 	b.started()
-	return b.eachPool(func(p *Pool) { b.hold(p) })
+	return b.eachPool(func(p *Pool) { b.pause(p) })
 }
 
-func (b *builder) hold(p *Pool) {
-	ledger := newLedger(b.o, *record(b.o.Record, p.Name))
+func (b *builder) pause(p *Pool) {
+	ledger := newPauseRecord(b.o, *poolRecord(b.o.Record, p.Name))
 	p.Paused, p.PausedBy, p.PausedByUs = true, "safe-mirror-operator", true
-	p.Ledger, p.Generation, p.ObservedGeneration = &ledger, 2, 2
+	p.PauseRecord, p.Generation, p.ObservedGeneration = &ledger, 2, 2
 }
 
 // intended: the mirror sets are about to be applied.
@@ -241,34 +241,34 @@ func (b *builder) applied() *builder { return b.intended().sets(SetNotWanted, Se
 // rendered: every pool is rendered with the mirror sets, and no node has taken it.
 func (b *builder) rendered() *builder {
 	b.applied()
-	return b.eachPool(func(p *Pool) { p.Rendered, p.Meaning = renderedName(p.Name, planned), MeansPlanned })
+	return b.eachPool(func(p *Pool) { p.Rendered, p.Registries = renderedName(p.Name, planned), MatchesPlanned })
 }
 
-// takes tells the node to run what its pool is rendered with.
-func (b *builder) takes(name, stage string) *builder {
+// startsUpdate tells the node to run what its pool is rendered with.
+func (b *builder) startsUpdate(name, stage string) *builder {
 	return b.eachPool(func(p *Pool) {
 		for i := range p.Nodes {
 			if n := &p.Nodes[i]; n.Name == name {
-				*n = onTheWay(*n, p.Rendered, stage)
+				*n = atStage(*n, p.Rendered, stage)
 			}
 		}
 	})
 }
 
-func onTheWay(n Node, target, stage string) Node {
-	n.Desired = target
+func atStage(n Node, target, stage string) Node {
+	n.DesiredConfig = target
 	switch stage {
 	case "Targeted":
 	case "Draining":
-		n.State, n.DrainWanted, n.Unschedulable = "Working", "drain-"+target, true
+		n.State, n.DesiredDrain, n.Unschedulable = "Working", "drain-"+target, true
 	case "Working":
-		n.State, n.DrainWanted, n.DrainApplied, n.Unschedulable = "Working", "drain-"+target, "drain-"+target, true
+		n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = "Working", "drain-"+target, "drain-"+target, true
 	case "Uncordoning":
-		n.State, n.DrainWanted, n.DrainApplied, n.Unschedulable = "Working", "uncordon-"+target, "drain-"+target, true
+		n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = "Working", "uncordon-"+target, "drain-"+target, true
 	case "Degraded":
-		n.State, n.Reason, n.DrainWanted, n.Unschedulable = "Degraded", "failed to drain node", "drain-"+target, true
+		n.State, n.Reason, n.DesiredDrain, n.Unschedulable = "Degraded", "failed to drain node", "drain-"+target, true
 	case stateDone:
-		n.Current, n.State, n.DrainWanted, n.DrainApplied, n.Unschedulable = target, stateDone, "uncordon-"+target, "uncordon-"+target, false
+		n.CurrentConfig, n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = target, stateDone, "uncordon-"+target, "uncordon-"+target, false
 	default:
 		panic("no such stage: " + stage)
 	}
@@ -278,7 +278,7 @@ func onTheWay(n Node, target, stage string) Node {
 // done brings nodes to what their pool is rendered with.
 func (b *builder) done(names ...string) *builder {
 	for _, name := range names {
-		b.takes(name, stateDone)
+		b.startsUpdate(name, stateDone)
 	}
 	return b
 }
@@ -288,83 +288,83 @@ func (b *builder) updated() *builder {
 	return b.rendered().done("master-0", "master-1", "master-2", "worker-0", "worker-1", "worker-2")
 }
 
-// intends puts a release of the pool on record, made some seconds ago.
-func (b *builder) intends(pool string) *builder {
+// releaseIntended puts a release of the pool on record, made some seconds ago.
+func (b *builder) releaseIntended(pool string) *builder {
 	pools, _ := b.o.Pools.Get()
 	i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == pool })
 	b.o.Record.Release = &v1alpha1.ReleaseRecord{
 		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-10 * time.Second)),
-		TargetConfig: pools[i].Rendered, UpdatedNodes: int32(pools[i].Taken(pools[i].Rendered)),
+		TargetConfig: pools[i].Rendered, UpdatedNodes: int32(pools[i].CountDesired(pools[i].Rendered)),
 	}
 	return b
 }
 
-// opens unpauses the pool for the release on record.
-func (b *builder) opens(pool string) *builder {
+// opened unpauses the pool for the release on record.
+func (b *builder) opened(pool string) *builder {
 	r := b.o.Record.Release
 	return b.eachPool(func(p *Pool) {
-		ledger := *p.Ledger
-		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, Updated: int(r.UpdatedNodes), Deadline: now.Add(20 * time.Second)}
-		p.Ledger, p.Paused, p.MaxUnavailable = &ledger, false, "1"
+		ledger := *p.PauseRecord
+		ledger.Release = &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes), Deadline: now.Add(20 * time.Second)}
+		p.PauseRecord, p.Paused, p.MaxUnavailable = &ledger, false, "1"
 		p.Generation++
 		p.ObservedGeneration = p.Generation
 	}, pool)
 }
 
-// closes pauses the pool again. The MCO has seen it.
-func (b *builder) closes(pool string) *builder {
+// repaused pauses the pool again. The MCO has seen it.
+func (b *builder) repaused(pool string) *builder {
 	return b.eachPool(func(p *Pool) {
-		ledger := *p.Ledger
+		ledger := *p.PauseRecord
 		pulse := *ledger.Release
 		pulse.Closed = true
 		ledger.Release = &pulse
-		p.Ledger, p.Paused = &ledger, true
+		p.PauseRecord, p.Paused = &ledger, true
 		p.Generation++
 		p.ObservedGeneration = p.Generation
 	}, pool)
 }
 
-// names puts the nodes on the intent, as the mechanism Targeted does.
-func (b *builder) names(nodes ...string) *builder {
+// targetsOnRecord puts the nodes on the intent, as the mechanism Targeted does.
+func (b *builder) targetsOnRecord(nodes ...string) *builder {
 	b.o.Rollout.Targeted = true
 	b.o.Record.Release.TargetNodes = nodes
 	return b
 }
 
-// tells carries such a release out.
-func (b *builder) tells(pool string) *builder {
+// targets carries such a release out.
+func (b *builder) targets(pool string) *builder {
 	r := b.o.Record.Release
 	b.eachPool(func(p *Pool) {
-		ledger := *p.Ledger
-		ledger.Release = &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, Updated: int(r.UpdatedNodes), Nodes: r.TargetNodes, Closed: true}
-		p.Ledger = &ledger
+		ledger := *p.PauseRecord
+		ledger.Release = &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes), Nodes: r.TargetNodes, Closed: true}
+		p.PauseRecord = &ledger
 	}, pool)
 	for _, name := range r.TargetNodes {
-		b.takes(name, "Targeted")
+		b.startsUpdate(name, "Targeted")
 	}
 	return b
 }
 
-// follows puts the nodes on record that took the release.
-func (b *builder) follows(nodes ...string) *builder {
+// followed puts the nodes on record that took the release.
+func (b *builder) followed(nodes ...string) *builder {
 	b.o.Record.Release.Nodes = nodes
 	b.o.Record.Release.UpdateStartedAt = &metav1.Time{Time: now.Add(-5 * time.Second)}
 	return b
 }
 
-// givesBack restores the pools.
-func (b *builder) givesBack(names ...string) *builder {
+// restored restores the pools.
+func (b *builder) restored(names ...string) *builder {
 	for _, name := range names {
-		record(b.o.Record, name).Restored = true
+		poolRecord(b.o.Record, name).Restored = true
 	}
 	return b.eachPool(func(p *Pool) {
-		p.Ledger, p.Paused, p.Generation, p.ObservedGeneration = nil, false, 9, 9
+		p.PauseRecord, p.Paused, p.Generation, p.ObservedGeneration = nil, false, 9, 9
 	}, names...)
 }
 
 // completed: the end is on record.
 func (b *builder) completed() *builder {
-	b.updated().givesBack("master", "worker")
+	b.updated().restored("master", "worker")
 	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration, b.o.Record.CompletedSpecHash = &metav1.Time{Time: now.Add(-time.Minute)}, 1, "spec-1"
 	return b
 }
@@ -372,53 +372,53 @@ func (b *builder) completed() *builder {
 // staged: the rollout is in that pass.
 func (b *builder) staged(pass v1alpha1.Pass) *builder {
 	sets, _ := b.o.Sets.Get()
-	sets.Pass, sets.Lists = pass, "lists"
-	b.o.Sets = Seen(sets)
+	sets.Pass, sets.ListsHash = pass, "lists"
+	b.o.Sets = Known(sets)
 	b.o.Record.Pass = &v1alpha1.PassRecord{Pass: pass, MirrorsHash: "lists"}
 	return b
 }
 
 const (
-	usersPolicy = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Drain"}]}`
-	oursPolicy  = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Reload","reload":{"serviceName":"crio.service"}}]}`
+	userPolicy     = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Drain"}]}`
+	operatorPolicy = `{"path":"/etc/containers/registries.conf","actions":[{"type":"Reload","reload":{"serviceName":"crio.service"}}]}`
 )
 
 // reloads: the user wants nodes to reload, and has a policy of his own that drains.
 func (b *builder) reloads() *builder {
 	b.o.Rollout.Reload = true
-	b.o.Policy = Seen(Policy{Generation: 3, ObservedGeneration: 3, Effective: "Drain", Entry: usersPolicy, ChangedBy: "kubectl"})
+	b.o.NodeDisruptionPolicy = Known(NodeDisruptionPolicy{Generation: 3, ObservedGeneration: 3, Effective: "Drain", Entry: userPolicy, ChangedBy: "kubectl"})
 	return b
 }
 
 // policed: ours is written and in effect.
-func (b *builder) policed() *builder {
+func (b *builder) policyInstalled() *builder {
 	b.reloads()
-	b.o.Record.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: usersPolicy, Since: metav1.NewTime(began)}
-	ledger := newPolicyLedger(b.o, *b.o.Record.NodeDisruptionPolicy)
-	b.o.Policy = Seen(Policy{Generation: 4, ObservedGeneration: 4, Reloads: true, Effective: "the reload of crio.service", Entry: oursPolicy, Ours: true,
-		ChangedBy: "safe-mirror-operator", Ledger: &ledger})
+	b.o.Record.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: userPolicy, Since: metav1.NewTime(began)}
+	ledger := newPolicyRecord(b.o, *b.o.Record.NodeDisruptionPolicy)
+	b.o.NodeDisruptionPolicy = Known(NodeDisruptionPolicy{Generation: 4, ObservedGeneration: 4, Reloads: true, Effective: "the reload of crio.service", Entry: operatorPolicy, Ours: true,
+		ChangedBy: "safe-mirror-operator", Record: &ledger})
 	return b
 }
 
-func (b *builder) policy(change func(p *Policy)) *builder {
-	p, _ := b.o.Policy.Get()
+func (b *builder) policy(change func(p *NodeDisruptionPolicy)) *builder {
+	p, _ := b.o.NodeDisruptionPolicy.Get()
 	change(&p)
-	b.o.Policy = Seen(p)
+	b.o.NodeDisruptionPolicy = Known(p)
 	return b
 }
 
-// halfWritten: both sets were to be changed, and only the digest mirrors were.
-func (b *builder) halfWritten() *builder {
+// partiallyWritten: both sets were to be changed, and only the digest mirrors were.
+func (b *builder) partiallyWritten() *builder {
 	b.sets(SetEqual, SetMissing)
 	sets, _ := b.o.Sets.Get()
-	sets.HaveDigest, sets.To = "new", "new+new"
-	b.o.Sets = Seen(sets)
+	sets.PresentIDMSHash, sets.DesiredHash = "new", "new+new"
+	b.o.Sets = Known(sets)
 	b.o.Record.PendingWrite = &v1alpha1.PendingWriteRecord{DigestMirrorsHash: "old", TagMirrorsHash: "old", TargetHash: "new+new"}
 	return b
 }
 
-// loses forgets the record, as a restored backup without status does.
-func (b *builder) loses() *builder {
+// recordLost forgets the record, as a restored backup without status does.
+func (b *builder) recordLost() *builder {
 	b.o.Record = v1alpha1.Record{}
 	return b
 }
@@ -482,14 +482,14 @@ func factNames(facts []Fact) []string {
 			name += " " + f.Pool
 		case ReleaseIntended:
 			name += " " + f.Release.Pool
-		case NodesTaken:
+		case NodesStarted:
 			name += " " + strings.Join(f.Nodes, " ")
-		case RemedyBegun:
+		case RemedyStarted:
 			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name + strings.Join(f.Remedy.References, " ")
-		case RemedyMoved:
+		case RemedyStateChanged:
 			name += " " + string(f.State) + " " + string(f.Outcome)
-		case Started, ApplyIntended, RollbackBegun, Approved, StageReached, Retried, ReleaseEnded, Completed, Restarted,
-			Written, PassReached, PassBegun, PolicyIntended, PolicyRestored:
+		case RolloutStarted, ApplyIntended, RollbackStarted, GateApproved, StageReached, Retried, ReleaseEnded, RolloutCompleted, RolloutRestarted,
+			MirrorSetsWritten, PassReached, PassStarted, PolicyIntended, PolicyRestored:
 		}
 		out = append(out, name)
 	}

@@ -13,22 +13,22 @@ import (
 func Decide(o Observed) Decision {
 	d, decided := firstGuard(o)
 	if !decided {
-		d = walk(tableOf(o), o)
+		d = evaluatePhases(phasesFor(o), o)
 	}
 	return amended(o, d)
 }
 
-// stop tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, the maintenance window
+// mustRepause tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, the maintenance window
 // closes, or what forbids a release has come up meanwhile (I6), as when the policy is gone by which its node would reload: it would be drained,
 // and nobody has looked ahead at that. Proofs that are being made anew do not: they are all the time.
-func stop(o Observed, d Decision) bool {
+func mustRepause(o Observed, d Decision) bool {
 	_, closed := outsideWindows(o)
-	return o.Rollout.Held || (closed && !back(o)) || d.Stalled || d.Phase == PhasePreflight || d.Phase == PhasePolicy
+	return o.Rollout.Held || (closed && !rollingBack(o)) || d.Stalled || d.Phase == PhasePreflight || d.Phase == PhasePolicy
 }
 
-// recheck bounds the time of the next look: never before now, and while there is something to do never later than maxIdle (I7).
+// recheck bounds the time of the next look: never before now, and while there is something to do never later than maxRecheckInterval (I7).
 func recheck(d Decision, now time.Time) time.Time {
-	latest := now.Add(maxIdle)
+	latest := now.Add(maxRecheckInterval)
 	switch {
 	case d.RecheckAt.IsZero() && d.Complete:
 		return time.Time{}
@@ -56,21 +56,21 @@ func StillSafe(fresh Observed, a Action) (why string, ok bool) {
 	return d.Why, false
 }
 
-// walk goes through the phases in order; the first one that is not done is the current phase.
-func walk(table []phase, o Observed) Decision {
+// evaluatePhases goes through the phases in order; the first one that is not done is the current phase.
+func evaluatePhases(table []phase, o Observed) Decision {
 	d := Decision{}
 	var background []Action
 	for _, p := range table {
-		step := p.look(o)
+		step := p.evaluate(o)
 		if done, ok := step.(Done); ok {
 			background = append(background, done.Actions...)
-			d.Verdicts = append(d.Verdicts, Verdict{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone, Message: done.Message})
+			d.PhaseResults = append(d.PhaseResults, PhaseResult{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone, Message: done.Message})
 			continue
 		}
 		d.Phase = p.name
-		d.take(step, o.Now)
+		d.apply(step, o.Now)
 		d.Actions = append(d.Actions, background...)
-		d.Verdicts = append(d.Verdicts, Verdict{Phase: p.name, Reason: d.Reason, Message: d.Why})
+		d.PhaseResults = append(d.PhaseResults, PhaseResult{Phase: p.name, Reason: d.Reason, Message: d.Why})
 		return d
 	}
 	d.Phase, d.Complete = PhaseComplete, true
@@ -78,8 +78,8 @@ func walk(table []phase, o Observed) Decision {
 	return d
 }
 
-// take folds the current phase's step into the decision.
-func (d *Decision) take(step Step, now time.Time) {
+// apply folds the current phase's step into the decision.
+func (d *Decision) apply(step Step, now time.Time) {
 	switch s := step.(type) {
 	case Done:
 	case Do:
@@ -87,7 +87,7 @@ func (d *Decision) take(step Step, now time.Time) {
 		d.Reason = v1alpha1.ReasonProgressing
 		d.RecheckAt = now // the next step follows at once
 	case Wait:
-		d.Actions, d.Blockers, d.RecheckAt = s.Actions, s.Blockers, s.Until
+		d.Actions, d.Blockers, d.RecheckAt = s.Actions, s.Blockers, s.RecheckAt
 		d.Reason, d.Why = v1alpha1.ReasonWaiting, firstMessage(s.Blockers)
 		if len(s.Blockers) > 0 && s.Blockers[0].Reason != "" {
 			d.Reason = s.Blockers[0].Reason
@@ -105,53 +105,53 @@ func firstMessage(blockers []Blocker) string {
 	return blockers[0].Message
 }
 
-// outOfDate tells whether the pulse is of the way forward, and the rollout goes back now.
-func outOfDate(o Observed, pulse Pulse) bool {
+// windowOutdated tells whether the pulse is of the way forward, and the rollout goes back now.
+func windowOutdated(o Observed, window UnpauseWindow) bool {
 	r := o.Record.Release
-	return back(o) && (r == nil || !r.IntendedAt.Time.Equal(pulse.IntendedAt))
+	return rollingBack(o) && (r == nil || !r.IntendedAt.Time.Equal(window.IntendedAt))
 }
 
-// closures are the pauses that are due whatever else is going on: a pulse that has had its node or its time, and a pool
+// repauseActions are the pauses that are due whatever else is going on: a pulse that has had its node or its time, and a pool
 // that somebody else unpaused. They come before everything, in every phase, and while the rollout is being deleted.
-func closures(o Observed, stop bool) []Action {
+func repauseActions(o Observed, repause bool) []Action {
 	pools, ok := o.Pools.Get()
 	if !ok {
 		return nil
 	}
 	var out []Action
 	for _, p := range pools {
-		if p.Ledger == nil || p.Paused {
+		if p.PauseRecord == nil || p.Paused {
 			continue
 		}
-		ledger := *p.Ledger
-		switch pulse := ledger.Release; {
-		case pulse != nil && !pulse.Closed:
-			if !stop && !p.PulseOver(o.Now) && !outOfDate(o, *pulse) {
+		record := *p.PauseRecord
+		switch window := record.Release; {
+		case window != nil && !window.Closed:
+			if !repause && !p.UnpauseWindowOver(o.Now) && !windowOutdated(o, *window) {
 				continue
 			}
-			closed := *pulse
+			closed := *window
 			closed.Closed = true
-			ledger.Release = &closed
-		case ledger.Repaused == 0:
-			ledger.Repaused++ // once, and never a war over it (R2)
+			record.Release = &closed
+		case record.Repaused == 0:
+			record.Repaused++ // once, and never a war over it (R2)
 		default:
 			continue
 		}
-		out = append(out, PausePool{Pool: p.Name, Ledger: ledger})
+		out = append(out, PausePool{Pool: p.Name, Record: record})
 	}
 	return out
 }
 
-// closeFirst puts the closures before the decision's own actions and takes the disruptive ones out: what is disruptive
+// repauseFirst puts the closures before the decision's own actions and takes the disruptive ones out: what is disruptive
 // can wait for a loop in which nothing had to be stopped.
-func closeFirst(d Decision, closing []Action) Decision {
-	if len(closing) == 0 {
+func repauseFirst(d Decision, repauses []Action) Decision {
+	if len(repauses) == 0 {
 		return d
 	}
 	keep := slices.DeleteFunc(slices.Clone(d.Actions), func(a Action) bool {
-		return a.Disruptive() || slices.ContainsFunc(closing, func(c Action) bool { return c.Key() == a.Key() })
+		return a.Disruptive() || slices.ContainsFunc(repauses, func(c Action) bool { return c.Key() == a.Key() })
 	})
-	d.Actions = append(closing, keep...)
+	d.Actions = append(repauses, keep...)
 	d.Complete = false
 	return d
 }

@@ -16,9 +16,9 @@ import (
 const Finalizer = "safemirror.io/rollout"
 
 // Effective is what the spec of the rollout comes to, with the defaults filled in: what everything that decides goes by.
-func Effective(r *v1alpha1.SafeMirrorRollout) View {
+func Effective(r *v1alpha1.SafeMirrorRollout) Spec {
 	release := r.Spec.Release
-	v := View{
+	v := Spec{
 		Name: r.Name, UID: string(r.UID), Generation: r.Generation, Created: r.CreationTimestamp.Time,
 		Deleting: !r.DeletionTimestamp.IsZero(), Held: r.Spec.State == v1alpha1.StateHeld,
 		Finalizer: slices.Contains(r.Finalizers, Finalizer),
@@ -28,9 +28,9 @@ func Effective(r *v1alpha1.SafeMirrorRollout) View {
 	}
 	v.Targeted = release.Mechanism == v1alpha1.MechanismTargeted
 	if release.MaxUnavailable != nil {
-		v.AtOnce = int(*release.MaxUnavailable)
+		v.MaxConcurrent = int(*release.MaxUnavailable)
 	}
-	v.Spec = Identity(r.Spec)
+	v.SpecHash = Identity(r.Spec)
 	v.Reload = release.Disruption == v1alpha1.DisruptionReload
 	v.EnforceAfter = v.Soak
 	if release.EnforceAfterSeconds != nil {
@@ -57,7 +57,7 @@ func Effective(r *v1alpha1.SafeMirrorRollout) View {
 		v.Windows = append(v.Windows, window(w))
 	}
 	for _, q := range r.Spec.Requests {
-		v.Requests = append(v.Requests, Request{ID: q.ID, Verb: q.Action, Gate: q.Gate, Plan: q.PlanHash})
+		v.Requests = append(v.Requests, Request{ID: q.ID, Verb: q.Action, Gate: q.Gate, PlanDigest: q.PlanHash})
 	}
 	return v
 }
@@ -115,8 +115,8 @@ func seconds(n *int32) time.Duration {
 	return time.Duration(*n) * time.Second
 }
 
-func window(w v1alpha1.MaintenanceWindow) Window {
-	return Window{Schedule: w.Schedule, Duration: time.Duration(w.DurationSeconds) * time.Second, Zone: w.TimeZone}
+func window(w v1alpha1.MaintenanceWindow) MaintenanceWindow {
+	return MaintenanceWindow{Schedule: w.Schedule, Duration: time.Duration(w.DurationSeconds) * time.Second, TimeZone: w.TimeZone}
 }
 
 // releaseProblems are what the schema cannot tell: schedules and time zones, and stages of one name.

@@ -16,8 +16,8 @@ import (
 //sumtype:decl
 type Fact interface{ apply(r *v1alpha1.Record) }
 
-// Started remembers when the rollout first changes anything, and what the pools were like.
-type Started struct {
+// RolloutStarted remembers when the rollout first changes anything, and what the pools were like.
+type RolloutStarted struct {
 	At    time.Time
 	Pools []v1alpha1.PoolRecord
 }
@@ -31,25 +31,25 @@ type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 // ApplyIntended remembers which plan is about to be applied, what the mirror sets were like before the first of them, and what they are
 // like now.
 type ApplyIntended struct {
-	Plan     string
-	Previous *v1alpha1.PreviousMirrorSets
+	PlanDigest string
+	Previous   *v1alpha1.PreviousMirrorSets
 	// Writing is what the sets are now and what they shall be; nil when nothing is to be written.
 	Writing *v1alpha1.PendingWriteRecord
 	// Pass and Lists are those of a staged rollout.
-	Pass  v1alpha1.Pass
-	Lists string
+	Pass      v1alpha1.Pass
+	ListsHash string
 }
 
-// Written remembers that the mirror sets are as they were intended to be.
-type Written struct{}
+// MirrorSetsWritten remembers that the mirror sets are as they were intended to be.
+type MirrorSetsWritten struct{}
 
 // PassReached remembers when every node had the first pass.
 type PassReached struct{ At time.Time }
 
-// PassBegun remembers that a staged rollout goes on to the pass, or comes back to it.
-type PassBegun struct {
-	Pass  v1alpha1.Pass
-	Lists string
+// PassStarted remembers that a staged rollout goes on to the pass, or comes back to it.
+type PassStarted struct {
+	Pass      v1alpha1.Pass
+	ListsHash string
 }
 
 // PolicyIntended remembers the node disruption policy of before; the rollout's own is about to be written.
@@ -61,17 +61,17 @@ type PolicyIntended struct {
 // PolicyRestored remembers that the policy of before is about to be given back.
 type PolicyRestored struct{}
 
-// RollbackBegun latches the way back.
-type RollbackBegun struct {
-	Reason        v1alpha1.RollbackReason
-	Request, Spec string
-	At            time.Time
+// RollbackStarted latches the way back.
+type RollbackStarted struct {
+	Reason            v1alpha1.RollbackReason
+	Request, SpecHash string
+	At                time.Time
 }
 
-// Approved remembers that a request has opened a gate for a plan.
-type Approved struct {
-	Gate, Plan, Request string
-	At                  time.Time
+// GateApproved remembers that a request has opened a gate for a plan.
+type GateApproved struct {
+	Gate, PlanDigest, Request string
+	At                        time.Time
 }
 
 // StageReached remembers when a stage that is to be watched was reached.
@@ -86,8 +86,8 @@ type Retried struct{ IDs []string }
 // ReleaseIntended remembers that a pool is about to be released.
 type ReleaseIntended struct{ Release v1alpha1.ReleaseRecord }
 
-// NodesTaken remembers which nodes the release has reached, beside those that are known already.
-type NodesTaken struct {
+// NodesStarted remembers which nodes the release has reached, beside those that are known already.
+type NodesStarted struct {
 	Nodes []string
 	At    time.Time
 }
@@ -98,20 +98,20 @@ type ReleaseEnded struct{}
 // PoolRestored remembers that a pool has its prior values again.
 type PoolRestored struct{ Pool string }
 
-// Completed remembers the end.
-type Completed struct {
+// RolloutCompleted remembers the end.
+type RolloutCompleted struct {
 	At         time.Time
 	Generation int64
-	// Spec identifies the spec that has come to its end.
-	Spec string
+	// SpecHash identifies the spec that has come to its end.
+	SpecHash string
 }
 
-// Restarted forgets the previous rollout, because the spec is a new one.
-type Restarted struct{}
+// RolloutRestarted forgets the previous rollout, because the spec is a new one.
+type RolloutRestarted struct{}
 
-func (f Started) apply(r *v1alpha1.Record) {
+func (f RolloutStarted) apply(r *v1alpha1.Record) {
 	if r.StartedAt == nil {
-		r.StartedAt = stamp(f.At)
+		r.StartedAt = apiTime(f.At)
 	}
 	for _, p := range f.Pools {
 		PoolAdded{Pool: p}.apply(r)
@@ -120,14 +120,14 @@ func (f Started) apply(r *v1alpha1.Record) {
 
 // apply never replaces a pool's record: what is known of the time before is worth more than any later look.
 func (f PoolAdded) apply(r *v1alpha1.Record) {
-	if record(*r, f.Pool.Name) == nil {
+	if poolRecord(*r, f.Pool.Name) == nil {
 		r.Pools = append(r.Pools, f.Pool)
 		slices.SortFunc(r.Pools, func(a, b v1alpha1.PoolRecord) int { return cmp.Compare(a.Name, b.Name) })
 	}
 }
 
 func (f PoolReclaimed) apply(r *v1alpha1.Record) {
-	if p := record(*r, f.Pool.Name); p != nil {
+	if p := poolRecord(*r, f.Pool.Name); p != nil {
 		*p = f.Pool
 	}
 }
@@ -136,30 +136,30 @@ func (f ApplyIntended) apply(r *v1alpha1.Record) {
 	if r.AppliedPlanHash == "" {
 		r.Previous = f.Previous.DeepCopy()
 	}
-	r.AppliedPlanHash, r.PendingWrite = f.Plan, f.Writing
-	PassBegun{Pass: f.Pass, Lists: f.Lists}.apply(r)
+	r.AppliedPlanHash, r.PendingWrite = f.PlanDigest, f.Writing
+	PassStarted{Pass: f.Pass, ListsHash: f.ListsHash}.apply(r)
 }
 
-func (Written) apply(r *v1alpha1.Record) { r.PendingWrite = nil }
+func (MirrorSetsWritten) apply(r *v1alpha1.Record) { r.PendingWrite = nil }
 
 func (f PassReached) apply(r *v1alpha1.Record) {
 	if r.Pass != nil && r.Pass.ReachedAt == nil {
-		r.Pass.ReachedAt = stamp(f.At)
+		r.Pass.ReachedAt = apiTime(f.At)
 	}
 }
 
 // apply forgets which stages were reached when the pass is another one: they are gone through, and watched, in each.
-func (f PassBegun) apply(r *v1alpha1.Record) {
+func (f PassStarted) apply(r *v1alpha1.Record) {
 	switch {
 	case f.Pass == "":
 		r.Pass = nil
-	case r.Pass == nil || r.Pass.Pass != f.Pass || r.Pass.MirrorsHash != f.Lists:
-		r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: f.Pass, MirrorsHash: f.Lists}, nil
+	case r.Pass == nil || r.Pass.Pass != f.Pass || r.Pass.MirrorsHash != f.ListsHash:
+		r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: f.Pass, MirrorsHash: f.ListsHash}, nil
 	}
 }
 
 func (f PolicyIntended) apply(r *v1alpha1.Record) {
-	r.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: f.Prior, Since: *stamp(f.At)}
+	r.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: f.Prior, Since: *apiTime(f.At)}
 }
 
 func (PolicyRestored) apply(r *v1alpha1.Record) {
@@ -170,26 +170,26 @@ func (PolicyRestored) apply(r *v1alpha1.Record) {
 
 // apply opens what had ended already, so that the way back is gone like any other, and forgets the release under way: whatever became
 // of its node is seen on the node.
-func (f RollbackBegun) apply(r *v1alpha1.Record) {
+func (f RollbackStarted) apply(r *v1alpha1.Record) {
 	if r.Rollback != nil {
 		return
 	}
-	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, RequestID: f.Request, DecidedAt: *stamp(f.At), SpecHash: f.Spec}
+	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, RequestID: f.Request, DecidedAt: *apiTime(f.At), SpecHash: f.SpecHash}
 	if r.CompletedGeneration != 0 {
-		r.StartedAt = stamp(f.At) // behind whatever has begun since it was complete
+		r.StartedAt = apiTime(f.At) // behind whatever has begun since it was complete
 	}
 	r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = nil, 0, "", nil
-	carryOut(r, f.Request)
+	markCarriedOut(r, f.Request)
 }
 
 // maxApprovals bounds the record; the oldest go first.
 const maxApprovals = 64
 
-func (f Approved) apply(r *v1alpha1.Record) {
-	if approved(*r, f.Gate, f.Plan) {
+func (f GateApproved) apply(r *v1alpha1.Record) {
+	if approved(*r, f.Gate, f.PlanDigest) {
 		return
 	}
-	r.Approvals = append(r.Approvals, v1alpha1.ApprovalRecord{Gate: f.Gate, PlanHash: f.Plan, RequestID: f.Request, ApprovedAt: *stamp(f.At)})
+	r.Approvals = append(r.Approvals, v1alpha1.ApprovalRecord{Gate: f.Gate, PlanHash: f.PlanDigest, RequestID: f.Request, ApprovedAt: *apiTime(f.At)})
 	r.Approvals = r.Approvals[max(0, len(r.Approvals)-maxApprovals):]
 }
 
@@ -197,8 +197,8 @@ func (f Approved) apply(r *v1alpha1.Record) {
 const maxStages = 128
 
 func (f StageReached) apply(r *v1alpha1.Record) {
-	if _, known := reachedAt(*r, f.Name); !known {
-		r.Stages = append(r.Stages, v1alpha1.StageRecord{Name: f.Name, ReachedAt: *stamp(f.At)})
+	if _, known := stageReachedAt(*r, f.Name); !known {
+		r.Stages = append(r.Stages, v1alpha1.StageRecord{Name: f.Name, ReachedAt: *apiTime(f.At)})
 		r.Stages = r.Stages[max(0, len(r.Stages)-maxStages):]
 	}
 }
@@ -206,9 +206,9 @@ func (f StageReached) apply(r *v1alpha1.Record) {
 // maxCarriedOut is twice what a spec has room for; the oldest are forgotten first.
 const maxCarriedOut = 64
 
-func (f Retried) apply(r *v1alpha1.Record) { carryOut(r, f.IDs...) }
+func (f Retried) apply(r *v1alpha1.Record) { markCarriedOut(r, f.IDs...) }
 
-func carryOut(r *v1alpha1.Record, ids ...string) {
+func markCarriedOut(r *v1alpha1.Record, ids ...string) {
 	for _, id := range ids {
 		if id != "" && !carriedOut(*r, id) {
 			r.HandledRequests = append(r.HandledRequests, id)
@@ -219,34 +219,34 @@ func carryOut(r *v1alpha1.Record, ids ...string) {
 
 func (f ReleaseIntended) apply(r *v1alpha1.Record) { r.Release = &f.Release }
 
-func (f NodesTaken) apply(r *v1alpha1.Record) {
+func (f NodesStarted) apply(r *v1alpha1.Record) {
 	if r.Release == nil {
 		return
 	}
 	for _, n := range f.Nodes {
-		if !slices.Contains(r.Release.Nodes, n) && len(r.Release.Nodes) < maxTaken {
+		if !slices.Contains(r.Release.Nodes, n) && len(r.Release.Nodes) < maxReleaseNodes {
 			r.Release.Nodes = append(r.Release.Nodes, n)
 		}
 	}
 	if r.Release.UpdateStartedAt == nil {
-		r.Release.UpdateStartedAt = stamp(f.At)
+		r.Release.UpdateStartedAt = apiTime(f.At)
 	}
 }
 
 func (ReleaseEnded) apply(r *v1alpha1.Record) { r.Release = nil }
 
 func (f PoolRestored) apply(r *v1alpha1.Record) {
-	if p := record(*r, f.Pool); p != nil {
+	if p := poolRecord(*r, f.Pool); p != nil {
 		p.Restored = true
 	}
 }
 
-func (f Completed) apply(r *v1alpha1.Record) {
-	r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = stamp(f.At), f.Generation, f.Spec, nil
+func (f RolloutCompleted) apply(r *v1alpha1.Record) {
+	r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = apiTime(f.At), f.Generation, f.SpecHash, nil
 }
 
 // apply keeps the ids of requests: they were carried out, whatever the spec says now. Remedies are kept until they are undone.
-func (Restarted) apply(r *v1alpha1.Record) {
+func (RolloutRestarted) apply(r *v1alpha1.Record) {
 	*r = v1alpha1.Record{HandledRequests: r.HandledRequests, Remedies: OpenRemedies(*r)}
 }
 
@@ -259,8 +259,8 @@ func Apply(r v1alpha1.Record, facts []Fact) v1alpha1.Record {
 	return out
 }
 
-// stamp truncates to the second, as the API stores it, so that a fact reads back as it was written.
-func stamp(t time.Time) *metav1.Time {
+// apiTime truncates to the second, as the API stores it, so that a fact reads back as it was written.
+func apiTime(t time.Time) *metav1.Time {
 	s := metav1.NewTime(t.Truncate(time.Second))
 	return &s
 }

@@ -2,14 +2,14 @@ package rollout
 
 import "time"
 
-// Outlook says whether the drain of a node will go through.
-type Outlook string
+// DrainForecast says whether the drain of a node will go through.
+type DrainForecast string
 
 // The outlooks. Unknown never disrupts: it holds like Blocked, and says what could not be seen.
 const (
-	OutlookSafe    Outlook = "Safe"
-	OutlookBlocked Outlook = "Blocked"
-	OutlookUnknown Outlook = "Unknown"
+	DrainSafe    DrainForecast = "Safe"
+	DrainBlocked DrainForecast = "Blocked"
+	DrainUnknown DrainForecast = "Unknown"
 )
 
 // Forecast says of the nodes that may be next whether their drain will go through. The MCO's order has ties, so what is next is a set;
@@ -19,8 +19,8 @@ type Forecast struct {
 	At time.Time `json:"at,omitzero"`
 	// Nodes are those that may be next, of every pool; bounded.
 	Nodes []NodeForecast `json:"nodes,omitempty"`
-	// Together says of the pools of which several nodes may be released at once how many can be.
-	Together []Together `json:"together,omitempty"`
+	// ConcurrentDrains says of the pools of which several nodes may be released at once how many can be.
+	ConcurrentDrains []ConcurrentDrains `json:"together,omitempty"`
 	// Safe, Blocked and Unknown count all nodes that are still to be released, also those that Nodes has no room for.
 	Safe    int `json:"safe,omitempty"`
 	Blocked int `json:"blocked,omitempty"`
@@ -29,16 +29,16 @@ type Forecast struct {
 
 // NodeForecast is the outlook of one node's drain.
 type NodeForecast struct {
-	Pool    string  `json:"pool"`
-	Node    string  `json:"node"`
-	Outlook Outlook `json:"outlook"`
+	Pool   string        `json:"pool"`
+	Node   string        `json:"node"`
+	Result DrainForecast `json:"outlook"`
 	// Problems say what will block the drain, or what could not be seen: one for each cause, by name, the worst first; bounded.
 	Problems []Problem `json:"problems,omitempty"`
 }
 
-// Together is how many nodes of a pool can be drained at the same time. That each of two drains would go through by itself does not say so:
+// ConcurrentDrains is how many nodes of a pool can be drained at the same time. That each of two drains would go through by itself does not say so:
 // two nodes may each hold what has to move to the other one.
-type Together struct {
+type ConcurrentDrains struct {
 	Pool string `json:"pool"`
 	// Size is the largest release whose drains all go through while they run side by side; 1 when not even two do.
 	Size int `json:"size"`
@@ -47,13 +47,13 @@ type Together struct {
 }
 
 // Count adds a node to the numbers.
-func (f *Forecast) Count(o Outlook) {
+func (f *Forecast) Count(o DrainForecast) {
 	switch o {
-	case OutlookSafe:
+	case DrainSafe:
 		f.Safe++
-	case OutlookBlocked:
+	case DrainBlocked:
 		f.Blocked++
-	case OutlookUnknown:
+	case DrainUnknown:
 		f.Unknown++
 	}
 }

@@ -25,13 +25,13 @@ func FuzzDecide(f *testing.F) {
 		}
 		d := Decide(o)
 		for _, rule := range []func(Observed, Decision) string{
-			deterministic, oneDisruption, factsFirst, factsOnce, knownInputs, applyRule, finalizerRule, stillSafe, verdictsInOrder,
+			deterministic, oneDisruption, factsFirst, factsOnce, knownInputs, applyRule, finalizerRule, stillSafe, phaseResultsInOrder,
 		} {
 			if why := rule(o, d); why != "" {
 				t.Error(why)
 			}
 		}
-		if !d.Complete && (d.RecheckAt.Sub(o.Now) > maxIdle || d.RecheckAt.Before(o.Now)) {
+		if !d.Complete && (d.RecheckAt.Sub(o.Now) > maxRecheckInterval || d.RecheckAt.Before(o.Now)) {
 			t.Errorf("I7: looked at again at %s, now is %s", d.RecheckAt, o.Now)
 		}
 		if !d.Complete && len(d.Actions)+len(d.Facts)+len(d.Blockers) == 0 {

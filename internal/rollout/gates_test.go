@@ -12,19 +12,19 @@ import (
 
 func approval(gate, plan string) func(*Observed) {
 	return func(o *Observed) {
-		o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: "by-ann", Verb: v1alpha1.RequestApprove, Gate: gate, Plan: plan})
+		o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: "by-ann", Verb: v1alpha1.RequestApprove, Gate: gate, PlanDigest: plan})
 	}
 }
 
-func approvedBefore(gate, plan string) func(*Observed) {
+func approvalOnRecord(gate, plan string) func(*Observed) {
 	return func(o *Observed) {
 		o.Record.Approvals = append(o.Record.Approvals, v1alpha1.ApprovalRecord{Gate: gate, PlanHash: plan, RequestID: "by-ann"})
 	}
 }
 
-func guardedApply(o *Observed) { o.Rollout.ApplyApproval = true }
+func applyNeedsApproval(o *Observed) { o.Rollout.ApplyApproval = true }
 
-func guardedWorkers(o *Observed) {
+func workersNeedApproval(o *Observed) {
 	o.Rollout.Stages = []Stage{{Pool: "worker", Nodes: 1}, {Name: "all", Pool: "worker", Approval: true}}
 }
 
@@ -36,23 +36,23 @@ func TestApprovals(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"nothing is paused before the gate is open": {observed().copied().with(guardedApply).build(),
+		"nothing is paused before the gate is open": {observed().copied().with(applyNeedsApproval).build(),
 			waits(PhasePause, "gate: apply", `planHash: "`+planDigest+`"`)},
-		"an approval opens it": {observed().copied().with(guardedApply).with(approval("apply", planDigest)).build(),
-			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"Approved"}, says: []string{"request by-ann"}}},
-		"an approval of another plan does not": {observed().copied().with(guardedApply).with(approval("apply", "sha256:former")).build(),
+		"an approval opens it": {observed().copied().with(applyNeedsApproval).with(approval("apply", planDigest)).build(),
+			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"GateApproved"}, says: []string{"request by-ann"}}},
+		"an approval of another plan does not": {observed().copied().with(applyNeedsApproval).with(approval("apply", "sha256:former")).build(),
 			waits(PhasePause, "request by-ann approves another plan (sha256:former)")},
-		"an open gate stays open, whatever becomes of the request": {observed().copied().with(guardedApply).with(approvedBefore("apply", planDigest)).build(),
+		"an open gate stays open, whatever becomes of the request": {observed().copied().with(applyNeedsApproval).with(approvalOnRecord("apply", planDigest)).build(),
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-finalizer"}}},
-		"a plan that changes before it is applied needs an approval of its own": {observed().paused().with(guardedApply).with(approvedBefore("apply", "sha256:former")).build(),
+		"a plan that changes before it is applied needs an approval of its own": {observed().paused().with(applyNeedsApproval).with(approvalOnRecord("apply", "sha256:former")).build(),
 			waits(PhaseApply)},
-		"a stage waits for its gate": {observed().rendered().done("worker-0").with(guardedWorkers).build(),
+		"a stage waits for its gate": {observed().rendered().done("worker-0").with(workersNeedApproval).build(),
 			waits(PhaseRelease, "gate: all")},
-		"the stage before it does not": {observed().rendered().with(guardedWorkers).build(),
+		"the stage before it does not": {observed().rendered().with(workersNeedApproval).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
-		"a stage begins when its gate opens": {observed().rendered().done("worker-0").with(guardedWorkers).with(approvedBefore("all", planDigest)).build(),
+		"a stage begins when its gate opens": {observed().rendered().done("worker-0").with(workersNeedApproval).with(approvalOnRecord("all", planDigest)).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
-		"the approval of one gate opens no other": {observed().rendered().done("worker-0").with(guardedWorkers).with(approval("apply", planDigest)).build(),
+		"the approval of one gate opens no other": {observed().rendered().done("worker-0").with(workersNeedApproval).with(approval("apply", planDigest)).build(),
 			waits(PhaseRelease)},
 		"a stage without a name is called after its pool": {observed().rendered().with(func(o *Observed) {
 			o.Rollout.Stages = []Stage{{Pool: "worker", Approval: true}}
@@ -105,28 +105,28 @@ func TestWindows(t *testing.T) {
 		}
 		return parsed
 	}
-	nights := Window{Schedule: "0 22 * * 1-5", Duration: 4 * time.Hour, Zone: "Europe/Berlin"}
+	nights := MaintenanceWindow{Schedule: "0 22 * * 1-5", Duration: 4 * time.Hour, TimeZone: "Europe/Berlin"}
 	cases := map[string]struct {
-		windows []Window
+		windows []MaintenanceWindow
 		now     time.Time
 		open    bool
 		says    string
 	}{
 		"none is always open":                {nil, at("2026-03-01T12:00:00Z"), true, ""},
-		"in the evening, in its own zone":    {[]Window{nights}, at("2026-03-02T21:00:00Z"), true, ""},
-		"not a minute before":                {[]Window{nights}, at("2026-03-02T20:59:00Z"), false, "opens at 2026-03-02T21:00:00Z"},
-		"past midnight":                      {[]Window{nights}, at("2026-03-03T00:59:59Z"), true, ""},
-		"closed at its end":                  {[]Window{nights}, at("2026-03-03T01:00:00Z"), false, "opens at 2026-03-03T21:00:00Z"},
-		"on Saturday, from Friday":           {[]Window{nights}, at("2026-03-07T00:30:00Z"), true, ""},
-		"not on a Saturday evening":          {[]Window{nights}, at("2026-03-07T22:00:00Z"), false, "opens at 2026-03-09T21:00:00Z"},
-		"an hour earlier in summer":          {[]Window{nights}, at("2026-07-01T20:00:00Z"), true, ""},
-		"another one is open":                {[]Window{nights, {Schedule: "0 12 * * *", Duration: time.Hour}}, at("2026-03-01T12:30:00Z"), true, ""},
-		"one that nobody can read is closed": {[]Window{{Schedule: "now", Duration: time.Hour}}, at("2026-03-01T12:00:00Z"), false, "none can be read"},
+		"in the evening, in its own zone":    {[]MaintenanceWindow{nights}, at("2026-03-02T21:00:00Z"), true, ""},
+		"not a minute before":                {[]MaintenanceWindow{nights}, at("2026-03-02T20:59:00Z"), false, "opens at 2026-03-02T21:00:00Z"},
+		"past midnight":                      {[]MaintenanceWindow{nights}, at("2026-03-03T00:59:59Z"), true, ""},
+		"closed at its end":                  {[]MaintenanceWindow{nights}, at("2026-03-03T01:00:00Z"), false, "opens at 2026-03-03T21:00:00Z"},
+		"on Saturday, from Friday":           {[]MaintenanceWindow{nights}, at("2026-03-07T00:30:00Z"), true, ""},
+		"not on a Saturday evening":          {[]MaintenanceWindow{nights}, at("2026-03-07T22:00:00Z"), false, "opens at 2026-03-09T21:00:00Z"},
+		"an hour earlier in summer":          {[]MaintenanceWindow{nights}, at("2026-07-01T20:00:00Z"), true, ""},
+		"another one is open":                {[]MaintenanceWindow{nights, {Schedule: "0 12 * * *", Duration: time.Hour}}, at("2026-03-01T12:30:00Z"), true, ""},
+		"one that nobody can read is closed": {[]MaintenanceWindow{{Schedule: "now", Duration: time.Hour}}, at("2026-03-01T12:00:00Z"), false, "none can be read"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := observed().copied().with(func(o *Observed) { o.Rollout.Windows, o.Now = c.windows, c.now }).
-				transfers(func(tr *Transfers) { tr.Oldest = c.now }).build()
+				transfers(func(tr *Transfers) { tr.OldestProof = c.now }).build()
 			_, closed := outsideWindows(o)
 			if closed == c.open {
 				t.Fatalf("closed %t", closed)
@@ -139,23 +139,25 @@ func TestWindows(t *testing.T) {
 }
 
 // A window that closes is a hold: a pool that is open and has not given its node yet is closed, and a node under way finishes.
-func TestAWindowThatCloses(t *testing.T) {
-	closed := func(o *Observed) { o.Rollout.Windows = []Window{{Schedule: "0 3 * * *", Duration: time.Hour}} }
-	d := Decide(observed().rendered().intends("worker").opens("worker").with(closed).build())
+func TestClosedWindowRepauses(t *testing.T) {
+	closed := func(o *Observed) {
+		o.Rollout.Windows = []MaintenanceWindow{{Schedule: "0 3 * * *", Duration: time.Hour}}
+	}
+	d := Decide(observed().rendered().releaseIntended("worker").opened("worker").with(closed).build())
 	if diff := cmp.Diff([]string{"pause-pool/worker"}, keys(d.Actions)); diff != "" {
 		t.Errorf("actions (-want +got):\n%s", diff)
 	}
 }
 
-func TestWindowsThatCannotBeMeant(t *testing.T) {
+func TestInvalidWindows(t *testing.T) {
 	cases := map[string]struct {
-		w    Window
+		w    MaintenanceWindow
 		want string
 	}{
-		"a good one":       {Window{Schedule: "0 22 * * 1-5", Zone: "Europe/Berlin"}, ""},
-		"six fields":       {Window{Schedule: "0 0 22 * * 1-5"}, `schedule: "0 0 22 * * 1-5" is not a cron schedule of five fields such as "0 22 * * 1-5": `},
-		"a day that never": {Window{Schedule: "0 0 31 2 *"}, `schedule: "0 0 31 2 *" never comes up`},
-		"no such zone":     {Window{Schedule: "0 0 * * *", Zone: "Mars/Base"}, `timeZone: "Mars/Base" is not the name of a time zone such as Europe/Berlin`},
+		"a good one":       {MaintenanceWindow{Schedule: "0 22 * * 1-5", TimeZone: "Europe/Berlin"}, ""},
+		"six fields":       {MaintenanceWindow{Schedule: "0 0 22 * * 1-5"}, `schedule: "0 0 22 * * 1-5" is not a cron schedule of five fields such as "0 22 * * 1-5": `},
+		"a day that never": {MaintenanceWindow{Schedule: "0 0 31 2 *"}, `schedule: "0 0 31 2 *" never comes up`},
+		"no such zone":     {MaintenanceWindow{Schedule: "0 0 * * *", TimeZone: "Mars/Base"}, `timeZone: "Mars/Base" is not the name of a time zone such as Europe/Berlin`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +194,7 @@ func TestRetries(t *testing.T) {
 		"two requests are one":               {failing().with(asks("a", "b")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"a", "b"}}}},
 		"one that was carried out":           {failing().with(asks("a")).with(carriedOut("a")).build(), []string{copyAll}, nil},
 		"one more":                           {failing().with(asks("a", "b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
-		"never together with a disruption":   {observed().rendered().intends("worker").with(asks("a")).build(), []string{"release-one/worker"}, nil},
+		"never together with a disruption":   {observed().rendered().releaseIntended("worker").with(asks("a")).build(), []string{"release-one/worker"}, nil},
 		"not after the end":                  {observed().completed().with(asks("a")).build(), nil, nil},
 		"another one than before":            {failing().with(asks("b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
 		"not on the way out of the rollout.": {observed().paused().with(asks("a")).deleting().build(), nil, nil},
@@ -210,7 +212,7 @@ func TestRetries(t *testing.T) {
 				t.Errorf("facts (-want +got):\n%s", diff)
 			}
 			for _, a := range d.Actions {
-				if _, ok := a.(TryAgain); ok != (len(c.facts) > 0) && ok {
+				if _, ok := a.(RetryFailed); ok != (len(c.facts) > 0) && ok {
 					t.Errorf("actions %v", keys(d.Actions))
 				}
 			}
@@ -223,9 +225,9 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-func TestANodeThatTakesTooLong(t *testing.T) {
+func TestDrainTimeout(t *testing.T) {
 	moving := func(since, limit time.Duration) Observed {
-		return observed().rendered().intends("worker").opens("worker").closes("worker").takes("worker-0", "Draining").follows("worker-0").with(func(o *Observed) {
+		return observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").startsUpdate("worker-0", "Draining").followed("worker-0").with(func(o *Observed) {
 			o.Record.Release.UpdateStartedAt = &metav1.Time{Time: now.Add(-since)}
 			o.Rollout.DrainTimeout = limit
 		}).build()
@@ -238,13 +240,13 @@ func TestANodeThatTakesTooLong(t *testing.T) {
 }
 
 // What is remembered of approvals and stages is bounded, and taken once.
-func TestTheRecordOfGates(t *testing.T) {
+func TestRecordOfGates(t *testing.T) {
 	var r v1alpha1.Record
 	for i := range maxApprovals + 5 {
-		r = Apply(r, []Fact{Approved{Gate: "apply", Plan: string(rune('a' + i)), At: now}})
+		r = Apply(r, []Fact{GateApproved{Gate: "apply", PlanDigest: string(rune('a' + i)), At: now}})
 	}
-	r = Apply(r, []Fact{Approved{Gate: "apply", Plan: string(rune('a' + 68)), At: now}, StageReached{Name: "canary", At: now}, StageReached{Name: "canary", At: now.Add(time.Hour)}})
-	if len(r.Approvals) != maxApprovals || len(r.Stages) != 1 || !r.Stages[0].ReachedAt.Equal(stamp(now)) {
+	r = Apply(r, []Fact{GateApproved{Gate: "apply", PlanDigest: string(rune('a' + 68)), At: now}, StageReached{Name: "canary", At: now}, StageReached{Name: "canary", At: now.Add(time.Hour)}})
+	if len(r.Approvals) != maxApprovals || len(r.Stages) != 1 || !r.Stages[0].ReachedAt.Equal(apiTime(now)) {
 		t.Errorf("%d approvals, stages %v", len(r.Approvals), r.Stages)
 	}
 }

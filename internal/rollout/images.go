@@ -7,100 +7,100 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// proofAge is how old a proof may be when it is relied upon; after refreshAge it is made again in the background, so that
+// maxProofAge is how old a proof may be when it is relied upon; after proofRefreshAge it is made again in the background, so that
 // a release does not have to wait for it.
 const (
-	proofAge   = 15 * time.Minute
-	refreshAge = 10 * time.Minute
+	maxProofAge     = 15 * time.Minute
+	proofRefreshAge = 10 * time.Minute
 )
 
-// planPulls refuses what cannot work, before anything is copied or paused: references that could be pulled and could not
+// checkPlan refuses what cannot work, before anything is copied or paused: references that could be pulled and could not
 // be any more (I2). Those that are dead already are counted, not held against the rollout.
-func planPulls(o Observed) Step {
+func checkPlan(o Observed) Step {
 	plan, ok := o.Plan.Get()
 	if !ok {
-		return unreadable("Plan", o.Plan.Why())
+		return waitForRead("Plan", o.Plan.Why())
 	}
-	probe := EnsureTransfers{Plan: plan.Digest, NotOlderThan: o.Now.Add(-refreshAge), Copy: copying(o, plan.Digest)}
+	transfers := EnsureTransfers{PlanDigest: plan.Digest, NotOlderThan: o.Now.Add(-proofRefreshAge), Copy: mayCopy(o, plan.Digest)}
 	if plan.Lost > 0 {
-		return Fail{Reason: v1alpha1.ReasonImagesLost, Actions: []Action{probe},
-			Blockers: orCount(plan.Worst, v1alpha1.ReasonImagesLost, "%d references could not be pulled any more", plan.Lost)}
+		return Fail{Reason: v1alpha1.ReasonImagesLost, Actions: []Action{transfers},
+			Blockers: problemsOrCount(plan.Problems, v1alpha1.ReasonImagesLost, "%d references could not be pulled any more", plan.Lost)}
 	}
-	if plan.Probing > 0 {
+	if plan.PendingChecks > 0 {
 		return Wait{
 			Blockers: []Blocker{{Kind: "Image", Name: "references", Message: fmt.Sprintf(
-				"asking the registries about %d references that this rollout does not copy", plan.Probing)}},
-			Actions: []Action{probe},
+				"asking the registries about %d references that this rollout does not copy", plan.PendingChecks)}},
+			Actions: []Action{transfers},
 		}
 	}
-	if step := foreseenBefore(o); step != nil {
+	if step := awaitForecastBeforeStart(o); step != nil {
 		return step
 	}
 	return Done{Message: fmt.Sprintf("%d references, %d change where they are pulled from, none is lost", plan.Total, plan.Changed)}
 }
 
-// copying tells whether the engine may go on writing to the mirrors: the rollout has started, or this very plan was found good
+// mayCopy tells whether the engine may go on writing to the mirrors: the rollout has started, or this very plan was found good
 // and is being copied. A new reference to ask about must not cancel what is under way.
-func copying(o Observed, plan string) bool {
+func mayCopy(o Observed, plan string) bool {
 	t, ok := o.Transfers.Get()
-	return o.Record.StartedAt != nil || (ok && t.Copying && t.Plan == plan)
+	return o.Record.StartedAt != nil || (ok && t.Copying && t.PlanDigest == plan)
 }
 
 // mirrorImages copies the bulk before the pools are paused, so that they are held as short as possible.
 func mirrorImages(o Observed) Step {
 	pools, _ := o.Pools.Get()
-	if _, before := opening(o, pools); o.Record.StartedAt != nil && !before {
+	if _, before := entryGate(o, pools); o.Record.StartedAt != nil && !before {
 		return Done{}
 	}
-	return proven(o, time.Time{})
+	return awaitProofs(o, time.Time{})
 }
 
 // verifyImages proves every changed reference again once the pools are held, and from then on never lets a proof grow
-// older than proofAge.
+// older than maxProofAge.
 func verifyImages(o Observed) Step {
-	bound := o.Now.Add(-proofAge)
+	bound := o.Now.Add(-maxProofAge)
 	plan, ok := o.Plan.Get()
 	if !ok {
-		return unreadable("Plan", o.Plan.Why())
+		return waitForRead("Plan", o.Plan.Why())
 	}
 	if started := o.Record.StartedAt; started != nil && o.Record.AppliedPlanHash != plan.Digest && started.After(bound) {
 		bound = started.Time
 	}
-	return proven(o, bound)
+	return awaitProofs(o, bound)
 }
 
-// proven tells whether every job of the plan has a proof that is not older than the bound.
-func proven(o Observed, bound time.Time) Step {
+// awaitProofs tells whether every job of the plan has a proof that is not older than the bound.
+func awaitProofs(o Observed, bound time.Time) Step {
 	plan, ok := o.Plan.Get()
 	if !ok {
-		return unreadable("Plan", o.Plan.Why())
+		return waitForRead("Plan", o.Plan.Why())
 	}
 	transfers, ok := o.Transfers.Get()
 	if !ok {
-		return unreadable("Transfers", o.Transfers.Why())
+		return waitForRead("Transfers", o.Transfers.Why())
 	}
 	refresh := bound
-	if b := o.Now.Add(-refreshAge); b.After(refresh) {
+	if b := o.Now.Add(-proofRefreshAge); b.After(refresh) {
 		refresh = b
 	}
-	work := EnsureTransfers{Plan: plan.Digest, Copy: true, NotOlderThan: refresh}
+	work := EnsureTransfers{PlanDigest: plan.Digest, Copy: true, NotOlderThan: refresh}
 	switch {
-	case transfers.Plan != plan.Digest || !transfers.Copying:
+	case transfers.PlanDigest != plan.Digest || !transfers.Copying:
 		return Do{Actions: []Action{work}, Why: fmt.Sprintf("handing %d references to the mirror engine", plan.Changed)}
 	case transfers.Failed > 0 && transfers.Failed+transfers.Verified >= transfers.Total:
-		return Fail{Reason: firstReason(transfers.Worst, v1alpha1.ReasonImagesFailed), Actions: []Action{work},
-			Blockers: orCount(transfers.Worst, v1alpha1.ReasonImagesFailed, "%d references could not be copied or proven", transfers.Failed)}
+		return Fail{Reason: firstReason(transfers.Problems, v1alpha1.ReasonImagesFailed), Actions: []Action{work},
+			Blockers: problemsOrCount(transfers.Problems, v1alpha1.ReasonImagesFailed, "%d references could not be copied or proven", transfers.Failed)}
 	case transfers.Verified < transfers.Total:
-		blockers := append(blockersOf(transfers.Worst), Blocker{Kind: "Image", Name: "references", Message: fmt.Sprintf(
+		blockers := append(toBlockers(transfers.Problems), Blocker{Kind: "Image", Name: "references", Message: fmt.Sprintf(
 			"%d of %d references proven, %d copied so far", transfers.Verified, transfers.Total, transfers.Copied)})
 		return Wait{Blockers: blockers, Actions: []Action{work}}
-	case transfers.Total > 0 && transfers.Oldest.Before(bound):
+	case transfers.Total > 0 && transfers.OldestProof.Before(bound):
 		return Wait{
 			Blockers: []Blocker{{Kind: "Image", Name: "references", Message: fmt.Sprintf(
-				"proving %d references again: the oldest proof is from %s", transfers.Total, transfers.Oldest.UTC().Format(time.RFC3339))}},
+				"proving %d references again: the oldest proof is from %s", transfers.Total, transfers.OldestProof.UTC().Format(time.RFC3339))}},
 			Actions: []Action{work},
 		}
-	case transfers.Total > 0 && transfers.Oldest.Before(o.Now.Add(-refreshAge)):
+	case transfers.Total > 0 && transfers.OldestProof.Before(o.Now.Add(-proofRefreshAge)):
 		return Done{Message: provenMessage(transfers), Actions: []Action{work}} // good for this step, made anew meanwhile
 	default:
 		return Done{Message: provenMessage(transfers)}
@@ -111,12 +111,12 @@ func provenMessage(t Transfers) string {
 	return fmt.Sprintf("%d of %d changed references proven to be pullable under the planned configuration", t.Verified, t.Total)
 }
 
-// orCount names the problems, or at least how many there are: there is no wait without a name (I7).
-func orCount(problems []Problem, reason, format string, n int) []Blocker {
+// problemsOrCount names the problems, or at least how many there are: there is no wait without a name (I7).
+func problemsOrCount(problems []Problem, reason, format string, n int) []Blocker {
 	if len(problems) == 0 {
 		return []Blocker{{Reason: reason, Kind: "Image", Name: "references", Message: fmt.Sprintf(format, n)}}
 	}
-	return blockersOf(problems)
+	return toBlockers(problems)
 }
 
 func firstReason(problems []Problem, otherwise string) string {

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	lookOnly = "ensure-transfers/" + planDigest + " (look only)"
-	copyAll  = "ensure-transfers/" + planDigest
+	checkOnly = "ensure-transfers/" + planDigest + " (look only)"
+	copyAll   = "ensure-transfers/" + planDigest
 )
 
 func image(reason, name string) Problem {
@@ -19,27 +19,27 @@ func image(reason, name string) Problem {
 }
 
 func TestPlan(t *testing.T) {
-	lost := func(p *Plan) {
-		p.Lost, p.Worst = 1, []Problem{image(v1alpha1.ReasonImagesLost, "quay.io/acme/app@sha256:1")}
+	lost := func(p *PlanSummary) {
+		p.Lost, p.Problems = 1, []Problem{image(v1alpha1.ReasonImagesLost, "quay.io/acme/app@sha256:1")}
 	}
-	probing := func(p *Plan) { p.Probing = 2 }
+	probing := func(p *PlanSummary) { p.PendingChecks = 2 }
 	cases := map[string]struct {
 		o    Observed
 		want want
 	}{
 		"a lost reference refuses, and is looked at again": {
 			o: observed().plan(lost).build(),
-			want: want{phase: PhasePlan, reason: v1alpha1.ReasonImagesLost, stalled: true, actions: []string{lookOnly},
+			want: want{phase: PhasePlan, reason: v1alpha1.ReasonImagesLost, stalled: true, actions: []string{checkOnly},
 				blockers: []string{"Image quay.io/acme/app@sha256:1"}},
 		},
 		"lost references that nobody names are counted": {
-			o: observed().plan(func(p *Plan) { p.Lost = 3 }).build(),
-			want: want{phase: PhasePlan, reason: v1alpha1.ReasonImagesLost, stalled: true, actions: []string{lookOnly},
+			o: observed().plan(func(p *PlanSummary) { p.Lost = 3 }).build(),
+			want: want{phase: PhasePlan, reason: v1alpha1.ReasonImagesLost, stalled: true, actions: []string{checkOnly},
 				blockers: []string{"Image references"}, says: []string{"3 references"}},
 		},
 		"references that are still asked about": {
 			o: observed().plan(probing).build(),
-			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{lookOnly}, blockers: []string{"Image references"},
+			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{checkOnly}, blockers: []string{"Image references"},
 				says: []string{"2 references"}},
 		},
 		"a new reference does not cancel the copying": {
@@ -47,8 +47,8 @@ func TestPlan(t *testing.T) {
 			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll}, blockers: []string{"Image references"}},
 		},
 		"another plan is not copied before it is found good": {
-			o:    observed().copied().transfers(func(tr *Transfers) { tr.Plan = "sha256:former" }).plan(probing).build(),
-			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{lookOnly}, blockers: []string{"Image references"}},
+			o:    observed().copied().transfers(func(tr *Transfers) { tr.PlanDigest = "sha256:former" }).plan(probing).build(),
+			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{checkOnly}, blockers: []string{"Image references"}},
 		},
 		"a reference lost half way holds (I6)": {
 			o: observed().rendered().plan(lost).build(),
@@ -56,7 +56,7 @@ func TestPlan(t *testing.T) {
 				blockers: []string{"Image quay.io/acme/app@sha256:1"}},
 		},
 		"what is no worse, or accepted, holds nothing": {
-			o:    observed().plan(func(p *Plan) { p.NoWorse, p.Accepted = 5, 2 }).build(),
+			o:    observed().plan(func(p *PlanSummary) { p.NoWorse, p.Accepted = 5, 2 }).build(),
 			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{copyAll}},
 		},
 	}
@@ -80,7 +80,7 @@ func TestMirror(t *testing.T) {
 			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{copyAll}},
 		},
 		"the engine gets them again when it has those of another plan": {
-			o:    observed().copied().transfers(func(tr *Transfers) { tr.Plan = "sha256:former" }).build(),
+			o:    observed().copied().transfers(func(tr *Transfers) { tr.PlanDigest = "sha256:former" }).build(),
 			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{copyAll}},
 		},
 		"copying": {
@@ -89,12 +89,12 @@ func TestMirror(t *testing.T) {
 				says: []string{"1 of 4 references proven, 2 copied"}},
 		},
 		"copying goes on while one fails": {
-			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Worst = 2, 1, failed }).build(),
+			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Problems = 2, 1, failed }).build(),
 			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonMirrorUnreachable, actions: []string{copyAll},
 				blockers: []string{"Image quay.io/acme/app:v1", "Image references"}},
 		},
 		"all that is left has failed": {
-			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Worst = 3, 1, failed }).build(),
+			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Problems = 3, 1, failed }).build(),
 			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonMirrorUnreachable, stalled: true, actions: []string{copyAll},
 				blockers: []string{"Image quay.io/acme/app:v1"}},
 		},
@@ -108,11 +108,11 @@ func TestMirror(t *testing.T) {
 			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll}, blockers: []string{"Image references"}},
 		},
 		"before the pause a proof of any age will do, and is made anew": {
-			o:    observed().copied().transfers(func(tr *Transfers) { tr.Oldest = now.Add(-time.Hour) }).build(),
+			o:    observed().copied().transfers(func(tr *Transfers) { tr.OldestProof = now.Add(-time.Hour) }).build(),
 			want: want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-finalizer", copyAll}},
 		},
 		"nothing changes, nothing to copy": {
-			o:    observed().copied().transfers(func(tr *Transfers) { *tr = Transfers{Plan: planDigest, Copying: true} }).build(),
+			o:    observed().copied().transfers(func(tr *Transfers) { *tr = Transfers{PlanDigest: planDigest, Copying: true} }).build(),
 			want: want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-finalizer"}},
 		},
 	}
@@ -124,7 +124,7 @@ func TestMirror(t *testing.T) {
 // From the pause on a proof has to be younger than fifteen minutes, and before the mirror sets are applied younger than the pause.
 func TestVerifyBoundsTheAgeOfProofs(t *testing.T) {
 	aged := func(b *builder, age time.Duration) Observed {
-		return b.transfers(func(tr *Transfers) { tr.Oldest = now.Add(-age) }).build()
+		return b.transfers(func(tr *Transfers) { tr.OldestProof = now.Add(-age) }).build()
 	}
 	longAgo := func(b *builder) *builder {
 		return b.with(func(o *Observed) { o.Record.StartedAt.Time = now.Add(-time.Hour) })
@@ -157,14 +157,14 @@ func TestVerifyBoundsTheAgeOfProofs(t *testing.T) {
 	}
 }
 
-func TestVerifyHoldsWhatVanishes(t *testing.T) {
+func TestVerifyHoldsOnVanishedImage(t *testing.T) {
 	gone := []Problem{image(v1alpha1.ReasonImagesFailed, "quay.io/acme/app:v1")}
 	cases := map[string]struct {
 		o    Observed
 		want want
 	}{
 		"an image vanished from the mirror": {
-			o: observed().rendered().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Worst = 3, 1, gone }).build(),
+			o: observed().rendered().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Problems = 3, 1, gone }).build(),
 			want: want{phase: PhaseVerify, reason: v1alpha1.ReasonImagesFailed, stalled: true, actions: []string{copyAll},
 				blockers: []string{"Image quay.io/acme/app:v1"}},
 		},
@@ -174,7 +174,7 @@ func TestVerifyHoldsWhatVanishes(t *testing.T) {
 				says: []string{"4 of 5"}},
 		},
 		"a restarted engine has to prove everything again": {
-			o:    observed().rendered().with(func(o *Observed) { o.Transfers = Seen(Transfers{}) }).build(),
+			o:    observed().rendered().with(func(o *Observed) { o.Transfers = Known(Transfers{}) }).build(),
 			want: want{phase: PhaseVerify, reason: v1alpha1.ReasonProgressing, actions: []string{copyAll}},
 		},
 	}
@@ -184,15 +184,15 @@ func TestVerifyHoldsWhatVanishes(t *testing.T) {
 }
 
 // NotOlderThan decides what the engine proves again: what is too old to be relied upon, and what soon will be.
-func TestTheEngineIsToldWhatIsTooOld(t *testing.T) {
+func TestNotOlderThan(t *testing.T) {
 	cases := map[string]struct {
 		o    Observed
 		want time.Time
 	}{
-		"before the pause: what is ten minutes old":     {observed().build(), now.Add(-refreshAge)},
+		"before the pause: what is ten minutes old":     {observed().build(), now.Add(-proofRefreshAge)},
 		"after the pause: what is older than the pause": {observed().paused().transfers(func(tr *Transfers) { tr.Verified = 0 }).build(), began},
-		"once applied: what is ten minutes old":         {observed().rendered().transfers(func(tr *Transfers) { tr.Verified = 0 }).build(), now.Add(-refreshAge)},
-		"while a reference is lost: ten minutes":        {observed().plan(func(p *Plan) { p.Lost = 1 }).build(), now.Add(-refreshAge)},
+		"once applied: what is ten minutes old":         {observed().rendered().transfers(func(tr *Transfers) { tr.Verified = 0 }).build(), now.Add(-proofRefreshAge)},
+		"while a reference is lost: ten minutes":        {observed().plan(func(p *PlanSummary) { p.Lost = 1 }).build(), now.Add(-proofRefreshAge)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -12,35 +12,35 @@ import (
 type Observed struct {
 	// Now is the only clock of the core.
 	Now     time.Time       `json:"now"`
-	Rollout View            `json:"rollout"`
+	Rollout Spec            `json:"rollout"`
 	Record  v1alpha1.Record `json:"record"`
 
-	Cluster   Known[Cluster]    `json:"cluster"`
-	Others    Known[[]Other]    `json:"others"`
-	Spec      Known[[]Problem]  `json:"spec"`
-	Sets      Known[MirrorSets] `json:"sets"`
-	Plan      Known[Plan]       `json:"plan"`
-	Transfers Known[Transfers]  `json:"transfers"`
-	Probes    Known[Probes]     `json:"probes"`
-	// Canary is what the nodes that have the new configuration already have pulled under it.
-	Canary    Known[Canary]     `json:"canary"`
-	Pools     Known[[]Pool]     `json:"pools"`
-	Workloads Known[[]Workload] `json:"workloads"`
+	Cluster       Value[Cluster]        `json:"cluster"`
+	OtherRollouts Value[[]OtherRollout] `json:"others"`
+	SpecProblems  Value[[]Problem]      `json:"spec"`
+	Sets          Value[MirrorSets]     `json:"sets"`
+	Plan          Value[PlanSummary]    `json:"plan"`
+	Transfers     Value[Transfers]      `json:"transfers"`
+	PullChecks    Value[PullChecks]     `json:"probes"`
+	// CanaryPulls is what the nodes that have the new configuration already have pulled under it.
+	CanaryPulls Value[CanaryPulls] `json:"canary"`
+	Pools       Value[[]Pool]      `json:"pools"`
+	Workloads   Value[[]Workload]  `json:"workloads"`
 	// ControlPlane is what of the control plane is not at rest beside its nodes: an operator that rolls static pods, a guard that is not ready.
-	ControlPlane Known[[]Problem] `json:"controlPlane"`
-	// Self is where the operator itself runs.
-	Self Self `json:"self,omitzero"`
-	// Policy is what a change of registries.conf costs a node.
-	Policy Known[Policy] `json:"policy"`
+	ControlPlane Value[[]Problem] `json:"controlPlane"`
+	// Operator is where the operator itself runs.
+	Operator OperatorReplicas `json:"self,omitzero"`
+	// NodeDisruptionPolicy is what a change of registries.conf costs a node.
+	NodeDisruptionPolicy Value[NodeDisruptionPolicy] `json:"policy"`
 	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
-	Forecast  Known[Forecast]   `json:"forecast"`
-	Obstacles Known[[]Obstacle] `json:"obstacles"`
+	Forecast      Value[Forecast]       `json:"forecast"`
+	BlockedDrains Value[[]BlockedDrain] `json:"obstacles"`
 	// Remedies is what they have changed, and what they could change.
-	Remedies Known[Remedies] `json:"remedies"`
+	Remedies Value[Remedies] `json:"remedies"`
 }
 
-// View is the SafeMirrorRollout as the core sees it, every omitted field of its spec filled in.
-type View struct {
+// Spec is the SafeMirrorRollout as the core sees it, every omitted field of its spec filled in.
+type Spec struct {
 	Name       string    `json:"name"`
 	UID        string    `json:"uid"`
 	Generation int64     `json:"generation"`
@@ -57,13 +57,13 @@ type View struct {
 	Reload bool `json:"reload,omitempty"`
 	// EnforceAfter is how long to watch between the passes of a staged rollout.
 	EnforceAfter time.Duration `json:"enforceAfter,omitempty"`
-	// Spec identifies what the spec wants, requests and state aside: another one is another rollout.
-	Spec     string    `json:"spec,omitempty"`
+	// SpecHash identifies what the spec wants, requests and state aside: another one is another rollout.
+	SpecHash string    `json:"spec,omitempty"`
 	Requests []Request `json:"requests,omitempty"`
 	// RollbackOnDelete and RollbackOnFailure are the user's choice for a deletion, and for a node that does not get through.
-	RollbackOnDelete  bool     `json:"rollbackOnDelete,omitempty"`
-	RollbackOnFailure bool     `json:"rollbackOnFailure,omitempty"`
-	Windows           []Window `json:"windows,omitempty"`
+	RollbackOnDelete  bool                `json:"rollbackOnDelete,omitempty"`
+	RollbackOnFailure bool                `json:"rollbackOnFailure,omitempty"`
+	Windows           []MaintenanceWindow `json:"windows,omitempty"`
 	// ForecastAdvisory is true when the forecast of drains is reported and holds nothing.
 	ForecastAdvisory bool `json:"forecastAdvisory,omitempty"`
 	// Remedies are those that the user lets the operator try when a drain is held up.
@@ -72,21 +72,21 @@ type View struct {
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// Targeted is true when nodes are named by us, while their pool stays paused.
 	Targeted bool `json:"targeted,omitempty"`
-	// AtOnce is how many nodes one release may take, if their pool allows as many; zero means one.
-	AtOnce int `json:"atOnce,omitempty"`
+	// MaxConcurrent is how many nodes one release may take, if their pool allows as many; zero means one.
+	MaxConcurrent int `json:"atOnce,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.
 	PauseLimit time.Duration `json:"pauseLimit,omitempty"`
 }
 
 // MaxPause is how long pools may be held before it is said aloud.
-func (v View) MaxPause() time.Duration { return cmp.Or(v.PauseLimit, 24*time.Hour) }
+func (s Spec) MaxPause() time.Duration { return cmp.Or(s.PauseLimit, 24*time.Hour) }
 
 // Request is what a person, or a pipeline, asks for. Gate and Plan are those of an approval.
 type Request struct {
-	ID   string                 `json:"id"`
-	Verb v1alpha1.RequestAction `json:"action"`
-	Gate string                 `json:"gate,omitempty"`
-	Plan string                 `json:"plan,omitempty"`
+	ID         string                 `json:"id"`
+	Verb       v1alpha1.RequestAction `json:"action"`
+	Gate       string                 `json:"gate,omitempty"`
+	PlanDigest string                 `json:"plan,omitempty"`
 }
 
 // Stage is one step of the release order.
@@ -112,22 +112,22 @@ type Cluster struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Self is where the replicas of the operator run. Zero when that is not known, as outside of a cluster: then it holds nothing.
-type Self struct {
+// OperatorReplicas is where the replicas of the operator run. Zero when that is not known, as outside of a cluster: then it holds nothing.
+type OperatorReplicas struct {
 	// Replicas are those that there are, ready or not.
 	Replicas int `json:"replicas,omitempty"`
-	// Node is that of the replica which leads.
-	Node string `json:"node,omitempty"`
-	// Standby are the nodes of the other replicas that are ready.
-	Standby []string `json:"standby,omitempty"`
+	// LeaderNode is that of the replica which leads.
+	LeaderNode string `json:"node,omitempty"`
+	// StandbyNodes are the nodes of the other replicas that are ready.
+	StandbyNodes []string `json:"standby,omitempty"`
 }
 
-// Other is another SafeMirrorRollout.
-type Other struct {
+// OtherRollout is another SafeMirrorRollout.
+type OtherRollout struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
-	// Since is when it began, or began to go back after it had completed; zero before, and once it has completed. See UnderWay.
-	Since time.Time `json:"since,omitzero"`
+	// ActiveSince is when it began, or began to go back after it had completed; zero before, and once it has completed. See ActiveSince.
+	ActiveSince time.Time `json:"since,omitzero"`
 	// Waiting is true when it has work to do and has not started.
 	Waiting bool `json:"waiting,omitempty"`
 }
@@ -140,8 +140,8 @@ type Problem struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	Message   string `json:"message"`
-	// Passing is true when it is expected to go away by itself.
-	Passing bool `json:"passing,omitempty"`
+	// Transient is true when it is expected to go away by itself.
+	Transient bool `json:"passing,omitempty"`
 }
 
 // SetState compares one of our mirror sets with what is in the cluster.
@@ -157,27 +157,27 @@ const (
 	SetForeign   SetState = "Foreign"  // one of that name exists and is not ours
 )
 
-// settled tells whether nothing has to be written for the set.
-func (s SetState) settled() bool { return s == SetNotWanted || s == SetEqual }
+// upToDate tells whether nothing has to be written for the set.
+func (s SetState) upToDate() bool { return s == SetNotWanted || s == SetEqual }
 
 // MirrorSets is the state of our two sets, and what the API server says of them.
 type MirrorSets struct {
-	Digest SetState `json:"digest"`
-	Tag    SetState `json:"tag"`
+	IDMS SetState `json:"digest"`
+	ITMS SetState `json:"tag"`
 	// Previous names the ControllerRevision of the sets before the rollout; nil when there were none. PreviousSaved is true when it exists,
 	// or none is needed; PreviousProblem says why it cannot be used, where it has to exist.
 	Previous        *v1alpha1.PreviousMirrorSets `json:"previous,omitempty"`
 	PreviousSaved   bool                         `json:"previousSaved,omitempty"`
 	PreviousProblem *Problem                     `json:"previousProblem,omitempty"`
-	// HaveDigest and HaveTag identify what the sets of ours say now, empty for none; To what both shall say.
-	HaveDigest string `json:"haveDigest,omitempty"`
-	HaveTag    string `json:"haveTag,omitempty"`
-	To         string `json:"to,omitempty"`
+	// PresentIDMSHash and PresentITMSHash identify what the sets of ours say now, empty for none; To what both shall say.
+	PresentIDMSHash string `json:"haveDigest,omitempty"`
+	PresentITMSHash string `json:"haveTag,omitempty"`
+	DesiredHash     string `json:"to,omitempty"`
 	// Pass is the pass that To is about; empty when the sources are not blocked in a second one. Lists identifies the lists of the spec.
-	Pass  v1alpha1.Pass `json:"pass,omitempty"`
-	Lists string        `json:"lists,omitempty"`
-	// Clash says what is wrong with the union of all sets as it shall be; empty when the MCO would take it.
-	Clash string `json:"clash,omitempty"`
+	Pass      v1alpha1.Pass `json:"pass,omitempty"`
+	ListsHash string        `json:"lists,omitempty"`
+	// Conflict says what is wrong with the union of all sets as it shall be; empty when the MCO would take it.
+	Conflict string `json:"clash,omitempty"`
 }
 
 // kindState is the state of our set of one kind.
@@ -188,14 +188,14 @@ type kindState struct {
 
 // byKind lists both sets in the order in which they are written.
 func (m MirrorSets) byKind() []kindState {
-	return []kindState{{"ImageDigestMirrorSet", m.Digest}, {"ImageTagMirrorSet", m.Tag}}
+	return []kindState{{"ImageDigestMirrorSet", m.IDMS}, {"ImageTagMirrorSet", m.ITMS}}
 }
 
-// settled tells whether nothing has to be written.
-func (m MirrorSets) settled() bool { return m.Digest.settled() && m.Tag.settled() }
+// upToDate tells whether nothing has to be written.
+func (m MirrorSets) upToDate() bool { return m.IDMS.upToDate() && m.ITMS.upToDate() }
 
-// exist tells whether a set of ours is in the cluster.
-func (m MirrorSets) exist() bool {
+// anyPresent tells whether a set of ours is in the cluster.
+func (m MirrorSets) anyPresent() bool {
 	for _, s := range m.byKind() {
 		if s.state == SetEqual || s.state == SetDiffers || s.state == SetLeftOver {
 			return true
@@ -204,31 +204,31 @@ func (m MirrorSets) exist() bool {
 	return false
 }
 
-// Plan summarises which pulls change and which would be lost.
-type Plan struct {
+// PlanSummary summarises which pulls change and which would be lost.
+type PlanSummary struct {
 	// Digest identifies the mirror sets and the configuration predicted from them, pool by pool.
 	Digest string `json:"digest"`
-	// Probing is the number of references whose fate is still being found out at the registries.
-	Probing  int `json:"probing,omitempty"`
-	Total    int `json:"total"`
-	Changed  int `json:"changed"`
-	Accepted int `json:"accepted,omitempty"`
-	NoWorse  int `json:"noWorse,omitempty"`
-	Lost     int `json:"lost,omitempty"`
+	// PendingChecks is the number of references whose fate is still being found out at the registries.
+	PendingChecks int `json:"probing,omitempty"`
+	Total         int `json:"total"`
+	Changed       int `json:"changed"`
+	Accepted      int `json:"accepted,omitempty"`
+	NoWorse       int `json:"noWorse,omitempty"`
+	Lost          int `json:"lost,omitempty"`
 	// Drifted are tags that have moved at their source since the running pods pulled them.
 	Drifted int `json:"drifted,omitempty"`
 	// Historical and Advisory are changed references that nothing can start a pod with now.
 	Historical int `json:"historical,omitempty"`
 	Advisory   int `json:"advisory,omitempty"`
-	// Worst are the first lost references, with who uses them and what to add; bounded.
-	Worst []Problem `json:"worst,omitempty"`
+	// Problems are the first lost references, with who uses them and what to add; bounded.
+	Problems []Problem `json:"worst,omitempty"`
 }
 
 // Transfers summarises the work of the mirror engine for the current plan.
 type Transfers struct {
-	// Plan is the digest of the plan whose jobs the engine has; Copying tells whether it may write to the mirrors.
-	Plan    string `json:"plan"`
-	Copying bool   `json:"copying,omitempty"`
+	// PlanDigest is the digest of the plan whose jobs the engine has; Copying tells whether it may write to the mirrors.
+	PlanDigest string `json:"plan"`
+	Copying    bool   `json:"copying,omitempty"`
 	// Total is the number of references to be proven, Verified those proven not longer ago than the plan's bound.
 	Total    int `json:"total"`
 	Verified int `json:"verified"`
@@ -236,29 +236,29 @@ type Transfers struct {
 	Copied   int `json:"copied,omitempty"`
 	// Bytes is what was written to mirrors.
 	Bytes int64 `json:"bytes,omitempty"`
-	// Oldest is when the oldest of the proofs was made; zero when there is none.
-	Oldest time.Time `json:"oldest,omitzero"`
-	// Worst are the first failures; bounded.
-	Worst []Problem `json:"worst,omitempty"`
+	// OldestProof is when the oldest of the proofs was made; zero when there is none.
+	OldestProof time.Time `json:"oldest,omitzero"`
+	// Problems are the first failures; bounded.
+	Problems []Problem `json:"worst,omitempty"`
 }
 
-// Probes summarises the pulls from the mirrors that nodes are asked for before the mirror sets exist.
-type Probes struct {
+// PullChecks summarises the pulls from the mirrors that nodes are asked for before the mirror sets exist.
+type PullChecks struct {
 	// Disabled is true when the user does not want them.
 	Disabled bool `json:"disabled,omitempty"`
-	// Plan is the digest of the plan for which they were chosen.
-	Plan string `json:"plan,omitempty"`
+	// PlanDigest is the digest of the plan for which they were chosen.
+	PlanDigest string `json:"plan,omitempty"`
 	// Nodes is the number of nodes that are asked: one of each pool, architecture and zone.
 	Nodes  int `json:"nodes,omitempty"`
 	Wanted int `json:"wanted,omitempty"`
 	Proven int `json:"proven,omitempty"`
 	Failed int `json:"failed,omitempty"`
-	// Left is the number of probe pods that are still there.
-	Left int `json:"left,omitempty"`
-	// Worst are the first failures and the pulls under way that take long; bounded.
-	Worst []Problem `json:"worst,omitempty"`
-	// Until is when time alone changes something; zero when only a pod can.
-	Until time.Time `json:"until,omitzero"`
+	// PodsLeft is the number of probe pods that are still there.
+	PodsLeft int `json:"left,omitempty"`
+	// Problems are the first failures and the pulls under way that take long; bounded.
+	Problems []Problem `json:"worst,omitempty"`
+	// RecheckAt is when time alone changes something; zero when only a pod can.
+	RecheckAt time.Time `json:"until,omitzero"`
 	// Skipped says which kinds of nodes could not be asked, and why; bounded.
 	Skipped []string `json:"skipped,omitempty"`
 }
@@ -270,10 +270,10 @@ type Workload struct {
 	Name      string `json:"name"`
 	Desired   int32  `json:"desired"`
 	Ready     int32  `json:"ready"`
-	// Newest is when its youngest pod that is not ready was created; zero when it has no such pod.
-	Newest time.Time `json:"newest,omitzero"`
-	// Missing is true when it has fewer pods than it wants.
-	Missing bool `json:"missing,omitempty"`
+	// NewestUnreadyAt is when its youngest pod that is not ready was created; zero when it has no such pod.
+	NewestUnreadyAt time.Time `json:"newest,omitzero"`
+	// MissingPods is true when it has fewer pods than it wants.
+	MissingPods bool `json:"missing,omitempty"`
 	// OnNode is true when one of its pods that are not ready is on a node of the release under way.
 	OnNode bool `json:"onNode,omitempty"`
 	// Message says what its first unready pod waits for.

@@ -12,13 +12,13 @@ import (
 func pausePools(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
-		return unreadable("MachineConfigPool", o.Pools.Why())
+		return waitForRead("MachineConfigPool", o.Pools.Why())
 	}
-	open, lost := toPause(o, pools)
+	actions, lost := toPause(o, pools)
 	if len(lost) > 0 {
 		return Fail{Reason: v1alpha1.ReasonPauseConflict, Blockers: lost}
 	}
-	if gate, closed := opening(o, pools); closed {
+	if gate, closed := entryGate(o, pools); closed {
 		if step := consent(o, gate); step != nil {
 			return step
 		}
@@ -26,35 +26,35 @@ func pausePools(o Observed) Step {
 	if !o.Rollout.Finalizer && !o.Rollout.Deleting {
 		return Do{Actions: []Action{EnsureFinalizer{}}, Why: "taking responsibility for the pools before the first one is paused"}
 	}
-	if facts := unrecorded(o, pools); len(facts) > 0 {
+	if facts := poolsToRecord(o, pools); len(facts) > 0 {
 		return Do{Facts: facts, Why: fmt.Sprintf("recording what %d pools are like before they are paused", len(pools))}
 	}
-	if facts := reclaimed(o, pools); len(facts) > 0 {
+	if facts := poolsToReclaim(o, pools); len(facts) > 0 {
 		return Do{Facts: facts, Why: fmt.Sprintf("the mirror sets have to be written again: taking back %d pools that were given back", len(facts))}
 	}
-	if len(open) > 0 {
-		return Do{Actions: open, Why: fmt.Sprintf("pausing %d of %d pools", len(open), len(pools))}
+	if len(actions) > 0 {
+		return Do{Actions: actions, Why: fmt.Sprintf("pausing %d of %d pools", len(actions), len(pools))}
 	}
 	if plan, ok := o.Plan.Get(); ok && plan.Digest == o.Record.AppliedPlanHash {
 		// The MCO has rendered the mirror sets since, and looks at each pool once more for that. Each release waits for its own fence.
 		return Done{Message: fmt.Sprintf("%d pools held", len(pools))}
 	}
-	return awaitFences(o, pools)
+	return awaitPausesObserved(o, pools)
 }
 
 // toPause lists the pools that must be paused now, and those that somebody else keeps unpausing.
-func toPause(o Observed, pools []Pool) (open []Action, lost []Blocker) {
+func toPause(o Observed, pools []Pool) (actions []Action, lost []Blocker) {
 	for _, p := range pools {
-		rec := record(o.Record, p.Name)
+		rec := poolRecord(o.Record, p.Name)
 		switch {
-		case pulsing(p) || p.Foreign != "" || (rec != nil && rec.Restored):
+		case unpauseWindowOpen(p) || p.ForeignOwner != "" || (rec != nil && rec.Restored):
 			continue
-		case p.Paused && (rec == nil || !ledgerLost(p, *rec)):
+		case p.Paused && (rec == nil || !pauseRecordLost(p, *rec)):
 			continue // held already, or not ours to hold
 		}
-		if p.Ledger != nil {
+		if p.PauseRecord != nil {
 			// Ours, and unpaused by somebody: closures() pauses it once. After that it is lost.
-			if p.Ledger.Repaused > 0 {
+			if p.PauseRecord.Repaused > 0 {
 				lost = append(lost, poolBlocker(p, v1alpha1.ReasonPauseConflict, fmt.Sprintf(
 					"was unpaused twice during the rollout, last by %q; it is not paused again. Stop whatever does that and pause the pool, "+
 						"or set spec.state to Held: its nodes take the new configuration at the MCO's own pace meanwhile", p.PausedBy)))
@@ -62,51 +62,51 @@ func toPause(o Observed, pools []Pool) (open []Action, lost []Blocker) {
 			continue
 		}
 		if rec != nil {
-			open = append(open, PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)})
+			actions = append(actions, PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)})
 		}
 	}
-	return open, lost
+	return actions, lost
 }
 
-// reclaimed lists the facts by which pools that were given back already are taken again, because the mirror sets must be
+// poolsToReclaim lists the facts by which pools that were given back already are taken again, because the mirror sets must be
 // written once more: on an unpaused pool the MCO would bring them to every node at its own pace. What such a pool is given back
 // the next time is what it has now; its user may have changed it meanwhile.
-func reclaimed(o Observed, pools []Pool) []Fact {
-	if settled, known := applied(o); settled || !known {
+func poolsToReclaim(o Observed, pools []Pool) []Fact {
+	if upToDate, known := applied(o); upToDate || !known {
 		return nil
 	}
 	var facts []Fact
 	for _, p := range pools {
-		rec := record(o.Record, p.Name)
+		rec := poolRecord(o.Record, p.Name)
 		if rec == nil || !rec.Restored {
 			continue
 		}
-		again := before(p)
-		if passOf(o) != v1alpha1.PassEnforce { // the second pass may come days after the first, and has a baseline of its own
-			again.Unavailable = slices.Clone(rec.Unavailable)
+		reclaimed := poolBaseline(p)
+		if currentPass(o) != v1alpha1.PassEnforce { // the second pass may come days after the first, and has a baseline of its own
+			reclaimed.Unavailable = slices.Clone(rec.Unavailable)
 		}
-		facts = append(facts, PoolReclaimed{Pool: again})
+		facts = append(facts, PoolReclaimed{Pool: reclaimed})
 	}
 	return facts
 }
 
-// unrecorded lists the facts about pools that are not on record: all of them at the start, and later a pool that is new. A
+// poolsToRecord lists the facts about pools that are not on record: all of them at the start, and later a pool that is new. A
 // pool that carries our ledger is recorded as the ledger remembers it, so that a lost status loses nothing.
-func unrecorded(o Observed, pools []Pool) []Fact {
+func poolsToRecord(o Observed, pools []Pool) []Fact {
 	var records []v1alpha1.PoolRecord
 	for _, p := range pools {
-		if record(o.Record, p.Name) == nil {
-			records = append(records, before(p))
+		if poolRecord(o.Record, p.Name) == nil {
+			records = append(records, poolBaseline(p))
 		}
 	}
 	if o.Record.StartedAt == nil {
 		started := o.Now
 		for _, p := range pools {
-			if p.Ledger != nil && p.Ledger.Since.Before(started) {
-				started = p.Ledger.Since
+			if p.PauseRecord != nil && p.PauseRecord.Since.Before(started) {
+				started = p.PauseRecord.Since
 			}
 		}
-		return []Fact{Started{At: started, Pools: records}}
+		return []Fact{RolloutStarted{At: started, Pools: records}}
 	}
 	facts := make([]Fact, 0, len(records))
 	for _, r := range records {
@@ -118,11 +118,11 @@ func unrecorded(o Observed, pools []Pool) []Fact {
 // maxBaseline bounds the list of nodes that were unavailable before.
 const maxBaseline = 64
 
-// before is the pool as it was, from the ledger when it carries one.
-func before(p Pool) v1alpha1.PoolRecord {
-	if l := p.Ledger; l != nil {
+// poolBaseline is the pool as it was, from the ledger when it carries one.
+func poolBaseline(p Pool) v1alpha1.PoolRecord {
+	if note := p.PauseRecord; note != nil {
 		return v1alpha1.PoolRecord{
-			Name: p.Name, Paused: l.PriorPaused, MaxUnavailable: l.PriorMaxUnavailable, Unavailable: slices.Clone(l.Unavailable),
+			Name: p.Name, Paused: note.PriorPaused, MaxUnavailable: note.PriorMaxUnavailable, Unavailable: slices.Clone(note.Unavailable),
 		}
 	}
 	rec := v1alpha1.PoolRecord{Name: p.Name, Paused: p.Paused, MaxUnavailable: p.MaxUnavailable}
@@ -135,29 +135,29 @@ func before(p Pool) v1alpha1.PoolRecord {
 	return rec
 }
 
-func newLedger(o Observed, rec v1alpha1.PoolRecord) Ledger {
+func newPauseRecord(o Observed, rec v1alpha1.PoolRecord) PauseRecord {
 	since := o.Now
 	if o.Record.StartedAt != nil {
 		since = o.Record.StartedAt.Time
 	}
-	return Ledger{
+	return PauseRecord{
 		Rollout: o.Rollout.Name, UID: o.Rollout.UID, Since: since.UTC(),
 		PriorPaused: rec.Paused, PriorMaxUnavailable: rec.MaxUnavailable, Unavailable: slices.Clone(rec.Unavailable),
-		Undo: undo(rec),
+		Undo: undoCommand(rec),
 	}
 }
 
-// undo tells a person how to give the pool back without the operator.
-func undo(rec v1alpha1.PoolRecord) string {
-	max := "null"
+// undoCommand tells a person how to give the pool back without the operator.
+func undoCommand(rec v1alpha1.PoolRecord) string {
+	maxUnavailable := "null"
 	if rec.MaxUnavailable != "" {
-		max = fmt.Sprintf("%q", rec.MaxUnavailable)
+		maxUnavailable = fmt.Sprintf("%q", rec.MaxUnavailable)
 		if isInteger(rec.MaxUnavailable) {
-			max = rec.MaxUnavailable
+			maxUnavailable = rec.MaxUnavailable
 		}
 	}
 	return fmt.Sprintf(`once every node runs the pool's spec.configuration: oc patch mcp %s --type=merge -p `+
-		`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":%t,"maxUnavailable":%s}}'`, rec.Name, rec.Paused, max)
+		`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":%t,"maxUnavailable":%s}}'`, rec.Name, rec.Paused, maxUnavailable)
 }
 
 func isInteger(s string) bool {
@@ -169,30 +169,30 @@ func isInteger(s string) bool {
 	return s != ""
 }
 
-// awaitFences waits until the node controller has seen every pause: a sync that began before it can still hand out a node.
-func awaitFences(o Observed, pools []Pool) Step {
-	if waiting := notHeld(o, pools); len(waiting) > 0 {
+// awaitPausesObserved waits until the node controller has seen every pause: a sync that began before it can still hand out a node.
+func awaitPausesObserved(o Observed, pools []Pool) Step {
+	if waiting := unpausedPools(o, pools); len(waiting) > 0 {
 		return Wait{Blockers: waiting}
 	}
 	return Done{Message: fmt.Sprintf("%d pools held", len(pools))}
 }
 
-func unfenced(p Pool) Blocker {
+func pauseNotObserved(p Pool) Blocker {
 	return poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 		"is paused, and the MCO has not seen it yet (generation %d, observed %d)", p.Generation, p.ObservedGeneration))
 }
 
-// notHeld names the pools of which the MCO could take a node by itself: what is disruptive waits for all of them (I11).
-func notHeld(o Observed, pools []Pool) []Blocker {
+// unpausedPools names the pools of which the MCO could take a node by itself: what is disruptive waits for all of them (I11).
+func unpausedPools(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
 		switch {
-		case givenBack(o, p) && p.settled():
+		case isRestored(o, p) && p.fullyUpdated():
 		case !p.Paused:
 			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"is not paused, and %d of its %d nodes do not run %s; nothing else moves meanwhile", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
-		case !p.fenced():
-			out = append(out, unfenced(p))
+		case !p.pauseObserved():
+			out = append(out, pauseNotObserved(p))
 		}
 	}
 	return out

@@ -23,14 +23,14 @@ func TestPause(t *testing.T) {
 		},
 		"then what the pools are like": {
 			o:    observed().copied().with(func(o *Observed) { o.Rollout.Finalizer = true }).build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"Started"}, says: []string{"2 pools"}},
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutStarted"}, says: []string{"2 pools"}},
 		},
 		"then every pool at once": {
 			o:    observed().started().build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/master", "pause-pool/worker"}, says: []string{"2 of 2 pools"}},
 		},
 		"one that is missing": {
-			o: observed().paused().eachPool(func(p *Pool) { p.Ledger, p.Paused, p.PausedByUs = nil, false, false }, "worker").build(),
+			o: observed().paused().eachPool(func(p *Pool) { p.PauseRecord, p.Paused, p.PausedByUs = nil, false, false }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"},
 				says: []string{"1 of 2 pools"}},
 		},
@@ -58,7 +58,7 @@ func TestPause(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/infra"}},
 		},
 		"a ledger that somebody took off is written again": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Ledger = nil }, "worker").build(),
+			o:    observed().rendered().eachPool(func(p *Pool) { p.PauseRecord = nil }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"}},
 		},
 	}
@@ -70,13 +70,13 @@ func TestPause(t *testing.T) {
 	}
 }
 
-func TestStartedRecordsThePoolsAsTheyAre(t *testing.T) {
+func TestStartRecordsPools(t *testing.T) {
 	o := observed().copied().
 		eachPool(func(p *Pool) { p.MaxUnavailable = "10%" }, "worker").
 		cordoned("worker-2").down("worker-0").
 		with(func(o *Observed) { o.Rollout.Finalizer = true }).build()
-	got := fact[Started](t, Decide(o))
-	want := Started{At: now, Pools: []v1alpha1.PoolRecord{
+	got := fact[RolloutStarted](t, Decide(o))
+	want := RolloutStarted{At: now, Pools: []v1alpha1.PoolRecord{
 		{Name: "master"},
 		{Name: "worker", MaxUnavailable: "10%", Unavailable: []string{"worker-0", "worker-2"}},
 	}}
@@ -85,28 +85,28 @@ func TestStartedRecordsThePoolsAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestTheBaselineIsBounded(t *testing.T) {
+func TestBaselineIsBounded(t *testing.T) {
 	p := somePool("worker", maxBaseline+10)
 	for i := range p.Nodes {
 		p.Nodes[i].Ready = false
 	}
-	if got := len(before(p).Unavailable); got != maxBaseline {
+	if got := len(poolBaseline(p).Unavailable); got != maxBaseline {
 		t.Errorf("%d nodes on record, want %d", got, maxBaseline)
 	}
 }
 
 // A pool that is paused carries all it takes to give it back.
-func TestTheLedgerHoldsThePriorValues(t *testing.T) {
+func TestPauseRecordHoldsPriorValues(t *testing.T) {
 	o := observed().
 		eachPool(func(p *Pool) { p.MaxUnavailable = "10%" }, "worker").
 		cordoned("worker-2").started().build()
-	var got Ledger
+	var got PauseRecord
 	for _, a := range Decide(o).Actions {
 		if p, ok := a.(PausePool); ok && p.Pool == "worker" {
-			got = p.Ledger
+			got = p.Record
 		}
 	}
-	want := Ledger{
+	want := PauseRecord{
 		Rollout: "shop", UID: "uid-shop", Since: began, PriorMaxUnavailable: "10%", Unavailable: []string{"worker-2"},
 		Undo: `once every node runs the pool's spec.configuration: oc patch mcp worker --type=merge -p ` +
 			`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":false,"maxUnavailable":"10%"}}'`,
@@ -116,7 +116,7 @@ func TestTheLedgerHoldsThePriorValues(t *testing.T) {
 	}
 }
 
-func TestUndoCanBePastedIntoAShell(t *testing.T) {
+func TestUndoCommandFitsAShell(t *testing.T) {
 	cases := map[string]struct{ prior, want string }{
 		"not set":   {"", `"maxUnavailable":null}`},
 		"a number":  {"3", `"maxUnavailable":3}`},
@@ -124,7 +124,7 @@ func TestUndoCanBePastedIntoAShell(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := undo(v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: c.prior}); !strings.Contains(got, c.want) {
+			if got := undoCommand(v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: c.prior}); !strings.Contains(got, c.want) {
 				t.Errorf("%q has no %s", got, c.want)
 			}
 		})
@@ -132,15 +132,15 @@ func TestUndoCanBePastedIntoAShell(t *testing.T) {
 }
 
 // Losing the status loses nothing: what the pools were like is read from their ledgers, the time of the start with it.
-func TestAdoptionFromTheLedgers(t *testing.T) {
+func TestAdoptionFromPauseRecords(t *testing.T) {
 	b := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "worker").cordoned("worker-2").rendered()
 	wanted := b.o.Record.Pools
-	o := b.loses().
+	o := b.recordLost().
 		eachPool(func(p *Pool) { p.MaxUnavailable = "1" }, "worker"). // as a pulse leaves it
 		down("worker-1").build()
-	d := check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"Started"}})
-	got := fact[Started](t, d)
-	if diff := cmp.Diff(Started{At: began, Pools: wanted}, got); diff != "" {
+	d := check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutStarted"}})
+	got := fact[RolloutStarted](t, d)
+	if diff := cmp.Diff(RolloutStarted{At: began, Pools: wanted}, got); diff != "" {
 		t.Errorf("started (-want +got):\n%s", diff)
 	}
 
@@ -151,8 +151,8 @@ func TestAdoptionFromTheLedgers(t *testing.T) {
 		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}})
 	})
 	t.Run("another pool is recorded as it is", func(t *testing.T) {
-		o := observed().rendered().loses().addPool(somePool("infra", 1)).build()
-		started := fact[Started](t, Decide(o))
+		o := observed().rendered().recordLost().addPool(somePool("infra", 1)).build()
+		started := fact[RolloutStarted](t, Decide(o))
 		if got, want := len(started.Pools), 3; got != want {
 			t.Errorf("%d pools on record, want %d", got, want)
 		}
@@ -160,8 +160,8 @@ func TestAdoptionFromTheLedgers(t *testing.T) {
 }
 
 // A pool that its user paused before it was ours, or while nobody looked, is never taken over (I5).
-func TestThePoolOfAUser(t *testing.T) {
-	theirs := func(p *Pool) { p.Ledger, p.Paused, p.PausedBy, p.PausedByUs = nil, true, "kubectl-patch", false }
+func TestPoolPausedByUser(t *testing.T) {
+	theirs := func(p *Pool) { p.PauseRecord, p.Paused, p.PausedBy, p.PausedByUs = nil, true, "kubectl-patch", false }
 	t.Run("paused between the look and the pause", func(t *testing.T) {
 		check(t, observed().started().eachPool(theirs, "worker").build(),
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/master"}})
@@ -177,7 +177,7 @@ func TestThePoolOfAUser(t *testing.T) {
 	})
 	t.Run("paused on record, whoever wrote it last", func(t *testing.T) {
 		o := observed().rendered().eachPool(theirs, "worker").eachPool(func(p *Pool) { p.PausedByUs = true }, "worker").build()
-		record(o.Record, "worker").Paused = true
+		poolRecord(o.Record, "worker").Paused = true
 		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}})
 	})
 	t.Run("the other pools go on", func(t *testing.T) {
@@ -189,12 +189,12 @@ func TestThePoolOfAUser(t *testing.T) {
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
 	})
 	t.Run("then it is waited for by name", func(t *testing.T) {
-		check(t, observed().rendered().done("master-0", "master-1", "master-2").givesBack("master").eachPool(theirs, "worker").build(),
+		check(t, observed().rendered().done("master-0", "master-1", "master-2").restored("master").eachPool(theirs, "worker").build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
 				says: []string{`paused by "kubectl-patch"`, "3 of its 3 nodes", "unpause it"}})
 	})
 	t.Run("unpaused, it is taken in", func(t *testing.T) {
-		check(t, observed().rendered().done("master-0", "master-1", "master-2").givesBack("master").eachPool(theirs, "worker").
+		check(t, observed().rendered().done("master-0", "master-1", "master-2").restored("master").eachPool(theirs, "worker").
 			eachPool(func(p *Pool) { p.Paused = false }, "worker").build(),
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"}})
 	})
@@ -204,9 +204,9 @@ func TestThePoolOfAUser(t *testing.T) {
 func TestUnpausedByOthers(t *testing.T) {
 	unpaused := func(times int) func(*Pool) {
 		return func(p *Pool) {
-			ledger := *p.Ledger
+			ledger := *p.PauseRecord
 			ledger.Repaused = times
-			p.Ledger, p.Paused, p.PausedBy, p.PausedByUs = &ledger, false, "sriov-network-operator", false
+			p.PauseRecord, p.Paused, p.PausedBy, p.PausedByUs = &ledger, false, "sriov-network-operator", false
 			p.Generation, p.ObservedGeneration = 3, 3
 		}
 	}
@@ -215,7 +215,7 @@ func TestUnpausedByOthers(t *testing.T) {
 		if diff := cmp.Diff([]string{"pause-pool/worker"}, keys(d.Actions)); diff != "" {
 			t.Fatalf("actions (-want +got):\n%s", diff)
 		}
-		if got := action[PausePool](t, d).Ledger.Repaused; got != 1 {
+		if got := action[PausePool](t, d).Record.Repaused; got != 1 {
 			t.Errorf("the ledger counts %d, want 1", got)
 		}
 	})
@@ -230,20 +230,20 @@ func TestUnpausedByOthers(t *testing.T) {
 	})
 	t.Run("in every phase, while everything else is unknown", func(t *testing.T) {
 		o := observed().rendered().eachPool(unpaused(0), "worker").with(func(o *Observed) {
-			o.Cluster, o.Plan, o.Sets = Unseen[Cluster]("x"), Unseen[Plan]("x"), Unseen[MirrorSets]("x")
+			o.Cluster, o.Plan, o.Sets = Unknown[Cluster]("x"), Unknown[PlanSummary]("x"), Unknown[MirrorSets]("x")
 		}).build()
 		if diff := cmp.Diff([]string{"pause-pool/worker"}, keys(Decide(o).Actions)); diff != "" {
 			t.Errorf("actions (-want +got):\n%s", diff)
 		}
 	})
 	t.Run("after the pool was given back it is nobody's business", func(t *testing.T) {
-		o := observed().updated().givesBack("worker").build()
+		o := observed().updated().restored("worker").build()
 		if got := keys(Decide(o).Actions); len(got) > 0 {
 			t.Errorf("actions %v, want none", got)
 		}
 	})
 	t.Run("with one of another rollout's it is nobody's business", func(t *testing.T) {
-		o := observed().eachPool(func(p *Pool) { p.Foreign = "books" }, "worker").build()
+		o := observed().eachPool(func(p *Pool) { p.ForeignOwner = "books" }, "worker").build()
 		if got := keys(Decide(o).Actions); len(got) > 0 {
 			t.Errorf("actions %v, want none", got)
 		}
@@ -251,8 +251,8 @@ func TestUnpausedByOthers(t *testing.T) {
 }
 
 // Whoever calls it, another rollout's pool is not paused over.
-func TestThePoolOfAnotherRollout(t *testing.T) {
-	o := observed().started().eachPool(func(p *Pool) { p.Foreign = "books" }, "worker").build()
+func TestPoolOfAnotherRollout(t *testing.T) {
+	o := observed().started().eachPool(func(p *Pool) { p.ForeignOwner = "books" }, "worker").build()
 	pools, _ := o.Pools.Get()
 	open, lost := toPause(o, pools)
 	if diff := cmp.Diff([]string{"pause-pool/master"}, keys(open)); diff != "" || len(lost) > 0 {
@@ -261,12 +261,12 @@ func TestThePoolOfAnotherRollout(t *testing.T) {
 }
 
 // Two pauses that are due are both in one decision, and what is disruptive waits for the next.
-func TestClosingComesFirst(t *testing.T) {
+func TestRepauseComesFirst(t *testing.T) {
 	o := observed().intended().eachPool(func(p *Pool) { p.Paused = false }).build()
 	check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/master", "pause-pool/worker"},
 		blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}})
 
-	d := closeFirst(Decision{Complete: true, Actions: []Action{ReleaseOne{Pool: "worker"}, EnsureTransfers{Plan: "p"}, PausePool{Pool: "worker"}}},
+	d := repauseFirst(Decision{Complete: true, Actions: []Action{ReleaseNodes{Pool: "worker"}, EnsureTransfers{PlanDigest: "p"}, PausePool{Pool: "worker"}}},
 		[]Action{PausePool{Pool: "worker"}})
 	if diff := cmp.Diff([]string{"pause-pool/worker", "ensure-transfers/p (look only)"}, keys(d.Actions)); diff != "" {
 		t.Errorf("actions (-want +got):\n%s", diff)
@@ -279,10 +279,10 @@ func TestClosingComesFirst(t *testing.T) {
 // A record whose pools are all there is not written again, and one pool's record is never replaced.
 func TestPoolsAreRecordedOnce(t *testing.T) {
 	r := Apply(v1alpha1.Record{}, []Fact{
-		Started{At: began, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}}},
+		RolloutStarted{At: began, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}}},
 		PoolAdded{Pool: v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: "1"}},
 		PoolAdded{Pool: v1alpha1.PoolRecord{Name: "infra"}},
-		Started{At: now},
+		RolloutStarted{At: now},
 	})
 	want := v1alpha1.Record{
 		StartedAt: &metav1.Time{Time: began},
@@ -299,7 +299,7 @@ func TestManyPools(t *testing.T) {
 		for i := range maxPools {
 			pools = append(pools, somePool(fmt.Sprintf("pool-%02d", i), 1))
 		}
-		o.Pools = Seen(pools)
+		o.Pools = Known(pools)
 	}).started().build()
 	if got := len(Decide(o).Actions); got != maxPools {
 		t.Errorf("%d pools paused, want %d", got, maxPools)
@@ -307,13 +307,13 @@ func TestManyPools(t *testing.T) {
 }
 
 // The start of an adopted rollout is the oldest of its ledgers' and never later than now.
-func TestAdoptionTakesTheOldestStart(t *testing.T) {
-	o := observed().rendered().loses().eachPool(func(p *Pool) {
-		ledger := *p.Ledger
+func TestAdoptionUsesOldestStart(t *testing.T) {
+	o := observed().rendered().recordLost().eachPool(func(p *Pool) {
+		ledger := *p.PauseRecord
 		ledger.Since = now.Add(-time.Hour)
-		p.Ledger = &ledger
+		p.PauseRecord = &ledger
 	}, "master").build()
-	if got, want := fact[Started](t, Decide(o)).At, now.Add(-time.Hour); !got.Equal(want) {
+	if got, want := fact[RolloutStarted](t, Decide(o)).At, now.Add(-time.Hour); !got.Equal(want) {
 		t.Errorf("started at %s, want %s", got, want)
 	}
 }

@@ -29,18 +29,18 @@ type phase struct {
 	name Phase
 	// condition of the API that tells of this phase; empty when it has none, and True when all rows that name it are done.
 	condition string
-	// about is the row's text in the diagram.
-	about string
-	look  func(Observed) Step
+	// description is the row's text in the diagram.
+	description string
+	evaluate    func(Observed) Step
 }
 
-// forward is the phase table. A phase that was done and is no longer, because an image vanished or somebody deleted the
+// rolloutPhases is the phase table. A phase that was done and is no longer, because an image vanished or somebody deleted the
 // mirror set, becomes the current phase again, and everything below it waits (I6).
-var forward = []phase{
+var rolloutPhases = []phase{
 	{PhasePreflight, v1alpha1.ConditionPreflightPassed, "nothing about the cluster or the spec forbids the rollout", preflight},
-	{PhasePlan, v1alpha1.ConditionPlanned, "no reference is lost under the predicted configuration", planPulls},
+	{PhasePlan, v1alpha1.ConditionPlanned, "no reference is lost under the predicted configuration", checkPlan},
 	{PhaseMirror, "", "the mirrors hold every changed reference", mirrorImages},
-	{PhaseProve, v1alpha1.ConditionNodePullsVerified, "nodes have pulled from the mirrors themselves", proveFromNodes},
+	{PhaseProve, v1alpha1.ConditionNodePullsVerified, "nodes have pulled from the mirrors themselves", provePulls},
 	{PhasePause, v1alpha1.ConditionPoolsPaused, "every pool is held, and the MCO has seen it", pausePools},
 	{PhaseVerify, v1alpha1.ConditionImagesVerified, "every changed reference was proven after the pause", verifyImages},
 	{PhasePolicy, "", "where nodes shall reload, the node disruption policy says so and is in effect", ensurePolicy},
@@ -48,22 +48,22 @@ var forward = []phase{
 	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned", awaitRendering},
 	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back; the first of a kind has pulled what matters", releaseNodes},
 	{PhaseRestore, "", "every pool is as it was before", restorePools},
-	{PhaseEnforce, "", "a staged rollout has gone through both passes", enforce},
+	{PhaseEnforce, "", "a staged rollout has gone through both passes", enforcePass},
 	{PhaseFinish, "", "the end is on record", finish},
 }
 
-// Row is a row of the phase table for documentation and conditions.
-type Row struct {
-	Phase     Phase
-	Condition string
-	About     string
+// PhaseInfo is a row of the phase table for documentation and conditions.
+type PhaseInfo struct {
+	Phase       Phase
+	Condition   string
+	Description string
 }
 
-// Table returns the phase table.
-func Table() []Row {
-	out := make([]Row, 0, len(forward))
-	for _, p := range forward {
-		out = append(out, Row{Phase: p.name, Condition: p.condition, About: p.about})
+// PhaseTable returns the phase table.
+func PhaseTable() []PhaseInfo {
+	out := make([]PhaseInfo, 0, len(rolloutPhases))
+	for _, p := range rolloutPhases {
+		out = append(out, PhaseInfo{Phase: p.name, Condition: p.condition, Description: p.description})
 	}
 	return out
 }
@@ -92,16 +92,16 @@ func Amendments() []Rule {
 	return out
 }
 
-func allDone() []Verdict {
-	out := make([]Verdict, 0, len(forward))
-	for _, p := range forward {
-		out = append(out, Verdict{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone})
+func allPhasesDone() []PhaseResult {
+	out := make([]PhaseResult, 0, len(rolloutPhases))
+	for _, p := range rolloutPhases {
+		out = append(out, PhaseResult{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone})
 	}
 	return out
 }
 
-// held is the wait of a phase that would disrupt while the user holds the rollout.
-func held(o Observed) (Wait, bool) {
+// waitWhileHeld is the wait of a phase that would disrupt while the user holds the rollout.
+func waitWhileHeld(o Observed) (Wait, bool) {
 	if !o.Rollout.Held {
 		return Wait{}, false
 	}
@@ -112,10 +112,10 @@ func held(o Observed) (Wait, bool) {
 }
 
 func finish(o Observed) Step {
-	end := Completed{At: o.Now, Generation: o.Rollout.Generation, Spec: o.Rollout.Spec}
-	if back := o.Record.Rollback; back != nil {
-		end.Spec = back.SpecHash
-		return Do{Facts: []Fact{end}, Why: "every node is back on the earlier configuration and every pool is as it was before"}
+	completed := RolloutCompleted{At: o.Now, Generation: o.Rollout.Generation, SpecHash: o.Rollout.SpecHash}
+	if rollback := o.Record.Rollback; rollback != nil {
+		completed.SpecHash = rollback.SpecHash
+		return Do{Facts: []Fact{completed}, Why: "every node is back on the earlier configuration and every pool is as it was before"}
 	}
-	return Do{Facts: []Fact{end}, Why: "every node has the new configuration and every pool is as it was before"}
+	return Do{Facts: []Fact{completed}, Why: "every node has the new configuration and every pool is as it was before"}
 }

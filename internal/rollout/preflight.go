@@ -15,7 +15,7 @@ import (
 func preflight(o Observed) Step {
 	cluster, ok := o.Cluster.Get()
 	if !ok {
-		return unreadable("ClusterVersion", o.Cluster.Why())
+		return waitForRead("ClusterVersion", o.Cluster.Why())
 	}
 	if cluster.Unsupported != "" {
 		return Fail{Reason: v1alpha1.ReasonUnsupportedTopology, Blockers: []Blocker{{
@@ -23,7 +23,7 @@ func preflight(o Observed) Step {
 		}}}
 	}
 	// The upgrade comes before the pools, which it updates: that they are not at rest is its doing.
-	checks := []func(Observed) Step{otherRollouts, specProblems, upgrading, poolsFit, reloadable}
+	checks := []func(Observed) Step{awaitOtherRollouts, checkSpec, awaitUpgrade, checkPools, checkReload}
 	for _, check := range checks {
 		if step := check(o); step != nil {
 			return step
@@ -32,7 +32,7 @@ func preflight(o Observed) Step {
 	return Done{Message: strings.Join(append([]string{"nothing forbids the rollout"}, cluster.Warnings...), "; mind that ")}
 }
 
-func upgrading(o Observed) Step {
+func awaitUpgrade(o Observed) Step {
 	cluster, _ := o.Cluster.Get()
 	if cluster.Upgrading == "" {
 		return nil
@@ -43,23 +43,23 @@ func upgrading(o Observed) Step {
 	}}}
 }
 
-// otherRollouts lets one rollout at a time through (I11): the one that has begun, else the oldest, then by name. One that has begun looks
+// awaitOtherRollouts lets one rollout at a time through (I11): the one that has begun, else the oldest, then by name. One that has begun looks
 // at the others as well: it may be complete, and be told to go back while another one is under way.
 //
 //	shop is complete, books releases its nodes, shop is deleted with spec.deletion Rollback: books first, then shop goes back
 //
 // One that has lost its record and still has its ledger on pools is let through: whoever else comes first would wait for these pools.
-func otherRollouts(o Observed) Step {
-	if pools, ok := o.Pools.Get(); ok && o.Record.StartedAt == nil && anyLedger(pools) {
+func awaitOtherRollouts(o Observed) Step {
+	if pools, ok := o.Pools.Get(); ok && o.Record.StartedAt == nil && anyPauseRecord(pools) {
 		return nil
 	}
-	others, ok := o.Others.Get()
+	others, ok := o.OtherRollouts.Get()
 	if !ok {
-		return unreadable("SafeMirrorRollout", o.Others.Why())
+		return waitForRead("SafeMirrorRollout", o.OtherRollouts.Why())
 	}
-	own := Other{Name: o.Rollout.Name, Created: o.Rollout.Created, Since: UnderWay(o.Record), Waiting: true}
-	first := slices.MinFunc(append(slices.Clone(others), own), func(a, b Other) int {
-		return cmp.Or(-compareBool(a.underWay(), b.underWay()), a.Since.Compare(b.Since), -compareBool(a.Waiting, b.Waiting),
+	self := OtherRollout{Name: o.Rollout.Name, Created: o.Rollout.Created, ActiveSince: ActiveSince(o.Record), Waiting: true}
+	first := slices.MinFunc(append(slices.Clone(others), self), func(a, b OtherRollout) int {
+		return cmp.Or(-compareBool(a.active(), b.active()), a.ActiveSince.Compare(b.ActiveSince), -compareBool(a.Waiting, b.Waiting),
 			a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
 	})
 	if first.Name == o.Rollout.Name {
@@ -71,16 +71,16 @@ func otherRollouts(o Observed) Step {
 	}}}
 }
 
-// UnderWay is since when the rollout of the record is under way: from its first pause until it has completed, and from the moment at which
+// ActiveSince is since when the rollout of the record is under way: from its first pause until it has completed, and from the moment at which
 // it is told to go back all the same. Zero when it is not.
-func UnderWay(r v1alpha1.Record) time.Time {
+func ActiveSince(r v1alpha1.Record) time.Time {
 	if r.StartedAt == nil || r.CompletedGeneration != 0 {
 		return time.Time{}
 	}
 	return r.StartedAt.Time
 }
 
-func (o Other) underWay() bool { return !o.Since.IsZero() }
+func (o OtherRollout) active() bool { return !o.ActiveSince.IsZero() }
 
 func compareBool(a, b bool) int {
 	switch {
@@ -93,31 +93,31 @@ func compareBool(a, b bool) int {
 	}
 }
 
-func specProblems(o Observed) Step {
-	problems, ok := o.Spec.Get()
+func checkSpec(o Observed) Step {
+	problems, ok := o.SpecProblems.Get()
 	if !ok {
-		return unreadable("SafeMirrorRollout", o.Spec.Why())
+		return waitForRead("SafeMirrorRollout", o.SpecProblems.Why())
 	}
 	if len(problems) == 0 {
 		return nil
 	}
-	if o.Record.StartedAt != nil || problems[0].Passing {
-		return Wait{Blockers: blockersOf(problems)}
+	if o.Record.StartedAt != nil || problems[0].Transient {
+		return Wait{Blockers: toBlockers(problems)}
 	}
-	return Fail{Reason: problems[0].Reason, Blockers: blockersOf(problems)}
+	return Fail{Reason: problems[0].Reason, Blockers: toBlockers(problems)}
 }
 
 // maxPools is how many pools the record has room for.
 const maxPools = 32
 
-// poolsFit looks at the pools as they are before the rollout has touched them, and at what would make any release unsafe
+// checkPools looks at the pools as they are before the rollout has touched them, and at what would make any release unsafe
 // afterwards.
-func poolsFit(o Observed) Step {
+func checkPools(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
-		return unreadable("MachineConfigPool", o.Pools.Why())
+		return waitForRead("MachineConfigPool", o.Pools.Why())
 	}
-	if missing := missingStages(o, pools); len(missing) > 0 {
+	if missing := missingStagePools(o, pools); len(missing) > 0 {
 		if o.Record.StartedAt != nil {
 			return Wait{Blockers: missing}
 		}
@@ -131,7 +131,7 @@ func poolsFit(o Observed) Step {
 	}
 	var unfit []Blocker
 	for _, p := range pools {
-		if why := unfitAlways(p); why != "" && !mended(o, p) {
+		if why := unfitReason(p); why != "" && !fixedByRollback(o, p) {
 			unfit = append(unfit, poolBlocker(p, v1alpha1.ReasonPoolNotReady, why))
 		}
 	}
@@ -141,13 +141,13 @@ func poolsFit(o Observed) Step {
 	if len(unfit) > 0 {
 		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: unfit}
 	}
-	if o.Record.StartedAt != nil || anyLedger(pools) {
+	if o.Record.StartedAt != nil || anyPauseRecord(pools) {
 		return nil
 	}
-	return poolsAtRest(pools)
+	return awaitPoolsUpdated(pools)
 }
 
-func missingStages(o Observed, pools []Pool) []Blocker {
+func missingStagePools(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for i, s := range o.Rollout.Stages {
 		if !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == s.Pool }) {
@@ -160,16 +160,16 @@ func missingStages(o Observed, pools []Pool) []Blocker {
 	return out
 }
 
-// mended tells whether it is the way back that mends what makes the pool unfit: one that is Degraded because a node did not get through.
-func mended(o Observed, p Pool) bool {
-	return back(o) && p.Degraded != "" && p.Foreign == "" && !p.Layered
+// fixedByRollback tells whether it is the way back that mends what makes the pool unfit: one that is Degraded because a node did not get through.
+func fixedByRollback(o Observed, p Pool) bool {
+	return rollingBack(o) && p.Degraded != "" && p.ForeignOwner == "" && !p.Layered
 }
 
-// unfitAlways says why no node of the pool may be released, now or later.
-func unfitAlways(p Pool) string {
+// unfitReason says why no node of the pool may be released, now or later.
+func unfitReason(p Pool) string {
 	switch {
-	case p.Foreign != "":
-		return "is still held for another SafeMirrorRollout (" + p.Foreign + "); should that one be gone, " +
+	case p.ForeignOwner != "":
+		return "is still held for another SafeMirrorRollout (" + p.ForeignOwner + "); should that one be gone, " +
 			"the pool's annotation safemirror.io/pause-record says how to give the pool back"
 	case p.Layered:
 		return "uses on-cluster layering, where each new configuration may build an image and reboot; " +
@@ -181,30 +181,30 @@ func unfitAlways(p Pool) string {
 	}
 }
 
-// poolsAtRest refuses pools that somebody else holds, and waits for those that are still updating.
-func poolsAtRest(pools []Pool) Step {
-	var held, strange, busy []Blocker
+// awaitPoolsUpdated refuses pools that somebody else holds, and waits for those that are still updating.
+func awaitPoolsUpdated(pools []Pool) Step {
+	var paused, overridden, updating []Blocker
 	for _, p := range pools {
 		switch {
 		case p.Paused:
-			held = append(held, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
+			paused = append(paused, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 				"is paused by %q; the rollout never unpauses what it did not pause: set spec.paused to false, or wait until its owner does", p.PausedBy)))
-		case p.Meaning == MeansOther:
-			strange = append(strange, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
+		case p.Registries == MatchesOther:
+			overridden = append(overridden, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 				"has a registries.conf in %s that does not follow from the mirror sets: %s; a MachineConfig that sorts after "+
-					"99-%s-generated-registries overrides it: remove that file from it", p.Rendered, firstOf(p.Difference), p.Name)))
-		case !p.settled():
-			busy = append(busy, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
+					"99-%s-generated-registries overrides it: remove that file from it", p.Rendered, firstLine(p.Difference), p.Name)))
+		case !p.fullyUpdated():
+			updating = append(updating, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 				"is still being updated: %d of %d nodes run %s; the rollout goes on when all do", p.Updated(), len(p.Nodes), p.Rendered)))
 		}
 	}
 	switch {
-	case len(held) > 0:
-		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: held}
-	case len(strange) > 0:
-		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: strange}
-	case len(busy) > 0:
-		return Wait{Blockers: busy}
+	case len(paused) > 0:
+		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: paused}
+	case len(overridden) > 0:
+		return Fail{Reason: v1alpha1.ReasonPoolNotReady, Blockers: overridden}
+	case len(updating) > 0:
+		return Wait{Blockers: updating}
 	default:
 		return nil
 	}
@@ -225,7 +225,7 @@ func poolNames(pools []Pool) string {
 	return out
 }
 
-func firstOf(lines []string) string {
+func firstLine(lines []string) string {
 	if len(lines) == 0 {
 		return "no detail"
 	}

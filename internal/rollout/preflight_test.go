@@ -9,10 +9,10 @@ import (
 )
 
 func problem(reason, name string, passing bool) Problem {
-	return Problem{Reason: reason, Kind: "ImageTagMirrorSet", Name: name, Message: name + " is wrong", Passing: passing}
+	return Problem{Reason: reason, Kind: "ImageTagMirrorSet", Name: name, Message: name + " is wrong", Transient: passing}
 }
 
-func TestPreflightRefusesBeforeTheStart(t *testing.T) {
+func TestPreflightFailsBeforeStart(t *testing.T) {
 	layered := func(p *Pool) { p.Layered = true }
 	degraded := func(p *Pool) { p.Degraded = "Node worker-1 is reporting: no space left on device" }
 	cases := map[string]struct {
@@ -20,15 +20,19 @@ func TestPreflightRefusesBeforeTheStart(t *testing.T) {
 		want want
 	}{
 		"no MCO here": {
-			o:    observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Unsupported: "HyperShift"}) }).build(),
+			o:    observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Unsupported: "HyperShift"}) }).build(),
 			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"Cluster cluster"}, says: []string{"HyperShift"}, stalled: true},
 		},
 		"a mistake in the spec": {
-			o:    observed().with(func(o *Observed) { o.Spec = Seen([]Problem{problem(v1alpha1.ReasonInvalidMirrorSets, "shop", false)}) }).build(),
+			o: observed().with(func(o *Observed) {
+				o.SpecProblems = Known([]Problem{problem(v1alpha1.ReasonInvalidMirrorSets, "shop", false)})
+			}).build(),
 			want: want{reason: v1alpha1.ReasonInvalidMirrorSets, blockers: []string{"ImageTagMirrorSet shop"}, stalled: true},
 		},
 		"a problem that passes": {
-			o:    observed().with(func(o *Observed) { o.Spec = Seen([]Problem{problem(v1alpha1.ReasonSecretInvalid, "shop", true)}) }).build(),
+			o: observed().with(func(o *Observed) {
+				o.SpecProblems = Known([]Problem{problem(v1alpha1.ReasonSecretInvalid, "shop", true)})
+			}).build(),
 			want: want{reason: v1alpha1.ReasonSecretInvalid, blockers: []string{"ImageTagMirrorSet shop"}},
 		},
 		"a stage for a pool that does not exist": {
@@ -37,11 +41,11 @@ func TestPreflightRefusesBeforeTheStart(t *testing.T) {
 				says: []string{"spec.release.stages[1].pool", "master, worker"}},
 		},
 		"an upgrade": {
-			o:    observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).done("worker-0").build(),
+			o:    observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Upgrading: "4.20.3"}) }).done("worker-0").build(),
 			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}, says: []string{"4.20.3"}},
 		},
 		"an upgrade explains pools that are not at rest": {
-			o: observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).
+			o: observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Upgrading: "4.20.3"}) }).
 				eachPool(func(p *Pool) { p.Rendered = "rendered-worker-4.20.3" }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}},
 		},
@@ -56,7 +60,7 @@ func TestPreflightRefusesBeforeTheStart(t *testing.T) {
 				says: []string{"no space left on device"}},
 		},
 		"a pool that another rollout holds": {
-			o: observed().eachPool(func(p *Pool) { p.Foreign, p.Paused = "books, UID 7", true }, "worker").build(),
+			o: observed().eachPool(func(p *Pool) { p.ForeignOwner, p.Paused = "books, UID 7", true }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
 				says: []string{"books, UID 7", "safemirror.io/pause-record"}},
 		},
@@ -70,7 +74,7 @@ func TestPreflightRefusesBeforeTheStart(t *testing.T) {
 				says: []string{`paused by "kubectl-patch"`, "never unpauses"}},
 		},
 		"a MachineConfig that overrides registries.conf": {
-			o: observed().eachPool(func(p *Pool) { p.Meaning, p.Difference = MeansOther, []string{"quay.io: blocked"} }, "worker").build(),
+			o: observed().eachPool(func(p *Pool) { p.Registries, p.Difference = MatchesOther, []string{"quay.io: blocked"} }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
 				says: []string{"99-worker-generated-registries", "quay.io: blocked"}},
 		},
@@ -90,7 +94,7 @@ func TestPreflightRefusesBeforeTheStart(t *testing.T) {
 				for i := range maxPools + 1 {
 					pools = append(pools, somePool(fmt.Sprintf("pool-%02d", i), 1))
 				}
-				o.Pools = Seen(pools)
+				o.Pools = Known(pools)
 			}).build(),
 			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"MachineConfigPool pool-32"}, stalled: true,
 				says: []string{"33 MachineConfigPools", "at most 32"}},
@@ -105,13 +109,15 @@ func TestPreflightRefusesBeforeTheStart(t *testing.T) {
 }
 
 // What refuses a rollout before the start holds it afterwards: what is half done is not improved by giving up.
-func TestPreflightHoldsAfterTheStart(t *testing.T) {
+func TestPreflightWaitsAfterStart(t *testing.T) {
 	cases := map[string]struct {
 		o    Observed
 		want want
 	}{
 		"a mistake in the spec": {
-			o:    observed().rendered().with(func(o *Observed) { o.Spec = Seen([]Problem{problem(v1alpha1.ReasonInvalidMirrorSets, "shop", false)}) }).build(),
+			o: observed().rendered().with(func(o *Observed) {
+				o.SpecProblems = Known([]Problem{problem(v1alpha1.ReasonInvalidMirrorSets, "shop", false)})
+			}).build(),
 			want: want{reason: v1alpha1.ReasonInvalidMirrorSets, blockers: []string{"ImageTagMirrorSet shop"}},
 		},
 		"a stage for a pool that was deleted": {
@@ -127,11 +133,11 @@ func TestPreflightHoldsAfterTheStart(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}},
 		},
 		"an upgrade": {
-			o:    observed().rendered().with(func(o *Observed) { o.Cluster = Seen(Cluster{Upgrading: "4.20.3"}) }).build(),
+			o:    observed().rendered().with(func(o *Observed) { o.Cluster = Known(Cluster{Upgrading: "4.20.3"}) }).build(),
 			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}},
 		},
 		"others that cannot be read": {
-			o:    observed().rendered().with(func(o *Observed) { o.Others = Unseen[[]Other]("timeout") }).build(),
+			o:    observed().rendered().with(func(o *Observed) { o.OtherRollouts = Unknown[[]OtherRollout]("timeout") }).build(),
 			want: want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"SafeMirrorRollout SafeMirrorRollout"}},
 		},
 	}
@@ -143,14 +149,14 @@ func TestPreflightHoldsAfterTheStart(t *testing.T) {
 	}
 }
 
-func TestPreflightLetsThroughAfterTheStart(t *testing.T) {
+func TestPreflightPassesAfterStart(t *testing.T) {
 	cases := map[string]Observed{
 		"our own pauses":                    observed().rendered().build(),
-		"another rollout that is older":     observed().rendered().with(func(o *Observed) { o.Others = Seen([]Other{{Name: "a", Waiting: true}}) }).build(),
+		"another rollout that is older":     observed().rendered().with(func(o *Observed) { o.OtherRollouts = Known([]OtherRollout{{Name: "a", Waiting: true}}) }).build(),
 		"nodes half way":                    observed().rendered().done("worker-0").build(),
-		"our ledgers, with the record lost": observed().rendered().loses().build(),
-		"our ledgers, with the record lost, and an older one that waits": observed().rendered().loses().with(func(o *Observed) {
-			o.Others = Seen([]Other{{Name: "a", Waiting: true}})
+		"our ledgers, with the record lost": observed().rendered().recordLost().build(),
+		"our ledgers, with the record lost, and an older one that waits": observed().rendered().recordLost().with(func(o *Observed) {
+			o.OtherRollouts = Known([]OtherRollout{{Name: "a", Waiting: true}})
 		}).build(),
 	}
 	for name, o := range cases {
@@ -167,42 +173,42 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 	wait := want{phase: PhasePreflight, reason: v1alpha1.ReasonOtherRollout, blockers: []string{"SafeMirrorRollout books"}}
 	goOn := want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-transfers/" + planDigest}}
 	cases := map[string]struct {
-		other Other
+		other OtherRollout
 		want  want
 	}{
-		"an older one that waits comes first":          {Other{Name: "books", Created: older, Waiting: true}, wait},
-		"a younger one that waits does not":            {Other{Name: "books", Created: younger, Waiting: true}, goOn},
-		"one that has started comes first at any age":  {Other{Name: "books", Created: younger, Since: now, Waiting: true}, wait},
-		"one that has completed does not":              {Other{Name: "books", Created: older}, goOn},
-		"of the same age the name decides":             {Other{Name: "books", Created: now.Add(-time.Hour), Waiting: true}, wait},
-		"of the same age the name decides, for us too": {Other{Name: "zoo", Created: now.Add(-time.Hour), Waiting: true}, goOn},
+		"an older one that waits comes first":          {OtherRollout{Name: "books", Created: older, Waiting: true}, wait},
+		"a younger one that waits does not":            {OtherRollout{Name: "books", Created: younger, Waiting: true}, goOn},
+		"one that has started comes first at any age":  {OtherRollout{Name: "books", Created: younger, ActiveSince: now, Waiting: true}, wait},
+		"one that has completed does not":              {OtherRollout{Name: "books", Created: older}, goOn},
+		"of the same age the name decides":             {OtherRollout{Name: "books", Created: now.Add(-time.Hour), Waiting: true}, wait},
+		"of the same age the name decides, for us too": {OtherRollout{Name: "zoo", Created: now.Add(-time.Hour), Waiting: true}, goOn},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			check(t, observed().with(func(o *Observed) { o.Others = Seen([]Other{c.other}) }).build(), c.want)
+			check(t, observed().with(func(o *Observed) { o.OtherRollouts = Known([]OtherRollout{c.other}) }).build(), c.want)
 		})
 	}
 }
 
-// TestTwoThatHaveBegun: a complete rollout is told to go back while another one is under way. Whoever looks, the same one comes first.
-func TestTwoThatHaveBegun(t *testing.T) {
-	shop := v1alpha1.Record{StartedAt: stamp(now.Add(-24 * time.Hour)), CompletedGeneration: 1, CompletedSpecHash: "spec-1", AppliedPlanHash: planDigest}
-	shop = Apply(shop, []Fact{RollbackBegun{Reason: v1alpha1.RollbackDeleted, Spec: "spec-1", At: now}})
-	books := v1alpha1.Record{StartedAt: stamp(began)}
+// TestTwoActiveRollouts: a complete rollout is told to go back while another one is under way. Whoever looks, the same one comes first.
+func TestTwoActiveRollouts(t *testing.T) {
+	shop := v1alpha1.Record{StartedAt: apiTime(now.Add(-24 * time.Hour)), CompletedGeneration: 1, CompletedSpecHash: "spec-1", AppliedPlanHash: planDigest}
+	shop = Apply(shop, []Fact{RollbackStarted{Reason: v1alpha1.RollbackDeleted, SpecHash: "spec-1", At: now}})
+	books := v1alpha1.Record{StartedAt: apiTime(began)}
 	cases := map[string]struct {
 		record v1alpha1.Record
-		other  Other
+		other  OtherRollout
 		waits  bool
 	}{
-		"the one that goes back, beside one under way":          {shop, Other{Name: "books", Since: UnderWay(books), Waiting: true}, true},
-		"the one under way, beside one that goes back":          {books, Other{Name: "books", Since: UnderWay(shop), Waiting: true}, false},
-		"begun in the same second, and older":                   {books, Other{Name: "books", Created: now.Add(-2 * time.Hour), Since: began, Waiting: true}, true},
-		"beside one that waits and is older":                    {books, Other{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
-		"the one that goes back, beside one that has not begun": {shop, Other{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
+		"the one that goes back, beside one under way":          {shop, OtherRollout{Name: "books", ActiveSince: ActiveSince(books), Waiting: true}, true},
+		"the one under way, beside one that goes back":          {books, OtherRollout{Name: "books", ActiveSince: ActiveSince(shop), Waiting: true}, false},
+		"begun in the same second, and older":                   {books, OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), ActiveSince: began, Waiting: true}, true},
+		"beside one that waits and is older":                    {books, OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
+		"the one that goes back, beside one that has not begun": {shop, OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := Decide(observed().with(func(o *Observed) { o.Record, o.Others = c.record, Seen([]Other{c.other}) }).build())
+			d := Decide(observed().with(func(o *Observed) { o.Record, o.OtherRollouts = c.record, Known([]OtherRollout{c.other}) }).build())
 			if waits := d.Reason == v1alpha1.ReasonOtherRollout; waits != c.waits {
 				t.Errorf("waits %t, want %t: %s: %s", waits, c.waits, d.Phase, d.Why)
 			}
@@ -220,22 +226,22 @@ func TestUnknownInputsHold(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"the cluster":          {observed().with(func(o *Observed) { o.Cluster = Unseen[Cluster](why) }).build(), unreadable(PhasePreflight, "ClusterVersion")},
-		"other rollouts":       {observed().with(func(o *Observed) { o.Others = Unseen[[]Other](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
-		"the spec":             {observed().with(func(o *Observed) { o.Spec = Unseen[[]Problem](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
-		"the pools":            {observed().with(func(o *Observed) { o.Pools = Unseen[[]Pool](why) }).build(), unreadable(PhasePreflight, "MachineConfigPool")},
-		"the plan":             {observed().with(func(o *Observed) { o.Plan = Unseen[Plan](why) }).build(), unreadable(PhasePlan, "Plan")},
-		"the transfers":        {observed().with(func(o *Observed) { o.Transfers = Unseen[Transfers](why) }).build(), unreadable(PhaseMirror, "Transfers")},
-		"the transfers, later": {observed().rendered().with(func(o *Observed) { o.Transfers = Unseen[Transfers](why) }).build(), unreadable(PhaseVerify, "Transfers")},
-		"the probes":           {observed().copied().with(func(o *Observed) { o.Probes = Unseen[Probes](why) }).build(), unreadable(PhaseProve, "Probes")},
-		"the mirror sets":      {observed().rendered().with(func(o *Observed) { o.Sets = Unseen[MirrorSets](why) }).build(), unreadable(PhaseApply, "ImageTagMirrorSet")},
-		"the workloads, before a release": {observed().rendered().with(func(o *Observed) { o.Workloads = Unseen[[]Workload](why) }).build(),
+		"the cluster":          {observed().with(func(o *Observed) { o.Cluster = Unknown[Cluster](why) }).build(), unreadable(PhasePreflight, "ClusterVersion")},
+		"other rollouts":       {observed().with(func(o *Observed) { o.OtherRollouts = Unknown[[]OtherRollout](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
+		"the spec":             {observed().with(func(o *Observed) { o.SpecProblems = Unknown[[]Problem](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
+		"the pools":            {observed().with(func(o *Observed) { o.Pools = Unknown[[]Pool](why) }).build(), unreadable(PhasePreflight, "MachineConfigPool")},
+		"the plan":             {observed().with(func(o *Observed) { o.Plan = Unknown[PlanSummary](why) }).build(), unreadable(PhasePlan, "Plan")},
+		"the transfers":        {observed().with(func(o *Observed) { o.Transfers = Unknown[Transfers](why) }).build(), unreadable(PhaseMirror, "Transfers")},
+		"the transfers, later": {observed().rendered().with(func(o *Observed) { o.Transfers = Unknown[Transfers](why) }).build(), unreadable(PhaseVerify, "Transfers")},
+		"the probes":           {observed().copied().with(func(o *Observed) { o.PullChecks = Unknown[PullChecks](why) }).build(), unreadable(PhaseProve, "Probes")},
+		"the mirror sets":      {observed().rendered().with(func(o *Observed) { o.Sets = Unknown[MirrorSets](why) }).build(), unreadable(PhaseApply, "ImageTagMirrorSet")},
+		"the workloads, before a release": {observed().rendered().with(func(o *Observed) { o.Workloads = Unknown[[]Workload](why) }).build(),
 			unreadable(PhaseRelease, "Workloads")},
-		"the workloads, after a release": {observed().rendered().intends("worker").opens("worker").closes("worker").done("worker-0").follows("worker-0").
-			with(func(o *Observed) { o.Workloads = Unseen[[]Workload](why) }).build(), unreadable(PhaseRelease, "Workloads")},
-		"the pools of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Pools = Unseen[[]Pool](why) }).build(),
+		"the workloads, after a release": {observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").done("worker-0").followed("worker-0").
+			with(func(o *Observed) { o.Workloads = Unknown[[]Workload](why) }).build(), unreadable(PhaseRelease, "Workloads")},
+		"the pools of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Pools = Unknown[[]Pool](why) }).build(),
 			unreadable(PhaseRestore, "MachineConfigPool")},
-		"the mirror sets of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Sets = Unseen[MirrorSets](why) }).build(),
+		"the mirror sets of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Sets = Unknown[MirrorSets](why) }).build(),
 			unreadable(PhaseRestore, "ImageTagMirrorSet")},
 	}
 	for name, c := range cases {
@@ -249,18 +255,18 @@ func TestUnknownInputsHold(t *testing.T) {
 }
 
 // Each phase by itself holds when nothing is known, whatever those before it let through.
-func TestEachPhaseAloneHoldsOnTheUnknown(t *testing.T) {
+func TestEachPhaseWaitsOnUnknown(t *testing.T) {
 	nothing := Observed{Now: now, Rollout: observed().build().Rollout}
 	onlyPlan := nothing
-	onlyPlan.Plan = Seen(Plan{Digest: planDigest})
+	onlyPlan.Plan = Known(PlanSummary{Digest: planDigest})
 	sets := onlyPlan
-	sets.Sets = Seen(MirrorSets{Tag: SetMissing})
-	for _, p := range forward {
+	sets.Sets = Known(MirrorSets{ITMS: SetMissing})
+	for _, p := range rolloutPhases {
 		if p.name == PhaseFinish {
 			continue // it looks at nothing: that it is reached is the condition
 		}
 		for name, o := range map[string]Observed{"nothing": nothing, "only the plan": onlyPlan, "only plan and sets": sets} {
-			switch step := p.look(o).(type) {
+			switch step := p.evaluate(o).(type) {
 			case Wait:
 				if len(step.Blockers) == 0 {
 					t.Errorf("%s knows %s and waits for nobody", p.name, name)
@@ -277,8 +283,8 @@ func TestEachPhaseAloneHoldsOnTheUnknown(t *testing.T) {
 	}
 }
 
-func TestUnknownSaysWhy(t *testing.T) {
-	if got, want := (Known[int]{}).Why(), "not read yet"; got != want {
+func TestUnknownHasAReason(t *testing.T) {
+	if got, want := (Value[int]{}).Why(), "not read yet"; got != want {
 		t.Errorf("the zero Known says %q, want %q", got, want)
 	}
 }

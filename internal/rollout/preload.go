@@ -12,8 +12,8 @@ import (
 // Preload summarises which nodes have the critical images already. The canary shows on one node of each kind that they can be pulled; here
 // each node that can take the pods of a drain has them, so that none of these pods waits for a pull while its budget waits for the pod.
 type Preload struct {
-	// Wanted is true when the user wants it.
-	Wanted bool `json:"wanted,omitempty"`
+	// Enabled is true when the user wants it.
+	Enabled bool `json:"wanted,omitempty"`
 	// Pools are those that have nodes with the planned configuration and were looked at under it; bounded.
 	Pools []PreloadPool `json:"pools,omitempty"`
 }
@@ -30,21 +30,21 @@ type PreloadPool struct {
 	Loaded int `json:"loaded,omitempty"`
 	Failed int `json:"failed,omitempty"`
 	// Waiting are nodes that lack something; Worst are the first failures, Skipped what is not asked for and why; all bounded.
-	Waiting []string  `json:"waiting,omitempty"`
-	Worst   []Problem `json:"worst,omitempty"`
-	Skipped []string  `json:"skipped,omitempty"`
+	Waiting  []string  `json:"waiting,omitempty"`
+	Problems []Problem `json:"worst,omitempty"`
+	Skipped  []string  `json:"skipped,omitempty"`
 }
 
-// byAllNodes is what the nodes lack that run the planned configuration and can take pods: each of them shall have the critical images before
+// blockers is what the nodes lack that run the planned configuration and can take pods: each of them shall have the critical images before
 // another node is released. What a node cannot be asked for holds nothing: it is no worse off than without.
 //
 //	worker-0 and worker-1 are done, worker-2 would be next: its router may move to either, so both have the router's image first
-func (l Preload) byAllNodes(pools []Pool) (failed, open []Blocker) {
-	if !l.Wanted {
+func (l Preload) blockers(pools []Pool) (failed, open []Blocker) {
+	if !l.Enabled {
 		return nil, nil
 	}
 	for _, p := range pools {
-		if !p.hasCanary() {
+		if !p.hasUpdatedNode() {
 			continue
 		}
 		i := slices.IndexFunc(l.Pools, func(l PreloadPool) bool { return l.Pool == p.Name })
@@ -53,48 +53,48 @@ func (l Preload) byAllNodes(pools []Pool) (failed, open []Blocker) {
 				"whether they have the critical images; no other node is released until it has", p.Updated(), len(p.Nodes))))
 			continue
 		}
-		there := l.Pools[i]
-		if there.Failed > 0 {
-			failed = append(failed, orCount(there.Worst, v1alpha1.ReasonNodesCannotPull, "pool "+p.Name+": %d critical images cannot be pulled by nodes with the new configuration", there.Failed)...)
+		preloaded := l.Pools[i]
+		if preloaded.Failed > 0 {
+			failed = append(failed, problemsOrCount(preloaded.Problems, v1alpha1.ReasonNodesCannotPull, "pool "+p.Name+": %d critical images cannot be pulled by nodes with the new configuration", preloaded.Failed)...)
 		}
-		open = append(open, there.open(p)...)
+		open = append(open, preloaded.pending(p)...)
 	}
 	return failed, open
 }
 
-// open is what the pool still waits for.
-func (l PreloadPool) open(p Pool) []Blocker {
-	switch missed := l.missed(p); {
-	case len(missed) > 0:
-		return []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: missed[0], Message: fmt.Sprintf(
+// pending is what the pool still waits for.
+func (l PreloadPool) pending(p Pool) []Blocker {
+	switch unchecked := l.uncheckedNodes(p); {
+	case len(unchecked) > 0:
+		return []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: unchecked[0], Message: fmt.Sprintf(
 			"%s of pool %s can take pods under the new configuration, and it has not been looked at yet whether the critical images are there; no other node is released until it has",
-			nodeNames(firstNames(missed)), p.Name)}}
+			joinNodeNames(firstThree(unchecked)), p.Name)}}
 	case l.Loaded < l.Wanted:
-		return []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: cmp.Or(strings.Join(firstNames(l.Waiting), ","), p.Name), Message: fmt.Sprintf(
+		return []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: cmp.Or(strings.Join(firstThree(l.Waiting), ","), p.Name), Message: fmt.Sprintf(
 			"pool %s: %d of %d nodes with the new configuration have the critical images, %d of %d images are there; %s pulls; no other node is released until all are there",
-			p.Name, l.Ready, len(l.Nodes), l.Loaded, l.Wanted, nodeNames(firstNames(l.Waiting)))}}
+			p.Name, l.Ready, len(l.Nodes), l.Loaded, l.Wanted, joinNodeNames(firstThree(l.Waiting)))}}
 	default:
 		return nil
 	}
 }
 
-// missed are the nodes that run the planned configuration and can take pods, and were not looked at. One that is cordoned takes none; it
+// uncheckedNodes are the nodes that run the planned configuration and can take pods, and were not looked at. One that is cordoned takes none; it
 // counts as soon as it is not.
-func (l PreloadPool) missed(p Pool) []string {
+func (l PreloadPool) uncheckedNodes(p Pool) []string {
 	var out []string
 	for _, n := range p.Nodes {
-		if n.on(p.Rendered) && n.available() && !slices.Contains(l.Nodes, n.Name) {
+		if n.runs(p.Rendered) && n.available() && !slices.Contains(l.Nodes, n.Name) {
 			out = append(out, n.Name)
 		}
 	}
 	return out
 }
 
-// firstNames bounds the names in a message.
-func firstNames(list []string) []string { return list[:min(3, len(list))] }
+// firstThree bounds the names in a message.
+func firstThree(list []string) []string { return list[:min(3, len(list))] }
 
-// given says what was there before each release; empty when nothing was wanted.
-func (l Preload) given() string {
+// summary says what was there before each release; empty when nothing was wanted.
+func (l Preload) summary() string {
 	if len(l.Pools) == 0 {
 		return ""
 	}
@@ -104,5 +104,5 @@ func (l Preload) given() string {
 		nodes, images = nodes+len(p.Nodes), images+p.Loaded
 		skipped = append(skipped, p.Skipped...)
 	}
-	return fmt.Sprintf("%d nodes with it were given the critical images before others were released, %d in all", nodes, images) + lacking("not given", skipped)
+	return fmt.Sprintf("%d nodes with it were given the critical images before others were released, %d in all", nodes, images) + skippedSuffix("not given", skipped)
 }

@@ -25,7 +25,7 @@ func TestProperties(t *testing.T) {
 			o := g.observed()
 			d := Decide(o)
 			count(reached, d)
-			if why := onlyLooks(o); why != "" {
+			if why := observationUnchanged(o); why != "" {
 				t.Fatalf("seed %d, case %d: the observation has changed: %s", seed, i, why)
 			}
 			if broken := rules(o, d); len(broken) > 0 {
@@ -37,16 +37,16 @@ func TestProperties(t *testing.T) {
 	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
 	for _, name := range []string{
 		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "ensure-canary", "sweep-canary", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
-		"Started", "RollbackBegun", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesTaken", "ReleaseEnded", "PoolRestored", "Completed", "Restarted",
-		"Written", "PassReached", "PassBegun", "PolicyIntended", "PolicyRestored", "finish-mirror-sets", "ensure-policy", "restore-policy",
-		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyBegun", "RemedyMoved",
+		"RolloutStarted", "RollbackStarted", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesStarted", "ReleaseEnded", "PoolRestored", "RolloutCompleted", "RolloutRestarted",
+		"MirrorSetsWritten", "PassReached", "PassStarted", "PolicyIntended", "PolicyRestored", "finish-mirror-sets", "ensure-policy", "restore-policy",
+		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyStarted", "RemedyStateChanged",
 		string(PhaseComplete),
 	} {
 		if reached[name] < 10 {
 			t.Errorf("%s came up %d times only", name, reached[name])
 		}
 	}
-	for _, row := range Table() {
+	for _, row := range PhaseTable() {
 		if reached[string(row.Phase)] < 10 {
 			t.Errorf("phase %s came up %d times only", row.Phase, reached[string(row.Phase)])
 		}
@@ -61,18 +61,18 @@ func count(reached map[string]int, d Decision) {
 			reached[a.Key()]++
 		case EnsureTransfers:
 			reached["ensure-transfers"]++
-		case EnsureProbes:
+		case EnsurePullChecks:
 			reached["ensure-probes"]++
-		case EnsureCanary:
+		case EnsureCanaryPulls:
 			name, _, _ := strings.Cut(a.Key(), "/")
 			reached[name]++
-		case TryAgain:
+		case RetryFailed:
 			reached["try-again"]++
 		case PausePool:
 			reached["pause-pool"]++
 		case ApplyMirrorSets:
 			reached["apply-mirror-sets"]++
-		case ReleaseOne:
+		case ReleaseNodes:
 			reached["release-one"]++
 		case TargetNodes:
 			reached["target-nodes"]++
@@ -101,7 +101,7 @@ func rules(o Observed, d Decision) []string {
 	var broken []string
 	for _, rule := range []func(Observed, Decision) string{
 		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
-		policyRule, writingRule, progress, factsOnce, stillSafe, verdictsInOrder, asked, remedyRule, putBackFirst, canaryRule,
+		policyRule, writingRule, progress, factsOnce, stillSafe, phaseResultsInOrder, rollbackRequestedRule, remedyRule, undoFirst, canaryRule,
 	} {
 		if why := rule(o, d); why != "" {
 			broken = append(broken, why)
@@ -111,9 +111,9 @@ func rules(o Observed, d Decision) []string {
 }
 
 // Nobody goes back who was not asked to: by a request, by a deletion, or by a node that got stuck.
-func asked(o Observed, d Decision) string {
+func rollbackRequestedRule(o Observed, d Decision) string {
 	for _, f := range d.Facts {
-		b, ok := f.(RollbackBegun)
+		b, ok := f.(RollbackStarted)
 		if !ok {
 			continue
 		}
@@ -131,9 +131,12 @@ func asked(o Observed, d Decision) string {
 
 // No node is released after the first of its kind before the critical images were pulled there (I2).
 func canaryRule(o Observed, d Decision) string {
-	releases := slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(ReleaseOne); return is }) ||
-		slices.ContainsFunc(d.Facts, func(f Fact) bool { _, is := f.(ReleaseIntended); return is && o.Record.Release == nil && !taken(o) })
-	canary, known := o.Canary.Get()
+	releases := slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(ReleaseNodes); return is }) ||
+		slices.ContainsFunc(d.Facts, func(f Fact) bool {
+			_, is := f.(ReleaseIntended)
+			return is && o.Record.Release == nil && !releaseUnrecorded(o)
+		})
+	canary, known := o.CanaryPulls.Get()
 	if !releases || o.Record.Rollback != nil {
 		return ""
 	}
@@ -142,12 +145,12 @@ func canaryRule(o Observed, d Decision) string {
 		return why
 	}
 	for _, p := range pools {
-		if p.Meaning != MeansPlanned || p.Updated() == 0 {
+		if p.Registries != MatchesPlanned || p.Updated() == 0 {
 			continue
 		}
 		shown := false
-		for _, k := range canary.Kinds {
-			if k.Pool == p.Name && (!k.Chosen || k.Failed > 0 || k.Proven+k.Resolved < k.Wanted) {
+		for _, k := range canary.Groups {
+			if k.Pool == p.Name && (!k.Selected || k.Failed > 0 || k.Proven+k.ManifestOnly < k.Wanted) {
 				return "I2: a release while a canary of pool " + p.Name + " has not pulled"
 			}
 			shown = shown || k.Pool == p.Name
@@ -162,7 +165,7 @@ func canaryRule(o Observed, d Decision) string {
 // No node is released while one that has the planned configuration and can take pods lacks what it is to be given (I2).
 func preloadRule(l Preload, pools []Pool) string {
 	for _, p := range pools {
-		if !l.Wanted || p.Meaning != MeansPlanned || p.Updated() == 0 {
+		if !l.Enabled || p.Registries != MatchesPlanned || p.Updated() == 0 {
 			continue
 		}
 		i := slices.IndexFunc(l.Pools, func(l PreloadPool) bool { return l.Pool == p.Name })
@@ -170,7 +173,7 @@ func preloadRule(l Preload, pools []Pool) string {
 			return "I2: a release while nodes of pool " + p.Name + " lack critical images"
 		}
 		for _, n := range p.Nodes {
-			if n.on(p.Rendered) && n.Ready && !n.Unschedulable && !slices.Contains(l.Pools[i].Nodes, n.Name) {
+			if n.runs(p.Rendered) && n.Ready && !n.Unschedulable && !slices.Contains(l.Pools[i].Nodes, n.Name) {
 				return "I2: a release while nobody has looked at node " + n.Name
 			}
 		}
@@ -178,10 +181,10 @@ func preloadRule(l Preload, pools []Pool) string {
 	return ""
 }
 
-// taken tells whether a release that is not on record is under way: then its intent is only taken up.
-func taken(o Observed) bool {
+// releaseUnrecorded tells whether a release that is not on record is under way: then its intent is only taken up.
+func releaseUnrecorded(o Observed) bool {
 	pools, _ := o.Pools.Get()
-	_, lost := lostRelease(o, pools)
+	_, lost := unrecordedRelease(o, pools)
 	return lost
 }
 
@@ -194,7 +197,7 @@ func deterministic(o Observed, d Decision) string {
 }
 
 // Deciding changes nothing of what was observed.
-func onlyLooks(o Observed) string {
+func observationUnchanged(o Observed) string {
 	before, _ := json.Marshal(o)
 	Decide(o)
 	after, _ := json.Marshal(o)
@@ -223,7 +226,7 @@ func factsFirst(_ Observed, d Decision) string {
 // I3: nothing is disrupted on the strength of something unknown.
 func knownInputs(o Observed, d Decision) string {
 	_, cluster := o.Cluster.Get()
-	_, spec := o.Spec.Get()
+	_, spec := o.SpecProblems.Get()
 	_, sets := o.Sets.Get()
 	_, plan := o.Plan.Get()
 	_, transfers := o.Transfers.Get()
@@ -239,10 +242,10 @@ func knownInputs(o Observed, d Decision) string {
 		_, restores := a.(RestorePool)
 		ended := restores && (o.Rollout.Deleting || o.Record.CompletedGeneration != 0)
 		_, applies := a.(ApplyMirrorSets)
-		_, probes := o.Probes.Get()
+		_, probes := o.PullChecks.Get()
 		p, _ := o.Plan.Get()
 		asked := !applies || probes || o.Record.AppliedPlanHash == p.Digest
-		_, policy := o.Policy.Get()
+		_, policy := o.NodeDisruptionPolicy.Get()
 		switch a.(type) {
 		case FinishMirrorSets: // half of it is done already, on the strength of what was known then
 			if sets {
@@ -264,11 +267,11 @@ func knownInputs(o Observed, d Decision) string {
 // remedyInputs: what disturbs a running cluster rests on the pools and on the object that is changed; giving back rests on that object.
 func remedyInputs(a Action, pools, remedies bool) (why string, is bool) {
 	switch a.(type) {
-	case Cordon, AddTrust, ScaleUp:
+	case Cordon, AddTrustedCA, ScaleUp:
 		if !pools || !remedies {
 			why = "I3: " + a.Key() + " on something unknown"
 		}
-	case ScaleBack:
+	case ScaleDown:
 		if !remedies {
 			why = "I3: " + a.Key() + " on something unknown"
 		}
@@ -287,7 +290,7 @@ func remedyRule(o Observed, d Decision) string {
 			continue
 		}
 		i := slices.IndexFunc(o.Record.Remedies, func(have v1alpha1.RemedyRecord) bool { return have.ID == r.ID })
-		switch _, undoes := map[string]bool{"Uncordon": true, "ScaleBack": true}[reflect.TypeOf(a).Name()]; {
+		switch _, undoes := map[string]bool{"Uncordon": true, "ScaleDown": true}[reflect.TypeOf(a).Name()]; {
 		case i < 0:
 			return "I4: " + a.Key() + " is not on record"
 		case undoes && o.Record.Remedies[i].State != v1alpha1.RemedyEnding:
@@ -299,10 +302,10 @@ func remedyRule(o Observed, d Decision) string {
 		case !undoes && !o.Now.Before(r.Deadline.Time):
 			return a.Key() + " comes too late"
 		}
-		obstacles, _ := o.Obstacles.Get()
-		for _, ob := range obstacles {
-			for _, p := range ob.Pods {
-				if _, deletes := a.(DeletePod); deletes && p.UID == r.UID && !p.AllWaiting {
+		obstacles, _ := o.BlockedDrains.Get()
+		for _, blocked := range obstacles {
+			for _, p := range blocked.Pods {
+				if _, deletes := a.(DeletePod); deletes && p.UID == r.UID && !p.NeverStarted {
 					return "I9: " + a.Key() + " of a pod that has run"
 				}
 			}
@@ -313,11 +316,11 @@ func remedyRule(o Observed, d Decision) string {
 
 func remedyOf(a Action) (v1alpha1.RemedyRecord, bool) {
 	switch a := a.(type) {
-	case MirrorAgain:
+	case RetryMirroring:
 		return a.Remedy, true
 	case DeletePod:
 		return a.Remedy, true
-	case AddTrust:
+	case AddTrustedCA:
 		return a.Remedy, true
 	case Cordon:
 		return a.Remedy, true
@@ -325,30 +328,30 @@ func remedyOf(a Action) (v1alpha1.RemedyRecord, bool) {
 		return a.Remedy, true
 	case ScaleUp:
 		return a.Remedy, true
-	case ScaleBack:
+	case ScaleDown:
 		return a.Remedy, true
 	}
 	return v1alpha1.RemedyRecord{}, false
 }
 
 // Nothing that ends a rollout happens while something of a remedy is left (I5).
-func putBackFirst(o Observed, d Decision) string {
-	if ends(d) && len(OpenRemedies(o.Record)) > 0 {
+func undoFirst(o Observed, d Decision) string {
+	if endsRollout(d) && len(OpenRemedies(o.Record)) > 0 {
 		return fmt.Sprintf("I5: it ends with %d remedies open", len(OpenRemedies(o.Record)))
 	}
 	return ""
 }
 
-// proof says what is missing for anything to change under a pod (I2).
-func proof(o Observed) string {
+// missingProof says what is missing for anything to change under a pod (I2).
+func missingProof(o Observed) string {
 	plan, _ := o.Plan.Get()
 	t, _ := o.Transfers.Get()
 	switch {
-	case plan.Lost > 0 || plan.Probing > 0:
+	case plan.Lost > 0 || plan.PendingChecks > 0:
 		return "I2: references are lost or asked about"
-	case t.Plan != plan.Digest || !t.Copying || t.Verified < t.Total:
+	case t.PlanDigest != plan.Digest || !t.Copying || t.Verified < t.Total:
 		return "I2: references are not proven"
-	case t.Total > 0 && t.Oldest.Before(o.Now.Add(-proofAge)):
+	case t.Total > 0 && t.OldestProof.Before(o.Now.Add(-maxProofAge)):
 		return "I2: a proof is too old"
 	case o.Rollout.Held:
 		return "held"
@@ -356,29 +359,29 @@ func proof(o Observed) string {
 	return ""
 }
 
-// goesOn tells whether a node that is on its way while the rollout goes back is more than stuck.
-func goesOn(p Pool) func(Node) bool {
+// notStuck tells whether a node that is on its way while the rollout goes back is more than stuck.
+func notStuck(p Pool) func(Node) bool {
 	return func(n Node) bool {
-		stage := n.Stage(n.Desired)
-		return n.Current == "" || (p.Meaning == MeansPlanned && (n.Desired == p.Rendered || (stage != "Draining" && stage != "Degraded")))
+		stage := n.UpdateStage(n.DesiredConfig)
+		return n.CurrentConfig == "" || (p.Registries == MatchesPlanned && (n.DesiredConfig == p.Rendered || (stage != "Draining" && stage != "Degraded")))
 	}
 }
 
-// stillness says which node moves, or could (I11).
-func stillness(o Observed) string {
+// nodesAtRest says which node moves, or could (I11).
+func nodesAtRest(o Observed) string {
 	pools, _ := o.Pools.Get()
 	for _, p := range pools {
-		rec := record(o.Record, p.Name)
-		back := rec != nil && rec.Restored && p.Ledger == nil
+		rec := poolRecord(o.Record, p.Name)
+		isRestored := rec != nil && rec.Restored && p.PauseRecord == nil
 		switch {
-		case len(p.inFlight()) > 0 && (o.Record.Rollback == nil || slices.ContainsFunc(p.inFlight(), goesOn(p))):
+		case len(p.updatingNodes()) > 0 && (o.Record.Rollback == nil || slices.ContainsFunc(p.updatingNodes(), notStuck(p))):
 			return "I11: a node of pool " + p.Name + " is on its way"
-		case back && p.settled():
+		case isRestored && p.fullyUpdated():
 		case !p.Paused:
 			return "I11: pool " + p.Name + " is not paused"
 		case p.ObservedGeneration < p.Generation:
 			return "I11: pool " + p.Name + " is not fenced"
-		case p.Foreign != "" || p.Degraded != "" || p.Layered:
+		case p.ForeignOwner != "" || p.Degraded != "" || p.Layered:
 			return "pool " + p.Name + " is unfit"
 		}
 	}
@@ -396,12 +399,12 @@ func applyRule(o Observed, d Decision) string {
 		switch {
 		case o.Record.AppliedPlanHash != plan.Digest:
 			return "I4: applied without its intent on record"
-		case sets.Digest == SetForeign || sets.Tag == SetForeign:
+		case sets.IDMS == SetForeign || sets.ITMS == SetForeign:
 			return "somebody else's mirror set is written over"
 		case slices.ContainsFunc(pools, func(p Pool) bool { return !p.Paused }):
 			return "I5: applied while a pool is the MCO's own"
 		}
-		if why := proof(o) + stillness(o); why != "" {
+		if why := missingProof(o) + nodesAtRest(o); why != "" {
 			return a.Key() + ": " + why
 		}
 	}
@@ -411,31 +414,31 @@ func applyRule(o Observed, d Decision) string {
 func releaseRule(o Observed, d Decision) string {
 	for _, a := range d.Actions {
 		if r, ok := a.(TargetNodes); ok {
-			if why := targetRule(o, r); why != "" {
+			if why := targetNodesRule(o, r); why != "" {
 				return a.Key() + ": " + why
 			}
 		}
-		r, ok := a.(ReleaseOne)
+		r, ok := a.(ReleaseNodes)
 		if !ok {
 			continue
 		}
 		pools, _ := o.Pools.Get()
 		p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == r.Pool })]
-		intent, pulse := o.Record.Release, r.Ledger.Release
+		intent, pulse := o.Record.Release, r.Record.Release
 		missing := len(slices.DeleteFunc(slices.Clone(p.Nodes), Node.available))
 		switch {
 		case intent == nil || intent.Pool != r.Pool || len(intent.Nodes) > 0 || !intent.IntendedAt.Time.Equal(pulse.IntendedAt):
 			return "I4: released without its intent on record"
-		case p.Ledger == nil:
+		case p.PauseRecord == nil:
 			return "I5: a pool is opened that is not ours"
-		case p.Meaning != MeansPlanned || p.Rendered != intent.TargetConfig || pulse.Target != intent.TargetConfig:
+		case p.Registries != MatchesPlanned || p.Rendered != intent.TargetConfig || pulse.Target != intent.TargetConfig:
 			return "I12: what is released was not planned"
 		case r.MaxUnavailable != missing+max(1, pulse.Size) || max(1, pulse.Size) > allowed(o, p):
 			return fmt.Sprintf("I1: room for %d with %d missing, for %d of %d", r.MaxUnavailable, missing, pulse.Size, allowed(o, p))
 		case !pulse.Deadline.After(o.Now) || pulse.Closed:
 			return "I14: a pulse without an end"
 		}
-		if why := proof(o) + stillness(o); why != "" {
+		if why := missingProof(o) + nodesAtRest(o); why != "" {
 			return a.Key() + ": " + why
 		}
 	}
@@ -453,33 +456,33 @@ func allowed(o Observed, p Pool) int {
 			own, _ = intstr.GetScaledValueFromIntOrPercent(&v, len(p.Nodes), false)
 		}
 	}
-	return min(max(1, own), max(1, o.Rollout.AtOnce))
+	return min(max(1, own), max(1, o.Rollout.MaxConcurrent))
 }
 
-// targetRule: nodes are told by name only while their pool is paused, at rest, with the intent on record, and no more than I1 allows.
-func targetRule(o Observed, a TargetNodes) string {
+// targetNodesRule: nodes are told by name only while their pool is paused, at rest, with the intent on record, and no more than I1 allows.
+func targetNodesRule(o Observed, a TargetNodes) string {
 	pools, _ := o.Pools.Get()
 	p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == a.Pool })]
 	intent := o.Record.Release
 	switch {
 	case intent == nil || intent.Pool != a.Pool || len(intent.Nodes) > 0 || !slices.Equal(intent.TargetNodes, a.Nodes):
 		return "I4: told without its intent on record"
-	case p.Ledger == nil || !p.Paused:
+	case p.PauseRecord == nil || !p.Paused:
 		return "I5: nodes of a pool that is not held are told"
-	case p.Meaning != MeansPlanned || p.Rendered != intent.TargetConfig || a.Target != intent.TargetConfig:
+	case p.Registries != MatchesPlanned || p.Rendered != intent.TargetConfig || a.Target != intent.TargetConfig:
 		return "I12: what is released was not planned"
 	case len(a.Nodes) > allowed(o, p):
 		return fmt.Sprintf("I1: %d nodes at once, allowed are %d", len(a.Nodes), allowed(o, p))
-	case !a.Ledger.Release.Closed:
+	case !a.Record.Release.Closed:
 		return "I14: a pool that is never open has an open pulse"
 	}
 	for _, name := range a.Nodes {
 		i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == name })
-		if i < 0 || !p.Nodes[i].available() || p.Nodes[i].Desired == a.Target {
+		if i < 0 || !p.Nodes[i].available() || p.Nodes[i].DesiredConfig == a.Target {
 			return "I1: node " + name + " is told, which is not at rest"
 		}
 	}
-	return proof(o) + stillness(o)
+	return missingProof(o) + nodesAtRest(o)
 }
 
 // I5: for good, a pool is unpaused only when every node runs its configuration; or when a deleted rollout has brought nothing to any
@@ -493,16 +496,16 @@ func restoreRule(o Observed, d Decision) string {
 		pools, _ := o.Pools.Get()
 		sets, _ := o.Sets.Get()
 		p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == r.Pool })]
-		rec := record(o.Record, r.Pool)
+		rec := poolRecord(o.Record, r.Pool)
 		switch {
 		case rec == nil || !rec.Restored:
 			return "I4: restored without the fact on record"
 		case r.Paused != rec.Paused || r.MaxUnavailable != rec.MaxUnavailable:
 			return "I5: restored to other values than those on record"
-		case p.Ledger == nil:
+		case p.PauseRecord == nil:
 			return "I5: a pool is restored that is not ours"
-		case p.settled():
-		case o.Rollout.Deleting && !sets.exist() && p.Meaning == MeansBefore && p.Ledger.Release == nil:
+		case p.fullyUpdated():
+		case o.Rollout.Deleting && !sets.anyPresent() && p.Registries == MatchesBefore && p.PauseRecord.Release == nil:
 		default:
 			return "I5: unpaused with nodes left"
 		}
@@ -513,10 +516,10 @@ func restoreRule(o Observed, d Decision) string {
 // The policy: what was there before is on record before it is changed, no node is released that would be drained, and none is under way when
 // it is given back.
 func policyRule(o Observed, d Decision) string {
-	p, known := o.Policy.Get()
+	p, known := o.NodeDisruptionPolicy.Get()
 	pools, _ := o.Pools.Get()
 	moves := slices.ContainsFunc(pools, func(p Pool) bool {
-		return pulsing(p) || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Current != "" && !n.done() })
+		return unpauseWindowOpen(p) || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.CurrentConfig != "" && !n.done() })
 	})
 	for _, a := range d.Actions {
 		switch a := a.(type) {
@@ -526,18 +529,18 @@ func policyRule(o Observed, d Decision) string {
 			}
 		case RestorePolicy:
 			rec := o.Record.NodeDisruptionPolicy
-			if rec == nil || !rec.Restored || p.Ledger == nil || a.Prior != p.Ledger.Prior {
+			if rec == nil || !rec.Restored || p.Record == nil || a.Prior != p.Record.Prior {
 				return "I4: the policy is given back without the fact on record"
 			}
 			if moves {
 				return "the policy is given back while a node is on its way"
 			}
-		case ReleaseOne:
-			if o.Rollout.Reload && (!known || !p.effective()) {
+		case ReleaseNodes:
+			if o.Rollout.Reload && (!known || !p.inEffect()) {
 				return "a node is released that would be drained"
 			}
 		case RemoveFinalizer:
-			if c, _ := o.Cluster.Get(); c.Unsupported == "" && p.Ledger != nil {
+			if c, _ := o.Cluster.Get(); c.Unsupported == "" && p.Record != nil {
 				return "I5: let go with the policy left behind"
 			}
 		}
@@ -545,12 +548,12 @@ func policyRule(o Observed, d Decision) string {
 	return ""
 }
 
-func policyWritten(o Observed, p Policy, a EnsurePolicy) string {
+func policyWritten(o Observed, p NodeDisruptionPolicy, a EnsurePolicy) string {
 	rec := o.Record.NodeDisruptionPolicy
-	if rec == nil || rec.Restored || a.Ledger.Prior != rec.Previous || (p.Entry != rec.Previous && !p.Ours) {
+	if rec == nil || rec.Restored || a.Record.Prior != rec.Previous || (p.Entry != rec.Previous && !p.Ours) {
 		return "I4: the policy is written, and what was there before is not on record"
 	}
-	if why := stillness(o); why != "" || !o.Rollout.Reload || p.Foreign != "" {
+	if why := nodesAtRest(o); why != "" || !o.Rollout.Reload || p.ForeignOwner != "" {
 		return "the policy is written: " + why
 	}
 	return ""
@@ -559,14 +562,14 @@ func policyWritten(o Observed, p Policy, a EnsurePolicy) string {
 // I13: what is half written is finished before anything else, and nothing else looks half written.
 func writingRule(o Observed, d Decision) string {
 	sets, known := o.Sets.Get()
-	half := known && sets.half(o.Record.PendingWrite) && sets.Clash == "" && sets.Digest != SetForeign && sets.Tag != SetForeign
+	partial := known && sets.partiallyWritten(o.Record.PendingWrite) && sets.Conflict == "" && sets.IDMS != SetForeign && sets.ITMS != SetForeign
 	for _, a := range d.Actions {
 		_, finishes := a.(FinishMirrorSets)
 		_, pauses := a.(PausePool)
 		switch {
-		case finishes && !half:
+		case finishes && !partial:
 			return "I13: sets are finished that are not half written"
-		case !finishes && !pauses && half:
+		case !finishes && !pauses && partial:
 			return "I13: " + a.Key() + " comes before the sets are finished"
 		}
 	}
@@ -582,15 +585,15 @@ func pauseRule(o Observed, d Decision) string {
 			continue
 		}
 		p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == r.Pool })]
-		switch have := p.Ledger; {
+		switch have := p.PauseRecord; {
 		case p.Paused && have == nil && !p.PausedByUs:
 			return "I5: a pool that somebody else has paused is taken over"
-		case p.Foreign != "":
+		case p.ForeignOwner != "":
 			return "I11: another rollout's pool is taken over"
 		case have == nil:
-		case have.PriorPaused != r.Ledger.PriorPaused || have.PriorMaxUnavailable != r.Ledger.PriorMaxUnavailable:
+		case have.PriorPaused != r.Record.PriorPaused || have.PriorMaxUnavailable != r.Record.PriorMaxUnavailable:
 			return "the prior values are lost"
-		case r.Ledger.Repaused > max(1, have.Repaused):
+		case r.Record.Repaused > max(1, have.Repaused):
 			return "R2: a war of writes"
 		}
 	}
@@ -604,7 +607,7 @@ func finalizerRule(o Observed, d Decision) string {
 		}
 		c, _ := o.Cluster.Get()
 		ended := o.Record.CompletedGeneration != 0
-		if pools, ok := o.Pools.Get(); c.Unsupported == "" && ((!ok && !ended) || anyLedger(pools)) {
+		if pools, ok := o.Pools.Get(); c.Unsupported == "" && ((!ok && !ended) || anyPauseRecord(pools)) {
 			return "I5: let go with pools held"
 		}
 	}
@@ -653,13 +656,13 @@ func stillSafe(o Observed, d Decision) string {
 	return ""
 }
 
-func verdictsInOrder(o Observed, d Decision) string {
-	table := tableOf(o)
-	for i, v := range d.Verdicts {
+func phaseResultsInOrder(o Observed, d Decision) string {
+	table := phasesFor(o)
+	for i, v := range d.PhaseResults {
 		if v.Phase != table[i].name {
 			return fmt.Sprintf("verdict %d is of phase %s", i, v.Phase)
 		}
-		if !v.Done && (i != len(d.Verdicts)-1 || v.Phase != d.Phase) {
+		if !v.Done && (i != len(d.PhaseResults)-1 || v.Phase != d.Phase) {
 			return fmt.Sprintf("phase %s is not done, and the current one is %s", v.Phase, d.Phase)
 		}
 	}

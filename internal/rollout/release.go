@@ -14,26 +14,26 @@ import (
 func releaseNodes(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
-		return unreadable("MachineConfigPool", o.Pools.Why())
+		return waitForRead("MachineConfigPool", o.Pools.Why())
 	}
 	if o.Record.Release != nil {
 		return followRelease(o, pools, *o.Record.Release)
 	}
-	if lost, found := lostRelease(o, pools); found {
-		return Do{Facts: []Fact{ReleaseIntended{Release: lost}}, Why: "taking up the release that the ledger of pool " + lost.Pool + " tells of"}
+	if unrecorded, found := unrecordedRelease(o, pools); found {
+		return Do{Facts: []Fact{ReleaseIntended{Release: unrecorded}}, Why: "taking up the release that the ledger of pool " + unrecorded.Pool + " tells of"}
 	}
-	if moving := underWay(o, pools); len(moving) > 0 {
-		return Wait{Blockers: moving}
+	if updating := updatingBlockers(o, pools); len(updating) > 0 {
+		return Wait{Blockers: updating}
 	}
-	stages := stagesOf(o, pools)
+	stages := effectiveStages(o, pools)
 	stage, p, ok := nextStage(o, stages, pools)
 	if !ok {
-		return nobodyLeft(o, pools)
+		return finishReleases(o, pools)
 	}
-	if step := pullsOnNodes(o, pools); step != nil {
+	if step := awaitPullsOnNodes(o, pools); step != nil {
 		return step
 	}
-	if step := soaking(o, stages, pools, stage); step != nil {
+	if step := awaitSoak(o, stages, pools, stage); step != nil {
 		return step
 	}
 	if step := consent(o, stage.Name); step != nil {
@@ -42,24 +42,24 @@ func releaseNodes(o Observed) Step {
 	if step := safeToRelease(o, pools, p); step != nil {
 		return step
 	}
-	if step := foreseen(o, p); step != nil {
+	if step := awaitForecast(o, p); step != nil {
 		return step
 	}
 	size := batchSize(o, stage, p)
 	if step := stepDown(o, p, size); step != nil {
 		return step
 	}
-	return intend(o, p, size)
+	return recordIntent(o, p, size)
 }
 
-// intend puts the release on record before anything is done for it (I4).
-func intend(o Observed, p Pool, size int) Step {
+// recordIntent puts the release on record before anything is done for it (I4).
+func recordIntent(o Observed, p Pool, size int) Step {
 	workloads, ok := o.Workloads.Get()
 	if !ok {
-		return unreadable("Workloads", o.Workloads.Why())
+		return waitForRead("Workloads", o.Workloads.Why())
 	}
 	r := v1alpha1.ReleaseRecord{
-		Pool: p.Name, IntendedAt: *stamp(o.Now), TargetConfig: p.Rendered, UpdatedNodes: int32(p.Taken(p.Rendered)),
+		Pool: p.Name, IntendedAt: *apiTime(o.Now), TargetConfig: p.Rendered, UpdatedNodes: int32(p.CountDesired(p.Rendered)),
 		UnreadyWorkloads: unreadyNow(workloads),
 	}
 	if size > 1 {
@@ -70,31 +70,31 @@ func intend(o Observed, p Pool, size int) Step {
 		what = fmt.Sprintf("release %d more", size)
 	}
 	if o.Rollout.Targeted {
-		r.TargetNodes = names(next(o, p, size))
-		what = "release " + nodeNames(r.TargetNodes)
+		r.TargetNodes = namesOf(nextNodes(o, p, size))
+		what = "release " + joinNodeNames(r.TargetNodes)
 	}
 	return Do{
 		Facts: []Fact{ReleaseIntended{Release: r}},
-		Why:   fmt.Sprintf("pool %s: %d of %d nodes done, about to %s", p.Name, p.Updated(), len(p.Nodes), what) + smaller(o, p, size),
+		Why:   fmt.Sprintf("pool %s: %d of %d nodes done, about to %s", p.Name, p.Updated(), len(p.Nodes), what) + sizeLimitReason(o, p, size),
 	}
 }
 
-// nobodyLeft ends the releases. Should nodes be left that cannot be released (down, cordoned, in a pool that somebody else holds),
+// finishReleases ends the releases. Should nodes be left that cannot be released (down, cordoned, in a pool that somebody else holds),
 // the pools that are whole are given back all the same, and the others are waited for by name.
-func nobodyLeft(o Observed, pools []Pool) Step {
-	if !allSettled(pools) {
+func finishReleases(o Observed, pools []Pool) Step {
+	if !allPoolsUpdated(pools) {
 		step := restorePools(o)
 		if _, all := step.(Done); !all {
 			return step
 		}
 	}
-	said := append([]string{fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}, pulled(o)...)
-	return Done{Message: strings.Join(said, "; ")}
+	messages := append([]string{fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}, pullSummaries(o)...)
+	return Done{Message: strings.Join(messages, "; ")}
 }
 
-// stagesOf are the stages of the spec, followed by every pool that they do not finish. One that has no name is called after its pool,
+// effectiveStages are the stages of the spec, followed by every pool that they do not finish. One that has no name is called after its pool,
 // with a number: worker-1, worker-2.
-func stagesOf(o Observed, pools []Pool) []Stage {
+func effectiveStages(o Observed, pools []Pool) []Stage {
 	stages := slices.Clone(o.Rollout.Stages)
 	if len(stages) == 0 {
 		stages = defaultStages(pools, o.Rollout.Soak)
@@ -139,7 +139,7 @@ func nextStage(o Observed, stages []Stage, pools []Pool) (Stage, Pool, bool) {
 		if i < 0 {
 			continue
 		}
-		if p := pools[i]; p.Ledger != nil && !reached(o, s, pools) {
+		if p := pools[i]; p.PauseRecord != nil && !stageReached(o, s, pools) {
 			return s, p, true
 		}
 	}
@@ -150,59 +150,59 @@ func nextStage(o Observed, stages []Stage, pools []Pool) (Stage, Pool, bool) {
 // release; after a long hold it is taken anew.
 const intentAge = time.Minute
 
-// open carries the intent out: by a pulse, or by telling the nodes that it names.
-func open(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
+// carryOutRelease carries the intent out: by a pulse, or by telling the nodes that it names.
+func carryOutRelease(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if step := consent(o); step != nil {
 		return step
 	}
-	if p.Ledger == nil {
+	if p.PauseRecord == nil {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "pool " + p.Name + " is not held by this rollout any more"}
 	}
-	if p.stopped() {
+	if p.pausedDuringWindow() {
 		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 			"was paused by %q while it was open for a release, which is taken as a stop: unpause it to go on (the rollout pauses it again "+
 				"at once), and use spec.state Held for the next stop", p.PausedBy))}}
 	}
-	if step := pullsOnNodes(o, pools); step != nil { // an intent outlives the process that has seen the proof
+	if step := awaitPullsOnNodes(o, pools); step != nil { // an intent outlives the process that has seen the proof
 		return step
 	}
 	if step := safeToRelease(o, pools, p); step != nil {
 		return step
 	}
-	if step := foreseen(o, p); step != nil {
+	if step := awaitForecast(o, p); step != nil {
 		return step
 	}
-	if size := max(int(r.NodeCount), len(r.TargetNodes)); together(o, p, size) < size {
+	if size := max(int(r.NodeCount), len(r.TargetNodes)); maxConcurrentDrains(o, p, size) < size {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("%s of pool %s cannot be drained at the same time any more%s; choosing anew",
-			howMany(size), p.Name, smaller(o, p, together(o, p, size)))}
+			nodeCountText(size), p.Name, sizeLimitReason(o, p, maxConcurrentDrains(o, p, size)))}
 	}
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {
 		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name + " was held for long; looking again at what it would meet"}
 	}
 	if len(r.TargetNodes) > 0 {
-		return target(o, p, r)
+		return targetNodes(o, p, r)
 	}
-	return pulse(o, p, r)
+	return openUnpauseWindow(o, p, r)
 }
 
-// pulse is one patch that unpauses, makes room for exactly as many more nodes as the release is for, and carries its own deadline. The
+// openUnpauseWindow is one patch that unpauses, makes room for exactly as many more nodes as the release is for, and carries its own deadline. The
 // limit of the pool is looked at once more: nodes may have gone since the intent.
-func pulse(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
-	size := min(max(1, int(r.NodeCount)), atOnce(o, p))
-	ledger := *p.Ledger
-	ledger.Release = announce(o, p, r, size)
-	ledger.Release.Unavailable = p.unavailable()
-	ledger.Release.Deadline = o.Now.Add(pulseTime(len(p.Nodes))).UTC().Truncate(time.Second)
-	room := baseline(o, p) + len(p.stuck(o)) + size
+func openUnpauseWindow(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
+	size := min(max(1, int(r.NodeCount)), maxConcurrent(o, p))
+	record := *p.PauseRecord
+	record.Release = newUnpauseWindow(o, p, r, size)
+	record.Release.UnavailableBefore = p.unavailable()
+	record.Release.Deadline = o.Now.Add(unpauseWindowTime(len(p.Nodes))).UTC().Truncate(time.Second)
+	maxUnavailable := baseline(o, p) + len(p.stuckNodes(o)) + size
 	return Do{
-		Actions: []Action{ReleaseOne{Pool: p.Name, MaxUnavailable: room, Ledger: ledger}},
-		Why:     fmt.Sprintf("releasing %s of pool %s: %d of %d done, room for %d unavailable", howMany(size), p.Name, p.Updated(), len(p.Nodes), room),
+		Actions: []Action{ReleaseNodes{Pool: p.Name, MaxUnavailable: maxUnavailable, Record: record}},
+		Why:     fmt.Sprintf("releasing %s of pool %s: %d of %d done, room for %d unavailable", nodeCountText(size), p.Name, p.Updated(), len(p.Nodes), maxUnavailable),
 	}
 }
 
-// announce is what the ledger says of the release.
-func announce(o Observed, p Pool, r v1alpha1.ReleaseRecord, size int) *Pulse {
-	out := &Pulse{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, Updated: int(r.UpdatedNodes), Moving: len(p.stuck(o))}
+// newUnpauseWindow is what the ledger says of the release.
+func newUnpauseWindow(o Observed, p Pool, r v1alpha1.ReleaseRecord, size int) *UnpauseWindow {
+	out := &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes), StuckBefore: len(p.stuckNodes(o))}
 	if size > 1 {
 		out.Size = size
 	}
@@ -212,30 +212,30 @@ func announce(o Observed, p Pool, r v1alpha1.ReleaseRecord, size int) *Pulse {
 // safeToRelease holds a release of this pool: while anything moves that should not, and for the control plane while the rest of it is
 // not at rest either.
 func safeToRelease(o Observed, pools []Pool, p Pool) Step {
-	if step := safeToOpen(o, pools); step != nil {
+	if step := safeToProceed(o, pools); step != nil {
 		return step
 	}
-	if step := alone(o, p); step != nil {
+	if step := noStandby(o, p); step != nil {
 		return step
 	}
 	return controlPlaneReady(o, p)
 }
 
-// alone holds a pulse while the leader is the only one of several replicas that is ready. Should it die with the pool open, nobody would be
+// noStandby holds a pulse while the leader is the only one of several replicas that is ready. Should it die with the pool open, nobody would be
 // there to pause it (I14). One that is the only replica by somebody's choice goes on, and so does a release by name, which opens nothing.
-func alone(o Observed, p Pool) Step {
-	if o.Rollout.Targeted || o.Self.Replicas < 2 || len(o.Self.Standby) > 0 {
+func noStandby(o Observed, p Pool) Step {
+	if o.Rollout.Targeted || o.Operator.Replicas < 2 || len(o.Operator.StandbyNodes) > 0 {
 		return nil
 	}
 	return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 		"is not opened: of %d replicas of the operator none is ready but the leader on node %s, so nobody would pause the pool again should it die; "+
-			"make another one ready, scale the operator to one replica, or set spec.release.mechanism to Targeted", o.Self.Replicas, o.Self.Node))}}
+			"make another one ready, scale the operator to one replica, or set spec.release.mechanism to Targeted", o.Operator.Replicas, o.Operator.LeaderNode))}}
 }
 
-// safeToOpen holds while any node of any pool is on its way, while one is down that was not before, and while there is a pool
+// safeToProceed holds while any node of any pool is on its way, while one is down that was not before, and while there is a pool
 // of which the MCO could take a node by itself.
-func safeToOpen(o Observed, pools []Pool) Step {
-	for _, blockers := range [][]Blocker{underWay(o, pools), newlyUnavailable(o, pools), notHeld(o, pools)} {
+func safeToProceed(o Observed, pools []Pool) Step {
+	for _, blockers := range [][]Blocker{updatingBlockers(o, pools), newlyUnavailable(o, pools), unpausedPools(o, pools)} {
 		if len(blockers) > 0 {
 			return Wait{Blockers: blockers}
 		}
@@ -243,39 +243,39 @@ func safeToOpen(o Observed, pools []Pool) Step {
 	return nil
 }
 
-// pulseTime is how long a pool stays open for the MCO to pick a node: it looks 5 s after the unpause and first taints every
+// unpauseWindowTime is how long a pool stays open for the MCO to pick a node: it looks 5 s after the unpause and first taints every
 // waiting node, about two and a half a second (101 s were seen with 200 nodes).
-func pulseTime(nodes int) time.Duration {
+func unpauseWindowTime(nodes int) time.Duration {
 	return 30*time.Second + time.Duration(nodes)*750*time.Millisecond
 }
 
-// underWay names every node that is on its way to another configuration, in any pool (I11).
-func underWay(o Observed, pools []Pool) []Blocker {
+// active names every node that is on its way to another configuration, in any pool (I11).
+func updatingBlockers(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
-		for _, n := range p.moving(o) {
-			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: nodeMessage(o, p, n)})
+		for _, n := range p.progressingNodes(o) {
+			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: updatingMessage(o, p, n)})
 		}
 	}
 	return out
 }
 
-func nodeMessage(o Observed, p Pool, n Node) string {
-	if n.Current == "" {
+func updatingMessage(o Observed, p Pool, n Node) string {
+	if n.CurrentConfig == "" {
 		return fmt.Sprintf("node %s of pool %s is new, and the MCO has not taken it up yet; no other node is released until it has, or it is deleted", n.Name, p.Name)
 	}
-	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.Current, n.Desired, n.Stage(n.Desired))
+	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.CurrentConfig, n.DesiredConfig, n.UpdateStage(n.DesiredConfig))
 	if r := o.Record.Release; r != nil && r.UpdateStartedAt != nil && slices.Contains(r.Nodes, n.Name) {
 		msg += " since " + r.UpdateStartedAt.UTC().Format(time.RFC3339)
 	}
-	if held, ok := o.obstacle(n.Name); ok {
-		return held.Summary() + "; " + msg
+	if blocked, ok := o.blockedDrain(n.Name); ok {
+		return blocked.Summary() + "; " + msg
 	}
 	if n.Reason != "" {
 		msg += "; its daemon reports: " + n.Reason
 	}
-	if n.Drain != "" {
-		msg += "; the drain reports: " + n.Drain
+	if n.DrainMessage != "" {
+		msg += "; the drain reports: " + n.DrainMessage
 	}
 	return msg
 }
@@ -284,11 +284,11 @@ func nodeMessage(o Observed, p Pool, n Node) string {
 // against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11). One that a rollback
 // finds stuck on its way is counted there, and not twice.
 func baseline(o Observed, p Pool) int {
-	rec := record(o.Record, p.Name)
+	rec := poolRecord(o.Record, p.Name)
 	if rec == nil {
 		return 0
 	}
-	n, stuck := 0, p.stuck(o)
+	n, stuck := 0, p.stuckNodes(o)
 	for _, node := range p.Nodes {
 		isStuck := slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == node.Name })
 		if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name) {
@@ -303,26 +303,26 @@ func baseline(o Observed, p Pool) int {
 func newlyUnavailable(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
-		rec, stuck := record(o.Record, p.Name), p.stuck(o)
+		rec, stuck := poolRecord(o.Record, p.Name), p.stuckNodes(o)
 		isStuck := func(n Node) bool { return slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == n.Name }) }
 		for _, n := range p.Nodes {
 			if n.Ready && !n.Unschedulable || (rec != nil && slices.Contains(rec.Unavailable, n.Name)) || isStuck(n) {
 				continue
 			}
-			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: downSince(o, p, n)})
+			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: unavailableMessage(o, p, n)})
 		}
 	}
 	return out
 }
 
-// downSince tells a node that went down from one that has only just come: machines may be born between our releases (R5).
-func downSince(o Observed, p Pool, n Node) string {
+// unavailableMessage tells a node that went down from one that has only just come: machines may be born between our releases (R5).
+func unavailableMessage(o Observed, p Pool, n Node) string {
 	if start := o.Record.StartedAt; start != nil && n.Created.After(start.Time) {
 		return fmt.Sprintf("node %s of pool %s is new since %s and is %s; no other node is released until it is ready or deleted",
-			n.Name, p.Name, n.Created.UTC().Format(time.RFC3339), unavailability(n))
+			n.Name, p.Name, n.Created.UTC().Format(time.RFC3339), unavailableText(n))
 	}
 	return fmt.Sprintf("node %s of pool %s is %s and was not when the rollout began; no other node is released until it is back or deleted",
-		n.Name, p.Name, unavailability(n))
+		n.Name, p.Name, unavailableText(n))
 }
 
 func countUpdated(pools []Pool) int {

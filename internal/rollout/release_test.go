@@ -30,7 +30,7 @@ func TestStages(t *testing.T) {
 		"a number above the pool's size is all of it":  {three().with(stages(Stage{Pool: "infra", Nodes: 9})).done("infra-0", "infra-1").build(), "master"},
 		"pools without a stage come last":              {three().with(stages(Stage{Pool: "infra"})).done("infra-0", "infra-1").build(), "master"},
 		"a stage that no node can take is passed over": {three().done("worker-0").
-			with(func(o *Observed) { record(o.Record, "infra").Unavailable = []string{"infra-0", "infra-1"} }).
+			with(func(o *Observed) { poolRecord(o.Record, "infra").Unavailable = []string{"infra-0", "infra-1"} }).
 			down("infra-0").cordoned("infra-1").build(), "master"},
 	}
 	for name, c := range cases {
@@ -40,16 +40,16 @@ func TestStages(t *testing.T) {
 	}
 }
 
-func TestTheIntentOfARelease(t *testing.T) {
+func TestReleaseIntent(t *testing.T) {
 	o := observed().rendered().done("worker-0", "master-0", "master-1", "master-2").unready(
-		Workload{Kind: "Deployment", Namespace: "shop", Name: "cart", Desired: 3, Ready: 2, Newest: now.Add(-time.Hour)},
+		Workload{Kind: "Deployment", Namespace: "shop", Name: "cart", Desired: 3, Ready: 2, NewestUnreadyAt: now.Add(-time.Hour)},
 		Workload{Kind: "DaemonSet", Namespace: "shop", Name: "agent", Desired: 6, Ready: 0},
 	).with(func(o *Observed) { o.Now = now.Add(700 * time.Millisecond) }).build()
 	d := check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"},
 		says: []string{"pool worker: 1 of 3 nodes done"}})
 	got := fact[ReleaseIntended](t, d).Release
 	wanted := v1alpha1.ReleaseRecord{
-		Pool: "worker", IntendedAt: *stamp(now), TargetConfig: renderedName("worker", planned), UpdatedNodes: 1,
+		Pool: "worker", IntendedAt: *apiTime(now), TargetConfig: renderedName("worker", planned), UpdatedNodes: 1,
 		UnreadyWorkloads: []string{"DaemonSet/shop/agent=0", "Deployment/shop/cart=2"},
 	}
 	if diff := cmp.Diff(wanted, got); diff != "" {
@@ -57,7 +57,7 @@ func TestTheIntentOfARelease(t *testing.T) {
 	}
 }
 
-func TestWhatIsUnreadyIsBounded(t *testing.T) {
+func TestUnreadyIsBounded(t *testing.T) {
 	var list []Workload
 	for i := range maxUnready + 10 {
 		list = append(list, Workload{Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("w%d", i)})
@@ -67,7 +67,7 @@ func TestWhatIsUnreadyIsBounded(t *testing.T) {
 	}
 }
 
-func TestWhatHoldsAReleaseBeforeItsIntent(t *testing.T) {
+func TestReleaseWaitsBeforeIntent(t *testing.T) {
 	cases := map[string]struct {
 		o    Observed
 		want want
@@ -77,11 +77,11 @@ func TestWhatHoldsAReleaseBeforeItsIntent(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
 		"a node on its way, in whatever pool (I11)": {
-			o:    observed().rendered().takes("master-1", "Uncordoning").build(),
+			o:    observed().rendered().startsUpdate("master-1", "Uncordoning").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node master-1"}, says: []string{"pool master", "Uncordoning"}},
 		},
 		"what its daemon and its drain report": {
-			o: observed().rendered().takes("master-1", "Degraded").node("master-1", func(n *Node) { n.Drain = "error when evicting pods/router" }).build(),
+			o: observed().rendered().startsUpdate("master-1", "Degraded").node("master-1", func(n *Node) { n.DrainMessage = "error when evicting pods/router" }).build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node master-1"},
 				says: []string{"its daemon reports: failed to drain node", "the drain reports: error when evicting pods/router"}},
 		},
@@ -101,7 +101,7 @@ func TestWhatHoldsAReleaseBeforeItsIntent(t *testing.T) {
 				says: []string{"is new, and the MCO has not taken it up yet"}},
 		},
 		"another pool that was given back and is being updated for something else": {
-			o: observed().rendered().done("master-0", "master-1", "master-2").givesBack("master").
+			o: observed().rendered().done("master-0", "master-1", "master-2").restored("master").
 				eachPool(func(p *Pool) { p.Rendered = "rendered-master-kernel" }, "master").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master"},
 				says: []string{"is not paused", "3 of its 3 nodes do not run rendered-master-kernel"}},
@@ -120,23 +120,23 @@ func TestWhatHoldsAReleaseBeforeItsIntent(t *testing.T) {
 }
 
 // The pulse is one action: unpause, room for one more node than was missing before, and a deadline on the pool itself (R1).
-func TestThePulse(t *testing.T) {
-	d := check(t, observed().rendered().done("worker-1").intends("worker").build(),
+func TestUnpauseWindow(t *testing.T) {
+	d := check(t, observed().rendered().done("worker-1").releaseIntended("worker").build(),
 		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}})
-	got := action[ReleaseOne](t, d)
-	wanted := *record(observed().started().build().Record, "worker")
-	ledger := newLedger(observed().started().build(), wanted)
-	ledger.Release = &Pulse{
-		IntendedAt: now.Add(-10 * time.Second), Target: renderedName("worker", planned), Updated: 1,
+	got := action[ReleaseNodes](t, d)
+	wanted := *poolRecord(observed().started().build().Record, "worker")
+	ledger := newPauseRecord(observed().started().build(), wanted)
+	ledger.Release = &UnpauseWindow{
+		IntendedAt: now.Add(-10 * time.Second), Target: renderedName("worker", planned), UpdatedBefore: 1,
 		Deadline: now.Add(32 * time.Second), // 30 s, and three quarters of one for each of three nodes, in whole seconds
 	}
-	if diff := cmp.Diff(ReleaseOne{Pool: "worker", MaxUnavailable: 1, Ledger: ledger}, got); diff != "" {
+	if diff := cmp.Diff(ReleaseNodes{Pool: "worker", MaxUnavailable: 1, Record: ledger}, got); diff != "" {
 		t.Errorf("pulse (-want +got):\n%s", diff)
 	}
 }
 
 // The budget: what was missing before and still is, and one more (I1, R11).
-func TestRoom(t *testing.T) {
+func TestBaseline(t *testing.T) {
 	cases := map[string]struct {
 		b    *builder
 		want int
@@ -150,7 +150,7 @@ func TestRoom(t *testing.T) {
 		"one was down, and was deleted": {observed().down("worker-2").rendered().without("worker-2"), 1},
 		"one is down, and stuck on its way when it goes back": {observed().down("worker-2").rendered().with(func(o *Observed) {
 			o.Record.Rollback = &v1alpha1.RollbackRecord{}
-		}).node("worker-2", func(n *Node) { n.Desired, n.State = "rendered-worker-x", "Degraded" }), 1},
+		}).node("worker-2", func(n *Node) { n.DesiredConfig, n.State = "rendered-worker-x", "Degraded" }), 1},
 		"one of another pool is missing": {observed().down("master-2").rendered(), 1},
 		"nothing is known of before": {observed().rendered().with(func(o *Observed) {
 			o.Record.Pools = o.Record.Pools[:1]
@@ -167,17 +167,17 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfAPulseGrowsWithThePool(t *testing.T) {
+func TestUnpauseWindowTime(t *testing.T) {
 	// Measured: the first node is taken 5 s after the unpause with 4 nodes, and 101 s after it with 200.
 	for nodes, seen := range map[int]time.Duration{0: 0, 4: 5 * time.Second, 200: 101 * time.Second, 2000: 13 * time.Minute} {
-		if got := pulseTime(nodes); got < seen+20*time.Second {
+		if got := unpauseWindowTime(nodes); got < seen+20*time.Second {
 			t.Errorf("%d nodes: open for %s, and the MCO takes %s", nodes, got, seen)
 		}
 	}
 }
 
-func TestWhatHoldsAReleaseAfterItsIntent(t *testing.T) {
-	intended := func() *builder { return observed().rendered().intends("worker") }
+func TestReleaseWaitsAfterIntent(t *testing.T) {
+	intended := func() *builder { return observed().rendered().releaseIntended("worker") }
 	cases := map[string]struct {
 		o    Observed
 		want want
@@ -187,7 +187,7 @@ func TestWhatHoldsAReleaseAfterItsIntent(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
 		"a node on its way in another pool": {
-			o:    intended().takes("master-0", "Working").build(),
+			o:    intended().startsUpdate("master-0", "Working").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node master-0"}},
 		},
 		"a node that went down": {
@@ -199,8 +199,8 @@ func TestWhatHoldsAReleaseAfterItsIntent(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master"}},
 		},
 		"somebody paused the pool while it was open, and means it": {
-			o: observed().rendered().intends("worker").opens("worker").closes("worker").
-				eachPool(func(p *Pool) { p.Ledger.Release.Closed, p.PausedBy = false, "kubectl-patch" }, "worker").intends("worker").
+			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").
+				eachPool(func(p *Pool) { p.PauseRecord.Release.Closed, p.PausedBy = false, "kubectl-patch" }, "worker").releaseIntended("worker").
 				with(func(o *Observed) { o.Record.Release.IntendedAt.Time = now }).build(),
 			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
 				says: []string{`paused by "kubectl-patch"`, "taken as a stop", "unpause it to go on"}},
@@ -212,12 +212,12 @@ func TestWhatHoldsAReleaseAfterItsIntent(t *testing.T) {
 		"the pool is gone": {
 			o: intended().with(func(o *Observed) {
 				pools, _ := o.Pools.Get()
-				o.Pools = Seen(pools[:1])
+				o.Pools = Known(pools[:1])
 			}).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"pool worker is gone"}},
 		},
 		"the pool is somebody else's now": {
-			o:    intended().eachPool(func(p *Pool) { p.Ledger, p.PausedByUs = nil, false }, "worker").build(),
+			o:    intended().eachPool(func(p *Pool) { p.PauseRecord, p.PausedByUs = nil, false }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"not held by this rollout"}},
 		},
 		"it was held for long: what it meets is looked at again": {
@@ -239,16 +239,16 @@ func TestWhatHoldsAReleaseAfterItsIntent(t *testing.T) {
 
 // An action that was decided is checked on a fresh look, by the same rule.
 func TestStillSafe(t *testing.T) {
-	release := ReleaseOne{Pool: "worker"}
+	release := ReleaseNodes{Pool: "worker"}
 	cases := map[string]struct {
 		fresh Observed
 		ok    bool
 		why   string
 	}{
-		"nothing has changed":        {observed().rendered().intends("worker").build(), true, ""},
-		"a node went down":           {observed().rendered().intends("worker").down("master-0").build(), false, "node master-0 of pool master is NotReady"},
-		"an image vanished":          {observed().rendered().intends("worker").transfers(func(tr *Transfers) { tr.Verified = 3 }).build(), false, "3 of 4 references"},
-		"another pool is to be next": {observed().rendered().intends("master").build(), false, "releasing one node of pool master"},
+		"nothing has changed":        {observed().rendered().releaseIntended("worker").build(), true, ""},
+		"a node went down":           {observed().rendered().releaseIntended("worker").down("master-0").build(), false, "node master-0 of pool master is NotReady"},
+		"an image vanished":          {observed().rendered().releaseIntended("worker").transfers(func(tr *Transfers) { tr.Verified = 3 }).build(), false, "3 of 4 references"},
+		"another pool is to be next": {observed().rendered().releaseIntended("master").build(), false, "releasing one node of pool master"},
 		"the end was reached":        {observed().completed().build(), false, ""},
 	}
 	for name, c := range cases {

@@ -12,29 +12,29 @@ import (
 func restorePools(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
-		return unreadable("MachineConfigPool", o.Pools.Why())
+		return waitForRead("MachineConfigPool", o.Pools.Why())
 	}
-	if !workLeft(o, pools) {
-		if step := givePolicyBack(o, pools); step != nil {
+	if !nodesLeft(o, pools) {
+		if step := restorePolicy(o, pools); step != nil {
 			return step
 		}
 	}
 	var waiting []Blocker
 	for _, p := range pools {
-		rec := record(o.Record, p.Name)
+		rec := poolRecord(o.Record, p.Name)
 		switch {
-		case rec == nil && p.Ledger == nil:
+		case rec == nil && p.PauseRecord == nil:
 			continue // never touched
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: before(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
-		case rec.Restored && ledgerLost(p, *rec):
-			return Do{Actions: []Action{PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
-		case rec.Restored && p.Ledger == nil:
-			waiting = append(waiting, afterwards(p)...)
-		case !p.settled():
-			waiting = append(waiting, unsettled(p, *rec)...)
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+		case rec.Restored && pauseRecordLost(p, *rec):
+			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
+		case rec.Restored && p.PauseRecord == nil:
+			waiting = append(waiting, awaitTaintRemoval(p)...)
+		case !p.fullyUpdated():
+			waiting = append(waiting, notRestorable(p, *rec)...)
 		default:
-			return restore(p, *rec)
+			return restorePool(p, *rec)
 		}
 	}
 	if len(waiting) > 0 {
@@ -43,8 +43,8 @@ func restorePools(o Observed) Step {
 	return Done{Message: "every pool is as it was before"}
 }
 
-// restore gives one pool back: the fact first, so that a pool without its ledger is known to be back.
-func restore(p Pool, rec v1alpha1.PoolRecord) Step {
+// restorePool gives one pool back: the fact first, so that a pool without its ledger is known to be back.
+func restorePool(p Pool, rec v1alpha1.PoolRecord) Step {
 	if !rec.Restored {
 		return Do{Facts: []Fact{PoolRestored{Pool: p.Name}}, Why: "pool " + p.Name + " is about to be given back"}
 	}
@@ -54,29 +54,29 @@ func restore(p Pool, rec v1alpha1.PoolRecord) Step {
 	}
 }
 
-// giveBack is the end of a rollout that has brought nothing to any node, or that has ended before: the pools that carry its
+// restorePausedPools is the end of a rollout that has brought nothing to any node, or that has ended before: the pools that carry its
 // ledger get their earlier values, the others are not looked at. It returns nil when none is left.
-func giveBack(o Observed, pools []Pool) Step {
-	if step := givePolicyBack(o, pools); step != nil {
+func restorePausedPools(o Observed, pools []Pool) Step {
+	if step := restorePolicy(o, pools); step != nil {
 		return step
 	}
 	var waiting []Blocker
 	for _, p := range pools {
-		rec := record(o.Record, p.Name)
+		rec := poolRecord(o.Record, p.Name)
 		switch {
-		case rec != nil && ledgerLost(p, *rec):
-			return Do{Actions: []Action{PausePool{Pool: p.Name, Ledger: newLedger(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
-		case p.Ledger == nil && givenBack(o, p):
-			waiting = append(waiting, afterwards(p)...)
-		case p.Ledger == nil:
+		case rec != nil && pauseRecordLost(p, *rec):
+			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
+		case p.PauseRecord == nil && isRestored(o, p):
+			waiting = append(waiting, awaitTaintRemoval(p)...)
+		case p.PauseRecord == nil:
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: before(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
-		case !p.settled() && !harmless(o, p):
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+		case !p.fullyUpdated() && !pendingChangesNotOurs(o, p):
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"stays paused: %d of its %d nodes do not run %s, which was not proven and would reach them unwatched; withdraw what changed, or give "+
 					"the pool back by hand as its annotation safemirror.io/pause-record says", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
 		default:
-			return restore(p, *rec)
+			return restorePool(p, *rec)
 		}
 	}
 	if len(waiting) > 0 {
@@ -85,29 +85,29 @@ func giveBack(o Observed, pools []Pool) Step {
 	return nil
 }
 
-// harmless tells whether what has queued up behind our pause is none of ours: the pool is rendered with the registries.conf that
+// pendingChangesNotOurs tells whether what has queued up behind our pause is none of ours: the pool is rendered with the registries.conf that
 // its nodes have without us, and no node was released. Without this a person who deletes the rollout to let another change
 // through could never get it through.
-func harmless(o Observed, p Pool) bool {
+func pendingChangesNotOurs(o Observed, p Pool) bool {
 	sets, ok := o.Sets.Get()
-	return ok && o.Rollout.Deleting && !sets.exist() && p.Meaning == MeansBefore && untouched(p)
+	return ok && o.Rollout.Deleting && !sets.anyPresent() && p.Registries == MatchesBefore && neverReleased(p)
 }
 
-// ledgerLost tells whether the pool is paused by us and somebody has taken the ledger off. It is not lost when another rollout's
+// pauseRecordLost tells whether the pool is paused by us and somebody has taken the ledger off. It is not lost when another rollout's
 // is on it: that one's pauses are signed like ours. That the pool is about to be given back says nothing: once it was, the last word on
 // spec.paused is the unpause, and whoever pauses it again signs for it.
-func ledgerLost(p Pool, rec v1alpha1.PoolRecord) bool {
-	return p.Paused && p.Ledger == nil && p.Foreign == "" && p.PausedByUs && !rec.Paused
+func pauseRecordLost(p Pool, rec v1alpha1.PoolRecord) bool {
+	return p.Paused && p.PauseRecord == nil && p.ForeignOwner == "" && p.PausedByUs && !rec.Paused
 }
 
-// afterwards waits until the MCO has seen the pool's return and has taken its UpdateInProgress taints off the nodes: they
+// awaitTaintRemoval waits until the MCO has seen the pool's return and has taken its UpdateInProgress taints off the nodes: they
 // stay for as long as a pool is paused, and would steer pods away from healthy nodes for ever. While the MCO updates the
 // pool for another reason they are in their place.
-func afterwards(p Pool) []Blocker {
-	if !p.fenced() {
+func awaitTaintRemoval(p Pool) []Blocker {
+	if !p.pauseObserved() {
 		return []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, "is given back, and the MCO has not seen it yet")}
 	}
-	if p.Paused || !p.settled() {
+	if p.Paused || !p.fullyUpdated() {
 		return nil
 	}
 	for _, n := range p.Nodes {
@@ -119,21 +119,21 @@ func afterwards(p Pool) []Blocker {
 	return nil
 }
 
-// unsettled names what keeps a pool from being given back: its nodes, or whoever else has paused it.
-func unsettled(p Pool, rec v1alpha1.PoolRecord) []Blocker {
-	if p.Ledger == nil && p.Paused {
+// notRestorable names what keeps a pool from being given back: its nodes, or whoever else has paused it.
+func notRestorable(p Pool, rec v1alpha1.PoolRecord) []Blocker {
+	if p.PauseRecord == nil && p.Paused {
 		return []Blocker{poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 			"is paused by %q and not by this rollout, and %d of its %d nodes do not run %s; the rollout never unpauses what it did not pause: "+
 				"unpause it, and its nodes are released one by one like the others", p.PausedBy, len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered))}
 	}
 	var out []Blocker
 	for _, n := range p.Nodes {
-		if n.on(p.Rendered) {
+		if n.runs(p.Rendered) {
 			continue
 		}
-		why := fmt.Sprintf("runs %s, not %s", n.Current, p.Rendered)
+		why := fmt.Sprintf("runs %s, not %s", n.CurrentConfig, p.Rendered)
 		if !n.Ready || n.Unschedulable {
-			why += ", and is " + unavailability(n)
+			why += ", and is " + unavailableText(n)
 			if slices.Contains(rec.Unavailable, n.Name) {
 				why += " since before the rollout"
 			}
@@ -144,7 +144,7 @@ func unsettled(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 	return out
 }
 
-func unavailability(n Node) string {
+func unavailableText(n Node) string {
 	switch {
 	case !n.Ready && n.Unschedulable:
 		return "NotReady and cordoned"

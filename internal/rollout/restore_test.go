@@ -12,7 +12,7 @@ func TestRestore(t *testing.T) {
 	restored := func(names ...string) func(*Observed) {
 		return func(o *Observed) {
 			for _, name := range names {
-				record(o.Record, name).Restored = true
+				poolRecord(o.Record, name).Restored = true
 			}
 		}
 	}
@@ -31,16 +31,16 @@ func TestRestore(t *testing.T) {
 				says: []string{"3 of 3 nodes run rendered-master-planned"}},
 		},
 		"one after another": {
-			o:    observed().updated().givesBack("master").build(),
+			o:    observed().updated().restored("master").build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored worker"}},
 		},
 		"the MCO has not seen it": {
-			o: observed().updated().givesBack("master", "worker").eachPool(func(p *Pool) { p.ObservedGeneration-- }, "worker").build(),
+			o: observed().updated().restored("master", "worker").eachPool(func(p *Pool) { p.ObservedGeneration-- }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"is given back"}},
 		},
 		"the MCO's taints are still there": {
-			o: observed().updated().givesBack("master", "worker").eachPool(tainted, "worker").build(),
+			o: observed().updated().restored("master", "worker").eachPool(tainted, "worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"},
 				says: []string{"UpdateInProgress"}},
 		},
@@ -55,20 +55,20 @@ func TestRestore(t *testing.T) {
 			check(t, c.o, c.want)
 		})
 	}
-	finish := want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"Completed"}}
+	finish := want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutCompleted"}}
 	t.Run("all is given back", func(t *testing.T) {
-		check(t, observed().updated().givesBack("master", "worker").build(), finish)
+		check(t, observed().updated().restored("master", "worker").build(), finish)
 	})
 	t.Run("a pool that somebody paused after that is theirs", func(t *testing.T) {
-		check(t, observed().updated().givesBack("master", "worker").
+		check(t, observed().updated().restored("master", "worker").
 			eachPool(func(p *Pool) { p.Paused, p.PausedBy, p.PausedByUs, p.Nodes[0].Tainted = true, "kubectl", false, true }, "worker").build(), finish)
 	})
 	t.Run("a pool that lost its ledger in the moment before it was given back is still ours to give back", func(t *testing.T) {
-		check(t, observed().updated().givesBack("master").with(restored("worker")).eachPool(func(p *Pool) { p.Ledger = nil }, "worker").build(),
+		check(t, observed().updated().restored("master").with(restored("worker")).eachPool(func(p *Pool) { p.PauseRecord = nil }, "worker").build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"}, says: []string{"has lost its ledger"}})
 	})
 	t.Run("a pool that is updated for something else after that has its taints by right", func(t *testing.T) {
-		check(t, observed().updated().givesBack("master", "worker").
+		check(t, observed().updated().restored("master", "worker").
 			eachPool(func(p *Pool) { p.Rendered, p.Nodes[0].Tainted = "rendered-worker-kernel", true }, "worker").build(), finish)
 	})
 	t.Run("held, it is given back all the same", func(t *testing.T) {
@@ -78,10 +78,10 @@ func TestRestore(t *testing.T) {
 }
 
 // What a pool is given back is what it had, not what a pulse has left on it.
-func TestRestoreGivesBackThePriorValues(t *testing.T) {
+func TestRestorePriorValues(t *testing.T) {
 	o := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "10%" }, "worker").updated().
-		eachPool(func(p *Pool) { p.MaxUnavailable = "1" }, "worker").givesBack("master").
-		with(func(o *Observed) { record(o.Record, "worker").Restored = true }).build()
+		eachPool(func(p *Pool) { p.MaxUnavailable = "1" }, "worker").restored("master").
+		with(func(o *Observed) { poolRecord(o.Record, "worker").Restored = true }).build()
 	want := RestorePool{Pool: "worker", MaxUnavailable: "10%"}
 	if diff := cmp.Diff(want, action[RestorePool](t, Decide(o))); diff != "" {
 		t.Errorf("restore (-want +got):\n%s", diff)
@@ -98,25 +98,25 @@ func TestNodesThatCannotBeReleased(t *testing.T) {
 		check(t, b().build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
 	})
 	t.Run("then they are waited for by name", func(t *testing.T) {
-		check(t, b().givesBack("master").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-2"},
+		check(t, b().restored("master").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-2"},
 			says: []string{"runs rendered-worker-earlier, not rendered-worker-planned", "is cordoned since before the rollout", "MachineConfigPool worker stays paused"}})
 	})
 	t.Run("back again, it is released like the others", func(t *testing.T) {
-		check(t, b().givesBack("master").node("worker-2", func(n *Node) { n.Unschedulable = false }).build(),
+		check(t, b().restored("master").node("worker-2", func(n *Node) { n.Unschedulable = false }).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
 	})
 	t.Run("deleted, it holds nothing", func(t *testing.T) {
-		check(t, b().givesBack("master").without("worker-2").build(),
+		check(t, b().restored("master").without("worker-2").build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored worker"}})
 	})
 	t.Run("what went down later is named, too", func(t *testing.T) {
-		check(t, b().down("worker-2").givesBack("master").with(func(o *Observed) { record(o.Record, "worker").Unavailable = nil }).build(),
+		check(t, b().down("worker-2").restored("master").with(func(o *Observed) { poolRecord(o.Record, "worker").Unavailable = nil }).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-2"}, says: []string{"is NotReady and cordoned; MachineConfigPool"}})
 	})
 }
 
 // A pool whose record was lost after the releases is recorded from its ledger before it is given back.
-func TestRestoreRecordsFromTheLedger(t *testing.T) {
+func TestRestoreFromPauseRecord(t *testing.T) {
 	o := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "10%" }, "worker").updated().build()
 	o.Record.Pools = nil
 	step, ok := restorePools(o).(Do)
@@ -128,7 +128,7 @@ func TestRestoreRecordsFromTheLedger(t *testing.T) {
 	}
 }
 
-func TestPoolsThatWereNeverTouchedAreLeftAlone(t *testing.T) {
+func TestUntouchedPoolsAreNotRestored(t *testing.T) {
 	if step, ok := restorePools(observed().build()).(Done); !ok {
 		t.Errorf("step %#v, want Done", step)
 	}

@@ -21,8 +21,8 @@ type Done struct {
 type Wait struct {
 	Blockers []Blocker
 	Actions  []Action
-	// Until is when to look again even if nothing reports a change; zero means one minute (I7).
-	Until time.Time
+	// RecheckAt is when to look again even if nothing reports a change; zero means one minute (I7).
+	RecheckAt time.Time
 }
 
 // Do: take these actions and remember these facts, in this order: facts are durable before the actions of a later loop.
@@ -53,7 +53,7 @@ type Blocker struct {
 	Message   string
 }
 
-func blockersOf(problems []Problem) []Blocker {
+func toBlockers(problems []Problem) []Blocker {
 	out := make([]Blocker, 0, len(problems))
 	for _, p := range problems {
 		out = append(out, Blocker{Reason: p.Reason, Kind: p.Kind, Namespace: p.Namespace, Name: p.Name, Message: p.Message})
@@ -61,8 +61,8 @@ func blockersOf(problems []Problem) []Blocker {
 	return out
 }
 
-// unreadable is the wait of a phase whose input could not be read: unknown never disrupts.
-func unreadable(what, why string) Wait {
+// waitForRead is the wait of a phase whose input could not be read: unknown never disrupts.
+func waitForRead(what, why string) Wait {
 	return Wait{Blockers: []Blocker{{
 		Reason: v1alpha1.ReasonUnreadable, Kind: what, Name: what,
 		Message: what + " could not be read: " + why + "; nothing is changed until they can, and they are read again within a minute",
@@ -73,8 +73,8 @@ func unreadable(what, why string) Wait {
 type Decision struct {
 	// Phase is the first phase that is not satisfied, PhaseComplete when all are.
 	Phase Phase
-	// Verdicts has one entry for each phase that was looked at, in order; the last one is the current phase's.
-	Verdicts []Verdict
+	// PhaseResults has one entry for each phase that was looked at, in order; the last one is the current phase's.
+	PhaseResults []PhaseResult
 	// Facts go into the record with the next status write; only a later loop may act on them (I4).
 	Facts    []Fact
 	Actions  []Action
@@ -90,8 +90,8 @@ type Decision struct {
 	RecheckAt time.Time
 }
 
-// Verdict is the result of one phase.
-type Verdict struct {
+// PhaseResult is the result of one phase.
+type PhaseResult struct {
 	Phase   Phase
 	Done    bool
 	Reason  string

@@ -13,30 +13,30 @@ import (
 // that are left get no UpdateInProgress taint, so that evicted pods may land on one of them, and everything that the MCO would have
 // checked is for us to check.
 
-// target tells the nodes of the intent, if each of them can still be told: Ready, schedulable, and at rest on something else. Otherwise
+// targetNodes tells the nodes of the intent, if each of them can still be told: Ready, schedulable, and at rest on something else. Otherwise
 // the batch is chosen anew.
-func target(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
-	able := names(candidates(o, p))
+func targetNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
+	eligible := namesOf(candidates(o, p))
 	for _, name := range r.TargetNodes {
-		if !slices.Contains(able, name) {
+		if !slices.Contains(eligible, name) {
 			return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf(
 				"node %s of pool %s cannot be released any more: it is gone, not at rest, or not available; choosing anew", name, p.Name)}
 		}
 	}
-	if blind := unforeseen(o, p, r.TargetNodes); len(blind) > 0 {
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("nobody has looked ahead at the drain of %s of pool %s; choosing anew", nodeNames(blind), p.Name)}
+	if missing := notInForecast(o, p, r.TargetNodes); len(missing) > 0 {
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("nobody has looked ahead at the drain of %s of pool %s; choosing anew", joinNodeNames(missing), p.Name)}
 	}
-	if len(r.TargetNodes) > atOnce(o, p) {
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("pool %s has fewer nodes than before and allows %s at once; choosing anew", p.Name, howMany(atOnce(o, p)))}
+	if len(r.TargetNodes) > maxConcurrent(o, p) {
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("pool %s has fewer nodes than before and allows %s at once; choosing anew", p.Name, nodeCountText(maxConcurrent(o, p)))}
 	}
-	ledger := *p.Ledger
-	ledger.Release = announce(o, p, r, len(r.TargetNodes))
-	ledger.Release.Nodes, ledger.Release.Closed = slices.Clone(r.TargetNodes), true // it is a release that never opens the pool
-	ledger.Release.Deadline = r.IntendedAt.UTC()
+	record := *p.PauseRecord
+	record.Release = newUnpauseWindow(o, p, r, len(r.TargetNodes))
+	record.Release.Nodes, record.Release.Closed = slices.Clone(r.TargetNodes), true // it is a release that never opens the pool
+	record.Release.Deadline = r.IntendedAt.UTC()
 	return Do{
-		Actions: []Action{TargetNodes{Pool: p.Name, Target: r.TargetConfig, Nodes: slices.Clone(r.TargetNodes), Ledger: ledger}},
+		Actions: []Action{TargetNodes{Pool: p.Name, Target: r.TargetConfig, Nodes: slices.Clone(r.TargetNodes), Record: record}},
 		Why: fmt.Sprintf("releasing %s of pool %s, which stays paused: %d of %d done",
-			nodeNames(r.TargetNodes), p.Name, p.Updated(), len(p.Nodes)),
+			joinNodeNames(r.TargetNodes), p.Name, p.Updated(), len(p.Nodes)),
 	}
 }
 
@@ -49,13 +49,13 @@ func controlPlaneReady(o Observed, p Pool) Step {
 	}
 	problems, ok := o.ControlPlane.Get()
 	if !ok {
-		return unreadable("ClusterOperator", o.ControlPlane.Why())
+		return waitForRead("ClusterOperator", o.ControlPlane.Why())
 	}
-	if back(o) {
-		problems = slices.DeleteFunc(slices.Clone(problems), func(p Problem) bool { return !p.Passing })
+	if rollingBack(o) {
+		problems = slices.DeleteFunc(slices.Clone(problems), func(p Problem) bool { return !p.Transient })
 	}
 	if len(problems) == 0 {
 		return nil
 	}
-	return Wait{Blockers: blockersOf(problems)}
+	return Wait{Blockers: toBlockers(problems)}
 }

@@ -11,27 +11,29 @@ import (
 
 // TestTargeted: the intent names the nodes, the pool stays paused, and its ledger tells of the release before a node is told.
 func TestTargeted(t *testing.T) {
-	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1", "master-2").with(byName).build(), want{phase: PhaseRelease,
+	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1", "master-2").with(targetedMechanism).build(), want{phase: PhaseRelease,
 		reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{"about to release node worker-1"}})
 	if diff := cmp.Diff([]string{"worker-1"}, fact[ReleaseIntended](t, d).Release.TargetNodes); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
-	d = check(t, several(2).intends("worker").names("worker-0", "worker-2").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+	d = check(t, concurrent(2).releaseIntended("worker").targetsOnRecord("worker-0", "worker-2").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
 		actions: []string{"target-nodes/worker"}, says: []string{"nodes worker-0 and worker-2 of pool worker, which stays paused"}})
 	got := action[TargetNodes](t, d)
-	ledger := newLedger(several(2).build(), *record(several(2).build().Record, "worker"))
-	ledger.Release = &Pulse{
+	ledger := newPauseRecord(concurrent(2).build(), *poolRecord(concurrent(2).build().Record, "worker"))
+	ledger.Release = &UnpauseWindow{
 		IntendedAt: now.Add(-10 * time.Second), Deadline: now.Add(-10 * time.Second), Target: renderedName("worker", planned),
 		Size: 2, Nodes: []string{"worker-0", "worker-2"}, Closed: true,
 	}
-	if diff := cmp.Diff(TargetNodes{Pool: "worker", Target: renderedName("worker", planned), Nodes: []string{"worker-0", "worker-2"}, Ledger: ledger}, got); diff != "" {
+	if diff := cmp.Diff(TargetNodes{Pool: "worker", Target: renderedName("worker", planned), Nodes: []string{"worker-0", "worker-2"}, Record: ledger}, got); diff != "" {
 		t.Errorf("action (-want +got):\n%s", diff)
 	}
 }
 
-func TestTargetsAreLookedAtAgain(t *testing.T) {
-	one := func() *builder { return observed().rendered().intends("worker").names("worker-0") }
-	two := func() *builder { return several(2).intends("worker").names("worker-0", "worker-1") }
+func TestTargetsAreCheckedAgain(t *testing.T) {
+	one := func() *builder { return observed().rendered().releaseIntended("worker").targetsOnRecord("worker-0") }
+	two := func() *builder {
+		return concurrent(2).releaseIntended("worker").targetsOnRecord("worker-0", "worker-1")
+	}
 	again := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}}
 	tell := want{reason: v1alpha1.ReasonProgressing, actions: []string{"target-nodes/worker"}}
 	cases := map[string]struct {
@@ -39,13 +41,13 @@ func TestTargetsAreLookedAtAgain(t *testing.T) {
 		want want
 	}{
 		"nothing has changed":           {one().build(), tell},
-		"the ledger was written before": {one().tells("worker").node("worker-0", func(n *Node) { n.Desired = n.Current }).build(), tell},
+		"the ledger was written before": {one().targets("worker").node("worker-0", func(n *Node) { n.DesiredConfig = n.CurrentConfig }).build(), tell},
 		"it is gone":                    {one().without("worker-0").build(), again},
-		"it has the target":             {one().done("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
-		"it has taken it":               {one().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
-		"of two the first has":          {two().tells("worker").node("worker-1", func(n *Node) { n.Desired = n.Current }).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0"}}},
-		"of two both have":              {two().tells("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-0 worker-1"}}},
-		"the second comes late":         {two().tells("worker").follows("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesTaken worker-1"}}},
+		"it has the target":             {one().done("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
+		"it has taken it":               {one().targets("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
+		"of two the first has":          {two().targets("worker").node("worker-1", func(n *Node) { n.DesiredConfig = n.CurrentConfig }).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
+		"of two both have":              {two().targets("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0 worker-1"}}},
+		"the second comes late":         {two().targets("worker").followed("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-1"}}},
 		"it was down at the start, came back and is down again": {one().down("worker-0").with(func(o *Observed) {
 			o.Record.Pools[1].Unavailable = []string{"worker-0"}
 		}).build(), again},
@@ -66,8 +68,8 @@ func TestTargetsAreLookedAtAgain(t *testing.T) {
 }
 
 // A record that is lost is made up for by the ledger: the nodes that were told are followed.
-func TestALostTargetedRelease(t *testing.T) {
-	b := several(2).intends("worker").names("worker-0", "worker-1").tells("worker")
+func TestUnrecordedTargetedRelease(t *testing.T) {
+	b := concurrent(2).releaseIntended("worker").targetsOnRecord("worker-0", "worker-1").targets("worker")
 	b.o.Record.Release = nil
 	d := check(t, b.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
 	if diff := cmp.Diff([]string{"worker-0", "worker-1"}, fact[ReleaseIntended](t, d).Release.TargetNodes); diff != "" {
@@ -75,11 +77,11 @@ func TestALostTargetedRelease(t *testing.T) {
 	}
 }
 
-func TestTheControlPlaneIsAtRest(t *testing.T) {
-	rolling := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "etcd", Message: "ClusterOperator etcd is Progressing", Passing: true}
+func TestControlPlaneReady(t *testing.T) {
+	rolling := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "etcd", Message: "ClusterOperator etcd is Progressing", Transient: true}
 	broken := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "kube-apiserver", Message: "ClusterOperator kube-apiserver is Degraded"}
 	masters := func() *builder { return observed().rendered().done("worker-0") }
-	said := func(list ...Problem) func(*Observed) { return func(o *Observed) { o.ControlPlane = Seen(list) } }
+	said := func(list ...Problem) func(*Observed) { return func(o *Observed) { o.ControlPlane = Known(list) } }
 	intent := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}}
 	cases := map[string]struct {
 		o    Observed
@@ -87,11 +89,11 @@ func TestTheControlPlaneIsAtRest(t *testing.T) {
 	}{
 		"it is":                        {masters().build(), intent},
 		"an operator rolls":            {masters().with(said(rolling)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}, says: []string{"etcd is Progressing"}}},
-		"after the intent, too":        {masters().intends("master").with(said(broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator kube-apiserver"}}},
-		"nobody knows":                 {masters().with(func(o *Observed) { o.ControlPlane = Unseen[[]Problem]("no answer") }).build(), want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"ClusterOperator ClusterOperator"}}},
+		"after the intent, too":        {masters().releaseIntended("master").with(said(broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator kube-apiserver"}}},
+		"nobody knows":                 {masters().with(func(o *Observed) { o.ControlPlane = Unknown[[]Problem]("no answer") }).build(), want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"ClusterOperator ClusterOperator"}}},
 		"workers do not wait for it":   {observed().rendered().with(said(rolling, broken)).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
-		"going back waits for a roll":  {masters().with(goesBack).with(said(rolling, broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
-		"and not for what is broken":   {masters().with(goesBack).with(said(broken)).build(), intent},
+		"going back waits for a roll":  {masters().with(rollbackOnRecord).with(said(rolling, broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
+		"and not for what is broken":   {masters().with(rollbackOnRecord).with(said(broken)).build(), intent},
 		"arbiters come after masters":  {arbiters().done("worker-0").build(), intent},
 		"and belong to control planes": {arbiters().done("worker-0", "master-0", "master-1", "master-2").with(said(rolling)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
 	}
@@ -109,14 +111,14 @@ func arbiters() *builder {
 	pools, _ := b.o.Pools.Get()
 	arbiter := somePool("arbiter", 1)
 	arbiter.ControlPlane = true
-	b.o.Pools = Seen(append([]Pool{arbiter}, pools...))
+	b.o.Pools = Known(append([]Pool{arbiter}, pools...))
 	return b.rendered()
 }
 
 // R9: the leader hands over before its own node is drained, where somebody else can lead.
 func TestStepDown(t *testing.T) {
 	self := func(node string, standby ...string) func(*Observed) {
-		return func(o *Observed) { o.Self = Self{Node: node, Standby: standby} }
+		return func(o *Observed) { o.Operator = OperatorReplicas{LeaderNode: node, StandbyNodes: standby} }
 	}
 	last := func() *builder {
 		return observed().rendered().done("worker-0", "worker-1", "master-0", "master-1", "master-2")
@@ -129,13 +131,13 @@ func TestStepDown(t *testing.T) {
 	}{
 		"it is elsewhere":                        {last().with(self("master-0", "worker-2")).build(), goOn},
 		"its node is the next":                   {last().with(self("worker-2", "master-0")).build(), down},
-		"its node is the last target":            {last().with(byName).with(self("worker-2", "master-0")).build(), down},
-		"another target goes first":              {observed().rendered().with(byName).with(self("worker-0", "master-0")).build(), goOn},
+		"its node is the last target":            {last().with(targetedMechanism).with(self("worker-2", "master-0")).build(), down},
+		"another target goes first":              {observed().rendered().with(targetedMechanism).with(self("worker-0", "master-0")).build(), goOn},
 		"it is alone":                            {last().with(self("worker-2")).build(), goOn},
 		"the others are on that node, too":       {last().with(self("worker-2", "worker-2")).build(), goOn},
 		"nobody knows where it is":               {last().build(), goOn},
 		"the MCO may choose either's: no war":    {observed().rendered().with(self("worker-2", "worker-0")).build(), goOn},
-		"after the intent it is seen to the end": {last().with(self("worker-2", "master-0")).intends("worker").build(), want{reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}}},
+		"after the intent it is seen to the end": {last().with(self("worker-2", "master-0")).releaseIntended("worker").build(), want{reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -146,9 +148,11 @@ func TestStepDown(t *testing.T) {
 }
 
 // R1: a pool is opened only while somebody would pause it again should the leader die. Where there is one replica, that is a choice.
-func TestNobodyWouldPauseItAgain(t *testing.T) {
+func TestNoStandby(t *testing.T) {
 	self := func(replicas int, standby ...string) func(*Observed) {
-		return func(o *Observed) { o.Self = Self{Replicas: replicas, Node: "master-0", Standby: standby} }
+		return func(o *Observed) {
+			o.Operator = OperatorReplicas{Replicas: replicas, LeaderNode: "master-0", StandbyNodes: standby}
+		}
 	}
 	begun := func() *builder { return observed().rendered() }
 	goOn := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}
@@ -161,11 +165,11 @@ func TestNobodyWouldPauseItAgain(t *testing.T) {
 	}{
 		"another is ready":              {begun().with(self(2, "master-1")).build(), goOn},
 		"none is ready":                 {begun().with(self(2)).build(), held},
-		"none is ready, and the intent": {begun().with(self(2)).intends("worker").build(), held},
-		"ready again, and the intent":   {begun().with(self(2, "master-1")).intends("worker").build(), open},
+		"none is ready, and the intent": {begun().with(self(2)).releaseIntended("worker").build(), held},
+		"ready again, and the intent":   {begun().with(self(2, "master-1")).releaseIntended("worker").build(), open},
 		"there is one":                  {begun().with(self(1)).build(), goOn},
-		"by name nothing is opened":     {begun().with(byName).with(self(2)).build(), goOn},
-		"nobody knows":                  {begun().with(func(o *Observed) { o.Self = Self{} }).build(), goOn},
+		"by name nothing is opened":     {begun().with(targetedMechanism).with(self(2)).build(), goOn},
+		"nobody knows":                  {begun().with(func(o *Observed) { o.Operator = OperatorReplicas{} }).build(), goOn},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -177,13 +181,15 @@ func TestNobodyWouldPauseItAgain(t *testing.T) {
 
 // What adds or removes nodes by itself is told, and forbids nothing.
 func TestWarnings(t *testing.T) {
-	d := Decide(observed().with(func(o *Observed) { o.Cluster = Seen(Cluster{Warnings: []string{"MachineHealthCheck x deletes nodes"}}) }).build())
-	if got := d.Verdicts[0].Message; got != "nothing forbids the rollout; mind that MachineHealthCheck x deletes nodes" || !d.Verdicts[0].Done {
-		t.Errorf("preflight says %q, done %t", got, d.Verdicts[0].Done)
+	d := Decide(observed().with(func(o *Observed) {
+		o.Cluster = Known(Cluster{Warnings: []string{"MachineHealthCheck x deletes nodes"}})
+	}).build())
+	if got := d.PhaseResults[0].Message; got != "nothing forbids the rollout; mind that MachineHealthCheck x deletes nodes" || !d.PhaseResults[0].Done {
+		t.Errorf("preflight says %q, done %t", got, d.PhaseResults[0].Done)
 	}
 }
 
-func TestWhoIsNew(t *testing.T) {
+func TestNewNodeMessage(t *testing.T) {
 	o := observed().rendered().down("worker-1").node("worker-1", func(n *Node) { n.Created = now.Add(-time.Minute) }).build()
 	check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}, says: []string{"is new since 2026-03-01T11:59:00Z and is NotReady"}})
 }

@@ -9,18 +9,18 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Window is a maintenance window.
-type Window struct {
+// MaintenanceWindow is a maintenance window.
+type MaintenanceWindow struct {
 	Schedule string        `json:"schedule"`
 	Duration time.Duration `json:"duration"`
-	Zone     string        `json:"zone,omitempty"`
+	TimeZone string        `json:"zone,omitempty"`
 }
 
 // parse fails on what is no schedule or no time zone.
-func (w Window) parse() (cron.Schedule, *time.Location, error) {
-	zone, err := time.LoadLocation(w.Zone) // "" is UTC
+func (w MaintenanceWindow) parse() (cron.Schedule, *time.Location, error) {
+	zone, err := time.LoadLocation(w.TimeZone) // "" is UTC
 	if err != nil {
-		return nil, nil, fmt.Errorf("timeZone: %q is not the name of a time zone such as Europe/Berlin", w.Zone)
+		return nil, nil, fmt.Errorf("timeZone: %q is not the name of a time zone such as Europe/Berlin", w.TimeZone)
 	}
 	schedule, err := cron.ParseStandard(w.Schedule)
 	if err != nil {
@@ -33,22 +33,22 @@ func (w Window) parse() (cron.Schedule, *time.Location, error) {
 }
 
 // Check says what is wrong with the window, nil when nothing is.
-func (w Window) Check() error {
+func (w MaintenanceWindow) Check() error {
 	_, _, err := w.parse()
 	return err
 }
 
-// at tells whether the window is open, until when, and when it opens next.
-func (w Window) at(now time.Time) (open bool, until, next time.Time, err error) {
+// openAt tells whether the window is open, until when, and when it opens next.
+func (w MaintenanceWindow) openAt(now time.Time) (open bool, until, next time.Time, err error) {
 	schedule, zone, err := w.parse()
 	if err != nil {
 		return false, time.Time{}, time.Time{}, err
 	}
-	here := now.In(zone)
-	if opened := schedule.Next(here.Add(-w.Duration)); !opened.IsZero() && !opened.After(here) {
-		return true, opened.Add(w.Duration), schedule.Next(here), nil
+	local := now.In(zone)
+	if opened := schedule.Next(local.Add(-w.Duration)); !opened.IsZero() && !opened.After(local) {
+		return true, opened.Add(w.Duration), schedule.Next(local), nil
 	}
-	return false, time.Time{}, schedule.Next(here), nil
+	return false, time.Time{}, schedule.Next(local), nil
 }
 
 // outsideWindows is the wait while no window is open. A window that cannot be read is not open: unknown never disrupts.
@@ -58,7 +58,7 @@ func outsideWindows(o Observed) (Wait, bool) {
 	}
 	var soonest time.Time
 	for _, w := range o.Rollout.Windows {
-		open, _, next, err := w.at(o.Now)
+		open, _, next, err := w.openAt(o.Now)
 		if err == nil && open {
 			return Wait{}, false
 		}
@@ -70,7 +70,7 @@ func outsideWindows(o Observed) (Wait, bool) {
 	if !soonest.IsZero() {
 		message = "no maintenance window is open; the next one opens at " + soonest.UTC().Format(time.RFC3339)
 	}
-	return Wait{Until: soonest, Blockers: []Blocker{{
+	return Wait{RecheckAt: soonest, Blockers: []Blocker{{
 		Reason: v1alpha1.ReasonOutsideWindow, Kind: "SafeMirrorRollout", Name: o.Rollout.Name,
 		Message: message + "; nothing is paused, applied or released meanwhile, and a node under way finishes",
 	}}}, true

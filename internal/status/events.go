@@ -33,17 +33,17 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	stalled, was := isTrue(after, v1alpha1.ConditionStalled), isTrue(before, v1alpha1.ConditionStalled)
 	switch {
 	case stalled && (!was || reasonOf(before) != ready.Reason):
-		out = append(out, Event{corev1.EventTypeWarning, ready.Reason, string(after.Phase), note(ready.Message)})
+		out = append(out, Event{corev1.EventTypeWarning, ready.Reason, string(after.Phase), truncateNote(ready.Message)})
 	case before.Phase != after.Phase, was && !stalled:
-		out = append(out, Event{corev1.EventTypeNormal, string(after.Phase), string(after.Phase), note(ready.Message)})
+		out = append(out, Event{corev1.EventTypeNormal, string(after.Phase), string(after.Phase), truncateNote(ready.Message)})
 	}
-	out = append(out, taken(before.Record.Release, after.Record.Release)...)
-	out = append(out, obstacleEvents(before.BlockedDrains, after.BlockedDrains)...)
+	out = append(out, nodeEvents(before.Record.Release, after.Record.Release)...)
+	out = append(out, blockedDrainEvents(before.BlockedDrains, after.BlockedDrains)...)
 	return append(out, remedyEvents(before.Record.Remedies, after.Record.Remedies)...)
 }
 
-// taken tells of each node once, when it is first on the record of its release.
-func taken(before, after *v1alpha1.ReleaseRecord) []Event {
+// nodeEvents tells of each node once, when it is first on the record of its release.
+func nodeEvents(before, after *v1alpha1.ReleaseRecord) []Event {
 	if after == nil {
 		return nil
 	}
@@ -67,4 +67,4 @@ func reasonOf(s v1alpha1.SafeMirrorRolloutStatus) string {
 	return ""
 }
 
-func note(s string) string { return cut(s, maxNote) }
+func truncateNote(s string) string { return truncate(s, maxNote) }

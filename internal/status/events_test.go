@@ -12,7 +12,7 @@ import (
 )
 
 func statusOf(before v1alpha1.SafeMirrorRolloutStatus, phase rollout.Phase, reason, why string, stalled bool) v1alpha1.SafeMirrorRolloutStatus {
-	return Of(before, look(), rollout.Decision{Phase: phase, Reason: reason, Why: why, Stalled: stalled}, nil)
+	return Of(before, observation(), rollout.Decision{Phase: phase, Reason: reason, Why: why, Stalled: stalled}, nil)
 }
 
 func TestEvents(t *testing.T) {
@@ -60,7 +60,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestTheNoteOfAnEventIsBounded(t *testing.T) {
+func TestEventNoteIsBounded(t *testing.T) {
 	after := statusOf(v1alpha1.SafeMirrorRolloutStatus{}, rollout.PhasePlan, v1alpha1.ReasonWaiting, strings.Repeat("ß", 900), false)
 	if got := Events(v1alpha1.SafeMirrorRolloutStatus{}, after)[0].Note; len(got) > maxNote || !strings.HasSuffix(got, "ß…") {
 		t.Errorf("%d bytes, ending in %q", len(got), got[len(got)-5:])
@@ -69,15 +69,15 @@ func TestTheNoteOfAnEventIsBounded(t *testing.T) {
 
 // A rollout that looks every second for an hour tells of each transition once.
 func TestEventsDoNotRepeat(t *testing.T) {
-	s, told := v1alpha1.SafeMirrorRolloutStatus{}, 0
-	o := look()
+	s, events := v1alpha1.SafeMirrorRolloutStatus{}, 0
+	o := observation()
 	for range 100 {
 		o.Now = o.Now.Add(time.Second)
 		after := Of(s, o, waiting(), nil)
-		told += len(Events(s, after))
+		events += len(Events(s, after))
 		s = after
 	}
-	if told != 1 {
-		t.Errorf("%d events, want 1", told)
+	if events != 1 {
+		t.Errorf("%d events, want 1", events)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-func TestEventsOfRemedies(t *testing.T) {
+func TestRemedyEvents(t *testing.T) {
 	in := func(state v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome) []v1alpha1.RemedyRecord {
 		return []v1alpha1.RemedyRecord{{ID: "1", Action: v1alpha1.Relocate, Node: "worker-1", Kind: "Node", Name: "worker-0", State: state, Outcome: outcome}}
 	}

@@ -31,14 +31,14 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 	after.ObservedGeneration = o.Rollout.Generation
 	after.Record = rollout.Apply(o.Record, d.Facts)
 	after.Phase = v1alpha1.RolloutPhase(d.Phase)
-	after.Images = images(before.Images, o)
-	after.Pools, after.Nodes = pools(before, o)
+	after.Images = imageCounts(before.Images, o)
+	after.Pools, after.Nodes = poolStatuses(before, o)
 	if plan, ok := o.Plan.Get(); ok {
 		after.PlanHash = plan.Digest
 	}
-	after.BlockedDrains = obstacles(before.BlockedDrains, o)
-	after.Forecast = forecast(before.Forecast, o)
-	after.Preload = preload(before.Preload, o)
+	after.BlockedDrains = blockedDrains(before.BlockedDrains, o)
+	after.Forecast = forecastStatus(before.Forecast, o)
+	after.Preload = preloadStatus(before.Preload, o)
 	if sets, ok := o.Sets.Get(); ok {
 		after.Pass = sets.Pass
 	}
@@ -47,29 +47,29 @@ func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.D
 	return after
 }
 
-func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCounts {
+func imageCounts(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCounts {
 	plan, ok := o.Plan.Get()
 	if !ok || o.Record.CompletedGeneration == o.Rollout.Generation {
 		return before // unknown, or the end: what was proven on the way is what counts, and nothing is proven any more
 	}
 	out := v1alpha1.ImageCounts{
-		Total: count(plan.Total), Changed: count(plan.Changed), Lost: count(plan.Lost), Accepted: count(plan.Accepted), NoWorse: count(plan.NoWorse),
-		Drifted: count(plan.Drifted), Historical: count(plan.Historical), Advisory: count(plan.Advisory),
+		Total: toInt32(plan.Total), Changed: toInt32(plan.Changed), Lost: toInt32(plan.Lost), Accepted: toInt32(plan.Accepted), NoWorse: toInt32(plan.NoWorse),
+		Drifted: toInt32(plan.Drifted), Historical: toInt32(plan.Historical), Advisory: toInt32(plan.Advisory),
 	}
 	out.NodePullsVerified, out.NodePullsDesired = before.NodePullsVerified, before.NodePullsDesired
-	if p, ok := o.Probes.Get(); ok && p.Plan == plan.Digest {
-		out.NodePullsVerified, out.NodePullsDesired = count(p.Proven), count(p.Wanted)
+	if p, ok := o.PullChecks.Get(); ok && p.PlanDigest == plan.Digest {
+		out.NodePullsVerified, out.NodePullsDesired = toInt32(p.Proven), toInt32(p.Wanted)
 	}
 	out.CanaryPullsVerified, out.CanaryPullsDesired = before.CanaryPullsVerified, before.CanaryPullsDesired
-	if c, ok := o.Canary.Get(); ok && len(c.Kinds) > 0 {
+	if c, ok := o.CanaryPulls.Get(); ok && len(c.Groups) > 0 {
 		out.CanaryPullsVerified, out.CanaryPullsDesired = 0, 0
-		for _, k := range c.Kinds {
-			out.CanaryPullsVerified += count(k.Proven + k.Resolved)
-			out.CanaryPullsDesired += count(k.Wanted)
+		for _, k := range c.Groups {
+			out.CanaryPullsVerified += toInt32(k.Proven + k.ManifestOnly)
+			out.CanaryPullsDesired += toInt32(k.Wanted)
 		}
 	}
 	if t, ok := o.Transfers.Get(); ok {
-		out.Verified, out.Failed, out.Copied = count(t.Verified), count(t.Failed), count(t.Copied)
+		out.Verified, out.Failed, out.Copied = toInt32(t.Verified), toInt32(t.Failed), toInt32(t.Copied)
 		out.BytesCopied = t.Bytes
 		if t.Verified < t.Total {
 			out.BytesCopied = t.Bytes >> 20 << 20
@@ -79,7 +79,7 @@ func images(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.ImageCount
 	return out
 }
 
-func pools(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) ([]v1alpha1.PoolStatus, v1alpha1.NodeCounts) {
+func poolStatuses(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) ([]v1alpha1.PoolStatus, v1alpha1.NodeCounts) {
 	list, ok := o.Pools.Get()
 	if !ok {
 		return before.Pools, before.Nodes
@@ -88,11 +88,11 @@ func pools(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) ([]v1alp
 	var nodes v1alpha1.NodeCounts
 	for _, p := range list {
 		updated := 0
-		if p.Meaning == rollout.MeansPlanned {
+		if p.Registries == rollout.MatchesPlanned {
 			updated = p.Updated()
 		}
-		s := v1alpha1.PoolStatus{Name: p.Name, Total: count(len(p.Nodes)), Updated: count(updated), Paused: p.Paused, Rendered: p.Rendered}
-		underWay(&s, p, o)
+		s := v1alpha1.PoolStatus{Name: p.Name, Total: toInt32(len(p.Nodes)), Updated: toInt32(updated), Paused: p.Paused, Rendered: p.Rendered}
+		nodesInProgress(&s, p, o)
 		nodes.Total += s.Total
 		nodes.Updated += s.Updated
 		if len(out) < maxPools {
@@ -103,22 +103,22 @@ func pools(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) ([]v1alp
 	return out, nodes
 }
 
-// underWay counts the pool's nodes that are on their way, or whose pods are waited for, and names the first: one that is on its way before one
+// nodesInProgress counts the pool's nodes that are on their way, or whose pods are waited for, and names the first: one that is on its way before one
 // that is not any more.
-func underWay(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
+func nodesInProgress(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
 	release := o.Record.Release
-	moving := false
+	updating := false
 	for _, n := range p.Nodes {
-		stage := n.Stage(n.Desired)
-		waited := stage == "Done" && release != nil && slices.Contains(release.Nodes, n.Name)
-		if stage == "Done" && !waited {
+		stage := n.UpdateStage(n.DesiredConfig)
+		waitingForPods := stage == "Done" && release != nil && slices.Contains(release.Nodes, n.Name)
+		if stage == "Done" && !waitingForPods {
 			continue
 		}
 		s.Updating++
 		switch {
-		case !waited && !moving:
-			s.Node, s.NodeState, moving = n.Name, v1alpha1.NodeUpdateState(stage), true
-		case waited && s.Node == "":
+		case !waitingForPods && !updating:
+			s.Node, s.NodeState, updating = n.Name, v1alpha1.NodeUpdateState(stage), true
+		case waitingForPods && s.Node == "":
 			s.Node, s.NodeState = n.Name, v1alpha1.NodeWaitingForPods
 		}
 	}
@@ -128,7 +128,7 @@ func underWay(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
 func blockers(before []v1alpha1.Blocker, d rollout.Decision, now time.Time, failure error) []v1alpha1.Blocker {
 	var out []v1alpha1.Blocker
 	add := func(b v1alpha1.Blocker) {
-		b.Message = shorten(b.Message)
+		b.Message = truncateMessage(b.Message)
 		b.Since = metav1.NewTime(now.Truncate(time.Second))
 		for _, old := range before {
 			if old.Kind == b.Kind && old.Namespace == b.Namespace && old.Name == b.Name {
@@ -143,7 +143,7 @@ func blockers(before []v1alpha1.Blocker, d rollout.Decision, now time.Time, fail
 		add(v1alpha1.Blocker{Kind: "Action", Name: string(d.Phase), Message: failure.Error() + "; it is tried again"})
 	}
 	for _, b := range d.Blockers {
-		add(v1alpha1.Blocker{Kind: cut(b.Kind, maxKind), Namespace: cut(b.Namespace, maxKind), Name: cut(b.Name, maxMessage), Message: b.Message})
+		add(v1alpha1.Blocker{Kind: truncate(b.Kind, maxKind), Namespace: truncate(b.Namespace, maxKind), Name: truncate(b.Name, maxMessage), Message: b.Message})
 	}
 	return out
 }
@@ -151,7 +151,7 @@ func blockers(before []v1alpha1.Blocker, d rollout.Decision, now time.Time, fail
 func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.Decision, failure error) {
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: shorten(message), ObservedGeneration: o.Rollout.Generation,
+			Type: kind, Status: status, Reason: reason, Message: truncateMessage(message), ObservedGeneration: o.Rollout.Generation,
 			LastTransitionTime: metav1.NewTime(o.Now.Truncate(time.Second)),
 		})
 	}
@@ -163,11 +163,11 @@ func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d ro
 		reason = v1alpha1.ReasonProgressing
 	}
 	stalled, complete := d.Stalled && failure == nil, d.Complete && failure == nil
-	set(v1alpha1.ConditionReady, boolean(complete), reason, message)
-	set(v1alpha1.ConditionReconciling, boolean(!complete && !stalled), reason, message)
-	set(v1alpha1.ConditionStalled, boolean(stalled), reason, message)
+	set(v1alpha1.ConditionReady, conditionStatus(complete), reason, message)
+	set(v1alpha1.ConditionReconciling, conditionStatus(!complete && !stalled), reason, message)
+	set(v1alpha1.ConditionStalled, conditionStatus(stalled), reason, message)
 	phaseConditions(d, set)
-	if at, long := pausedTooLong(o); long {
+	if at, tooLong := pausedTooLong(o); tooLong {
 		set(v1alpha1.ConditionPauseLimitExceeded, metav1.ConditionTrue, v1alpha1.ReasonWaiting, fmt.Sprintf(
 			"pools have been held since %s, longer than spec.release.maxPauseSeconds: they get no other change meanwhile, rotated certificates among them; status.blockers says what holds the rollout",
 			at.UTC().Format(time.RFC3339)))
@@ -177,14 +177,14 @@ func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d ro
 }
 
 // pausedTooLong tells since when the first of the pools has been held, if that is longer than the user wants.
-func pausedTooLong(o rollout.Observed) (since time.Time, long bool) {
+func pausedTooLong(o rollout.Observed) (since time.Time, tooLong bool) {
 	list, ok := o.Pools.Get()
 	if !ok {
 		return time.Time{}, false
 	}
 	for _, p := range list {
-		if p.Ledger != nil && (since.IsZero() || p.Ledger.Since.Before(since)) {
-			since = p.Ledger.Since
+		if p.PauseRecord != nil && (since.IsZero() || p.PauseRecord.Since.Before(since)) {
+			since = p.PauseRecord.Since
 		}
 	}
 	return since, !since.IsZero() && o.Now.Sub(since) > o.Rollout.MaxPause()
@@ -193,20 +193,20 @@ func pausedTooLong(o rollout.Observed) (since time.Time, long bool) {
 // phaseConditions: a phase that was looked at says how it stands; one behind the current phase is pending, whatever it said
 // before, because it will have to be satisfied again. A condition of several phases is about the first that is not done.
 func phaseConditions(d rollout.Decision, set func(kind string, status metav1.ConditionStatus, reason, message string)) {
-	settled := map[string]bool{}
-	for _, row := range rollout.Table() {
-		if row.Condition == "" || settled[row.Condition] {
+	notDone := map[string]bool{}
+	for _, row := range rollout.PhaseTable() {
+		if row.Condition == "" || notDone[row.Condition] {
 			continue
 		}
-		i := slices.IndexFunc(d.Verdicts, func(v rollout.Verdict) bool { return v.Phase == row.Phase })
-		settled[row.Condition] = i < 0 || !d.Verdicts[i].Done
+		i := slices.IndexFunc(d.PhaseResults, func(v rollout.PhaseResult) bool { return v.Phase == row.Phase })
+		notDone[row.Condition] = i < 0 || !d.PhaseResults[i].Done
 		switch {
 		case i < 0:
-			set(row.Condition, metav1.ConditionUnknown, v1alpha1.ReasonPending, "not reached: "+row.About)
-		case d.Verdicts[i].Done:
-			set(row.Condition, metav1.ConditionTrue, v1alpha1.ReasonDone, orElse(d.Verdicts[i].Message, row.About))
+			set(row.Condition, metav1.ConditionUnknown, v1alpha1.ReasonPending, "not reached: "+row.Description)
+		case d.PhaseResults[i].Done:
+			set(row.Condition, metav1.ConditionTrue, v1alpha1.ReasonDone, orElse(d.PhaseResults[i].Message, row.Description))
 		default:
-			set(row.Condition, metav1.ConditionFalse, orElse(d.Verdicts[i].Reason, v1alpha1.ReasonProgressing), orElse(d.Verdicts[i].Message, row.About))
+			set(row.Condition, metav1.ConditionFalse, orElse(d.PhaseResults[i].Reason, v1alpha1.ReasonProgressing), orElse(d.PhaseResults[i].Message, row.Description))
 		}
 	}
 }
@@ -222,7 +222,7 @@ func summary(d rollout.Decision) string {
 	}
 }
 
-func boolean(b bool) metav1.ConditionStatus {
+func conditionStatus(b bool) metav1.ConditionStatus {
 	if b {
 		return metav1.ConditionTrue
 	}
@@ -236,10 +236,10 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// shorten cuts between characters, never inside one: the API server refuses a status that is not UTF-8.
-func shorten(s string) string { return cut(s, maxMessage) }
+// truncateMessage cuts between characters, never inside one: the API server refuses a status that is not UTF-8.
+func truncateMessage(s string) string { return truncate(s, maxMessage) }
 
-func cut(s string, most int) string {
+func truncate(s string, most int) string {
 	if s = strings.ToValidUTF8(s, "?"); len(s) <= most {
 		return s
 	}
@@ -250,7 +250,7 @@ func cut(s string, most int) string {
 	return s[:end] + "…"
 }
 
-// count narrows a number of objects: a cluster has nowhere near two thousand million of anything.
-func count(n int) int32 {
+// toInt32 narrows a number of objects: a cluster has nowhere near two thousand million of anything.
+func toInt32(n int) int32 {
 	return int32(min(n, 1<<31-1))
 }

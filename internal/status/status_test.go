@@ -21,32 +21,32 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func at(t time.Time) metav1.Time { return metav1.NewTime(t) }
 
-// look is an observation with one pool of two nodes, of which the first has the planned configuration.
-func look() rollout.Observed {
+// observation is an observation with one pool of two nodes, of which the first has the planned configuration.
+func observation() rollout.Observed {
 	return rollout.Observed{
 		Now:       now,
-		Rollout:   rollout.View{Name: "shop", Generation: 3},
-		Plan:      rollout.Seen(rollout.Plan{Total: 10, Changed: 4, Accepted: 1, NoWorse: 2, Lost: 3}),
-		Transfers: rollout.Seen(rollout.Transfers{Total: 4, Verified: 3, Failed: 1, Copied: 2, Bytes: 5<<20 + 17}),
-		Pools: rollout.Seen([]rollout.Pool{{
-			Name: "worker", Paused: true, Rendered: "planned", Meaning: rollout.MeansPlanned,
+		Rollout:   rollout.Spec{Name: "shop", Generation: 3},
+		Plan:      rollout.Known(rollout.PlanSummary{Total: 10, Changed: 4, Accepted: 1, NoWorse: 2, Lost: 3}),
+		Transfers: rollout.Known(rollout.Transfers{Total: 4, Verified: 3, Failed: 1, Copied: 2, Bytes: 5<<20 + 17}),
+		Pools: rollout.Known([]rollout.Pool{{
+			Name: "worker", Paused: true, Rendered: "planned", Registries: rollout.MatchesPlanned,
 			Nodes: []rollout.Node{node("worker-0", "planned", "planned"), node("worker-1", "earlier", "earlier")},
 		}}),
 	}
 }
 
 func node(name, current, desired string) rollout.Node {
-	return rollout.Node{Name: name, Current: current, Desired: desired, State: "Done", Ready: true}
+	return rollout.Node{Name: name, CurrentConfig: current, DesiredConfig: desired, State: "Done", Ready: true}
 }
 
-// verdicts are done up to the current phase.
-func verdicts(current rollout.Phase, reason, message string) []rollout.Verdict {
-	var out []rollout.Verdict
-	for _, row := range rollout.Table() {
+// phaseResults are done up to the current phase.
+func phaseResults(current rollout.Phase, reason, message string) []rollout.PhaseResult {
+	var out []rollout.PhaseResult
+	for _, row := range rollout.PhaseTable() {
 		if row.Phase == current {
-			return append(out, rollout.Verdict{Phase: current, Reason: reason, Message: message})
+			return append(out, rollout.PhaseResult{Phase: current, Reason: reason, Message: message})
 		}
-		out = append(out, rollout.Verdict{Phase: row.Phase, Done: true, Reason: v1alpha1.ReasonDone, Message: string(row.Phase) + " is done"})
+		out = append(out, rollout.PhaseResult{Phase: row.Phase, Done: true, Reason: v1alpha1.ReasonDone, Message: string(row.Phase) + " is done"})
 	}
 	return out
 }
@@ -54,21 +54,21 @@ func verdicts(current rollout.Phase, reason, message string) []rollout.Verdict {
 func waiting() rollout.Decision {
 	return rollout.Decision{
 		Phase: rollout.PhaseRelease, Reason: v1alpha1.ReasonWaiting, Why: "node worker-1 drains",
-		Blockers: []rollout.Blocker{{Kind: "Node", Name: "worker-1", Message: "node worker-1 drains"}},
-		Verdicts: verdicts(rollout.PhaseRelease, v1alpha1.ReasonWaiting, "node worker-1 drains"),
+		Blockers:     []rollout.Blocker{{Kind: "Node", Name: "worker-1", Message: "node worker-1 drains"}},
+		PhaseResults: phaseResults(rollout.PhaseRelease, v1alpha1.ReasonWaiting, "node worker-1 drains"),
 	}
 }
 
 func TestConditions(t *testing.T) {
 	stalled := rollout.Decision{
 		Phase: rollout.PhasePlan, Reason: v1alpha1.ReasonImagesLost, Why: "one is lost", Stalled: true,
-		Verdicts: verdicts(rollout.PhasePlan, v1alpha1.ReasonImagesLost, "one is lost"),
+		PhaseResults: phaseResults(rollout.PhasePlan, v1alpha1.ReasonImagesLost, "one is lost"),
 	}
 	complete := rollout.Decision{
-		Phase: rollout.PhaseComplete, Reason: v1alpha1.ReasonComplete, Complete: true, Verdicts: verdicts("", "", ""),
+		Phase: rollout.PhaseComplete, Reason: v1alpha1.ReasonComplete, Complete: true, PhaseResults: phaseResults("", "", ""),
 	}
 	at := func(phase rollout.Phase) rollout.Decision {
-		return rollout.Decision{Phase: phase, Reason: v1alpha1.ReasonWaiting, Why: "x", Verdicts: verdicts(phase, v1alpha1.ReasonWaiting, "x")}
+		return rollout.Decision{Phase: phase, Reason: v1alpha1.ReasonWaiting, Why: "x", PhaseResults: phaseResults(phase, v1alpha1.ReasonWaiting, "x")}
 	}
 	type conditions = map[string]string
 	cases := map[string]struct {
@@ -119,7 +119,7 @@ func TestConditions(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := Of(v1alpha1.SafeMirrorRolloutStatus{}, look(), c.d, c.failure)
+			s := Of(v1alpha1.SafeMirrorRolloutStatus{}, observation(), c.d, c.failure)
 			got := conditions{}
 			for _, cond := range s.Conditions {
 				got[cond.Type] = string(cond.Status) + " " + cond.Reason
@@ -133,22 +133,22 @@ func TestConditions(t *testing.T) {
 			if s.ObservedGeneration != 3 || s.Phase != v1alpha1.RolloutPhase(c.d.Phase) {
 				t.Errorf("generation %d, phase %q", s.ObservedGeneration, s.Phase)
 			}
-			kstatus(t, s)
+			checkKstatus(t, s)
 		})
 	}
 }
 
-// kstatus reads the three summarising conditions: at most one of Reconciling and Stalled is True, and Ready is True only without both.
-func kstatus(t *testing.T, s v1alpha1.SafeMirrorRolloutStatus) {
+// checkKstatus reads the three summarising conditions: at most one of Reconciling and Stalled is True, and Ready is True only without both.
+func checkKstatus(t *testing.T, s v1alpha1.SafeMirrorRolloutStatus) {
 	t.Helper()
 	is := func(kind string) bool { return meta.IsStatusConditionTrue(s.Conditions, kind) }
 	ready, reconciling, stalled := is(v1alpha1.ConditionReady), is(v1alpha1.ConditionReconciling), is(v1alpha1.ConditionStalled)
-	if n := howMany(ready, reconciling, stalled); n != 1 {
+	if n := countTrue(ready, reconciling, stalled); n != 1 {
 		t.Errorf("ready %t, reconciling %t, stalled %t: want exactly one", ready, reconciling, stalled)
 	}
 }
 
-func howMany(flags ...bool) (n int) {
+func countTrue(flags ...bool) (n int) {
 	for _, f := range flags {
 		if f {
 			n++
@@ -158,9 +158,9 @@ func howMany(flags ...bool) (n int) {
 }
 
 // A condition keeps its time while it says the same; its message may change.
-func TestConditionsKeepTheirTime(t *testing.T) {
-	first := Of(v1alpha1.SafeMirrorRolloutStatus{}, look(), waiting(), nil)
-	later := look()
+func TestConditionsKeepTransitionTime(t *testing.T) {
+	first := Of(v1alpha1.SafeMirrorRolloutStatus{}, observation(), waiting(), nil)
+	later := observation()
 	later.Now = now.Add(time.Minute)
 	d := waiting()
 	d.Why = "node worker-1 still drains"
@@ -177,7 +177,7 @@ func TestConditionsKeepTheirTime(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
-	s := Of(v1alpha1.SafeMirrorRolloutStatus{}, look(), waiting(), nil)
+	s := Of(v1alpha1.SafeMirrorRolloutStatus{}, observation(), waiting(), nil)
 	want := v1alpha1.SafeMirrorRolloutStatus{
 		Images: v1alpha1.ImageCounts{
 			Summary: "3/4", Total: 10, Changed: 4, Verified: 3, Copied: 2, Failed: 1, Lost: 3, Accepted: 1, NoWorse: 2,
@@ -192,35 +192,35 @@ func TestCounts(t *testing.T) {
 	}
 
 	t.Run("the bytes are exact in the end", func(t *testing.T) {
-		o := look()
-		o.Transfers = rollout.Seen(rollout.Transfers{Total: 4, Verified: 4, Bytes: 5<<20 + 17})
+		o := observation()
+		o.Transfers = rollout.Known(rollout.Transfers{Total: 4, Verified: 4, Bytes: 5<<20 + 17})
 		if got := Of(s, o, waiting(), nil).Images.BytesCopied; got != 5<<20+17 {
 			t.Errorf("%d bytes", got)
 		}
 	})
 	t.Run("what cannot be read stays as it was", func(t *testing.T) {
-		o := look()
-		o.Plan, o.Pools = rollout.Unseen[rollout.Plan]("x"), rollout.Unseen[[]rollout.Pool]("x")
+		o := observation()
+		o.Plan, o.Pools = rollout.Unknown[rollout.PlanSummary]("x"), rollout.Unknown[[]rollout.Pool]("x")
 		after := Of(s, o, waiting(), nil)
 		if diff := cmp.Diff(got, v1alpha1.SafeMirrorRolloutStatus{Images: after.Images, Nodes: after.Nodes, Pools: after.Pools}); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 	t.Run("nodes of another configuration are not updated", func(t *testing.T) {
-		o := look()
+		o := observation()
 		pools, _ := o.Pools.Get()
-		pools[0].Meaning = rollout.MeansBefore
+		pools[0].Registries = rollout.MatchesBefore
 		if got := Of(s, o, waiting(), nil).Nodes.Summary; got != "0/2" {
 			t.Errorf("%s nodes", got)
 		}
 	})
 	t.Run("no status counts more pools than it has room for", func(t *testing.T) {
-		o := look()
+		o := observation()
 		var pools []rollout.Pool
 		for i := range maxPools + 5 {
 			pools = append(pools, rollout.Pool{Name: fmt.Sprint(i), Nodes: []rollout.Node{node("n", "a", "a")}})
 		}
-		o.Pools = rollout.Seen(pools)
+		o.Pools = rollout.Known(pools)
 		after := Of(s, o, waiting(), nil)
 		if len(after.Pools) != maxPools || after.Nodes.Total != maxPools+5 {
 			t.Errorf("%d pools, %d nodes", len(after.Pools), after.Nodes.Total)
@@ -228,10 +228,10 @@ func TestCounts(t *testing.T) {
 	})
 }
 
-func TestTheNodeUnderWay(t *testing.T) {
+func TestNodesInProgress(t *testing.T) {
 	release := &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-0"}}
 	draining := node("worker-1", "earlier", "planned")
-	draining.State, draining.DrainWanted = "Working", "drain-planned"
+	draining.State, draining.DesiredDrain = "Working", "drain-planned"
 	cases := map[string]struct {
 		nodes   []rollout.Node
 		release *v1alpha1.ReleaseRecord
@@ -248,9 +248,9 @@ func TestTheNodeUnderWay(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := look()
+			o := observation()
 			o.Record.Release = c.release
-			o.Pools = rollout.Seen([]rollout.Pool{{Name: "worker", Nodes: c.nodes}})
+			o.Pools = rollout.Known([]rollout.Pool{{Name: "worker", Nodes: c.nodes}})
 			p := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil).Pools[0]
 			if got := fmt.Sprintf("%d %s %s", p.Updating, p.Node, p.NodeState); got != c.want {
 				t.Errorf("under way: %q, want %q", got, c.want)
@@ -259,7 +259,7 @@ func TestTheNodeUnderWay(t *testing.T) {
 	}
 }
 
-func TestBlockersKeepTheirSince(t *testing.T) {
+func TestBlockersKeepSince(t *testing.T) {
 	before := v1alpha1.SafeMirrorRolloutStatus{Blockers: []v1alpha1.Blocker{
 		{Kind: "Node", Name: "worker-1", Message: "drains", Since: at(now.Add(-time.Hour))},
 		{Kind: "Node", Name: "gone", Since: at(now.Add(-time.Hour))},
@@ -272,7 +272,7 @@ func TestBlockersKeepTheirSince(t *testing.T) {
 		{Kind: "Node", Name: "worker-1", Message: "node worker-1 drains", Since: at(now.Add(-time.Hour))},
 		{Kind: "Deployment", Namespace: "shop", Name: "worker-1", Message: "has 2 of 3", Since: at(now)},
 	}
-	if diff := cmp.Diff(want, Of(before, look(), d, errors.New("patching: timeout")).Blockers); diff != "" {
+	if diff := cmp.Diff(want, Of(before, observation(), d, errors.New("patching: timeout")).Blockers); diff != "" {
 		t.Errorf("blockers (-want +got):\n%s", diff)
 	}
 }
@@ -283,7 +283,7 @@ func TestBounds(t *testing.T) {
 	for i := range maxBlockers + 5 {
 		d.Blockers = append(d.Blockers, rollout.Blocker{Kind: "Node", Name: fmt.Sprint(i), Message: strings.Repeat("ä", 600+i)})
 	}
-	s := Of(v1alpha1.SafeMirrorRolloutStatus{}, look(), d, nil)
+	s := Of(v1alpha1.SafeMirrorRolloutStatus{}, observation(), d, nil)
 	if len(s.Blockers) != maxBlockers {
 		t.Errorf("%d blockers, want %d", len(s.Blockers), maxBlockers)
 	}
@@ -302,7 +302,7 @@ func fits(t *testing.T, message string) {
 	}
 }
 
-func TestCut(t *testing.T) {
+func TestTruncate(t *testing.T) {
 	cases := map[string]struct {
 		s    string
 		most int
@@ -319,7 +319,7 @@ func TestCut(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := cut(c.s, c.most)
+			got := truncate(c.s, c.most)
 			if got != c.want || len(got) > c.most || !utf8.ValidString(got) {
 				t.Errorf("cut to %q, want %q", got, c.want)
 			}
@@ -330,19 +330,19 @@ func TestCut(t *testing.T) {
 // The same look and the same decision give the same status, so that nothing is written for nothing.
 func TestNoChurn(t *testing.T) {
 	taken := waiting()
-	taken.Facts = []rollout.Fact{rollout.NodesTaken{Nodes: []string{"worker-1"}, At: now.Add(300 * time.Millisecond)}}
-	released := look()
+	taken.Facts = []rollout.Fact{rollout.NodesStarted{Nodes: []string{"worker-1"}, At: now.Add(300 * time.Millisecond)}}
+	released := observation()
 	released.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: at(now)}
 	cases := map[string]struct {
 		o       rollout.Observed
 		d       rollout.Decision
 		failure error
 	}{
-		"waiting":          {look(), waiting(), nil},
+		"waiting":          {observation(), waiting(), nil},
 		"with facts":       {released, taken, nil},
-		"an action failed": {look(), waiting(), errors.New("timeout")},
-		"complete":         {look(), rollout.Decision{Phase: rollout.PhaseComplete, Complete: true}, nil},
-		"a long message":   {look(), rollout.Decision{Phase: rollout.PhasePlan, Why: strings.Repeat("ü", 3000)}, nil},
+		"an action failed": {observation(), waiting(), errors.New("timeout")},
+		"complete":         {observation(), rollout.Decision{Phase: rollout.PhaseComplete, Complete: true}, nil},
+		"a long message":   {observation(), rollout.Decision{Phase: rollout.PhasePlan, Why: strings.Repeat("ü", 3000)}, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -357,10 +357,10 @@ func TestNoChurn(t *testing.T) {
 }
 
 // Facts are taken over whatever becomes of the actions: they are intents and what was seen.
-func TestTheRecordTakesTheFacts(t *testing.T) {
+func TestRecordAppliesFacts(t *testing.T) {
 	d := waiting()
-	d.Facts = []rollout.Fact{rollout.ApplyIntended{Plan: "sha256:x"}}
-	o := look()
+	d.Facts = []rollout.Fact{rollout.ApplyIntended{PlanDigest: "sha256:x"}}
+	o := observation()
 	o.Record.AppliedPlanHash = "sha256:former"
 	if got := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, d, errors.New("timeout")).Record.AppliedPlanHash; got != "sha256:x" {
 		t.Errorf("applied %q", got)
@@ -371,19 +371,19 @@ func TestTheRecordTakesTheFacts(t *testing.T) {
 }
 
 func TestCountIsBounded(t *testing.T) {
-	if got := count(1 << 40); got != 1<<31-1 {
+	if got := toInt32(1 << 40); got != 1<<31-1 {
 		t.Errorf("%d", got)
 	}
 }
 
 // The pass of a staged rollout is shown, and kept while the mirror sets cannot be read.
 func TestPass(t *testing.T) {
-	o := look()
-	o.Sets = rollout.Seen(rollout.MirrorSets{Pass: v1alpha1.PassEnforce})
+	o := observation()
+	o.Sets = rollout.Known(rollout.MirrorSets{Pass: v1alpha1.PassEnforce})
 	first := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil)
-	o.Sets = rollout.Unseen[rollout.MirrorSets]("timeout")
+	o.Sets = rollout.Unknown[rollout.MirrorSets]("timeout")
 	second := Of(first, o, waiting(), nil)
-	o.Sets = rollout.Seen(rollout.MirrorSets{})
+	o.Sets = rollout.Known(rollout.MirrorSets{})
 	third := Of(second, o, waiting(), nil)
 	if diff := cmp.Diff([]v1alpha1.Pass{v1alpha1.PassEnforce, v1alpha1.PassEnforce, ""}, []v1alpha1.Pass{first.Pass, second.Pass, third.Pass}); diff != "" {
 		t.Errorf("passes (-want +got):\n%s", diff)

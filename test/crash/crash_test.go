@@ -29,15 +29,15 @@ var (
 // TestRecording is the run without a fault: what it writes, and the rights that it makes use of, are what is on record. How often a
 // status or a report is written depends on what the watches bring together, so it is the objects that count here, not the ordinals.
 func TestRecording(t *testing.T) {
-	out := trial(stand.ctx, t, Trial{})
-	for _, w := range out.Wrongs {
+	out := runAndCleanUp(env.ctx, t, FaultRun{})
+	for _, w := range out.Failures {
 		t.Error(w)
 	}
 	var writes, rights []string
-	for _, w := range stand.proxy.Writes() {
+	for _, w := range env.proxy.Writes() {
 		writes = append(writes, w.String())
 	}
-	for _, r := range stand.proxy.Used() {
+	for _, r := range env.proxy.Used() {
 		rights = append(rights, r.String())
 	}
 	if *update {
@@ -48,7 +48,7 @@ func TestRecording(t *testing.T) {
 	if diff := cmp.Diff(objects(Recorded()), objects(writes)); diff != "" {
 		t.Errorf("the operator writes otherwise; if that is meant, run hack/crash.sh --record (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(Rights(), rights); diff != "" {
+	if diff := cmp.Diff(Permissions(), rights); diff != "" {
 		t.Errorf("the operator makes use of other rights; if that is meant, run hack/crash.sh --record (-want +got):\n%s", diff)
 	}
 }
@@ -76,29 +76,29 @@ const sampleSize = 2
 
 // TestCrash makes a sample of the runs, or all of them.
 func TestCrash(t *testing.T) {
-	kept, err := Kept(*keep)
+	kept, err := ReadOutcomes(*keep)
 	if err != nil {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	for _, tr := range chosen(t) {
+	for _, tr := range selectedRuns(t) {
 		if _, done := kept[tr]; done {
 			continue
 		}
-		if err := stand.ctx.Err(); err != nil {
+		if err := env.ctx.Err(); err != nil {
 			t.Fatalf("stopped before %q; the next call goes on from there", tr)
 		}
 		if *budget > 0 && time.Since(begun) > *budget {
 			t.Fatalf("out of time before %q; the next call goes on from there", tr)
 		}
 		t.Run(tr.String(), func(t *testing.T) {
-			out := trial(stand.ctx, t, tr)
-			for _, w := range out.Wrongs {
+			out := runAndCleanUp(env.ctx, t, tr)
+			for _, w := range out.Failures {
 				t.Error(w)
 			}
 			kept[tr] = out
 			if *keep != "" {
-				if err := out.Keep(*keep); err != nil {
+				if err := out.Append(*keep); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -107,7 +107,7 @@ func TestCrash(t *testing.T) {
 	announce(Summary(kept))
 }
 
-func chosen(t *testing.T) []Trial {
+func selectedRuns(t *testing.T) []FaultRun {
 	t.Helper()
 	which := Faults()
 	if *faults != "" {
@@ -120,13 +120,13 @@ func chosen(t *testing.T) []Trial {
 		}
 	}
 	if *all {
-		return Trials(which...)
+		return FaultRuns(which...)
 	}
 	var i, n int
 	if _, err := fmt.Sscanf(*shard, "%d/%d", &i, &n); err != nil || n < 1 || i < 0 || i >= n {
 		t.Fatalf("-crash.shard is %q; want I/N with 0 <= I < N", *shard)
 	}
-	return Sample(Trials(which...), sampleSize, i, n)
+	return Sample(FaultRuns(which...), sampleSize, i, n)
 }
 
 // announce prints the line, and leaves it in the file that CRASH_RESULT names: the go command shows nothing of a test that passes.
@@ -139,33 +139,33 @@ func announce(line string) {
 	}
 }
 
-// trial is a run, and the way back to what was staged. A run after which that does not work, or in which anything was wrong, is followed
+// runAndCleanUp is a run, and the way back to what was staged. A run after which that does not work, or in which anything was wrong, is followed
 // by a Reset.
-func trial(ctx context.Context, t *testing.T, tr Trial) Outcome {
+func runAndCleanUp(ctx context.Context, t *testing.T, tr FaultRun) Outcome {
 	t.Helper()
 	begun := time.Now()
 	out, err := run(ctx, tr)
 	if err != nil {
-		out.Wrongs = append(out.Wrongs, err.Error())
+		out.Failures = append(out.Failures, err.Error())
 	}
 	ran := time.Now()
-	if len(out.Wrongs) > 0 {
-		err = stand.lab.Reset(ctx)
-	} else if err = again(ctx); err != nil {
+	if len(out.Failures) > 0 {
+		err = env.lab.Reset(ctx)
+	} else if err = cleanUp(ctx); err != nil {
 		t.Logf("the cluster is started anew: %v", err)
-		err = stand.lab.Reset(ctx)
+		err = env.lab.Reset(ctx)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%.1f s, struck %d; %.1f s to clean up", ran.Sub(begun).Seconds(), out.Struck, time.Since(ran).Seconds())
+	t.Logf("%.1f s, struck %d; %.1f s to clean up", ran.Sub(begun).Seconds(), out.Injected, time.Since(ran).Seconds())
 	return out
 }
 
-func again(ctx context.Context) error {
-	c, err := scenario.NewCluster(stand.lab)
+func cleanUp(ctx context.Context) error {
+	c, err := scenario.NewCluster(env.lab)
 	if err != nil {
 		return err
 	}
-	return clean(ctx, c, stand.rendered)
+	return resetCluster(ctx, c, env.rendered)
 }

@@ -26,17 +26,17 @@ const (
 	Fail Fault = "failed"
 	// Conflict answers that somebody else was faster, in the server's place.
 	Conflict Fault = "conflict"
-	// Twice sends the write twice, as whoever lost the answer does; the operator gets the second answer.
-	Twice Fault = "sent twice"
-	// Late keeps the write back for the proxy's Delay.
-	Late Fault = "late"
+	// SentTwice sends the write twice, as whoever lost the answer does; the operator gets the second answer.
+	SentTwice Fault = "sent twice"
+	// Delayed keeps the write back for the proxy's Delay.
+	Delayed Fault = "late"
 )
 
 // Faults are all of them: the two crashes first.
-func Faults() []Fault { return []Fault{KillBefore, KillAfter, Fail, Conflict, Twice, Late} }
+func Faults() []Fault { return []Fault{KillBefore, KillAfter, Fail, Conflict, SentTwice, Delayed} }
 
-// strike does to the write what the fault says.
-func (p *Proxy) strike(w http.ResponseWriter, r *http.Request, q request, content []byte, f Fault) {
+// inject does to the write what the fault says.
+func (p *Proxy) inject(w http.ResponseWriter, r *http.Request, q request, content []byte, f Fault) {
 	switch f {
 	case KillBefore:
 		p.Kill()
@@ -49,10 +49,10 @@ func (p *Proxy) strike(w http.ResponseWriter, r *http.Request, q request, conten
 		refuse(w, apierrors.NewInternalError(io.ErrUnexpectedEOF))
 	case Conflict:
 		refuse(w, apierrors.NewConflict(schema.GroupResource{Group: q.group, Resource: q.resource}, q.name, io.ErrUnexpectedEOF))
-	case Twice:
+	case SentTwice:
 		p.send(r, content)
 		pass(w, p.send(r, content))
-	case Late:
+	case Delayed:
 		select {
 		case <-time.After(p.Delay):
 		case <-r.Context().Done():

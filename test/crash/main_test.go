@@ -27,8 +27,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// stand is what all runs share: a lab of two nodes, staged once, and the proxy before its API server.
-var stand struct {
+// env is what all runs share: a lab of two nodes, staged once, and the proxy before its API server.
+var env struct {
 	ctx        context.Context // ends with a signal, so that no lab is left behind
 	lab        *lab.Lab
 	proxy      *Proxy
@@ -40,18 +40,18 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	stand.ctx = ctx
+	env.ctx = ctx
 	code := 1
 	if err := setUp(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)
 	} else {
 		code = m.Run()
 	}
-	if stand.proxy != nil {
-		stand.proxy.Close()
+	if env.proxy != nil {
+		env.proxy.Close()
 	}
-	if stand.lab != nil {
-		stand.lab.Stop()
+	if env.lab != nil {
+		env.lab.Stop()
 	}
 	stop()
 	os.Exit(code)
@@ -59,17 +59,17 @@ func TestMain(m *testing.M) {
 
 func setUp(ctx context.Context) (err error) {
 	// No control plane nodes: their pool is there, and empty. Two nodes are as many as it takes for one to be next.
-	if stand.lab, err = lab.Start(ctx, lab.Options{Workers: 2, Masters: -1, Scale: 0.02}); err != nil {
+	if env.lab, err = lab.Start(ctx, lab.Options{Workers: 2, Masters: -1, Scale: 0.02}); err != nil {
 		return err
 	}
-	if stand.proxy, err = NewProxy(stand.lab.Config()); err != nil {
+	if env.proxy, err = NewProxy(env.lab.Config()); err != nil {
 		return err
 	}
-	stand.proxy.Delay = 2 * time.Second // longer than the lab's controllers take to act on anything
-	if err := stage(ctx, stand.lab); err != nil {
+	env.proxy.Delay = 2 * time.Second // longer than the lab's controllers take to act on anything
+	if err := stage(ctx, env.lab); err != nil {
 		return err
 	}
-	return stand.lab.Snapshot(ctx)
+	return env.lab.Snapshot(ctx)
 }
 
 const (
@@ -97,7 +97,7 @@ func stage(ctx context.Context, l *lab.Lab) error {
 	if err := c.WaitReady(ctx, namespace, "app", 1); err != nil {
 		return err
 	}
-	if stand.rendered, err = c.Rendered(ctx); err != nil {
+	if env.rendered, err = c.Rendered(ctx); err != nil {
 		return err
 	}
 	if err := scenario.Install(ctx, l); err != nil {
@@ -107,8 +107,8 @@ func stage(ctx context.Context, l *lab.Lab) error {
 	if err != nil {
 		return err
 	}
-	stand.kubeconfig = filepath.Join(filepath.Dir(direct), "operator-by-proxy.kubeconfig")
-	return stand.proxy.Kubeconfig(direct, stand.kubeconfig)
+	env.kubeconfig = filepath.Join(filepath.Dir(direct), "operator-by-proxy.kubeconfig")
+	return env.proxy.Kubeconfig(direct, env.kubeconfig)
 }
 
 // app is one pod that pulls whenever it starts, so that each node it comes to shows whether it can; with a budget of one.
@@ -137,7 +137,7 @@ func app() []client.Object {
 	}
 }
 
-func wish() *v1alpha1.SafeMirrorRollout {
+func newRollout() *v1alpha1.SafeMirrorRollout {
 	return &v1alpha1.SafeMirrorRollout{
 		ObjectMeta: metav1.ObjectMeta{Name: "crash"},
 		Spec: v1alpha1.SafeMirrorRolloutSpec{ImageTagMirrors: []v1alpha1.ImageMirrors{

@@ -29,15 +29,15 @@ type Proxy struct {
 	server   *httptest.Server
 	upstream http.Handler
 
-	mu     sync.Mutex
-	seen   map[string]int
-	writes []Write
-	at     string // the key of the write to strike; "*" is each of them, the first time
-	fault  Fault
-	struck []string
-	once   map[string]bool // what was struck, when each write is
-	used   map[Right]bool
-	denied map[Right]bool
+	mu           sync.Mutex
+	seen         map[string]int
+	writes       []Write
+	at           string // the key of the write to strike; "*" is each of them, the first time
+	fault        Fault
+	injected     []string
+	injectedOnce map[string]bool // what was struck, when each write is
+	used         map[Permission]bool
+	denied       map[Permission]bool
 }
 
 // NewProxy stands before the API server of the configuration.
@@ -89,8 +89,8 @@ func (p *Proxy) Kubeconfig(from, to string) error {
 func (p *Proxy) Arm(key string, f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.at, p.fault, p.struck = key, f, nil
-	p.seen, p.once, p.writes, p.used, p.denied = map[string]int{}, map[string]bool{}, nil, map[Right]bool{}, map[Right]bool{}
+	p.at, p.fault, p.injected = key, f, nil
+	p.seen, p.injectedOnce, p.writes, p.used, p.denied = map[string]int{}, map[string]bool{}, nil, map[Permission]bool{}, map[Permission]bool{}
 }
 
 // Writes are those since Arm, in order.
@@ -100,17 +100,17 @@ func (p *Proxy) Writes() []Write {
 	return slices.Clone(p.writes)
 }
 
-// Struck are the keys of the writes that were struck.
-func (p *Proxy) Struck() []string {
+// Injected are the keys of the writes that were struck.
+func (p *Proxy) Injected() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.struck)
+	return slices.Clone(p.injected)
 }
 
 // ServeHTTP answers one request.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := parse(r)
-	p.note(q)
+	p.recordPermission(q)
 	if !q.changes() {
 		p.upstream.ServeHTTP(w, r)
 		return
@@ -120,7 +120,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the operator is gone
 	}
 	if f, strikes := p.count(q, read(content)); strikes {
-		p.strike(w, r, q, content, f)
+		p.inject(w, r, q, content, f)
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(content))
@@ -139,14 +139,14 @@ func (p *Proxy) count(q request, b body) (Fault, bool) {
 	p.seen[base]++
 	w.Ordinal = p.seen[base]
 	p.writes = append(p.writes, w)
-	strikes := p.at == w.Key() && len(p.struck) == 0
+	strikes := p.at == w.Key() && len(p.injected) == 0
 	if p.at == "*" { // each kind of write of an object the first time: the next attempt at the same is let through, or nothing would get on
 		what := base + " " + w.About
-		strikes = !p.once[what]
-		p.once[what] = true
+		strikes = !p.injectedOnce[what]
+		p.injectedOnce[what] = true
 	}
 	if strikes {
-		p.struck = append(p.struck, w.Key())
+		p.injected = append(p.injected, w.Key())
 	}
 	return p.fault, strikes
 }

@@ -52,35 +52,35 @@ func rules(t *testing.T) []rule {
 	return out
 }
 
-func (r rule) grants(right Right) bool {
+func (r rule) grants(right Permission) bool {
 	return slices.Contains(r.Verbs, right.Verb) && slices.Contains(r.APIGroups, right.Group) && slices.Contains(r.Resources, right.Resource) &&
 		(r.namespace == "" || r.namespace == right.Namespace)
 }
 
 // each lists the rule's rights one by one.
-func (r rule) each() []Right {
-	var out []Right
+func (r rule) each() []Permission {
+	var out []Permission
 	for _, group := range r.APIGroups {
 		for _, resource := range r.Resources {
 			for _, verb := range r.Verbs {
-				out = append(out, Right{verb, group, resource, r.namespace})
+				out = append(out, Permission{verb, group, resource, r.namespace})
 			}
 		}
 	}
 	return out
 }
 
-// parseRight reads a line of testdata/rights.txt.
-func parseRight(line string) Right {
+// parsePermission reads a line of testdata/rights.txt.
+func parsePermission(line string) Permission {
 	verb, rest, _ := strings.Cut(line, " ")
 	what, namespace, _ := strings.Cut(rest, " in ")
 	resource, group, _ := strings.Cut(what, ".")
-	return Right{verb, group, resource, namespace}
+	return Permission{verb, group, resource, namespace}
 }
 
-func missing(have []rule) (out []string) {
-	for _, line := range Rights() {
-		right := parseRight(line)
+func notGranted(have []rule) (out []string) {
+	for _, line := range Permissions() {
+		right := parsePermission(line)
 		if !slices.ContainsFunc(have, func(r rule) bool { return r.grants(right) }) {
 			out = append(out, line)
 		}
@@ -89,15 +89,15 @@ func missing(have []rule) (out []string) {
 }
 
 // What a rollout makes use of is granted.
-func TestEveryRightInUseIsGranted(t *testing.T) {
-	for _, line := range missing(rules(t)) {
+func TestUsedPermissionsAreGranted(t *testing.T) {
+	for _, line := range notGranted(rules(t)) {
 		t.Errorf("not granted: %s", line)
 	}
 }
 
-// unused are the rights that the recorded rollout has no use for, and what they are for. Those to read the kinds that name images are not
+// unusedPermissions are the rights that the recorded rollout has no use for, and what they are for. Those to read the kinds that name images are not
 // listed: internal/inventory does, and a cluster has those that it has.
-var unused = map[string]string{
+var unusedPermissions = map[string]string{
 	"create imagetagmirrorsets.config.openshift.io":           "an apply that creates the object asks for it beside patch",
 	"create imagedigestmirrorsets.config.openshift.io":        "an apply that creates the object asks for it beside patch",
 	"patch imagedigestmirrorsets.config.openshift.io":         "the recorded rollout has tag mirrors only",
@@ -124,7 +124,7 @@ var unused = map[string]string{
 }
 
 // What is granted is made use of, or there is a reason for it.
-func TestEveryRightIsForSomething(t *testing.T) {
+func TestGrantedPermissionsAreUsed(t *testing.T) {
 	names := readsImages(t)
 	found := map[string]bool{}
 	for _, r := range rules(t) {
@@ -133,35 +133,35 @@ func TestEveryRightIsForSomething(t *testing.T) {
 			if isUsed(r, right) || (reads(right) && (names[right.Resource] || isRead(r, right))) {
 				continue
 			}
-			if _, known := unused[key]; !known {
+			if _, known := unusedPermissions[key]; !known {
 				t.Errorf("role %s grants %q, which nothing uses: take it away, or say what it is for", r.role, key)
 			}
 			found[key] = true
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(unused)) {
+	for _, key := range slices.Sorted(maps.Keys(unusedPermissions)) {
 		if !found[key] {
-			t.Errorf("%q is said to be granted and unused, and is not: %s", key, unused[key])
+			t.Errorf("%q is said to be granted and unused, and is not: %s", key, unusedPermissions[key])
 		}
 	}
 }
 
-func isUsed(r rule, right Right) bool {
-	return slices.ContainsFunc(Rights(), func(line string) bool {
-		use := parseRight(line)
+func isUsed(r rule, right Permission) bool {
+	return slices.ContainsFunc(Permissions(), func(line string) bool {
+		use := parsePermission(line)
 		return use.Verb == right.Verb && r.grants(use) && use.Group == right.Group && use.Resource == right.Resource
 	})
 }
 
 // isRead tells whether the rule lets the resource be read in another way that is made use of: who may get the objects may as well list them.
-func isRead(r rule, right Right) bool {
+func isRead(r rule, right Permission) bool {
 	return slices.ContainsFunc([]string{"get", "list", "watch"}, func(verb string) bool {
 		right.Verb = verb
 		return isUsed(r, right)
 	})
 }
 
-func reads(r Right) bool { return slices.Contains([]string{"get", "list", "watch"}, r.Verb) }
+func reads(r Permission) bool { return slices.Contains([]string{"get", "list", "watch"}, r.Verb) }
 
 // readsImages are the resources of the kinds that internal/inventory reads.
 func readsImages(t *testing.T) map[string]bool {
@@ -182,18 +182,18 @@ func readsImages(t *testing.T) map[string]bool {
 
 // A rule that is taken away is missed: something that a rollout does is not granted any more, unless the whole of the rule is for what
 // this rollout does not do.
-func TestARuleThatIsTakenAwayIsMissed(t *testing.T) {
+func TestRemovedRuleIsMissed(t *testing.T) {
 	all := rules(t)
 	names := readsImages(t)
 	for i, r := range all {
 		t.Run(fmt.Sprintf("%s %v", r.role, r.Resources), func(t *testing.T) {
 			idle := true
 			for _, right := range r.each() {
-				_, known := unused[right.String()]
+				_, known := unusedPermissions[right.String()]
 				idle = idle && (known || (reads(right) && names[right.Resource])) && !isUsed(r, right)
 			}
 			without := slices.Concat(all[:i], all[i+1:])
-			if lost := missing(without); (len(lost) == 0) != idle {
+			if lost := notGranted(without); (len(lost) == 0) != idle {
 				t.Errorf("without it %d rights are missed (%v), and it is idle: %t", len(lost), lost, idle)
 			}
 		})

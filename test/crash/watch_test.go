@@ -29,7 +29,7 @@ type watcher struct {
 	moved    map[string]bool
 	proven   int64 // the version of the rollout that first said that all is proven and what is about to be applied
 	applied  int64 // the first version of the mirror set
-	wrongs   []string
+	failures []string
 	versions int
 }
 
@@ -80,7 +80,7 @@ func (w *watcher) seeNode(n *corev1.Node) {
 	}
 	if len(busy) > 1 {
 		slices.Sort(busy)
-		w.wrongs = append(w.wrongs, fmt.Sprintf("%v are under way at once", busy))
+		w.failures = append(w.failures, fmt.Sprintf("%v are under way at once", busy))
 	}
 }
 
@@ -93,21 +93,21 @@ func version(o client.Object) int64 {
 	return n
 }
 
-// verdict ends the watches and says what was wrong.
-func (w *watcher) verdict() []string {
+// violations ends the watches and says what was wrong.
+func (w *watcher) violations() []string {
 	for _, events := range w.watches {
 		events.Stop()
 	}
 	w.done.Wait()
-	wrongs := slices.Compact(w.wrongs)
+	failures := slices.Compact(w.failures)
 	switch {
 	case w.applied == 0:
-		wrongs = append(wrongs, "the mirror set was never seen")
+		failures = append(failures, "the mirror set was never seen")
 	case w.proven == 0 || w.proven > w.applied:
-		wrongs = append(wrongs, fmt.Sprintf("the mirror set was written at version %d, and all was proven and on record at %d", w.applied, w.proven))
+		failures = append(failures, fmt.Sprintf("the mirror set was written at version %d, and all was proven and on record at %d", w.applied, w.proven))
 	}
 	if len(w.moved) != len(w.nodes) {
-		wrongs = append(wrongs, fmt.Sprintf("%d of %d nodes were ever under way", len(w.moved), len(w.nodes)))
+		failures = append(failures, fmt.Sprintf("%d of %d nodes were ever under way", len(w.moved), len(w.nodes)))
 	}
-	return wrongs
+	return failures
 }

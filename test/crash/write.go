@@ -85,15 +85,15 @@ func (q request) named(b body) Write {
 		w.Name = b.Metadata.Name
 	}
 	w.Name = hash.ReplaceAllString(w.Name, "-…")
-	w.About = about(b)
-	if b.givesBack() {
+	w.About = describeBody(b)
+	if b.restoresPool() {
 		w.Name += ", given back" // counted by itself: how often a pool is paused and unpaused before is not the same in each run
 	}
 	return w
 }
 
-// givesBack tells whether the write takes the ledger off a pool.
-func (b body) givesBack() bool {
+// restoresPool tells whether the write takes the ledger off a pool.
+func (b body) restoresPool() bool {
 	for name, value := range b.Metadata.Annotations {
 		if strings.HasSuffix(name, "/pause-record") && value == nil {
 			return true
@@ -102,12 +102,12 @@ func (b body) givesBack() bool {
 	return false
 }
 
-func about(b body) string {
+func describeBody(b body) string {
 	var out []string
 	if p := b.Spec.Paused; p != nil {
 		out = append(out, map[bool]string{true: "pause", false: "unpause"}[*p])
 	}
-	if b.givesBack() {
+	if b.restoresPool() {
 		out = append(out, "ledger off")
 	}
 	if b.Metadata.Finalizers != nil && b.Status == nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// follow tells what happens to the nodes, and what the rollout does, line by line, until it is stopped.
-func (d *demo) follow(ctx context.Context, c *scenario.Cluster) (stop func()) {
+// watchProgress tells what happens to the nodes, and what the rollout does, line by line, until it is stopped.
+func (d *demo) watchProgress(ctx context.Context, c *scenario.Cluster) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	wait.Add(1)
@@ -42,16 +42,16 @@ func (d *demo) nodes(ctx context.Context, c *scenario.Cluster, seen map[string]s
 		return
 	}
 	for _, n := range list.Items {
-		state := stateOf(n)
+		state := describeNode(n)
 		if before, ok := seen[n.Name]; ok && before != state {
-			d.say("  node %-9s %s", n.Name, state)
+			d.logf("  node %-9s %s", n.Name, state)
 		}
 		seen[n.Name] = state
 	}
 }
 
-// stateOf puts the annotations by which the node's daemon and the MCO talk into words.
-func stateOf(n corev1.Node) string {
+// describeNode puts the annotations by which the node's daemon and the MCO talk into words.
+func describeNode(n corev1.Node) string {
 	const prefix = "machineconfiguration.openshift.io/"
 	a := n.Annotations
 	want, applied := a[prefix+"desiredDrain"], a[prefix+"lastAppliedDrain"]
@@ -86,7 +86,7 @@ func (d *demo) rollouts(ctx context.Context, c *scenario.Cluster, seen map[strin
 		return
 	}
 	seen["rollout"] = line
-	d.say("  rollout: phase %s, images %s, nodes %s", line, r.Status.Images.Summary, r.Status.Nodes.Summary)
+	d.logf("  rollout: phase %s, images %s, nodes %s", line, r.Status.Images.Summary, r.Status.Nodes.Summary)
 }
 
 // lines gives every line that the lab logs a time.
@@ -95,7 +95,7 @@ type lines struct{ d *demo }
 // Write implements io.Writer.
 func (l *lines) Write(p []byte) (int, error) {
 	for _, line := range strings.Split(strings.TrimRight(string(p), "\n"), "\n") {
-		l.d.say("%s", line)
+		l.d.logf("%s", line)
 	}
 	return len(p), nil
 }

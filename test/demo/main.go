@@ -25,12 +25,12 @@ func main() {
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &demo{begun: time.Now(), scenario: scenario.All()[0], raw: "none", safe: "none"}
+	d := &demo{begun: time.Now(), scenario: scenario.All()[0], plainOutcome: "none", rolloutOutcome: "none"}
 	err := d.run(ctx)
 	if err != nil {
-		d.say("✗ %v", err)
+		d.logf("✗ %v", err)
 	}
-	fmt.Printf("RESULT raw=%s safe=%s pulls_failed=%d seconds=%.0f\n", d.raw, d.safe, d.failedPulls, time.Since(d.begun).Seconds())
+	fmt.Printf("RESULT raw=%s safe=%s pulls_failed=%d seconds=%.0f\n", d.plainOutcome, d.rolloutOutcome, d.failedPulls, time.Since(d.begun).Seconds())
 	if err != nil {
 		stop()
 		os.Exit(1) //nolint:gocritic // exitAfterDefer: stop was just called
@@ -38,14 +38,14 @@ func main() {
 }
 
 type demo struct {
-	begun       time.Time
-	scenario    scenario.Scenario
-	lab         *lab.Lab
-	raw, safe   string
-	failedPulls int
+	begun                        time.Time
+	scenario                     scenario.Scenario
+	lab                          *lab.Lab
+	plainOutcome, rolloutOutcome string
+	failedPulls                  int
 }
 
-func (d *demo) say(format string, args ...any) {
+func (d *demo) logf(format string, args ...any) {
 	fmt.Printf("%5.1fs  %s\n", time.Since(d.begun).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -59,14 +59,14 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	defer l.Stop()
 	d.lab = l
-	if err := d.plainly(ctx); err != nil {
+	if err := d.runPlain(ctx); err != nil {
 		return err
 	}
 	d.title("The same cluster once more, as it was")
 	if err := l.Reset(ctx); err != nil {
 		return err
 	}
-	return d.safely(ctx)
+	return d.runRollout(ctx)
 }
 
 func (d *demo) stage(ctx context.Context, v scenario.Variant) (*scenario.Cluster, error) {
@@ -74,12 +74,12 @@ func (d *demo) stage(ctx context.Context, v scenario.Variant) (*scenario.Cluster
 	if err != nil {
 		return nil, err
 	}
-	d.say("3 ingress routers (image quay.io/acme/router:v1, by tag) run on worker-2, worker-3 and worker-4; the mirror is empty")
+	d.logf("3 ingress routers (image quay.io/acme/router:v1, by tag) run on worker-2, worker-3 and worker-4; the mirror is empty")
 	return c, d.scenario.Stage(ctx, c, v)
 }
 
-// plainly is what people do today.
-func (d *demo) plainly(ctx context.Context) error {
+// runPlain is what people do today.
+func (d *demo) runPlain(ctx context.Context) error {
 	d.title("The plain way: create the ImageTagMirrorSet and let the Machine Config Operator do its work")
 	c, err := d.stage(ctx, scenario.Raw)
 	if err != nil {
@@ -89,9 +89,9 @@ func (d *demo) plainly(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stop := d.follow(ctx, c)
+	stop := d.watchProgress(ctx, c)
 	defer stop()
-	d.say("$ oc apply -f itms.yaml    # quay.io/acme -> mirror.internal.example.com/acme, NeverContactSource")
+	d.logf("$ oc apply -f itms.yaml    # quay.io/acme -> mirror.internal.example.com/acme, NeverContactSource")
 	if err := d.scenario.Apply(ctx, c); err != nil {
 		return err
 	}
@@ -100,25 +100,25 @@ func (d *demo) plainly(ctx context.Context) error {
 		return err
 	}
 	stop()
-	d.raw = "deadlock"
-	d.say("✗ DEADLOCK: it will stay like this for ever")
-	d.say("    node     %s is cordoned and its drain was refused %d times", found.Node, found.Refused)
-	d.say("    PDB      %s allows 0 disruptions, so pod %s may not leave", found.Budget, found.Pod)
-	d.say("    pod      %s on %s would have to become ready first", found.Stuck, found.StuckOn)
-	d.say("    image    %s: %s", found.Waiting, d.readable(found))
-	d.say("    pool     %s: %d of %d nodes have the new configuration, the others have the old one", found.Pool, found.Updated, found.Machines)
+	d.plainOutcome = "deadlock"
+	d.logf("✗ DEADLOCK: it will stay like this for ever")
+	d.logf("    node     %s is cordoned and its drain was refused %d times", found.Node, found.Refused)
+	d.logf("    PDB      %s allows 0 disruptions, so pod %s may not leave", found.Budget, found.Pod)
+	d.logf("    pod      %s on %s would have to become ready first", found.Stuck, found.StuckOn)
+	d.logf("    image    %s: %s", found.Waiting, d.shortenMessage(found))
+	d.logf("    pool     %s: %d of %d nodes have the new configuration, the others have the old one", found.Pool, found.Updated, found.Machines)
 	return nil
 }
 
-// readable leaves of the kubelet's message what a person needs, with the path that a real node would name.
-func (d *demo) readable(found scenario.Deadlock) string {
+// shortenMessage leaves of the kubelet's message what a person needs, with the path that a real node would name.
+func (d *demo) shortenMessage(found scenario.Deadlock) string {
 	message, _, _ := strings.Cut(found.Message, "; artifact err")
 	real := regexp.MustCompile(regexp.QuoteMeta(d.lab.Dir()) + `[^ ]*/(registries\.conf(\.d)?)`)
 	return real.ReplaceAllString(message, "/etc/containers/$1")
 }
 
-// safely is the product.
-func (d *demo) safely(ctx context.Context) error {
+// runRollout is the product.
+func (d *demo) runRollout(ctx context.Context) error {
 	d.title("The safe way: declare a SafeMirrorRollout with the same mirrors")
 	c, err := d.stage(ctx, scenario.Safe)
 	if err != nil {
@@ -129,14 +129,14 @@ func (d *demo) safely(ctx context.Context) error {
 		return err
 	}
 	defer operator.Kill()
-	witness, err := c.Watch(ctx)
+	recorder, err := c.Watch(ctx)
 	if err != nil {
 		return err
 	}
-	stop := d.follow(ctx, c)
+	stop := d.watchProgress(ctx, c)
 	defer stop()
 	r := d.scenario.Rollout()
-	d.say("$ oc apply -f rollout.yaml    # SafeMirrorRollout %s: the same source, mirror and policy", r.Name)
+	d.logf("$ oc apply -f rollout.yaml    # SafeMirrorRollout %s: the same source, mirror and policy", r.Name)
 	if err := c.Client.Create(ctx, r); err != nil {
 		return err
 	}
@@ -145,20 +145,20 @@ func (d *demo) safely(ctx context.Context) error {
 		return err
 	}
 	stop()
-	testimony, err := witness.Testify()
+	results, err := recorder.Results()
 	if err != nil {
 		return err
 	}
-	d.failedPulls = len(testimony.FailedPulls)
-	if err := c.Restored(ctx); err != nil {
+	d.failedPulls = len(results.FailedPulls)
+	if err := c.CheckRestored(ctx); err != nil {
 		return err
 	}
-	d.safe = "complete"
-	if !testimony.Clean() {
-		return fmt.Errorf("the rollout completed, and not cleanly: %+v", testimony)
+	d.rolloutOutcome = "complete"
+	if !results.Clean() {
+		return fmt.Errorf("the rollout completed, and not cleanly: %+v", results)
 	}
-	d.say("✓ COMPLETE: %d of %d nodes have the new configuration, every pool is as it was", done.Status.Nodes.Updated, done.Status.Nodes.Total)
-	d.say("    %d images copied and proven before the first node; %d pulls on nodes with the new configuration", done.Status.Images.Copied, testimony.Pulls)
-	d.say("    0 failed pulls, 0 refused evictions: counted from the nodes' pull logs, the API audit log and a watch from before the start")
+	d.logf("✓ COMPLETE: %d of %d nodes have the new configuration, every pool is as it was", done.Status.Nodes.Updated, done.Status.Nodes.Total)
+	d.logf("    %d images copied and proven before the first node; %d pulls on nodes with the new configuration", done.Status.Images.Copied, results.Pulls)
+	d.logf("    0 failed pulls, 0 refused evictions: counted from the nodes' pull logs, the API audit log and a watch from before the start")
 	return nil
 }

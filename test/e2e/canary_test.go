@@ -15,21 +15,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pullcheck"
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
 const desiredConfig = "machineconfiguration.openshift.io/desiredConfig"
 
-// move is a node that was told to take another configuration, and when.
-type move struct {
+// targetedNode is a node that was told to take another configuration, and when.
+type targetedNode struct {
 	node string
 	at   time.Time
 }
 
 // watchTargets watches which nodes are told to take the new configuration. The function that it returns ends the watch.
-func watchTargets(ctx context.Context, t *testing.T, c *scenario.Cluster) func() []move {
+func watchTargets(ctx context.Context, t *testing.T, c *scenario.Cluster) func() []targetedNode {
 	t.Helper()
 	before, err := c.Rendered(ctx)
 	if err != nil {
@@ -39,24 +39,24 @@ func watchTargets(ctx context.Context, t *testing.T, c *scenario.Cluster) func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, done := map[string]bool{}, make(chan []move)
+	old, done := map[string]bool{}, make(chan []targetedNode)
 	for _, name := range before {
 		old[name] = true
 	}
 	go func() {
-		var seen []move
+		var seen []targetedNode
 		for e := range w.ResultChan() {
 			n, ok := e.Object.(*corev1.Node)
 			if !ok || e.Type == watch.Deleted || n.Annotations[desiredConfig] == "" || old[n.Annotations[desiredConfig]] {
 				continue
 			}
-			if !slices.ContainsFunc(seen, func(m move) bool { return m.node == n.Name }) {
-				seen = append(seen, move{n.Name, time.Now()})
+			if !slices.ContainsFunc(seen, func(m targetedNode) bool { return m.node == n.Name }) {
+				seen = append(seen, targetedNode{n.Name, time.Now()})
 			}
 		}
 		done <- seen
 	}()
-	return func() []move {
+	return func() []targetedNode {
 		w.Stop()
 		return <-done
 	}
@@ -69,21 +69,23 @@ func canaryPulls(t *testing.T, c *scenario.Cluster, reference string) []lab.Pull
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(all, func(p lab.Pull) bool { return p.Reference != reference || !strings.HasPrefix(p.Pod, probe.CanaryName) })
+	return slices.DeleteFunc(all, func(p lab.Pull) bool {
+		return p.Reference != reference || !strings.HasPrefix(p.Pod, pullcheck.CanaryName)
+	})
 }
 
-// users leaves out what is said of the operator's own pods.
-func users(list []string) []string {
+// withoutOperatorPods leaves out what is said of the operator's own pods.
+func withoutOperatorPods(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool {
 		return strings.HasPrefix(s, "safe-mirror-operator/") || strings.Contains(s, " for safe-mirror-operator/")
 	})
 }
 
-// nothingLeft: the pods are gone, or on their way.
-func nothingLeft(ctx context.Context, t *testing.T, c *scenario.Cluster) {
+// checkRestored: the pods are gone, or on their way.
+func checkNoPodsLeft(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 	t.Helper()
 	pods := &corev1.PodList{}
-	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"), client.MatchingLabels{probe.LabelName: probe.CanaryName}); err != nil {
+	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"), client.MatchingLabels{pullcheck.LabelName: pullcheck.CanaryName}); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range pods.Items {
@@ -95,16 +97,16 @@ func nothingLeft(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 
 const routerImage = scenario.SourceHost + "/acme/router:v1"
 
-// TestCanaryIsAskedFirst: the first node with the new configuration has pulled the router's image under it, layers and all, before the
+// TestCanaryPullsBeforeSecondNode: the first node with the new configuration has pulled the router's image under it, layers and all, before the
 // second node is told to take it.
-func TestCanaryIsAskedFirst(t *testing.T) {
-	if !ours(t, 1) {
+func TestCanaryPullsBeforeSecondNode(t *testing.T) {
+	if !inShard(t, 1) {
 		return
 	}
-	u := underWay(t)
+	u := startRollout(t)
 	ctx, c := u.ctx, u.cluster
 	stop := watchTargets(ctx, t, c)
-	u.finished(t)
+	u.awaitComplete(t)
 	moved := stop()
 	if len(moved) < 2 {
 		t.Fatalf("%d nodes have moved", len(moved))
@@ -124,19 +126,19 @@ func TestCanaryIsAskedFirst(t *testing.T) {
 	if p.Bytes == 0 || !strings.HasPrefix(p.Endpoint, scenario.MirrorHost+"/") || p.Policy != "Always" {
 		t.Errorf("the pull shows little: %+v", p)
 	}
-	if n := u.now(t).Status.Images; n.CanaryPullsVerified == 0 || n.CanaryPullsVerified != n.CanaryPullsDesired {
+	if n := u.current(t).Status.Images; n.CanaryPullsVerified == 0 || n.CanaryPullsVerified != n.CanaryPullsDesired {
 		t.Errorf("the status tells of %d of %d pulls", n.CanaryPullsVerified, n.CanaryPullsDesired)
 	}
-	nothingLeft(ctx, t, c)
+	checkNoPodsLeft(ctx, t, c)
 }
 
-// TestCanaryHolds: a layer vanishes from the mirror after everything was proven there, while the first node is on its way. That node shows
+// TestFailedCanaryPullHoldsRollout: a layer vanishes from the mirror after everything was proven there, while the first node is on its way. That node shows
 // it; no other gets the configuration, and no pod of anybody is ever without its image. Once the layer is back the rollout goes on by itself.
-func TestCanaryHolds(t *testing.T) {
-	if !ours(t, 2) {
+func TestFailedCanaryPullHoldsRollout(t *testing.T) {
+	if !inShard(t, 2) {
 		return
 	}
-	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Mirroring.Mode = v1alpha1.VerifyOnly
 		s.Mirroring.Verification.FromNodes = v1alpha1.Disabled // what a node has pulled before leaves it with the layers
 	})
@@ -154,7 +156,7 @@ func TestCanaryHolds(t *testing.T) {
 	await(ctx, t, c, name, "the first node is on its way", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return r.Status.Record.Release != nil && len(r.Status.Record.Release.Nodes) > 0
 	})
-	if err := scenario.Damage(ctx, mirror, "acme/router", "v1"); err != nil {
+	if err := scenario.RemoveLastLayer(ctx, mirror, "acme/router", "v1"); err != nil {
 		t.Fatal(err)
 	}
 	held := await(ctx, t, c, name, "the first node cannot pull", func(r *v1alpha1.SafeMirrorRollout) bool {
@@ -174,14 +176,14 @@ func TestCanaryHolds(t *testing.T) {
 	if _, err := c.AwaitRollout(ctx, name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	testimony, err := u.witness.Testify()
+	results, err := u.witness.Results()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pulls, pods := users(testimony.FailedPulls), users(testimony.SeenFailing); len(pulls)+len(pods)+len(testimony.Refused) > 0 {
-		t.Errorf("users have noticed: %v %v %v", pulls, pods, testimony.Refused)
+	if pulls, pods := withoutOperatorPods(results.FailedPulls), withoutOperatorPods(results.PodsFailingPull); len(pulls)+len(pods)+len(results.RefusedEvictions) > 0 {
+		t.Errorf("users have noticed: %v %v %v", pulls, pods, results.RefusedEvictions)
 	}
-	if len(testimony.FailedPulls) == 0 {
+	if len(results.FailedPulls) == 0 {
 		t.Error("no canary has failed: this run proves nothing")
 	}
 	first := stop()[0].node
@@ -190,8 +192,8 @@ func TestCanaryHolds(t *testing.T) {
 			t.Errorf("node %s, which is not the first, had to find out: %s", p.Node, p.Error)
 		}
 	}
-	if err := c.Restored(ctx); err != nil {
+	if err := c.CheckRestored(ctx); err != nil {
 		t.Error(err)
 	}
-	nothingLeft(ctx, t, c)
+	checkNoPodsLeft(ctx, t, c)
 }

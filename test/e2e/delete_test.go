@@ -13,13 +13,13 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestDeletedMidway deletes the rollout while half of the nodes have the new configuration. It is carried to its end before it goes,
+// TestDeleteInProgress deletes the rollout while half of the nodes have the new configuration. It is carried to its end before it goes,
 // and the mirror set stays: giving the pools back at once would let the other nodes take it unproven.
-func TestDeletedMidway(t *testing.T) {
-	if !ours(t, 0) {
+func TestDeleteInProgress(t *testing.T) {
+	if !inShard(t, 0) {
 		return
 	}
-	u := underWay(t)
+	u := startRollout(t)
 	c := u.cluster.Client
 	updated := func(n int32) {
 		err := lab.Eventually(u.ctx, rolloutTime, "nodes are updated", func(ctx context.Context) (bool, string, error) {
@@ -35,24 +35,24 @@ func TestDeletedMidway(t *testing.T) {
 		t.Fatal(err)
 	}
 	updated(u.rollout.Status.Nodes.Total - 1) // it is still there, and goes on
-	u.gone(t)
-	if err := u.cluster.Restored(u.ctx); err != nil {
+	u.awaitDeleted(t)
+	if err := u.cluster.CheckRestored(u.ctx); err != nil {
 		t.Error(err)
 	}
 	if err := c.Get(u.ctx, client.ObjectKey{Name: u.rollout.Name}, &configv1.ImageTagMirrorSet{}); err != nil {
 		t.Errorf("the mirror set is not kept: %v", err)
 	}
-	testimony, err := u.witness.Testify()
+	results, err := u.witness.Results()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !testimony.Clean() {
-		t.Errorf("not clean: %+v", testimony)
+	if !results.Clean() {
+		t.Errorf("not clean: %+v", results)
 	}
 }
 
-// gone waits until the rollout is no longer there.
-func (u *run) gone(t *testing.T) {
+// awaitDeleted waits until the rollout is no longer there.
+func (u *rolloutRun) awaitDeleted(t *testing.T) {
 	t.Helper()
 	err := lab.Eventually(u.ctx, rolloutTime, "the rollout is gone", func(ctx context.Context) (bool, string, error) {
 		err := u.cluster.Client.Get(ctx, client.ObjectKeyFromObject(u.rollout), u.rollout)

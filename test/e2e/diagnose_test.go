@@ -18,39 +18,39 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/report"
+	"github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// rootCauses are what a diagnosis has to find of each scenario, by nothing but what the cluster says.
-var rootCauses = map[string]struct {
-	hindrance rollout.Hindrance
+// expectedDiagnoses are what a diagnosis has to find of each scenario, by nothing but what the cluster says.
+var expectedDiagnoses = map[string]struct {
+	hindrance rollout.DrainBlockReason
 	cause     rollout.PullCause // of the first pull; empty where no image is at fault
 	endpoint  string            // the place that decides, or how it begins
 	says      []string
 }{
-	"a": {rollout.HindrancePull, rollout.PullMissing, scenario.MirrorHost + "/acme/router:v1",
+	"a": {rollout.DrainBlockPull, rollout.PullMissing, scenario.MirrorHost + "/acme/router:v1",
 		[]string{scenario.MirrorHost + "/acme/router:v1 answers 404", "the source is blocked by ImageTagMirrorSet/plain"}},
-	"b": {rollout.HindrancePull, rollout.PullBlocked, scenario.SourceHost + "/acme/router@sha256:",
+	"b": {rollout.DrainBlockPull, rollout.PullBlocked, scenario.SourceHost + "/acme/router@sha256:",
 		[]string{"is blocked by ImageTagMirrorSet/plain, and no mirror serves it by digest"}},
-	"c": {rollout.HindrancePull, rollout.PullIncomplete, scenario.MirrorHost + "/acme/router:v1",
+	"c": {rollout.DrainBlockPull, rollout.PullIncomplete, scenario.MirrorHost + "/acme/router:v1",
 		[]string{scenario.MirrorHost + "/acme/router:v1 has the manifest and lacks something beneath it"}},
-	"d": {rollout.HindrancePull, rollout.PullUnreachable, scenario.SourceHost + "/acme/edge/router@sha256:",
+	"d": {rollout.DrainBlockPull, rollout.PullUnreachable, scenario.SourceHost + "/acme/edge/router@sha256:",
 		[]string{"does not answer", "ImageTagMirrorSet/plain takes it away from that mirror"}},
-	"e": {rollout.HindranceUnschedulable, "", "",
+	"e": {rollout.DrainBlockUnschedulable, "", "",
 		[]string{"has no node to go to", "worker-3 is being drained", "worker-4 is being drained"}},
 }
 
-// soonEnough is how long after the first refused eviction the root cause may take to be named.
-const soonEnough = time.Minute
+// maxDiagnosisTime is how long after the first refused eviction the root cause may take to be named.
+const maxDiagnosisTime = time.Minute
 
 // TestDiagnose: a plain mirror set locks the cluster, nobody has installed anything, and a user who may only read is told the root cause
 // within a minute. From files that are saved then, the same is told.
 func TestDiagnose(t *testing.T) {
 	for _, s := range scenarios(t) {
 		t.Run(s.ID, func(t *testing.T) {
-			ctx, c := begin(t)
+			ctx, c := resetLab(t)
 			stage(ctx, t, c, s, scenario.Raw)
 			kubeconfig := planViewer(ctx, t, c)
 			if _, code := diagnosis(ctx, t, c, "--kubeconfig", kubeconfig); code != 0 {
@@ -74,22 +74,22 @@ func TestDiagnose(t *testing.T) {
 				t.Fatal(err)
 			}
 			refused := firstRefusal(t, c, d.Pod)
-			deadline := time.AfterFunc(time.Until(refused.Add(soonEnough)), stop)
+			deadline := time.AfterFunc(time.Until(refused.Add(maxDiagnosisTime)), stop)
 			defer deadline.Stop()
 			at := <-named
 			if at.IsZero() {
-				t.Errorf("the root cause was not named within %s of the first refusal at %s", soonEnough, refused.Format(time.TimeOnly))
+				t.Errorf("the root cause was not named within %s of the first refusal at %s", maxDiagnosisTime, refused.Format(time.TimeOnly))
 			} else {
 				t.Logf("named %s after the first refused eviction", at.Sub(refused).Round(100*time.Millisecond))
 			}
 			got, code := diagnosis(ctx, t, c, "--kubeconfig", kubeconfig)
-			if code != report.Stuck.ExitCode() {
-				t.Errorf("the exit code is %d, want %d", code, report.Stuck.ExitCode())
+			if code != printer.Stuck.ExitCode() {
+				t.Errorf("the exit code is %d, want %d", code, printer.Stuck.ExitCode())
 			}
 			live := checkDiagnosis(t, s, d, got)
 			saved, _ := diagnosis(ctx, t, c, "--from", save(ctx, t, c))
-			if files := checkDiagnosis(t, s, d, saved); files.Hindrance != live.Hindrance {
-				t.Errorf("from files it is %s, and it was %s live", files.Hindrance, live.Hindrance)
+			if files := checkDiagnosis(t, s, d, saved); files.Reason != live.Reason {
+				t.Errorf("from files it is %s, and it was %s live", files.Reason, live.Reason)
 			}
 			if t.Failed() {
 				text, _ := runTool(ctx, t, c, "diagnose", "--kubeconfig", kubeconfig)
@@ -101,14 +101,14 @@ func TestDiagnose(t *testing.T) {
 
 // awaitCause asks again and again until the root cause is named, as somebody at the keyboard would; zero when it never is.
 func awaitCause(ctx context.Context, c *scenario.Cluster, s scenario.Scenario, kubeconfig string) time.Time {
-	want := rootCauses[s.ID]
+	want := expectedDiagnoses[s.ID]
 	for ctx.Err() == nil {
 		cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "safe-mirror"), "diagnose", "-o", "json", "--kubeconfig", kubeconfig)
 		cmd.Env = append(os.Environ(), c.Lab.Env()...)
 		out, _ := cmd.Output() // its exit code tells of the drain
 		at := time.Now()
-		var d report.Diagnosis
-		if json.Unmarshal(out, &d) == nil && len(d.Obstacles) > 0 && d.Obstacles[0].Hindrance == want.hindrance && saysAll(d.Obstacles[0].Line, want.says) == "" {
+		var d printer.Diagnosis
+		if json.Unmarshal(out, &d) == nil && len(d.BlockedDrains) > 0 && d.BlockedDrains[0].Reason == want.hindrance && saysAll(d.BlockedDrains[0].Line, want.says) == "" {
 			return at
 		}
 		select {
@@ -130,38 +130,38 @@ func saysAll(text string, parts []string) string {
 }
 
 // checkDiagnosis holds the chain of the stuck node against what the scenario's own witness has seen.
-func checkDiagnosis(t *testing.T, s scenario.Scenario, d scenario.Deadlock, got report.Diagnosis) report.Obstacle {
+func checkDiagnosis(t *testing.T, s scenario.Scenario, d scenario.Deadlock, got printer.Diagnosis) printer.BlockedDrain {
 	t.Helper()
-	want := rootCauses[s.ID]
-	for _, o := range got.Obstacles {
+	want := expectedDiagnoses[s.ID]
+	for _, o := range got.BlockedDrains {
 		if o.Node != d.Node {
 			continue
 		}
-		if o.Hindrance != want.hindrance {
-			t.Errorf("it is %s, want %s: %s", o.Hindrance, want.hindrance, o.Line)
+		if o.Reason != want.hindrance {
+			t.Errorf("it is %s, want %s: %s", o.Reason, want.hindrance, o.Line)
 		}
 		if missing := saysAll(o.Line, want.says); missing != "" {
 			t.Errorf("the chain does not say %q:\n%s", missing, o.Line)
 		}
-		if o.Budget == nil || o.Budget.Namespace+"/"+o.Budget.Name != d.Budget || o.Kept == nil || o.Kept.Name != d.Pod {
-			t.Errorf("budget %+v keeps %+v, want %s and %s", o.Budget, o.Kept, d.Budget, d.Pod)
+		if o.Budget == nil || o.Budget.Namespace+"/"+o.Budget.Name != d.Budget || o.ProtectedPod == nil || o.ProtectedPod.Name != d.Pod {
+			t.Errorf("budget %+v keeps %+v, want %s and %s", o.Budget, o.ProtectedPod, d.Budget, d.Pod)
 		}
 		checkPods(t, s, d, o)
 		t.Log(o.Line)
 		return o
 	}
-	t.Errorf("nothing is said of node %s: %+v", d.Node, got.Obstacles)
-	return report.Obstacle{}
+	t.Errorf("nothing is said of node %s: %+v", d.Node, got.BlockedDrains)
+	return printer.BlockedDrain{}
 }
 
-func checkPods(t *testing.T, s scenario.Scenario, d scenario.Deadlock, o report.Obstacle) {
+func checkPods(t *testing.T, s scenario.Scenario, d scenario.Deadlock, o printer.BlockedDrain) {
 	t.Helper()
-	want := rootCauses[s.ID]
+	want := expectedDiagnoses[s.ID]
 	for _, p := range o.Pods {
 		if p.Name != d.Stuck {
 			continue
 		}
-		if !p.AllWaiting {
+		if !p.NeverStarted {
 			t.Errorf("pod %s has containers that run, and it has none", p.Name)
 		}
 		if want.cause == "" {
@@ -191,10 +191,10 @@ func firstRefusal(t *testing.T, c *scenario.Cluster, pod string) time.Time {
 	return time.Time{}
 }
 
-func diagnosis(ctx context.Context, t *testing.T, c *scenario.Cluster, args ...string) (report.Diagnosis, int) {
+func diagnosis(ctx context.Context, t *testing.T, c *scenario.Cluster, args ...string) (printer.Diagnosis, int) {
 	t.Helper()
 	out, code := runTool(ctx, t, c, append([]string{"diagnose", "-o", "json"}, args...)...)
-	var d report.Diagnosis
+	var d printer.Diagnosis
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
 		t.Fatalf("%v in\n%s", err, out)
 	}

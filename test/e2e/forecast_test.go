@@ -12,25 +12,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
-	"github.com/safe-mirror/safe-mirror-operator/internal/lookout"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/snapshot"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// foreseen expects the forecast of the node to name each case that is there, by kind, namespace and name, and none of the twins.
-func foreseen(ctx context.Context, t *testing.T, c *scenario.Cluster, node string) {
+// checkForecast expects the forecast of the node to name each case that is there, by kind, namespace and name, and none of the twins.
+func checkForecast(ctx context.Context, t *testing.T, c *scenario.Cluster, node string) {
 	t.Helper()
 	var r drain.NodeReport
 	// Only what is late is waited for: everything else is there from the beginning.
 	err := lab.Eventually(ctx, 4*time.Minute, "the forecast of "+node+" names every case", func(ctx context.Context) (bool, string, error) {
 		var err error
-		if r, err = foretell(ctx, c, node); err != nil {
+		if r, err = forecastNode(ctx, c, node); err != nil {
 			return false, "", err
 		}
 		var missing []string
-		for _, s := range scenario.Structurals() {
+		for _, s := range scenario.StructuralCases() {
 			if s.Node == node && !names(r, s) {
 				missing = append(missing, s.Kind+" "+s.Namespace+"/"+s.Name)
 			}
@@ -41,10 +41,10 @@ func foreseen(ctx context.Context, t *testing.T, c *scenario.Cluster, node strin
 		t.Fatal(err)
 	}
 	t.Log(problems(r))
-	if r.Outlook != rollout.OutlookBlocked {
-		t.Errorf("the outlook of %s is %s", node, r.Outlook)
+	if r.Result != rollout.DrainBlocked {
+		t.Errorf("the outlook of %s is %s", node, r.Result)
 	}
-	for _, s := range scenario.Structurals() {
+	for _, s := range scenario.StructuralCases() {
 		if i := slices.IndexFunc(r.Problems, func(p rollout.Problem) bool { return p.Namespace == s.Twin() || p.Name == s.Twin() }); i >= 0 {
 			t.Errorf("%s is safe, and the forecast of %s says: %s", s.Twin(), node, r.Problems[i].Message)
 		}
@@ -52,7 +52,7 @@ func foreseen(ctx context.Context, t *testing.T, c *scenario.Cluster, node strin
 }
 
 // names tells whether the forecast has the case. What has no namespace is told by its name.
-func names(r drain.NodeReport, s scenario.Structural) bool {
+func names(r drain.NodeReport, s scenario.StructuralCase) bool {
 	return slices.ContainsFunc(r.Problems, func(p rollout.Problem) bool {
 		return p.Kind == s.Kind && p.Name == s.Name && (p.Namespace == s.Namespace || p.Name == s.Namespace)
 	})
@@ -66,9 +66,9 @@ func problems(r drain.NodeReport) string {
 	return strings.Join(out, "\n")
 }
 
-// foretell is the forecast of one node, as if every node of its pool were still to come.
-func foretell(ctx context.Context, c *scenario.Cluster, node string) (drain.NodeReport, error) {
-	report, err := survey(ctx, c, nil)
+// forecastNode is the forecast of one node, as if every node of its pool were still to come.
+func forecastNode(ctx context.Context, c *scenario.Cluster, node string) (drain.NodeReport, error) {
+	report, err := forecastCluster(ctx, c, nil)
 	if err != nil {
 		return drain.NodeReport{}, err
 	}
@@ -79,9 +79,9 @@ func foretell(ctx context.Context, c *scenario.Cluster, node string) (drain.Node
 	return report.Nodes[i], nil
 }
 
-// survey is what the operator reads of the cluster, and what it makes of it. The nodes are those that a release may take, by pool.
-func survey(ctx context.Context, c *scenario.Cluster, next map[string][][]string) (drain.Report, error) {
-	s := lookout.Read(ctx, c.Client, lookout.Options{})
+// forecastCluster is what the operator reads of the cluster, and what it makes of it. The nodes are those that a release may take, by pool.
+func forecastCluster(ctx context.Context, c *scenario.Cluster, next map[string][][]string) (drain.Report, error) {
+	s := snapshot.Read(ctx, c.Client, snapshot.Options{})
 	s.Now = time.Now()
 	pools, err := c.Pools(ctx)
 	if err != nil {
@@ -91,14 +91,14 @@ func survey(ctx context.Context, c *scenario.Cluster, next map[string][][]string
 	if err := c.Client.List(ctx, &nodes); err != nil {
 		return drain.Report{}, err
 	}
-	assigned := pool.Assign(pools, nodes.Items)
+	assigned := pool.NodesByPool(pools, nodes.Items)
 	for i := range pools {
-		view, err := pool.View(&pools[i], assigned[pools[i].Name], "")
+		view, err := pool.FromMCP(&pools[i], assigned[pools[i].Name], "")
 		if err != nil {
 			return drain.Report{}, err
 		}
 		view.Rendered = "rendered-planned"
-		s.Pools = append(s.Pools, drain.Pool{Pool: view, Drains: true, Steered: true, Next: next[view.Name]})
+		s.Pools = append(s.Pools, drain.PoolNodes{Pool: view, Drains: true, TaintsPendingNodes: true, NextReleases: next[view.Name]})
 	}
-	return drain.Foretell(s), nil
+	return drain.ForecastAll(s), nil
 }

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
@@ -21,10 +21,10 @@ import (
 // TestKillInEachPhase kills the operator with SIGKILL as soon as it is seen in a phase, starts it again, and goes on so through all
 // phases. The end is the same as without.
 func TestKillInEachPhase(t *testing.T) {
-	if !ours(t, 1) {
+	if !inShard(t, 1) {
 		return
 	}
-	u := underWay(t)
+	u := startRollout(t)
 	killed := map[string]bool{}
 	deadline := time.After(rolloutTime)
 	for phase := ""; phase != string(rollout.PhaseComplete); {
@@ -45,34 +45,34 @@ func TestKillInEachPhase(t *testing.T) {
 			t.Errorf("the operator was never killed in phase %s", phase)
 		}
 	}
-	u.finished(t)
+	u.awaitComplete(t)
 }
 
-// TestKillMidPulse kills the operator right after it has opened a pool: the one that is started next finds the pool open, closes it
+// TestKillInUnpauseWindow kills the operator right after it has opened a pool: the one that is started next finds the pool open, closes it
 // and carries on.
-func TestKillMidPulse(t *testing.T) {
-	if !ours(t, 2) {
+func TestKillInUnpauseWindow(t *testing.T) {
+	if !inShard(t, 2) {
 		return
 	}
-	u := underWay(t)
+	u := startRollout(t)
 	err := lab.Eventually(u.ctx, rolloutTime, "a pool is open", func(ctx context.Context) (bool, string, error) {
 		pools, err := u.cluster.Pools(ctx)
-		return slices.ContainsFunc(pools, open), "every pool is paused", err
+		return slices.ContainsFunc(pools, isUnpaused), "every pool is paused", err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.killAndRestart(t)
-	u.finished(t)
+	u.awaitComplete(t)
 }
 
 // TestLostStatus takes the status away in the middle, with the operator down: the pools that it left paused carry what is needed to
 // find them, to go on and to give them back.
 func TestLostStatus(t *testing.T) {
-	if !ours(t, 3) {
+	if !inShard(t, 3) {
 		return
 	}
-	u := underWay(t)
+	u := startRollout(t)
 	ctx, c, r := u.ctx, u.cluster.Client, u.rollout
 	err := lab.Eventually(ctx, rolloutTime, "two nodes are updated", func(ctx context.Context) (bool, string, error) {
 		err := c.Get(ctx, client.ObjectKeyFromObject(r), r)
@@ -92,36 +92,36 @@ func TestLostStatus(t *testing.T) {
 	if err := u.operator.Start(); err != nil {
 		t.Fatal(err)
 	}
-	u.finished(t)
+	u.awaitComplete(t)
 }
 
-func open(p mcfgv1.MachineConfigPool) bool {
-	return !p.Spec.Paused && p.Annotations[pool.LedgerAnnotation] != ""
+func isUnpaused(p mcfgv1.MachineConfigPool) bool {
+	return !p.Spec.Paused && p.Annotations[pool.PauseRecordAnnotation] != ""
 }
 
-// run is a rollout of the first scenario that has just been created.
-type run struct {
+// rolloutRun is a rollout of the first scenario that has just been created.
+type rolloutRun struct {
 	ctx      context.Context //nolint:containedctx // the test's own, for as long as the test
 	cluster  *scenario.Cluster
 	scenario scenario.Scenario
 	operator *scenario.Operator
-	witness  *scenario.Witness
+	witness  *scenario.Recorder
 	rollout  *v1alpha1.SafeMirrorRollout
 	phases   <-chan string
 	before   map[string]string // what each pool had rendered
 }
 
-// underWay creates the rollout of the first scenario, with these changes to its spec.
-func underWay(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *run {
+// startRollout creates the rollout of the first scenario, with these changes to its spec.
+func startRollout(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *rolloutRun {
 	t.Helper()
-	return underWayOf(t, scenario.All()[0], changes...)
+	return startScenario(t, scenario.All()[0], changes...)
 }
 
-// underWayOf is underWay for another scenario.
-func underWayOf(t *testing.T, s scenario.Scenario, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *run {
+// startScenario is startRollout for another scenario.
+func startScenario(t *testing.T, s scenario.Scenario, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *rolloutRun {
 	t.Helper()
-	u := &run{scenario: s}
-	u.ctx, u.cluster = begin(t)
+	u := &rolloutRun{scenario: s}
+	u.ctx, u.cluster = resetLab(t)
 	stage(u.ctx, t, u.cluster, u.scenario, scenario.Safe)
 	var err error
 	if u.before, err = u.cluster.Rendered(u.ctx); err != nil {
@@ -142,7 +142,7 @@ func underWayOf(t *testing.T, s scenario.Scenario, changes ...func(*v1alpha1.Saf
 	return u
 }
 
-func (u *run) killAndRestart(t *testing.T) {
+func (u *rolloutRun) killAndRestart(t *testing.T) {
 	t.Helper()
 	u.operator.Kill()
 	if err := u.operator.Start(); err != nil {
@@ -150,9 +150,9 @@ func (u *run) killAndRestart(t *testing.T) {
 	}
 }
 
-func (u *run) finished(t *testing.T) {
+func (u *rolloutRun) awaitComplete(t *testing.T) {
 	t.Helper()
-	finished(u.ctx, t, u.cluster, u.scenario, u.rollout.Name, u.witness)
+	awaitComplete(u.ctx, t, u.cluster, u.scenario, u.rollout.Name, u.witness)
 }
 
 // phases follows the phases of the rollout as they are written.

@@ -73,8 +73,8 @@ func scenarios(t *testing.T) []scenario.Scenario {
 	return out
 }
 
-// ours tells whether a test that is not one of the scenarios belongs to this shard: each has a number, so that they are spread.
-func ours(t *testing.T, number int) bool {
+// inShard tells whether a test that is not one of the scenarios belongs to this shard: each has a number, so that they are spread.
+func inShard(t *testing.T, number int) bool {
 	t.Helper()
 	i, n := shard(t)
 	return number%n == i
@@ -96,8 +96,8 @@ func shard(t *testing.T) (i, n int) {
 	return i, n
 }
 
-// begin resets the lab and counts the scenario; what it logs on failure is in the lab's directory.
-func begin(t *testing.T) (context.Context, *scenario.Cluster) {
+// resetLab resets the lab and counts the scenario; what it logs on failure is in the lab's directory.
+func resetLab(t *testing.T) (context.Context, *scenario.Cluster) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)

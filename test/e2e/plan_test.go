@@ -22,13 +22,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	planned "github.com/safe-mirror/safe-mirror-operator/internal/report"
+	planned "github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// traps are what the plan has to say of each scenario before anything happens.
-var traps = map[string]struct {
-	code planned.Code
+// expectedPlans are what the plan has to say of each scenario before anything happens.
+var expectedPlans = map[string]struct {
+	code planned.VerdictCode
 	says []string
 }{
 	// The mirror has nothing, and from then on it alone has to have the image.
@@ -47,11 +47,11 @@ var traps = map[string]struct {
 func TestPlan(t *testing.T) {
 	for _, s := range scenarios(t) {
 		t.Run(s.ID, func(t *testing.T) {
-			ctx, c := begin(t)
+			ctx, c := resetLab(t)
 			stage(ctx, t, c, s, scenario.Raw)
 			kubeconfig := planViewer(ctx, t, c)
 			file := rolloutFile(t, s)
-			want := traps[s.ID]
+			want := expectedPlans[s.ID]
 			text, code := runPlan(ctx, t, c, "--kubeconfig", kubeconfig, "-f", file, "--ask-registries", "--save", filepath.Join(t.TempDir(), "seen.gz"))
 			if code != want.code.ExitCode() {
 				t.Errorf("the exit code is %d, want %d", code, want.code.ExitCode())
@@ -77,7 +77,7 @@ func TestPlan(t *testing.T) {
 func firstNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario.Scenario, kubeconfig, file string) {
 	t.Helper()
 	out, _ := runPlan(ctx, t, c, "--kubeconfig", kubeconfig, "-f", file, "-o", "json")
-	var r planned.Report
+	var r planned.PlanReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v in\n%s", err, out)
 	}

@@ -9,20 +9,20 @@ import (
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/probe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/pullcheck"
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
 // TestPreload: with spec.release.preload every worker that has the new configuration has the router's image before the next node is told
 // to take it, pulled by a probe where it was not there; and no router that a drain moves to such a worker waits for a pull.
 func TestPreload(t *testing.T) {
-	if !ours(t, 3) {
+	if !inShard(t, 3) {
 		return
 	}
-	u := underWay(t, func(r *v1alpha1.SafeMirrorRolloutSpec) { r.Release.Preload = v1alpha1.PreloadUpdatedNodes })
+	u := startRollout(t, func(r *v1alpha1.SafeMirrorRolloutSpec) { r.Release.Preload = v1alpha1.PreloadUpdatedNodes })
 	ctx, c := u.ctx, u.cluster
 	stop := watchTargets(ctx, t, c)
-	u.finished(t)
+	u.awaitComplete(t)
 	moved := stop()
 	all, err := c.Lab.PullLog()
 	if err != nil {
@@ -48,7 +48,7 @@ func TestPreload(t *testing.T) {
 			continue
 		}
 		for _, p := range router {
-			if ofProbe := strings.HasPrefix(p.Pod, probe.CanaryName); ofProbe && p.Node == m.node && p.Time.After(m.at) && p.Time.Before(next.at) {
+			if ofProbe := strings.HasPrefix(p.Pod, pullcheck.CanaryName); ofProbe && p.Node == m.node && p.Time.After(m.at) && p.Time.Before(next.at) {
 				given[m.node] = p.Time
 				t.Logf("node %s: told at %s, %s pulled %d bytes from %s at %s, %s told at %s", m.node, m.at.Format(time.TimeOnly), p.Pod, p.Bytes, p.Endpoint,
 					p.Time.Format(time.TimeOnly), next.node, next.at.Format(time.TimeOnly))
@@ -61,7 +61,7 @@ func TestPreload(t *testing.T) {
 	cached := 0
 	for _, p := range router {
 		since, ok := given[p.Node]
-		if !ok || strings.HasPrefix(p.Pod, probe.CanaryName) || p.Time.Before(since) {
+		if !ok || strings.HasPrefix(p.Pod, pullcheck.CanaryName) || p.Time.Before(since) {
 			continue
 		}
 		if !p.Cached || p.Bytes > 0 {
@@ -75,5 +75,5 @@ func TestPreload(t *testing.T) {
 	if s := r.Status.Preload; s.Nodes < 2 || s.Desired == 0 || s.Loaded != s.Desired || int(s.Ready)+len(s.Skipped) < int(s.Nodes) || len(s.Waiting) > 0 {
 		t.Errorf("the status tells %+v", s)
 	}
-	nothingLeft(ctx, t, c)
+	checkNoPodsLeft(ctx, t, c)
 }

@@ -28,10 +28,10 @@ type refusal struct {
 	// arrange makes the cluster unfit and returns how to undo it.
 	arrange func(ctx context.Context, c *scenario.Cluster) (undo func() error, err error)
 	spec    func(s *v1alpha1.SafeMirrorRolloutSpec)
-	// passing is set for what goes away by itself: the rollout waits instead of standing still.
-	passing bool
-	reason  string
-	want    []string
+	// transient is set for what goes away by itself: the rollout waits instead of standing still.
+	transient bool
+	reason    string
+	want      []string
 }
 
 func refusals() map[string]refusal {
@@ -81,7 +81,7 @@ func refusals() map[string]refusal {
 			reason: v1alpha1.ReasonPoolNotFound, want: []string{"spec.release.stages[1].pool", `"infra"`, "master, worker"},
 		},
 		"an upgrade in progress": {
-			arrange: clusterVersion(configv1.PartialUpdate), passing: true,
+			arrange: clusterVersion(configv1.PartialUpdate), transient: true,
 			reason: v1alpha1.ReasonUpgrading, want: []string{"is being upgraded to"},
 		},
 		"a pool that somebody has paused": {
@@ -112,10 +112,10 @@ func refusals() map[string]refusal {
 
 // TestRefusals: each of these is refused early, by name, with what to do, and nothing is changed.
 func TestRefusals(t *testing.T) {
-	if !ours(t, 0) {
+	if !inShard(t, 0) {
 		return
 	}
-	ctx, c := begin(t)
+	ctx, c := resetLab(t)
 	if _, err := c.Lab.Registry(scenario.SourceHost).Push(ctx, "acme/app:v1", lab.Image{}); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func (r refusal) run(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 		t.Fatal(err)
 	}
 	condition := v1alpha1.ConditionStalled
-	if r.passing {
+	if r.transient {
 		condition = v1alpha1.ConditionReconciling
 	}
 	message := r.await(ctx, t, c, cr.Name, condition)
@@ -159,9 +159,9 @@ func (r refusal) run(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 		}
 	}
 	if r.reason != v1alpha1.ReasonManagedElsewhere {
-		untouched(ctx, t, c, cr.Name)
+		checkUntouched(ctx, t, c, cr.Name)
 	}
-	gone(ctx, t, c, cr)
+	deleteUntouched(ctx, t, c, cr)
 }
 
 // await waits for the reason, and returns everything that the rollout says.
@@ -185,8 +185,8 @@ func (r refusal) await(ctx context.Context, t *testing.T, c *scenario.Cluster, n
 	return strings.Join(all, "\n")
 }
 
-// gone expects that a rollout that has touched nothing leaves at once when it is deleted.
-func gone(ctx context.Context, t *testing.T, c *scenario.Cluster, r *v1alpha1.SafeMirrorRollout) {
+// deleteUntouched expects that a rollout that has touched nothing leaves at once when it is deleted.
+func deleteUntouched(ctx context.Context, t *testing.T, c *scenario.Cluster, r *v1alpha1.SafeMirrorRollout) {
 	t.Helper()
 	if err := c.Client.Delete(ctx, r); err != nil {
 		t.Fatal(err)

@@ -21,14 +21,14 @@ import (
 
 // TestTargeted: nodes are told by name, one at a time, and no pool is open before all of its nodes are done.
 func TestTargeted(t *testing.T) {
-	if !ours(t, 5) {
+	if !inShard(t, 5) {
 		return
 	}
-	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Release.Mechanism = v1alpha1.MechanismTargeted })
-	m := watchMoves(u.ctx, t, u.cluster)
-	u.finished(t)
+	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Release.Mechanism = v1alpha1.MechanismTargeted })
+	m := watchUpdates(u.ctx, t, u.cluster)
+	u.awaitComplete(t)
 	m.check(t, 1)
-	m.neverOpen(t)
+	m.checkNeverUnpaused(t)
 	audit, err := u.cluster.Lab.Audit()
 	if err != nil {
 		t.Fatal(err)
@@ -46,11 +46,11 @@ func TestTargeted(t *testing.T) {
 
 const operatorUser = "system:serviceaccount:safe-mirror-operator:safe-mirror-operator"
 
-// TestTwoAtOnce: a pool that allows half of its nodes to be missing is taken two at a time, by either mechanism; the control plane is not.
-func TestTwoAtOnce(t *testing.T) {
+// TestMaxUnavailableTwo: a pool that allows half of its nodes to be missing is taken two at a time, by either mechanism; the control plane is not.
+func TestMaxUnavailableTwo(t *testing.T) {
 	for i, mechanism := range []v1alpha1.ReleaseMechanism{v1alpha1.MechanismPausePulse, v1alpha1.MechanismTargeted} {
 		t.Run(string(mechanism), func(t *testing.T) {
-			if !ours(t, 6+i) {
+			if !inShard(t, 6+i) {
 				return
 			}
 			twoAtOnce(t, mechanism)
@@ -61,12 +61,12 @@ func TestTwoAtOnce(t *testing.T) {
 func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 	t.Helper()
 	three := int32(3)
-	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Release.Mechanism, s.Release.MaxUnavailable = mechanism, &three
 		patchPool(t, "worker", `{"spec":{"maxUnavailable":"50%"}}`)
 	})
 	ctx, c := u.ctx, u.cluster
-	m := watchMoves(ctx, t, c)
+	m := watchUpdates(ctx, t, c)
 	done, err := c.AwaitRollout(ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime)
 	if err != nil {
 		t.Fatal(err)
@@ -74,15 +74,15 @@ func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 	t.Log(scenario.Describe(done))
 	m.check(t, 2)
 	if mechanism == v1alpha1.MechanismTargeted {
-		m.neverOpen(t)
+		m.checkNeverUnpaused(t)
 	}
-	testimony, err := u.witness.Testify()
+	results, err := u.witness.Results()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Two nodes that drain at once may have to wait for each other's budgets; that no pull fails is what counts here.
-	if len(testimony.FailedPulls)+len(testimony.SeenFailing) > 0 || testimony.Pulls == 0 {
-		t.Errorf("pulls: %+v", testimony)
+	if len(results.FailedPulls)+len(results.PodsFailingPull) > 0 || results.Pulls == 0 {
+		t.Errorf("pulls: %+v", results)
 	}
 	p, err := c.Pool(ctx, "worker")
 	if err != nil {
@@ -94,7 +94,7 @@ func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 	patchPool(t, "worker", `{"spec":{"maxUnavailable":null}}`)
 	// That is a new generation of the pool, and it counts as updated once its controller has seen it.
 	err = lab.Eventually(ctx, time.Minute, "every pool is as it was", func(ctx context.Context) (bool, string, error) {
-		if err := c.Restored(ctx); err != nil {
+		if err := c.CheckRestored(ctx); err != nil {
 			return false, err.Error(), nil
 		}
 		return true, "", nil
@@ -119,10 +119,10 @@ func patchPool(t *testing.T, name, patch string) {
 	}
 }
 
-// TestCordonedBefore: a node that was cordoned before is neither counted nor touched. The others go, the rollout says what it waits for,
+// TestNodeCordonedBefore: a node that was cordoned before is neither counted nor touched. The others go, the rollout says what it waits for,
 // and goes on when the node is back.
-func TestCordonedBefore(t *testing.T) {
-	if !ours(t, 8) {
+func TestNodeCordonedBefore(t *testing.T) {
+	if !inShard(t, 8) {
 		return
 	}
 	const node = "worker-4"
@@ -132,7 +132,7 @@ func TestCordonedBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u := underWay(t, func(*v1alpha1.SafeMirrorRolloutSpec) {
+	u := startRollout(t, func(*v1alpha1.SafeMirrorRolloutSpec) {
 		c, err := scenario.NewCluster(shared)
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestCordonedBefore(t *testing.T) {
 		cordon(c, "true")
 	})
 	ctx, c, r := u.ctx, u.cluster, u.rollout
-	m := watchMoves(ctx, t, c)
+	m := watchUpdates(ctx, t, c)
 	await(ctx, t, c, r.Name, "the rollout waits for the node alone", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return r.Status.Nodes.Updated == 6 && len(r.Status.Blockers) == 1 && r.Status.Blockers[0].Name == node &&
 			strings.Contains(r.Status.Blockers[0].Message, "is cordoned since before the rollout")
@@ -153,6 +153,6 @@ func TestCordonedBefore(t *testing.T) {
 		t.Errorf("node %s was touched: cordoned %t, annotations %v", node, n.Spec.Unschedulable, n.Annotations)
 	}
 	cordon(c, "false")
-	u.finished(t)
+	u.awaitComplete(t)
 	m.check(t, 1)
 }

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/disruption"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/nodedisruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
@@ -25,23 +25,23 @@ import (
 // usersPolicy is what the user has had before: a drain for each change of registries.conf, and something that is none of our business.
 const usersPolicy = `{"files":[{"path":"/etc/chrony.conf","actions":[{"type":"None"}]},{"path":"/etc/containers/registries.conf","actions":[{"type":"Drain"}]}]}`
 
-// calm watches for anything that a drain would do.
-type calm struct {
-	u        *run
+// disruptionWatch watches for anything that a drain would do.
+type disruptionWatch struct {
+	u        *rolloutRun
 	begun    time.Time
 	stop     func()
 	cordoned chan string
 }
 
-// reloading creates a rollout in which nodes reload, on a cluster whose user wants drains otherwise.
-func reloading(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) (*run, *calm) {
+// startReload creates a rollout in which nodes reload, on a cluster whose user wants drains otherwise.
+func startReload(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) (*rolloutRun, *disruptionWatch) {
 	t.Helper()
-	var watching *calm
+	var watching *disruptionWatch
 	changes = append(changes, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Release.Disruption = v1alpha1.DisruptionReload })
-	u := underWay(t, append(changes, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateHeld })...)
+	u := startRollout(t, append(changes, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateHeld })...)
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"nodeDisruptionPolicy":`+usersPolicy+`}}`))
 	err := lab.Eventually(u.ctx, time.Minute, "the user's policy is taken", func(ctx context.Context) (bool, string, error) {
-		err := u.cluster.Client.Patch(ctx, &operatorv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: disruption.Name}}, patch)
+		err := u.cluster.Client.Patch(ctx, &operatorv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: nodedisruption.Name}}, patch)
 		return err == nil, "it is not there yet", client.IgnoreNotFound(err)
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func reloading(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	watching = &calm{u: u, begun: time.Now(), stop: nodes.Stop, cordoned: make(chan string, 4096)}
+	watching = &disruptionWatch{u: u, begun: time.Now(), stop: nodes.Stop, cordoned: make(chan string, 4096)}
 	go func() {
 		defer close(watching.cordoned)
 		for e := range nodes.ResultChan() {
@@ -64,8 +64,8 @@ func reloading(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) (
 	return u, watching
 }
 
-// kept expects that no node was cordoned and no pod evicted, and that the user's policy is back.
-func (w *calm) kept(t *testing.T) {
+// checkNoDisruption expects that no node was cordoned and no pod evicted, and that the user's policy is back.
+func (w *disruptionWatch) checkNoDisruption(t *testing.T) {
 	t.Helper()
 	w.stop()
 	for node := range w.cordoned {
@@ -80,22 +80,22 @@ func (w *calm) kept(t *testing.T) {
 			t.Errorf("pod %s/%s was evicted by %s: %d %s", e.Namespace, e.Name, e.User, e.Code, e.Message)
 		}
 	}
-	w.u.policyIsTheUsers(t)
-	if err := w.u.cluster.Restored(w.u.ctx); err != nil {
+	w.u.checkPolicyRestored(t)
+	if err := w.u.cluster.CheckRestored(w.u.ctx); err != nil {
 		t.Error(err)
 	}
 }
 
-func (u *run) machineConfiguration(t *testing.T) *operatorv1.MachineConfiguration {
+func (u *rolloutRun) machineConfiguration(t *testing.T) *operatorv1.MachineConfiguration {
 	t.Helper()
 	mc := &operatorv1.MachineConfiguration{}
-	if err := u.cluster.Client.Get(u.ctx, client.ObjectKey{Name: disruption.Name}, mc); err != nil {
+	if err := u.cluster.Client.Get(u.ctx, client.ObjectKey{Name: nodedisruption.Name}, mc); err != nil {
 		t.Fatal(err)
 	}
 	return mc
 }
 
-func (u *run) policyIsTheUsers(t *testing.T) {
+func (u *rolloutRun) checkPolicyRestored(t *testing.T) {
 	t.Helper()
 	mc := u.machineConfiguration(t)
 	have, err := json.Marshal(map[string]any{"files": mc.Spec.NodeDisruptionPolicy.Files})
@@ -105,35 +105,35 @@ func (u *run) policyIsTheUsers(t *testing.T) {
 	if string(have) != usersPolicy {
 		t.Errorf("the policy is %s, and was %s", have, usersPolicy)
 	}
-	if note := mc.Annotations[disruption.LedgerAnnotation]; note != "" {
+	if note := mc.Annotations[nodedisruption.PolicyRecordAnnotation]; note != "" {
 		t.Errorf("the note is still there: %s", note)
 	}
 }
 
-// written expects our policy in the cluster, in effect, with what is needed to undo it by hand.
-func (u *run) written(t *testing.T) {
+// checkPolicyInstalled expects our policy in the cluster, in effect, with what is needed to undo it by hand.
+func (u *rolloutRun) checkPolicyInstalled(t *testing.T) {
 	t.Helper()
 	mc := u.machineConfiguration(t)
-	p, err := disruption.View(mc, u.rollout.Name)
+	p, err := nodedisruption.FromMachineConfiguration(mc, u.rollout.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !p.Ours || !p.Reloads || p.Ledger == nil || len(mc.Spec.NodeDisruptionPolicy.Files) != 2 {
+	if !p.Ours || !p.Reloads || p.Record == nil || len(mc.Spec.NodeDisruptionPolicy.Files) != 2 {
 		t.Errorf("policy %+v", p)
-	} else if !strings.Contains(p.Ledger.Prior, `"Drain"`) || !strings.Contains(p.Ledger.Undo, `"Drain"`) {
-		t.Errorf("ledger %+v", p.Ledger)
+	} else if !strings.Contains(p.Record.Prior, `"Drain"`) || !strings.Contains(p.Record.Undo, `"Drain"`) {
+		t.Errorf("ledger %+v", p.Record)
 	}
 }
 
 // TestReload brings the mirrors to every node without a drain: no node is cordoned, no pod evicted; the nodes pull from the mirrors, and the
 // user's policy is back at the end.
 func TestReload(t *testing.T) {
-	if !ours(t, 2) {
+	if !inShard(t, 2) {
 		return
 	}
-	u, watching := reloading(t)
+	u, watching := startReload(t)
 	await(u.ctx, t, u.cluster, u.rollout.Name, "a node is updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 1 })
-	u.written(t)
+	u.checkPolicyInstalled(t)
 	done, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime)
 	if err != nil {
 		t.Fatal(err)
@@ -142,33 +142,33 @@ func TestReload(t *testing.T) {
 	if done.Status.Nodes.Updated != done.Status.Nodes.Total || done.Status.Nodes.Total == 0 {
 		t.Errorf("%d of %d nodes are updated", done.Status.Nodes.Updated, done.Status.Nodes.Total)
 	}
-	watching.kept(t)
-	if endpoint, failure := u.pulls(t, "worker-2", "acme/after"); !strings.Contains(failure, "blocked") {
+	watching.checkNoDisruption(t)
+	if endpoint, failure := u.pullOn(t, "worker-2", "acme/after"); !strings.Contains(failure, "blocked") {
 		t.Errorf("the new configuration is not in effect: pulled from %q, %q", endpoint, failure)
 	}
 }
 
 // TestReloadRolledBack goes back half way through, by reloads as well.
 func TestReloadRolledBack(t *testing.T) {
-	if !ours(t, 3) {
+	if !inShard(t, 3) {
 		return
 	}
-	u, watching := reloading(t)
+	u, watching := startReload(t)
 	await(u.ctx, t, u.cluster, u.rollout.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 1 })
-	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
+	addRequest(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 	await(u.ctx, t, u.cluster, u.rollout.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})
-	watching.kept(t)
+	watching.checkNoDisruption(t)
 	rolledBack(u, t, u.witness)
 }
 
 // TestReloadDeleted: the policy is there, the mirror sets are not, or have reached no node; nothing of it is left.
 func TestReloadDeleted(t *testing.T) {
-	if !ours(t, 4) {
+	if !inShard(t, 4) {
 		return
 	}
-	u, watching := reloading(t)
+	u, watching := startReload(t)
 	for phase := range u.phases {
 		if phase == string(rollout.PhasePolicy) || phase == string(rollout.PhaseApply) || phase == string(rollout.PhaseRender) {
 			break
@@ -178,6 +178,6 @@ func TestReloadDeleted(t *testing.T) {
 	if err := u.cluster.Client.Delete(u.ctx, u.rollout); err != nil {
 		t.Fatal(err)
 	}
-	u.gone(t)
-	watching.kept(t)
+	u.awaitDeleted(t)
+	watching.checkNoDisruption(t)
 }

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/remedy"
+	"github.com/safe-mirror/safe-mirror-operator/internal/remediation"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
@@ -23,12 +23,12 @@ func TestRemedies(t *testing.T) {
 	dies := map[string]v1alpha1.RemedyState{"killed with the intent on record": v1alpha1.RemedyIntended, "killed when it is over": v1alpha1.RemedyEnding}
 	for i, name := range []string{"undisturbed", "killed with the intent on record", "killed when it is over"} {
 		t.Run(name, func(t *testing.T) {
-			if !ours(t, i) {
+			if !inShard(t, i) {
 				return
 			}
-			v := variant(t, "image-deleted")
-			u := heldAtSecond(t, v)
-			guard, err := u.cluster.Guard(u.ctx)
+			v := faultCase(t, "image-deleted")
+			u := startHeldAtSecond(t, v)
+			monitor, err := u.cluster.MonitorPDBs(u.ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,50 +38,50 @@ func TestRemedies(t *testing.T) {
 			begun := time.Now()
 			u.openGate(t, "second")
 			if state := dies[name]; state != "" {
-				u.killAt(t, state)
+				u.killAtRemedyState(t, state)
 			}
-			healed := await(u.ctx, t, u.cluster, u.rollout.Name, "the second worker is done", func(r *v1alpha1.SafeMirrorRollout) bool { return updated(r, "worker") == 2 })
+			recovered := await(u.ctx, t, u.cluster, u.rollout.Name, "the second worker is done", func(r *v1alpha1.SafeMirrorRollout) bool { return updated(r, "worker") == 2 })
 			took := time.Since(begun)
-			if dies[name] == "" && took > inTime {
-				t.Errorf("healed after %s, and %s are allowed", took.Round(time.Second), inTime)
+			if dies[name] == "" && took > maxRecoveryTime {
+				t.Errorf("healed after %s, and %s are allowed", took.Round(time.Second), maxRecoveryTime)
 			}
-			copied, replaced := outcomeOf(healed, v1alpha1.MirrorMissingImages), outcomeOf(healed, v1alpha1.RestartFailingPods)
+			copied, replaced := outcomeOf(recovered, v1alpha1.MirrorMissingImages), outcomeOf(recovered, v1alpha1.RestartFailingPods)
 			if copied != v1alpha1.OutcomeHelped {
-				t.Errorf("the copy has come to %q: %+v", copied, healed.Status.Record.Remedies)
+				t.Errorf("the copy has come to %q: %+v", copied, recovered.Status.Record.Remedies)
 			}
-			u.nothingLeft(t)
-			tally := guard.Report()
+			u.checkRestored(t)
+			tally := monitor.Report()
 			for _, violation := range tally.Violations {
 				t.Error(violation)
 			}
-			u.replaced(t, replaced, dies[name] == v1alpha1.RemedyIntended)
-			t.Logf("RESULT copied=%s replaced=%s seconds=%.1f evicted=%d violations=%d", copied, replaced, took.Seconds(), tally.Gone, len(tally.Violations))
+			u.checkPodReplaced(t, replaced, dies[name] == v1alpha1.RemedyIntended)
+			t.Logf("RESULT copied=%s replaced=%s seconds=%.1f evicted=%d violations=%d", copied, replaced, took.Seconds(), tally.ProtectedDeletions, len(tally.Violations))
 		})
 	}
 }
 
-func variant(t *testing.T, id string) scenario.Stuck {
+func faultCase(t *testing.T, id string) scenario.FaultCase {
 	t.Helper()
-	all := scenario.StuckVariants()
-	i := slices.IndexFunc(all, func(v scenario.Stuck) bool { return v.ID == id })
+	all := scenario.FaultCases()
+	i := slices.IndexFunc(all, func(v scenario.FaultCase) bool { return v.ID == id })
 	if i < 0 {
 		t.Fatalf("no variant %s", id)
 	}
 	return all[i]
 }
 
-// heldAfterOne holds the rollout when one worker has the new configuration; the gate is called second.
-func heldAfterOne(s *v1alpha1.SafeMirrorRolloutSpec) {
+// stopAfterFirstWorker holds the rollout when one worker has the new configuration; the gate is called second.
+func stopAfterFirstWorker(s *v1alpha1.SafeMirrorRolloutSpec) {
 	one := int32(1)
 	s.Release.Stages = []v1alpha1.ReleaseStage{
 		{Name: "first", Pool: "worker", Nodes: &one}, {Name: "second", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
 	}
 }
 
-// heldAtSecond is a rollout whose first worker is done, and whose second waits for an approval.
-func heldAtSecond(t *testing.T, v scenario.Stuck) *run {
+// startHeldAtSecond is a rollout whose first worker is done, and whose second waits for an approval.
+func startHeldAtSecond(t *testing.T, v scenario.FaultCase) *rolloutRun {
 	t.Helper()
-	u := underWayOf(t, v.Scenario, heldAfterOne)
+	u := startScenario(t, v.Scenario, stopAfterFirstWorker)
 	u.atGate(t, "second")
 	return u
 }
@@ -98,8 +98,8 @@ func poolOf(r *v1alpha1.SafeMirrorRollout, pool string) v1alpha1.PoolStatus {
 	return r.Status.Pools[i]
 }
 
-// killAt kills the operator as soon as the replacement of a pod on record has the state, or is further, and starts it again.
-func (u *run) killAt(t *testing.T, state v1alpha1.RemedyState) {
+// killAtRemedyState kills the operator as soon as the replacement of a pod on record has the state, or is further, and starts it again.
+func (u *rolloutRun) killAtRemedyState(t *testing.T, state v1alpha1.RemedyState) {
 	t.Helper()
 	await(u.ctx, t, u.cluster, u.rollout.Name, "the replacement of a pod is "+string(state), func(r *v1alpha1.SafeMirrorRollout) bool {
 		return slices.ContainsFunc(r.Status.Record.Remedies, func(m v1alpha1.RemedyRecord) bool {
@@ -120,14 +120,14 @@ func outcomeOf(r *v1alpha1.SafeMirrorRollout, action v1alpha1.RemedyAction) v1al
 	return out
 }
 
-// nothingLeft waits for the end, and expects the cluster as it was.
-func (u *run) nothingLeft(t *testing.T) {
+// checkRestored waits for the end, and expects the cluster as it was.
+func (u *rolloutRun) checkRestored(t *testing.T) {
 	t.Helper()
 	done, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.cluster.Restored(u.ctx); err != nil {
+	if err := u.cluster.CheckRestored(u.ctx); err != nil {
 		t.Error(err)
 	}
 	for _, m := range done.Status.Record.Remedies {
@@ -140,7 +140,7 @@ func (u *run) nothingLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range nodes.Items {
-		if note, ok := remedy.Read(&nodes.Items[i]); ok {
+		if note, ok := remediation.ReadNote(&nodes.Items[i]); ok {
 			t.Errorf("node %s carries a note at the end: %s", nodes.Items[i].Name, note)
 		}
 	}
@@ -149,7 +149,7 @@ func (u *run) nothingLeft(t *testing.T) {
 // replaced: the operator has deleted a pod outside of its own namespace, or the remedy was none of its doing. That it was not among those that
 // ran is for the guard to say. An operator that is killed between the intent and the deed is away for seconds, in which the kubelet may try
 // again by itself: then the pod runs, and must not have been touched.
-func (u *run) replaced(t *testing.T, outcome v1alpha1.RemedyOutcome, away bool) {
+func (u *rolloutRun) checkPodReplaced(t *testing.T, outcome v1alpha1.RemedyOutcome, away bool) {
 	t.Helper()
 	audit, err := u.cluster.Lab.Audit()
 	if err != nil {

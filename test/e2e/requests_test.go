@@ -19,8 +19,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// asks adds a request to the rollout, as a person or a pipeline would.
-func asks(ctx context.Context, t *testing.T, c *scenario.Cluster, name string, q v1alpha1.Request) {
+// addRequest adds a request to the rollout, as a person or a pipeline would.
+func addRequest(ctx context.Context, t *testing.T, c *scenario.Cluster, name string, q v1alpha1.Request) {
 	t.Helper()
 	changeSpec(ctx, t, c, name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Requests = append(s.Requests, q) })
 }
@@ -61,11 +61,11 @@ func reasonOf(r *v1alpha1.SafeMirrorRollout, condition string) string {
 
 // TestApprovals: nothing is paused before the gate is open, and a stage waits for its own. An approval of another plan opens nothing.
 func TestApprovals(t *testing.T) {
-	if !ours(t, 2) {
+	if !inShard(t, 2) {
 		return
 	}
 	one, soak := int32(1), int32(2)
-	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Release.ApplyApproval = v1alpha1.ApprovalRequired
 		s.Release.Stages = []v1alpha1.ReleaseStage{
 			{Name: "canary", Pool: "worker", Nodes: &one, SoakSeconds: &soak}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
@@ -84,11 +84,11 @@ func TestApprovals(t *testing.T) {
 			t.Errorf("pool %s is paused before the approval", p.Name)
 		}
 	}
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "too-early", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: "sha256:of-another-plan"})
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "too-early", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: "sha256:of-another-plan"})
 	await(ctx, t, c, r.Name, "the approval of another plan is named", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return len(r.Status.Blockers) > 0 && strings.Contains(r.Status.Blockers[0].Message, "request too-early approves another plan")
 	})
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "apply-it", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: held.Status.PlanHash})
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "apply-it", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: held.Status.PlanHash})
 	atCanary := waits("workers")
 	if atCanary.Status.Nodes.Updated != 1 {
 		t.Errorf("%d nodes are updated at the second gate, want the canary", atCanary.Status.Nodes.Updated)
@@ -96,18 +96,18 @@ func TestApprovals(t *testing.T) {
 	if len(atCanary.Status.Record.Stages) != 1 || atCanary.Status.Record.Stages[0].Name != "canary" {
 		t.Errorf("the record has stages %+v, want the canary's soak", atCanary.Status.Record.Stages)
 	}
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Action: v1alpha1.RequestApprove, Gate: "workers", PlanHash: atCanary.Status.PlanHash})
-	u.finished(t)
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Action: v1alpha1.RequestApprove, Gate: "workers", PlanHash: atCanary.Status.PlanHash})
+	u.awaitComplete(t)
 }
 
 // rolledBack expects the cluster as it was before the rollout, and the way there as clean as the way forward.
-func rolledBack(u *run, t *testing.T, witness *scenario.Witness) {
+func rolledBack(u *rolloutRun, t *testing.T, recorder *scenario.Recorder) {
 	t.Helper()
 	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, &configv1.ImageTagMirrorSet{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the mirror set is there: %v", err)
 	}
-	if err := c.Restored(ctx); err != nil {
+	if err := c.CheckRestored(ctx); err != nil {
 		t.Error(err)
 	}
 	after, err := c.Rendered(ctx)
@@ -119,24 +119,24 @@ func rolledBack(u *run, t *testing.T, witness *scenario.Witness) {
 			t.Errorf("pool %s has %s, and had %s before the rollout", pool, after[pool], rendered)
 		}
 	}
-	testimony, err := witness.Testify()
+	results, err := recorder.Results()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !testimony.Clean() {
-		t.Errorf("not clean: %+v", testimony)
+	if !results.Clean() {
+		t.Errorf("not clean: %+v", results)
 	}
 }
 
 // TestRollback goes back half way through, when a node has the new configuration already.
 func TestRollback(t *testing.T) {
-	if !ours(t, 3) {
+	if !inShard(t, 3) {
 		return
 	}
-	u := underWay(t)
+	u := startRollout(t)
 	ctx, c, r := u.ctx, u.cluster, u.rollout
 	await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 	back := await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})
@@ -156,22 +156,22 @@ func TestRollback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	finished(ctx, t, c, u.scenario, r.Name, again)
+	awaitComplete(ctx, t, c, u.scenario, r.Name, again)
 }
 
 // TestAbort takes back what has reached no node, without a drain.
 func TestAbort(t *testing.T) {
-	if !ours(t, 4) {
+	if !inShard(t, 4) {
 		return
 	}
-	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
 	})
 	ctx, c, r := u.ctx, u.cluster, u.rollout
 	await(ctx, t, c, r.Name, "the mirror set is applied and the first stage waits", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && r.Status.Record.AppliedPlanHash != ""
 	})
-	asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "stop", Action: v1alpha1.RequestAbort})
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "stop", Action: v1alpha1.RequestAbort})
 	await(ctx, t, c, r.Name, "the rollout is taken back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})
@@ -180,32 +180,32 @@ func TestAbort(t *testing.T) {
 
 // TestDeletedWithRollback: with spec.deletion Rollback, deleting a rollout that has ended brings the cluster back before it goes.
 func TestDeletedWithRollback(t *testing.T) {
-	if !ours(t, 1) {
+	if !inShard(t, 1) {
 		return
 	}
-	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
+	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
 	ctx, c, r := u.ctx, u.cluster, u.rollout
 	if _, err := c.AwaitRollout(ctx, r.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	witness, err := c.Watch(ctx)
+	recorder, err := c.Watch(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Client.Delete(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	u.gone(t)
-	rolledBack(u, t, witness)
+	u.awaitDeleted(t)
+	rolledBack(u, t, recorder)
 }
 
 // TestOutsideTheWindow: outside of its windows a rollout copies and proves, and touches nothing else.
 func TestOutsideTheWindow(t *testing.T) {
-	if !ours(t, 0) {
+	if !inShard(t, 0) {
 		return
 	}
 	closed := time.Now().UTC().Add(12 * time.Hour)
-	u := underWay(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
+	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: closed.Format("4 15") + " * * *", DurationSeconds: 3600}}
 	})
 	ctx, c, r := u.ctx, u.cluster, u.rollout

@@ -14,12 +14,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/pool"
+	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// small is a rollout on two workers and one master, with a gate before each worker.
-func small(t *testing.T, gates int, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *run {
+// smallRollout is a rollout on two workers and one master, with a gate before each worker.
+func smallRollout(t *testing.T, gates int, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) *rolloutRun {
 	t.Helper()
 	s := scenario.Plain(1, nil)
 	stage := s.Stage
@@ -30,11 +30,11 @@ func small(t *testing.T, gates int, changes ...func(*v1alpha1.SafeMirrorRolloutS
 		return stage(ctx, c, v)
 	}
 	changes = append(changes, func(r *v1alpha1.SafeMirrorRolloutSpec) { r.Release.Stages = gatedWorkers(gates) })
-	return underWayOf(t, s, changes...)
+	return startScenario(t, s, changes...)
 }
 
-// another creates a second rollout beside the first, of another source.
-func (u *run) another(t *testing.T, gates int) *run {
+// secondRollout creates a second rollout beside the first, of another source.
+func (u *rolloutRun) secondRollout(t *testing.T, gates int) *rolloutRun {
 	t.Helper()
 	out := *u
 	out.rollout = u.scenario.Rollout()
@@ -48,14 +48,14 @@ func (u *run) another(t *testing.T, gates int) *run {
 }
 
 // holdsPools fails unless every pool is held by the rollout.
-func (u *run) holdsPools(t *testing.T) {
+func (u *rolloutRun) holdsPools(t *testing.T) {
 	t.Helper()
 	pools, err := u.cluster.Pools(u.ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range pools {
-		if l, err := pool.ReadLedger(&pools[i]); err != nil || l == nil || l.Rollout != u.rollout.Name {
+		if l, err := pool.ReadPauseRecord(&pools[i]); err != nil || l == nil || l.Rollout != u.rollout.Name {
 			t.Errorf("pool %s is held by %+v (%v), want %s", pools[i].Name, l, err, u.rollout.Name)
 		}
 	}
@@ -63,12 +63,12 @@ func (u *run) holdsPools(t *testing.T) {
 
 // TestTwoRollouts: the second one waits, names the first, touches nothing, and goes on when the first has ended.
 func TestTwoRollouts(t *testing.T) {
-	if !ours(t, 7) {
+	if !inShard(t, 7) {
 		return
 	}
-	u := small(t, 1)
+	u := smallRollout(t, 1)
 	u.atGate(t, gateName(0))
-	second := u.another(t, 0)
+	second := u.secondRollout(t, 0)
 	await(u.ctx, t, u.cluster, second.rollout.Name, "the second rollout waits for the first", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return mentions(r, v1alpha1.ReasonOtherRollout, []string{"SafeMirrorRollout " + u.rollout.Name, "comes first"})
 	})
@@ -80,20 +80,20 @@ func TestTwoRollouts(t *testing.T) {
 	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	u.finished(t) // of the first: the second has left it as it was
+	u.awaitComplete(t) // of the first: the second has left it as it was
 }
 
-// TestGoesBackBehindAnother: a complete rollout is deleted, and is to go back, while another one is under way. It waits, names that one and
+// TestRollbackWaitsForOtherRollout: a complete rollout is deleted, and is to go back, while another one is under way. It waits, names that one and
 // leaves its pools alone; afterwards it goes back and is gone, and the other's mirror set stays.
-func TestGoesBackBehindAnother(t *testing.T) {
-	if !ours(t, 2) {
+func TestRollbackWaitsForOtherRollout(t *testing.T) {
+	if !inShard(t, 2) {
 		return
 	}
-	u := small(t, 0, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
+	u := smallRollout(t, 0, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
 	if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	second := u.another(t, 1)
+	second := u.secondRollout(t, 1)
 	second.atGate(t, gateName(0))
 	if err := u.cluster.Client.Delete(u.ctx, u.rollout); err != nil {
 		t.Fatal(err)
@@ -106,8 +106,8 @@ func TestGoesBackBehindAnother(t *testing.T) {
 	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	u.gone(t)
-	if err := u.cluster.Restored(u.ctx); err != nil {
+	u.awaitDeleted(t)
+	if err := u.cluster.CheckRestored(u.ctx); err != nil {
 		t.Error(err)
 	}
 	sets := &configv1.ImageTagMirrorSetList{}
@@ -119,10 +119,10 @@ func TestGoesBackBehindAnother(t *testing.T) {
 // TestSpecEdited: a spec that changes half way is planned and proven anew, and reaches the nodes that have the earlier one as well. What
 // cannot be meant is refused by the API, and what cannot work holds the rollout until it is taken back.
 func TestSpecEdited(t *testing.T) {
-	if !ours(t, 5) {
+	if !inShard(t, 5) {
 		return
 	}
-	u := small(t, 2)
+	u := smallRollout(t, 2)
 	u.atGate(t, gateName(0))
 	u.openGate(t, gateName(0))
 	u.atGate(t, gateName(1))
@@ -155,7 +155,7 @@ func TestSpecEdited(t *testing.T) {
 		s.ImageTagMirrors = append(u.scenario.Rollout().Spec.ImageTagMirrors, other)
 		s.Release.Stages = nil
 	})
-	u.finished(t)
+	u.awaitComplete(t)
 	set := u.mirrorSet()
 	if err := u.cluster.Client.Get(u.ctx, client.ObjectKeyFromObject(set), set); err != nil || len(set.Spec.ImageTagMirrors) != 2 {
 		t.Errorf("the mirror set has %+v (%v), want both sources", set.Spec.ImageTagMirrors, err)
@@ -165,10 +165,10 @@ func TestSpecEdited(t *testing.T) {
 // TestUnpausedTwice: somebody who unpauses a pool again and again wins. The rollout says so by name and does not fight; it goes on when
 // the pool is paused again.
 func TestUnpausedTwice(t *testing.T) {
-	if !ours(t, 6) {
+	if !inShard(t, 6) {
 		return
 	}
-	u := small(t, 1)
+	u := smallRollout(t, 1)
 	u.atGate(t, gateName(0))
 	if _, err := unpausedOnce(u.ctx, u); err != nil {
 		t.Fatal(err)
@@ -192,5 +192,5 @@ func TestUnpausedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.openGate(t, gateName(0))
-	u.finished(t)
+	u.awaitComplete(t)
 }

@@ -25,8 +25,8 @@ func inTwoPasses(s *v1alpha1.SafeMirrorRolloutSpec) {
 	s.SourcePolicy, s.Release.ApplyApproval = v1alpha1.SourcePolicyStaged, v1alpha1.ApprovalRequired
 }
 
-// toTheSecondGate approves the first pass and waits until the second asks for its approval.
-func (u *run) toTheSecondGate(t *testing.T) *v1alpha1.SafeMirrorRollout {
+// awaitSecondGate approves the first pass and waits until the second asks for its approval.
+func (u *rolloutRun) awaitSecondGate(t *testing.T) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
 	waits := func(gate string) *v1alpha1.SafeMirrorRollout {
 		return await(u.ctx, t, u.cluster, u.rollout.Name, "gate "+gate+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
@@ -35,7 +35,7 @@ func (u *run) toTheSecondGate(t *testing.T) *v1alpha1.SafeMirrorRollout {
 		})
 	}
 	first := waits("apply")
-	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "first", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: first.Status.PlanHash})
+	addRequest(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "first", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: first.Status.PlanHash})
 	second := waits("enforce")
 	if second.Status.PlanHash == first.Status.PlanHash {
 		t.Error("both passes have the same plan")
@@ -44,7 +44,7 @@ func (u *run) toTheSecondGate(t *testing.T) *v1alpha1.SafeMirrorRollout {
 }
 
 // policies are the source policies of the two mirror sets: "Allow Allow"; a set that is not there is a dash.
-func (u *run) policies(ctx context.Context) (string, error) {
+func (u *rolloutRun) policies(ctx context.Context) (string, error) {
 	words := map[configv1.MirrorSourcePolicy]string{configv1.AllowContactingSource: "Allow", configv1.NeverContactSource: "Never"}
 	digest, tag := &configv1.ImageDigestMirrorSet{}, &configv1.ImageTagMirrorSet{}
 	out := []string{"-", "-"}
@@ -61,7 +61,7 @@ func (u *run) policies(ctx context.Context) (string, error) {
 	return strings.Join(out, " "), nil
 }
 
-func (u *run) havePolicies(t *testing.T, want string) {
+func (u *rolloutRun) havePolicies(t *testing.T, want string) {
 	t.Helper()
 	err := lab.Eventually(u.ctx, time.Minute, "the mirror sets say "+want, func(ctx context.Context) (bool, string, error) {
 		have, err := u.policies(ctx)
@@ -72,8 +72,8 @@ func (u *run) havePolicies(t *testing.T, want string) {
 	}
 }
 
-// pulls lets a node pull an image that is at the source alone, and that nothing else names; it returns the endpoint, or the error.
-func (u *run) pulls(t *testing.T, node, repository string) (endpoint, failure string) {
+// pullOn lets a node pull an image that is at the source alone, and that nothing else names; it returns the endpoint, or the error.
+func (u *rolloutRun) pullOn(t *testing.T, node, repository string) (endpoint, failure string) {
 	t.Helper()
 	if _, err := u.cluster.Lab.Registry(scenario.SourceHost).Push(u.ctx, repository+":v1", lab.Image{Seed: repository}); err != nil {
 		t.Fatal(err)
@@ -101,45 +101,45 @@ func (u *run) pulls(t *testing.T, node, repository string) (endpoint, failure st
 // TestStaged rolls out in two passes. In the first every node has the mirrors, and what they lack is pulled from the source; the pools are as
 // they were while the second waits for its approval, however often the operator is killed; after it the source is blocked.
 func TestStaged(t *testing.T) {
-	if !ours(t, 0) {
+	if !inShard(t, 0) {
 		return
 	}
-	u := underWay(t, inTwoPasses)
-	between := u.toTheSecondGate(t)
+	u := startRollout(t, inTwoPasses)
+	between := u.awaitSecondGate(t)
 	u.havePolicies(t, "Allow Allow")
 	if between.Status.Pass != v1alpha1.PassEnforce || between.Status.Record.Pass == nil {
 		t.Errorf("pass %q, on record %+v", between.Status.Pass, between.Status.Record.Pass)
 	}
-	if err := u.cluster.Restored(u.ctx); err != nil {
+	if err := u.cluster.CheckRestored(u.ctx); err != nil {
 		t.Errorf("between the passes: %v", err)
 	}
-	if endpoint, failure := u.pulls(t, "worker-2", "acme/between"); failure != "" || !strings.HasPrefix(endpoint, scenario.SourceHost) {
+	if endpoint, failure := u.pullOn(t, "worker-2", "acme/between"); failure != "" || !strings.HasPrefix(endpoint, scenario.SourceHost) {
 		t.Errorf("between the passes an image that the mirror lacks is pulled from %q: %s", endpoint, failure)
 	}
 	u.killAndRestart(t)
-	asks(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "second", Action: v1alpha1.RequestApprove, Gate: "enforce", PlanHash: between.Status.PlanHash})
-	u.finished(t)
+	addRequest(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "second", Action: v1alpha1.RequestApprove, Gate: "enforce", PlanHash: between.Status.PlanHash})
+	u.awaitComplete(t)
 	u.havePolicies(t, "Never Never")
-	if endpoint, failure := u.pulls(t, "worker-2", "acme/after"); !strings.Contains(failure, "blocked") {
+	if endpoint, failure := u.pullOn(t, "worker-2", "acme/after"); !strings.Contains(failure, "blocked") {
 		t.Errorf("after the second pass an image that the mirror lacks is pulled from %q: %q", endpoint, failure)
 	}
 }
 
-// TestDeathBetweenTheWrites: the operator dies after it has blocked the source for digests and before it has written the tag mirrors. The
+// TestKillBetweenWrites: the operator dies after it has blocked the source for digests and before it has written the tag mirrors. The
 // user holds the rollout. The operator that is started next writes them before anything else, and then holds.
-func TestDeathBetweenTheWrites(t *testing.T) {
-	if !ours(t, 1) {
+func TestKillBetweenWrites(t *testing.T) {
+	if !inShard(t, 1) {
 		return
 	}
-	u := underWay(t, inTwoPasses)
+	u := startRollout(t, inTwoPasses)
 	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
-	second := u.toTheSecondGate(t)
-	u.mayWriteTagMirrors(t, false)
-	asks(ctx, t, c, name, v1alpha1.Request{ID: "second", Action: v1alpha1.RequestApprove, Gate: "enforce", PlanHash: second.Status.PlanHash})
+	second := u.awaitSecondGate(t)
+	u.setTagMirrorRights(t, false)
+	addRequest(ctx, t, c, name, v1alpha1.Request{ID: "second", Action: v1alpha1.RequestApprove, Gate: "enforce", PlanHash: second.Status.PlanHash})
 	u.havePolicies(t, "Never -")
 	u.operator.Kill()
 	changeSpec(ctx, t, c, name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateHeld })
-	u.mayWriteTagMirrors(t, true)
+	u.setTagMirrorRights(t, true)
 	started := time.Now()
 	if err := u.operator.Start(); err != nil {
 		t.Fatal(err)
@@ -162,11 +162,11 @@ func TestDeathBetweenTheWrites(t *testing.T) {
 		}
 	}
 	changeSpec(ctx, t, c, name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateActive })
-	u.finished(t)
+	u.awaitComplete(t)
 }
 
-// mayWriteTagMirrors gives or takes the operator's right to write ImageTagMirrorSets; it may remove them all the while.
-func (u *run) mayWriteTagMirrors(t *testing.T, may bool) {
+// setTagMirrorRights gives or takes the operator's right to write ImageTagMirrorSets; it may remove them all the while.
+func (u *rolloutRun) setTagMirrorRights(t *testing.T, may bool) {
 	t.Helper()
 	const kind = "imagetagmirrorsets"
 	role := &rbacv1.ClusterRole{}

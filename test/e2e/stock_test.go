@@ -14,7 +14,7 @@ import (
 // TestStock runs the first scenario once more on the unmodified Machine Config Controller with all its own delays: plainly and by a
 // SafeMirrorRollout. Both end as they do on the lab's quick one.
 func TestStock(t *testing.T) {
-	if !ours(t, 4) {
+	if !inShard(t, 4) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
@@ -29,14 +29,14 @@ func TestStock(t *testing.T) {
 	defer func() { shared = quick; stock.Stop() }()
 	s := scenario.All()[0]
 	t.Run("raw", func(t *testing.T) {
-		ctx, c := begin(t)
+		ctx, c := resetLab(t)
 		stage(ctx, t, c, s, scenario.Raw)
 		d := deadlock(ctx, t, c, s)
 		t.Log(d)
 		checkDeadlock(t, s, d)
 	})
 	t.Run("safe", func(t *testing.T) {
-		ctx, c := begin(t)
+		ctx, c := resetLab(t)
 		stage(ctx, t, c, s, scenario.Safe)
 		operator(ctx, t)
 		rollOut(ctx, t, c, s)

@@ -20,20 +20,20 @@ const (
 // TestStructural stages every structural case beside its twin, asks for the forecast, and then has the MCO drain each node: the forecast,
 // what is expected of the case, and what the drain does have to be the same.
 func TestStructural(t *testing.T) {
-	if !ours(t, 6) {
+	if !inShard(t, 6) {
 		return
 	}
-	ctx, c := begin(t)
+	ctx, c := resetLab(t)
 	stageStructurals(ctx, t, c)
 	// The node of the finalizer comes last: a pod has to be late for minutes before anybody says that it does not go.
 	for _, node := range []string{"worker-1", "worker-2", "worker-4", "worker-3", "master-1"} {
 		t.Run(node, func(t *testing.T) {
 			if node == "master-1" {
-				if err := c.Leave(ctx, finalizerTwin); err != nil {
+				if err := c.DeleteFinalizerPod(ctx, finalizerTwin); err != nil {
 					t.Fatal(err)
 				}
 			}
-			foreseen(ctx, t, c, node)
+			checkForecast(ctx, t, c, node)
 			drainForReal(ctx, t, c, node)
 		})
 	}
@@ -47,13 +47,13 @@ func stageStructurals(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 	}
 	var all errgroup.Group
 	all.SetLimit(4)
-	for _, s := range scenario.Structurals() {
+	for _, s := range scenario.StructuralCases() {
 		all.Go(func() error { return s.Stage(ctx, c) })
 	}
 	if err := all.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Leave(ctx, finalizerCase); err != nil {
+	if err := c.DeleteFinalizerPod(ctx, finalizerCase); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -66,11 +66,11 @@ const refusedOften = 3
 func drainForReal(ctx context.Context, t *testing.T, c *scenario.Cluster, node string) {
 	t.Helper()
 	err := c.Drain(ctx, node, func(seen map[string]scenario.Drained) (bool, string) {
-		for _, s := range scenario.Structurals() {
+		for _, s := range scenario.StructuralCases() {
 			if s.Node != node {
 				continue
 			}
-			if why := undecided(s, seen); why != "" {
+			if why := notYetShown(s, seen); why != "" {
 				return false, why
 			}
 		}
@@ -79,23 +79,23 @@ func drainForReal(ctx context.Context, t *testing.T, c *scenario.Cluster, node s
 	if err != nil {
 		t.Error(err)
 	}
-	if err := c.TwinsBack(ctx); err != nil {
+	if err := c.AwaitTwinsReady(ctx); err != nil {
 		t.Error(err)
 	}
 }
 
-func undecided(s scenario.Structural, seen map[string]scenario.Drained) string {
-	if left := seen[s.Twin()].Left; len(left) > 0 {
+func notYetShown(s scenario.StructuralCase, seen map[string]scenario.Drained) string {
+	if left := seen[s.Twin()].Remaining; len(left) > 0 {
 		return fmt.Sprintf("%s still has %v on the node (%s)", s.Twin(), left, seen[s.Twin()].Answer)
 	}
 	d := seen[s.Namespace]
 	switch {
-	case len(d.Left) == 0:
+	case len(d.Remaining) == 0:
 		return s.Namespace + " has left the node: the case is none"
-	case s.Stays && (len(d.Leaving) == 0 || d.Asked < 2):
-		return fmt.Sprintf("%s has %v, past its grace period are %v, and the drain has tried %d times", s.Namespace, d.Left, d.Leaving, d.Asked)
-	case !s.Stays && d.Refused < refusedOften:
-		return fmt.Sprintf("%s: %v was refused %d times (%s)", s.Namespace, d.Left, d.Refused, d.Answer)
+	case s.PodStays && (len(d.PastGracePeriod) == 0 || d.Attempts < 2):
+		return fmt.Sprintf("%s has %v, past its grace period are %v, and the drain has tried %d times", s.Namespace, d.Remaining, d.PastGracePeriod, d.Attempts)
+	case !s.PodStays && d.Refused < refusedOften:
+		return fmt.Sprintf("%s: %v was refused %d times (%s)", s.Namespace, d.Remaining, d.Refused, d.Answer)
 	}
 	return ""
 }

@@ -17,10 +17,10 @@ import (
 // TestInfraPool carries a custom pool of tainted nodes through, as a stage of its own. A node that is in two custom pools is no pool's, and
 // would pull as before for ever: nothing begins until it is taken out of one, or of both.
 func TestInfraPool(t *testing.T) {
-	if !ours(t, 6) {
+	if !inShard(t, 6) {
 		return
 	}
-	u := underWayOf(t, scenario.Infra(), func(s *v1alpha1.SafeMirrorRolloutSpec) {
+	u := startScenario(t, scenario.Infra(), func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "infra", Pool: scenario.InfraPool}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
 	})
 	refused := await(u.ctx, t, u.cluster, u.rollout.Name, "the node in two custom pools is named", func(r *v1alpha1.SafeMirrorRollout) bool {
@@ -41,14 +41,14 @@ func TestInfraPool(t *testing.T) {
 		}
 	}
 	u.openGate(t, "workers")
-	u.finished(t)
-	if p := poolOf(u.now(t), "worker"); p.Total != 2 || p.Updated != 2 {
+	u.awaitComplete(t)
+	if p := poolOf(u.current(t), "worker"); p.Total != 2 || p.Updated != 2 {
 		t.Errorf("the node that was in two pools is a worker now, and has the configuration as the other has; the status says %+v", p)
 	}
 }
 
-// now is the rollout as it is.
-func (u *run) now(t *testing.T) *v1alpha1.SafeMirrorRollout {
+// current is the rollout as it is.
+func (u *rolloutRun) current(t *testing.T) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
 	return await(u.ctx, t, u.cluster, u.rollout.Name, "it is there", func(*v1alpha1.SafeMirrorRollout) bool { return true })
 }
@@ -65,12 +65,12 @@ func TestTopologies(t *testing.T) {
 		{topology: lab.Compact, replicas: 2, nodes: 3, drains: true},
 	} {
 		t.Run(string(k.topology), func(t *testing.T) {
-			if !ours(t, 5+i) {
+			if !inShard(t, 5+i) {
 				return
 			}
 			onLab(t, lab.Options{Topology: k.topology})
 			s := scenario.Plain(k.replicas, nil)
-			u := underWayOf(t, s)
+			u := startScenario(t, s)
 			if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
 				t.Fatal(err)
 			}
@@ -78,11 +78,11 @@ func TestTopologies(t *testing.T) {
 			if err := s.Restart(u.ctx, u.cluster, k.replicas); err != nil {
 				t.Fatal(err)
 			}
-			u.finished(t)
+			u.awaitComplete(t)
 			if got := len(evictions(t)); (got > 0) != k.drains {
 				t.Errorf("%d evictions", got)
 			}
-			if n := u.now(t).Status.Nodes.Updated; n != k.nodes {
+			if n := u.current(t).Status.Nodes.Updated; n != k.nodes {
 				t.Errorf("%d nodes are updated, want %d", n, k.nodes)
 			}
 		})

@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/sim"
-	"github.com/safe-mirror/safe-mirror-operator/internal/sim/trace"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
+	"github.com/safe-mirror/safe-mirror-operator/test/sim"
+	"github.com/safe-mirror/safe-mirror-operator/test/sim/trace"
 )
 
 // TestTrace records what the real Machine Config Operator does to pools and nodes, during a rollout, during one that goes back half way,
 // and when the same mirror set is applied plainly and a drain gets stuck, and holds the simulated one against it: each step that was seen has to be one that it takes, too. With E2E_TRACES set
-// to a directory the traces are kept there; those of internal/sim/testdata/traces were made so.
+// to a directory the traces are kept there; those of test/sim/testdata/traces were made so.
 func TestTrace(t *testing.T) {
-	if !ours(t, 4) {
+	if !inShard(t, 4) {
 		return
 	}
 	s := scenario.All()[0]
@@ -39,7 +39,7 @@ func TestTrace(t *testing.T) {
 				t.Fatal(err)
 			}
 			await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
-			asks(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
+			addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 			await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 				return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 			})
@@ -48,7 +48,7 @@ func TestTrace(t *testing.T) {
 	}
 	for name, k := range cases {
 		t.Run(name, func(t *testing.T) {
-			ctx, c := begin(t)
+			ctx, c := resetLab(t)
 			stage(ctx, t, c, s, k.variant)
 			lines := record(ctx, t, c, func() { k.happen(ctx, t, c) })
 			if dir := os.Getenv("E2E_TRACES"); dir != "" {
@@ -83,10 +83,10 @@ func checkTrace(t *testing.T, lines *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, follower := sim.Transitions(), trace.NewFollower()
+	known, follower := sim.Transitions(), trace.NewStepReader()
 	steps := 0
 	for _, e := range entries {
-		step, changed := follower.Follow(e)
+		step, changed := follower.Next(e)
 		if !changed {
 			continue
 		}

@@ -8,17 +8,17 @@ import (
 	"sync"
 )
 
-// Do answers a request in the place of the registry, which is next.
-type Do func(w http.ResponseWriter, r *http.Request, next http.Handler)
+// Responder answers a request in the place of the registry, which is next.
+type Responder func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
 // Fault says which requests to break, and how.
 type Fault struct {
-	Method string // regular expression for the whole method, "PUT|PATCH" for example; "" means any
-	Path   string // regular expression for a part of the path; "" means any
-	Query  string // the same for the query
-	After  int    // how many of these requests go well before
-	Times  int    // how many are broken then; 0 means all
-	Do     Do
+	Method  string // regular expression for the whole method, "PUT|PATCH" for example; "" means any
+	Path    string // regular expression for a part of the path; "" means any
+	Query   string // the same for the query
+	After   int    // how many of these requests go well before
+	Times   int    // how many are broken then; 0 means all
+	Respond Responder
 }
 
 // Proxy is a registry with faults.
@@ -26,75 +26,75 @@ type Proxy struct {
 	next http.Handler
 
 	mu     sync.Mutex
-	script []*scripted
+	faults []*compiledFault
 }
 
-type scripted struct {
+type compiledFault struct {
 	Fault
 	method, path, query *regexp.Regexp
 	seen                int
-	struck              int
+	hits                int
 }
 
 // New puts a proxy before a registry.
 func New(registry http.Handler) *Proxy { return &Proxy{next: registry} }
 
-// At puts a proxy before the registry at a URL, "http://127.0.0.1:5000" for example.
-func At(registry *url.URL) *Proxy {
+// ForURL puts a proxy before the registry at a URL, "http://127.0.0.1:5000" for example.
+func ForURL(registry *url.URL) *Proxy {
 	return New(&httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(registry) },
 		FlushInterval: -1,
 	})
 }
 
-// Script replaces the faults. Of several that are about the same request, the first strikes. It panics at a regular
+// SetFaults replaces the faults. Of several that are about the same request, the first strikes. It panics at a regular
 // expression that is none: a script is written in a test.
-func (p *Proxy) Script(faults ...Fault) {
-	script := make([]*scripted, 0, len(faults))
+func (p *Proxy) SetFaults(faults ...Fault) {
+	script := make([]*compiledFault, 0, len(faults))
 	for _, f := range faults {
-		script = append(script, &scripted{
+		script = append(script, &compiledFault{
 			Fault: f, method: regexp.MustCompile("^(" + f.Method + ")$"), path: regexp.MustCompile(f.Path), query: regexp.MustCompile(f.Query),
 		})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.script = script
+	p.faults = script
 }
 
-// Struck tells how often each fault of the script has struck, in its order.
-func (p *Proxy) Struck() []int {
+// Hits tells how often each fault of the script has struck, in its order.
+func (p *Proxy) Hits() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	counts := make([]int, len(p.script))
-	for i, f := range p.script {
-		counts[i] = f.struck
+	counts := make([]int, len(p.faults))
+	for i, f := range p.faults {
+		counts[i] = f.hits
 	}
 	return counts
 }
 
 // ServeHTTP answers one request.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if do := p.faultFor(r); do != nil {
+	if do := p.responderFor(r); do != nil {
 		do(w, r, p.next)
 		return
 	}
 	p.next.ServeHTTP(w, r)
 }
 
-func (p *Proxy) faultFor(r *http.Request) Do {
+func (p *Proxy) responderFor(r *http.Request) Responder {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, f := range p.script {
-		if f.strikes(r) {
-			f.struck++
-			return f.Do
+	for _, f := range p.faults {
+		if f.matches(r) {
+			f.hits++
+			return f.Respond
 		}
 	}
 	return nil
 }
 
-// strikes tells whether the request is one to break, and counts it.
-func (f *scripted) strikes(r *http.Request) bool {
+// matches tells whether the request is one to break, and counts it.
+func (f *compiledFault) matches(r *http.Request) bool {
 	if f.Method != "" && !f.method.MatchString(r.Method) || !f.path.MatchString(r.URL.Path) || !f.query.MatchString(r.URL.RawQuery) {
 		return false
 	}

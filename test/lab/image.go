@@ -36,9 +36,9 @@ const (
 	mediaLayer    = "application/vnd.oci.image.layer.v1.tar"
 )
 
-// built is an image ready to push. Manifests are in the order a registry accepts them: children first,
+// builtImage is an image ready to push. Manifests are in the order a registry accepts them: children first,
 // the top one last.
-type built struct {
+type builtImage struct {
 	blobs     []content
 	manifests []content
 }
@@ -49,7 +49,7 @@ type content struct {
 	digest    digest.Digest
 }
 
-func (b built) top() content { return b.manifests[len(b.manifests)-1] }
+func (b builtImage) top() content { return b.manifests[len(b.manifests)-1] }
 
 type descriptor struct {
 	MediaType string            `json:"mediaType"`
@@ -85,13 +85,13 @@ func (i Image) withDefaults(reference string) Image {
 	return i
 }
 
-func (i Image) build() (built, error) {
-	var b built
+func (i Image) build() (builtImage, error) {
+	var b builtImage
 	index := manifest{SchemaVersion: 2, MediaType: mediaIndex}
 	for _, platform := range i.Platforms {
 		child, err := i.buildPlatform(&b, platform)
 		if err != nil {
-			return built{}, err
+			return builtImage{}, err
 		}
 		index.Manifests = append(index.Manifests, child)
 	}
@@ -102,7 +102,7 @@ func (i Image) build() (built, error) {
 	return b, err
 }
 
-func (i Image) buildPlatform(b *built, platform string) (descriptor, error) {
+func (i Image) buildPlatform(b *builtImage, platform string) (descriptor, error) {
 	os, arch, ok := strings.Cut(platform, "/")
 	if !ok {
 		return descriptor{}, fmt.Errorf("platform %q is not like linux/amd64", platform)
@@ -134,13 +134,13 @@ func (i Image) buildPlatform(b *built, platform string) (descriptor, error) {
 	return child, err
 }
 
-func (b *built) addBlob(mediaType string, data []byte) descriptor {
+func (b *builtImage) addBlob(mediaType string, data []byte) descriptor {
 	c := content{mediaType: mediaType, bytes: data, digest: digest.FromBytes(data)}
 	b.blobs = append(b.blobs, c)
 	return c.descriptor()
 }
 
-func (b *built) addManifest(mediaType string, m manifest) (descriptor, error) {
+func (b *builtImage) addManifest(mediaType string, m manifest) (descriptor, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return descriptor{}, err

@@ -25,7 +25,7 @@ func TestImageIsDeterministic(t *testing.T) {
 
 // Every digest and size that a manifest names must be that of something pushed, and a child must come
 // before the index: a registry refuses anything else.
-func TestImageIsWhole(t *testing.T) {
+func TestImageIsComplete(t *testing.T) {
 	b := build(t, Image{Layers: 3, LayerSize: 1000}, "acme/router:v1")
 	if len(b.manifests) != 3 || len(b.blobs) != 8 {
 		t.Fatalf("%d manifests and %d blobs, want 3 and 8", len(b.manifests), len(b.blobs))
@@ -77,7 +77,7 @@ func TestLayerIsATar(t *testing.T) {
 	}
 }
 
-func build(t *testing.T, image Image, reference string) built {
+func build(t *testing.T, image Image, reference string) builtImage {
 	t.Helper()
 	b, err := image.withDefaults(reference).build()
 	if err != nil {

@@ -37,11 +37,11 @@ type Lab struct {
 	dynamic dynamic.Interface
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
 
-	mu       sync.Mutex
-	parts    []*Process // what Start started, in that order
-	guests   []*Process // what Run started
-	killings int        // how often both lists were emptied by killAll
-	restarts sync.Mutex // held while a part is started again
+	mu             sync.Mutex
+	parts          []*Process // what Start started, in that order
+	extraProcesses []*Process // what Run started
+	killCount      int        // how often both lists were emptied by killAll
+	restarts       sync.Mutex // held while a part is started again
 
 	deaths     chan *Process // parts that ended by themselves
 	nodesBegan time.Time     // when the nodes' process was last started
@@ -55,7 +55,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	l := newLab(o)
 	err := l.prepare()
 	if err == nil {
-		err = l.follow(ctx, l.startPlan())
+		err = l.runSteps(ctx, l.startPlan())
 	}
 	if err != nil {
 		l.Stop()
@@ -84,7 +84,7 @@ func (l *Lab) startPlan() []step {
 		{"controllers", l.startControllers},
 		{"rendered configs", l.waitRendered},
 		{"nodes", l.createNodes},
-		{"initial state", l.waitSettled},
+		{"initial state", l.waitInitialState},
 		{"snapshot", l.takeSnapshot},
 	}
 }

@@ -120,7 +120,7 @@ func testMirrorSet(t *testing.T, l *Lab) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	if err := l.waitSettled(ctx); err != nil {
+	if err := l.waitInitialState(ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("all nodes updated in %.1f s", time.Since(begun).Seconds())

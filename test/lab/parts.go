@@ -22,14 +22,14 @@ func (l *Lab) startPart(name string, cmd *exec.Cmd) error {
 	l.mu.Lock()
 	l.parts = append(l.parts, p)
 	l.mu.Unlock()
-	go l.attend(p)
+	go l.supervise(p)
 	return nil
 }
 
-// attend waits for a part to end. If nobody took it off the list before (killAll does), it ended by
+// supervise waits for a part to end. If nobody took it off the list before (killAll does), it ended by
 // itself: the machine config controller is then started again, as the kubelet would on a cluster (it
 // exits on purpose when feature gates change); for any other part the lab is broken, and says so.
-func (l *Lab) attend(p *Process) {
+func (l *Lab) supervise(p *Process) {
 	<-p.done
 	found, killings := l.removePart(p)
 	if !found {
@@ -51,7 +51,7 @@ func (l *Lab) restartMachineConfigController(killings int) {
 	time.Sleep(time.Second)
 	l.restarts.Lock()
 	defer l.restarts.Unlock()
-	if l.countKillings() != killings {
+	if l.readKillCount() != killings {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -61,10 +61,10 @@ func (l *Lab) restartMachineConfigController(killings int) {
 	}
 }
 
-func (l *Lab) countKillings() int {
+func (l *Lab) readKillCount() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.killings
+	return l.killCount
 }
 
 // removePart takes a part off the list, and says how often killAll had emptied it before.
@@ -73,16 +73,16 @@ func (l *Lab) removePart(p *Process) (found bool, killings int) {
 	defer l.mu.Unlock()
 	i := slices.Index(l.parts, p)
 	if i < 0 {
-		return false, l.killings
+		return false, l.killCount
 	}
 	l.parts = slices.Delete(l.parts, i, i+1)
-	return true, l.killings
+	return true, l.killCount
 }
 
 // killAll kills every process of the lab and waits until all are gone. SIGKILL for all, but nothing is
 // lost: what etcd has answered for, it has written.
 func (l *Lab) killAll() {
-	doomed := l.takeAll()
+	doomed := l.removeAllParts()
 	for _, p := range doomed {
 		p.signal(syscall.SIGKILL)
 	}
@@ -91,16 +91,16 @@ func (l *Lab) killAll() {
 	}
 }
 
-// takeAll empties the lists, the guests first. A part that is just being started again gets onto the
+// removeAllParts empties the lists, the guests first. A part that is just being started again gets onto the
 // list before; one that was to be finds the count changed.
-func (l *Lab) takeAll() []*Process {
+func (l *Lab) removeAllParts() []*Process {
 	l.restarts.Lock()
 	defer l.restarts.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := append(slices.Clone(l.guests), l.parts...)
-	l.guests, l.parts = nil, nil
-	l.killings++
+	all := append(slices.Clone(l.extraProcesses), l.parts...)
+	l.extraProcesses, l.parts = nil, nil
+	l.killCount++
 	return all
 }
 

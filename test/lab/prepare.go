@@ -26,7 +26,7 @@ func (l *Lab) prepare() (err error) {
 
 func (l *Lab) makeDirs() (err error) {
 	if l.options.Dir == "" {
-		sweep()
+		removeStaleDirs()
 		l.dir, err = os.MkdirTemp("", tempPattern)
 	} else {
 		l.dir, err = filepath.Abs(l.options.Dir)

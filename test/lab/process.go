@@ -33,7 +33,7 @@ func (l *Lab) Run(name string, cmd *exec.Cmd) (*Process, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.guests = append(l.guests, p)
+	l.extraProcesses = append(l.extraProcesses, p)
 	return p, nil
 }
 

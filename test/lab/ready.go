@@ -63,14 +63,14 @@ func (l *Lab) renderedConfig(ctx context.Context, pool string) (string, error) {
 	return name, err
 }
 
-// waitSettled waits for the initial state, after the start and after a Reset.
-func (l *Lab) waitSettled(ctx context.Context) error {
+// waitInitialState waits for the initial state, after the start and after a Reset.
+func (l *Lab) waitInitialState(ctx context.Context) error {
 	return Eventually(ctx, 5*time.Minute, "the cluster does not settle", func(ctx context.Context) (bool, string, error) {
 		for _, check := range []func(context.Context) (string, error){
-			l.poolUnsettled("master", l.options.Masters),
-			l.poolUnsettled("worker", l.options.Workers),
-			l.configUnsettled,
-			l.nodesUnsettled,
+			l.poolNotReady("master", l.options.Masters),
+			l.poolNotReady("worker", l.options.Workers),
+			l.configNotReady,
+			l.nodesNotReady,
 		} {
 			why, err := check(ctx)
 			if err != nil {
@@ -84,9 +84,9 @@ func (l *Lab) waitSettled(ctx context.Context) error {
 	})
 }
 
-// poolUnsettled compares every number: Updated=True alone is also said of a pool whose controller has
+// poolNotReady compares every number: Updated=True alone is also said of a pool whose controller has
 // not seen its nodes yet.
-func (l *Lab) poolUnsettled(name string, machines int) func(context.Context) (string, error) {
+func (l *Lab) poolNotReady(name string, machines int) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		pool, err := l.dynamic.Resource(poolResource).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -112,7 +112,7 @@ func (l *Lab) poolUnsettled(name string, machines int) func(context.Context) (st
 	}
 }
 
-func (l *Lab) configUnsettled(ctx context.Context) (string, error) {
+func (l *Lab) configNotReady(ctx context.Context) (string, error) {
 	config, err := l.dynamic.Resource(controllerConfigResource).Get(ctx, "machine-config-controller", metav1.GetOptions{})
 	if err != nil {
 		return "", err
@@ -124,9 +124,9 @@ func (l *Lab) configUnsettled(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// nodesUnsettled also asks for a heartbeat since the nodes' process was started: after a Reset etcd has
+// nodesNotReady also asks for a heartbeat since the nodes' process was started: after a Reset etcd has
 // the nodes as Ready whether anybody simulates them or not.
-func (l *Lab) nodesUnsettled(ctx context.Context) (string, error) {
+func (l *Lab) nodesNotReady(ctx context.Context) (string, error) {
 	nodes, err := l.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return "", err

@@ -57,8 +57,8 @@ func (l *Lab) Reset(ctx context.Context) error {
 	if err := l.restore(); err != nil {
 		return fmt.Errorf("lab: restoring the initial state: %w", err)
 	}
-	l.drainDeaths()
-	if err := l.follow(ctx, l.resetPlan()); err != nil {
+	l.clearDeaths()
+	if err := l.runSteps(ctx, l.resetPlan()); err != nil {
 		return fmt.Errorf("lab: reset: %w", err)
 	}
 	return nil
@@ -72,12 +72,12 @@ func (l *Lab) resetPlan() []step {
 		{"registries", l.startRegistries},
 		{"etcd and API server", l.startAPI},
 		{"controllers", l.restartControllers},
-		{"initial state", l.waitSettled},
+		{"initial state", l.waitInitialState},
 	}
 }
 
 // restartControllers makes each pool look unseen before the machine config controller starts: the pools
-// in the snapshot are settled already, so waitSettled would say yes before the new process is at work.
+// in the snapshot are settled already, so waitInitialState would say yes before the new process is at work.
 func (l *Lab) restartControllers(ctx context.Context) error {
 	l.mapper.Reset()
 	for _, pool := range []string{"master", "worker"} {
@@ -99,7 +99,7 @@ func (l *Lab) restore() error {
 			return err
 		}
 	}
-	if err := l.mendRegistries(); err != nil {
+	if err := l.restoreRegistries(); err != nil {
 		return err
 	}
 	return l.rotateLogs()
@@ -122,7 +122,7 @@ func (l *Lab) rotateLogs() error {
 	return nil
 }
 
-func (l *Lab) drainDeaths() {
+func (l *Lab) clearDeaths() {
 	for {
 		select {
 		case <-l.deaths:

@@ -13,9 +13,9 @@ type step struct {
 	do   func(context.Context) error
 }
 
-// follow does the steps one after the other. A part that ends meanwhile ends them: waiting three
+// runSteps does the steps one after the other. A part that ends meanwhile ends them: waiting three
 // minutes for an API server that is dead helps nobody.
-func (l *Lab) follow(ctx context.Context, steps []step) error {
+func (l *Lab) runSteps(ctx context.Context, steps []step) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var dead atomic.Pointer[Process]

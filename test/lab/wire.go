@@ -127,7 +127,7 @@ func (w *Wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "the lab's wire leads to port 443 of its registries only", http.StatusBadGateway)
 		return
 	}
-	address, f := w.arrive(host)
+	address, f := w.lookUp(host)
 	switch {
 	case address == "":
 		http.Error(rw, "the lab's wire knows no host "+host, http.StatusBadGateway)
@@ -140,7 +140,7 @@ func (w *Wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (w *Wire) arrive(host string) (address string, f fault) {
+func (w *Wire) lookUp(host string) (address string, f fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.counts[host]
@@ -155,7 +155,7 @@ func (w *Wire) hang(rw http.ResponseWriter, host string) {
 	if err != nil {
 		return
 	}
-	defer w.forget(client)
+	defer w.untrack(client)
 	_, _ = io.Copy(io.Discard, client)
 }
 
@@ -165,13 +165,13 @@ func (w *Wire) tunnel(rw http.ResponseWriter, host, address string) {
 		http.Error(rw, err.Error(), http.StatusBadGateway)
 		return
 	}
-	w.remember(server, host, healthy)
-	defer w.forget(server)
+	w.track(server, host, healthy)
+	defer w.untrack(server)
 	client, err := w.accept(rw, host, healthy)
 	if err != nil {
 		return
 	}
-	defer w.forget(client)
+	defer w.untrack(client)
 
 	var both sync.WaitGroup
 	both.Go(func() { w.pump(host, server, client, func(t *Traffic, n int64) { t.Sent += n }) })
@@ -211,17 +211,17 @@ func (w *Wire) accept(rw http.ResponseWriter, host string, state fault) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	w.remember(conn, host, state)
+	w.track(conn, host, state)
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
-		w.forget(conn)
+		w.untrack(conn)
 		return nil, err
 	}
 	return conn, nil
 }
 
-// remember files the connection for setFault to find. A fault may have come between the look in arrive
+// track files the connection for setFault to find. A fault may have come between the look in arrive
 // and now; such a connection is closed as setFault would have done.
-func (w *Wire) remember(conn net.Conn, host string, state fault) {
+func (w *Wire) track(conn net.Conn, host string, state fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tunnels[conn] = host
@@ -230,7 +230,7 @@ func (w *Wire) remember(conn net.Conn, host string, state fault) {
 	}
 }
 
-func (w *Wire) forget(conn net.Conn) {
+func (w *Wire) untrack(conn net.Conn) {
 	conn.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()

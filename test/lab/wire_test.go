@@ -57,7 +57,7 @@ func get(ctx context.Context, t *testing.T, client *http.Client, url string) (st
 	return string(body), err
 }
 
-func TestWireLeadsToTheHostAndCounts(t *testing.T) {
+func TestWireRoutesAndCounts(t *testing.T) {
 	wire, client := newWireTest(t)
 	body, err := get(t.Context(), t, client, "https://source.example.com/")
 	if err != nil || len(body) != 1000 {
@@ -69,7 +69,7 @@ func TestWireLeadsToTheHostAndCounts(t *testing.T) {
 	}
 }
 
-func TestWireKnowsNoOtherHost(t *testing.T) {
+func TestWireRejectsUnknownHosts(t *testing.T) {
 	_, client := newWireTest(t)
 	for _, url := range []string{"https://elsewhere.example.com/", "https://source.example.com:8443/"} {
 		if _, err := get(t.Context(), t, client, url); err == nil || !strings.Contains(err.Error(), "Bad Gateway") {

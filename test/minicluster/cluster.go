@@ -26,11 +26,11 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Began is when every test begins.
-var Began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+// StartTime is when every test begins.
+var StartTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// Base is the registries.conf that the MCO's templates ship.
-const Base = "unqualified-search-registries = ['registry.access.redhat.com', 'docker.io']\n"
+// BaseRegistriesConf is the registries.conf that the MCO's templates ship.
+const BaseRegistriesConf = "unqualified-search-registries = ['registry.access.redhat.com', 'docker.io']\n"
 
 // FirstRendered is the name of the rendered MachineConfig that a pool begins with.
 func FirstRendered(pool string) string { return "rendered-" + pool + "-0" }
@@ -44,7 +44,7 @@ func Objects(workers ...string) []client.Object {
 			Desired: configv1.Release{Version: "4.20.1", Image: "quay.io/openshift-release-dev/ocp-release:4.20.1"},
 			History: []configv1.UpdateHistory{{State: configv1.CompletedUpdate, Version: "4.20.1"}},
 		}},
-		MachineConfig("01-worker-container-runtime", RegistriesFile(Base)),
+		MachineConfig("01-worker-container-runtime", RegistriesFile(BaseRegistriesConf)),
 		Secret("openshift-config", "pull-secret"),
 	)
 }
@@ -53,29 +53,29 @@ func Objects(workers ...string) []client.Object {
 func Pool(name string, nodes ...string) []client.Object {
 	rendered := FirstRendered(name)
 	mcp := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	mcp.Spec.NodeSelector = &metav1.LabelSelector{MatchLabels: map[string]string{role(name): ""}}
+	mcp.Spec.NodeSelector = &metav1.LabelSelector{MatchLabels: map[string]string{roleLabel(name): ""}}
 	mcp.Spec.Configuration.Name = rendered
-	out := []client.Object{mcp, MachineConfig(rendered, RegistriesFile(Base))}
+	out := []client.Object{mcp, MachineConfig(rendered, RegistriesFile(BaseRegistriesConf))}
 	for _, n := range nodes {
 		out = append(out, Node(n, name))
 	}
 	return out
 }
 
-func role(pool string) string { return "node-role.kubernetes.io/" + pool }
+func roleLabel(pool string) string { return "node-role.kubernetes.io/" + pool }
 
 // Annotations of a node by which its daemon and the MCO's controllers talk to each other.
 const (
 	CurrentConfig = "machineconfiguration.openshift.io/currentConfig"
 	DesiredConfig = "machineconfiguration.openshift.io/desiredConfig"
-	State         = "machineconfiguration.openshift.io/state"
+	DaemonState   = "machineconfiguration.openshift.io/state"
 )
 
 // Node is a healthy node of the pool, at rest on what the pool begins with.
 func Node(name, pool string) *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{role(pool): ""}, Annotations: map[string]string{
-			CurrentConfig: FirstRendered(pool), DesiredConfig: FirstRendered(pool), State: "Done",
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{roleLabel(pool): ""}, Annotations: map[string]string{
+			CurrentConfig: FirstRendered(pool), DesiredConfig: FirstRendered(pool), DaemonState: "Done",
 		}},
 		Status: corev1.NodeStatus{
 			NodeInfo:   corev1.NodeSystemInfo{Architecture: "amd64"},
@@ -94,7 +94,7 @@ func Secret(namespace, name string) *corev1.Secret {
 func Rollout(name string) *v1alpha1.SafeMirrorRollout {
 	items := []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"mirror.local/acme"}, MirrorSourcePolicy: v1alpha1.NeverContactSource}}
 	r := &v1alpha1.SafeMirrorRollout{ObjectMeta: metav1.ObjectMeta{
-		Name: name, UID: "uid-shop", Generation: 1, CreationTimestamp: metav1.NewTime(Began),
+		Name: name, UID: "uid-shop", Generation: 1, CreationTimestamp: metav1.NewTime(StartTime),
 	}}
 	r.Spec.ImageTagMirrors, r.Spec.ImageDigestMirrors = items, items
 	r.Spec.Mirroring.Verification.FromNodes = v1alpha1.Disabled // there are no kubelets here
@@ -140,14 +140,14 @@ func scopeOf(version schema.GroupVersion, kind string) meta.RESTScope {
 // watch or replace single calls.
 func Client(funcs interceptor.Funcs, objects ...client.Object) client.WithWatch {
 	if funcs.Apply == nil {
-		funcs.Apply = applyUnlessDry
+		funcs.Apply = skipDryRunApply
 	}
 	return fake.NewClientBuilder().WithScheme(Scheme()).WithRESTMapper(everyKind()).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.SafeMirrorRollout{}).WithReturnManagedFields().WithInterceptorFuncs(funcs).Build()
 }
 
-// applyUnlessDry stands in for what the fake client leaves out: it takes a dry run of an apply for an apply.
-func applyUnlessDry(ctx context.Context, c client.WithWatch, what runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+// skipDryRunApply stands in for what the fake client leaves out: it takes a dry run of an apply for an apply.
+func skipDryRunApply(ctx context.Context, c client.WithWatch, what runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
 	if DryRun(opts) {
 		return nil
 	}

@@ -16,14 +16,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
 // File is one file of a MachineConfig.
 type File struct{ Path, Content string }
 
 // RegistriesFile is /etc/containers/registries.conf.
-func RegistriesFile(content string) File { return File{registries.RegistriesPath, content} }
+func RegistriesFile(content string) File { return File{registriesconf.RegistriesPath, content} }
 
 // MachineConfig writes the files.
 func MachineConfig(name string, files ...File) *mcfgv1.MachineConfig {
@@ -41,7 +41,7 @@ func MachineConfig(name string, files ...File) *mcfgv1.MachineConfig {
 
 // RenderPools renders the mirror sets into every pool, paused or not, as the MCO does; a file of the extra ones overrides it.
 func RenderPools(ctx context.Context, c client.Client, extra ...File) error {
-	var sets registries.Sets
+	var sets registriesconf.Sets
 	var tag configv1.ImageTagMirrorSetList
 	var digest configv1.ImageDigestMirrorSetList
 	var pools mcfgv1.MachineConfigPoolList
@@ -51,13 +51,13 @@ func RenderPools(ctx context.Context, c client.Client, extra ...File) error {
 		}
 	}
 	sets.ITMSs, sets.IDMSs = tag.Items, digest.Items
-	text, err := registries.Render([]byte(Base), sets)
+	text, err := registriesconf.Render([]byte(BaseRegistriesConf), sets)
 	if err != nil {
 		return err
 	}
 	for i := range pools.Items {
 		name := FirstRendered(pools.Items[i].Name)
-		if string(text) != Base || len(extra) > 0 {
+		if string(text) != BaseRegistriesConf || len(extra) > 0 {
 			name = fmt.Sprintf("rendered-%s-%x", pools.Items[i].Name, sha256.Sum256(fmt.Appendf(text, "%v", extra)))[:40]
 		}
 		if err := render(ctx, c, &pools.Items[i], MachineConfig(name, append([]File{RegistriesFile(string(text))}, extra...)...)); err != nil {
@@ -78,9 +78,9 @@ func render(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool,
 	return c.Update(ctx, mcp, client.FieldOwner("machine-config-controller"))
 }
 
-// Take lets the MCO hand the pool's configuration to its first node that does not have it, if the pool is open, and tells which
+// StartUpdate lets the MCO hand the pool's configuration to its first node that does not have it, if the pool is open, and tells which
 // one that was.
-func Take(ctx context.Context, c client.Client, pool string) (string, error) {
+func StartUpdate(ctx context.Context, c client.Client, pool string) (string, error) {
 	mcp := &mcfgv1.MachineConfigPool{}
 	if err := c.Get(ctx, client.ObjectKey{Name: pool}, mcp); err != nil || mcp.Spec.Paused {
 		return "", err
@@ -91,15 +91,15 @@ func Take(ctx context.Context, c client.Client, pool string) (string, error) {
 	}
 	for i := range nodes {
 		if n := &nodes[i]; n.Annotations[DesiredConfig] != mcp.Spec.Configuration.Name {
-			n.Annotations[DesiredConfig], n.Annotations[State] = mcp.Spec.Configuration.Name, "Working"
+			n.Annotations[DesiredConfig], n.Annotations[DaemonState] = mcp.Spec.Configuration.Name, "Working"
 			return n.Name, c.Update(ctx, n)
 		}
 	}
 	return "", nil
 }
 
-// Finish lets every node that is under way reach its end.
-func Finish(ctx context.Context, c client.Client) error {
+// FinishUpdates lets every node that is under way reach its end.
+func FinishUpdates(ctx context.Context, c client.Client) error {
 	nodes, err := nodesOf(ctx, c, "")
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func Finish(ctx context.Context, c client.Client) error {
 		if n.Annotations[CurrentConfig] == n.Annotations[DesiredConfig] {
 			continue
 		}
-		n.Annotations[CurrentConfig], n.Annotations[State] = n.Annotations[DesiredConfig], "Done"
+		n.Annotations[CurrentConfig], n.Annotations[DaemonState] = n.Annotations[DesiredConfig], "Done"
 		if err := c.Update(ctx, n); err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func nodesOf(ctx context.Context, c client.Client, pool string) ([]corev1.Node, 
 		return nil, err
 	}
 	return slices.DeleteFunc(list.Items, func(n corev1.Node) bool {
-		_, of := n.Labels[role(pool)]
+		_, of := n.Labels[roleLabel(pool)]
 		return pool != "" && !of
 	}), nil
 }

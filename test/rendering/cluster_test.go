@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
@@ -26,21 +26,21 @@ var pools = []string{"worker", "master"}
 
 // cluster is the lab's API server, the sets on it, and what its controller makes of them.
 type cluster struct {
-	client    client.WithWatch
-	release   string
-	have      map[string]client.Object // by kind and name; image.config is in it if it says anything
-	base      map[string][]byte        // the file of the templates, by pool
-	followers map[string]*follower
-	journal   *journal
+	client        client.WithWatch
+	release       string
+	objects       map[string]client.Object // by kind and name; image.config is in it if it says anything
+	base          map[string][]byte        // the file of the templates, by pool
+	followers     map[string]*registriesWatcher
+	controllerLog *controllerLog
 }
 
 func connect(ctx context.Context, l *lab.Lab) (*cluster, error) {
-	c := &cluster{have: map[string]client.Object{}, base: map[string][]byte{}, followers: map[string]*follower{}}
+	c := &cluster{objects: map[string]client.Object{}, base: map[string][]byte{}, followers: map[string]*registriesWatcher{}}
 	var err error
 	if c.client, err = scenario.NewClient(l.Config()); err != nil {
 		return nil, err
 	}
-	if c.journal, err = openJournal(l); err != nil {
+	if c.controllerLog, err = openControllerLog(l); err != nil {
 		return nil, err
 	}
 	version := &configv1.ClusterVersion{}
@@ -65,7 +65,7 @@ func template(ctx context.Context, c client.Client, pool string) ([]byte, error)
 	if err := c.Get(ctx, client.ObjectKey{Name: "01-" + pool + "-container-runtime"}, mc); err != nil {
 		return nil, err
 	}
-	files, err := registries.FromMachineConfig(mc)
+	files, err := registriesconf.FromMachineConfig(mc)
 	if err == nil && len(files.Main) == 0 {
 		err = fmt.Errorf("MachineConfig/%s has no registries.conf", mc.Name)
 	}
@@ -94,17 +94,17 @@ func (c *cluster) tryCreate(ctx context.Context, o client.Object) error {
 	return c.client.Create(ctx, o, client.DryRunAll)
 }
 
-// become makes the cluster's sets those of the union. They are written in its order.
-func (c *cluster) become(ctx context.Context, union []client.Object) error {
+// apply makes the cluster's sets those of the union. They are written in its order.
+func (c *cluster) apply(ctx context.Context, union []client.Object) error {
 	want := map[string]bool{}
 	for _, o := range union {
 		want[key(o)] = true
 	}
-	for _, k := range slices.Sorted(maps.Keys(c.have)) {
+	for _, k := range slices.Sorted(maps.Keys(c.objects)) {
 		if want[k] {
 			continue
 		}
-		if err := c.drop(ctx, c.have[k]); err != nil {
+		if err := c.remove(ctx, c.objects[k]); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func (c *cluster) put(ctx context.Context, o client.Object) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", key(o), err)
 	}
-	c.have[key(o)] = written
+	c.objects[key(o)] = written
 	return nil
 }
 
@@ -130,24 +130,24 @@ func (c *cluster) write(ctx context.Context, o client.Object) error {
 	if image, ok := o.(*configv1.Image); ok {
 		return c.patchImage(ctx, image)
 	}
-	if old := c.have[key(o)]; old != nil {
+	if old := c.objects[key(o)]; old != nil {
 		o.SetResourceVersion(old.GetResourceVersion())
 		return c.client.Update(ctx, o)
 	}
 	return c.client.Create(ctx, o)
 }
 
-func (c *cluster) drop(ctx context.Context, o client.Object) error {
+func (c *cluster) remove(ctx context.Context, o client.Object) error {
 	var err error
 	if _, ok := o.(*configv1.Image); ok {
 		err = c.patchImage(ctx, newImage())
 	} else {
-		err = c.client.Delete(ctx, c.have[key(o)])
+		err = c.client.Delete(ctx, c.objects[key(o)])
 	}
 	if err != nil {
 		return fmt.Errorf("deleting %s: %w", key(o), err)
 	}
-	delete(c.have, key(o))
+	delete(c.objects, key(o))
 	return nil
 }
 
@@ -170,7 +170,7 @@ func (c *cluster) patchImage(ctx context.Context, image *configv1.Image, options
 func (c *cluster) predict(union []client.Object) (map[string]string, error) {
 	out := map[string]string{}
 	for _, pool := range pools {
-		text, err := registries.Render(c.base[pool], asSets(union, c.release))
+		text, err := registriesconf.Render(c.base[pool], asSets(union, c.release))
 		if err != nil {
 			return nil, err
 		}
@@ -179,16 +179,16 @@ func (c *cluster) predict(union []client.Object) (map[string]string, error) {
 	return out, nil
 }
 
-// becomes makes the cluster's sets those of the union and waits for the content predicted.
-func (c *cluster) becomes(ctx context.Context, union []client.Object, want map[string]string) error {
-	if err := c.forget(); err != nil {
+// applyAndAwait makes the cluster's sets those of the union and waits for the content predicted.
+func (c *cluster) applyAndAwait(ctx context.Context, union []client.Object, want map[string]string) error {
+	if err := c.reset(); err != nil {
 		return err
 	}
-	if err := c.become(ctx, union); err != nil {
+	if err := c.apply(ctx, union); err != nil {
 		return err
 	}
 	if err := c.await(ctx, want); err != nil {
-		refusals, _ := c.journal.refusals()
+		refusals, _ := c.controllerLog.refusals()
 		return fmt.Errorf("%w\nrefused meanwhile: %q", err, refusals)
 	}
 	return nil
@@ -196,7 +196,7 @@ func (c *cluster) becomes(ctx context.Context, union []client.Object, want map[s
 
 // await returns when every pool has the content predicted.
 func (c *cluster) await(ctx context.Context, want map[string]string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, renderTimeout)
 	defer cancel()
 	for _, pool := range pools {
 		if err := c.followers[pool].await(ctx, want[pool]); err != nil {
@@ -211,7 +211,7 @@ func (c *cluster) written() string {
 	var b strings.Builder
 	for _, pool := range pools {
 		f := c.followers[pool]
-		if err := f.drain(); err != nil {
+		if err := f.readPending(); err != nil {
 			return err.Error()
 		}
 		fmt.Fprintf(&b, "pool %s: %d contents\n%s\n", pool, len(f.seen), strings.Join(f.seen, "\n"))
@@ -219,12 +219,12 @@ func (c *cluster) written() string {
 	return b.String()
 }
 
-// forget begins a new chapter in what the controller has said and done so far.
-func (c *cluster) forget() error {
+// reset begins a new chapter in what the controller has said and done so far.
+func (c *cluster) reset() error {
 	for _, f := range c.followers {
-		f.forget()
+		f.reset()
 	}
-	return c.journal.forget()
+	return c.controllerLog.reset()
 }
 
 func key(o client.Object) string { return fmt.Sprintf("%T/%s", o, o.GetName()) }

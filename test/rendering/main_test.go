@@ -1,6 +1,6 @@
 //go:build lab
 
-// Package rendering holds internal/registries against the Machine Config Controller itself: for each of many random unions of
+// Package rendering holds internal/registriesconf against the Machine Config Controller itself: for each of many random unions of
 // mirror sets, what Render predicts must be what the controller writes, byte for byte, and what Validate finds fault with must be
 // what the controller refuses.
 package rendering

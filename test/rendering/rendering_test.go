@@ -15,12 +15,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// patience is how long the controller may take for one union. It takes a fraction of a second; a machine that is busy with other
+// renderTimeout is how long the controller may take for one union. It takes a fraction of a second; a machine that is busy with other
 // things takes longer, and that is no finding.
-const patience = 30 * time.Second
+const renderTimeout = 30 * time.Second
 
 // TestRandomUnions takes one union after another to the cluster, each instead of the one before. To see one again:
 //
@@ -50,12 +50,12 @@ func TestRandomUnions(t *testing.T) {
 func check(t *testing.T, c *cluster, seed uint64, reasons map[string]int) {
 	ctx := t.Context()
 	result.sets++
-	union, err := c.accepted(ctx, draw(seed))
+	union, err := c.accepted(ctx, randomMirrorSets(seed))
 	if err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
 	}
 	_, err = c.predict(union)
-	if invalid := new(registries.InvalidError); err != nil && !errors.As(err, &invalid) {
+	if invalid := new(registriesconf.InvalidError); err != nil && !errors.As(err, &invalid) {
 		t.Fatalf("seed %d: Validate finds nothing wrong, but Render: %v\n%s", seed, err, asYAML(union))
 	}
 	if err == nil {
@@ -65,7 +65,7 @@ func check(t *testing.T, c *cluster, seed uint64, reasons map[string]int) {
 		result.equal++
 		return
 	}
-	union, culprit := c.narrow(seed, union)
+	union, culprit := c.isolateInvalid(seed, union)
 	reason, err := c.checkRefused(ctx, seed, union, culprit)
 	if err != nil {
 		t.Fatalf("seed %d, predicted as refused because of %s: %v\n%s", seed, key(culprit), err, asYAML(append(union, culprit)))
@@ -81,12 +81,12 @@ func (c *cluster) checkRendered(ctx context.Context, seed uint64, union []client
 	if err != nil {
 		return err
 	}
-	return c.becomes(ctx, union, want)
+	return c.applyAndAwait(ctx, union, want)
 }
 
-// narrow makes a refused union one that a single write makes of a valid one: the rest and the culprit. One such write is a
+// isolateInvalid makes a refused union one that a single write makes of a valid one: the rest and the culprit. One such write is a
 // refusal that can be told from "not yet". Where no object alone is the culprit, some are left out until one is.
-func (c *cluster) narrow(seed uint64, union []client.Object) (rest []client.Object, culprit client.Object) {
+func (c *cluster) isolateInvalid(seed uint64, union []client.Object) (rest []client.Object, culprit client.Object) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	for {
 		order := random.Perm(len(union))
@@ -107,25 +107,25 @@ func (c *cluster) checkRefused(ctx context.Context, seed uint64, rest []client.O
 	if err := c.checkRendered(ctx, seed, rest); err != nil {
 		return "", fmt.Errorf("without the culprit: %w", err)
 	}
-	if err := c.forget(); err != nil {
+	if err := c.reset(); err != nil {
 		return "", err
 	}
 	if err := c.put(ctx, culprit); err != nil {
 		return "", err
 	}
-	logged, err := c.journal.awaitRefusal(ctx)
+	logged, err := c.controllerLog.awaitRefusal(ctx)
 	if err != nil {
 		return "", fmt.Errorf("%w; written meanwhile:\n%s", err, c.written())
 	}
-	reason, err := c.explain(slices.Concat(rest, markers(seed, ""), []client.Object{culprit}), logged)
+	reason, err := c.matchReason(slices.Concat(rest, markers(seed, ""), []client.Object{culprit}), logged)
 	if err != nil {
 		return "", err
 	}
-	return reason, c.checkHealed(ctx, seed, rest, culprit)
+	return reason, c.checkRecovered(ctx, seed, rest, culprit)
 }
 
-// checkHealed changes the markers and then takes the culprit away.
-func (c *cluster) checkHealed(ctx context.Context, seed uint64, rest []client.Object, culprit client.Object) error {
+// checkRecovered changes the markers and then takes the culprit away.
+func (c *cluster) checkRecovered(ctx context.Context, seed uint64, rest []client.Object, culprit client.Object) error {
 	healed := slices.Concat(rest, markers(seed, "-healed"))
 	want, err := c.predict(healed)
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *cluster) checkHealed(ctx context.Context, seed uint64, rest []client.Ob
 			return err
 		}
 	}
-	if err := c.drop(ctx, culprit); err != nil {
+	if err := c.remove(ctx, culprit); err != nil {
 		return err
 	}
 	if err := c.await(ctx, want); err != nil {
@@ -164,11 +164,11 @@ var refusals = []struct{ field, message, controller string }{
 	{".allowedRegistries", "together with blockedRegistries", "only one of AllowedRegistries or BlockedRegistries"},
 }
 
-// explain checks that the controller's reason is among those predicted, for it names only the first it comes across. Any other
+// matchReason checks that the controller's reason is among those predicted, for it names only the first it comes across. Any other
 // error in its log, such as a conflict of two writers, is no refusal.
-func (c *cluster) explain(union []client.Object, logged string) (string, error) {
+func (c *cluster) matchReason(union []client.Object, logged string) (string, error) {
 	var predicted []string
-	for _, p := range registries.Validate(asSets(union, c.release)) {
+	for _, p := range registriesconf.Validate(asSets(union, c.release)) {
 		for _, r := range refusals {
 			if !strings.Contains(p.Field, r.field) || !strings.Contains(p.Message, r.message) {
 				continue
@@ -182,9 +182,9 @@ func (c *cluster) explain(union []client.Object, logged string) (string, error) 
 	return "", fmt.Errorf("refused for another reason than predicted\npredicted: %s\nlogged: %s", strings.Join(predicted, "; "), logged)
 }
 
-// TestNothingToSay: without any set the controller writes no file, and the one of the templates stays; a list that is empty is
+// TestNoMirrorSets: without any set the controller writes no file, and the one of the templates stays; a list that is empty is
 // something to say.
-func TestNothingToSay(t *testing.T) {
+func TestNoMirrorSets(t *testing.T) {
 	c := shared
 	emptyList := newImage()
 	emptyList.Spec.RegistrySources.InsecureRegistries = []string{}
@@ -210,7 +210,7 @@ func TestNothingToSay(t *testing.T) {
 				want[pool] = noFile
 			}
 		}
-		if err := c.becomes(t.Context(), step.union, want); err != nil {
+		if err := c.applyAndAwait(t.Context(), step.union, want); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
 	}

@@ -53,7 +53,7 @@ func (s Scenario) Restart(ctx context.Context, c *Cluster, replicas int32) error
 	for _, p := range pods {
 		old[string(p.UID)] = true
 	}
-	return lab.Eventually(ctx, stageTime, s.Protected+" is ready again", func(ctx context.Context) (bool, string, error) {
+	return lab.Eventually(ctx, stageTimeout, s.Protected+" is ready again", func(ctx context.Context) (bool, string, error) {
 		pods, err := s.podsOf(ctx, c)
 		ready := int32(0)
 		for i := range pods {

@@ -37,9 +37,9 @@ func (d Deadlock) String() string {
 		d.Node, d.Refused, d.Budget, d.Stuck, on, d.Waiting, d.Pool, d.Updated, d.Machines)
 }
 
-// refusals is how often an eviction must be refused, on an unchanged cluster, before it counts as a deadlock. The drain tries again
+// minRefusals is how often an eviction must be refused, on an unchanged cluster, before it counts as a deadlock. The drain tries again
 // every few seconds of the lab's time, and a healthy node is done in two.
-const refusals = 3
+const minRefusals = 3
 
 // AwaitDeadlock waits until the plain rollout is stuck. An end without a deadlock is an error.
 func (s Scenario) AwaitDeadlock(ctx context.Context, c *Cluster, since map[string]string, timeout time.Duration) (Deadlock, error) {
@@ -47,10 +47,10 @@ func (s Scenario) AwaitDeadlock(ctx context.Context, c *Cluster, since map[strin
 	var first Deadlock
 	base := 0
 	err := lab.Eventually(ctx, timeout, "the rollout deadlocks", func(ctx context.Context) (bool, string, error) {
-		d, why, err := s.look(ctx, c)
+		d, why, err := s.readDeadlock(ctx, c)
 		if err != nil || why != "" {
 			first = Deadlock{}
-			if ended, endErr := s.ended(ctx, c, since); endErr == nil && ended {
+			if ended, endErr := s.allPoolsUpdated(ctx, c, since); endErr == nil && ended {
 				return false, "", fmt.Errorf("every pool is updated: there is no deadlock")
 			}
 			return false, why, err
@@ -61,12 +61,12 @@ func (s Scenario) AwaitDeadlock(ctx context.Context, c *Cluster, since map[strin
 			first, base = steady, d.Refused
 		}
 		found = d
-		return d.Refused-base >= refusals, fmt.Sprintf("refused %d times so far: %s", d.Refused-base, d), nil
+		return d.Refused-base >= minRefusals, fmt.Sprintf("refused %d times so far: %s", d.Refused-base, d), nil
 	})
 	return found, err
 }
 
-func (s Scenario) ended(ctx context.Context, c *Cluster, since map[string]string) (bool, error) {
+func (s Scenario) allPoolsUpdated(ctx context.Context, c *Cluster, since map[string]string) (bool, error) {
 	pools, err := c.Pools(ctx)
 	if err != nil {
 		return false, err
@@ -79,8 +79,8 @@ func (s Scenario) ended(ctx context.Context, c *Cluster, since map[string]string
 	return true, nil
 }
 
-// look reads the state; why says what is missing for a deadlock.
-func (s Scenario) look(ctx context.Context, c *Cluster) (d Deadlock, why string, err error) {
+// readDeadlock reads the state; why says what is missing for a deadlock.
+func (s Scenario) readDeadlock(ctx context.Context, c *Cluster) (d Deadlock, why string, err error) {
 	pods, err := s.podsOf(ctx, c)
 	if err != nil {
 		return d, "", err
@@ -98,7 +98,7 @@ func (s Scenario) look(ctx context.Context, c *Cluster) (d Deadlock, why string,
 		return d, "", err
 	}
 	for i := range pods {
-		s.sort(&d, &pods[i], nodes)
+		s.classifyPod(&d, &pods[i], nodes)
 	}
 	if d.Node == "" {
 		return d, "no node is being drained of a ready pod of " + s.Protected, nil
@@ -106,14 +106,14 @@ func (s Scenario) look(ctx context.Context, c *Cluster) (d Deadlock, why string,
 	if d.Stuck == "" {
 		return d, "no pod of " + s.Protected + " waits with " + s.Waiting, nil
 	}
-	if err := c.fill(ctx, &d, nodes); err != nil {
+	if err := c.addProgress(ctx, &d, nodes); err != nil {
 		return d, "", err
 	}
 	return d, "", nil
 }
 
-// sort takes note of a pod: the one that may not be evicted, or the one that would have to become ready.
-func (s Scenario) sort(d *Deadlock, p *corev1.Pod, nodes map[string]corev1.Node) {
+// classifyPod takes note of a pod: the one that may not be evicted, or the one that would have to become ready.
+func (s Scenario) classifyPod(d *Deadlock, p *corev1.Pod, nodes map[string]corev1.Node) {
 	if n, ok := nodes[p.Spec.NodeName]; ok && draining(n) && isReady(p) && p.DeletionTimestamp == nil {
 		d.Node, d.Pod = n.Name, p.Name
 		return
@@ -156,8 +156,8 @@ func (c *Cluster) nodes(ctx context.Context) (map[string]corev1.Node, error) {
 	return out, err
 }
 
-// fill adds how far the node's pool is, and how often the eviction was refused.
-func (c *Cluster) fill(ctx context.Context, d *Deadlock, nodes map[string]corev1.Node) error {
+// addProgress adds how far the node's pool is, and how often the eviction was refused.
+func (c *Cluster) addProgress(ctx context.Context, d *Deadlock, nodes map[string]corev1.Node) error {
 	d.Pool = "worker"
 	if _, edge := nodes[d.Node].Labels["node-role.kubernetes.io/"+edgePool]; edge {
 		d.Pool = edgePool

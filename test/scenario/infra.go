@@ -57,7 +57,7 @@ func infraNodes(ctx context.Context, c *Cluster) error {
 	if err != nil {
 		return err
 	}
-	return lab.Eventually(ctx, stageTime, "every pool has its nodes", func(ctx context.Context) (bool, string, error) {
+	return lab.Eventually(ctx, stageTimeout, "every pool has its nodes", func(ctx context.Context) (bool, string, error) {
 		for name, count := range map[string]int32{InfraPool: 2, edgePool: 0, "worker": 1} {
 			p, err := c.Pool(ctx, name)
 			if err != nil {

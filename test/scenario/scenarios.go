@@ -13,8 +13,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// first is the node that the MCO takes first in the worker pool: it is the oldest.
-const first = "worker-1"
+// firstWorker is the node that the MCO takes first in the worker pool: it is the oldest.
+const firstWorker = "worker-1"
 
 // Variant is how a scenario is staged.
 type Variant int
@@ -84,11 +84,11 @@ func emptyMirror() Scenario {
 			}
 		}
 		if v == Safe {
-			if err := c.base(ctx, first); err != nil {
+			if err := c.pushBaseImage(ctx, firstWorker); err != nil {
 				return err
 			}
 		}
-		return c.Router(ctx, routerTag, 3, first)
+		return c.Router(ctx, routerTag, 3, firstWorker)
 	}
 	return s
 }
@@ -110,11 +110,11 @@ func digestBlocked() Scenario {
 			return err
 		}
 		image := SourceHost + "/acme/router@" + digest
-		if err := c.Router(ctx, image, 3, first); err != nil {
+		if err := c.Router(ctx, image, 3, firstWorker); err != nil {
 			return err
 		}
 		if v == Twin { // the node where the replacement lands has it
-			return c.Cache(ctx, first, image)
+			return c.Cache(ctx, firstWorker, image)
 		}
 		return nil
 	}
@@ -136,14 +136,14 @@ func damagedMirror() Scenario {
 			}
 		}
 		if v != Twin {
-			if err := damage(ctx, c.Lab.Registry(MirrorHost), "acme/router", "v1"); err != nil {
+			if err := removeLastLayer(ctx, c.Lab.Registry(MirrorHost), "acme/router", "v1"); err != nil {
 				return err
 			}
 		}
-		return c.Router(ctx, routerTag, 3, first)
+		return c.Router(ctx, routerTag, 3, firstWorker)
 	}
 	s.Proof = func(ctx context.Context, c *Cluster) error {
-		return whole(ctx, c.Lab.Registry(MirrorHost), "acme/router", "v1")
+		return checkComplete(ctx, c.Lab.Registry(MirrorHost), "acme/router", "v1")
 	}
 	return s
 }
@@ -163,8 +163,8 @@ func blobs(ctx context.Context, r *lab.Registry, repository, tag string) ([]stri
 	return r.Blobs(ctx, repository+"@"+children[platform])
 }
 
-// damage takes the last layer out of the image.
-func damage(ctx context.Context, r *lab.Registry, repository, tag string) error {
+// removeLastLayer takes the last layer out of the image.
+func removeLastLayer(ctx context.Context, r *lab.Registry, repository, tag string) error {
 	all, err := blobs(ctx, r, repository, tag)
 	if err != nil {
 		return err
@@ -172,8 +172,8 @@ func damage(ctx context.Context, r *lab.Registry, repository, tag string) error 
 	return r.DeleteBlob(repository, all[len(all)-1])
 }
 
-// whole tells whether the registry serves every blob of the image.
-func whole(ctx context.Context, r *lab.Registry, repository, tag string) error {
+// checkComplete tells whether the registry serves every blob of the image.
+func checkComplete(ctx context.Context, r *lab.Registry, repository, tag string) error {
 	all, err := blobs(ctx, r, repository, tag)
 	if err != nil {
 		return err
@@ -222,15 +222,15 @@ func shadowed() Scenario {
 		if err := c.create(ctx, existing); err != nil {
 			return err
 		}
-		if err := c.WaitUpdated(ctx, since, stageTime); err != nil {
+		if err := c.WaitUpdated(ctx, since, stageTimeout); err != nil {
 			return err
 		}
 		image := scope + "/router@" + digest
-		if err := c.Router(ctx, image, 3, first); err != nil {
+		if err := c.Router(ctx, image, 3, firstWorker); err != nil {
 			return err
 		}
 		if v == Twin {
-			return c.Cache(ctx, first, image)
+			return c.Cache(ctx, firstWorker, image)
 		}
 		return nil
 	}
@@ -246,7 +246,7 @@ func twoPools() Scenario {
 		ProtectedNamespace: appNamespace, Protected: "cart",
 	}
 	s.Stage = stageTwoPools
-	s.During = settleReadiness
+	s.During = restoreReadiness
 	return s
 }
 

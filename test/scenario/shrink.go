@@ -12,7 +12,7 @@ func (c *Cluster) Shrink(ctx context.Context, names ...string) error {
 	if err := c.deleteNodes(ctx, names...); err != nil {
 		return err
 	}
-	return lab.Eventually(ctx, stageTime, "the pools count the nodes that are left", func(ctx context.Context) (bool, string, error) {
+	return lab.Eventually(ctx, stageTimeout, "the pools count the nodes that are left", func(ctx context.Context) (bool, string, error) {
 		nodes, err := c.nodes(ctx)
 		if err != nil {
 			return false, "", err

@@ -16,29 +16,29 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// Structural is a cluster on which the drain of a node can never end, whatever is pulled from where: what stands in its way follows
+// StructuralCase is a cluster on which the drain of a node can never end, whatever is pulled from where: what stands in its way follows
 // from the objects alone. Each has a twin that looks alike, in a namespace of its own beside it, and is drained without trouble.
 //
 // All of them stand side by side on one cluster. A case uses nodes that carry its own label, its own namespace and its own ports, so
 // that none is in another's way.
-type Structural struct {
+type StructuralCase struct {
 	// Namespace is that of the case; its twin's has -twin behind it. Node is the one whose drain is looked at.
 	Namespace, Title, Node string
 	// Kind and Name are what stands in the way: the forecast has to name it.
 	Kind, Name string
-	// Stays is true for what no eviction is refused for: a pod is on its way out, and stays.
-	Stays bool
+	// PodStays is true for what no eviction is refused for: a pod is on its way out, and stays.
+	PodStays bool
 
-	stage func(ctx context.Context, s *site) error
+	stage func(ctx context.Context, s *caseBuilder) error
 }
 
 // Twin is the namespace of the twin.
-func (s Structural) Twin() string { return s.Namespace + "-twin" }
+func (s StructuralCase) Twin() string { return s.Namespace + "-twin" }
 
 // Stage creates the case and its twin.
-func (s Structural) Stage(ctx context.Context, c *Cluster) error {
+func (s StructuralCase) Stage(ctx context.Context, c *Cluster) error {
 	for _, twin := range []bool{false, true} {
-		at := &site{Cluster: c, namespace: s.Namespace, twin: twin, node: s.Node}
+		at := &caseBuilder{Cluster: c, namespace: s.Namespace, twin: twin, node: s.Node}
 		if twin {
 			at.namespace = s.Twin()
 		}
@@ -62,8 +62,8 @@ func (c *Cluster) PushStructural(ctx context.Context) error {
 	return err
 }
 
-// site is where a case, or its twin, is built.
-type site struct {
+// caseBuilder is where a case, or its twin, is built.
+type caseBuilder struct {
 	*Cluster
 	namespace string
 	twin      bool
@@ -75,8 +75,8 @@ type site struct {
 // app is the name of what the cases run.
 const app = "app"
 
-// use lets the pods of the site run on these nodes.
-func (s *site) use(ctx context.Context, nodes ...string) error {
+// labelNodes lets the pods of the site run on these nodes.
+func (s *caseBuilder) labelNodes(ctx context.Context, nodes ...string) error {
 	for _, n := range nodes {
 		if err := s.PatchNode(ctx, n, fmt.Sprintf(`{"metadata":{"labels":{%q:""}}}`, s.label())); err != nil {
 			return err
@@ -85,10 +85,10 @@ func (s *site) use(ctx context.Context, nodes ...string) error {
 	return nil
 }
 
-func (s *site) label() string { return "case.lab.safemirror.io/" + s.namespace }
+func (s *caseBuilder) label() string { return "case.lab.safemirror.io/" + s.namespace }
 
 // deployment has so many pods on the nodes of the site. Nothing keeps them from being on the same one.
-func (s *site) deployment(name string, replicas int32, edits ...func(*corev1.PodSpec)) *appsv1.Deployment {
+func (s *caseBuilder) deployment(name string, replicas int32, edits ...func(*corev1.PodSpec)) *appsv1.Deployment {
 	d := deployment(s.namespace, name, StructuralTag, replicas, map[string]string{s.label(): ""})
 	d.Spec.Template.Spec.Affinity = nil
 	if s.readyAfter != "" {
@@ -100,8 +100,8 @@ func (s *site) deployment(name string, replicas int32, edits ...func(*corev1.Pod
 	return d
 }
 
-// bare is a pod on the site's node that no workload would replace.
-func (s *site) bare(name, node string) *corev1.Pod {
+// newBarePod is a pod on the site's node that no workload would replace.
+func (s *caseBuilder) newBarePod(name, node string) *corev1.Pod {
 	spec := s.deployment(app, 1).Spec.Template.Spec
 	spec.NodeName = node
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name, Labels: map[string]string{"app": app}}, Spec: spec}
@@ -114,21 +114,21 @@ func hostPort(port int32) func(*corev1.PodSpec) {
 }
 
 // unavailable and available are the budget of the application, in the one form and the other.
-func (s *site) unavailable(name, value string) *policyv1.PodDisruptionBudget {
+func (s *caseBuilder) unavailable(name, value string) *policyv1.PodDisruptionBudget {
 	b := budget(s.namespace, app, 0)
 	b.Name, b.Spec.MaxUnavailable = name, ptr.To(intstr.Parse(value))
 	return b
 }
 
-func (s *site) available(name, value string) *policyv1.PodDisruptionBudget {
+func (s *caseBuilder) available(name, value string) *policyv1.PodDisruptionBudget {
 	b := s.unavailable(name, "0")
 	b.Spec.MaxUnavailable, b.Spec.MinAvailable = nil, ptr.To(intstr.Parse(value))
 	return b
 }
 
-// settle waits until so many pods of the namespace are ready, and the budgets have been computed since.
-func (s *site) settle(ctx context.Context, ready int) error {
-	return lab.Eventually(ctx, stageTime, fmt.Sprintf("%d pods of %s are ready", ready, s.namespace), func(ctx context.Context) (bool, string, error) {
+// awaitReady waits until so many pods of the namespace are ready, and the budgets have been computed since.
+func (s *caseBuilder) awaitReady(ctx context.Context, ready int) error {
+	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("%d pods of %s are ready", ready, s.namespace), func(ctx context.Context) (bool, string, error) {
 		var pods corev1.PodList
 		var budgets policyv1.PodDisruptionBudgetList
 		for _, list := range []client.ObjectList{&pods, &budgets} {
@@ -153,13 +153,13 @@ func (s *site) settle(ctx context.Context, ready int) error {
 
 // Drained tells how the drain of a node has gone for the pods of a namespace.
 type Drained struct {
-	// Left are the pods that were on the node before the drain and still are.
-	Left []string
-	// Asked is how often one of them was to be evicted, Refused how often that was refused, and Answer the last refusal.
-	Asked, Refused int
-	Answer         string
-	// Leaving are those of Left that are being deleted and are past their grace period.
-	Leaving []string
+	// Remaining are the pods that were on the node before the drain and still are.
+	Remaining []string
+	// Attempts is how often one of them was to be evicted, Refused how often that was refused, and Answer the last refusal.
+	Attempts, Refused int
+	Answer            string
+	// PastGracePeriod are those of Left that are being deleted and are past their grace period.
+	PastGracePeriod []string
 }
 
 // Drain has the Machine Config Operator's own drain controller drain the node, as if its daemon had asked for it, until look says that
@@ -177,7 +177,7 @@ func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]D
 	if err := ask("drain-trial"); err != nil {
 		return err
 	}
-	err = lab.Eventually(ctx, stageTime, "the drain of "+node+" has shown what it can do", func(ctx context.Context) (bool, string, error) {
+	err = lab.Eventually(ctx, stageTimeout, "the drain of "+node+" has shown what it can do", func(ctx context.Context) (bool, string, error) {
 		seen, err := c.drained(ctx, node, before, begun)
 		if err != nil {
 			return false, "", err
@@ -191,17 +191,17 @@ func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]D
 	if err := ask("uncordon-trial"); err != nil {
 		return err
 	}
-	return lab.Eventually(ctx, stageTime, node+" is uncordoned", func(ctx context.Context) (bool, string, error) {
+	return lab.Eventually(ctx, stageTimeout, node+" is uncordoned", func(ctx context.Context) (bool, string, error) {
 		n, err := c.node(ctx, node)
 		return err == nil && !n.Spec.Unschedulable, "it is cordoned", err
 	})
 }
 
-// TwinsBack waits until the twins are as they were before a drain: a replacement that had no place but the drained node starts there only
+// AwaitTwinsReady waits until the twins are as they were before a drain: a replacement that had no place but the drained node starts there only
 // when it is uncordoned, and until then its budget holds the other nodes. What is kept from becoming ready on purpose stays so.
-func (c *Cluster) TwinsBack(ctx context.Context) error {
-	return lab.Eventually(ctx, stageTime, "what the drain has moved is ready again", func(ctx context.Context) (bool, string, error) {
-		for _, s := range Structurals() {
+func (c *Cluster) AwaitTwinsReady(ctx context.Context) error {
+	return lab.Eventually(ctx, stageTimeout, "what the drain has moved is ready again", func(ctx context.Context) (bool, string, error) {
+		for _, s := range StructuralCases() {
 			var pods corev1.PodList
 			if err := c.Client.List(ctx, &pods, client.InNamespace(s.Twin())); err != nil {
 				return false, "", err
@@ -243,10 +243,10 @@ func (c *Cluster) drained(ctx context.Context, node string, before map[string]co
 	for uid, was := range before {
 		d := out[was.Namespace]
 		if p, ok := now[uid]; ok {
-			d.Left = append(d.Left, p.Name)
+			d.Remaining = append(d.Remaining, p.Name)
 			names[p.Namespace+"/"+p.Name] = true
 			if p.DeletionTimestamp != nil && time.Now().After(p.DeletionTimestamp.Time) {
-				d.Leaving = append(d.Leaving, p.Name)
+				d.PastGracePeriod = append(d.PastGracePeriod, p.Name)
 			}
 		}
 		out[was.Namespace] = d
@@ -260,7 +260,7 @@ func (c *Cluster) drained(ctx context.Context, node string, before map[string]co
 			continue
 		}
 		d := out[e.Namespace]
-		d.Asked++
+		d.Attempts++
 		if e.Code >= 300 {
 			d.Refused++
 			d.Answer = fmt.Sprintf("%d %s", e.Code, e.Message)

@@ -19,10 +19,10 @@ const (
 	unreadyAnnotation = "lab.safemirror.io/ready"
 )
 
-// Structurals are the cases, spread over nodes: of each a forecast has room for a few problems only. The one that stays is alone on its
+// StructuralCases are the cases, spread over nodes: of each a forecast has room for a few problems only. The one that stays is alone on its
 // node, so that nothing else keeps the drain from ending.
-func Structurals() []Structural {
-	return []Structural{
+func StructuralCases() []StructuralCase {
+	return []StructuralCase{
 		{Namespace: "c01-saturated", Title: "two pods on the only node that takes them: the first waits for the node, the second for the first",
 			Node: "worker-1", Kind: kindBudget, Name: app, stage: saturated},
 		{Namespace: "c02-undersized", Title: "three pods with a host port, two nodes: one never starts, and that is the whole budget",
@@ -40,7 +40,7 @@ func Structurals() []Structural {
 		{Namespace: "c10-bare", Title: "a bare pod with a budget: it is asked for, and nothing replaces it",
 			Node: "worker-2", Kind: kindBudget, Name: app, stage: barePod},
 		{Namespace: "c11-finalizer", Title: "a pod past its grace period that a finalizer keeps",
-			Node: "master-1", Kind: "Pod", Name: "kept", Stays: true, stage: finalizer},
+			Node: "master-1", Kind: "Pod", Name: "kept", PodStays: true, stage: finalizer},
 		{Namespace: "c12-webhook", Title: "a webhook that fails closed is asked about evictions, and nobody answers",
 			Node: "worker-3", Kind: "ValidatingWebhookConfiguration", Name: "c12-webhook", stage: webhook},
 		{Namespace: "c13-unknown-owner", Title: "the disruption controller cannot compute the budget of pods whose owner it does not know",
@@ -50,21 +50,21 @@ func Structurals() []Structural {
 	}
 }
 
-// Crosswise are two cases that are none by themselves: the pods of either can leave its node for that of the other, and those of the twins for
+// CrossDrainCases are two cases that are none by themselves: the pods of either can leave its node for that of the other, and those of the twins for
 // a third one too.
-func Crosswise() []Structural {
+func CrossDrainCases() []StructuralCase {
 	const left, right, third = "worker-1", "worker-2", "worker-3"
-	crossing := func(other string) func(context.Context, *site) error {
-		return func(ctx context.Context, s *site) error {
+	crossing := func(other string) func(context.Context, *caseBuilder) error {
+		return func(ctx context.Context, s *caseBuilder) error {
 			others := []string{other}
 			if s.twin {
 				others = append(others, third)
 			}
-			return s.together(ctx, others)
+			return s.twoPodsOnNode(ctx, others)
 		}
 	}
 	const title = "two pods on one node, and no other node for them but one that is drained at the same time"
-	return []Structural{
+	return []StructuralCase{
 		{Namespace: "c05-left", Title: title, Node: left, Kind: kindBudget, Name: app, stage: crossing(right)},
 		{Namespace: "c05-right", Title: title, Node: right, Kind: kindBudget, Name: app, stage: crossing(left)},
 	}
@@ -72,34 +72,34 @@ func Crosswise() []Structural {
 
 // saturated: both pods are on the node before the other node is there for them. The twin's second pod is elsewhere, one pod a node by
 // its port: what leaves has nowhere to go either, and comes back with the node.
-func saturated(ctx context.Context, s *site) error {
+func saturated(ctx context.Context, s *caseBuilder) error {
 	if s.twin {
-		if err := s.use(ctx, "worker-1", "worker-2"); err != nil {
+		if err := s.labelNodes(ctx, "worker-1", "worker-2"); err != nil {
 			return err
 		}
 		if err := s.create(ctx, s.deployment(app, 2, hostPort(8401)), s.unavailable(app, "1")); err != nil {
 			return err
 		}
-		return s.settle(ctx, 2)
+		return s.awaitReady(ctx, 2)
 	}
-	return s.together(ctx, nil)
+	return s.twoPodsOnNode(ctx, nil)
 }
 
-// together starts two pods on the site's node, with a budget of one; afterwards these other nodes are there for them, too.
-func (s *site) together(ctx context.Context, others []string, edits ...func(*corev1.PodSpec)) error {
-	if err := s.use(ctx, s.node); err != nil {
+// twoPodsOnNode starts two pods on the site's node, with a budget of one; afterwards these other nodes are there for them, too.
+func (s *caseBuilder) twoPodsOnNode(ctx context.Context, others []string, edits ...func(*corev1.PodSpec)) error {
+	if err := s.labelNodes(ctx, s.node); err != nil {
 		return err
 	}
 	if err := s.create(ctx, s.deployment(app, 2, edits...), s.unavailable(app, "1")); err != nil {
 		return err
 	}
-	if err := s.settle(ctx, 2); err != nil {
+	if err := s.awaitReady(ctx, 2); err != nil {
 		return err
 	}
-	return s.use(ctx, others...)
+	return s.labelNodes(ctx, others...)
 }
 
-func undersized(ctx context.Context, s *site) error {
+func undersized(ctx context.Context, s *caseBuilder) error {
 	nodes := []string{"worker-1", "worker-2", "worker-3"}
 	if !s.twin {
 		nodes = nodes[:2]
@@ -108,17 +108,17 @@ func undersized(ctx context.Context, s *site) error {
 	if s.twin {
 		port = 8403
 	}
-	if err := s.use(ctx, nodes...); err != nil {
+	if err := s.labelNodes(ctx, nodes...); err != nil {
 		return err
 	}
 	if err := s.create(ctx, s.deployment(app, 3, hostPort(port)), s.unavailable(app, "1")); err != nil {
 		return err
 	}
-	return s.settle(ctx, len(nodes))
+	return s.awaitReady(ctx, len(nodes))
 }
 
-func rounding(ctx context.Context, s *site) error {
-	if err := s.use(ctx, s.node); err != nil {
+func rounding(ctx context.Context, s *caseBuilder) error {
+	if err := s.labelNodes(ctx, s.node); err != nil {
 		return err
 	}
 	replicas := int32(1)
@@ -128,15 +128,15 @@ func rounding(ctx context.Context, s *site) error {
 	if err := s.create(ctx, s.deployment(app, replicas), s.available(app, "50%")); err != nil {
 		return err
 	}
-	if err := s.settle(ctx, int(replicas)); err != nil {
+	if err := s.awaitReady(ctx, int(replicas)); err != nil {
 		return err
 	}
-	return s.use(ctx, "worker-2")
+	return s.labelNodes(ctx, "worker-2")
 }
 
 // brokenElsewhere: the twin lacks a pod as well, and its budget has room for one more.
-func brokenElsewhere(ctx context.Context, s *site) error {
-	if err := s.use(ctx, "worker-1", "worker-2", "worker-3"); err != nil {
+func brokenElsewhere(ctx context.Context, s *caseBuilder) error {
+	if err := s.labelNodes(ctx, "worker-1", "worker-2", "worker-3"); err != nil {
 		return err
 	}
 	port, max := int32(8406), "1"
@@ -146,7 +146,7 @@ func brokenElsewhere(ctx context.Context, s *site) error {
 	if err := s.create(ctx, s.deployment(app, 3, hostPort(port)), s.unavailable(app, max)); err != nil {
 		return err
 	}
-	if err := s.settle(ctx, 3); err != nil {
+	if err := s.awaitReady(ctx, 3); err != nil {
 		return err
 	}
 	var pods corev1.PodList
@@ -161,12 +161,12 @@ func brokenElsewhere(ctx context.Context, s *site) error {
 			}
 		}
 	}
-	return s.settle(ctx, 2)
+	return s.awaitReady(ctx, 2)
 }
 
 // overlapping: the twin has two budgets as well, each for a Deployment of its own.
-func overlapping(ctx context.Context, s *site) error {
-	if err := s.use(ctx, s.node, "worker-3"); err != nil {
+func overlapping(ctx context.Context, s *caseBuilder) error {
+	if err := s.labelNodes(ctx, s.node, "worker-3"); err != nil {
 		return err
 	}
 	second := s.unavailable("second", "1")
@@ -179,12 +179,12 @@ func overlapping(ctx context.Context, s *site) error {
 	if err := s.create(ctx, objects...); err != nil {
 		return err
 	}
-	return s.settle(ctx, ready)
+	return s.awaitReady(ctx, ready)
 }
 
 // tainted: the other node is of the control plane, and only the twin's pods tolerate that.
-func tainted(ctx context.Context, s *site) error {
-	return s.together(ctx, []string{"master-1"}, func(p *corev1.PodSpec) {
+func tainted(ctx context.Context, s *caseBuilder) error {
+	return s.twoPodsOnNode(ctx, []string{"master-1"}, func(p *corev1.PodSpec) {
 		if s.twin {
 			p.Tolerations = []corev1.Toleration{{Key: "node-role.kubernetes.io/master", Operator: corev1.TolerationOpExists}}
 		}
@@ -192,7 +192,7 @@ func tainted(ctx context.Context, s *site) error {
 }
 
 // boundVolume: the twin's volume can be used on two nodes.
-func boundVolume(ctx context.Context, s *site) error {
+func boundVolume(ctx context.Context, s *caseBuilder) error {
 	hosts := []string{s.node}
 	if s.twin {
 		hosts = append(hosts, "worker-3")
@@ -228,16 +228,16 @@ func boundVolume(ctx context.Context, s *site) error {
 			return err
 		}
 	}
-	return s.together(ctx, []string{"worker-3"}, func(p *corev1.PodSpec) {
+	return s.twoPodsOnNode(ctx, []string{"worker-3"}, func(p *corev1.PodSpec) {
 		p.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: app}}}}
 	})
 }
 
 // barePod: the twin's has no budget. It is deleted and lost, and that is no matter for the drain.
-func barePod(ctx context.Context, s *site) error {
-	objects := []client.Object{s.bare("alone", s.node)}
-	if err := s.use(ctx, s.node); err != nil {
+func barePod(ctx context.Context, s *caseBuilder) error {
+	objects := []client.Object{s.newBarePod("alone", s.node)}
+	if err := s.labelNodes(ctx, s.node); err != nil {
 		return err
 	}
 	if !s.twin {
@@ -246,12 +246,12 @@ func barePod(ctx context.Context, s *site) error {
 	if err := s.create(ctx, objects...); err != nil {
 		return err
 	}
-	return s.settle(ctx, 1)
+	return s.awaitReady(ctx, 1)
 }
 
 // finalizer: both pods are being deleted. The twin's only takes its time.
-func finalizer(ctx context.Context, s *site) error {
-	p := s.bare("kept", s.node)
+func finalizer(ctx context.Context, s *caseBuilder) error {
+	p := s.newBarePod("kept", s.node)
 	p.Spec.TerminationGracePeriodSeconds = ptr.To(int64(1))
 	if s.twin {
 		// At the lab's pace this is twenty seconds.
@@ -260,22 +260,22 @@ func finalizer(ctx context.Context, s *site) error {
 	} else {
 		p.Finalizers = []string{"lab.safemirror.io/keep"}
 	}
-	if err := s.use(ctx, s.node); err != nil {
+	if err := s.labelNodes(ctx, s.node); err != nil {
 		return err
 	}
 	if err := s.create(ctx, p); err != nil {
 		return err
 	}
-	return s.settle(ctx, 1)
+	return s.awaitReady(ctx, 1)
 }
 
-// Leave deletes the pod of the finalizer case, or of its twin: only what is being deleted already is foreseen to stay.
-func (c *Cluster) Leave(ctx context.Context, namespace string) error {
+// DeleteFinalizerPod deletes the pod of the finalizer case, or of its twin: only what is being deleted already is foreseen to stay.
+func (c *Cluster) DeleteFinalizerPod(ctx context.Context, namespace string) error {
 	return c.Client.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kept"}})
 }
 
 // webhook: nobody is behind the service of either; the twin's failure policy lets the eviction pass.
-func webhook(ctx context.Context, s *site) error {
+func webhook(ctx context.Context, s *caseBuilder) error {
 	policy := admissionv1.Fail
 	if s.twin {
 		policy = admissionv1.Ignore
@@ -298,29 +298,29 @@ func webhook(ctx context.Context, s *site) error {
 			AdmissionReviewVersions: []string{"v1"},
 		}},
 	}
-	if err := s.use(ctx, s.node, "worker-4"); err != nil {
+	if err := s.labelNodes(ctx, s.node, "worker-4"); err != nil {
 		return err
 	}
 	if err := s.create(ctx, service, hook, s.deployment(app, 2), s.unavailable(app, "1")); err != nil {
 		return err
 	}
-	return s.settle(ctx, 2)
+	return s.awaitReady(ctx, 2)
 }
 
 // unknownOwner: a budget in percent, or one that says how many may be unavailable, needs to know how many pods there should be. One that
 // says how many have to be available, as the twin's does, counts the pods that there are.
-func unknownOwner(ctx context.Context, s *site) error {
+func unknownOwner(ctx context.Context, s *caseBuilder) error {
 	objects := []client.Object{s.unavailable(app, "1")}
 	if s.twin {
 		objects = []client.Object{s.available(app, "1")}
 	}
 	// The second pod is on a node that nobody drains: nothing would replace it, and the twin's first would be the last one of its budget.
 	const undrained = "master-2"
-	if err := s.use(ctx, s.node, undrained); err != nil {
+	if err := s.labelNodes(ctx, s.node, undrained); err != nil {
 		return err
 	}
 	for i, node := range []string{s.node, undrained} {
-		p := s.bare(fmt.Sprintf("widget-%d", i), node)
+		p := s.newBarePod(fmt.Sprintf("widget-%d", i), node)
 		p.OwnerReferences = []metav1.OwnerReference{{
 			APIVersion: "acme.example.com/v1", Kind: "Widget", Name: "widget", UID: "00000000-0000-4000-8000-00000000c013", Controller: ptr.To(true),
 		}}
@@ -329,32 +329,32 @@ func unknownOwner(ctx context.Context, s *site) error {
 	if err := s.create(ctx, objects...); err != nil {
 		return err
 	}
-	return s.settle(ctx, 2)
+	return s.awaitReady(ctx, 2)
 }
 
 // portConflict: the second router of the case finds the port taken by the other's. The twin's other router uses another port.
-func portConflict(ctx context.Context, s *site) error {
+func portConflict(ctx context.Context, s *caseBuilder) error {
 	port, other := int32(8415), int32(8415)
 	if s.twin {
 		port, other = 8416, 8417
 	}
-	if err := s.use(ctx, "worker-3"); err != nil {
+	if err := s.labelNodes(ctx, "worker-3"); err != nil {
 		return err
 	}
 	if err := s.create(ctx, s.deployment("other", 1, hostPort(other))); err != nil {
 		return err
 	}
-	if err := s.settle(ctx, 1); err != nil {
+	if err := s.awaitReady(ctx, 1); err != nil {
 		return err
 	}
-	if err := s.use(ctx, s.node); err != nil {
+	if err := s.labelNodes(ctx, s.node); err != nil {
 		return err
 	}
 	if err := s.create(ctx, s.deployment(app, 2, hostPort(port)), s.unavailable(app, "1")); err != nil {
 		return err
 	}
 	if s.twin {
-		return s.settle(ctx, 3)
+		return s.awaitReady(ctx, 3)
 	}
-	return s.settle(ctx, 2)
+	return s.awaitReady(ctx, 2)
 }

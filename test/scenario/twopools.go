@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	edgePool  = "edge"
-	edgeNode  = "worker-4" // in the custom pool
-	plainNode = "worker-3" // in the worker pool
-	spareNode = "worker-2" // what the healthy twin has more
-	stageTime = 2 * time.Minute
-	shopLabel = "shop"
+	edgePool     = "edge"
+	edgeNode     = "worker-4" // in the custom pool
+	plainNode    = "worker-3" // in the worker pool
+	extraNode    = "worker-2" // what the healthy twin has more
+	stageTimeout = 2 * time.Minute
+	shopLabel    = "shop"
 )
 
 // stageTwoPools leaves two workers, one of them in a pool of its own, and runs two applications that need both.
@@ -53,7 +53,7 @@ func stageTwoPools(ctx context.Context, c *Cluster, v Variant) error {
 		return nil
 	}
 	if v == Twin {
-		if err := c.cordon(ctx, spareNode, false); err != nil {
+		if err := c.cordon(ctx, extraNode, false); err != nil {
 			return err
 		}
 	}
@@ -90,21 +90,21 @@ func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
 	if err := c.PatchNode(ctx, edgeNode, `{"metadata":{"labels":{"node-role.kubernetes.io/edge":""}}}`); err != nil {
 		return err
 	}
-	gone := []string{"worker-1", spareNode}
+	gone := []string{"worker-1", extraNode}
 	if v == Twin {
 		gone = gone[:1]
-		if err := c.PatchNode(ctx, spareNode, `{"metadata":{"labels":{"shop":"yes"}}}`); err != nil {
+		if err := c.PatchNode(ctx, extraNode, `{"metadata":{"labels":{"shop":"yes"}}}`); err != nil {
 			return err
 		}
 		// The applications start on the same two nodes as in the scenario; the spare is for what is evicted.
-		if err := c.cordon(ctx, spareNode, true); err != nil {
+		if err := c.cordon(ctx, extraNode, true); err != nil {
 			return err
 		}
 	}
 	if err := c.deleteNodes(ctx, gone...); err != nil {
 		return err
 	}
-	return lab.Eventually(ctx, stageTime, "pool edge has its node", func(ctx context.Context) (bool, string, error) {
+	return lab.Eventually(ctx, stageTimeout, "pool edge has its node", func(ctx context.Context) (bool, string, error) {
 		p, err := c.Pool(ctx, edgePool)
 		if err != nil {
 			return false, "", err
@@ -123,9 +123,9 @@ func (c *Cluster) deleteNodes(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// settleReadiness lets every pod be ready again once both pools drain: what deadlocks now, deadlocks with healthy applications.
-func settleReadiness(ctx context.Context, c *Cluster) error {
-	err := lab.Eventually(ctx, stageTime, "both nodes are cordoned and a pod of each application is gone", func(ctx context.Context) (bool, string, error) {
+// restoreReadiness lets every pod be ready again once both pools drain: what deadlocks now, deadlocks with healthy applications.
+func restoreReadiness(ctx context.Context, c *Cluster) error {
+	err := lab.Eventually(ctx, stageTimeout, "both nodes are cordoned and a pod of each application is gone", func(ctx context.Context) (bool, string, error) {
 		for _, at := range []struct{ app, node string }{{"cart", plainNode}, {"till", edgeNode}} {
 			p, err := podOn(ctx, c, at.app, at.node)
 			if err != nil {
@@ -175,7 +175,7 @@ func setReady(ctx context.Context, c *Cluster, app, node string, ready bool) err
 	if err := c.Client.Patch(ctx, p, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	return lab.Eventually(ctx, stageTime, fmt.Sprintf("%s ready=%t", p.Name, ready), func(ctx context.Context) (bool, string, error) {
+	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("%s ready=%t", p.Name, ready), func(ctx context.Context) (bool, string, error) {
 		err := c.Client.Get(ctx, client.ObjectKeyFromObject(p), p)
 		if err != nil {
 			return true, "", client.IgnoreNotFound(err)

@@ -49,12 +49,12 @@ Amendments change the decision in this order.
 // tables are what the page shows.
 type tables struct {
 	guards     []rollout.Rule
-	phases     []rollout.Row
+	phases     []rollout.PhaseInfo
 	amendments []rollout.Rule
 }
 
 func current() tables {
-	return tables{guards: rollout.Guards(), phases: rollout.Table(), amendments: rollout.Amendments()}
+	return tables{guards: rollout.Guards(), phases: rollout.PhaseTable(), amendments: rollout.Amendments()}
 }
 
 // page is the whole of docs/phases.md.
@@ -105,7 +105,7 @@ func rules(b *strings.Builder, what string, list []rollout.Rule) {
 }
 
 // diagram draws one state for each row, in order, and the ways that lead around the table.
-func diagram(b *strings.Builder, rows []rollout.Row) {
+func diagram(b *strings.Builder, rows []rollout.PhaseInfo) {
 	b.WriteString("```mermaid\nstateDiagram-v2\n")
 	before := "[*]"
 	for _, r := range rows {
@@ -117,19 +117,19 @@ func diagram(b *strings.Builder, rows []rollout.Row) {
 	fmt.Fprintf(b, "    %s --> %s: the spec has changed\n", rollout.PhaseComplete, first)
 	fmt.Fprintf(b, "    %s --> [*]: deleted\n", rollout.PhaseComplete)
 	for _, r := range rows {
-		fmt.Fprintf(b, "    note right of %s: %s\n", r.Phase, r.About)
+		fmt.Fprintf(b, "    note right of %s: %s\n", r.Phase, r.Description)
 	}
 	b.WriteString("```\n")
 }
 
-func table(b *strings.Builder, rows []rollout.Row) {
+func table(b *strings.Builder, rows []rollout.PhaseInfo) {
 	b.WriteString("| phase | condition | satisfied when |\n|---|---|---|\n")
 	for _, r := range rows {
 		condition := "–"
 		if r.Condition != "" {
 			condition = "`" + r.Condition + "`"
 		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", r.Phase, condition, r.About)
+		fmt.Fprintf(b, "| %s | %s | %s |\n", r.Phase, condition, r.Description)
 	}
 	fmt.Fprintf(b, "| %s | `Ready` | all of the above |\n", rollout.PhaseComplete)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // docs/phases.md is what the tables say now.
-func TestThePageIsCurrent(t *testing.T) {
+func TestPageIsCurrent(t *testing.T) {
 	have, err := os.ReadFile("../../../docs/phases.md")
 	if err != nil {
 		t.Fatal(err)
@@ -21,10 +21,10 @@ func TestThePageIsCurrent(t *testing.T) {
 	}
 }
 
-func TestThePageShowsEveryPhase(t *testing.T) {
+func TestPageShowsEveryPhase(t *testing.T) {
 	text := page(current())
-	for _, r := range rollout.Table() {
-		for _, part := range []string{"--> " + string(r.Phase) + "\n", "| " + string(r.Phase) + " |", r.About, r.Condition} {
+	for _, r := range rollout.PhaseTable() {
+		for _, part := range []string{"--> " + string(r.Phase) + "\n", "| " + string(r.Phase) + " |", r.Description, r.Condition} {
 			if !strings.Contains(text, part) {
 				t.Errorf("no %q on the page", part)
 			}

@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	now  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	yes  = true
-	some = intstr.FromString("25%")
+	now          = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	isController = true
+	quarter      = intstr.FromString("25%")
 )
 
 // The cluster: half of the pods are those of ten DaemonSets, the others of Deployments with four pods each, of which a fifth has a budget,
@@ -33,20 +33,20 @@ const (
 
 func newCluster(size float64) drain.Snapshot {
 	s := drain.Snapshot{Now: now, Scales: drain.Scales{}, Volumes: drain.Volumes{Known: true}}
-	s.Pulls = func(*corev1.Node, string) drain.Availability {
-		return drain.Availability{Fate: drain.FateVerified, Endpoint: "mirror.example.com/acme/app:v1"}
+	s.PullAvailability = func(*corev1.Node, string) drain.Availability {
+		return drain.Availability{State: drain.ImageVerified, Endpoint: "mirror.example.com/acme/app:v1"}
 	}
-	pool := drain.Pool{Pool: rollout.Pool{Name: "worker", Rendered: "new", Meaning: rollout.MeansPlanned}, Drains: true, Steered: true}
+	pool := drain.PoolNodes{Pool: rollout.Pool{Name: "worker", Rendered: "new", Registries: rollout.MatchesPlanned}, Drains: true, TaintsPendingNodes: true}
 	count := int(nodes * size)
 	for i := range count {
 		n := node(i)
 		s.Nodes = append(s.Nodes, n)
-		pool.Nodes = append(pool.Nodes, rollout.Node{Name: n.Name, Current: "old", Desired: "old", State: "Done", Ready: true})
+		pool.Nodes = append(pool.Nodes, rollout.Node{Name: n.Name, CurrentConfig: "old", DesiredConfig: "old", State: "Done", Ready: true})
 		for d := range daemons {
 			s.Pods = append(s.Pods, daemon(d, n.Name))
 		}
 	}
-	s.Pools = []drain.Pool{pool}
+	s.Pools = []drain.PoolNodes{pool}
 	for a := range int(apps * size) {
 		addApp(&s, a, count)
 	}
@@ -79,7 +79,7 @@ func pod(namespace, name, on, ref string, owner metav1.OwnerReference) *corev1.P
 
 func daemon(d int, on string) *corev1.Pod {
 	name := "daemon-" + strconv.Itoa(d)
-	p := pod("platform", name+"-"+on, on, "quay.io/platform/"+name+":v1", metav1.OwnerReference{APIVersion: "apps/v1", Kind: "DaemonSet", Name: name, UID: types.UID(name), Controller: &yes})
+	p := pod("platform", name+"-"+on, on, "quay.io/platform/"+name+":v1", metav1.OwnerReference{APIVersion: "apps/v1", Kind: "DaemonSet", Name: name, UID: types.UID(name), Controller: &isController})
 	p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
 		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{on}}}}}}}}
 	return p
@@ -87,7 +87,7 @@ func daemon(d int, on string) *corev1.Pod {
 
 func addApp(s *drain.Snapshot, a, nodes int) {
 	namespace, name := "team-"+strconv.Itoa(a%namespaces), "app-"+strconv.Itoa(a)
-	owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID(name), Controller: &yes}
+	owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID(name), Controller: &isController}
 	s.Scales[owner.UID] = drain.Scale{UID: owner.UID, Kind: "Deployment", Namespace: namespace, Name: name, Replicas: replicas}
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
 	for r := range replicas {
@@ -106,6 +106,6 @@ func addApp(s *drain.Snapshot, a, nodes int) {
 	}
 	if a%protected == 0 {
 		s.Budgets = append(s.Budgets, &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-			Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &some, Selector: selector}})
+			Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &quarter, Selector: selector}})
 	}
 }

@@ -46,23 +46,23 @@ func start() error {
 		return run(*size, *runs)
 	}
 	s := newCluster(*size)
-	begun, used := time.Now(), cpu()
+	started, used := time.Now(), cpu()
 	var text string
 	switch *child {
 	case "forecast":
-		text = told(drain.Foretell(s))
+		text = describe(drain.ForecastAll(s))
 	case "next":
-		text = told(drain.ForetellNext(s))
+		text = describe(drain.ForecastNext(s))
 	case "floor":
 		text = fmt.Sprintf("%d pods are protected", matches(s))
 	default:
 		return fmt.Errorf("there is no child %q", *child)
 	}
-	fmt.Printf("%s %s %s\n", time.Since(begun), cpu()-used, text)
+	fmt.Printf("%s %s %s\n", time.Since(started), cpu()-used, text)
 	return nil
 }
 
-func told(r drain.Report) string {
+func describe(r drain.Report) string {
 	f := r.Summary()
 	reasons := 0
 	for _, n := range r.Nodes {

@@ -21,12 +21,12 @@ type bench struct {
 	scratch   *scratch
 	processes *spawner
 
-	runners []tool
-	absent  []string // tools that are not installed, for the report
-	source  *registry
-	filled  map[string]*corpus
-	link    calibration
-	load    float64 // of the machine before anything was started
+	toolsFound   []tool
+	missingTools []string // tools that are not installed, for the report
+	source       *registry
+	corpusByName map[string]*corpus
+	link         calibration
+	load         float64 // of the machine before anything was started
 }
 
 func (b *bench) binary(name string) string { return filepath.Join(b.bin, name) }
@@ -48,16 +48,16 @@ func (b *bench) prepare(ctx context.Context) error {
 	if b.source, err = b.startRegistry(ctx, "source"); err != nil {
 		return err
 	}
-	b.filled = map[string]*corpus{}
+	b.corpusByName = map[string]*corpus{}
 	for _, name := range b.corpora {
 		spec, known := specs(b.seed, b.scale)[name]
 		if !known {
 			return fmt.Errorf("-corpora: there is no corpus %q; there are A and B", name)
 		}
-		if b.filled[name], err = newPusher(b.source.address).push(ctx, spec); err != nil {
+		if b.corpusByName[name], err = newPusher(b.source.address).push(ctx, spec); err != nil {
 			return err
 		}
-		c := b.filled[name]
+		c := b.corpusByName[name]
 		fmt.Printf("corpus %s: %d images, %d distinct blobs, %.1f MB with manifests\n", name, len(c.repositories), c.blobs, float64(c.unique)/1e6)
 	}
 	if slices.Contains(b.links, shaped) {
@@ -81,7 +81,7 @@ func (b *bench) findTools() error {
 		found, err := exec.LookPath(t.binary)
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 			fmt.Printf("%s is not installed (looked for %s) and is left out\n", name, t.binary)
-			b.absent = append(b.absent, name)
+			b.missingTools = append(b.missingTools, name)
 			continue
 		}
 		if err != nil {
@@ -90,17 +90,17 @@ func (b *bench) findTools() error {
 		if t.binary, err = filepath.Abs(found); err != nil {
 			return err
 		}
-		b.runners = append(b.runners, t)
+		b.toolsFound = append(b.toolsFound, t)
 	}
-	if len(b.runners) == 0 {
+	if len(b.toolsFound) == 0 {
 		return errors.New("none of the tools is there; see hack/bench-mirror.sh")
 	}
 	_, err := os.Stat(b.binary("registry"))
 	return err
 }
 
-// series is everything measured on one link with one corpus.
-type series struct {
+// measurements is everything measured on one link with one corpus.
+type measurements struct {
 	link   string
 	corpus *corpus
 	tools  []toolSamples
@@ -113,12 +113,12 @@ type toolSamples struct {
 }
 
 // all runs every tool on every link with every corpus, the loops nested so that what is compared is near in time.
-func (b *bench) all(ctx context.Context) ([]series, error) {
-	var results []series
+func (b *bench) all(ctx context.Context) ([]measurements, error) {
+	var results []measurements
 	for _, linkName := range b.links {
 		for _, corpusName := range b.corpora {
-			s := series{link: linkName, corpus: b.filled[corpusName]}
-			for _, t := range b.runners {
+			s := measurements{link: linkName, corpus: b.corpusByName[corpusName]}
+			for _, t := range b.toolsFound {
 				s.tools = append(s.tools, toolSamples{tool: t})
 			}
 			for round := range b.rounds {

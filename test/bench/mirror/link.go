@@ -23,10 +23,10 @@ const window = 4 << 20
 // The local sockets at both ends accept more than has been delivered, as the sockets of real hosts do; a transfer is over when
 // the answer is back, and that has travelled the link.
 type link struct {
-	listener net.Listener
-	backend  string
-	up, down direction
-	opening  time.Duration
+	listener     net.Listener
+	backend      string
+	up, down     direction
+	connectDelay time.Duration
 
 	mu    sync.Mutex
 	open  map[net.Conn]struct{}
@@ -45,7 +45,7 @@ func newLink(spec linkSpec, backend string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{listener: listener, backend: backend, opening: spec.roundTrip, open: map[net.Conn]struct{}{}}
+	l := &link{listener: listener, backend: backend, connectDelay: spec.roundTrip, open: map[net.Conn]struct{}{}}
 	l.up.shaper, l.down.shaper = newShaper(spec), newShaper(spec)
 	l.pipes.Go(l.serve)
 	return l, nil
@@ -71,25 +71,25 @@ func (l *link) serve() {
 		if err != nil {
 			return // closed
 		}
-		l.pipes.Go(func() { l.carry(client, time.Now().Add(l.opening)) })
+		l.pipes.Go(func() { l.proxyConn(client, time.Now().Add(l.connectDelay)) })
 	}
 }
 
-// carry joins a client with the registry until both have ended.
-func (l *link) carry(client net.Conn, ready time.Time) {
-	defer l.forget(client)
+// proxyConn joins a client with the registry until both have ended.
+func (l *link) proxyConn(client net.Conn, ready time.Time) {
+	defer l.untrack(client)
 	registry, err := net.Dial("tcp", l.backend)
-	if err != nil || !l.remember(client, registry) {
+	if err != nil || !l.track(client, registry) {
 		return
 	}
-	defer l.forget(registry)
+	defer l.untrack(registry)
 	var both sync.WaitGroup
 	both.Go(func() { l.up.pipe(client, registry, ready) })
 	both.Go(func() { l.down.pipe(registry, client, ready) })
 	both.Wait()
 }
 
-func (l *link) remember(conns ...net.Conn) bool {
+func (l *link) track(conns ...net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open == nil {
@@ -102,26 +102,26 @@ func (l *link) remember(conns ...net.Conn) bool {
 	return true
 }
 
-func (l *link) forget(conn net.Conn) {
+func (l *link) untrack(conn net.Conn) {
 	conn.Close()
 	l.mu.Lock()
 	delete(l.open, conn)
 	l.mu.Unlock()
 }
 
-// parcel is a quantum under way.
-type parcel struct {
-	bytes  []byte
-	arrive time.Time
+// segment is a quantum under way.
+type segment struct {
+	bytes   []byte
+	arrival time.Time
 }
 
 var quanta = sync.Pool{New: func() any { return new([quantum]byte) }}
 
 // pipe carries what from sends to to. It returns when from has ended and all of it was delivered, or either is broken.
 func (d *direction) pipe(from, to net.Conn, ready time.Time) {
-	underWay := make(chan parcel, window/quantum)
+	inFlight := make(chan segment, window/quantum)
 	var delivery sync.WaitGroup
-	delivery.Go(func() { deliver(underWay, from, to) })
+	delivery.Go(func() { deliver(inFlight, from, to) })
 	time.Sleep(time.Until(ready))
 	for {
 		buffer := quanta.Get().(*[quantum]byte)
@@ -129,24 +129,24 @@ func (d *direction) pipe(from, to net.Conn, ready time.Time) {
 		if n > 0 {
 			d.bytes.Add(int64(n))
 			depart, arrive := d.shaper.admit(time.Now(), n)
-			underWay <- parcel{bytes: buffer[:n], arrive: arrive}
+			inFlight <- segment{bytes: buffer[:n], arrival: arrive}
 			time.Sleep(time.Until(depart))
 		}
 		if err != nil {
 			break
 		}
 	}
-	close(underWay)
+	close(inFlight)
 	delivery.Wait()
 }
 
 // deliver writes each parcel when it has arrived, and passes the end of the stream on. When to cannot be written to, from is
 // told by closing it; the rest is dropped.
-func deliver(underWay <-chan parcel, from, to net.Conn) {
+func deliver(inFlight <-chan segment, from, to net.Conn) {
 	var broken error
-	for p := range underWay {
+	for p := range inFlight {
 		if broken == nil {
-			time.Sleep(time.Until(p.arrive))
+			time.Sleep(time.Until(p.arrival))
 			if _, broken = to.Write(p.bytes); broken != nil {
 				from.Close()
 			}

@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string) error {
 
 // publish prints the report, writes the files that were asked for, and ends with the RESULT line. A target that is missed is no
 // error; images that safe-mirror did not copy, or not right, are.
-func (b *bench) publish(ctx context.Context, results []series) error {
+func (b *bench) publish(ctx context.Context, results []measurements) error {
 	r := report{setting: b.setting(ctx), series: results, rounds: b.rounds}
 	markdown := r.markdown()
 	fmt.Println()
@@ -128,7 +128,7 @@ func (b *bench) publish(ctx context.Context, results []series) error {
 			return err
 		}
 	}
-	for _, line := range r.last() {
+	for _, line := range r.resultLines() {
 		fmt.Println(line)
 	}
 	return r.ourFailure()

@@ -41,15 +41,15 @@ func (s sample) String() string {
 		s.cold.wall.Seconds(), s.cold.requests(), float64(s.cold.peak)/(1<<20), s.warm.wall.Seconds(), s.warm.requests())
 }
 
-// line is how a tool reaches the two registries.
-type line struct {
+// route is how a tool reaches the two registries.
+type route struct {
 	source, target     *registry
 	toSource, toTarget *link // nil on loopback
 }
 
-// connect lays the line of that name to the source and to a target.
-func (b *bench) connect(name string, target *registry) (*line, error) {
-	l := &line{source: b.source, target: target}
+// openRoute lays the line of that name to the source and to a target.
+func (b *bench) openRoute(name string, target *registry) (*route, error) {
+	l := &route{source: b.source, target: target}
 	if name == loopback {
 		return l, nil
 	}
@@ -64,22 +64,22 @@ func (b *bench) connect(name string, target *registry) (*line, error) {
 	return l, nil
 }
 
-func (l *line) addresses() (source, target string) {
+func (l *route) addresses() (source, target string) {
 	if l.toSource == nil {
 		return l.source.address, l.target.address
 	}
 	return l.toSource.address(), l.toTarget.address()
 }
 
-func (l *line) close() {
+func (l *route) close() {
 	if l.toSource != nil {
 		l.toSource.close()
 		l.toTarget.close()
 	}
 }
 
-// meters are the counters of a line before or after a run.
-func (l *line) meters(ctx context.Context) (p phase, err error) {
+// counters are the counters of a line before or after a run.
+func (l *route) counters(ctx context.Context) (p phase, err error) {
 	if p.source, err = l.source.requests(ctx); err != nil {
 		return p, err
 	}
@@ -99,17 +99,17 @@ func (b *bench) measure(ctx context.Context, t tool, c *corpus, linkName string)
 		return s, err
 	}
 	defer target.stop()
-	line, err := b.connect(linkName, target)
+	route, err := b.openRoute(linkName, target)
 	if err != nil {
 		return s, err
 	}
-	defer line.close()
+	defer route.close()
 	home, err := b.scratch.fresh("home")
 	if err != nil {
 		return s, err
 	}
 	job := transfer{prefix: prefix, repositories: c.repositories, home: home}
-	job.source, job.target = line.addresses()
+	job.source, job.target = route.addresses()
 	commands, err := t.prepare(job)
 	if err != nil {
 		return s, err
@@ -117,7 +117,7 @@ func (b *bench) measure(ctx context.Context, t tool, c *corpus, linkName string)
 	once := func(temperature string) phase {
 		var p phase
 		if err == nil && s.failed == nil {
-			p, s.failed, err = b.once(ctx, t, commands, line, b.logName(linkName, c.name, t.name, temperature))
+			p, s.failed, err = b.runOnce(ctx, t, commands, route, b.logName(linkName, c.name, t.name, temperature))
 		}
 		return p
 	}
@@ -129,9 +129,9 @@ func (b *bench) measure(ctx context.Context, t tool, c *corpus, linkName string)
 	return s, err
 }
 
-// once runs the commands of a tool and takes the difference of the counters.
-func (b *bench) once(ctx context.Context, t tool, commands []command, l *line, log string) (p phase, failed, err error) {
-	before, err := l.meters(ctx)
+// runOnce runs the commands of a tool and takes the difference of the counters.
+func (b *bench) runOnce(ctx context.Context, t tool, commands []command, l *route, log string) (p phase, failed, err error) {
+	before, err := l.counters(ctx)
 	if err != nil {
 		return p, nil, err
 	}
@@ -141,7 +141,7 @@ func (b *bench) once(ctx context.Context, t tool, commands []command, l *line, l
 	if ctx.Err() != nil {
 		return p, nil, context.Cause(ctx)
 	}
-	p, err = l.meters(ctx)
+	p, err = l.counters(ctx)
 	p.usage = used
 	p.source, p.target, p.uploaded = p.source.minus(before.source), p.target.minus(before.target), p.uploaded-before.uploaded
 	return p, failed, err
@@ -176,7 +176,7 @@ func (b *bench) calibrate(ctx context.Context) (calibration, error) {
 		trips = append(trips, time.Since(began))
 	}
 	c.measuredTrip = median(trips[1:])
-	biggest := b.filled[b.corpora[0]]
+	biggest := b.corpusByName[b.corpora[0]]
 	began := time.Now()
 	if err := get(ctx, fmt.Sprintf("http://%s/v2/%s/blobs/%s", l.address(), biggest.home, biggest.largest.Digest), discard); err != nil {
 		return c, err
@@ -190,29 +190,29 @@ func discard(body io.Reader) error {
 	return err
 }
 
-// setting is what the figures depend on besides the code.
-type setting struct {
+// environmentInfo is what the figures depend on besides the code.
+type environmentInfo struct {
 	machine, storage, date string
 	versions               []string
-	absent                 []string
+	missingTools           []string
 	link                   string
 	load                   float64 // before the first run
 	floor                  float64 // MiB; see spawner
 }
 
-func (b *bench) setting(ctx context.Context) setting {
-	s := setting{machine: machine(), storage: "disk", date: time.Now().UTC().Format(time.DateOnly), absent: slices.Clone(b.absent)}
+func (b *bench) setting(ctx context.Context) environmentInfo {
+	s := environmentInfo{machine: machine(), storage: "disk", date: time.Now().UTC().Format(time.DateOnly), missingTools: slices.Clone(b.missingTools)}
 	s.load = b.load
 	s.floor = float64(b.processes.floor) / (1 << 20)
-	if strings.HasPrefix(b.scratch.dir, memory+string(filepath.Separator)) {
-		s.storage = "memory (" + memory + ")"
+	if strings.HasPrefix(b.scratch.dir, memoryDir+string(filepath.Separator)) {
+		s.storage = "memory (" + memoryDir + ")"
 	}
 	if b.link.roundTrip > 0 || b.link.bytesPerSecond > 0 {
 		s.link = b.link.String()
 	}
 	registry := tool{binary: b.binary("registry")}
 	s.versions = append(s.versions, "registry: Distribution "+registry.version(ctx))
-	for _, t := range b.runners {
+	for _, t := range b.toolsFound {
 		s.versions = append(s.versions, fmt.Sprintf("%s %s: %s", t.name, t.version(ctx), t.how))
 	}
 	return s

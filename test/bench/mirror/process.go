@@ -70,7 +70,7 @@ func (s *spawner) run(ctx context.Context, commands []command, parallel int, log
 		total   usage
 		workers sync.WaitGroup
 	)
-	s.floor = max(s.floor, lowerOwnPeak())
+	s.floor = max(s.floor, resetOwnPeak())
 	began := time.Now()
 	for range min(parallel, len(commands)) {
 		workers.Go(func() {
@@ -118,10 +118,10 @@ func (s *spawner) runOne(ctx context.Context, c command, output *os.File) (usage
 	return used, nil
 }
 
-// lowerOwnPeak keeps this process' own memory out of a child's account: Linux starts the child's peak at the highest resident set
+// resetOwnPeak keeps this process' own memory out of a child's account: Linux starts the child's peak at the highest resident set
 // its parent had had when the child was made. Writing 5 to clear_refs sets that back to what is in use now, which it returns
 // (proc_pid_clear_refs(5), proc_pid_statm(5)).
-func lowerOwnPeak() int64 {
+func resetOwnPeak() int64 {
 	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	var total, resident int64

@@ -37,12 +37,12 @@ type pusher struct {
 	client *regclient.RegClient
 	host   string
 	// known are the layers made so far, and where their blobs are.
-	known map[layer]madeLayer
+	known map[layer]layerDescriptor
 	blobs map[digest.Digest]string // blob -> a repository that has it
 	seen  map[digest.Digest]int64  // distinct blobs and manifests with their sizes
 }
 
-type madeLayer struct {
+type layerDescriptor struct {
 	descriptor descriptor.Descriptor
 	diffID     digest.Digest
 }
@@ -50,7 +50,7 @@ type madeLayer struct {
 func newPusher(host string) *pusher {
 	return &pusher{
 		client: plainClient(host), host: host,
-		known: map[layer]madeLayer{}, blobs: map[digest.Digest]string{}, seen: map[digest.Digest]int64{},
+		known: map[layer]layerDescriptor{}, blobs: map[digest.Digest]string{}, seen: map[digest.Digest]int64{},
 	}
 }
 
@@ -141,7 +141,7 @@ func (p *pusher) pushChild(ctx context.Context, at ref.Ref, c child) ([]byte, er
 }
 
 // pushLayer makes a layer twice, first for its digests and then for the registry, rather than hold it in memory.
-func (p *pusher) pushLayer(ctx context.Context, at ref.Ref, l layer) (madeLayer, error) {
+func (p *pusher) pushLayer(ctx context.Context, at ref.Ref, l layer) (layerDescriptor, error) {
 	made, known := p.known[l]
 	if !known {
 		var err error
@@ -156,17 +156,17 @@ func (p *pusher) pushLayer(ctx context.Context, at ref.Ref, l layer) (madeLayer,
 	return made, p.putBlob(ctx, at, made.descriptor, read)
 }
 
-func (l layer) describe() (madeLayer, error) {
+func (l layer) describe() (layerDescriptor, error) {
 	whole, content := digest.Canonical.Digester(), digest.Canonical.Digester()
 	size := &counter{}
 	if err := l.writeGzip(io.MultiWriter(whole.Hash(), size)); err != nil {
-		return madeLayer{}, err
+		return layerDescriptor{}, err
 	}
 	if err := l.writeTar(content.Hash()); err != nil {
-		return madeLayer{}, err
+		return layerDescriptor{}, err
 	}
 	d := descriptor.Descriptor{MediaType: mediatype.OCI1LayerGzip, Digest: whole.Digest(), Size: size.n}
-	return madeLayer{descriptor: d, diffID: content.Digest()}, nil
+	return layerDescriptor{descriptor: d, diffID: content.Digest()}, nil
 }
 
 type counter struct{ n int64 }

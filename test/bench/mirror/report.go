@@ -11,8 +11,8 @@ import (
 
 // report makes text of what was measured. It measures nothing itself.
 type report struct {
-	setting setting
-	series  []series
+	setting environmentInfo
+	series  []measurements
 	rounds  int
 }
 
@@ -76,7 +76,7 @@ func median[T cmp.Ordered](values []T) T {
 	return sorted[(len(sorted)-1)/2]
 }
 
-func (s series) summaries() []summary {
+func (s measurements) summaries() []summary {
 	var all []summary
 	for _, t := range s.tools {
 		all = append(all, summarize(t, s.corpus.unique))
@@ -84,8 +84,8 @@ func (s series) summaries() []summary {
 	return all
 }
 
-// of finds a tool whose figures count.
-func of(all []summary, name string) (summary, bool) {
+// findSummary finds a tool whose figures count.
+func findSummary(all []summary, name string) (summary, bool) {
 	at := slices.IndexFunc(all, func(s summary) bool { return s.tool.name == name && s.failed == nil })
 	if at < 0 {
 		return summary{}, false
@@ -95,7 +95,7 @@ func of(all []summary, name string) (summary, bool) {
 
 // bestPeer is the fastest cold run that is not ours.
 func bestPeer(all []summary) (summary, bool) {
-	peers := slices.DeleteFunc(slices.Clone(all), func(s summary) bool { return s.tool.name == oursName || s.failed != nil })
+	peers := slices.DeleteFunc(slices.Clone(all), func(s summary) bool { return s.tool.name == safeMirrorName || s.failed != nil })
 	if len(peers) == 0 {
 		return summary{}, false
 	}
@@ -113,7 +113,7 @@ func (r report) figures() figures {
 	f := figures{wall: unknown, loopback: unknown, bytes: unknown, requests: unknown, warm: unknown, peak: unknown}
 	for _, s := range r.series {
 		all := s.summaries()
-		ours, ok := of(all, oursName)
+		ours, ok := findSummary(all, safeMirrorName)
 		if !ok || s.corpus.name != "A" {
 			continue
 		}
@@ -128,18 +128,18 @@ func (r report) figures() figures {
 			f.wall, f.best = ours.cold/best.cold, best
 		}
 		f.bytes, f.peak = ours.ratio, ours.peak
-		if peer, ok := of(all, "regctl"); ok {
+		if peer, ok := findSummary(all, "regctl"); ok {
 			f.requests = ours.coldRequests / peer.coldRequests
 		}
-		if peer, ok := of(all, "regsync"); ok {
+		if peer, ok := findSummary(all, "regsync"); ok {
 			f.warm = ours.warm / peer.warm
 		}
 	}
 	return f
 }
 
-// last are the lines that end the output, the RESULT line at the very end.
-func (r report) last() []string {
+// resultLines are the lines that end the output, the RESULT line at the very end.
+func (r report) resultLines() []string {
 	f := r.figures()
 	against := ""
 	if f.loopbackBest.tool.name != "" {
@@ -156,8 +156,8 @@ func (r report) last() []string {
 func (r report) ourFailure() error {
 	for _, s := range r.series {
 		for _, one := range s.summaries() {
-			if one.tool.name == oursName && one.failed != nil {
-				return fmt.Errorf("%s failed on the %s link with corpus %s: %w", oursName, s.link, s.corpus.name, one.failed)
+			if one.tool.name == safeMirrorName && one.failed != nil {
+				return fmt.Errorf("%s failed on the %s link with corpus %s: %w", safeMirrorName, s.link, s.corpus.name, one.failed)
 			}
 		}
 	}
@@ -183,20 +183,20 @@ func (r report) markdown() string {
 	for _, version := range r.setting.versions {
 		fmt.Fprintf(&b, "- %s\n", version)
 	}
-	for _, name := range r.setting.absent {
+	for _, name := range r.setting.missingTools {
 		fmt.Fprintf(&b, "- %s: not installed, not measured\n", name)
 	}
 	b.WriteString("\n" + r.targets().String())
 	for _, s := range r.series {
 		all := s.summaries()
-		fmt.Fprintf(&b, "\n### %s link, corpus %s: %s\n\n", capital(s.link), s.corpus.name, s.corpus.title)
+		fmt.Fprintf(&b, "\n### %s link, corpus %s: %s\n\n", capitalize(s.link), s.corpus.name, s.corpus.title)
 		fmt.Fprintf(&b, "%d distinct blobs, %.1f MB of distinct bytes with manifests.\n\n", s.corpus.blobs, float64(s.corpus.unique)/1e6)
 		b.WriteString(overview(all).String() + "\n" + byMethod(all).String())
 	}
 	return b.String()
 }
 
-func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+func capitalize(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // targets holds the figures against what the project has promised.
 func (r report) targets() table {
@@ -242,8 +242,8 @@ func overview(all []summary) table {
 			against = s.cold / best.cold
 		}
 		t = append(t, []string{
-			s.tool.name, decimals(s.cold), decimals(against), decimals(s.ratio), whole(s.coldRequests), decimals(s.processor),
-			whole(s.peak), decimals(s.warm), whole(s.warmRequests),
+			s.tool.name, decimals(s.cold), decimals(against), decimals(s.ratio), formatWhole(s.coldRequests), decimals(s.processor),
+			formatWhole(s.peak), decimals(s.warm), formatWhole(s.warmRequests),
 		})
 	}
 	return t
@@ -264,16 +264,16 @@ func byMethod(all []summary) table {
 		if s.failed != nil {
 			continue
 		}
-		row := []string{s.tool.name, whole(s.source["HEAD"]), whole(s.source["GET"])}
+		row := []string{s.tool.name, formatWhole(s.source["HEAD"]), formatWhole(s.source["GET"])}
 		for _, method := range methods {
-			row = append(row, whole(s.target[method]))
+			row = append(row, formatWhole(s.target[method]))
 		}
 		t = append(t, row)
 	}
 	return t
 }
 
-func whole(x float64) string { return fmt.Sprintf("%.0f", x) }
+func formatWhole(x float64) string { return fmt.Sprintf("%.0f", x) }
 
 // table is a header and rows.
 type table [][]string

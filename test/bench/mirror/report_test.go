@@ -36,16 +36,16 @@ func corpusA() *corpus {
 
 func TestResultLine(t *testing.T) {
 	for name, c := range map[string]struct {
-		series []series
+		series []measurements
 		want   []string
 	}{
 		"medians, the best peer, and the highest peak": {
-			[]series{
+			[]measurements{
 				{link: shaped, corpus: corpusA(), tools: []toolSamples{
-					rounds(oursName, 600, 1015, 80, 4, 9, 5), rounds("crane", 900, 3000, 20, 30, 20, 20),
+					rounds(safeMirrorName, 600, 1015, 80, 4, 9, 5), rounds("crane", 900, 3000, 20, 30, 20, 20),
 					rounds("regctl", 1000, 3000, 20, 10, 11, 500), rounds("regsync", 1200, 3000, 20, 25, 25, 25),
 				}},
-				{link: loopback, corpus: corpusA(), tools: []toolSamples{rounds(oursName, 600, 0, 90, 3, 3, 3), rounds("crane", 900, 0, 20, 4, 4, 4)}},
+				{link: loopback, corpus: corpusA(), tools: []toolSamples{rounds(safeMirrorName, 600, 0, 90, 3, 3, 3), rounds("crane", 900, 0, 20, 4, 4, 4)}},
 			},
 			[]string{
 				"LOOPBACK wall_vs_best=0.75 best=crane",
@@ -53,8 +53,8 @@ func TestResultLine(t *testing.T) {
 			},
 		},
 		"a peer that failed once is no peer": {
-			[]series{{link: shaped, corpus: corpusA(), tools: []toolSamples{
-				rounds(oursName, 600, 1000, 80, 5, 5, 5), failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1)), rounds("skopeo", 900, 3000, 20, 20, 20, 20),
+			[]measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{
+				rounds(safeMirrorName, 600, 1000, 80, 5, 5, 5), failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1)), rounds("skopeo", 900, 3000, 20, 20, 20, 20),
 			}}},
 			[]string{
 				"LOOPBACK wall_vs_best=n/a",
@@ -62,8 +62,8 @@ func TestResultLine(t *testing.T) {
 			},
 		},
 		"our own failure gives no figures": {
-			[]series{{link: shaped, corpus: corpusA(), tools: []toolSamples{
-				failedRound(rounds(oursName, 600, 1000, 80, 5, 5, 5)), rounds("regctl", 900, 3000, 20, 1, 1, 1),
+			[]measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{
+				failedRound(rounds(safeMirrorName, 600, 1000, 80, 5, 5, 5)), rounds("regctl", 900, 3000, 20, 1, 1, 1),
 			}}},
 			[]string{
 				"LOOPBACK wall_vs_best=n/a",
@@ -71,7 +71,7 @@ func TestResultLine(t *testing.T) {
 			},
 		},
 		"nobody to compare with": {
-			[]series{{link: shaped, corpus: corpusA(), tools: []toolSamples{rounds(oursName, 600, 1000, 80, 5)}}},
+			[]measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{rounds(safeMirrorName, 600, 1000, 80, 5)}}},
 			[]string{
 				"LOOPBACK wall_vs_best=n/a",
 				"RESULT wall_vs_best=n/a bytes_vs_unique=1.00 requests_vs_regclient=n/a warm_vs_regsync=n/a peak_mib=80.00",
@@ -79,7 +79,7 @@ func TestResultLine(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, report{series: c.series}.last()); diff != "" {
+			if diff := cmp.Diff(c.want, report{series: c.series}.resultLines()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -87,8 +87,8 @@ func TestResultLine(t *testing.T) {
 }
 
 func TestTargetsSayWhatIsMissed(t *testing.T) {
-	r := report{series: []series{{link: shaped, corpus: corpusA(), tools: []toolSamples{
-		rounds(oursName, 601, 1021, 151, 5.1), rounds("regctl", 1000, 3000, 20, 10), rounds("regsync", 1000, 3000, 20, 25.5),
+	r := report{series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{
+		rounds(safeMirrorName, 601, 1021, 151, 5.1), rounds("regctl", 1000, 3000, 20, 10), rounds("regsync", 1000, 3000, 20, 25.5),
 	}}}}
 	want := []string{"**MISSED**", "not measured", "**MISSED**", "met", "met", "**MISSED**"}
 	var got []string
@@ -102,7 +102,7 @@ func TestTargetsSayWhatIsMissed(t *testing.T) {
 }
 
 func TestReportNamesAFailedToolAndItsReason(t *testing.T) {
-	r := report{rounds: 3, series: []series{{link: shaped, corpus: corpusA(), tools: []toolSamples{failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1))}}}}
+	r := report{rounds: 3, series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1))}}}}
 	if text := r.markdown(); !strings.Contains(text, "| crane | failed: 1 of 60 images are missing |") {
 		t.Errorf("the failure is not in the report:\n%s", text)
 	}
@@ -110,11 +110,11 @@ func TestReportNamesAFailedToolAndItsReason(t *testing.T) {
 
 // A slow run is a result; a wrong one of ours is an error, one of a peer is not.
 func TestOnlyOurOwnFailureIsAnError(t *testing.T) {
-	ours, peer := rounds(oursName, 600, 1000, 80, 5, 5, 5), rounds("crane", 900, 3000, 20, 1, 1, 1)
-	if err := (report{series: []series{{link: shaped, corpus: corpusA(), tools: []toolSamples{ours, failedRound(peer)}}}}).ourFailure(); err != nil {
+	ours, peer := rounds(safeMirrorName, 600, 1000, 80, 5, 5, 5), rounds("crane", 900, 3000, 20, 1, 1, 1)
+	if err := (report{series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{ours, failedRound(peer)}}}}).ourFailure(); err != nil {
 		t.Errorf("a peer's failure: %v", err)
 	}
-	err := report{series: []series{{link: shaped, corpus: corpusA(), tools: []toolSamples{failedRound(ours), peer}}}}.ourFailure()
+	err := report{series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{failedRound(ours), peer}}}}.ourFailure()
 	const want = "safe-mirror failed on the shaped link with corpus A: 1 of 60 images are missing"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want: %s", err, want)

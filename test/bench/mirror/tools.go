@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// oursName is the tool that is measured against the others.
-const oursName = "safe-mirror"
+// safeMirrorName is the tool that is measured against the others.
+const safeMirrorName = "safe-mirror"
 
-// atOnce is how many images the peers are told to copy at a time, where they have no such setting of their own by default. It is
+// concurrency is how many images the peers are told to copy at a time, where they have no such setting of their own by default. It is
 // what safe-mirror does by default.
-const atOnce = 8
+const concurrency = 8
 
 // transfer is what a tool has to do: copy every image from one registry to the other, below prefix.
 type transfer struct {
@@ -49,17 +49,17 @@ type tool struct {
 	commands func(binary string, t transfer) ([][]string, error)
 }
 
-var perImage = fmt.Sprintf(", a process per image, %d at a time, as with `xargs -P`", atOnce)
+var perImage = fmt.Sprintf(", a process per image, %d at a time, as with `xargs -P`", concurrency)
 
 func allTools(ours, peers string) []tool {
 	return []tool{
-		{name: oursName, binary: ours, how: "`safe-mirror mirror --images FILE --to HOST/PATH`", parallel: 1, commands: safeMirrorCommand},
-		{name: "skopeo", binary: "skopeo", how: "`skopeo copy --all --preserve-digests`" + perImage, parallel: atOnce, commands: skopeoCommands},
+		{name: safeMirrorName, binary: ours, how: "`safe-mirror mirror --images FILE --to HOST/PATH`", parallel: 1, commands: safeMirrorCommand},
+		{name: "skopeo", binary: "skopeo", how: "`skopeo copy --all --preserve-digests`" + perImage, parallel: concurrency, commands: skopeoCommands},
 		{name: "skopeo-sync", binary: "skopeo", how: "`skopeo sync --all --preserve-digests` of a YAML list, one image after the other; first round only",
 			parallel: 1, slow: true, commands: skopeoSyncCommand},
-		{name: "crane", binary: filepath.Join(peers, "crane"), how: "`crane copy`" + perImage, parallel: atOnce, commands: craneCommands},
-		{name: "regctl", binary: filepath.Join(peers, "regctl"), how: "`regctl image copy`" + perImage, parallel: atOnce, commands: regctlCommands},
-		{name: "regsync", binary: filepath.Join(peers, "regsync"), how: fmt.Sprintf("`regsync once` with `parallel: %d`", atOnce),
+		{name: "crane", binary: filepath.Join(peers, "crane"), how: "`crane copy`" + perImage, parallel: concurrency, commands: craneCommands},
+		{name: "regctl", binary: filepath.Join(peers, "regctl"), how: "`regctl image copy`" + perImage, parallel: concurrency, commands: regctlCommands},
+		{name: "regsync", binary: filepath.Join(peers, "regsync"), how: fmt.Sprintf("`regsync once` with `parallel: %d`", concurrency),
 			parallel: 1, commands: regsyncCommand},
 	}
 }
@@ -143,7 +143,7 @@ func regctlCommands(binary string, t transfer) (lines [][]string, err error) {
 
 func regsyncCommand(binary string, t transfer) ([][]string, error) {
 	var list bytes.Buffer
-	fmt.Fprintf(&list, "version: 1\ndefaults: {parallel: %d}\ncreds:\n", atOnce)
+	fmt.Fprintf(&list, "version: 1\ndefaults: {parallel: %d}\ncreds:\n", concurrency)
 	for _, host := range []string{t.source, t.target} {
 		fmt.Fprintf(&list, "- {registry: %q, tls: disabled}\n", host)
 	}

@@ -18,14 +18,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
 const (
 	rules = 200
-	// wished are those of the rules that the rollout brings.
-	wished = 50
-	base   = "unqualified-search-registries = ['registry.access.redhat.com', 'docker.io']\n"
+	// newRules are those of the rules that the rollout brings.
+	newRules = 50
+	base     = "unqualified-search-registries = ['registry.access.redhat.com', 'docker.io']\n"
 )
 
 // cluster is how big it is. Everything in it follows from the seed.
@@ -51,25 +51,25 @@ func image(i int) string {
 }
 
 // rulesOf are rules from one number to another: digest mirrors first, and tag mirrors for the last quarter.
-func rulesOf(from, to int) registries.Sets {
+func rulesOf(from, to int) registriesconf.Sets {
 	digests := configv1.ImageDigestMirrorSet{TypeMeta: metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "ImageDigestMirrorSet"}, ObjectMeta: metav1.ObjectMeta{Name: "site"}}
 	tags := configv1.ImageTagMirrorSet{TypeMeta: metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "ImageTagMirrorSet"}, ObjectMeta: metav1.ObjectMeta{Name: "wished"}}
 	for i := from; i < to; i++ {
 		source := fmt.Sprintf("registry%d.example.com/team%d", i%20, i)
 		mirror := configv1.ImageMirror(fmt.Sprintf("mirror.example.com/team%d", i))
-		if i < rules-wished {
+		if i < rules-newRules {
 			digests.Spec.ImageDigestMirrors = append(digests.Spec.ImageDigestMirrors, configv1.ImageDigestMirrors{Source: source, Mirrors: []configv1.ImageMirror{mirror}})
 		} else {
 			tags.Spec.ImageTagMirrors = append(tags.Spec.ImageTagMirrors, configv1.ImageTagMirrors{Source: source, Mirrors: []configv1.ImageMirror{mirror}})
 		}
 	}
-	return registries.Sets{IDMSs: []configv1.ImageDigestMirrorSet{digests}, ITMSs: []configv1.ImageTagMirrorSet{tags}}
+	return registriesconf.Sets{IDMSs: []configv1.ImageDigestMirrorSet{digests}, ITMSs: []configv1.ImageTagMirrorSet{tags}}
 }
 
 // rollout has the last of the rules.
 func rollout() *v1alpha1.SafeMirrorRollout {
 	r := &v1alpha1.SafeMirrorRollout{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "SafeMirrorRollout"}, ObjectMeta: metav1.ObjectMeta{Name: "bench"}}
-	for _, m := range rulesOf(rules-wished, rules).ITMSs[0].Spec.ImageTagMirrors {
+	for _, m := range rulesOf(rules-newRules, rules).ITMSs[0].Spec.ImageTagMirrors {
 		r.Spec.ImageTagMirrors = append(r.Spec.ImageTagMirrors, v1alpha1.ImageMirrors{Source: m.Source, Mirrors: []string{string(m.Mirrors[0])}})
 	}
 	return r
@@ -185,9 +185,9 @@ func (c *cluster) daemonSet(i int) *appsv1.DaemonSet {
 	return s
 }
 
-// singles are the objects of which there is one, or a few.
-func (c *cluster) singles() ([]runtime.Object, error) {
-	sets := rulesOf(0, rules-wished)
+// singletons are the objects of which there is one, or a few.
+func (c *cluster) singletons() ([]runtime.Object, error) {
+	sets := rulesOf(0, rules-newRules)
 	image := &configv1.Image{TypeMeta: metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "Image"}, ObjectMeta: metav1.ObjectMeta{Name: "cluster"}}
 	version := &configv1.ClusterVersion{TypeMeta: metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "ClusterVersion"}, ObjectMeta: metav1.ObjectMeta{Name: "version"}}
 	version.Status.Desired = configv1.Release{Version: "4.20.1", Image: "quay.io/openshift-release-dev/ocp-release@sha256:" + strings.Repeat("0", 64)}
@@ -195,7 +195,7 @@ func (c *cluster) singles() ([]runtime.Object, error) {
 	infrastructure := &configv1.Infrastructure{TypeMeta: metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "Infrastructure"}, ObjectMeta: metav1.ObjectMeta{Name: "cluster"}}
 	infrastructure.Status.ControlPlaneTopology = configv1.HighlyAvailableTopologyMode
 	sets.Image = image
-	text, err := registries.Render([]byte(base), sets)
+	text, err := registriesconf.Render([]byte(base), sets)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (c *cluster) singles() ([]runtime.Object, error) {
 
 func machineConfig(name, text string) *mcfgv1.MachineConfig {
 	raw, err := json.Marshal(map[string]any{"ignition": map[string]any{"version": "3.5.0"}, "storage": map[string]any{"files": []any{map[string]any{
-		"path": registries.RegistriesPath, "contents": map[string]any{"source": "data:;base64," + base64.StdEncoding.EncodeToString([]byte(text))},
+		"path": registriesconf.RegistriesPath, "contents": map[string]any{"source": "data:;base64," + base64.StdEncoding.EncodeToString([]byte(text))},
 	}}}})
 	if err != nil {
 		panic(err) // maps and strings always marshal

@@ -12,7 +12,7 @@ import (
 
 	configv1 "github.com/openshift/api/config/v1"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/registries"
+	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
 // floor reads the big lists as a program without further thought would, and keeps them.
@@ -41,7 +41,7 @@ const evalReferences = 5000
 // eval resolves and compares every reference under two configurations, and prints the shortest time of a few.
 func eval([]string) error {
 	sets := rulesOf(0, rules)
-	before, err := config(registries.Sets{IDMSs: sets.IDMSs})
+	before, err := config(registriesconf.Sets{IDMSs: sets.IDMSs})
 	if err != nil {
 		return err
 	}
@@ -51,20 +51,20 @@ func eval([]string) error {
 	}
 	var fastest time.Duration
 	for run := range 5 {
-		begun := time.Now()
-		changes := map[registries.Change]int{}
+		started := time.Now()
+		changes := map[registriesconf.Change]int{}
 		for i := range evalReferences {
 			ref := image(i)
-			named, err := registries.ParseReference(ref)
+			named, err := registriesconf.ParseReference(ref)
 			if err != nil {
 				return err
 			}
-			changes[registries.Compare(before.ResolveNamed(named), after.ResolveNamed(named))]++
+			changes[registriesconf.Compare(before.ResolveNamed(named), after.ResolveNamed(named))]++
 		}
-		if took := time.Since(begun); run == 0 || took < fastest {
+		if took := time.Since(started); run == 0 || took < fastest {
 			fastest = took
 		}
-		if changes[registries.GainsMirror] == 0 || changes[registries.Unchanged] == 0 {
+		if changes[registriesconf.GainsMirror] == 0 || changes[registriesconf.Unchanged] == 0 {
 			return fmt.Errorf("the cluster is too dull: %v", changes)
 		}
 	}
@@ -72,11 +72,11 @@ func eval([]string) error {
 	return nil
 }
 
-func config(sets registries.Sets) (registries.Config, error) {
+func config(sets registriesconf.Sets) (registriesconf.Config, error) {
 	sets.Image = &configv1.Image{}
-	text, err := registries.Render([]byte(base), sets)
+	text, err := registriesconf.Render([]byte(base), sets)
 	if err != nil {
-		return registries.Config{}, err
+		return registriesconf.Config{}, err
 	}
-	return registries.Parse(text, nil)
+	return registriesconf.Parse(text, nil)
 }

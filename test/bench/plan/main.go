@@ -76,9 +76,9 @@ func measure(args ...string) (measured, error) {
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Stderr = os.Stderr
-	begun := time.Now()
+	started := time.Now()
 	out, err := cmd.Output()
-	m := measured{wall: time.Since(begun), out: string(out)}
+	m := measured{wall: time.Since(started), out: string(out)}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		m.mib = float64(usage.Maxrss) / 1024
 	}

@@ -17,7 +17,7 @@ import (
 
 // write leaves the cluster in dir/json and dir/yaml, as oc get -o json and -o yaml print lists, and the rollout beside them.
 func (c *cluster) write(dir string) error {
-	singles, err := c.singles()
+	singles, err := c.singletons()
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func writeList(dir, name string, n int, item func(int) apiruntime.Object) error 
 		for i := range printed {
 			object := item(from + i)
 			group.Go(func() (err error) {
-				printed[i], err = both(object)
+				printed[i], err = encode(object)
 				return err
 			})
 		}
@@ -102,8 +102,8 @@ func create(dir, format, name string) (output, error) {
 	return output{bufio.NewWriterSize(file, 1<<20), file}, err
 }
 
-// both prints an object as an item of a list: indented JSON, and block YAML.
-func both(object apiruntime.Object) (out [2][]byte, err error) {
+// encode prints an object as an item of a list: indented JSON, and block YAML.
+func encode(object apiruntime.Object) (out [2][]byte, err error) {
 	raw, err := json.Marshal(object)
 	if err != nil {
 		return out, err

@@ -30,7 +30,7 @@ func main() {
 }
 
 func run(kept, doc string) error {
-	outcomes, err := crash.Kept(kept)
+	outcomes, err := crash.ReadOutcomes(kept)
 	if err != nil {
 		return err
 	}
@@ -41,8 +41,8 @@ func run(kept, doc string) error {
 	}
 	fmt.Println(crash.Summary(outcomes))
 	for trial, o := range outcomes {
-		if len(o.Wrongs) > 0 {
-			return fmt.Errorf("%s: %s", trial, strings.Join(o.Wrongs, "; "))
+		if len(o.Failures) > 0 {
+			return fmt.Errorf("%s: %s", trial, strings.Join(o.Failures, "; "))
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func TestUpStatusResetDown(t *testing.T) {
 		t.Errorf("down has left %s: %v", dir, err)
 	}
 	for _, p := range append(state.Parts, part{Name: "supervisor", Pid: state.Pid}) {
-		if err := lab.Eventually(t.Context(), 5*time.Second, p.Name+" is there after down", gone(p.Pid)); err != nil {
+		if err := lab.Eventually(t.Context(), 5*time.Second, p.Name+" is there after down", processEnded(p.Pid)); err != nil {
 			t.Error(err)
 		}
 	}

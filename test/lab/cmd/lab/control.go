@@ -42,14 +42,14 @@ func (c control) logFile() string { return filepath.Join(c.dir, "logs", lab.Supe
 
 func (c control) state(ctx context.Context) (state, error) {
 	var s state
-	body, err := c.ask(ctx, http.MethodGet, "/state")
+	body, err := c.request(ctx, http.MethodGet, "/state")
 	if err != nil {
 		return s, err
 	}
 	return s, json.Unmarshal(body, &s)
 }
 
-func (c control) ask(ctx context.Context, method, path string) ([]byte, error) {
+func (c control) request(ctx context.Context, method, path string) ([]byte, error) {
 	dialer := &net.Dialer{}
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,

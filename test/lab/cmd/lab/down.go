@@ -28,18 +28,18 @@ func downCommand(dir *string) *cobra.Command {
 func down(ctx context.Context, dir string) error {
 	c := control{dir: dir}
 	if s, err := c.state(ctx); err == nil {
-		if _, err := c.ask(ctx, http.MethodPost, "/stop"); err != nil {
+		if _, err := c.request(ctx, http.MethodPost, "/stop"); err != nil {
 			return err
 		}
-		if err := lab.Eventually(ctx, 30*time.Second, "the supervisor does not end", gone(s.Pid)); err != nil {
+		if err := lab.Eventually(ctx, 30*time.Second, "the supervisor does not end", processEnded(s.Pid)); err != nil {
 			return err
 		}
 	}
 	return lab.Remove(dir)
 }
 
-// gone says whether no process has that number. A zombie, which only waits for its parent to look, is gone.
-func gone(pid int) func(context.Context) (bool, string, error) {
+// processEnded says whether no process has that number. A zombie, which only waits for its parent to look, is gone.
+func processEnded(pid int) func(context.Context) (bool, string, error) {
 	return func(context.Context) (bool, string, error) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		return err != nil || bytes.Contains(status, []byte("State:\tZ")), fmt.Sprintf("process %d runs", pid), nil
@@ -53,7 +53,7 @@ func resetCommand(dir *string) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			begun := time.Now()
-			if _, err := (control{dir: *dir}).ask(cmd.Context(), http.MethodPost, "/reset"); err != nil {
+			if _, err := (control{dir: *dir}).request(cmd.Context(), http.MethodPost, "/reset"); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "reset in %.1f s\n", time.Since(begun).Seconds())

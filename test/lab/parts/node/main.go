@@ -87,36 +87,36 @@ func run(ctx context.Context, s settings) error {
 
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		again(ctx, s, "machine-config-operator", func(ctx context.Context) error {
+		restartOnFailure(ctx, s, "machine-config-operator", func(ctx context.Context) error {
 			return mcooperator.Run(ctx, mcooperator.Options{
 				Kube: clients.kube, MCFG: clients.mcfg, Operator: clients.operator, Config: clients.config, Scale: s.scale,
 			})
 		})
 	})
 	parts.Go(func() {
-		again(ctx, s, "ingress-operator", func(ctx context.Context) error {
+		restartOnFailure(ctx, s, "ingress-operator", func(ctx context.Context) error {
 			return ingress.Run(ctx, ingress.Options{Kube: clients.kube, Operator: clients.operator, Scale: s.scale})
 		})
 	})
 	err = cluster.EachNode(ctx, func(ctx context.Context, name string) {
-		live(ctx, s, name, clients, cluster, pools, pulls)
+		runNode(ctx, s, name, clients, cluster, pools, pulls)
 	})
 	parts.Wait()
 	return err
 }
 
-// live is the life of one node. Its daemon is a pod, which a node that is down takes with it. A reboot is
+// runNode is the life of one node. Its daemon is a pod, which a node that is down takes with it. A reboot is
 // the daemon's own doing, and it sits through it.
-func live(ctx context.Context, s settings, name string, clients *clients, cluster *kubelet.Cluster, pools *daemon.Informers, pulls *pull.Log) {
+func runNode(ctx context.Context, s settings, name string, clients *clients, cluster *kubelet.Cluster, pools *daemon.Informers, pulls *pull.Log) {
 	var halves sync.WaitGroup
 	halves.Go(func() {
-		again(ctx, s, "kubelet of "+name, func(ctx context.Context) error {
+		restartOnFailure(ctx, s, "kubelet of "+name, func(ctx context.Context) error {
 			return kubelet.Run(ctx, kubelet.Options{NodeName: name, Root: s.root, Scale: s.scale, Cluster: cluster, Pulls: pulls})
 		})
 	})
 	halves.Go(func() {
 		cluster.WhileUp(ctx, name, func(ctx context.Context) {
-			again(ctx, s, "daemon of "+name, func(ctx context.Context) error {
+			restartOnFailure(ctx, s, "daemon of "+name, func(ctx context.Context) error {
 				return daemon.Run(ctx, daemon.Options{
 					NodeName: name, Root: s.root, Scale: s.scale,
 					Kube: clients.kube, MCFG: clients.mcfg, Operator: clients.operator, Config: clients.config,
@@ -128,8 +128,8 @@ func live(ctx context.Context, s settings, name string, clients *clients, cluste
 	halves.Wait()
 }
 
-// again repeats a part that failed, as its pod would be restarted.
-func again(ctx context.Context, s settings, what string, part func(context.Context) error) {
+// restartOnFailure repeats a part that failed, as its pod would be restarted.
+func restartOnFailure(ctx context.Context, s settings, what string, part func(context.Context) error) {
 	for ctx.Err() == nil {
 		err := part(ctx)
 		if ctx.Err() != nil {

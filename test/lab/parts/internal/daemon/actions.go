@@ -16,8 +16,8 @@ import (
 // pods and its Ready condition down meanwhile.
 const RebootingAnnotation = "lab.safemirror.io/rebooting"
 
-// perform is Daemon.performPostConfigChangeNodeDisruptionAction: make the new files count, then finish.
-func (d *daemon) perform(ctx context.Context, actions []opv1.NodeDisruptionPolicyStatusAction, config string) error {
+// performActions is Daemon.performPostConfigChangeNodeDisruptionAction: make the new files count, then finish.
+func (d *daemon) performActions(ctx context.Context, actions []opv1.NodeDisruptionPolicyStatusAction, config string) error {
 	for _, action := range actions {
 		var err error
 		switch action.Type {
@@ -66,7 +66,7 @@ func (d *daemon) restart(ctx context.Context, service, config string) error {
 
 // restartIfRuntime: crio is the only service that the lab has; all others take their time and do nothing.
 func (d *daemon) restartIfRuntime(ctx context.Context, service, config string) error {
-	if err := d.take(ctx, 2*time.Second); err != nil {
+	if err := d.simulateWork(ctx, 2*time.Second); err != nil {
 		return err
 	}
 	if strings.TrimSuffix(service, ".service") != constants.CRIOServiceName {
@@ -101,7 +101,7 @@ func (d *daemon) reboot(ctx context.Context, config string) error {
 		RebootingAnnotation:                           "true",
 	})
 	if err == nil {
-		err = d.take(ctx, time.Minute)
+		err = d.simulateWork(ctx, time.Minute)
 	}
 	if err == nil {
 		err = d.endReboot(ctx, config)

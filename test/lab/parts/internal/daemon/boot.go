@@ -18,7 +18,7 @@ import (
 // firstSync is the sync after a start of the daemon or of the node.
 func (d *daemon) firstSync(ctx context.Context) error {
 	if d.annotation(constants.CurrentMachineConfigAnnotationKey) == "" {
-		return d.birth(ctx)
+		return d.assignFirstConfig(ctx)
 	}
 	d.booting = false // a reboot in the course of boot sets it again
 	if err := d.boot(ctx); err != nil {
@@ -31,13 +31,13 @@ func (d *daemon) firstSync(ctx context.Context) error {
 	return nil
 }
 
-// birth gives a new machine its first configuration, as the machine-config-server does when the machine
+// assignFirstConfig gives a new machine its first configuration, as the machine-config-server does when the machine
 // asks for its Ignition (pkg/server/cluster_server.go GetConfig). The new configuration is served as
 // soon as one node of the pool has it, pause or not:
 //
 //	updatedMachineCount 0: status.configuration  (the old one)
 //	updatedMachineCount 1: spec.configuration    (the new one)
-func (d *daemon) birth(ctx context.Context) error {
+func (d *daemon) assignFirstConfig(ctx context.Context) error {
 	pool, err := helpers.GetPrimaryPoolForNode(d.pools, d.node)
 	if err != nil {
 		return err

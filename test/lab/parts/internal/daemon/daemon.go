@@ -121,8 +121,8 @@ func (o Options) scaled(d time.Duration) time.Duration {
 	return max(d, time.Millisecond) // the pollers and tickers below refuse zero
 }
 
-// take lets work pass the time that it takes on a real node; it fails only at the end of ctx.
-func (d *daemon) take(ctx context.Context, duration time.Duration) error {
+// simulateWork lets work pass the time that it takes on a real node; it fails only at the end of ctx.
+func (d *daemon) simulateWork(ctx context.Context, duration time.Duration) error {
 	timer := time.NewTimer(d.scaled(duration))
 	defer timer.Stop()
 	select {

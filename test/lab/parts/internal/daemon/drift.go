@@ -22,10 +22,10 @@ import (
 type driftMonitor struct {
 	daemon *daemon
 
-	mu    sync.Mutex
-	name  string // of the config that is watched; empty: not running
-	files []file
-	seen  string // fingerprint of the last look
+	mu              sync.Mutex
+	name            string // of the config that is watched; empty: not running
+	files           []file
+	fingerprintSeen string // fingerprint of the last look
 }
 
 func newDriftMonitor(d *daemon) *driftMonitor { return &driftMonitor{daemon: d} }
@@ -37,7 +37,7 @@ func (m *driftMonitor) start(name string, files []file) bool {
 	if m.name != "" {
 		return false
 	}
-	m.name, m.files, m.seen = name, files, m.fingerprint(files)
+	m.name, m.files, m.fingerprintSeen = name, files, m.fingerprint(files)
 	return true
 }
 
@@ -60,22 +60,22 @@ func (m *driftMonitor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			m.look(ctx)
+			m.check(ctx)
 		}
 	}
 }
 
-func (m *driftMonitor) look(ctx context.Context) {
+func (m *driftMonitor) check(ctx context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.name == "" {
 		return
 	}
 	now := m.fingerprint(m.files)
-	if now == m.seen {
+	if now == m.fingerprintSeen {
 		return
 	}
-	m.seen = now
+	m.fingerprintSeen = now
 	if err := m.daemon.compare(m.files); err != nil {
 		m.daemon.warn("ConfigDriftDetected", "%s", err)
 		m.daemon.setFailed(ctx, err)
@@ -122,7 +122,7 @@ func (d *daemon) stopDriftMonitor() {
 // preflight refuses an update on top of files that somebody has edited.
 func (d *daemon) preflight(ctx context.Context, current *mcfgv1.MachineConfig) error {
 	// Two hundred files and the OS are compared on a real node, which takes about a second.
-	if err := d.take(ctx, time.Second); err != nil {
+	if err := d.simulateWork(ctx, time.Second); err != nil {
 		return err
 	}
 	if err := d.validate(current); err != nil {

@@ -21,9 +21,9 @@ type file struct {
 	data []byte
 }
 
-// kept are the files that anything in the lab reads. The other two hundred of a rendered config
+// keptFiles are the files that anything in the lab reads. The other two hundred of a rendered config
 // (kubelet units, network scripts ...) still count for the verdict, but are not written.
-var kept = []string{"/etc/containers/", "/etc/docker/", "/var/lib/kubelet/config.json"}
+var keptFiles = []string{"/etc/containers/", "/etc/docker/", "/var/lib/kubelet/config.json"}
 
 // filesOf decodes the kept files of a rendered MachineConfig.
 func filesOf(config *mcfgv1.MachineConfig) ([]file, error) {
@@ -51,7 +51,7 @@ func filesOf(config *mcfgv1.MachineConfig) ([]file, error) {
 
 func isKept(path string) bool {
 	path = filepath.Clean(path)
-	for _, prefix := range kept {
+	for _, prefix := range keptFiles {
 		if path == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(path, prefix) {
 			return true
 		}

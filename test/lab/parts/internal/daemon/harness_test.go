@@ -29,8 +29,8 @@ import (
 
 const (
 	node = "w1"
-	// patience is how long a test waits for something that must come.
-	patience = 20 * time.Second
+	// testTimeout is how long a test waits for something that must come.
+	testTimeout = 20 * time.Second
 )
 
 var nodes = corev1.SchemeGroupVersion.WithResource("nodes")
@@ -194,7 +194,7 @@ func (l *lab) annotations() map[string]string {
 // await waits until the node's annotations satisfy the condition.
 func (l *lab) await(what string, condition func(a map[string]string) bool) map[string]string {
 	l.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		l.mu.Lock()
 		changed := l.changed

@@ -24,7 +24,7 @@ func wantValues(t *testing.T, l *lab, key string, want ...string) {
 // wantEvents checks that events with these reasons were recorded in this order, others between them.
 func wantEvents(t *testing.T, l *lab, reasons ...string) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		if missing := l.missingEvent(reasons); missing == "" {
 			return
@@ -79,7 +79,7 @@ func reasonOf(t *testing.T, object runtime.Object) string {
 // real text is "Action during update to rendered-b: ..."; the fake API loses the name in it.)
 func (l *lab) awaitCondition(kind mcfgv1.StateProgress, status metav1.ConditionStatus, message string) {
 	l.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		got := l.mcnCondition(kind)
 		if got.Status == status && strings.HasSuffix(got.Message, message) {

@@ -20,13 +20,13 @@ func (d *daemon) nodeWorker(ctx context.Context) {
 		if quit {
 			return
 		}
-		d.settle(ctx, key, d.sync(ctx))
+		d.handleResult(ctx, key, d.sync(ctx))
 		d.queue.Done(key)
 	}
 }
 
-// settle is Daemon.handleErr: an error is shown on the node, and the sync is tried again later.
-func (d *daemon) settle(ctx context.Context, key string, err error) {
+// handleResult is Daemon.handleErr: an error is shown on the node, and the sync is tried again later.
+func (d *daemon) handleResult(ctx context.Context, key string, err error) {
 	switch {
 	case err == nil:
 		d.queue.Forget(key)
@@ -49,7 +49,7 @@ func (d *daemon) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if node.DeletionTimestamp != nil || d.behind(node) {
+	if node.DeletionTimestamp != nil || d.isStale(node) {
 		return nil // what is on its way to the cache enqueues the node again
 	}
 	if _, err := d.pool(node); err != nil {

@@ -42,7 +42,7 @@ func (d *daemon) update(ctx context.Context, from, to *mcfgv1.MachineConfig) (er
 	if err != nil {
 		return err
 	}
-	if err := d.perform(ctx, v.actions, to.Name); err != nil {
+	if err := d.performActions(ctx, v.actions, to.Name); err != nil {
 		return errors.Join(err, rollBack())
 	}
 	return nil
@@ -61,27 +61,27 @@ func (d *daemon) setWorking(ctx context.Context) error {
 var errLayered = errors.New("on-cluster layering is not simulated: the pool has a MachineOSConfig")
 
 // prepare decides whether and how the update can be made.
-func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (verdict, error) {
+func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (updateDecision, error) {
 	if err := ctrlcommon.IsRenderedConfigReconcilable(from, to); err != nil {
 		err = fmt.Errorf("configs %s, %s are not reconcilable: %w", from.Name, to.Name, err)
 		d.reportPrepared(metav1.ConditionUnknown, fmt.Sprintf("Update Failed compatibility validation. MachineConfigs %v and %v are not compatible. Err: %s", from.Name, to.Name, err))
 		err = fmt.Errorf("can't reconcile config %s with %s: %w", from.Name, to.Name, err)
 		d.warn("FailedToReconcile", "%s", err)
-		return verdict{}, unreconcilable{err}
+		return updateDecision{}, unreconcilable{err}
 	}
 	diff, err := newMachineConfigDiff(from, to)
 	if err != nil {
-		return verdict{}, fmt.Errorf("could not calculate config diff: %w", err)
+		return updateDecision{}, fmt.Errorf("could not calculate config diff: %w", err)
 	}
 	if diff.oclEnabled || diff.revertFromOCL || d.annotation(constants.DesiredImageAnnotationKey) != "" {
-		return verdict{}, errLayered
+		return updateDecision{}, errLayered
 	}
 	policy, err := d.policy(ctx)
 	if err != nil {
 		d.reportPrepared(metav1.ConditionUnknown, fmt.Sprintf("Update Failed compatibility validation. MachineConfigs %v and %v are not available for update. Error calculating post config change actions: %s", from.Name, to.Name, err))
-		return verdict{}, err
+		return updateDecision{}, err
 	}
-	v, err := judge(diff, from, to, policy)
+	v, err := decide(diff, from, to, policy)
 	if err != nil {
 		return v, err
 	}
@@ -109,7 +109,7 @@ func (d *daemon) apply(ctx context.Context, from, to *mcfgv1.MachineConfig) (rol
 	}
 	d.reportFiles(metav1.ConditionUnknown, "Updating the Files and OS on disk as a part of the in progress phase",
 		"Applying files and new OS config to node. OS will not need an update. SSH Keys will not need an update")
-	if err := d.take(ctx, 2*time.Second); err != nil {
+	if err := d.simulateWork(ctx, 2*time.Second); err != nil {
 		return nil, err
 	}
 	err = d.replaceFiles(oldFiles, newFiles)

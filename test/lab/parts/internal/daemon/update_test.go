@@ -253,7 +253,7 @@ func TestRebootFinishesAtBoot(t *testing.T) {
 	}
 }
 
-func TestBirth(t *testing.T) {
+func TestFirstConfig(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		updated int32

@@ -57,7 +57,7 @@ func desiredDeployment(ic *operatorv1.IngressController, image string, scale flo
 	hash := templateHash(&d.Spec.Template)
 	d.Spec.Template.Labels[hashLabel] = hash
 	if !usesHostNetwork(ic) {
-		d.Spec.Template.Spec.Affinity = onePerNode(ic, hash)
+		d.Spec.Template.Spec.Affinity = antiAffinity(ic, hash)
 	}
 	return d
 }
@@ -128,8 +128,8 @@ func strategy(ic *operatorv1.IngressController) appsv1.DeploymentStrategy {
 	}
 }
 
-// onePerNode keeps routers of one generation apart where no host port does it.
-func onePerNode(ic *operatorv1.IngressController, hash string) *corev1.Affinity {
+// antiAffinity keeps routers of one generation apart where no host port does it.
+func antiAffinity(ic *operatorv1.IngressController, hash string) *corev1.Affinity {
 	selector := podLabels(ic)
 	selector[hashLabel] = hash
 	return &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{

@@ -26,20 +26,20 @@ func recorderOf(broadcaster record.EventBroadcaster, node string) record.EventRe
 	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: node})
 }
 
-// whileOn is a recorder that falls silent with its context: a kubelet that lost its power in the
+// silencedRecorder is a recorder that falls silent with its context: a kubelet that lost its power in the
 // middle of a pull does not report that the pull was canceled.
-type whileOn struct {
+type silencedRecorder struct {
 	record.EventRecorder
 	ctx context.Context
 }
 
-func (r whileOn) Event(object runtime.Object, eventType, reason, message string) {
+func (r silencedRecorder) Event(object runtime.Object, eventType, reason, message string) {
 	if r.ctx.Err() == nil {
 		r.EventRecorder.Event(object, eventType, reason, message)
 	}
 }
 
-func (r whileOn) Eventf(object runtime.Object, eventType, reason, format string, args ...any) {
+func (r silencedRecorder) Eventf(object runtime.Object, eventType, reason, format string, args ...any) {
 	if r.ctx.Err() == nil {
 		r.EventRecorder.Eventf(object, eventType, reason, format, args...)
 	}

@@ -36,8 +36,8 @@ func (k *kubelet) newImageManager() kubeimages.ImageManager {
 // askedKey is the key of the request that a context carries to the runtime.
 type askedKey struct{}
 
-// asked is a request on its way through the image manager, which hands the runtime nothing but the name.
-type asked struct {
+// pullRequest is a request on its way through the image manager, which hands the runtime nothing but the name.
+type pullRequest struct {
 	pull.Request
 	pulled bool
 }
@@ -45,7 +45,7 @@ type asked struct {
 // ensure makes the image of a container present. It returns the container's imageID, or the reason and
 // message with which the container waits.
 func (k *kubelet) ensure(ctx context.Context, pod *corev1.Pod, c *container) (imageID, reason, message string) {
-	request := &asked{Request: pull.Request{
+	request := &pullRequest{Request: pull.Request{
 		Reference: c.Image, Namespace: pod.Namespace, Pod: pod.Name, Container: c.Name, Policy: string(c.ImagePullPolicy),
 	}}
 	ctx = context.WithValue(ctx, askedKey{}, request)
@@ -107,7 +107,7 @@ type imageService struct{ k *kubelet }
 // PullImage tries each of the credentials, or none if there are none.
 func (s imageService) PullImage(ctx context.Context, image kubecontainer.ImageSpec, credentials []credentialprovider.TrackedAuthConfig, _ *runtimeapi.PodSandboxConfig) (string, *credentialprovider.TrackedAuthConfig, error) {
 	request := pull.Request{Reference: image.Image}
-	if a, ok := ctx.Value(askedKey{}).(*asked); ok {
+	if a, ok := ctx.Value(askedKey{}).(*pullRequest); ok {
 		a.pulled = true
 		request = a.Request // as the pod spells it; the runtime adds the default tag by itself
 	}

@@ -108,7 +108,7 @@ func (o Options) isRebooting() bool {
 func (o Options) start(ctx context.Context, runtime *pull.Runtime, rebooted bool) *kubelet {
 	k := &kubelet{
 		Options: o, ctx: ctx, runtime: runtime, rebooted: rebooted,
-		events:    whileOn{recorderOf(o.Cluster.events, o.NodeName), ctx},
+		events:    silencedRecorder{recorderOf(o.Cluster.events, o.NodeName), ctx},
 		crashes:   flowcontrol.NewBackOff(scaled(firstBackOff, o.Scale), scaled(maxBackOff, o.Scale)),
 		workers:   map[types.UID]*worker{},
 		preloaded: map[string]bool{},

@@ -226,7 +226,7 @@ func (l *lab) records() []pull.Record {
 	return all
 }
 
-func TestAPodThatCannotBePulledAndThenCan(t *testing.T) {
+func TestPullFailsThenSucceeds(t *testing.T) {
 	l := newLab(t)
 	l.setMissing(true)
 	l.load()

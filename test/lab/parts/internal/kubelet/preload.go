@@ -17,7 +17,7 @@ func (k *kubelet) preload() {
 		if node == nil {
 			return false
 		}
-		for _, name := range cacheOf(node) {
+		for _, name := range cachedImages(node) {
 			if k.preloaded[name] {
 				continue
 			}

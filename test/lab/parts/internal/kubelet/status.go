@@ -12,7 +12,7 @@ import (
 )
 
 // status is the pod's status as the kubelet would write it now.
-func (m *machine) status(now time.Time, pod *corev1.Pod, hostIP string, podIP func() string) corev1.PodStatus {
+func (m *podMachine) status(now time.Time, pod *corev1.Pod, hostIP string, podIP func() string) corev1.PodStatus {
 	s := *pod.Status.DeepCopy()
 	s.InitContainerStatuses = m.statuses(m.inits, now, pod)
 	s.ContainerStatuses = m.statuses(m.apps, now, pod)
@@ -35,7 +35,7 @@ func (m *machine) status(now time.Time, pod *corev1.Pod, hostIP string, podIP fu
 	return s
 }
 
-func (m *machine) statuses(containers []*container, now time.Time, pod *corev1.Pod) []corev1.ContainerStatus {
+func (m *podMachine) statuses(containers []*container, now time.Time, pod *corev1.Pod) []corev1.ContainerStatus {
 	var all []corev1.ContainerStatus
 	for _, c := range containers {
 		started := c.step == running
@@ -50,8 +50,8 @@ func (m *machine) statuses(containers []*container, now time.Time, pod *corev1.P
 }
 
 // state is the state of a container, and its run before.
-func (m *machine) state(c *container) (corev1.ContainerState, *corev1.ContainerStateTerminated) {
-	reason, message := m.waitsFor(c)
+func (m *podMachine) state(c *container) (corev1.ContainerState, *corev1.ContainerStateTerminated) {
+	reason, message := m.waitingReason(c)
 	switch {
 	case c.step == running:
 		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.startedAt)}}, c.last
@@ -66,9 +66,9 @@ func (m *machine) state(c *container) (corev1.ContainerState, *corev1.ContainerS
 	}
 }
 
-// waitsFor is the reason of a container that does not run: its own, that of an image volume, or the
+// waitingReason is the reason of a container that does not run: its own, that of an image volume, or the
 // kubelet's general one.
-func (m *machine) waitsFor(c *container) (reason, message string) {
+func (m *podMachine) waitingReason(c *container) (reason, message string) {
 	if c.reason != "" {
 		return c.reason, c.message
 	}
@@ -84,21 +84,21 @@ func (m *machine) waitsFor(c *container) (reason, message string) {
 }
 
 // ready is the readiness that a probe would find. A pod that is being deleted is not ready at once.
-func (m *machine) ready(c *container, now time.Time, pod *corev1.Pod) bool {
+func (m *podMachine) ready(c *container, now time.Time, pod *corev1.Pod) bool {
 	if c.kind == initial {
 		return c.step == exited && c.exitCode == 0
 	}
-	s := scriptOf(pod, m.scale)
+	s := behaviorOf(pod, m.scale)
 	return c.step == running && pod.DeletionTimestamp == nil && s.ready && !now.Before(c.startedAt.Add(s.readyAfter))
 }
 
 // phase is the kubelet's rule for the phase of a pod. The one that surprises: a pod with one container
 // that never ran is Pending, even if the others run. For example, A Running and B in
 // ImagePullBackOff is Pending, and A crash-looping and B Running is Running.
-func (m *machine) phase(pod *corev1.Pod) corev1.PodPhase {
+func (m *podMachine) phase(pod *corev1.Pod) corev1.PodPhase {
 	neverRan := func(c *container) bool { return !c.ran }
 	waiting := slices.ContainsFunc(m.apps, neverRan) || slices.ContainsFunc(m.inits, neverRan)
-	live := slices.ContainsFunc(m.apps, func(c *container) bool { return m.goesOn(c, pod) })
+	live := slices.ContainsFunc(m.apps, func(c *container) bool { return m.isLive(c, pod) })
 	failed := slices.ContainsFunc(m.apps, func(c *container) bool { return c.ran && c.exitCode != 0 })
 	switch {
 	case waiting && (!m.stopped || every(m.all(), neverRan)):
@@ -112,14 +112,14 @@ func (m *machine) phase(pod *corev1.Pod) corev1.PodPhase {
 	}
 }
 
-// goesOn tells whether a container that has run runs, or will run again.
-func (m *machine) goesOn(c *container, pod *corev1.Pod) bool {
+// isLive tells whether a container that has run runs, or will run again.
+func (m *podMachine) isLive(c *container, pod *corev1.Pod) bool {
 	return c.ran && !m.stopped && (c.step != exited || m.restarts(c, pod))
 }
 
 // conditions replaces the conditions that the kubelet owns; the others belong to the scheduler, the
 // eviction API and the node lifecycle controller, and stay.
-func (m *machine) conditions(s *corev1.PodStatus, now time.Time, pod *corev1.Pod) {
+func (m *podMachine) conditions(s *corev1.PodStatus, now time.Time, pod *corev1.Pod) {
 	all := append(slices.Clone(s.InitContainerStatuses), s.ContainerStatuses...)
 	sandbox := corev1.PodCondition{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue}
 	if terminal(s.Phase) || m.stopped {

@@ -24,7 +24,7 @@ type worker struct {
 	k       *kubelet
 	ctx     context.Context
 	stop    context.CancelFunc
-	machine *machine
+	machine *podMachine
 
 	changed chan struct{}
 	results chan result
@@ -81,14 +81,14 @@ func (w *worker) run() {
 	defer w.stop()
 	for {
 		next, over := w.sync()
-		if over || !w.rest(next) {
+		if over || !w.wait(next) {
 			return
 		}
 	}
 }
 
-// rest waits until there is something to do; false means that the worker has to end.
-func (w *worker) rest(next time.Time) bool {
+// wait waits until there is something to do; false means that the worker has to end.
+func (w *worker) wait(next time.Time) bool {
 	var due <-chan time.Time
 	if !next.IsZero() {
 		timer := time.NewTimer(time.Until(next))
@@ -127,7 +127,7 @@ func (w *worker) sync() (next time.Time, over bool) {
 		klog.Warningf("node %s: pod %s/%s: %v", w.k.NodeName, pod.Namespace, pod.Name, err)
 		return now.Add(retryAfter), false
 	}
-	return w.machine.wake(now, pod), over
+	return w.machine.nextWake(now, pod), over
 }
 
 func (w *worker) do(pod *corev1.Pod, a action) {

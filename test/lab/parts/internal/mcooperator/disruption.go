@@ -16,7 +16,7 @@ import (
 // (Operator.syncMachineConfiguration). Daemons refuse to update until observedGeneration has caught up.
 func (o *operator) syncDisruptionPolicy(ctx context.Context) error {
 	client := o.Operator.OperatorV1().MachineConfigurations()
-	current, err := o.knobs.Get(ctrlcommon.MCOOperatorKnobsObjectName)
+	current, err := o.machineConfigurations.Get(ctrlcommon.MCOOperatorKnobsObjectName)
 	if apierrors.IsNotFound(err) {
 		_, err = client.Create(ctx, newMachineConfiguration(), metav1.CreateOptions{})
 		return ignoreConflict(err)

@@ -39,15 +39,15 @@ func start(t *testing.T) *lab {
 	t.Helper()
 	version := &configv1.ClusterVersion{ObjectMeta: metav1.ObjectMeta{Name: "version"}}
 	version.Status.Desired.Version = "4.20.1"
-	knobs := newMachineConfiguration()
-	knobs.Generation = 7
+	machineConfiguration := newMachineConfiguration()
+	machineConfiguration.Generation = 7
 	l := &lab{
 		t: t,
 		kube: fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "m1", UID: "1",
 			Labels:      map[string]string{"node-role.kubernetes.io/master": ""},
 			Annotations: map[string]string{constants.DesiredMachineConfigAnnotationKey: "rendered-master-a"}}}),
 		mcfg:     mcfgfake.NewClientset(master(), &mcfgv1.ControllerConfig{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.ControllerConfigName}}),
-		operator: operatorfake.NewClientset(knobs),
+		operator: operatorfake.NewClientset(machineConfiguration),
 		config:   configfake.NewClientset(version, &configv1.Image{ObjectMeta: metav1.ObjectMeta{Name: "cluster"}}),
 	}
 	separateStatus(l.operator)
@@ -182,12 +182,12 @@ func TestDegradedPoolBlocksTheLoop(t *testing.T) {
 
 func TestDisruptionPolicyIsMerged(t *testing.T) {
 	l := start(t)
-	knobs := l.operator.OperatorV1().MachineConfigurations()
+	machineConfiguration := l.operator.OperatorV1().MachineConfigurations()
 	l.await("the default policy", func() bool {
-		m, err := knobs.Get(ctx, "cluster", metav1.GetOptions{})
+		m, err := machineConfiguration.Get(ctx, "cluster", metav1.GetOptions{})
 		return err == nil && m.Status.ObservedGeneration == 7 && l.registriesAction() == opv1.SpecialStatusAction
 	})
-	m, err := knobs.Get(ctx, "cluster", metav1.GetOptions{})
+	m, err := machineConfiguration.Get(ctx, "cluster", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestDisruptionPolicyIsMerged(t *testing.T) {
 		Path:    constants.ContainerRegistryConfPath,
 		Actions: []opv1.NodeDisruptionPolicySpecAction{{Type: opv1.ReloadSpecAction, Reload: &opv1.ReloadService{ServiceName: "crio.service"}}},
 	}}
-	if _, err := knobs.Update(ctx, m, metav1.UpdateOptions{}); err != nil {
+	if _, err := machineConfiguration.Update(ctx, m, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	l.await("the admin's policy", func() bool { return l.registriesAction() == opv1.ReloadStatusAction })

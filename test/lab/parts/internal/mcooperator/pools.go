@@ -79,7 +79,7 @@ func (o *operator) syncRequiredPools(ctx context.Context) error {
 			return false, nil
 		}
 		var stop error
-		last, stop = judgePools(pools)
+		last, stop = checkPools(pools)
 		return last == nil, stop
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
@@ -88,10 +88,10 @@ func (o *operator) syncRequiredPools(ctx context.Context) error {
 	return err
 }
 
-// judgePools says why to wait (nil: everything is fine), and why waiting is useless.
-func judgePools(pools []*mcfgv1.MachineConfigPool) (waitFor, stop error) {
+// checkPools says why to wait (nil: everything is fine), and why waiting is useless.
+func checkPools(pools []*mcfgv1.MachineConfigPool) (waitFor, stop error) {
 	for _, pool := range pools {
-		if is(pool, mcfgv1.MachineConfigPoolDegraded) {
+		if hasCondition(pool, mcfgv1.MachineConfigPoolDegraded) {
 			return fmt.Errorf("error MachineConfigPool %s is not ready, retrying. Status: (pool degraded: %v total: %d, ready %d, updated: %d, unavailable: %d, reason: %s)",
 				pool.Name, true, pool.Status.MachineCount, pool.Status.ReadyMachineCount, pool.Status.UpdatedMachineCount, pool.Status.UnavailableMachineCount,
 				apihelpers.GetMachineConfigPoolCondition(pool.Status, mcfgv1.MachineConfigPoolDegraded).Message), nil
@@ -102,7 +102,7 @@ func judgePools(pools []*mcfgv1.MachineConfigPool) (waitFor, stop error) {
 		if err := hasConfiguration(pool); err != nil {
 			return fmt.Errorf("MachineConfigPool %s has not progressed to latest configuration: %w, retrying", pool.Name, err), nil
 		}
-		if pool.Generation <= pool.Status.ObservedGeneration && is(pool, mcfgv1.MachineConfigPoolUpdated) {
+		if pool.Generation <= pool.Status.ObservedGeneration && hasCondition(pool, mcfgv1.MachineConfigPoolUpdated) {
 			continue
 		}
 		return fmt.Errorf("error required MachineConfigPool %s is not ready, retrying. Status: (total: %d, ready %d, updated: %d, unavailable: %d, degraded: %d)",
@@ -116,7 +116,7 @@ func pausedError(pool *mcfgv1.MachineConfigPool) error {
 	switch {
 	case !pool.Spec.Paused:
 		return nil
-	case is(pool, mcfgv1.MachineConfigPoolUpdated): // the moment before the node controller has seen the change
+	case hasCondition(pool, mcfgv1.MachineConfigPoolUpdated): // the moment before the node controller has seen the change
 		return fmt.Errorf("the required MachineConfigPool %s was paused with no pending updates; no further syncing will occur until it is unpaused", pool.Name)
 	default:
 		return fmt.Errorf("error required MachineConfigPool %s is paused and cannot sync until it is unpaused", pool.Name)
@@ -139,15 +139,15 @@ func hasConfiguration(pool *mcfgv1.MachineConfigPool) error {
 // describe is machineConfigPoolStatus: one line per pool, shown in the ClusterOperator's extension.
 func describe(pool *mcfgv1.MachineConfigPool) string {
 	switch {
-	case is(pool, mcfgv1.MachineConfigPoolRenderDegraded):
+	case hasCondition(pool, mcfgv1.MachineConfigPoolRenderDegraded):
 		c := apihelpers.GetMachineConfigPoolCondition(pool.Status, mcfgv1.MachineConfigPoolRenderDegraded)
 		return fmt.Sprintf("pool is degraded because rendering fails with %q: %q", c.Reason, c.Message)
-	case is(pool, mcfgv1.MachineConfigPoolNodeDegraded):
+	case hasCondition(pool, mcfgv1.MachineConfigPoolNodeDegraded):
 		c := apihelpers.GetMachineConfigPoolCondition(pool.Status, mcfgv1.MachineConfigPoolNodeDegraded)
 		return fmt.Sprintf("pool is degraded because nodes fail with %q: %q", c.Reason, c.Message)
-	case is(pool, mcfgv1.MachineConfigPoolUpdated):
+	case hasCondition(pool, mcfgv1.MachineConfigPoolUpdated):
 		return fmt.Sprintf("all %d nodes are at latest configuration %s", pool.Status.MachineCount, pool.Status.Configuration.Name)
-	case is(pool, mcfgv1.MachineConfigPoolUpdating):
+	case hasCondition(pool, mcfgv1.MachineConfigPoolUpdating):
 		return fmt.Sprintf("%d (ready %d) out of %d nodes are updating to latest configuration %s",
 			pool.Status.UpdatedMachineCount, pool.Status.ReadyMachineCount, pool.Status.MachineCount, pool.Spec.Configuration.Name)
 	}
@@ -164,6 +164,6 @@ func requiredMachines(pools []*mcfgv1.MachineConfigPool) int {
 	return n
 }
 
-func is(pool *mcfgv1.MachineConfigPool, kind mcfgv1.MachineConfigPoolConditionType) bool {
+func hasCondition(pool *mcfgv1.MachineConfigPool, kind mcfgv1.MachineConfigPoolConditionType) bool {
 	return apihelpers.IsMachineConfigPoolConditionTrue(pool.Status.Conditions, kind)
 }

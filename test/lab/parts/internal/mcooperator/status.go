@@ -87,7 +87,7 @@ func (o *operator) setCommon(co *configv1.ClusterOperator, waiting error) {
 func (o *operator) setUpgradeable(co *configv1.ClusterOperator) {
 	pools, _ := o.pools.List(labels.Everything())
 	for _, pool := range pools {
-		if is(pool, mcfgv1.MachineConfigPoolDegraded) {
+		if hasCondition(pool, mcfgv1.MachineConfigPoolDegraded) {
 			set(co, configv1.OperatorUpgradeable, configv1.ConditionFalse, "DegradedPool",
 				"One or more machine config pools are degraded, please see `oc get mcp` for further details and resolve before upgrading")
 			return

@@ -22,16 +22,16 @@ const (
 
 // listers are the caches that the tasks read.
 type listers struct {
-	nodes       corelisters.NodeLister
-	userMaps    corelisters.ConfigMapLister
-	managedMaps corelisters.ConfigMapLister
-	pools       mcfglisters.MachineConfigPoolLister
-	controllers mcfglisters.ControllerConfigLister
-	mcns        mcfglisters.MachineConfigNodeLister
-	knobs       operatorlisters.MachineConfigurationLister
-	images      configlisters.ImageLister
-	versions    configlisters.ClusterVersionLister
-	operators   configlisters.ClusterOperatorLister
+	nodes                 corelisters.NodeLister
+	userMaps              corelisters.ConfigMapLister
+	managedMaps           corelisters.ConfigMapLister
+	pools                 mcfglisters.MachineConfigPoolLister
+	controllers           mcfglisters.ControllerConfigLister
+	mcns                  mcfglisters.MachineConfigNodeLister
+	machineConfigurations operatorlisters.MachineConfigurationLister
+	images                configlisters.ImageLister
+	versions              configlisters.ClusterVersionLister
+	operators             configlisters.ClusterOperatorLister
 }
 
 // watch starts the caches and returns when they are filled.
@@ -44,16 +44,16 @@ func (o *operator) watch(ctx context.Context) error {
 	config := configinformers.NewSharedInformerFactory(o.Config, 0)
 
 	o.listers = listers{
-		nodes:       kube.Core().V1().Nodes().Lister(),
-		userMaps:    user.Core().V1().ConfigMaps().Lister(),
-		managedMaps: managed.Core().V1().ConfigMaps().Lister(),
-		pools:       mcfg.Machineconfiguration().V1().MachineConfigPools().Lister(),
-		controllers: mcfg.Machineconfiguration().V1().ControllerConfigs().Lister(),
-		mcns:        mcfg.Machineconfiguration().V1().MachineConfigNodes().Lister(),
-		knobs:       operators.Operator().V1().MachineConfigurations().Lister(),
-		images:      config.Config().V1().Images().Lister(),
-		versions:    config.Config().V1().ClusterVersions().Lister(),
-		operators:   config.Config().V1().ClusterOperators().Lister(),
+		nodes:                 kube.Core().V1().Nodes().Lister(),
+		userMaps:              user.Core().V1().ConfigMaps().Lister(),
+		managedMaps:           managed.Core().V1().ConfigMaps().Lister(),
+		pools:                 mcfg.Machineconfiguration().V1().MachineConfigPools().Lister(),
+		controllers:           mcfg.Machineconfiguration().V1().ControllerConfigs().Lister(),
+		mcns:                  mcfg.Machineconfiguration().V1().MachineConfigNodes().Lister(),
+		machineConfigurations: operators.Operator().V1().MachineConfigurations().Lister(),
+		images:                config.Config().V1().Images().Lister(),
+		versions:              config.Config().V1().ClusterVersions().Lister(),
+		operators:             config.Config().V1().ClusterOperators().Lister(),
 	}
 	// Nodes and MachineConfigNodes change all the time (heartbeats, conditions), so they do not wake the
 	// loop; the resync sees new ones soon enough. The real operator leaves them out for the same reason.

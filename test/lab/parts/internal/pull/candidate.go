@@ -81,7 +81,7 @@ func (a *attempt) copy(ctx context.Context, ref types.ImageReference) error {
 		return err
 	}
 	defer policyContext.Destroy() //nolint:errcheck // it has nothing to clean up
-	_, err = copy.Image(ctx, policyContext, a.dest.Reference(), watched{ref, a}, &copy.Options{
+	_, err = copy.Image(ctx, policyContext, a.dest.Reference(), tracedReference{ref, a}, &copy.Options{
 		SourceCtx: a.sys,
 		// The destination's context decides only where the cache of blob locations is. It matters
 		// to those who push; a path that cannot exist keeps it in memory.
@@ -102,16 +102,16 @@ func (a *attempt) policy() (*signature.Policy, error) {
 	return policy, err
 }
 
-// watched is a reference that notes which endpoint its source is opened at. It hands out the library's own
+// tracedReference is a reference that notes which endpoint its source is opened at. It hands out the library's own
 // source, so copy.Image does not know the difference.
-type watched struct {
+type tracedReference struct {
 	types.ImageReference
 	attempt *attempt
 }
 
-func (w watched) NewImageSource(ctx context.Context, sys *types.SystemContext) (source types.ImageSource, err error) {
-	var t trail
-	t.follow(func() { source, err = w.ImageReference.NewImageSource(ctx, sys) })
+func (w tracedReference) NewImageSource(ctx context.Context, sys *types.SystemContext) (source types.ImageSource, err error) {
+	var t endpointTrace
+	t.record(func() { source, err = w.ImageReference.NewImageSource(ctx, sys) })
 	w.attempt.tried = append(w.attempt.tried, t.locations...)
 	if err == nil {
 		w.attempt.endpoint = t.last()
@@ -125,7 +125,7 @@ var errIsAnImage = errors.New("provided artifact is a container image")
 // and finds either the same error or a container image.
 func (a *attempt) artifact(ctx context.Context, ref types.ImageReference) error {
 	served := a.endpoint
-	source, err := watched{ref, a}.NewImageSource(ctx, a.sys)
+	source, err := tracedReference{ref, a}.NewImageSource(ctx, a.sys)
 	a.endpoint = served // the log is about the image
 	if err != nil {
 		return fmt.Errorf("get manifest: build image source: %w", err)

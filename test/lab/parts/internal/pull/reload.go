@@ -45,8 +45,8 @@ type reloads struct {
 	number  int
 }
 
-// look returns the configuration in force, after taking a snapshot if there was a reload.
-func (r *reloads) look() (configuration, error) {
+// currentConfig returns the configuration in force, after taking a snapshot if there was a reload.
+func (r *reloads) currentConfig() (configuration, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name, stamp, err := loaded(r.root, r.node)

@@ -59,7 +59,7 @@ func New(root, node string, log *Log) (*Runtime, error) {
 // a reload that is noticed late would snapshot files that the next update has touched already.
 // It returns ErrNotLoaded until there was a first one.
 func (r *Runtime) Reload() error {
-	_, err := r.reloads.look()
+	_, err := r.reloads.currentConfig()
 	return err
 }
 
@@ -68,7 +68,7 @@ func (r *Runtime) Images() []Image { return r.store.list() }
 
 // Present looks an image up by name, as IfNotPresent and Never do.
 func (r *Runtime) Present(name string) (Image, bool, error) {
-	loaded, err := r.reloads.look()
+	loaded, err := r.reloads.currentConfig()
 	if err != nil {
 		return Image{}, false, err
 	}
@@ -117,7 +117,7 @@ func (r *Runtime) await(ctx context.Context, op *operation) outcome {
 // Used logs that a container found its image present and that no registry was asked.
 func (r *Runtime) Used(request Request, image Image) {
 	done := outcome{image: image}
-	if loaded, err := r.reloads.look(); err == nil {
+	if loaded, err := r.reloads.currentConfig(); err == nil {
 		done.config = loaded.name
 	}
 	if len(image.Digests) > 0 {
@@ -155,7 +155,7 @@ type outcome struct {
 
 // pull tries each candidate; the error of the last one counts.
 func (r *Runtime) pull(ctx context.Context, request Request) (done outcome) {
-	loaded, err := r.reloads.look()
+	loaded, err := r.reloads.currentConfig()
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -177,24 +177,24 @@ func (r *Runtime) pull(ctx context.Context, request Request) (done outcome) {
 			return done
 		}
 	}
-	done.err = r.asOnTheNode(loaded, forKubelet(done.err))
+	done.err = r.withNodePaths(loaded, forKubelet(done.err))
 	return done
 }
 
-// nodeError is an error in the words of the node: its own paths instead of those of the lab.
-type nodeError struct {
+// nodePathError is an error in the words of the node: its own paths instead of those of the lab.
+type nodePathError struct {
 	error
 	text string
 }
 
-func (e nodeError) Error() string { return e.text }
-func (e nodeError) Unwrap() error { return e.error }
+func (e nodePathError) Error() string { return e.text }
+func (e nodePathError) Unwrap() error { return e.error }
 
-// asOnTheNode makes "blocked in /tmp/lab/w1/run/crio/2/registries.conf" say "blocked in
+// withNodePaths makes "blocked in /tmp/lab/w1/run/crio/2/registries.conf" say "blocked in
 // /etc/containers/registries.conf", which is what readers of events look for.
-func (r *Runtime) asOnTheNode(loaded configuration, err error) error {
+func (r *Runtime) withNodePaths(loaded configuration, err error) error {
 	text := strings.ReplaceAll(err.Error(), loaded.dir+"/", "/etc/containers/")
-	return nodeError{err, strings.ReplaceAll(text, nodefs.Dir(r.root, r.node)+"/", "/")}
+	return nodePathError{err, strings.ReplaceAll(text, nodefs.Dir(r.root, r.node)+"/", "/")}
 }
 
 // forKubelet marks the two kinds of failure that CRI-O tells the kubelet apart. Only the last

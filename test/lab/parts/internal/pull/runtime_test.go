@@ -292,7 +292,7 @@ func TestCertificatesOfARegistry(t *testing.T) {
 	f.mustPull(secure.host() + "/shop/web:v1")
 }
 
-func TestAWrittenFileCountsOnlyAfterTheReload(t *testing.T) {
+func TestConfigTakesEffectOnReload(t *testing.T) {
 	source, mirror := plain(t), plain(t)
 	source.push("shop/web", "v1", "web")
 	mirror.push("shop/web", "v1", "web")
@@ -396,7 +396,7 @@ func TestRegistryUnavailable(t *testing.T) {
 	}
 }
 
-func TestAHangingMirrorIsHeldUntilTheCallerGivesUp(t *testing.T) {
+func TestHangingMirrorUntilCancel(t *testing.T) {
 	source, mirror := plain(t), plain(t)
 	never := make(chan struct{})
 	mirror.hold = never
@@ -419,7 +419,7 @@ func TestAHangingMirrorIsHeldUntilTheCallerGivesUp(t *testing.T) {
 	}
 }
 
-func TestManyNodesPullTheSameReferenceAtOnce(t *testing.T) {
+func TestConcurrentPullsOfSameReference(t *testing.T) {
 	// Each node has a mirror of its own for the same source: the log must not mix them up.
 	source := plain(t)
 	const nodes = 8
