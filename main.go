@@ -1,4 +1,5 @@
-// Command safe-mirror is the operator that rolls out mirror sets without a failed pull and without a blocked drain.
+// Command safe-mirror is the operator that rolls out mirror sets without a failed pull and without
+// a blocked drain.
 package main
 
 import (

@@ -50,8 +50,9 @@ func (r *eventRecorder) Eventf(regarding, _ runtime.Object, eventtype, reason, _
 func reconciler(c client.Client, now func() time.Time) (*Reconciler, *eventRecorder) {
 	transfers, pulls := &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &execute.PullChecks{}
 	live := &observe.Observer{
-		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls,
-		Kinds: observe.NewCachedKinds(minicluster.Scheme()), Now: now,
+		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers,
+		PullChecks: pulls,
+		Kinds:      observe.NewCachedKinds(minicluster.Scheme()), Now: now,
 	}
 	executor := &execute.Executor{Client: c, API: c, Observer: live, Transfers: transfers, PullChecks: pulls}
 	events := &eventRecorder{}
@@ -90,13 +91,15 @@ func pauseRecordOf(t *testing.T, c client.Client, name string) *rollout.PauseRec
 }
 
 func somePauseRecord() rollout.PauseRecord {
-	return rollout.PauseRecord{Rollout: "shop", UID: "uid-shop", Since: minicluster.StartTime, PriorMaxUnavailable: "10%", Undo: "oc patch …"}
+	return rollout.PauseRecord{Rollout: "shop", UID: "uid-shop", Since: minicluster.StartTime,
+		PriorMaxUnavailable: "10%", Undo: "oc patch …"}
 }
 
 // openPauseRecord is that of a pool that is open for one node, for a minute.
 func openPauseRecord() rollout.PauseRecord {
 	record := somePauseRecord()
-	record.Release = &rollout.UnpauseWindow{IntendedAt: minicluster.StartTime, Deadline: minicluster.StartTime.Add(time.Minute), Target: minicluster.FirstRendered("worker"), UpdatedBefore: 2}
+	record.Release = &rollout.UnpauseWindow{IntendedAt: minicluster.StartTime,
+		Deadline: minicluster.StartTime.Add(time.Minute), Target: minicluster.FirstRendered("worker"), UpdatedBefore: 2}
 	return record
 }
 
@@ -127,14 +130,16 @@ func (p *patchCounter) funcs() interceptor.Funcs {
 		return p.refuse(o)
 	}
 	return interceptor.Funcs{
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch,
+			opts ...client.PatchOption) error {
 			p.objects = append(p.objects, o.GetName())
 			if err := refuse(o); err != nil {
 				return err
 			}
 			return c.Patch(ctx, o, patch, opts...)
 		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch,
+			opts ...client.SubResourcePatchOption) error {
 			p.statuses = append(p.statuses, o.GetName())
 			if err := refuse(o); err != nil {
 				return err

@@ -14,8 +14,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/remediation"
 )
 
-// OrphanedNodes uncordons nodes that a remedy of a rollout that no longer exists had cordoned, and takes its note off. What somebody else
-// has done to the node since stays: a cordon of his, or none; and so does that of a node on its way, which its daemon takes off.
+// OrphanedNodes uncordons nodes that a remedy of a rollout that no longer exists had cordoned, and
+// takes its note off. What somebody else has done to the node since stays: a cordon of his, or
+// none; and so does that of a node on its way, which its daemon takes off.
 type OrphanedNodes struct {
 	Client   client.Client
 	API      client.Reader
@@ -29,7 +30,8 @@ func (r *OrphanedNodes) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	note, ok := remediation.ReadNote(n)
-	// A note that nobody can read is nothing that we may undo, and nor is one that tells of something else, which was copied here.
+	// A note that nobody can read is nothing that we may undo, and nor is one that tells of
+	// something else, which was copied here.
 	if !ok || note.Remedy.Kind != "Node" || note.Remedy.Name != n.Name {
 		return ctrl.Result{}, nil
 	}
@@ -48,7 +50,8 @@ func (r *OrphanedNodes) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		what = "it stays cordoned, because it is under way, or somebody else cordoned it since"
 	}
 	r.Recorder.Eventf(n, nil, corev1.EventTypeNormal, "NodeGivenBack", "Restore",
-		"SafeMirrorRollout %s is gone, and the note of its remedy %s was taken off this node: %s", note.Rollout, note.Remedy.Action, what)
+		"SafeMirrorRollout %s is gone, and the note of its remedy %s was taken off this node: %s", note.Rollout,
+		note.Remedy.Action, what)
 	return ctrl.Result{}, nil
 }
 

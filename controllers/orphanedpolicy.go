@@ -17,8 +17,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
-// OrphanedPolicy gives back the node disruption policy of a rollout that no longer exists, as Orphans does with pools: as soon as no node
-// is on its way, because one that is would be drained by it.
+// OrphanedPolicy gives back the node disruption policy of a rollout that no longer exists, as
+// Orphans does with pools: as soon as no node is on its way, because one that is would be drained
+// by it.
 type OrphanedPolicy struct {
 	Client   client.Client
 	API      client.Reader
@@ -52,7 +53,8 @@ func (r *OrphanedPolicy) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	r.Recorder.Eventf(mc, nil, corev1.EventTypeNormal, "PolicyGivenBack", "Restore",
-		"SafeMirrorRollout %s is gone and no node is on its way: the policy for registries.conf is what it was", record.Rollout)
+		"SafeMirrorRollout %s is gone and no node is on its way: the policy for registries.conf is what it was",
+		record.Rollout)
 	return ctrl.Result{}, nil
 }
 
@@ -80,12 +82,14 @@ func (r *OrphanedPolicy) waitingFor(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// setupWithManager watches the object, and the end of rollouts. A cluster without the kind has no policy that could be left behind.
+// setupWithManager watches the object, and the end of rollouts. A cluster without the kind has no
+// policy that could be left behind.
 func (r *OrphanedPolicy) setupWithManager(mgr ctrl.Manager) error {
 	gk := opv1.GroupVersion.WithKind("MachineConfiguration").GroupKind()
 	if _, err := mgr.GetRESTMapper().RESTMapping(gk, opv1.GroupVersion.Version); meta.IsNoMatchError(err) {
 		return nil
 	}
 	only := []reconcile.Request{{NamespacedName: client.ObjectKey{Name: nodedisruption.Name}}}
-	return watchOrphans(mgr, "orphaned-policy", &opv1.MachineConfiguration{}, func(context.Context, client.Object) []reconcile.Request { return only }, r)
+	return watchOrphans(mgr, "orphaned-policy", &opv1.MachineConfiguration{},
+		func(context.Context, client.Object) []reconcile.Request { return only }, r)
 }

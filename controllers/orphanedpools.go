@@ -15,8 +15,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
-// OrphanedPools finds pools that carry the ledger of a rollout that no longer exists, because its finalizer was taken off by force. A
-// settled one is given back; one with nodes left to update stays paused, and says so on the pool (I5).
+// OrphanedPools finds pools that carry the ledger of a rollout that no longer exists, because its
+// finalizer was taken off by force. A settled one is given back; one with nodes left to update
+// stays paused, and says so on the pool (I5).
 type OrphanedPools struct {
 	Client   client.Client
 	API      client.Reader
@@ -52,17 +53,20 @@ func (r *OrphanedPools) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 			return ctrl.Result{}, err
 		}
 		r.Recorder.Eventf(mcp, nil, corev1.EventTypeNormal, "PoolGivenBack", "Restore",
-			"SafeMirrorRollout %s is gone and all %d nodes run %s: the pool has its earlier values again", record.Rollout, len(observedPool.Nodes), observedPool.Rendered)
+			"SafeMirrorRollout %s is gone and all %d nodes run %s: the pool has its earlier values again",
+			record.Rollout, len(observedPool.Nodes), observedPool.Rendered)
 		return ctrl.Result{}, nil
 	}
 	r.Recorder.Eventf(mcp, nil, corev1.EventTypeWarning, "PoolOrphaned", "Hold", "%s", fmt.Sprintf(
 		"SafeMirrorRollout %s is gone and left this pool paused since %s with %d of %d nodes on %s; it stays paused: create the rollout again "+
 			"to go on, or give the pool back by hand as annotation %s says",
-		record.Rollout, record.Since.Format(time.RFC3339), observedPool.Updated(), len(observedPool.Nodes), observedPool.Rendered, pool.PauseRecordAnnotation))
+		record.Rollout, record.Since.Format(time.RFC3339), observedPool.Updated(), len(observedPool.Nodes),
+		observedPool.Rendered, pool.PauseRecordAnnotation))
 	return ctrl.Result{RequeueAfter: orphanRequeue}, nil
 }
 
-// setupWithManager watches pools, and the end of the rollouts that hold them: a pool at rest tells of nothing by itself.
+// setupWithManager watches pools, and the end of the rollouts that hold them: a pool at rest tells
+// of nothing by itself.
 func (r *OrphanedPools) setupWithManager(mgr ctrl.Manager) error {
 	return watchOrphans(mgr, "orphaned-pools", &mcfgv1.MachineConfigPool{}, r.poolsHeldBy, r)
 }
@@ -75,7 +79,8 @@ func (r *OrphanedPools) poolsHeldBy(ctx context.Context, o client.Object) []reco
 	}
 	var out []reconcile.Request
 	for i := range pools.Items {
-		if record, err := pool.ReadPauseRecord(&pools.Items[i]); err == nil && record != nil && record.Rollout == o.GetName() {
+		if record, err := pool.ReadPauseRecord(&pools.Items[i]); err == nil && record != nil &&
+			record.Rollout == o.GetName() {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&pools.Items[i])})
 		}
 	}

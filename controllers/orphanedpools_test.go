@@ -19,17 +19,21 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// heldPool is the worker pool, paused with the ledger of shop on it, with two nodes that run its configuration.
+// heldPool is the worker pool, paused with the ledger of shop on it, with two nodes that run its
+// configuration.
 func heldPool() []client.Object {
-	return minicluster.Edit(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), somePauseRecord()), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
+	return minicluster.Edit(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), somePauseRecord()), "worker",
+		func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
 }
 
 // heldPoolWithOldNode is the same pool with one node that does not run its configuration.
 func heldPoolWithOldNode() []client.Object {
-	return minicluster.Edit(heldPool(), "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = "rendered-worker-9" })
+	return minicluster.Edit(heldPool(), "worker-1",
+		func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = "rendered-worker-9" })
 }
 
-// A pool of a rollout that was taken away by force is given back if that releases nothing, and else stays paused and says so (I5).
+// A pool of a rollout that was taken away by force is given back if that releases nothing, and else
+// stays paused and says so (I5).
 func TestOrphanedPools(t *testing.T) {
 	rollout := minicluster.Rollout("shop")
 	again := minicluster.Rollout("shop")
@@ -41,24 +45,29 @@ func TestOrphanedPools(t *testing.T) {
 		event   string
 		paused  bool
 	}{
-		"settled":                      {heldPool(), ctrl.Result{}, "worker Normal PoolGivenBack: SafeMirrorRollout shop is gone and all 2 nodes run rendered-worker-0", false},
+		"settled": {heldPool(), ctrl.Result{},
+			"worker Normal PoolGivenBack: SafeMirrorRollout shop is gone and all 2 nodes run rendered-worker-0", false},
 		"a node is left":               {heldPoolWithOldNode(), ctrl.Result{RequeueAfter: orphanRequeue}, hold, true},
 		"its rollout is there":         {append(heldPool(), rollout), ctrl.Result{}, "", true},
 		"its rollout was created anew": {append(heldPool(), again), ctrl.Result{}, "", true},
-		"nobody's": {minicluster.Edit(minicluster.Objects("worker-0"), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
+		"nobody's": {minicluster.Edit(minicluster.Objects("worker-0"), "worker",
+			func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
 			ctrl.Result{}, "", true},
-		"nobody can read its ledger": {minicluster.Edit(heldPool(), "worker", func(p *mcfgv1.MachineConfigPool) { p.Annotations[pool.PauseRecordAnnotation] = "?" }),
+		"nobody can read its ledger": {minicluster.Edit(heldPool(), "worker",
+			func(p *mcfgv1.MachineConfigPool) { p.Annotations[pool.PauseRecordAnnotation] = "?" }),
 			ctrl.Result{}, "", true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			cl, events := minicluster.Client(interceptor.Funcs{}, c.objects...), &eventRecorder{}
 			before := getPool(t, cl, "worker")
-			got, err := (&OrphanedPools{Client: cl, API: cl, Recorder: events}).Reconcile(context.Background(), request("worker"))
+			got, err := (&OrphanedPools{Client: cl, API: cl, Recorder: events}).Reconcile(context.Background(),
+				request("worker"))
 			if err != nil || got != c.want {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
 			}
-			if said := strings.Join(events.events, "\n"); !strings.HasPrefix(said, c.event) || (c.event == "") != (said == "") {
+			if said := strings.Join(events.events, "\n"); !strings.HasPrefix(said, c.event) ||
+				(c.event == "") != (said == "") {
 				t.Errorf("events %q, want %q", said, c.event)
 			}
 			after := getPool(t, cl, "worker")
@@ -69,14 +78,16 @@ func TestOrphanedPools(t *testing.T) {
 				if diff := cmp.Diff(before, after); diff != "" {
 					t.Errorf("pool (-before +after):\n%s", diff)
 				}
-			} else if m := after.Spec.MaxUnavailable; after.Annotations[pool.PauseRecordAnnotation] != "" || m == nil || m.String() != "10%" {
+			} else if m := after.Spec.MaxUnavailable; after.Annotations[pool.PauseRecordAnnotation] != "" || m == nil ||
+				m.String() != "10%" {
 				t.Errorf("annotations %v, maxUnavailable %v; want what it had before", after.Annotations, m)
 			}
 		})
 	}
 }
 
-// While anything that matters cannot be read, the pool stays as it is; and an event tells only of what was done.
+// While anything that matters cannot be read, the pool stays as it is; and an event tells only of
+// what was done.
 func TestOrphanedPoolsUnreadable(t *testing.T) {
 	conflict := &patchCounter{refuse: func(client.Object) error { return errDown }}
 	cases := map[string]interceptor.Funcs{
@@ -89,7 +100,8 @@ func TestOrphanedPoolsUnreadable(t *testing.T) {
 	for name, funcs := range cases {
 		t.Run(name, func(t *testing.T) {
 			cl, events := minicluster.Client(funcs, heldPool()...), &eventRecorder{}
-			if _, err := (&OrphanedPools{Client: cl, API: cl, Recorder: events}).Reconcile(context.Background(), request("worker")); !errors.Is(err, errDown) {
+			if _, err := (&OrphanedPools{Client: cl, API: cl, Recorder: events}).Reconcile(context.Background(),
+				request("worker")); !errors.Is(err, errDown) {
 				t.Errorf("error %v", err)
 			}
 			if len(events.events) > 0 {
@@ -99,7 +111,8 @@ func TestOrphanedPoolsUnreadable(t *testing.T) {
 	}
 	t.Run("a pool that is gone", func(t *testing.T) {
 		cl := minicluster.Client(interceptor.Funcs{})
-		if got, err := (&OrphanedPools{Client: cl, API: cl}).Reconcile(context.Background(), request("worker")); err != nil || got != (ctrl.Result{}) {
+		if got, err := (&OrphanedPools{Client: cl, API: cl}).Reconcile(context.Background(),
+			request("worker")); err != nil || got != (ctrl.Result{}) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
@@ -108,15 +121,18 @@ func TestOrphanedPoolsUnreadable(t *testing.T) {
 // The end of a rollout is looked at for the pools that it held: they tell of nothing by themselves.
 func TestPoolsHeldBy(t *testing.T) {
 	objects := append(heldPool(), minicluster.Pool("infra")...)
-	unreadable := minicluster.Edit(minicluster.Pool("other"), "other", func(p *mcfgv1.MachineConfigPool) { p.Annotations = map[string]string{pool.PauseRecordAnnotation: "?"} })
+	unreadable := minicluster.Edit(minicluster.Pool("other"), "other",
+		func(p *mcfgv1.MachineConfigPool) { p.Annotations = map[string]string{pool.PauseRecordAnnotation: "?"} })
 	cases := map[string]struct {
 		client client.Client
 		name   string
 		want   []reconcile.Request
 	}{
-		"its own":    {minicluster.Client(interceptor.Funcs{}, append(objects, unreadable...)...), "shop", []reconcile.Request{request("worker")}},
-		"another's":  {minicluster.Client(interceptor.Funcs{}, objects...), "books", nil},
-		"unreadable": {minicluster.Client(minicluster.FailingReads[*mcfgv1.MachineConfigPoolList](errDown), objects...), "shop", nil},
+		"its own": {minicluster.Client(interceptor.Funcs{}, append(objects, unreadable...)...), "shop",
+			[]reconcile.Request{request("worker")}},
+		"another's": {minicluster.Client(interceptor.Funcs{}, objects...), "books", nil},
+		"unreadable": {minicluster.Client(minicluster.FailingReads[*mcfgv1.MachineConfigPoolList](errDown), objects...),
+			"shop", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

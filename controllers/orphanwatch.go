@@ -18,17 +18,20 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
-// What all that look for orphans have in common: an object carries the note of a rollout, and the rollout is gone, because its finalizer
-// was taken off by force. Each knows its own note, and when what it tells of can be taken back.
+// What all that look for orphans have in common: an object carries the note of a rollout, and the
+// rollout is gone, because its finalizer was taken off by force. Each knows its own note, and when
+// what it tells of can be taken back.
 
-// isGone tells whether there is no such rollout. One of the same name that was created anew takes the note over.
+// isGone tells whether there is no such rollout. One of the same name that was created anew takes
+// the note over.
 func isGone(ctx context.Context, api client.Reader, name string) (bool, error) {
 	err := api.Get(ctx, client.ObjectKey{Name: name}, &v1alpha1.SafeMirrorRollout{})
 	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 }
 
 // poolsAndNodes reads all pools, and which nodes are in each.
-func poolsAndNodes(ctx context.Context, api client.Reader) ([]mcfgv1.MachineConfigPool, map[string][]corev1.Node, error) {
+func poolsAndNodes(ctx context.Context, api client.Reader) ([]mcfgv1.MachineConfigPool, map[string][]corev1.Node,
+	error) {
 	var pools mcfgv1.MachineConfigPoolList
 	if err := api.List(ctx, &pools); err != nil {
 		return nil, nil, err
@@ -40,13 +43,15 @@ func poolsAndNodes(ctx context.Context, api client.Reader) ([]mcfgv1.MachineConf
 	return pools.Items, pool.NodesByPool(pools.Items, nodes.Items), nil
 }
 
-// watchOrphans watches the kind that carries the notes, and the end of the rollouts that left them: an object at rest tells of nothing by
-// itself.
-func watchOrphans(mgr ctrl.Manager, name string, kind client.Object, leftBy handler.MapFunc, r reconcile.Reconciler, predicates ...predicate.Predicate) error {
+// watchOrphans watches the kind that carries the notes, and the end of the rollouts that left them:
+// an object at rest tells of nothing by itself.
+func watchOrphans(mgr ctrl.Manager, name string, kind client.Object, leftBy handler.MapFunc, r reconcile.Reconciler,
+	predicates ...predicate.Predicate) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).
 		For(kind, builder.WithPredicates(predicates...)).
-		Watches(&v1alpha1.SafeMirrorRollout{}, handler.EnqueueRequestsFromMapFunc(leftBy), builder.WithPredicates(deletionsOnly())).
+		Watches(&v1alpha1.SafeMirrorRollout{}, handler.EnqueueRequestsFromMapFunc(leftBy),
+			builder.WithPredicates(deletionsOnly())).
 		WithOptions(controller.Options{RateLimiter: rateLimiter()}).
 		Complete(r)
 }

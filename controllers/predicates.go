@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 )
 
-// nodeChanged leaves out heartbeats: a node matters when its annotations, labels, cordon, taints or the status of a condition
-// change.
+// nodeChanged leaves out heartbeats: a node matters when its annotations, labels, cordon, taints or
+// the status of a condition change.
 func nodeChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.Node)

@@ -36,7 +36,8 @@ func TestNodeChanged(t *testing.T) {
 		"it moves to another pool": {func(n *corev1.Node) { n.Labels["node-role.kubernetes.io/infra"] = "" }, true},
 		"it is not ready":          {func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionUnknown }, true},
 		"it has another condition": {func(n *corev1.Node) {
-			n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeDiskPressure, Status: corev1.ConditionTrue})
+			n.Status.Conditions = append(n.Status.Conditions,
+				corev1.NodeCondition{Type: corev1.NodeDiskPressure, Status: corev1.ConditionTrue})
 		}, true},
 	}
 	for name, c := range cases {
@@ -51,7 +52,8 @@ func TestNodeChanged(t *testing.T) {
 	t.Run("come and go", func(t *testing.T) {
 		n := client.Object(minicluster.Node("worker-0", "worker"))
 		p := nodeChanged()
-		if !p.Create(event.CreateEvent{Object: n}) || !p.Delete(event.DeleteEvent{Object: n}) || !p.Update(event.UpdateEvent{ObjectOld: &corev1.Pod{}, ObjectNew: n}) {
+		if !p.Create(event.CreateEvent{Object: n}) || !p.Delete(event.DeleteEvent{Object: n}) ||
+			!p.Update(event.UpdateEvent{ObjectOld: &corev1.Pod{}, ObjectNew: n}) {
 			t.Error("left out")
 		}
 	})
@@ -63,7 +65,8 @@ func TestDeletions(t *testing.T) {
 	if !p.Delete(event.DeleteEvent{Object: n}) {
 		t.Error("a deletion is left out")
 	}
-	if p.Create(event.CreateEvent{Object: n}) || p.Update(event.UpdateEvent{ObjectOld: n, ObjectNew: n}) || p.Generic(event.GenericEvent{Object: n}) {
+	if p.Create(event.CreateEvent{Object: n}) || p.Update(event.UpdateEvent{ObjectOld: n, ObjectNew: n}) ||
+		p.Generic(event.GenericEvent{Object: n}) {
 		t.Error("something else is not")
 	}
 }

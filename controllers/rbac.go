@@ -12,7 +12,8 @@ package controllers
 // Pausing, releasing and giving back a pool.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigpools,verbs=get;list;watch;patch
 //
-// Telling a node of a paused pool what to run: one annotation, and only with spec.release.mechanism Targeted.
+// Telling a node of a paused pool what to run: one annotation, and only with spec.release.mechanism
+// Targeted.
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=patch
 //
 // Whether the control plane is at rest beside its nodes, and what else adds and removes nodes.
@@ -35,8 +36,8 @@ package controllers
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
 //
-// Images that others may start one day, or that are pulled by somebody other than a node. Each may be taken away: it is then a gap in
-// the inventory, and said to be one.
+// Images that others may start one day, or that are pulled by somebody other than a node. Each may
+// be taken away: it is then a gap in the inventory, and said to be one.
 // +kubebuilder:rbac:groups=apps.openshift.io,resources=deploymentconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=image.openshift.io,resources=imagestreams,verbs=get;list;watch
 // +kubebuilder:rbac:groups=build.openshift.io,resources=buildconfigs;builds,verbs=get;list;watch
@@ -50,8 +51,9 @@ package controllers
 // +kubebuilder:rbac:groups=cdi.kubevirt.io,resources=datavolumes;dataimportcrons,verbs=get;list;watch
 // +kubebuilder:rbac:groups=tekton.dev,resources=tasks;pipelines;taskruns;pipelineruns,verbs=get;list;watch
 //
-// The forecast of drains, and what the first node with the new configuration has to pull: what is protected, where replacements can go, and what a drain depends on. An eviction is only ever asked for
-// with dryRun=All.
+// The forecast of drains, and what the first node with the new configuration has to pull: what is
+// protected, where replacements can go, and what a drain depends on. An eviction is only ever asked
+// for with dryRun=All.
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
 // +kubebuilder:rbac:groups="",resources=namespaces;services;persistentvolumes;persistentvolumeclaims,verbs=get;list;watch
@@ -60,14 +62,16 @@ package controllers
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
-// Why the drain of a node does not get on, and why a probe cannot pull: what kubelets say of failed pulls, some in events alone.
+// Why the drain of a node does not get on, and why a probe cannot pull: what kubelets say of failed
+// pulls, some in events alone.
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list
 //
-// The remedy that is on when nobody says otherwise: deleting pods of which no container has ever run (I9). What the others need is in
-// config/rbac/remediation_role.yaml, which is bound to nobody.
+// The remedy that is on when nobody says otherwise: deleting pods of which no container has ever
+// run (I9). What the others need is in config/rbac/remediation_role.yaml, which is bound to nobody.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=delete
 //
 // Telling what happens.
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 //
-// The rights in single namespaces are written by hand: config/rbac/secret_reader_role.yaml and leader_election_role.yaml.
+// The rights in single namespaces are written by hand: config/rbac/secret_reader_role.yaml and
+// leader_election_role.yaml.

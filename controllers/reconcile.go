@@ -41,12 +41,13 @@ type Reconciler struct {
 	enqueuing atomic.Bool
 }
 
-// minRequeue is how long to wait before the next look when there is more to do at once: long enough for the watch events of one's own
-// writes, which then need no look of their own.
+// minRequeue is how long to wait before the next look when there is more to do at once: long enough
+// for the watch events of one's own writes, which then need no look of their own.
 const minRequeue = 20 * time.Millisecond
 
-// refusedRequeue is how long to wait after an action was refused on a fresh look. What has changed is reported by a watch sooner; a
-// refusal that no watch ends (the lease has to be renewed first) is not asked for fifty times a second.
+// refusedRequeue is how long to wait after an action was refused on a fresh look. What has changed
+// is reported by a watch sooner; a refusal that no watch ends (the lease has to be renewed first)
+// is not asked for fifty times a second.
 const refusedRequeue = 500 * time.Millisecond
 
 // Reconcile is one turn of the loop.
@@ -80,7 +81,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return requeue(obs.Observed.Now, decision, failure)
 }
 
-// act carries out the decision's actions in order. The first failure ends the turn: what comes after may depend on it.
+// act carries out the decision's actions in order. The first failure ends the turn: what comes
+// after may depend on it.
 func (r *Reconciler) act(ctx context.Context, obs *observe.Observation, d rollout.Decision) error {
 	for _, a := range d.Actions {
 		if err := r.Executor.Execute(ctx, obs, a); err != nil {
@@ -93,7 +95,8 @@ func (r *Reconciler) act(ctx context.Context, obs *observe.Observation, d rollou
 	return nil
 }
 
-// isRepeated tells whether the action is asked for again and again, until what it asks for is there.
+// isRepeated tells whether the action is asked for again and again, until what it asks for is
+// there.
 func isRepeated(a rollout.Action) bool {
 	switch a.(type) {
 	case rollout.EnsureTransfers, rollout.RetryMirroring:
@@ -116,9 +119,11 @@ func finalizerRemoved(d rollout.Decision, failure error) bool {
 	return false
 }
 
-// updateStatus writes the status once, when it has changed, and tells of a change of phase or reason by an event. The write carries the
-// resourceVersion: the record is never written over a newer one.
-func (r *Reconciler) updateStatus(ctx context.Context, obs *observe.Observation, d rollout.Decision, reportReference v1alpha1.ReportReference, failure error) error {
+// updateStatus writes the status once, when it has changed, and tells of a change of phase or
+// reason by an event. The write carries the resourceVersion: the record is never written over a
+// newer one.
+func (r *Reconciler) updateStatus(ctx context.Context, obs *observe.Observation, d rollout.Decision,
+	reportReference v1alpha1.ReportReference, failure error) error {
 	after := obs.Rollout.DeepCopy()
 	after.Status = status.Of(obs.Rollout.Status, obs.Observed, d, failure)
 	after.Status.Report = reportReference
@@ -127,7 +132,8 @@ func (r *Reconciler) updateStatus(ctx context.Context, obs *observe.Observation,
 		return nil
 	}
 	if failure == nil && finalizerAdded(d) {
-		// The finalizer was put on in this very turn, so the object has moved on; the status follows in the next one.
+		// The finalizer was put on in this very turn, so the object has moved on; the status
+		// follows in the next one.
 		return nil
 	}
 	patch := client.MergeFromWithOptions(obs.Rollout, client.MergeFromWithOptimisticLock{})
@@ -140,9 +146,10 @@ func (r *Reconciler) updateStatus(ctx context.Context, obs *observe.Observation,
 	return nil
 }
 
-// writeReport writes what was found out into the objects beside the rollout. Should that fail, the rollout goes on without: nothing is
-// decided by them. again is when there is more to write.
-func (r *Reconciler) writeReport(ctx context.Context, obs *observe.Observation) (written v1alpha1.ReportReference, writeAgainAt time.Time) {
+// writeReport writes what was found out into the objects beside the rollout. Should that fail, the
+// rollout goes on without: nothing is decided by them. again is when there is more to write.
+func (r *Reconciler) writeReport(ctx context.Context, obs *observe.Observation) (written v1alpha1.ReportReference,
+	writeAgainAt time.Time) {
 	written = obs.Rollout.Status.Report
 	if _, known := obs.Observed.Plan.Get(); !known || r.Reports == nil || !obs.Rollout.DeletionTimestamp.IsZero() {
 		return written, time.Time{}
@@ -164,7 +171,8 @@ func finalizerAdded(d rollout.Decision) bool {
 	return false
 }
 
-// requeue says when to look again. Nothing is polled: watches report what changes, and this is for what no watch reports.
+// requeue says when to look again. Nothing is polled: watches report what changes, and this is for
+// what no watch reports.
 func requeue(now time.Time, d rollout.Decision, failure error) (ctrl.Result, error) {
 	switch {
 	case failure != nil:

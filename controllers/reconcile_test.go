@@ -26,16 +26,18 @@ import (
 
 // pausedByUser is a cluster in which the rollout shop waits: somebody has paused the pool.
 func pausedByUser() []client.Object {
-	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
+	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "worker",
+		func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
 }
 
 // aboutToPause is a cluster in which the next action is to pause the worker pool.
 func aboutToPause() []client.Object {
 	began := metav1.NewTime(minicluster.StartTime)
-	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", func(r *v1alpha1.SafeMirrorRollout) {
-		r.Finalizers = []string{rollout.Finalizer}
-		r.Status.Record = v1alpha1.Record{StartedAt: &began, Pools: []v1alpha1.PoolRecord{{Name: "worker"}}}
-	})
+	return minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop",
+		func(r *v1alpha1.SafeMirrorRollout) {
+			r.Finalizers = []string{rollout.Finalizer}
+			r.Status.Record = v1alpha1.Record{StartedAt: &began, Pools: []v1alpha1.PoolRecord{{Name: "worker"}}}
+		})
 }
 
 // The status is written once, when it has changed, and the transition is told once.
@@ -52,7 +54,8 @@ func TestStatusIsWrittenOnce(t *testing.T) {
 	if diff := cmp.Diff([]string{"shop"}, patches.statuses); diff != "" || len(patches.objects) > 0 {
 		t.Errorf("patches %v, statuses (-want +got):\n%s", patches.objects, diff)
 	}
-	if len(events.events) != 1 || !strings.HasPrefix(events.events[0], "shop Warning PoolNotReady: Preflight: MachineConfigPool worker is paused by ") {
+	if len(events.events) != 1 || !strings.HasPrefix(events.events[0],
+		"shop Warning PoolNotReady: Preflight: MachineConfigPool worker is paused by ") {
 		t.Errorf("events %v", events.events)
 	}
 	if !meta.IsStatusConditionTrue(getRollout(t, c).Status.Conditions, v1alpha1.ConditionStalled) {
@@ -61,30 +64,36 @@ func TestStatusIsWrittenOnce(t *testing.T) {
 }
 
 func TestDeletedRollout(t *testing.T) {
-	r, events := reconciler(minicluster.Client(interceptor.Funcs{}, minicluster.Objects()...), (&clock{minicluster.StartTime}).Now)
-	if got, err := r.Reconcile(context.Background(), request("shop")); err != nil || got != (ctrl.Result{}) || len(events.events) > 0 {
+	r, events := reconciler(minicluster.Client(interceptor.Funcs{}, minicluster.Objects()...),
+		(&clock{minicluster.StartTime}).Now)
+	if got, err := r.Reconcile(context.Background(), request("shop")); err != nil || got != (ctrl.Result{}) ||
+		len(events.events) > 0 {
 		t.Errorf("%+v, %v, events %v", got, err, events.events)
 	}
 }
 
 func TestUnreadableRollout(t *testing.T) {
-	r, _ := reconciler(minicluster.Client(minicluster.FailingReads[*v1alpha1.SafeMirrorRollout](errDown)), (&clock{minicluster.StartTime}).Now)
+	r, _ := reconciler(minicluster.Client(minicluster.FailingReads[*v1alpha1.SafeMirrorRollout](errDown)),
+		(&clock{minicluster.StartTime}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); !errors.Is(err, errDown) {
 		t.Errorf("error %v", err)
 	}
 }
 
-// TestFailures: an action that fails is told on the status and tried again; a conflict is looked at again at once, and is no failure.
+// TestFailures: an action that fails is told on the status and tried again; a conflict is looked at
+// again at once, and is no failure.
 func TestFailures(t *testing.T) {
-	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "machineconfigpools"}, "worker", errors.New("modified"))
+	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "machineconfigpools"}, "worker",
+		errors.New("modified"))
 	cases := map[string]struct {
 		err     error
 		want    ctrl.Result
 		fails   bool
 		blocker string
 	}{
-		"none":       {nil, ctrl.Result{RequeueAfter: minRequeue}, false, ""},
-		"a failure":  {errDown, ctrl.Result{}, true, "pause-pool/worker: patching MachineConfigPool worker: connection refused; it is tried again"},
+		"none": {nil, ctrl.Result{RequeueAfter: minRequeue}, false, ""},
+		"a failure": {errDown, ctrl.Result{}, true,
+			"pause-pool/worker: patching MachineConfigPool worker: connection refused; it is tried again"},
 		"a conflict": {conflict, ctrl.Result{RequeueAfter: minRequeue}, false, ""},
 	}
 	for name, c := range cases {
@@ -125,11 +134,13 @@ func mustObserve(t *testing.T, r *Reconciler) *observe.Observation {
 	return obs
 }
 
-// The record is never written over a newer one: the write is refused, and the next look decides anew.
+// The record is never written over a newer one: the write is refused, and the next look decides
+// anew.
 func TestStatusPatchCarriesResourceVersion(t *testing.T) {
 	var c client.WithWatch
 	meanwhile := interceptor.Funcs{
-		SubResourcePatch: func(ctx context.Context, inner client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+		SubResourcePatch: func(ctx context.Context, inner client.Client, sub string, o client.Object,
+			patch client.Patch, opts ...client.SubResourcePatchOption) error {
 			users := &v1alpha1.SafeMirrorRollout{}
 			if err := inner.Get(ctx, client.ObjectKeyFromObject(o), users); err != nil {
 				return err
@@ -162,7 +173,8 @@ func TestStatusOfDeletedRollout(t *testing.T) {
 	}
 }
 
-// refusing stands for an executor that finds on its fresh look that an action is no longer asked for.
+// refusing stands for an executor that finds on its fresh look that an action is no longer asked
+// for.
 func TestRefusedActions(t *testing.T) {
 	s := newScenario(t, 0)
 	s.rollout.Executor.Leadership = func(context.Context) (time.Duration, error) { return time.Second, nil }
@@ -183,22 +195,25 @@ func TestRefusedActions(t *testing.T) {
 	s.until(ready)
 }
 
-// The finalizer comes before everything, and the status follows in the next turn: its write would be refused in this one.
+// The finalizer comes before everything, and the status follows in the next turn: its write would
+// be refused in this one.
 func TestFinalizerComesFirst(t *testing.T) {
 	cases := map[string]struct {
 		err                error
 		statuses           int
 		finalizers, blocks int
 	}{
-		"it is put on":         {nil, 0, 1, 0},
-		"it cannot be put on":  {errDown, 1, 0, 1},
-		"somebody was quicker": {apierrors.NewConflict(schema.GroupResource{}, "shop", errors.New("modified")), 0, 0, 0},
+		"it is put on":        {nil, 0, 1, 0},
+		"it cannot be put on": {errDown, 1, 0, 1},
+		"somebody was quicker": {apierrors.NewConflict(schema.GroupResource{}, "shop", errors.New("modified")),
+			0, 0, 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			refusing := false
 			patches := &patchCounter{}
-			cl := minicluster.Client(patches.funcs(), append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"))...)
+			cl := minicluster.Client(patches.funcs(),
+				append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"))...)
 			patches.refuse = func(o client.Object) error {
 				if refusing && len(o.GetFinalizers()) > 0 {
 					return c.err
@@ -213,8 +228,10 @@ func TestFinalizerComesFirst(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 			after := getRollout(t, cl)
-			if len(patches.statuses) != c.statuses || len(after.Finalizers) != c.finalizers || len(after.Status.Blockers) != c.blocks {
-				t.Errorf("%d writes of the status, finalizers %v, blockers %v", len(patches.statuses), after.Finalizers, after.Status.Blockers)
+			if len(patches.statuses) != c.statuses || len(after.Finalizers) != c.finalizers ||
+				len(after.Status.Blockers) != c.blocks {
+				t.Errorf("%d writes of the status, finalizers %v, blockers %v", len(patches.statuses), after.Finalizers,
+					after.Status.Blockers)
 			}
 		})
 	}
@@ -227,12 +244,14 @@ func TestRemovingTheFinalizer(t *testing.T) {
 		r.DeletionTimestamp, r.Finalizers = &deleted, []string{rollout.Finalizer}
 	}
 	patches := &patchCounter{}
-	c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
+	c := minicluster.Client(patches.funcs(),
+		minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
 	r, events := reconciler(c, (&clock{minicluster.StartTime}).Now)
 	if got, err := r.Reconcile(context.Background(), request("shop")); err != nil || got != (ctrl.Result{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if err := c.Get(context.Background(), client.ObjectKey{Name: "shop"}, &v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
+	if err := c.Get(context.Background(), client.ObjectKey{Name: "shop"},
+		&v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the rollout is there: %v", err)
 	}
 	if len(patches.statuses) > 0 || len(events.events) > 0 {
@@ -246,12 +265,14 @@ func TestRemovingTheFinalizer(t *testing.T) {
 			}
 			return nil
 		}
-		c := minicluster.Client(patches.funcs(), minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
+		c := minicluster.Client(patches.funcs(),
+			minicluster.Edit(append(minicluster.Objects("worker-0"), minicluster.Rollout("shop")), "shop", leaving)...)
 		r, _ := reconciler(c, (&clock{minicluster.StartTime}).Now)
 		if _, err := r.Reconcile(context.Background(), request("shop")); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
 		}
-		if blockers := getRollout(t, c).Status.Blockers; len(blockers) != 1 || !strings.Contains(blockers[0].Message, "remove-finalizer: connection refused") {
+		if blockers := getRollout(t, c).Status.Blockers; len(blockers) != 1 ||
+			!strings.Contains(blockers[0].Message, "remove-finalizer: connection refused") {
 			t.Errorf("blockers %v", blockers)
 		}
 	})
@@ -283,7 +304,8 @@ func TestRequeue(t *testing.T) {
 
 // A pool that has to be closed is closed in whatever phase, before anything else.
 func TestRepauseActionsAreExecuted(t *testing.T) {
-	objects := minicluster.Edit(withPauseRecord(aboutToPause(), openPauseRecord()), "worker-0", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
+	objects := minicluster.Edit(withPauseRecord(aboutToPause(), openPauseRecord()), "worker-0",
+		func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
 	c := minicluster.Client(interceptor.Funcs{}, objects...)
 	r, _ := reconciler(c, (&clock{minicluster.StartTime}).Now)
 	if _, err := r.Reconcile(context.Background(), request("shop")); err != nil {

@@ -18,8 +18,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// RepauseGuard closes a released pool once its node is taken or its deadline has passed. It runs in every replica, leader or not,
-// and needs nothing but what is written on the pool: whatever dies, at most one more node moves (I14).
+// RepauseGuard closes a released pool once its node is taken or its deadline has passed. It runs in
+// every replica, leader or not, and needs nothing but what is written on the pool: whatever dies,
+// at most one more node moves (I14).
 type RepauseGuard struct {
 	Client client.Client
 	Now    func() time.Time
@@ -46,12 +47,15 @@ func (g *RepauseGuard) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	if !due {
 		return ctrl.Result{RequeueAfter: max(record.Release.Deadline.Sub(g.Now()), minRequeue)}, nil
 	}
-	log.FromContext(ctx).Info("closing the pool", "pool", mcp.Name, "rollout", record.Rollout, "deadline", record.Release.Deadline)
+	log.FromContext(ctx).Info("closing the pool", "pool", mcp.Name, "rollout", record.Rollout, "deadline",
+		record.Release.Deadline)
 	return ctrl.Result{}, pool.Repause(ctx, g.Client, mcp)
 }
 
-// windowOver asks the core. The time is looked at first: past the deadline nothing else has to be readable.
-func (g *RepauseGuard) windowOver(ctx context.Context, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord) (bool, error) {
+// windowOver asks the core. The time is looked at first: past the deadline nothing else has to be
+// readable.
+func (g *RepauseGuard) windowOver(ctx context.Context, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord) (bool,
+	error) {
 	if !g.Now().Before(record.Release.Deadline) {
 		return true, nil
 	}
@@ -76,7 +80,8 @@ func (g *RepauseGuard) setupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pulse-guard").
 		For(&mcfgv1.MachineConfigPool{}).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(g.unpausedPools), builder.WithPredicates(nodeChanged())).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(g.unpausedPools),
+			builder.WithPredicates(nodeChanged())).
 		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, RateLimiter: rateLimiter()}).
 		Complete(g)
 }

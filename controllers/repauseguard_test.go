@@ -22,10 +22,12 @@ import (
 // A released pool is closed once its node is taken or its time is up, whoever opened it (R1).
 func TestRepauseGuard(t *testing.T) {
 	taken := func(objects []client.Object) []client.Object {
-		return minicluster.Edit(objects, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
+		return minicluster.Edit(objects, "worker-1",
+			func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-1" })
 	}
 	target := func(objects []client.Object) []client.Object {
-		return minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
+		return minicluster.Edit(objects, "worker",
+			func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
 	}
 	waiting := openPauseRecord()
 	waiting.Release.Target, waiting.Release.UpdatedBefore = "rendered-worker-1", 0
@@ -37,22 +39,32 @@ func TestRepauseGuard(t *testing.T) {
 		want    ctrl.Result
 		closes  bool
 	}{
-		"no node is taken":      {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)), 0, ctrl.Result{RequeueAfter: time.Minute}, false},
-		"not yet":               {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)), 59 * time.Second, ctrl.Result{RequeueAfter: time.Second}, false},
-		"very soon":             {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)), time.Minute - 1, ctrl.Result{RequeueAfter: minRequeue}, false},
-		"its time is up":        {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)), time.Minute, ctrl.Result{}, true},
-		"long ago":              {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)), time.Hour, ctrl.Result{}, true},
-		"a node is taken":       {taken(target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting))), 0, ctrl.Result{}, true},
-		"it is rendered anew":   {withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting), 0, ctrl.Result{}, true},
-		"it is closed":          {withPauseRecord(minicluster.Objects(), closed), time.Hour, ctrl.Result{}, false},
-		"it was never released": {withPauseRecord(minicluster.Objects(), somePauseRecord()), time.Hour, ctrl.Result{}, false},
-		"it is nobody's":        {minicluster.Objects(), time.Hour, ctrl.Result{}, false},
-		"it is gone":            {nil, time.Hour, ctrl.Result{}, false},
-		"somebody has paused it": {minicluster.Edit(withPauseRecord(minicluster.Objects(), waiting), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
+		"no node is taken": {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)), 0,
+			ctrl.Result{RequeueAfter: time.Minute}, false},
+		"not yet": {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)),
+			59 * time.Second, ctrl.Result{RequeueAfter: time.Second}, false},
+		"very soon": {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)),
+			time.Minute - 1, ctrl.Result{RequeueAfter: minRequeue}, false},
+		"its time is up": {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)),
+			time.Minute, ctrl.Result{}, true},
+		"long ago": {target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting)),
+			time.Hour, ctrl.Result{}, true},
+		"a node is taken": {taken(target(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting))),
+			0, ctrl.Result{}, true},
+		"it is rendered anew": {withPauseRecord(minicluster.Objects("worker-0", "worker-1"), waiting), 0,
+			ctrl.Result{}, true},
+		"it is closed": {withPauseRecord(minicluster.Objects(), closed), time.Hour, ctrl.Result{}, false},
+		"it was never released": {withPauseRecord(minicluster.Objects(), somePauseRecord()), time.Hour,
+			ctrl.Result{}, false},
+		"it is nobody's": {minicluster.Objects(), time.Hour, ctrl.Result{}, false},
+		"it is gone":     {nil, time.Hour, ctrl.Result{}, false},
+		"somebody has paused it": {minicluster.Edit(withPauseRecord(minicluster.Objects(), waiting), "worker",
+			func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
 			time.Hour, ctrl.Result{}, false},
-		"nobody can read its ledger": {minicluster.Edit(minicluster.Objects(), "worker", func(p *mcfgv1.MachineConfigPool) {
-			p.Annotations = map[string]string{pool.PauseRecordAnnotation: "?"}
-		}), time.Hour, ctrl.Result{}, false},
+		"nobody can read its ledger": {minicluster.Edit(minicluster.Objects(), "worker",
+			func(p *mcfgv1.MachineConfigPool) {
+				p.Annotations = map[string]string{pool.PauseRecordAnnotation: "?"}
+			}), time.Hour, ctrl.Result{}, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -73,28 +85,33 @@ func TestRepauseGuard(t *testing.T) {
 			window := *waiting.Release
 			window.Closed = true
 			want.Release = &window
-			if diff := cmp.Diff(&want, pauseRecordOf(t, cl, "worker")); diff != "" || !getPool(t, cl, "worker").Spec.Paused {
+			if diff := cmp.Diff(&want, pauseRecordOf(t, cl, "worker")); diff != "" ||
+				!getPool(t, cl, "worker").Spec.Paused {
 				t.Errorf("paused %t, ledger (-want +got):\n%s", getPool(t, cl, "worker").Spec.Paused, diff)
 			}
 		})
 	}
 }
 
-// Past the deadline nothing but the pool has to be readable. Before it, what cannot be read is tried again.
+// Past the deadline nothing but the pool has to be readable. Before it, what cannot be read is
+// tried again.
 func TestRepauseGuardReadsLittle(t *testing.T) {
 	cases := map[string]struct {
 		funcs interceptor.Funcs
 		after time.Duration
 		want  error
 	}{
-		"no pools":                     {minicluster.FailingReads[*mcfgv1.MachineConfigPoolList](errDown), 0, errDown},
-		"no nodes":                     {minicluster.FailingReads[*corev1.NodeList](errDown), 0, errDown},
-		"no nodes, and it is time":     {minicluster.FailingReads[*corev1.NodeList](errDown), time.Minute, nil},
-		"not even the pool to look at": {minicluster.FailingReads[*mcfgv1.MachineConfigPool](errDown), time.Minute, errDown},
+		"no pools":                 {minicluster.FailingReads[*mcfgv1.MachineConfigPoolList](errDown), 0, errDown},
+		"no nodes":                 {minicluster.FailingReads[*corev1.NodeList](errDown), 0, errDown},
+		"no nodes, and it is time": {minicluster.FailingReads[*corev1.NodeList](errDown), time.Minute, nil},
+		"not even the pool to look at": {minicluster.FailingReads[*mcfgv1.MachineConfigPool](errDown), time.Minute,
+			errDown},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			g := &RepauseGuard{Client: minicluster.Client(c.funcs, withPauseRecord(minicluster.Objects(), openPauseRecord())...), Now: (&clock{minicluster.StartTime.Add(c.after)}).Now}
+			g := &RepauseGuard{Client: minicluster.Client(c.funcs,
+				withPauseRecord(minicluster.Objects(), openPauseRecord())...),
+				Now: (&clock{minicluster.StartTime.Add(c.after)}).Now}
 			if _, err := g.Reconcile(context.Background(), request("worker")); !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
@@ -132,13 +149,16 @@ func TestUnpausedPools(t *testing.T) {
 		client client.Client
 		want   []reconcile.Request
 	}{
-		"one is open":    {minicluster.Client(interceptor.Funcs{}, objects...), requests("worker")},
-		"all are closed": {minicluster.Client(interceptor.Funcs{}, minicluster.Edit(withPauseRecord(minicluster.Objects(), openPauseRecord()), "worker", paused)...), nil},
-		"unreadable":     {minicluster.Client(minicluster.FailingReads[*mcfgv1.MachineConfigPoolList](errDown), objects...), nil},
+		"one is open": {minicluster.Client(interceptor.Funcs{}, objects...), requests("worker")},
+		"all are closed": {minicluster.Client(interceptor.Funcs{},
+			minicluster.Edit(withPauseRecord(minicluster.Objects(), openPauseRecord()), "worker", paused)...), nil},
+		"unreadable": {minicluster.Client(minicluster.FailingReads[*mcfgv1.MachineConfigPoolList](errDown),
+			objects...), nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := (&RepauseGuard{Client: c.client}).unpausedPools(context.Background(), minicluster.Node("worker-0", "worker"))
+			got := (&RepauseGuard{Client: c.client}).unpausedPools(context.Background(),
+				minicluster.Node("worker-0", "worker"))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
 			}

@@ -21,7 +21,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// scenario is a whole rollout on a small cluster, turn by turn: the rollout controller, the guard, and the MCO.
+// scenario is a whole rollout on a small cluster, turn by turn: the rollout controller, the guard,
+// and the MCO.
 type scenario struct {
 	t       *testing.T
 	client  client.Client
@@ -37,7 +38,9 @@ func newScenario(t *testing.T, restartEvery int) *scenario {
 	ten := intstr.FromString("10%")
 	objects := append(minicluster.Objects("worker-0", "worker-1", "worker-2"), minicluster.Pool("infra", "infra-0")...)
 	minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.MaxUnavailable = &ten })
-	s := &scenario{t: t, client: minicluster.Client(interceptor.Funcs{}, append(objects, minicluster.Rollout("shop"))...), clock: &clock{minicluster.StartTime}, restartEvery: restartEvery}
+	s := &scenario{t: t, client: minicluster.Client(interceptor.Funcs{},
+		append(objects, minicluster.Rollout("shop"))...), clock: &clock{minicluster.StartTime},
+		restartEvery: restartEvery}
 	s.rollout, s.events = reconciler(s.client, s.clock.Now)
 	return s
 }
@@ -105,8 +108,8 @@ func ready(r *v1alpha1.SafeMirrorRollout) bool {
 	return meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady)
 }
 
-// From an empty status to the end: the mirror sets are there, every node has them, and every pool is as it was before. Whether the
-// operator is started anew on the way or not.
+// From an empty status to the end: the mirror sets are there, every node has them, and every pool
+// is as it was before. Whether the operator is started anew on the way or not.
 func TestWholeRollout(t *testing.T) {
 	for name, restartEvery := range map[string]int{"one operator": 0, "one that is started anew": 4} {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +126,8 @@ func TestWholeRollout(t *testing.T) {
 					got = m.String()
 				}
 				if p.Spec.Paused || got != want || p.Annotations[pool.PauseRecordAnnotation] != "" {
-					t.Errorf("pool %s: paused %t, maxUnavailable %q, annotations %v", name, p.Spec.Paused, got, p.Annotations)
+					t.Errorf("pool %s: paused %t, maxUnavailable %q, annotations %v", name, p.Spec.Paused, got,
+						p.Annotations)
 				}
 			}
 			s.checkEvents()
@@ -165,18 +169,21 @@ func TestCompletedRolloutIsIdle(t *testing.T) {
 	}
 }
 
-// Another spec is another rollout, here one that frees the source in both lists: its mirror sets replace those of before.
+// Another spec is another rollout, here one that frees the source in both lists: its mirror sets
+// replace those of before.
 func TestNewSpec(t *testing.T) {
 	s := newScenario(t, 0)
 	s.until(ready)
 	r := getRollout(t, s.client)
 	r.Generation = 2
-	r.Spec.ImageTagMirrors[0].MirrorSourcePolicy, r.Spec.ImageDigestMirrors[0].MirrorSourcePolicy = v1alpha1.AllowContactingSource, ""
+	r.Spec.ImageTagMirrors[0].MirrorSourcePolicy,
+		r.Spec.ImageDigestMirrors[0].MirrorSourcePolicy = v1alpha1.AllowContactingSource, ""
 	s.must(s.client.Update(context.Background(), r))
 	s.until(func(r *v1alpha1.SafeMirrorRollout) bool { return ready(r) && r.Status.Record.CompletedGeneration == 2 })
 	tag := get(t, s.client, "shop", &configv1.ImageTagMirrorSet{}).Spec.ImageTagMirrors
 	digest := get(t, s.client, "shop", &configv1.ImageDigestMirrorSet{}).Spec.ImageDigestMirrors
-	if len(tag) != 1 || tag[0].MirrorSourcePolicy != configv1.AllowContactingSource || len(digest) != 1 || digest[0].MirrorSourcePolicy != "" {
+	if len(tag) != 1 || tag[0].MirrorSourcePolicy != configv1.AllowContactingSource || len(digest) != 1 ||
+		digest[0].MirrorSourcePolicy != "" {
 		t.Errorf("tag mirrors %v, digest mirrors %v", tag, digest)
 	}
 }
@@ -187,7 +194,8 @@ func TestDeletingAfterCompletion(t *testing.T) {
 	s.until(ready)
 	s.must(s.client.Delete(ctx, getRollout(t, s.client)))
 	s.step()
-	if err := s.client.Get(ctx, client.ObjectKey{Name: "shop"}, &v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
+	if err := s.client.Get(ctx, client.ObjectKey{Name: "shop"},
+		&v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the rollout is there: %v", err)
 	}
 	get(t, s.client, "shop", &configv1.ImageTagMirrorSet{})
@@ -201,7 +209,8 @@ func TestDeletingHalfWay(t *testing.T) {
 	s.must(s.client.Delete(ctx, getRollout(t, s.client)))
 	for range 300 {
 		s.step()
-		if err := s.client.Get(ctx, client.ObjectKey{Name: "shop"}, &v1alpha1.SafeMirrorRollout{}); apierrors.IsNotFound(err) {
+		if err := s.client.Get(ctx, client.ObjectKey{Name: "shop"},
+			&v1alpha1.SafeMirrorRollout{}); apierrors.IsNotFound(err) {
 			break
 		}
 	}
@@ -209,7 +218,8 @@ func TestDeletingHalfWay(t *testing.T) {
 	s.must(s.client.List(ctx, &nodes))
 	for _, n := range nodes.Items {
 		mcp := getPool(t, s.client, strings.Split(n.Name, "-")[0])
-		if n.Annotations[minicluster.CurrentConfig] != mcp.Spec.Configuration.Name || mcp.Spec.Paused || mcp.Annotations[pool.PauseRecordAnnotation] != "" {
+		if n.Annotations[minicluster.CurrentConfig] != mcp.Spec.Configuration.Name || mcp.Spec.Paused ||
+			mcp.Annotations[pool.PauseRecordAnnotation] != "" {
 			t.Errorf("node %s runs %s; pool %+v", n.Name, n.Annotations[minicluster.CurrentConfig], mcp.Spec)
 		}
 	}
@@ -223,10 +233,12 @@ func TestDeletingBeforeApply(t *testing.T) {
 	for range 20 {
 		s.step()
 	}
-	if err := s.client.Get(ctx, client.ObjectKey{Name: "shop"}, &v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
+	if err := s.client.Get(ctx, client.ObjectKey{Name: "shop"},
+		&v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the rollout is there: %v", err)
 	}
-	if p := getPool(t, s.client, "worker"); p.Spec.Paused || p.Spec.MaxUnavailable.String() != "10%" || p.Annotations[pool.PauseRecordAnnotation] != "" {
+	if p := getPool(t, s.client, "worker"); p.Spec.Paused || p.Spec.MaxUnavailable.String() != "10%" ||
+		p.Annotations[pool.PauseRecordAnnotation] != "" {
 		t.Errorf("pool %+v, annotations %v", p.Spec, p.Annotations)
 	}
 	var sets configv1.ImageTagMirrorSetList

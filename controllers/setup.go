@@ -33,21 +33,23 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 )
 
-// watch is one kind that may change a decision. Kinds that this cluster does not have are watched as soon as it has them.
+// watch is one kind that may change a decision. Kinds that this cluster does not have are watched
+// as soon as it has them.
 type watch struct {
 	object     client.Object
 	predicates []predicate.Predicate
 	// batchPeriod is how long to gather events of a busy kind before looking.
 	batchPeriod time.Duration
-	// optional kinds name images. They are watched once they turn out to be readable: the operator may not have been given the right.
+	// optional kinds name images. They are watched once they turn out to be readable: the operator
+	// may not have been given the right.
 	optional bool
-	// bySelector kinds are cached by a selector that is set up with the caches. One that comes later is read live instead of watched, because
-	// all of its objects would be cached.
+	// bySelector kinds are cached by a selector that is set up with the caches. One that comes
+	// later is read live instead of watched, because all of its objects would be cached.
 	bySelector bool
 }
 
-// watches lists the kinds. What names images comes and goes all the time, and what matters about it (a new image, a workload that is
-// whole again) can wait for the quiet time.
+// watches lists the kinds. What names images comes and goes all the time, and what matters about it
+// (a new image, a workload that is whole again) can wait for the quiet time.
 func watches(podBatchPeriod time.Duration) []watch {
 	out := []watch{
 		{object: &mcfgv1.MachineConfigPool{}},
@@ -58,14 +60,16 @@ func watches(podBatchPeriod time.Duration) []watch {
 		{object: &configv1.ClusterVersion{}, batchPeriod: time.Second},
 		{object: &operatorv1alpha1.ImageContentSourcePolicy{}},
 		{object: &opv1.MachineConfiguration{}},
-		// Of a drain that is held up by its budget nothing else may ever change: somebody sets maxUnavailable to 0, and no pod moves any more.
+		// Of a drain that is held up by its budget nothing else may ever change: somebody sets
+		// maxUnavailable to 0, and no pod moves any more.
 		{object: &policyv1.PodDisruptionBudget{}, batchPeriod: podBatchPeriod},
 	}
 	for _, k := range inventory.Kinds() {
 		if !slices.ContainsFunc(out, func(w watch) bool {
 			return reflect.TypeOf(w.object) == reflect.TypeOf(k.Object) && !isUnstructured(k.Object)
 		}) {
-			out = append(out, watch{object: k.Object, batchPeriod: podBatchPeriod, optional: !k.Essential, bySelector: k.Selector != nil})
+			out = append(out, watch{object: k.Object, batchPeriod: podBatchPeriod, optional: !k.Essential,
+				bySelector: k.Selector != nil})
 		}
 	}
 	return out
@@ -76,12 +80,14 @@ func isUnstructured(o client.Object) bool {
 	return ok
 }
 
-// SetupWithManager registers the controllers with the manager. Watches of other kinds start once they are discovered, so that a kind that is
-// absent stops nothing: on MicroShift the operator runs and says on the rollout why it cannot be done.
+// SetupWithManager registers the controllers with the manager. Watches of other kinds start once
+// they are discovered, so that a kind that is absent stops nothing: on MicroShift the operator runs
+// and says on the rollout why it cannot be done.
 func SetupWithManager(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}) error {
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.SafeMirrorRollout{}).
-		WatchesRawSource(source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		WatchesRawSource(source.Func(func(ctx context.Context,
+			queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			go forward(ctx, transfers, func() { r.enqueueAll(ctx, queue, 0) })
 			return nil
 		})).
@@ -101,7 +107,8 @@ func SetupWithManager(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}
 	})
 }
 
-// rateLimiter is the pace after failures. The default backs off for up to 16 minutes, and an open question is looked at within one (I7).
+// rateLimiter is the pace after failures. The default backs off for up to 16 minutes, and an open
+// question is looked at within one (I7).
 func rateLimiter() workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
 }
@@ -171,7 +178,8 @@ func (d *kindDiscovery) startAvailable() error {
 			}
 			continue
 		}
-		if err := d.controller.Watch(source.Kind(d.manager.GetCache(), w.object, d.enqueue(w.batchPeriod), w.predicates...)); err != nil {
+		if err := d.controller.Watch(source.Kind(d.manager.GetCache(), w.object, d.enqueue(w.batchPeriod),
+			w.predicates...)); err != nil {
 			return fmt.Errorf("watching %T: %w", w.object, err)
 		}
 		d.markCached(w.object)
@@ -180,7 +188,8 @@ func (d *kindDiscovery) startAvailable() error {
 	return nil
 }
 
-// readableBy asks for one object of a kind, past the caches. A cache of a kind that may not be listed would never be filled.
+// readableBy asks for one object of a kind, past the caches. A cache of a kind that may not be
+// listed would never be filled.
 func readableBy(mgr ctrl.Manager) func(client.Object) bool {
 	return func(object client.Object) bool {
 		kind, err := apiutil.GVKForObject(object, mgr.GetScheme())
@@ -210,8 +219,8 @@ func (d *kindDiscovery) exists(object client.Object) bool {
 	return err == nil
 }
 
-// enqueue asks for a look at every rollout: there are few, and any of these objects may concern any of them. A quiet time folds a
-// burst of events into one look.
+// enqueue asks for a look at every rollout: there are few, and any of these objects may concern any
+// of them. A quiet time folds a burst of events into one look.
 func (d *kindDiscovery) enqueue(batchPeriod time.Duration) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	all := func(ctx context.Context, q queue) { d.reconciler.enqueueAll(ctx, q, batchPeriod) }
@@ -226,24 +235,28 @@ func (d *kindDiscovery) enqueue(batchPeriod time.Duration) handler.EventHandler 
 // enqueueRetry is how often a list of rollouts that has failed is tried again.
 const enqueueRetry = time.Second
 
-// enqueueAll enqueues every rollout. When they cannot be listed it goes on trying until they can, or the manager ends: the event that asks
-// for it is not sent again, and of a drain that is held up by its budget nothing else may ever change. Events meanwhile wait for the same
-// retry.
-func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], batchPeriod time.Duration) {
+// enqueueAll enqueues every rollout. When they cannot be listed it goes on trying until they can,
+// or the manager ends: the event that asks for it is not sent again, and of a drain that is held up
+// by its budget nothing else may ever change. Events meanwhile wait for the same retry.
+func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request],
+	batchPeriod time.Duration) {
 	err := r.tryEnqueueAll(ctx, queue, batchPeriod)
 	if err == nil || !r.enqueuing.CompareAndSwap(false, true) {
 		return
 	}
-	log.FromContext(ctx).Error(err, "listing SafeMirrorRollouts for an event failed; it is tried again", "every", enqueueRetry)
+	log.FromContext(ctx).Error(err, "listing SafeMirrorRollouts for an event failed; it is tried again", "every",
+		enqueueRetry)
 	go func() {
 		defer r.enqueuing.Store(false)
-		_ = wait.PollUntilContextCancel(ctx, enqueueRetry, false, func(ctx context.Context) (bool, error) { // it ends with ctx, or well
+		// it ends with ctx, or well
+		_ = wait.PollUntilContextCancel(ctx, enqueueRetry, false, func(ctx context.Context) (bool, error) {
 			return r.tryEnqueueAll(ctx, queue, 0) == nil, nil
 		})
 	}()
 }
 
-func (r *Reconciler) tryEnqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], batchPeriod time.Duration) error {
+func (r *Reconciler) tryEnqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request],
+	batchPeriod time.Duration) error {
 	var list v1alpha1.SafeMirrorRolloutList
 	if err := r.Client.List(ctx, &list); err != nil {
 		return err

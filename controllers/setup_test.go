@@ -81,14 +81,16 @@ type mutableMapper struct{ meta.RESTMapper }
 
 // Kinds that the cluster does not have stop nothing, and are watched as soon as it has them.
 func TestDiscovery(t *testing.T) {
-	foreign := len(slices.DeleteFunc(watches(0), func(w watch) bool { return !isUnstructured(w.object) })) // no mapper here knows them
+	// no mapper here knows them
+	foreign := len(slices.DeleteFunc(watches(0), func(w watch) bool { return !isUnstructured(w.object) }))
 	selected := len(slices.DeleteFunc(watches(0), func(w watch) bool { return !w.bySelector }))
 	kinds := len(watches(0)) - foreign
 	mapper := &mutableMapper{minicluster.Mapper("MachineConfigPool", "ImageContentSourcePolicy")}
 	w, setUps := &watchCounter{}, 0
-	d := &kindDiscovery{manager: manager(t, mapper), reconciler: &Reconciler{}, controller: w, pending: watches(0), readable: always, poolControllers: []func(ctrl.Manager) error{
-		func(ctrl.Manager) error { setUps++; return nil },
-	}}
+	d := &kindDiscovery{manager: manager(t, mapper), reconciler: &Reconciler{}, controller: w, pending: watches(0),
+		readable: always, poolControllers: []func(ctrl.Manager) error{
+			func(ctrl.Manager) error { setUps++; return nil },
+		}}
 	expect := func(watched, pending, set int) {
 		t.Helper()
 		stopped, stop := context.WithCancel(context.Background())
@@ -97,7 +99,8 @@ func TestDiscovery(t *testing.T) {
 			t.Fatal(err)
 		}
 		if w.watched != watched || len(d.pending) != pending || setUps != set {
-			t.Errorf("%d watched, %d pending, %d controllers of pools; want %d, %d, %d", w.watched, len(d.pending), setUps, watched, pending, set)
+			t.Errorf("%d watched, %d pending, %d controllers of pools; want %d, %d, %d", w.watched, len(d.pending),
+				setUps, watched, pending, set)
 		}
 	}
 	foreign -= selected // given up at once
@@ -114,13 +117,15 @@ func TestDiscovery(t *testing.T) {
 
 func TestDiscoveryFails(t *testing.T) {
 	t.Run("a watch", func(t *testing.T) {
-		d := &kindDiscovery{manager: manager(t, minicluster.Mapper()), reconciler: &Reconciler{}, controller: &watchCounter{err: errDown}, pending: watches(0), readable: always}
+		d := &kindDiscovery{manager: manager(t, minicluster.Mapper()), reconciler: &Reconciler{},
+			controller: &watchCounter{err: errDown}, pending: watches(0), readable: always}
 		if err := d.Start(context.Background()); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("a controller of pools", func(t *testing.T) {
-		d := &kindDiscovery{manager: manager(t, minicluster.Mapper()), poolControllers: []func(ctrl.Manager) error{func(ctrl.Manager) error { return errDown }}}
+		d := &kindDiscovery{manager: manager(t, minicluster.Mapper()),
+			poolControllers: []func(ctrl.Manager) error{func(ctrl.Manager) error { return errDown }}}
 		if err := d.Start(context.Background()); !errors.Is(err, errDown) {
 			t.Errorf("error %v", err)
 		}
@@ -168,7 +173,8 @@ func TestEveryRolloutIsEnqueued(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			down := 3
 			c := minicluster.Client(interceptor.Funcs{
-				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList,
+					opts ...client.ListOption) error {
 					if down--; down >= 0 {
 						return errDown
 					}

@@ -6,7 +6,8 @@ type Disruption string
 
 // The kinds of disruption.
 const (
-	// DisruptionDrain leaves it to the Machine Config Operator, which drains a node for most changes of mirrors.
+	// DisruptionDrain leaves it to the Machine Config Operator, which drains a node for most
+	// changes of mirrors.
 	DisruptionDrain Disruption = "Drain"
 	// DisruptionReload reloads the container runtime, and moves no pod.
 	DisruptionReload Disruption = "Reload"

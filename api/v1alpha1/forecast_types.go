@@ -8,7 +8,8 @@ type ForecastPolicy string
 
 // The policies.
 const (
-	// ForecastRequired releases no node before each one that may be next is forecast to be drained safely.
+	// ForecastRequired releases no node before each one that may be next is forecast to be drained
+	// safely.
 	ForecastRequired ForecastPolicy = "Required"
 	// ForecastAdvisory reports the forecast in the status and lets no release wait for it.
 	ForecastAdvisory ForecastPolicy = "Advisory"
@@ -20,11 +21,13 @@ type ForecastResult string
 
 // ForecastStatus says whether the nodes that are still to be released can be drained.
 type ForecastStatus struct {
-	// checkedAt is when the forecast changed last. It does not change while the forecast stays the same.
+	// checkedAt is when the forecast changed last. It does not change while the forecast stays the
+	// same.
 	// +optional
 	CheckedAt *metav1.Time `json:"checkedAt,omitempty"`
 
-	// safe is the number of nodes still to be released that could be drained now. When omitted, none.
+	// safe is the number of nodes still to be released that could be drained now. When omitted,
+	// none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Safe int32 `json:"safe,omitempty"`
@@ -34,13 +37,15 @@ type ForecastStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Blocked int32 `json:"blocked,omitempty"`
 
-	// unknown is the number of such nodes for which this could not be determined. When omitted, none.
+	// unknown is the number of such nodes for which this could not be determined. When omitted,
+	// none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Unknown int32 `json:"unknown,omitempty"`
 
-	// nodes are those that may be next, of every pool, blocked ones first. The update order of the Machine Config Operator has ties, so
-	// more than one node of a pool may be next. When omitted, no node is left to be released.
+	// nodes are those that may be next, of every pool, blocked ones first. The update order of the
+	// Machine Config Operator has ties, so more than one node of a pool may be next. When omitted,
+	// no node is left to be released.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
@@ -65,7 +70,8 @@ type NodeForecast struct {
 	// +required
 	Result ForecastResult `json:"result,omitempty"`
 
-	// message names what would block the drain, or what could not be read. When omitted, the drain is safe.
+	// message names what would block the drain, or what could not be read. When omitted, the drain
+	// is safe.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`

@@ -1,6 +1,6 @@
-// Package v1alpha1 is the API of safe-mirror-operator: the cluster-scoped kind SafeMirrorRollout, which
-// declares which mirror sets a cluster is to have and how carefully they reach its nodes, and SafeMirrorReport, which holds what was
-// found out for one.
+// Package v1alpha1 is the API of safe-mirror-operator: the cluster-scoped kind SafeMirrorRollout,
+// which declares which mirror sets a cluster is to have and how carefully they reach its nodes, and
+// SafeMirrorReport, which holds what was found out for one.
 //
 // +kubebuilder:object:generate=true
 // +groupName=safemirror.io
@@ -21,7 +21,8 @@ var schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 var AddToScheme = schemeBuilder.AddToScheme
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &SafeMirrorRollout{}, &SafeMirrorRolloutList{}, &SafeMirrorReport{}, &SafeMirrorReportList{})
+	scheme.AddKnownTypes(GroupVersion, &SafeMirrorRollout{}, &SafeMirrorRolloutList{}, &SafeMirrorReport{},
+		&SafeMirrorReportList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -2,80 +2,92 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Record holds what cannot be observed again. Everything else is derived from the cluster in each reconcile.
+// Record holds what cannot be observed again. Everything else is derived from the cluster in each
+// reconcile.
 type Record struct {
-	// startedAt is when the rollout first changed anything, or, for a rollback of a completed rollout, when the rollback was decided. When
-	// omitted, nothing has been changed.
+	// startedAt is when the rollout first changed anything, or, for a rollback of a completed
+	// rollout, when the rollback was decided. When omitted, nothing has been changed.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 
-	// pools are the MachineConfigPools as they were before the rollout. The same is written on each pool, in the annotation
-	// safemirror.io/pause-record, so that nothing is lost with this status. When omitted, no pool has been paused.
+	// pools are the MachineConfigPools as they were before the rollout. The same is written on each
+	// pool, in the annotation safemirror.io/pause-record, so that nothing is lost with this status.
+	// When omitted, no pool has been paused.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Pools []PoolRecord `json:"pools,omitempty"`
 
-	// appliedPlanHash is the hash of the plan that was proven and then applied. When omitted, no mirror set has been written.
+	// appliedPlanHash is the hash of the plan that was proven and then applied. When omitted, no
+	// mirror set has been written.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	AppliedPlanHash string `json:"appliedPlanHash,omitempty"`
 
-	// previous names the ControllerRevision that holds the mirror sets of this name as they were before the rollout wrote them. A rollback
-	// writes them again. When omitted while appliedPlanHash is set, there were none.
+	// previous names the ControllerRevision that holds the mirror sets of this name as they were
+	// before the rollout wrote them. A rollback writes them again. When omitted while
+	// appliedPlanHash is set, there were none.
 	// +optional
 	Previous *PreviousMirrorSets `json:"previous,omitempty"`
 
-	// pendingWrite is the change of the mirror sets in progress, where it takes more than one write. When omitted, there is none.
+	// pendingWrite is the change of the mirror sets in progress, where it takes more than one
+	// write. When omitted, there is none.
 	// +optional
 	PendingWrite *PendingWriteRecord `json:"pendingWrite,omitempty"`
 
-	// pass is the pass in progress of a rollout whose spec.sourcePolicy is Staged. When omitted, the rollout has one pass only.
+	// pass is the pass in progress of a rollout whose spec.sourcePolicy is Staged. When omitted,
+	// the rollout has one pass only.
 	// +optional
 	Pass *PassRecord `json:"pass,omitempty"`
 
-	// nodeDisruptionPolicy is the node disruption policy before the rollout. When omitted, the rollout has not changed it.
+	// nodeDisruptionPolicy is the node disruption policy before the rollout. When omitted, the
+	// rollout has not changed it.
 	// +optional
 	NodeDisruptionPolicy *NodeDisruptionPolicyRecord `json:"nodeDisruptionPolicy,omitempty"`
 
-	// rollback says why and since when the rollout is rolled back. It stays until the spec changes. When omitted, it is not.
+	// rollback says why and since when the rollout is rolled back. It stays until the spec changes.
+	// When omitted, it is not.
 	// +optional
 	Rollback *RollbackRecord `json:"rollback,omitempty"`
 
-	// completedSpecHash is the hash of the spec that completedAt is about, without requests, state and remediation. When omitted, the
-	// rollout has not completed.
+	// completedSpecHash is the hash of the spec that completedAt is about, without requests, state
+	// and remediation. When omitted, the rollout has not completed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	CompletedSpecHash string `json:"completedSpecHash,omitempty"`
 
-	// approvals are the gates that requests have approved, each for one plan, the oldest first. When omitted, none.
+	// approvals are the gates that requests have approved, each for one plan, the oldest first.
+	// When omitted, none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Approvals []ApprovalRecord `json:"approvals,omitempty"`
 
-	// stages are those that were reached and have to be watched before the next begins, the oldest first. When omitted, none.
+	// stages are those that were reached and have to be watched before the next begins, the oldest
+	// first. When omitted, none.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
 	Stages []StageRecord `json:"stages,omitempty"`
 
-	// handledRequests are the ids of the requests that were carried out, the oldest first; approvals are recorded in approvals. When
-	// omitted, none.
+	// handledRequests are the ids of the requests that were carried out, the oldest first;
+	// approvals are recorded in approvals. When omitted, none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=63
 	HandledRequests []string `json:"handledRequests,omitempty"`
 
-	// release is the release of nodes in progress. It is written before the pool is unpaused. When omitted, there is none.
+	// release is the release of nodes in progress. It is written before the pool is unpaused. When
+	// omitted, there is none.
 	// +optional
 	Release *ReleaseRecord `json:"release,omitempty"`
 
-	// remedies are what was done about drains that did not progress, the oldest first. Each is written before anything is changed for it.
-	// Of those that have ended the newest are kept. When omitted, nothing was done.
+	// remedies are what was done about drains that did not progress, the oldest first. Each is
+	// written before anything is changed for it. Of those that have ended the newest are kept. When
+	// omitted, nothing was done.
 	// +optional
 	// +listType=map
 	// +listMapKey=id
@@ -86,7 +98,8 @@ type Record struct {
 	// +optional
 	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
 
-	// completedGeneration is the generation of the spec that completedAt is about. When omitted, the rollout has not completed.
+	// completedGeneration is the generation of the spec that completedAt is about. When omitted,
+	// the rollout has not completed.
 	// +optional
 	CompletedGeneration int64 `json:"completedGeneration,omitempty"`
 }
@@ -104,8 +117,8 @@ type PoolRecord struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	MaxUnavailable string `json:"maxUnavailable,omitempty"`
-	// unavailable names nodes that were NotReady or cordoned before the rollout began. They are not counted, released or uncordoned. When
-	// omitted, none.
+	// unavailable names nodes that were NotReady or cordoned before the rollout began. They are not
+	// counted, released or uncordoned. When omitted, none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -123,21 +136,25 @@ type PreviousMirrorSets struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
-	// dataHash is the SHA-256 hash of what the ControllerRevision holds. A rollback is refused when it holds something else.
+	// dataHash is the SHA-256 hash of what the ControllerRevision holds. A rollback is refused when
+	// it holds something else.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	DataHash string `json:"dataHash,omitempty"`
 }
 
-// PendingWriteRecord is a change of the mirror sets that takes more than one write. It is recorded before the first of them: after a
-// restart, mirror sets that are partially written are finished before anything else.
+// PendingWriteRecord is a change of the mirror sets that takes more than one write. It is recorded
+// before the first of them: after a restart, mirror sets that are partially written are finished
+// before anything else.
 type PendingWriteRecord struct {
-	// digestMirrorsHash is the hash of the digest mirrors before the first write. When omitted, there were none.
+	// digestMirrorsHash is the hash of the digest mirrors before the first write. When omitted,
+	// there were none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	DigestMirrorsHash string `json:"digestMirrorsHash,omitempty"`
-	// tagMirrorsHash is the hash of the tag mirrors before the first write. When omitted, there were none.
+	// tagMirrorsHash is the hash of the tag mirrors before the first write. When omitted, there
+	// were none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	TagMirrorsHash string `json:"tagMirrorsHash,omitempty"`
@@ -152,20 +169,23 @@ type PassRecord struct {
 	// pass is Allow or Enforce.
 	// +required
 	Pass Pass `json:"pass"`
-	// mirrorsHash is the hash of the mirrors of the spec that the pass is about: other mirrors begin with the first pass.
+	// mirrorsHash is the hash of the mirrors of the spec that the pass is about: other mirrors
+	// begin with the first pass.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	MirrorsHash string `json:"mirrorsHash,omitempty"`
-	// reachedAt is when every node had the first pass and every pool was restored: the time between the passes counts from it. When
-	// omitted, the first pass has not reached every node.
+	// reachedAt is when every node had the first pass and every pool was restored: the time between
+	// the passes counts from it. When omitted, the first pass has not reached every node.
 	// +optional
 	ReachedAt *metav1.Time `json:"reachedAt,omitempty"`
 }
 
-// NodeDisruptionPolicyRecord is the node disruption policy of MachineConfiguration/cluster for registries.conf before the rollout. The same
-// is written on that object, in the annotation safemirror.io/node-disruption-policy-record, so that nothing is lost with this status.
+// NodeDisruptionPolicyRecord is the node disruption policy of MachineConfiguration/cluster for
+// registries.conf before the rollout. The same is written on that object, in the annotation
+// safemirror.io/node-disruption-policy-record, so that nothing is lost with this status.
 type NodeDisruptionPolicyRecord struct {
-	// previous is the entry of spec.nodeDisruptionPolicy.files for registries.conf before the rollout, as JSON. When omitted, there was none.
+	// previous is the entry of spec.nodeDisruptionPolicy.files for registries.conf before the
+	// rollout, as JSON. When omitted, there was none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=8192
 	Previous string `json:"previous,omitempty"`
@@ -182,7 +202,8 @@ type NodeDisruptionPolicyRecord struct {
 //   - Requested: a request with the action Rollback.
 //   - Aborted: a request with the action Abort, before any node had the new configuration.
 //   - Deleted: the rollout was deleted, and spec.deletion is Rollback.
-//   - DrainTimedOut: a node exceeded spec.release.drainTimeoutSeconds, and spec.onFailure is Rollback.
+//   - DrainTimedOut: a node exceeded spec.release.drainTimeoutSeconds, and spec.onFailure is
+//     Rollback.
 //
 // +kubebuilder:validation:Enum=Requested;Aborted;Deleted;DrainTimedOut
 type RollbackReason string
@@ -207,7 +228,8 @@ type RollbackRecord struct {
 	// decidedAt is when the rollback was decided.
 	// +required
 	DecidedAt metav1.Time `json:"decidedAt"`
-	// specHash is the hash of the spec that is rolled back, without requests, state and remediation.
+	// specHash is the hash of the spec that is rolled back, without requests, state and
+	// remediation.
 	// +required
 	// +kubebuilder:validation:MaxLength=128
 	SpecHash string `json:"specHash"`
@@ -243,7 +265,8 @@ type StageRecord struct {
 	ReachedAt metav1.Time `json:"reachedAt"`
 }
 
-// ReleaseRecord is one release of nodes: from the decision, through the nodes that are updated, to the end of the last of them.
+// ReleaseRecord is one release of nodes: from the decision, through the nodes that are updated, to
+// the end of the last of them.
 type ReleaseRecord struct {
 	// pool is the MachineConfigPool whose nodes are released.
 	// +required
@@ -256,7 +279,8 @@ type ReleaseRecord struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=300
 	TargetConfig string `json:"targetConfig"`
-	// updatedNodes is the number of nodes of the pool that ran that configuration already. When omitted, none.
+	// updatedNodes is the number of nodes of the pool that ran that configuration already. When
+	// omitted, none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	UpdatedNodes int32 `json:"updatedNodes,omitempty"`
@@ -264,7 +288,8 @@ type ReleaseRecord struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	NodeCount int32 `json:"nodeCount,omitempty"`
-	// targetNodes names the nodes that the operator chose, with the mechanism Targeted. When omitted, the Machine Config Operator chooses.
+	// targetNodes names the nodes that the operator chose, with the mechanism Targeted. When
+	// omitted, the Machine Config Operator chooses.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
@@ -276,11 +301,13 @@ type ReleaseRecord struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=253
 	Nodes []string `json:"nodes,omitempty"`
-	// updateStartedAt is when the first of the nodes was seen to be updating. When omitted, none was.
+	// updateStartedAt is when the first of the nodes was seen to be updating. When omitted, none
+	// was.
 	// +optional
 	UpdateStartedAt *metav1.Time `json:"updateStartedAt,omitempty"`
-	// unreadyWorkloads names workloads that lacked ready pods before this release, each with its number of ready pods, for example
-	// Deployment/shop/cart=2. They hold the next release only below that number. When omitted, none.
+	// unreadyWorkloads names workloads that lacked ready pods before this release, each with its
+	// number of ready pods, for example Deployment/shop/cart=2. They hold the next release only
+	// below that number. When omitted, none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
@@ -328,9 +355,11 @@ const (
 	OutcomeChangedElsewhere RemedyOutcome = "ChangedElsewhere"
 )
 
-// RemedyRecord is one remedy. It is recorded before anything is changed, and kept until everything is restored.
+// RemedyRecord is one remedy. It is recorded before anything is changed, and kept until everything
+// is restored.
 type RemedyRecord struct {
-	// id is a hash of fixed length that identifies the remedy; the annotation on the object that it changes has it too.
+	// id is a hash of fixed length that identifies the remedy; the annotation on the object that it
+	// changes has it too.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	ID string `json:"id"`
@@ -353,7 +382,8 @@ type RemedyRecord struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
-	// references are the image references that are copied and proven again. When omitted, the remedy is not about images.
+	// references are the image references that are copied and proven again. When omitted, the
+	// remedy is not about images.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -363,11 +393,13 @@ type RemedyRecord struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	UID string `json:"uid,omitempty"`
-	// originalValue is what the object had before: a number of replicas, whether a node was cordoned. When omitted, nothing.
+	// originalValue is what the object had before: a number of replicas, whether a node was
+	// cordoned. When omitted, nothing.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	OriginalValue string `json:"originalValue,omitempty"`
-	// intendedValue is what the object gets: a number of replicas, whether a node is cordoned, a key. When omitted, nothing.
+	// intendedValue is what the object gets: a number of replicas, whether a node is cordoned, a
+	// key. When omitted, nothing.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	IntendedValue string `json:"intendedValue,omitempty"`

@@ -4,11 +4,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// SafeMirrorReport is one part of what the operator knows for a SafeMirrorRollout: every image reference of the cluster with
-// where it is pulled from before and after, what is known of it, and the proof. The parts of one report are named
-// <rollout>-<part>, counted from 0, and are deleted with the rollout.
+// SafeMirrorReport is one part of what the operator knows for a SafeMirrorRollout: every image
+// reference of the cluster with where it is pulled from before and after, what is known of it, and
+// the proof. The parts of one report are named <rollout>-<part>, counted from 0, and are deleted
+// with the rollout.
 //
-// It is written for people and tools and never read back: nothing is decided from it, and an edit is overwritten.
+// It is written for people and tools and never read back: nothing is decided from it, and an edit
+// is overwritten.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=smrr,categories=mirrors
@@ -56,7 +58,8 @@ type SafeMirrorReport struct {
 	// +kubebuilder:validation:MaxItems=250
 	References []ReportedReference `json:"references,omitempty"`
 
-	// unreadSources are what could not be read. They are in the first part only. When omitted, everything was read.
+	// unreadSources are what could not be read. They are in the first part only. When omitted,
+	// everything was read.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
@@ -70,7 +73,8 @@ type ReportedReference struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 
-	// class is Blocking, Advisory or Historical: whether a pod can be started with it now, may be one day, or was.
+	// class is Blocking, Advisory or Historical: whether a pod can be started with it now, may be
+	// one day, or was.
 	// +optional
 	Class ReferenceClass `json:"class,omitempty"`
 
@@ -78,7 +82,8 @@ type ReportedReference struct {
 	// +optional
 	Change PullChange `json:"change,omitempty"`
 
-	// state is what is known of it under the planned configuration. When omitted, its pulls do not change.
+	// state is what is known of it under the planned configuration. When omitted, its pulls do not
+	// change.
 	// +optional
 	State ReferenceState `json:"state,omitempty"`
 

@@ -8,8 +8,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestSamplesAreValid decodes every sample strictly: a field that the types do not have, a key given twice or a value of
-// the wrong type fails. What only the API server can tell (CEL, patterns, bounds) is checked by the API tests.
+// TestSamplesAreValid decodes every sample strictly: a field that the types do not have, a key
+// given twice or a value of the wrong type fails. What only the API server can tell (CEL, patterns,
+// bounds) is checked by the API tests.
 func TestSamplesAreValid(t *testing.T) {
 	const dir = "../../config/samples"
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))

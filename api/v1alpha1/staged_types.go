@@ -8,7 +8,8 @@ type SourcePolicy string
 const (
 	// SourcePolicyDirect applies every mirrorSourcePolicy as it is declared.
 	SourcePolicyDirect SourcePolicy = "Direct"
-	// SourcePolicyStaged applies AllowContactingSource first, and what is declared in a second pass.
+	// SourcePolicyStaged applies AllowContactingSource first, and what is declared in a second
+	// pass.
 	SourcePolicyStaged SourcePolicy = "Staged"
 )
 

@@ -4,27 +4,31 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// SafeMirrorRolloutStatus is what the operator has found and done. It stays far below the size limit of an object: every list and text in
-// it is bounded. Times are stored as the moment at which something began. The full lists are in SafeMirrorReports, events and logs.
+// SafeMirrorRolloutStatus is what the operator has found and done. It stays far below the size
+// limit of an object: every list and text in it is bounded. Times are stored as the moment at which
+// something began. The full lists are in SafeMirrorReports, events and logs.
 type SafeMirrorRolloutStatus struct {
-	// observedGeneration is the generation of the spec that this status is about. It is -1 before the first reconcile.
+	// observedGeneration is the generation of the spec that this status is about. It is -1 before
+	// the first reconcile.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions summarise the rollout in Ready, Reconciling and Stalled, as kstatus, kubectl wait and Argo CD read them. Each other
-	// condition is about one step.
+	// conditions summarise the rollout in Ready, Reconciling and Stalled, as kstatus, kubectl wait
+	// and Argo CD read them. Each other condition is about one step.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// phase is the step that the rollout is at, for people. It is derived from the cluster in each reconcile and never read back.
+	// phase is the step that the rollout is at, for people. It is derived from the cluster in each
+	// reconcile and never read back.
 	// +optional
 	Phase RolloutPhase `json:"phase,omitempty"`
 
-	// pass is the pass of a rollout whose spec.sourcePolicy is Staged: Allow, or Enforce once the sources are about to be blocked. The
-	// counts of images and nodes are about it. When omitted, the rollout has one pass only.
+	// pass is the pass of a rollout whose spec.sourcePolicy is Staged: Allow, or Enforce once the
+	// sources are about to be blocked. The counts of images and nodes are about it. When omitted,
+	// the rollout has one pass only.
 	// +optional
 	Pass Pass `json:"pass,omitempty"`
 
@@ -43,39 +47,43 @@ type SafeMirrorRolloutStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	Pools []PoolStatus `json:"pools,omitempty"`
 
-	// blockers are what the rollout waits for, the most important first. When omitted, it waits for nothing.
+	// blockers are what the rollout waits for, the most important first. When omitted, it waits for
+	// nothing.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	Blockers []Blocker `json:"blockers,omitempty"`
 
-	// blockedDrains are the nodes whose drain does not progress, each with the chain from the drain to the root cause, the most severe
-	// first. When omitted, every drain progresses.
+	// blockedDrains are the nodes whose drain does not progress, each with the chain from the drain
+	// to the root cause, the most severe first. When omitted, every drain progresses.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=4
 	BlockedDrains []BlockedDrain `json:"blockedDrains,omitempty"`
 
-	// forecast says whether the nodes that may be next can be drained. When omitted, no release is near.
+	// forecast says whether the nodes that may be next can be drained. When omitted, no release is
+	// near.
 	// +optional
 	Forecast *ForecastStatus `json:"forecast,omitempty"`
 
-	// preload counts the images that spec.release.preload puts on updated nodes. When omitted, it puts none.
+	// preload counts the images that spec.release.preload puts on updated nodes. When omitted, it
+	// puts none.
 	// +optional
 	Preload *PreloadStatus `json:"preload,omitempty"`
 
-	// planHash is the hash of the present plan: the mirror sets and the configuration predicted from them. An approval names it. When
-	// omitted, there is no plan yet.
+	// planHash is the hash of the present plan: the mirror sets and the configuration predicted
+	// from them. An approval names it. When omitted, there is no plan yet.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	PlanHash string `json:"planHash,omitempty"`
 
-	// report names the SafeMirrorReports with the full list of references and what is known of each. When omitted, none is written yet.
+	// report names the SafeMirrorReports with the full list of references and what is known of
+	// each. When omitted, none is written yet.
 	// +optional
 	Report ReportReference `json:"report,omitzero"`
 
-	// record holds the facts that cannot be observed again: the pools before the rollout, and what is in progress. The operator reads it
-	// back; the other fields of the status are only written.
+	// record holds the facts that cannot be observed again: the pools before the rollout, and what
+	// is in progress. The operator reads it back; the other fields of the status are only written.
 	// +optional
 	Record Record `json:"record,omitzero"`
 }
@@ -122,11 +130,13 @@ type ImageCounts struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Total int32 `json:"total,omitempty"`
-	// changed is the number of references for which the ordered list of places to pull from differs before and after.
+	// changed is the number of references for which the ordered list of places to pull from differs
+	// before and after.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Changed int32 `json:"changed,omitempty"`
-	// verified is the number of changed references proven to be pullable under the planned configuration.
+	// verified is the number of changed references proven to be pullable under the planned
+	// configuration.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Verified int32 `json:"verified,omitempty"`
@@ -138,7 +148,8 @@ type ImageCounts struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Failed int32 `json:"failed,omitempty"`
-	// lost is the number of references that no node could pull any more under the planned configuration.
+	// lost is the number of references that no node could pull any more under the planned
+	// configuration.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Lost int32 `json:"lost,omitempty"`
@@ -150,36 +161,43 @@ type ImageCounts struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	NoWorse int32 `json:"noWorse,omitempty"`
-	// drifted is the number of tags that have moved at their source since the running pods pulled them.
+	// drifted is the number of tags that have moved at their source since the running pods pulled
+	// them.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Drifted int32 `json:"drifted,omitempty"`
-	// historical is the number of references that only an old revision names. They are mirrored, and the rollout does not wait for them.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	Historical int32 `json:"historical,omitempty"`
-	// advisory is the number of references that operators and catalogs name, and with which nothing starts a pod now. They are mirrored,
+	// historical is the number of references that only an old revision names. They are mirrored,
 	// and the rollout does not wait for them.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	Historical int32 `json:"historical,omitempty"`
+	// advisory is the number of references that operators and catalogs name, and with which nothing
+	// starts a pod now. They are mirrored, and the rollout does not wait for them.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
 	Advisory int32 `json:"advisory,omitempty"`
-	// nodePullsVerified is the number of pulls from the mirrors that nodes have completed before the mirror sets are applied.
+	// nodePullsVerified is the number of pulls from the mirrors that nodes have completed before
+	// the mirror sets are applied.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	NodePullsVerified int32 `json:"nodePullsVerified,omitempty"`
-	// nodePullsDesired is the number of such pulls that are needed before the mirror sets are applied.
+	// nodePullsDesired is the number of such pulls that are needed before the mirror sets are
+	// applied.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	NodePullsDesired int32 `json:"nodePullsDesired,omitempty"`
-	// canaryPullsVerified is the number of pulls of critical images that the first updated nodes have completed.
+	// canaryPullsVerified is the number of pulls of critical images that the first updated nodes
+	// have completed.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	CanaryPullsVerified int32 `json:"canaryPullsVerified,omitempty"`
-	// canaryPullsDesired is the number of such pulls that are needed before another node is released.
+	// canaryPullsDesired is the number of such pulls that are needed before another node is
+	// released.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	CanaryPullsDesired int32 `json:"canaryPullsDesired,omitempty"`
-	// bytesCopied is the number of bytes that the operator wrote to mirrors, rounded down to mebibytes while images are copied.
+	// bytesCopied is the number of bytes that the operator wrote to mirrors, rounded down to
+	// mebibytes while images are copied.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	BytesCopied int64 `json:"bytesCopied,omitempty"`
@@ -213,7 +231,8 @@ type NodeCounts struct {
 // +kubebuilder:validation:Enum=Targeted;Working;Draining;Uncordoning;Degraded;WaitingForPods
 type NodeUpdateState string
 
-// NodeWaitingForPods is the state of a node that is updated while the pods that left it are not ready yet.
+// NodeWaitingForPods is the state of a node that is updated while the pods that left it are not
+// ready yet.
 const NodeWaitingForPods NodeUpdateState = "WaitingForPods"
 
 // PoolStatus is the state of one MachineConfigPool. A number that is omitted is 0.
@@ -233,12 +252,13 @@ type PoolStatus struct {
 	// paused is true while the pool is paused. When omitted, false.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
-	// rendered is the name of the rendered MachineConfig that the nodes of the pool are to run. When omitted, there is none yet.
+	// rendered is the name of the rendered MachineConfig that the nodes of the pool are to run.
+	// When omitted, there is none yet.
 	// +optional
 	// +kubebuilder:validation:MaxLength=300
 	Rendered string `json:"rendered,omitempty"`
-	// updating is the number of nodes that are updating, or whose pods are not ready yet. It may be more than one where
-	// spec.release.maxUnavailable is.
+	// updating is the number of nodes that are updating, or whose pods are not ready yet. It may be
+	// more than one where spec.release.maxUnavailable is.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Updating int32 `json:"updating,omitempty"`
@@ -253,7 +273,8 @@ type PoolStatus struct {
 
 // Blocker is an object that the rollout waits for.
 type Blocker struct {
-	// kind of the object, for example Node, MachineConfigPool, Image, ImageTagMirrorSet or ClusterVersion.
+	// kind of the object, for example Node, MachineConfigPool, Image, ImageTagMirrorSet or
+	// ClusterVersion.
 	// +required
 	// +kubebuilder:validation:MaxLength=63
 	Kind string `json:"kind"`

@@ -1,5 +1,6 @@
-// Package crd holds the CustomResourceDefinitions of the operator, as they are installed. Whoever checks an object without an API server
-// checks it against these, so that no rule of theirs is written down twice.
+// Package crd holds the CustomResourceDefinitions of the operator, as they are installed. Whoever
+// checks an object without an API server checks it against these, so that no rule of theirs is
+// written down twice.
 package crd
 
 import (

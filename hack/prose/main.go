@@ -92,7 +92,8 @@ func readWords(path string) ([]word, error) {
 // trackedFiles lists the texts of this repository. The list of words itself is left out, and so is
 // what others have written.
 func trackedFiles() ([]string, error) {
-	out, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.go", "*.md", "*.sh").Output()
+	out, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.go", "*.md",
+		"*.sh").Output()
 	if err != nil {
 		return nil, fmt.Errorf("git ls-files: %w", err)
 	}

@@ -42,7 +42,8 @@ type sourceOptions struct {
 func (o *sourceOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "the kubeconfig file (default: $KUBECONFIG, or ~/.kube/config)")
 	f.StringVar(&o.context, "context", "", "the context of the kubeconfig (default: its current one)")
-	f.StringVar(&o.from, "from", "", "read a directory, or one file, in place of a cluster: a must-gather, or what oc get wrote")
+	f.StringVar(&o.from, "from", "",
+		"read a directory, or one file, in place of a cluster: a must-gather, or what oc get wrote")
 	f.StringVar(&o.save, "save", "", "write what was read to a file; it holds no Secrets")
 	f.StringVar(&o.replay, "replay", "", "read what --save has written in place of a cluster")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long everything may take")
@@ -101,7 +102,8 @@ func (o sourceOptions) open(ctx context.Context) (*clusterSource, error) {
 // pageSize is how many objects a live cluster is asked for at a time.
 const pageSize = 500
 
-// pagedReader asks a live cluster for long lists in parts, for whoever goes on where a part ends, as the recorder does.
+// pagedReader asks a live cluster for long lists in parts, for whoever goes on where a part ends,
+// as the recorder does.
 type pagedReader struct{ client.Reader }
 
 func (c pagedReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
@@ -112,7 +114,8 @@ func (c pagedReader) List(ctx context.Context, list client.ObjectList, opts ...c
 func (o *sourceOptions) client(scheme *runtime.Scheme) (client.Client, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w; or read files with --from", err)
 	}
@@ -140,7 +143,8 @@ func (s *clusterSource) openFiles(ctx context.Context, dir string, more []client
 	if err != nil {
 		return err
 	}
-	cluster, findings, err := clusterfiles.Open(ctx, dir, s.Scheme, clusterfiles.Options{Kinds: kinds, Transform: inventory.Trim})
+	cluster, findings, err := clusterfiles.Open(ctx, dir, s.Scheme,
+		clusterfiles.Options{Kinds: kinds, Transform: inventory.Trim})
 	if err != nil {
 		return errors.Join(append([]error{err}, problemErrors(findings)...)...)
 	}
@@ -212,7 +216,8 @@ func (s *clusterSource) save() error {
 	if err != nil {
 		return fmt.Errorf("--save: %w", err)
 	}
-	err = s.recorder.Save(out, map[string]any{"plan": recordingMetadata{At: s.Now.UTC(), Partial: s.Partial, Kinds: s.servedKinds}})
+	err = s.recorder.Save(out, map[string]any{"plan": recordingMetadata{At: s.Now.UTC(), Partial: s.Partial,
+		Kinds: s.servedKinds}})
 	if err = errors.Join(err, out.Close()); err != nil {
 		return fmt.Errorf("--save %s: %w", s.saveTo, err)
 	}
@@ -222,11 +227,14 @@ func (s *clusterSource) save() error {
 // kindsToRead are the kinds that a plan looks at, and more.
 func kindsToRead(scheme *runtime.Scheme, more ...client.Object) ([]schema.GroupVersionKind, error) {
 	objects := []client.Object{
-		&configv1.ClusterVersion{}, &configv1.Infrastructure{}, &configv1.Image{}, &configv1.ImageTagMirrorSet{}, &configv1.ImageDigestMirrorSet{},
+		&configv1.ClusterVersion{}, &configv1.Infrastructure{}, &configv1.Image{}, &configv1.ImageTagMirrorSet{},
+		&configv1.ImageDigestMirrorSet{},
 		&operatorv1alpha1.ImageContentSourcePolicy{}, &opv1.MachineConfiguration{}, &v1alpha1.SafeMirrorRollout{},
-		&mcfgv1.MachineConfigPool{}, &mcfgv1.MachineConfig{}, &mcfgv1.MachineConfigNode{}, &mcfgv1.MachineOSConfig{}, &mcfgv1.ControllerConfig{},
+		&mcfgv1.MachineConfigPool{}, &mcfgv1.MachineConfig{}, &mcfgv1.MachineConfigNode{}, &mcfgv1.MachineOSConfig{},
+		&mcfgv1.ControllerConfig{},
 		&mcfgv1.PinnedImageSet{}, &corev1.Node{}, &corev1.Pod{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
-		&corev1.Service{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &admissionv1.ValidatingWebhookConfiguration{},
+		&corev1.Service{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
+		&admissionv1.ValidatingWebhookConfiguration{},
 	}
 	for _, k := range inventory.Kinds() {
 		objects = append(objects, k.Object)

@@ -49,7 +49,8 @@ func Diagnose() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "text", "one of "+printer.DiagnosisFormats)
-	f.BoolVar(&o.tryEvictions, "try-evictions", false, "also try evictions as a dry run, where nothing else says why a pod stays")
+	f.BoolVar(&o.tryEvictions, "try-evictions", false,
+		"also try evictions as a dry run, where nothing else says why a pod stays")
 	o.addFlags(f)
 	o.extraKinds = []client.Object{&corev1.Event{}}
 	return cmd
@@ -68,7 +69,8 @@ func (o diagnoseOptions) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	from := evidence.Source{Reader: source.Reader, API: source.Reader, Predictor: &prediction.Predictor{}, Now: source.Now, Partial: source.Partial}
+	from := evidence.Source{Reader: source.Reader, API: source.Reader, Predictor: &prediction.Predictor{},
+		Now: source.Now, Partial: source.Partial}
 	if o.tryEvictions {
 		c, err := o.client(source.Scheme)
 		if err != nil {
@@ -97,7 +99,8 @@ func (o diagnoseOptions) run(ctx context.Context, out io.Writer) error {
 	return exitWith(d.Verdict.ExitCode(), o.output, string(d.Verdict)+": "+d.Message)
 }
 
-// exitWith ends a command with its code. Where the report is for a program, standard error has the verdict.
+// exitWith ends a command with its code. Where the report is for a program, standard error has the
+// verdict.
 func exitWith(code int, output, verdict string) error {
 	if code == 0 {
 		return nil

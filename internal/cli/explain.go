@@ -38,7 +38,8 @@ func Explain() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "a SafeMirrorRollout or mirror sets to compare with: a file, or - for standard input; may be given several times")
+	f.StringArrayVarP(&o.files, "filename", "f", nil,
+		"a SafeMirrorRollout or mirror sets to compare with: a file, or - for standard input; may be given several times")
 	f.StringVarP(&o.output, "output", "o", "text", "one of text, wide, json, yaml; wide names every node")
 	o.addFlags(f)
 	return cmd

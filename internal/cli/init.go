@@ -32,8 +32,10 @@ func Init() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.InOrStdin(), cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "ImageTagMirrorSets and ImageDigestMirrorSets: a file, or - for standard input; may be given several times")
-	f.StringVar(&o.name, "name", "", "the name of the rollout (default: that of the sets when they have one, or mirrors)")
+	f.StringArrayVarP(&o.files, "filename", "f", nil,
+		"ImageTagMirrorSets and ImageDigestMirrorSets: a file, or - for standard input; may be given several times")
+	f.StringVar(&o.name, "name", "",
+		"the name of the rollout (default: that of the sets when they have one, or mirrors)")
 	return cmd
 }
 

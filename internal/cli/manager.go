@@ -64,15 +64,21 @@ func Manager() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.AddGoFlag(flag.CommandLine.Lookup("kubeconfig")) // controller-runtime's own
-	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own namespace: its lease, and the Secrets that a spec names (default $POD_NAMESPACE)")
-	f.StringVar(&o.probes, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 turns them off")
+	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"),
+		"the operator's own namespace: its lease, and the Secrets that a spec names (default $POD_NAMESPACE)")
+	f.StringVar(&o.probes, "health-probe-bind-address", ":8081",
+		"where /healthz and /readyz are served; 0 turns them off")
 	f.StringVar(&o.metrics, "metrics-bind-address", "0", "where metrics are served; 0 turns them off")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader among the replicas")
-	f.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 137*time.Second, "how long a leader leads without renewing; the default is OpenShift's")
-	f.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 107*time.Second, "how long a leader tries to renew before it gives up")
-	f.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 26*time.Second, "how often a replica tries to lead or to renew")
+	f.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 137*time.Second,
+		"how long a leader leads without renewing; the default is OpenShift's")
+	f.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 107*time.Second,
+		"how long a leader tries to renew before it gives up")
+	f.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 26*time.Second,
+		"how often a replica tries to lead or to renew")
 	f.IntVar(&o.workers, "mirror-workers", 32, "how many images are copied or verified at the same time")
-	f.DurationVar(&o.podQuiet, "pod-quiet-period", 2*time.Second, "how long changes of pods and workloads are gathered before the next look")
+	f.DurationVar(&o.podQuiet, "pod-quiet-period", 2*time.Second,
+		"how long changes of pods and workloads are gathered before the next look")
 	f.BoolVar(&o.debug, "debug", false, "log for people, and more of it")
 	return cmd
 }
@@ -104,7 +110,8 @@ func (o managerOptions) run(ctx context.Context) error {
 		LeaseDuration:           &o.leaseDuration,
 		RenewDeadline:           &o.renewDeadline,
 		RetryPeriod:             &o.retryPeriod,
-		// The process ends right after the manager does, so a clean stop may hand the lease on at once.
+		// The process ends right after the manager does, so a clean stop may hand the lease on at
+		// once.
 		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
@@ -118,16 +125,20 @@ func (o managerOptions) run(ctx context.Context) error {
 	return mgr.Start(ctx)
 }
 
-// setUp wires the operator. stop ends the process in good order, which hands the lease on at once; the kubelet starts it again.
+// setUp wires the operator. stop ends the process in good order, which hands the lease on at once;
+// the kubelet starts it again.
 func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 	engine := mirror.NewEngine(mirror.EngineOptions{Workers: o.workers})
 	if err := mgr.Add(engine); err != nil {
 		return err
 	}
 	transfers, pulls := &execute.Transfers{Engine: engine}, &execute.PullChecks{}
-	live := &observe.Observer{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace, DryRun: dryrun.New(mgr.GetClient()),
-		Transfers: transfers, PullChecks: pulls, Kinds: observe.NewCachedKinds(mgr.GetScheme()), Payload: observe.ReadPayload, Now: time.Now}
-	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observer: live, Transfers: transfers, PullChecks: pulls}
+	live := &observe.Observer{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Namespace: o.namespace,
+		DryRun:    dryrun.New(mgr.GetClient()),
+		Transfers: transfers, PullChecks: pulls, Kinds: observe.NewCachedKinds(mgr.GetScheme()),
+		Payload: observe.ReadPayload, Now: time.Now}
+	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observer: live,
+		Transfers: transfers, PullChecks: pulls}
 	if o.leaderElect {
 		executor.Leadership, executor.StepDown = o.leadership(mgr.GetAPIReader()), stop
 		live.PodName = os.Getenv("POD_NAME")
@@ -139,7 +150,8 @@ func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 	}
 	reconciler := &controllers.Reconciler{
 		Metrics: collector, Reports: &report.Writer{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Now: time.Now},
-		Client: mgr.GetClient(), Observer: live, Executor: executor, Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodBatchPeriod: o.podQuiet}
+		Client: mgr.GetClient(), Observer: live, Executor: executor,
+		Recorder: mgr.GetEventRecorder("safe-mirror-operator"), PodBatchPeriod: o.podQuiet}
 	if err := controllers.SetupWithManager(mgr, reconciler, engine.Changed()); err != nil {
 		return err
 	}
@@ -166,7 +178,8 @@ func (o managerOptions) leadership(r client.Reader) func(context.Context) (time.
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, opv1.Install, operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, opv1.Install,
+		operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, err
@@ -175,7 +188,8 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// newCache keeps of some kinds a selection only: the Operator Lifecycle Manager copies each ClusterServiceVersion into every namespace.
+// newCache keeps of some kinds a selection only: the Operator Lifecycle Manager copies each
+// ClusterServiceVersion into every namespace.
 func newCache(config *rest.Config, o cache.Options) (cache.Cache, error) {
 	o.ByObject = map[client.Object]cache.ByObject{}
 	for _, k := range inventory.Kinds() {

@@ -18,8 +18,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
-// ExitError is the end of a command that has said all there is to say, with a code of its own. main exits with Code; Error() is one
-// line for standard error.
+// ExitError is the end of a command that has said all there is to say, with a code of its own. main
+// exits with Code; Error() is one line for standard error.
 type ExitError struct {
 	Code int
 	Text string
@@ -98,32 +98,44 @@ func Mirror() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			run := &mirrorRun{
-				mirrorOptions: o, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), status: cmd.ErrOrStderr(), width: terminalWidth(cmd.ErrOrStderr()),
+				mirrorOptions: o, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), status: cmd.ErrOrStderr(),
+				width:  terminalWidth(cmd.ErrOrStderr()),
 				getenv: os.Getenv, now: time.Now, after: afterFunc,
 			}
 			return run.run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.manifests, "filename", "f", nil, "a file with a SafeMirrorRollout, ImageTagMirrorSets or ImageDigestMirrorSets, - for standard input; repeatable")
+	f.StringArrayVarP(&o.manifests, "filename", "f", nil,
+		"a file with a SafeMirrorRollout, ImageTagMirrorSets or ImageDigestMirrorSets, - for standard input; repeatable")
 	f.StringVar(&o.images, "images", "", "a file with one reference on each line, - for standard input")
 	f.StringVar(&o.to, "to", "", "the HOST/PATH below which the images of --images go")
-	f.StringVar(&o.authfile, "authfile", "", "credentials, as podman and docker write them; all of quay.io and of quay.io/acme may be entries (default: $REGISTRY_AUTH_FILE, or else "+
-		"${XDG_RUNTIME_DIR}/containers/auth.json, ~/.config/containers/auth.json and ~/.docker/config.json in this order)")
-	f.StringVar(&o.destAuthfile, "dest-authfile", "", "credentials for the destination, where they are not in --authfile")
-	f.StringArrayVar(&o.cas, "ca", nil, "a PEM file to trust for every registry, or a directory like /etc/containers/certs.d with HOST[:PORT]/ca.crt; repeatable")
-	f.StringArrayVar(&o.insecure, "insecure", nil, "HOST[:PORT][/PATH] that may speak plain http or have an unverified certificate; repeatable")
+	f.StringVar(&o.authfile, "authfile", "",
+		"credentials, as podman and docker write them; all of quay.io and of quay.io/acme may be entries (default: $REGISTRY_AUTH_FILE, or else "+
+			"${XDG_RUNTIME_DIR}/containers/auth.json, ~/.config/containers/auth.json and ~/.docker/config.json in this order)")
+	f.StringVar(&o.destAuthfile, "dest-authfile", "",
+		"credentials for the destination, where they are not in --authfile")
+	f.StringArrayVar(&o.cas, "ca", nil,
+		"a PEM file to trust for every registry, or a directory like /etc/containers/certs.d with HOST[:PORT]/ca.crt; repeatable")
+	f.StringArrayVar(&o.insecure, "insecure", nil,
+		"HOST[:PORT][/PATH] that may speak plain http or have an unverified certificate; repeatable")
 	f.IntVar(&o.parallel, "parallel", 32, "how many images are under way at the same time")
 	f.Float64Var(&o.requests, "requests-per-second", 0, "the most requests to each registry host (default: no limit)")
-	f.StringVar(&o.bytes, "bytes-per-second", "", "the most bytes to and from each registry host, such as 50Mi (default: no limit)")
-	f.StringArrayVar(&o.platforms, "platform", nil, "copy only this platform of an index, such as linux/amd64; it has to be there; repeatable (default: the whole index)")
-	f.DurationVar(&o.timeout, "timeout", 6*time.Minute, "how long an image may go without any progress before the attempt counts as failed")
-	f.IntVar(&o.attempts, "attempts", 3, "how often an image is tried when it fails for a reason that may pass, such as a timeout")
+	f.StringVar(&o.bytes, "bytes-per-second", "",
+		"the most bytes to and from each registry host, such as 50Mi (default: no limit)")
+	f.StringArrayVar(&o.platforms, "platform", nil,
+		"copy only this platform of an index, such as linux/amd64; it has to be there; repeatable (default: the whole index)")
+	f.DurationVar(&o.timeout, "timeout", 6*time.Minute,
+		"how long an image may go without any progress before the attempt counts as failed")
+	f.IntVar(&o.attempts, "attempts", 3,
+		"how often an image is tried when it fails for a reason that may pass, such as a timeout")
 	f.BoolVar(&o.dryRun, "dry-run", false, "tell what would be moved, in bytes and requests, and change nothing")
-	f.BoolVar(&o.verifyOnly, "verify-only", false, "prove the mirrors as they are, as a node reads them, and copy nothing")
+	f.BoolVar(&o.verifyOnly, "verify-only", false,
+		"prove the mirrors as they are, as a node reads them, and copy nothing")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only the result")
 	f.StringVarP(&o.output, "output", "o", "text", "text, or json: one document with every image")
-	f.StringVar(&o.failures, "failures", "safe-mirror-failures.txt", "where a list of what is left is written, if anything is")
+	f.StringVar(&o.failures, "failures", "safe-mirror-failures.txt",
+		"where a list of what is left is written, if anything is")
 	return cmd
 }
 
@@ -133,14 +145,17 @@ func (o mirrorOptions) check() error {
 		broken  bool
 		message string
 	}{
-		{len(o.manifests) == 0 && o.images == "", "nothing to do: give --images FILE with --to HOST/PATH, or -f FILE with a SafeMirrorRollout or mirror sets"},
-		{len(o.manifests) > 0 && o.to != "", "-f and --to contradict each other: with -f the mirror sets say where each image goes; leave one of them out"},
+		{len(o.manifests) == 0 && o.images == "",
+			"nothing to do: give --images FILE with --to HOST/PATH, or -f FILE with a SafeMirrorRollout or mirror sets"},
+		{len(o.manifests) > 0 && o.to != "",
+			"-f and --to contradict each other: with -f the mirror sets say where each image goes; leave one of them out"},
 		{o.dryRun && o.verifyOnly, "--dry-run and --verify-only contradict each other: the one counts what is missing, the other proves what is there; leave one of them out"},
 		{o.output != "text" && o.output != "json", fmt.Sprintf("--output %s: give text or json", o.output)},
 		{o.parallel < 1, fmt.Sprintf("--parallel %d: give at least 1", o.parallel)},
 		{o.attempts < 1, fmt.Sprintf("--attempts %d: give at least 1", o.attempts)},
 		{o.timeout <= 0, fmt.Sprintf("--timeout %s: give a time above 0, such as 5m", o.timeout)},
-		{o.requests < 0, fmt.Sprintf("--requests-per-second %g: give a number above 0, or leave it out for no limit", o.requests)},
+		{o.requests < 0, fmt.Sprintf("--requests-per-second %g: give a number above 0, or leave it out for no limit",
+			o.requests)},
 		{o.failures == "", "--failures is empty: give a file name"},
 		{o.readsStdin() > 1, "standard input can be read once: give - to one of --images and -f"},
 	} {
@@ -151,7 +166,8 @@ func (o mirrorOptions) check() error {
 	for _, platform := range o.platforms {
 		parts := strings.Split(platform, "/")
 		if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
-			return fmt.Errorf("--platform %s: give os/architecture or os/architecture/variant, such as linux/arm64", platform)
+			return fmt.Errorf("--platform %s: give os/architecture or os/architecture/variant, such as linux/arm64",
+				platform)
 		}
 	}
 	for _, host := range o.insecure {

@@ -14,8 +14,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 )
 
-// client makes the registry client from the flags. The proof is taken with the credentials for the destination and those for the
-// sources after them: what exactly a node may read is proven with its pull secret as --authfile, and --verify-only.
+// client makes the registry client from the flags. The proof is taken with the credentials for the
+// destination and those for the sources after them: what exactly a node may read is proven with its
+// pull secret as --authfile, and --verify-only.
 func (r *mirrorRun) client() (*mirror.Client, error) {
 	source, err := r.credentials()
 	if err != nil {
@@ -38,7 +39,8 @@ func (r *mirrorRun) client() (*mirror.Client, error) {
 	access := func(docs [][]byte) (mirror.Access, error) {
 		keychain, err := mirror.ParseKeychain(docs...)
 		return mirror.Access{
-			Keychain: keychain, CAs: trust.byHost, ExtraCAs: trust.allHosts, Insecure: r.allowsInsecure, Timeout: min(r.timeout, registryReadTimeout),
+			Keychain: keychain, CAs: trust.byHost, ExtraCAs: trust.allHosts, Insecure: r.allowsInsecure,
+			Timeout: min(r.timeout, registryReadTimeout),
 		}, err
 	}
 	limit := mirror.Limits{Requests: r.requests}
@@ -46,7 +48,8 @@ func (r *mirrorRun) client() (*mirror.Client, error) {
 		return nil, err
 	}
 	accesses := mirror.Accesses{Limits: func(string) mirror.Limits { return limit }}
-	for to, docs := range map[*mirror.Access][][]byte{&accesses.Source: source, &accesses.Push: push, &accesses.Node: node} {
+	for to, docs := range map[*mirror.Access][][]byte{&accesses.Source: source, &accesses.Push: push,
+		&accesses.Node: node} {
 		if *to, err = access(docs); err != nil {
 			return nil, err
 		}

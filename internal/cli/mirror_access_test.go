@@ -24,10 +24,12 @@ func TestDefaultAuthfiles(t *testing.T) {
 	}{
 		"usual": {
 			map[string]string{"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/user/1000"},
-			[]string{"/run/user/1000/containers/auth.json", "/home/me/.config/containers/auth.json", "/home/me/.docker/config.json"},
+			[]string{"/run/user/1000/containers/auth.json", "/home/me/.config/containers/auth.json",
+				"/home/me/.docker/config.json"},
 		},
 		"other directories": {
-			map[string]string{"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/user/1000", "XDG_CONFIG_HOME": "/conf", "DOCKER_CONFIG": "/docker"},
+			map[string]string{"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/user/1000", "XDG_CONFIG_HOME": "/conf",
+				"DOCKER_CONFIG": "/docker"},
 			[]string{"/run/user/1000/containers/auth.json", "/conf/containers/auth.json", "/docker/config.json"},
 		},
 	} {
@@ -150,7 +152,9 @@ func TestMirrorTrustsGivenCAs(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.HasPrefix(err.Error(), tc.want) || !strings.HasSuffix(err.Error(), "; give the registry's CA with --ca, or allow it to be unverified with --insecure HOST") {
+			if err == nil || !strings.HasPrefix(err.Error(), tc.want) ||
+				!strings.HasSuffix(err.Error(),
+					"; give the registry's CA with --ca, or allow it to be unverified with --insecure HOST") {
 				t.Errorf("%v", err)
 			}
 		})

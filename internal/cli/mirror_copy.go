@@ -9,13 +9,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
-// copyAndVerify brings every image to an end, or stops when ctx does, and returns what became of each. The images are looked at while it is
-// found out whether the targets may be written to, and nothing is written before that is certain.
+// copyAndVerify brings every image to an end, or stops when ctx does, and returns what became of
+// each. The images are looked at while it is found out whether the targets may be written to, and
+// nothing is written before that is certain.
 func (r *mirrorRun) copyAndVerify(ctx context.Context, client *mirror.Client, set batch.Set) ([]batch.Row, error) {
 	allowed := make(chan struct{})
 	f := &engineRun{
 		mirrorRun: r, client: client.WithWriteGate(allowed), tracker: batch.NewTracker(set.Images, r.attempts),
-		engine: mirror.NewEngine(mirror.EngineOptions{Workers: r.parallel, StallTimeout: r.timeout, RetryDelay: r.backoff, Now: r.now, After: r.after}),
+		engine: mirror.NewEngine(mirror.EngineOptions{Workers: r.parallel, StallTimeout: r.timeout,
+			RetryDelay: r.backoff, Now: r.now, After: r.after}),
 	}
 	f.submitOpen()
 	running, stop := context.WithCancel(ctx)
@@ -63,7 +65,8 @@ func (r *mirrorRun) jobs(images []batch.Image) []mirror.Job {
 // noRetry is a pause between attempts of which no run sees the end.
 const noRetry = 10 * 365 * 24 * time.Hour
 
-// backoff is the pause after so many failed attempts: 1 s, 2 s, 4 s … 60 s, and no attempt after the last one.
+// backoff is the pause after so many failed attempts: 1 s, 2 s, 4 s … 60 s, and no attempt after
+// the last one.
 func (r *mirrorRun) backoff(attempts int) time.Duration {
 	switch {
 	case attempts >= r.attempts:
@@ -85,13 +88,14 @@ type engineRun struct {
 	givenUpCount int
 }
 
-// submitOpen hands the engine what is still open, so that it does not try again what has failed for good.
+// submitOpen hands the engine what is still open, so that it does not try again what has failed for
+// good.
 func (f *engineRun) submitOpen() {
 	f.engine.Ensure(f.client, f.jobs(f.tracker.OpenImages()), time.Time{})
 }
 
-// pollInterval is how long changes are gathered between two looks, at least. A look goes over all images; where there are so many of them that
-// it takes long, it takes a fifth of the time at most.
+// pollInterval is how long changes are gathered between two looks, at least. A look goes over all
+// images; where there are so many of them that it takes long, it takes a fifth of the time at most.
 const pollInterval = 25 * time.Millisecond
 
 func (f *engineRun) waitUntilDone(ctx context.Context) {

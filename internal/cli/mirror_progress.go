@@ -142,9 +142,11 @@ func (p *progressLog) update(now time.Time, ended []batch.Row, tally batch.Progr
 func (p *progressLog) line(row batch.Row) string {
 	switch row.Result {
 	case batch.Copied:
-		return fmt.Sprintf("copied %s -> %s, %s in %s", row.Source, row.Destination, formatBytes(row.Bytes), formatDuration(row.Seconds))
+		return fmt.Sprintf("copied %s -> %s, %s in %s", row.Source, row.Destination, formatBytes(row.Bytes),
+			formatDuration(row.Seconds))
 	case batch.Failed:
-		return fmt.Sprintf("FAILED %s -> %s after %d of %d attempts: %s", row.Source, row.Destination, row.Attempts, p.attempts, row.Message)
+		return fmt.Sprintf("FAILED %s -> %s after %d of %d attempts: %s", row.Source, row.Destination, row.Attempts,
+			p.attempts, row.Message)
 	default:
 		return fmt.Sprintf("%s %s -> %s", row.Result, row.Source, row.Destination)
 	}

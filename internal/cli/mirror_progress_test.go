@@ -25,11 +25,13 @@ func TestProgressLogInterval(t *testing.T) {
 	tick(5*time.Second, batch.Progress{Done: 1, UploadedBytes: 50 * mib, NeededBytes: 400 * mib}, batch.Row{
 		Source: "quay.io/a:v1", Destination: "m.example.com/a:v1", Result: batch.Copied, Bytes: 50 * mib, Seconds: 4.95,
 	})
-	tick(20*time.Second, batch.Progress{Done: 1, WaitingForRetry: 1, UploadedBytes: 100 * mib, NeededBytes: 400 * mib}) // 25 s: too early for numbers
+	// 25 s: too early for numbers
+	tick(20*time.Second, batch.Progress{Done: 1, WaitingForRetry: 1, UploadedBytes: 100 * mib, NeededBytes: 400 * mib})
 	tick(10*time.Second, batch.Progress{Done: 1, WaitingForRetry: 1, UploadedBytes: 200 * mib, NeededBytes: 400 * mib})
 	tick(time.Second, batch.Progress{Done: 3, Failed: 1, UploadedBytes: 210 * mib, NeededBytes: 400 * mib},
 		batch.Row{Source: "quay.io/b:v1", Destination: "m.example.com/b:v1", Result: batch.Present},
-		batch.Row{Source: "quay.io/c:v1", Destination: "m.example.com/c:v1", Result: batch.Failed, Attempts: 3, Message: "quay.io/c:v1: manifest: Timeout: no connection within 30s"})
+		batch.Row{Source: "quay.io/c:v1", Destination: "m.example.com/c:v1", Result: batch.Failed, Attempts: 3,
+			Message: "quay.io/c:v1: manifest: Timeout: no connection within 30s"})
 	tick(time.Minute, batch.Progress{Done: 4, Failed: 1, UploadedBytes: 210 * mib, NeededBytes: 210 * mib}, batch.Row{
 		Source: "quay.io/d:v1", Destination: "m.example.com/d:v1", Result: batch.Copied, Bytes: 123, Seconds: 75.2,
 	})
@@ -61,11 +63,13 @@ func TestProgressBarClearsItsLine(t *testing.T) {
 		{"at first", update(0, batch.Progress{Images: 60}), clearLine + "[------------------------------] 0/60 images"},
 		{"too soon", update(199*time.Millisecond, batch.Progress{Images: 60, Done: 1}), ""},
 		{
-			"later", update(2*time.Second, batch.Progress{Images: 60, Done: 18, UploadedBytes: 80 * mib, NeededBytes: 240 * mib}),
+			"later", update(2*time.Second,
+				batch.Progress{Images: 60, Done: 18, UploadedBytes: 80 * mib, NeededBytes: 240 * mib}),
 			clearLine + "[##########--------------------] 18/60 images  80.0 MiB of 240.0 MiB  40.0 MiB/s  4s left",
 		},
 		{
-			"a failure goes above it", update(2*time.Second, batch.Progress{Images: 60, Done: 19, Failed: 1, UploadedBytes: 80 * mib, NeededBytes: 240 * mib},
+			"a failure goes above it", update(2*time.Second,
+				batch.Progress{Images: 60, Done: 19, Failed: 1, UploadedBytes: 80 * mib, NeededBytes: 240 * mib},
 				batch.Row{Source: "quay.io/a:v1", Result: batch.Failed, Message: "gone"}),
 			clearLine + "failed: quay.io/a:v1: gone\n" +
 				clearLine + "[##########--------------------] 19/60 images  80.0 MiB of 240.0 MiB  40.0 MiB/s  4s left  1 failed",
@@ -83,7 +87,8 @@ func TestProgressBarClearsItsLine(t *testing.T) {
 }
 
 func TestProgressBarFitsTerminal(t *testing.T) {
-	tally := batch.Progress{Images: 12345, Done: 12300, Failed: 7, WaitingForRetry: 3, UploadedBytes: 80 * mib, NeededBytes: 240 * mib}
+	tally := batch.Progress{Images: 12345, Done: 12300, Failed: 7, WaitingForRetry: 3, UploadedBytes: 80 * mib,
+		NeededBytes: 240 * mib}
 	for columns := range 130 {
 		if got := formatBar(tally, &batch.Throughput{}, columns); len(got) > columns {
 			t.Errorf("%d columns: %q has %d", columns, got, len(got))
@@ -92,7 +97,8 @@ func TestProgressBarFitsTerminal(t *testing.T) {
 }
 
 func TestFormatBytes(t *testing.T) {
-	for bytes, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 250 * mib: "250.0 MiB", 3 << 30: "3.0 GiB"} {
+	for bytes, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 250 * mib: "250.0 MiB",
+		3 << 30: "3.0 GiB"} {
 		if got := formatBytes(bytes); got != want {
 			t.Errorf("%d is %q, want %q", bytes, got, want)
 		}

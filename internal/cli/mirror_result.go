@@ -51,7 +51,8 @@ func (r *mirrorRun) print(report batch.Report) error {
 	return err
 }
 
-// maxListed is how many images of one kind the summary names; the failures file and the JSON have all of them.
+// maxListed is how many images of one kind the summary names; the failures file and the JSON have
+// all of them.
 const maxListed = 20
 
 // summary is the result for people: what went wrong, and the numbers.
@@ -63,9 +64,11 @@ func summary(report batch.Report) string {
 		case row.Result == batch.Failed:
 			failed = append(failed, fmt.Sprintf("failed: %s -> %s: %s", row.Source, row.Destination, row.Message))
 		case row.Result == batch.ToCopy:
-			planned = append(planned, fmt.Sprintf("to copy: %s -> %s, %s in %d requests", row.Source, row.Destination, formatBytes(row.Bytes), row.Requests))
+			planned = append(planned, fmt.Sprintf("to copy: %s -> %s, %s in %d requests", row.Source, row.Destination,
+				formatBytes(row.Bytes), row.Requests))
 		case row.Endpoint != "":
-			later = append(later, fmt.Sprintf("not at the first mirror: %s, which nodes get from %s", row.Destination, row.Endpoint))
+			later = append(later, fmt.Sprintf("not at the first mirror: %s, which nodes get from %s", row.Destination,
+				row.Endpoint))
 		}
 	}
 	var unserved []string
@@ -111,7 +114,8 @@ func totals(report batch.Report) string {
 	return text + "; " + formatDuration(t.Seconds)
 }
 
-// checkFailuresFile finds out before anything is copied whether the list of what is left could be written.
+// checkFailuresFile finds out before anything is copied whether the list of what is left could be
+// written.
 func (r *mirrorRun) checkFailuresFile() error {
 	if r.mode() == batch.DryRun {
 		return nil

@@ -22,7 +22,8 @@ import (
 
 var startOfTest = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// mirrorTest is the command with a clock that stands still, no second attempt unless a test wants it, and all that it prints kept.
+// mirrorTest is the command with a clock that stands still, no second attempt unless a test wants
+// it, and all that it prints kept.
 type mirrorTest struct {
 	*mirrorRun
 	dir         string
@@ -35,7 +36,8 @@ func newTestRun(t *testing.T, registries ...*testRegistry) *mirrorTest {
 	r := &mirrorTest{dir: dir}
 	r.mirrorRun = &mirrorRun{
 		mirrorOptions: mirrorOptions{
-			parallel: 4, timeout: 20 * time.Second, attempts: 3, output: "json", failures: filepath.Join(dir, "failures.txt"),
+			parallel: 4, timeout: 20 * time.Second, attempts: 3, output: "json",
+			failures: filepath.Join(dir, "failures.txt"),
 		},
 		in: strings.NewReader(""), out: &r.out, status: &r.status, getenv: isolatedEnv(dir),
 		now:   func() time.Time { return startOfTest },
@@ -48,7 +50,8 @@ func newTestRun(t *testing.T, registries ...*testRegistry) *mirrorTest {
 	return r
 }
 
-// runShortTimers calls at once what only keeps looks apart, and never what depends on time going by.
+// runShortTimers calls at once what only keeps looks apart, and never what depends on time going
+// by.
 func runShortTimers(d time.Duration, f func()) (stop func()) {
 	if d <= pollInterval {
 		go f()
@@ -56,7 +59,8 @@ func runShortTimers(d time.Duration, f func()) (stop func()) {
 	return func() {}
 }
 
-// isolatedEnv is an environment whose directories are all the same one, so that no credentials of the machine are read.
+// isolatedEnv is an environment whose directories are all the same one, so that no credentials of
+// the machine are read.
 func isolatedEnv(dir string) func(string) string {
 	return func(name string) string {
 		if name == "REGISTRY_AUTH_FILE" {
@@ -122,10 +126,12 @@ func TestMirrorComplete(t *testing.T) {
 	source.seed(t, "acme/there", "v1", "there")
 	target.seed(t, "site/acme/there", "v1", "there")
 	r := newTestRun(t, source, target)
-	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+pinned+"\n"+source.host+"/acme/there:v1\n"), target.host+"/site"
+	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+pinned+"\n"+
+		source.host+"/acme/there:v1\n"), target.host+"/site"
 
 	report, code := r.runToEnd(t.Context(), t)
-	want := map[string]batch.Outcome{"acme/app:v1": batch.Copied, "acme/pinned@" + pinned: batch.Copied, "acme/there:v1": batch.Present}
+	want := map[string]batch.Outcome{"acme/app:v1": batch.Copied, "acme/pinned@" + pinned: batch.Copied,
+		"acme/there:v1": batch.Present}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitComplete {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
 	}
@@ -141,17 +147,20 @@ func TestMirrorPartialResumesFromFailuresFile(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	source.seed(t, "acme/app", "v1", "app")
 	r := newTestRun(t, source, target)
-	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/gone:v1\n"), target.host+"/site"
+	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/gone:v1\n"),
+		target.host+"/site"
 
 	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/app:v1": batch.Copied, "acme/gone:v1": batch.Failed}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitPartial {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
 	}
-	if row := report.Images[1]; row.Class != "Missing" || row.Attempts != 1 || !strings.Contains(row.Message, source.host+"/acme/gone:v1") {
+	if row := report.Images[1]; row.Class != "Missing" || row.Attempts != 1 ||
+		!strings.Contains(row.Message, source.host+"/acme/gone:v1") {
 		t.Errorf("%+v", row)
 	}
-	if text := r.failuresText(t); !strings.Contains(text, "\n"+source.host+"/acme/gone:v1 "+target.host+"/site/acme/gone:v1\n") || strings.Contains(text, "acme/app") {
+	if text := r.failuresText(t); !strings.Contains(text, "\n"+source.host+"/acme/gone:v1 "+target.host+
+		"/site/acme/gone:v1\n") || strings.Contains(text, "acme/app") {
 		t.Errorf("failures file:\n%s", text)
 	}
 
@@ -159,7 +168,8 @@ func TestMirrorPartialResumesFromFailuresFile(t *testing.T) {
 	again := newTestRun(t, source, target)
 	again.images = r.failures
 	report, code = again.runToEnd(t.Context(), t)
-	if diff := cmp.Diff(map[string]batch.Outcome{"acme/gone:v1": batch.Copied}, results(report)); diff != "" || code != batch.ExitComplete {
+	if diff := cmp.Diff(map[string]batch.Outcome{"acme/gone:v1": batch.Copied}, results(report)); diff != "" ||
+		code != batch.ExitComplete {
 		t.Errorf("taken up: exit code %d (-want +got):\n%s", code, diff)
 	}
 }
@@ -168,7 +178,8 @@ func TestMirrorNone(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	r := newTestRun(t, source, target)
 	r.images, r.to = r.file(t, "images.txt", source.host+"/a:v1\n"+source.host+"/b:v1\n"), target.host
-	if report, code := r.runToEnd(t.Context(), t); code != batch.ExitNone || report.ExitCode != batch.ExitNone || report.Totals.Failed != 2 {
+	if report, code := r.runToEnd(t.Context(), t); code != batch.ExitNone || report.ExitCode != batch.ExitNone ||
+		report.Totals.Failed != 2 {
 		t.Errorf("exit code %d, %+v", code, report.Totals)
 	}
 }
@@ -200,7 +211,8 @@ func TestMirrorRetriesTransientErrors(t *testing.T) {
 			}
 			r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app@"+digest+"\n"), target.host
 			report, code := r.runToEnd(t.Context(), t)
-			if row := report.Images[0]; code != batch.ExitNone || row.Attempts != tc.wantAttempts || row.Class != tc.wantClass {
+			if row := report.Images[0]; code != batch.ExitNone || row.Attempts != tc.wantAttempts ||
+				row.Class != tc.wantClass {
 				t.Errorf("exit code %d, %+v", code, row)
 			}
 		})
@@ -218,7 +230,8 @@ func TestMirrorRejectsDestinationCollision(t *testing.T) {
 	if !errors.As(err, &collision) {
 		t.Fatalf("got %v", err)
 	}
-	for i, want := range []string{one.host + "/acme/app:v1 (" + r.images + ":1, now " + first + ")", two.host + "/acme/app:v1 (" + r.images + ":2, now " + second + ")"} {
+	for i, want := range []string{one.host + "/acme/app:v1 (" + r.images + ":1, now " + first + ")", two.host +
+		"/acme/app:v1 (" + r.images + ":2, now " + second + ")"} {
 		if collision.Sources[i] != want {
 			t.Errorf("source %d is %q, want %q", i, collision.Sources[i], want)
 		}
@@ -248,7 +261,8 @@ func TestMirrorFromRollout(t *testing.T) {
 	digest, _ := source.seed(t, "acme/pinned", "v1", "pinned")
 	r := newTestRun(t, source, target)
 	r.manifests = []string{r.file(t, "rollout.yaml", rolloutFor(source.host, target.host))}
-	r.images, r.in = "-", strings.NewReader(source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+digest+"\n"+source.host+"/other:v1\n")
+	r.images, r.in = "-", strings.NewReader(source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+digest+"\n"+
+		source.host+"/other:v1\n")
 
 	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/extra:v1": batch.Copied, "acme/app:v1": batch.Copied}
@@ -258,7 +272,8 @@ func TestMirrorFromRollout(t *testing.T) {
 	if !target.has(t, "mirror/app", "v1") || !target.has(t, "mirror/extra", "v1") {
 		t.Error("the mirror has not got the images")
 	}
-	if code != batch.ExitPartial || report.Totals.Outside != 1 || len(report.NotServed) != 1 || !strings.Contains(report.NotServed[0].Reason, "add imageDigestMirrors for "+source.host+"/acme") {
+	if code != batch.ExitPartial || report.Totals.Outside != 1 || len(report.NotServed) != 1 ||
+		!strings.Contains(report.NotServed[0].Reason, "add imageDigestMirrors for "+source.host+"/acme") {
 		t.Errorf("exit code %d, %+v, not served %v", code, report.Totals, report.NotServed)
 	}
 	if text := r.failuresText(t); !strings.Contains(text, "\n"+source.host+"/acme/pinned@"+digest+"\n") {
@@ -277,7 +292,8 @@ func TestMirrorVerifyOnlyFindsMissingLayer(t *testing.T) {
 		t.Fatalf("HTTP %d", status)
 	}
 	r := newTestRun(t, source, target)
-	r.images, r.to, r.verifyOnly = r.file(t, "images.txt", source.host+"/acme/good:v1\n"+source.host+"/acme/bad:v1\n"), target.host, true
+	r.images, r.to, r.verifyOnly = r.file(t, "images.txt", source.host+"/acme/good:v1\n"+source.host+"/acme/bad:v1\n"),
+		target.host, true
 	report, code := r.runToEnd(t.Context(), t)
 	want := map[string]batch.Outcome{"acme/good:v1": batch.Present, "acme/bad:v1": batch.Failed}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitPartial {
@@ -297,14 +313,17 @@ func TestMirrorDryRunCopiesNothing(t *testing.T) {
 	source.seed(t, "acme/there", "v1", "there")
 	target.seed(t, "acme/there", "v1", "there")
 	r := newTestRun(t, source, target)
-	r.images, r.to, r.dryRun = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/there:v1\n"+source.host+"/acme/gone:v1\n"), target.host, true
+	r.images, r.to, r.dryRun = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/there:v1\n"+
+		source.host+"/acme/gone:v1\n"), target.host, true
 	report, code := r.runToEnd(t.Context(), t)
-	want := map[string]batch.Outcome{"acme/app:v1": batch.ToCopy, "acme/there:v1": batch.Present, "acme/gone:v1": batch.Failed}
+	want := map[string]batch.Outcome{"acme/app:v1": batch.ToCopy, "acme/there:v1": batch.Present,
+		"acme/gone:v1": batch.Failed}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitPartial {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
 	}
 	const layerAndConfig = 3 + 37
-	if row := report.Images[0]; row.Bytes != layerAndConfig || row.Requests == 0 || report.Totals.Bytes != layerAndConfig {
+	if row := report.Images[0]; row.Bytes != layerAndConfig || row.Requests == 0 ||
+		report.Totals.Bytes != layerAndConfig {
 		t.Errorf("%+v", row)
 	}
 	if writes := target.writes(); len(writes) != 0 || target.has(t, "acme/app", "v1") || r.failuresText(t) != "" {
@@ -329,14 +348,17 @@ func TestMirrorInterrupted(t *testing.T) {
 	})
 	r := newTestRun(t, source, target)
 	r.parallel = 1
-	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/quick:v1\n"+source.host+"/acme/slow:v1\n"+source.host+"/acme/waits:v1\n"), target.host
+	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/quick:v1\n"+source.host+"/acme/slow:v1\n"+source.host+
+		"/acme/waits:v1\n"), target.host
 	report, code := r.runToEnd(ctx, t)
-	want := map[string]batch.Outcome{"acme/quick:v1": batch.Copied, "acme/slow:v1": batch.Unfinished, "acme/waits:v1": batch.Unfinished}
+	want := map[string]batch.Outcome{"acme/quick:v1": batch.Copied, "acme/slow:v1": batch.Unfinished,
+		"acme/waits:v1": batch.Unfinished}
 	if diff := cmp.Diff(want, results(report)); diff != "" || code != batch.ExitInterrupted {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
 	}
 	text := r.failuresText(t)
-	if strings.Contains(text, "acme/quick") || !strings.Contains(text, "\n"+source.host+"/acme/slow:v1 ") || !strings.Contains(text, "\n"+source.host+"/acme/waits:v1 ") {
+	if strings.Contains(text, "acme/quick") || !strings.Contains(text, "\n"+source.host+"/acme/slow:v1 ") ||
+		!strings.Contains(text, "\n"+source.host+"/acme/waits:v1 ") {
 		t.Errorf("failures file:\n%s", text)
 	}
 }
@@ -360,14 +382,16 @@ func TestMirrorTextSummary(t *testing.T) {
 	r := newTestRun(t, source, target)
 	r.output, r.quiet = "text", true
 	r.manifests = []string{r.file(t, "rollout.yaml", rolloutFor(source.host, target.host))}
-	r.images = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+digest+"\n"+source.host+"/other:v1\n")
+	r.images = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/pinned@"+digest+"\n"+source.host+
+		"/other:v1\n")
 	err := r.run(t.Context())
 	var end *ExitError
 	if !errors.As(err, &end) || end.Code != batch.ExitPartial ||
 		end.Text != "of 3 images 1 failed, 1 is not served by the mirror sets; what is left is in "+r.failures {
 		t.Errorf("%v", err)
 	}
-	got := strings.ReplaceAll(replaceHosts(r.out.String(), map[string]*testRegistry{"source.example.com": source, "target.example.com": target}), digest, "DIGEST")
+	got := strings.ReplaceAll(replaceHosts(r.out.String(),
+		map[string]*testRegistry{"source.example.com": source, "target.example.com": target}), digest, "DIGEST")
 	want := `source.example.com/acme/pinned@DIGEST: not served by these mirror sets: source.example.com/acme has only imageTagMirrors, and this is a reference by digest; add imageDigestMirrors for source.example.com/acme with the mirrors target.example.com/mirror
 failed: source.example.com/acme/extra:v1 -> target.example.com/mirror/extra:v1: source.example.com/acme/extra:v1: manifest: Missing…
 2 images: 1 copied (40 B), 1 failed; 1 not served by the mirror sets; 1 outside of the mirror sets; 0s
@@ -395,8 +419,10 @@ func TestMirrorFlags(t *testing.T) {
 	cmd.SetOut(&out)
 	cmd.SetErr(&status)
 	cmd.SetArgs([]string{
-		"--images", "-", "--to", target.host + "/site", "--insecure", source.host, "--insecure", target.host, "--authfile", auth,
-		"--requests-per-second", "1000", "--bytes-per-second", "1Gi", "--parallel", "2", "--attempts", "1", "--timeout", "30s",
+		"--images", "-", "--to", target.host + "/site", "--insecure", source.host, "--insecure", target.host,
+		"--authfile", auth,
+		"--requests-per-second", "1000", "--bytes-per-second", "1Gi", "--parallel", "2", "--attempts", "1",
+		"--timeout", "30s",
 		"-o", "json", "--failures", filepath.Join(dir, "failures.txt"),
 	})
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
@@ -420,7 +446,8 @@ func TestMirrorDocumented(t *testing.T) {
 			t.Errorf("docs/mirror.md does not mention --%s", f.Name)
 		}
 	})
-	for _, of := range []reflect.Type{reflect.TypeFor[batch.Report](), reflect.TypeFor[batch.Row](), reflect.TypeFor[batch.Totals](), reflect.TypeFor[batch.NotServed]()} {
+	for _, of := range []reflect.Type{reflect.TypeFor[batch.Report](), reflect.TypeFor[batch.Row](),
+		reflect.TypeFor[batch.Totals](), reflect.TypeFor[batch.NotServed]()} {
 		for field := range of.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if !bytes.Contains(page, []byte("`"+name+"`")) {
@@ -445,7 +472,8 @@ func TestMirrorJSONAndProgressLog(t *testing.T) {
 	target.seed(t, "acme/there", "v1", "there")
 	r := newTestRun(t, source, target)
 	r.parallel = 1
-	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/there:v1\n"+source.host+"/acme/gone:v1\n"), target.host
+	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"+source.host+"/acme/there:v1\n"+source.host+
+		"/acme/gone:v1\n"), target.host
 	if _, code := r.runToEnd(t.Context(), t); code != batch.ExitPartial {
 		t.Errorf("exit code %d", code)
 	}
@@ -508,7 +536,8 @@ func TestMirrorJSONAndProgressLog(t *testing.T) {
 [2/3] present source.example.com/acme/there:v1 -> target.example.com/acme/there:v1
 [3/3] FAILED source.example.com/acme/gone:v1 -> target.example.com/acme/gone:v1 after 1 of 3 attempts: source.example.com/acme/gone:v1: manifest: Missing…
 `
-	if diff := cmp.Diff(wantLines, message.ReplaceAllString(replaceHosts(r.status.String(), hosts), "$1…")); diff != "" {
+	if diff := cmp.Diff(wantLines,
+		message.ReplaceAllString(replaceHosts(r.status.String(), hosts), "$1…")); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 }
@@ -521,37 +550,60 @@ func TestMirrorInvalidInputCopiesNothing(t *testing.T) {
 		change func(t *testing.T, r *mirrorTest)
 		want   string
 	}{
-		"nothing to do":         {func(_ *testing.T, r *mirrorTest) { r.images, r.to = "", "" }, "nothing to do: give --images FILE"},
-		"-f and --to":           {func(_ *testing.T, r *mirrorTest) { r.manifests = []string{"x.yaml"} }, "-f and --to contradict each other"},
-		"two modes":             {func(_ *testing.T, r *mirrorTest) { r.dryRun, r.verifyOnly = true, true }, "--dry-run and --verify-only contradict"},
-		"an unknown output":     {func(_ *testing.T, r *mirrorTest) { r.output = "yaml" }, "--output yaml: give text or json"},
-		"no worker":             {func(_ *testing.T, r *mirrorTest) { r.parallel = 0 }, "--parallel 0"},
-		"no attempt":            {func(_ *testing.T, r *mirrorTest) { r.attempts = 0 }, "--attempts 0"},
-		"no time":               {func(_ *testing.T, r *mirrorTest) { r.timeout = 0 }, "--timeout 0s"},
-		"a rate that is none":   {func(_ *testing.T, r *mirrorTest) { r.bytes = "fast" }, "--bytes-per-second fast: give a number of bytes"},
-		"a rate below 0":        {func(_ *testing.T, r *mirrorTest) { r.requests = -1 }, "--requests-per-second -1"},
-		"half a platform":       {func(_ *testing.T, r *mirrorTest) { r.platforms = []string{"amd64"} }, "--platform amd64: give os/architecture"},
-		"a URL as a host":       {func(_ *testing.T, r *mirrorTest) { r.insecure = []string{"http://x"} }, `--insecure "http://x"`},
-		"stdin twice":           {func(_ *testing.T, r *mirrorTest) { r.images, r.to, r.manifests = "-", "", []string{"-"} }, "standard input can be read once"},
-		"no such list":          {func(_ *testing.T, r *mirrorTest) { r.images = "/nowhere/list" }, "--images: open /nowhere/list"},
-		"an empty list":         {func(t *testing.T, r *mirrorTest) { r.images = r.file(t, "empty", "# none\n") }, "--images: "},
-		"no such manifest":      {func(_ *testing.T, r *mirrorTest) { r.to, r.manifests = "", []string{"/nowhere/m"} }, "-f: open /nowhere/m"},
-		"no such authfile":      {func(_ *testing.T, r *mirrorTest) { r.authfile = "/nowhere/a" }, "--authfile: open /nowhere/a"},
-		"no such dest authfile": {func(_ *testing.T, r *mirrorTest) { r.destAuthfile = "/nowhere/a" }, "--dest-authfile: open /nowhere/a"},
+		"nothing to do": {func(_ *testing.T, r *mirrorTest) { r.images, r.to = "", "" },
+			"nothing to do: give --images FILE"},
+		"-f and --to": {func(_ *testing.T, r *mirrorTest) { r.manifests = []string{"x.yaml"} },
+			"-f and --to contradict each other"},
+		"two modes": {func(_ *testing.T, r *mirrorTest) { r.dryRun, r.verifyOnly = true, true },
+			"--dry-run and --verify-only contradict"},
+		"an unknown output": {func(_ *testing.T, r *mirrorTest) { r.output = "yaml" },
+			"--output yaml: give text or json"},
+		"no worker":  {func(_ *testing.T, r *mirrorTest) { r.parallel = 0 }, "--parallel 0"},
+		"no attempt": {func(_ *testing.T, r *mirrorTest) { r.attempts = 0 }, "--attempts 0"},
+		"no time":    {func(_ *testing.T, r *mirrorTest) { r.timeout = 0 }, "--timeout 0s"},
+		"a rate that is none": {func(_ *testing.T, r *mirrorTest) { r.bytes = "fast" },
+			"--bytes-per-second fast: give a number of bytes"},
+		"a rate below 0": {func(_ *testing.T, r *mirrorTest) { r.requests = -1 }, "--requests-per-second -1"},
+		"half a platform": {func(_ *testing.T, r *mirrorTest) { r.platforms = []string{"amd64"} },
+			"--platform amd64: give os/architecture"},
+		"a URL as a host": {func(_ *testing.T, r *mirrorTest) { r.insecure = []string{"http://x"} },
+			`--insecure "http://x"`},
+		"stdin twice": {func(_ *testing.T, r *mirrorTest) {
+			r.images, r.to, r.manifests = "-", "",
+				[]string{"-"}
+		}, "standard input can be read once"},
+		"no such list": {func(_ *testing.T, r *mirrorTest) { r.images = "/nowhere/list" },
+			"--images: open /nowhere/list"},
+		"an empty list": {func(t *testing.T, r *mirrorTest) { r.images = r.file(t, "empty", "# none\n") },
+			"--images: "},
+		"no such manifest": {func(_ *testing.T, r *mirrorTest) { r.to, r.manifests = "", []string{"/nowhere/m"} },
+			"-f: open /nowhere/m"},
+		"no such authfile": {func(_ *testing.T, r *mirrorTest) { r.authfile = "/nowhere/a" },
+			"--authfile: open /nowhere/a"},
+		"no such dest authfile": {func(_ *testing.T, r *mirrorTest) { r.destAuthfile = "/nowhere/a" },
+			"--dest-authfile: open /nowhere/a"},
 		"an authfile that is none": {
 			func(t *testing.T, r *mirrorTest) { r.authfile = r.file(t, "a.json", "secret") }, "--authfile ",
 		},
-		"a CA that is none":        {func(t *testing.T, r *mirrorTest) { r.cas = []string{r.file(t, "ca", "text")} }, "--ca "},
-		"a CA directory of no CA":  {func(t *testing.T, r *mirrorTest) { r.cas = []string{t.TempDir()} }, "--ca "},
-		"a failures file nowhere":  {func(_ *testing.T, r *mirrorTest) { r.failures = "/nowhere/f" }, "--failures /nowhere/f: no file can be written there"},
+		"a CA that is none": {func(t *testing.T, r *mirrorTest) { r.cas = []string{r.file(t, "ca", "text")} },
+			"--ca "},
+		"a CA directory of no CA": {func(t *testing.T, r *mirrorTest) { r.cas = []string{t.TempDir()} }, "--ca "},
+		"a failures file nowhere": {func(_ *testing.T, r *mirrorTest) { r.failures = "/nowhere/f" },
+			"--failures /nowhere/f: no file can be written there"},
 		"a directory for the file": {func(_ *testing.T, r *mirrorTest) { r.failures = r.dir }, "--failures "},
 		"mirror sets that serve nothing": {func(t *testing.T, r *mirrorTest) {
-			r.to, r.manifests = "", []string{r.file(t, "m.yaml", strings.Replace(rolloutFor("other.example.com", target.host), "    additionalImages: [other.example.com/acme/extra:v1]\n", "    additionalImages: []\n", 1))}
+			r.to, r.manifests = "", []string{r.file(t, "m.yaml",
+				strings.Replace(rolloutFor("other.example.com", target.host),
+					"    additionalImages: [other.example.com/acme/extra:v1]\n", "    additionalImages: []\n", 1))}
 		}, "the mirror sets serve none of the 1 references: none lies in a source of theirs"},
 		"a dry run of what others copy": {func(t *testing.T, r *mirrorTest) {
-			r.to, r.dryRun, r.manifests = "", true, []string{r.file(t, "m.yaml", rolloutFor(source.host, target.host)+"  mirroring: {mode: VerifyOnly}\n")}
+			r.to, r.dryRun, r.manifests = "", true,
+				[]string{r.file(t, "m.yaml", rolloutFor(source.host, target.host)+"  mirroring: {mode: VerifyOnly}\n")}
 		}, "--dry-run: spec.mirroring.mode of the rollout is VerifyOnly"},
-		"a target that takes nothing": {func(_ *testing.T, _ *mirrorTest) { target.refuse(http.MethodPost, "", http.StatusForbidden) }, "cannot write to " + target.host + "/site/acme/app: "},
+		"a target that takes nothing": {func(_ *testing.T,
+			_ *mirrorTest) {
+			target.refuse(http.MethodPost, "", http.StatusForbidden)
+		}, "cannot write to " + target.host + "/site/acme/app: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target.clearRequests()
@@ -580,7 +632,8 @@ func TestMirrorUnwritableTargetHint(t *testing.T) {
 	target.refuse(http.MethodPost, "", http.StatusForbidden)
 	r := newTestRun(t, source, target)
 	r.images, r.to = r.file(t, "images.txt", source.host+"/acme/app:v1\n"), target.host
-	if err := r.run(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "; give credentials that may push there with --dest-authfile or --authfile") {
+	if err := r.run(t.Context()); err == nil ||
+		!strings.HasSuffix(err.Error(), "; give credentials that may push there with --dest-authfile or --authfile") {
 		t.Errorf("%v", err)
 	}
 }

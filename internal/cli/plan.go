@@ -54,11 +54,15 @@ func Plan() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "what to plan: a file, or - for standard input; may be given several times")
+	f.StringArrayVarP(&o.files, "filename", "f", nil,
+		"what to plan: a file, or - for standard input; may be given several times")
 	f.StringVarP(&o.output, "output", "o", "text", "one of "+printer.PlanFormats+"; wide names all of every list")
-	f.BoolVar(&o.askRegistries, "ask-registries", false, "ask the mirrors and the sources, too: what is missing at the mirror, and whether what is left can be pulled")
-	f.StringVar(&o.authfile, "authfile", "", "credentials for --ask-registries, as podman login writes them (default: the cluster's pull secret)")
-	f.DurationVar(&o.registryTimeout, "registry-timeout", 5*time.Minute, "how long all registries together may take to answer")
+	f.BoolVar(&o.askRegistries, "ask-registries", false,
+		"ask the mirrors and the sources, too: what is missing at the mirror, and whether what is left can be pulled")
+	f.StringVar(&o.authfile, "authfile", "",
+		"credentials for --ask-registries, as podman login writes them (default: the cluster's pull secret)")
+	f.DurationVar(&o.registryTimeout, "registry-timeout", 5*time.Minute,
+		"how long all registries together may take to answer")
 	f.IntVar(&o.workers, "registry-workers", 8, "how many images are looked at, at the same time")
 	o.addFlags(f)
 	return cmd
@@ -103,7 +107,8 @@ func (o planOptions) run(ctx context.Context, in io.Reader, out io.Writer) error
 	return o.writeReport(printer.NewPlanReport(f, checks), out)
 }
 
-// writeReport prints the report and ends with its exit code. Where the report is for a program, standard error has the verdict.
+// writeReport prints the report and ends with its exit code. Where the report is for a program,
+// standard error has the verdict.
 func (o planOptions) writeReport(r printer.PlanReport, out io.Writer) error {
 	if err := r.Write(out, o.output); err != nil {
 		return err
@@ -163,7 +168,8 @@ func readManifests(names []string, in io.Reader) ([]manifest.File, error) {
 			return nil, fmt.Errorf("--filename: reading %s: %w", file.Name, err)
 		}
 		if len(file.Data) > maxManifest {
-			return nil, fmt.Errorf("--filename: %s has more than %d bytes, so it is no manifest", file.Name, maxManifest)
+			return nil, fmt.Errorf("--filename: %s has more than %d bytes, so it is no manifest", file.Name,
+				maxManifest)
 		}
 		out = append(out, file)
 	}

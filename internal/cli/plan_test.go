@@ -25,7 +25,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// clusterDir writes a small cluster to a directory, as oc get would: one file for each kind. It runs the images.
+// clusterDir writes a small cluster to a directory, as oc get would: one file for each kind. It
+// runs the images.
 func clusterDir(t *testing.T, insecure []string, images ...string) string {
 	t.Helper()
 	objects := minicluster.Objects("worker-0", "worker-1")
@@ -34,8 +35,10 @@ func clusterDir(t *testing.T, insecure []string, images ...string) string {
 		spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: image}}}
 		name := "app-" + string(rune('a'+len(objects)))
 		objects = append(objects,
-			&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: spec}}},
-			&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name + "-1"}, Spec: spec, Status: corev1.PodStatus{Phase: corev1.PodRunning}})
+			&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+				Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: spec}}},
+			&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name + "-1"}, Spec: spec,
+				Status: corev1.PodStatus{Phase: corev1.PodRunning}})
 	}
 	for i, o := range objects {
 		if image, ok := o.(*configv1.Image); ok {
@@ -92,7 +95,8 @@ func daemonSet() client.Object {
 }
 
 func replicaSet() client.Object {
-	return &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "old"}, Spec: appsv1.ReplicaSetSpec{Replicas: new(int32)}}
+	return &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "old"},
+		Spec: appsv1.ReplicaSetSpec{Replicas: new(int32)}}
 }
 
 func write(t *testing.T, dir, name, text string) string {
@@ -116,7 +120,8 @@ func plainText(source string) string {
 		"  - {source: " + source + ", mirrors: [m.local/acme]}\n"
 }
 
-// run runs a command and gives what it printed, its exit code, and the error if it ended with one of its own.
+// run runs a command and gives what it printed, its exit code, and the error if it ended with one
+// of its own.
 func run(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (out string, code int, err error) {
 	t.Helper()
 	var buffer bytes.Buffer
@@ -137,7 +142,8 @@ func run(t *testing.T, cmd *cobra.Command, stdin string, args ...string) (out st
 }
 
 func TestPlanExitCodes(t *testing.T) {
-	dir := clusterDir(t, nil, "quay.io/acme/app:v1", "quay.io/acme/web@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+	dir := clusterDir(t, nil, "quay.io/acme/app:v1",
+		"quay.io/acme/web@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 	partial := clusterDir(t, nil, "quay.io/acme/app:v1")
 	if err := os.Remove(filepath.Join(partial, "pod.yaml")); err != nil {
 		t.Fatal(err)
@@ -147,15 +153,29 @@ func TestPlanExitCodes(t *testing.T) {
 		code          int
 		says          []string
 	}{
-		"changes":                {rolloutText("quay.io/acme", "m.local/acme", ""), dir, 2, []string{"CHANGES: safe as far as seen", "GainsMirror"}},
-		"blocked":                {rolloutText("quay.io/acme", "m.local/acme", "    mirrorSourcePolicy: NeverContactSource\n"), dir, 3, []string{"BLOCKED: 1 reference in use", "WOULD BREAK (1)"}},
-		"cannot tell":            {rolloutText("quay.io/acme", "m.local/acme", ""), partial, 1, []string{"CANNOT TELL: Pod was not seen"}},
-		"a schedule":             {rolloutText("quay.io/acme", "m.local/acme", "  release:\n    windows:\n    - {schedule: \"61 25 * * *\", durationSeconds: 7200}\n"), dir, 3, []string{"BLOCKED: spec.release.windows[0]"}},
-		"a time zone":            {rolloutText("quay.io/acme", "m.local/acme", "  release:\n    windows:\n    - {schedule: \"1 2 * * *\", durationSeconds: 7200, timeZone: Mars/Olympus}\n"), dir, 3, []string{"BLOCKED: spec.release.windows[0]", "Mars/Olympus"}},
-		"two stages of one name": {rolloutText("quay.io/acme", "m.local/acme", "  release:\n    stages:\n    - {name: one, pool: worker, nodes: 1}\n    - {name: one, pool: worker}\n"), dir, 3, []string{"BLOCKED: spec.release.stages[1].name"}},
-		"a foreign target":       {rolloutText("quay.io/acme", "m.local/acme", "  mirroring:\n    targets: [elsewhere.local/acme]\n"), dir, 3, []string{"BLOCKED: spec.mirroring.targets[0]"}},
-		"a missing platform":     {rolloutText("quay.io/acme", "m.local/acme", "  mirroring:\n    platforms: [linux/arm64]\n"), dir, 3, []string{"BLOCKED: spec.mirroring.platforms: linux/amd64 is missing"}},
-		"invalid":                {plainText("quay.io/ACME"), dir, 3, []string{"BLOCKED: ", "spec.imageTagMirrors[0].source", "WHAT CHANGES cannot be said"}},
+		"changes": {rolloutText("quay.io/acme", "m.local/acme", ""), dir, 2,
+			[]string{"CHANGES: safe as far as seen", "GainsMirror"}},
+		"blocked": {rolloutText("quay.io/acme", "m.local/acme",
+			"    mirrorSourcePolicy: NeverContactSource\n"), dir, 3, []string{"BLOCKED: 1 reference in use",
+			"WOULD BREAK (1)"}},
+		"cannot tell": {rolloutText("quay.io/acme", "m.local/acme", ""), partial, 1,
+			[]string{"CANNOT TELL: Pod was not seen"}},
+		"a schedule": {rolloutText("quay.io/acme", "m.local/acme",
+			"  release:\n    windows:\n    - {schedule: \"61 25 * * *\", durationSeconds: 7200}\n"), dir, 3,
+			[]string{"BLOCKED: spec.release.windows[0]"}},
+		"a time zone": {rolloutText("quay.io/acme", "m.local/acme",
+			"  release:\n    windows:\n    - {schedule: \"1 2 * * *\", durationSeconds: 7200, timeZone: Mars/Olympus}\n"), dir, 3, []string{"BLOCKED: spec.release.windows[0]", "Mars/Olympus"}},
+		"two stages of one name": {rolloutText("quay.io/acme", "m.local/acme",
+			"  release:\n    stages:\n    - {name: one, pool: worker, nodes: 1}\n    - {name: one, pool: worker}\n"),
+			dir, 3, []string{"BLOCKED: spec.release.stages[1].name"}},
+		"a foreign target": {rolloutText("quay.io/acme", "m.local/acme",
+			"  mirroring:\n    targets: [elsewhere.local/acme]\n"), dir, 3,
+			[]string{"BLOCKED: spec.mirroring.targets[0]"}},
+		"a missing platform": {rolloutText("quay.io/acme", "m.local/acme",
+			"  mirroring:\n    platforms: [linux/arm64]\n"), dir, 3,
+			[]string{"BLOCKED: spec.mirroring.platforms: linux/amd64 is missing"}},
+		"invalid": {plainText("quay.io/ACME"), dir, 3,
+			[]string{"BLOCKED: ", "spec.imageTagMirrors[0].source", "WHAT CHANGES cannot be said"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -185,18 +205,24 @@ func TestPlanBadInput(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"no file":              {[]string{"--from", dir}, []string{"--filename is missing"}},
-		"a file that is none":  {[]string{"-f", "/nowhere/x.yaml", "--from", dir}, []string{"--filename", "/nowhere/x.yaml"}},
-		"a directory":          {[]string{"-f", dir, "--from", dir}, []string{"--filename", dir}},
-		"an output":            {[]string{"-f", file, "--from", dir, "-o", "xml"}, []string{`"xml"`, "text, wide, json, yaml, name"}},
-		"two clusters":         {[]string{"-f", file, "--from", dir, "--replay", "x"}, []string{"--from, --replay and --kubeconfig"}},
+		"no file": {[]string{"--from", dir}, []string{"--filename is missing"}},
+		"a file that is none": {[]string{"-f", "/nowhere/x.yaml", "--from", dir},
+			[]string{"--filename", "/nowhere/x.yaml"}},
+		"a directory": {[]string{"-f", dir, "--from", dir}, []string{"--filename", dir}},
+		"an output": {[]string{"-f", file, "--from", dir, "-o", "xml"},
+			[]string{`"xml"`, "text, wide, json, yaml, name"}},
+		"two clusters": {[]string{"-f", file, "--from", dir, "--replay", "x"},
+			[]string{"--from, --replay and --kubeconfig"}},
 		"no such directory":    {[]string{"-f", file, "--from", "/nowhere"}, []string{"/nowhere"}},
 		"an empty directory":   {[]string{"-f", file, "--from", empty}, []string{empty}},
 		"nothing of a cluster": {[]string{"-f", file, "--from", other}, []string{"broken.yaml", other}},
-		"no kubeconfig":        {[]string{"-f", file, "--kubeconfig", "/nowhere/kubeconfig"}, []string{"finding the cluster", "--from"}},
-		"no recording":         {[]string{"-f", file, "--replay", file}, []string{"--replay", file}},
-		"a replay is saved":    {[]string{"-f", file, "--replay", file, "--save", "y"}, []string{"--save with --replay"}},
-		"no authfile":          {[]string{"-f", file, "--from", dir, "--ask-registries", "--authfile", "/nowhere/auth.json"}, []string{"--authfile", "/nowhere/auth.json"}},
+		"no kubeconfig": {[]string{"-f", file, "--kubeconfig", "/nowhere/kubeconfig"},
+			[]string{"finding the cluster", "--from"}},
+		"no recording": {[]string{"-f", file, "--replay", file}, []string{"--replay", file}},
+		"a replay is saved": {[]string{"-f", file, "--replay", file, "--save", "y"},
+			[]string{"--save with --replay"}},
+		"no authfile": {[]string{"-f", file, "--from", dir, "--ask-registries", "--authfile",
+			"/nowhere/auth.json"}, []string{"--authfile", "/nowhere/auth.json"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -256,8 +282,10 @@ func TestPlanChecksRegistries(t *testing.T) {
 	source.seed(t, "acme/app", "v1", "one")
 	source.seed(t, "acme/web", "v1", "two")
 	target.seed(t, "mirror/web", "v1", "two")
-	dir := clusterDir(t, []string{source.host, target.host}, source.host+"/acme/app:v1", source.host+"/acme/web:v1", source.host+"/acme/gone:v1")
-	out, code, err := run(t, Plan(), rolloutText(source.host+"/acme", target.host+"/mirror", "    mirrorSourcePolicy: NeverContactSource\n"),
+	dir := clusterDir(t, []string{source.host, target.host}, source.host+"/acme/app:v1", source.host+"/acme/web:v1",
+		source.host+"/acme/gone:v1")
+	out, code, err := run(t, Plan(),
+		rolloutText(source.host+"/acme", target.host+"/mirror", "    mirrorSourcePolicy: NeverContactSource\n"),
 		"-f", "-", "--from", dir, "--ask-registries", "-o", "json")
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +304,8 @@ func TestPlanChecksRegistries(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outlooks (-want +got):\n%s", diff)
 	}
-	if code != 2 || !r.RegistriesChecked || r.Estimate.Copy == nil || r.Estimate.Copy.Images != 1 || r.Estimate.Copy.Bytes == 0 {
+	if code != 2 || !r.RegistriesChecked || r.Estimate.Copy == nil || r.Estimate.Copy.Images != 1 ||
+		r.Estimate.Copy.Bytes == 0 {
 		t.Errorf("exit code %d, copy %+v: %s", code, r.Estimate.Copy, r.Verdict.Message)
 	}
 	for name, g := range map[string]*testRegistry{"source": source, "mirror": target} {
@@ -288,16 +317,20 @@ func TestPlanChecksRegistries(t *testing.T) {
 
 func TestExplainCommand(t *testing.T) {
 	dir := clusterDir(t, nil, "quay.io/acme/app:v1")
-	out, code, err := run(t, Explain(), rolloutText("quay.io/acme", "m.local/acme", ""), "quay.io/acme/app:v1", "-f", "-", "--from", dir)
+	out, code, err := run(t, Explain(), rolloutText("quay.io/acme", "m.local/acme", ""), "quay.io/acme/app:v1", "-f",
+		"-", "--from", dir)
 	if err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v", code, err)
 	}
-	for _, want := range []string{"used by Deployment shop/", "NOW", "no entry of registries.conf applies", "AFTER", "entry quay.io/acme, from ImageTagMirrorSet/shop", "1. m.local/acme/app:v1", "2. quay.io/acme/app:v1 (the source)"} {
+	for _, want := range []string{"used by Deployment shop/", "NOW", "no entry of registries.conf applies", "AFTER",
+		"entry quay.io/acme, from ImageTagMirrorSet/shop", "1. m.local/acme/app:v1",
+		"2. quay.io/acme/app:v1 (the source)"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("does not say %q:\n%s", want, out)
 		}
 	}
-	if out, _, err := run(t, Explain(), "", "nginx", "--from", dir, "-o", "json"); err != nil || !strings.Contains(out, `"docker.io/library/nginx:latest"`) || strings.Contains(out, `"after": [`) {
+	if out, _, err := run(t, Explain(), "", "nginx", "--from", dir, "-o", "json"); err != nil ||
+		!strings.Contains(out, `"docker.io/library/nginx:latest"`) || strings.Contains(out, `"after": [`) {
 		t.Errorf("%v:\n%s", err, out)
 	}
 	if _, _, err := run(t, Explain(), "", "Not/A Reference", "--from", dir); err == nil {
@@ -312,7 +345,8 @@ func TestInitCommand(t *testing.T) {
 		t.Fatalf("%v:\n%s", err, out)
 	}
 	// What it prints can be planned.
-	if out, code, err := run(t, Plan(), out, "-f", "-", "--from", clusterDir(t, nil, "quay.io/acme/app:v1")); err != nil || code != 2 {
+	if out, code, err := run(t, Plan(), out, "-f", "-", "--from",
+		clusterDir(t, nil, "quay.io/acme/app:v1")); err != nil || code != 2 {
 		t.Errorf("exit code %d, %v:\n%s", code, err, out)
 	}
 	if _, _, err := run(t, Init(), "", "-f", "-"); err == nil || !strings.Contains(err.Error(), "standard input") {

@@ -20,7 +20,8 @@ type registryChecker struct {
 	gaps []preview.CoverageGap
 }
 
-// newRegistryChecker finds the credentials and CAs. Without the cluster's own it goes on anonymously, which is a gap.
+// newRegistryChecker finds the credentials and CAs. Without the cluster's own it goes on
+// anonymously, which is a gap.
 func (o planOptions) newRegistryChecker(ctx context.Context, s *clusterSource) (*registryChecker, error) {
 	out := &registryChecker{}
 	sets, err := s.Sets(ctx)
@@ -33,7 +34,8 @@ func (o planOptions) newRegistryChecker(ctx context.Context, s *clusterSource) (
 	}
 	cas, err := preview.TrustedCAs(ctx, s.Reader, sets)
 	if err != nil {
-		out.gaps = append(out.gaps, preview.CoverageGap{Source: "trusted CAs", Why: err.Error() + "; only the system's roots are trusted"})
+		out.gaps = append(out.gaps, preview.CoverageGap{Source: "trusted CAs", Why: err.Error() +
+			"; only the system's roots are trusted"})
 	}
 	if text, err := registriesconf.Render(nil, sets); err == nil {
 		if out.currentConfig, err = registriesconf.Parse(text, nil); err != nil {
@@ -41,7 +43,8 @@ func (o planOptions) newRegistryChecker(ctx context.Context, s *clusterSource) (
 		}
 	}
 	access := mirror.Access{Keychain: keychain, CAs: cas, Insecure: preview.Insecure(sets)}
-	// Nothing is ever pushed: the access that looks at the mirrors for what is missing there is the same as that of a node.
+	// Nothing is ever pushed: the access that looks at the mirrors for what is missing there is the
+	// same as that of a node.
 	out.client = mirror.NewClient(mirror.Accesses{Source: access, Push: access, Node: access})
 	return out, nil
 }
@@ -56,7 +59,8 @@ func (o planOptions) credentials(ctx context.Context, r client.Reader, out *regi
 	}
 	doc, err := preview.PullSecret(ctx, r)
 	if err != nil {
-		out.gaps = append(out.gaps, preview.CoverageGap{Source: "credentials", Why: fmt.Sprintf("%v; registries are asked without credentials: give --authfile", err)})
+		out.gaps = append(out.gaps, preview.CoverageGap{Source: "credentials",
+			Why: fmt.Sprintf("%v; registries are asked without credentials: give --authfile", err)})
 		return mirror.Keychain{}, nil
 	}
 	return mirror.ParseKeychain(doc)

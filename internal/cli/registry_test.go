@@ -99,8 +99,8 @@ func (g *testRegistry) serveStorage(t *testing.T, method, path, contentType stri
 	return w.Code
 }
 
-// seed stores an image of one layer under repo and tag and returns its digest and that of its layer. The layer is its text; equal
-// texts make equal images.
+// seed stores an image of one layer under repo and tag and returns its digest and that of its
+// layer. The layer is its text; equal texts make equal images.
 func (g *testRegistry) seed(t *testing.T, repo, tag, layer string) (image, layerDigest string) {
 	t.Helper()
 	type object = map[string]any

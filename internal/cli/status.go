@@ -49,7 +49,8 @@ func Status() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "text", "one of "+printer.DiagnosisFormats)
-	f.DurationVar(&o.watch, "watch", 0, "look again this often, until everything is complete or held; only for a live cluster")
+	f.DurationVar(&o.watch, "watch", 0,
+		"look again this often, until everything is complete or held; only for a live cluster")
 	o.addFlags(f)
 	return cmd
 }

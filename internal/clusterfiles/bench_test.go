@@ -21,8 +21,9 @@ const (
 	benchNodes = 2_000
 )
 
-// BenchmarkOpen reads 2,000 nodes and 50,000 pods with 5,000 images. The floor is what encoding/json needs for the same objects,
-// each list in one piece. Both are given as processor time as well, which other load on the machine does not change; x-floor is the ratio of these.
+// BenchmarkOpen reads 2,000 nodes and 50,000 pods with 5,000 images. The floor is what
+// encoding/json needs for the same objects, each list in one piece. Both are given as processor
+// time as well, which other load on the machine does not change; x-floor is the ratio of these.
 func BenchmarkOpen(b *testing.B) {
 	scheme := newScheme(b)
 	for _, asYAML := range []bool{false, true} {
@@ -70,7 +71,8 @@ func BenchmarkListPods(b *testing.B) {
 
 var podKind = corev1.SchemeGroupVersion.WithKind("Pod")
 
-// benchCluster writes the files, and returns their size and the processor seconds that encoding/json needs for the same objects.
+// benchCluster writes the files, and returns their size and the processor seconds that
+// encoding/json needs for the same objects.
 func benchCluster(b *testing.B, asYAML bool) (dir string, size int, floor float64) {
 	b.Helper()
 	dir = b.TempDir()
@@ -99,9 +101,12 @@ func benchCluster(b *testing.B, asYAML bool) (dir string, size int, floor float6
 }
 
 func newTestNode(i int) *corev1.Node {
-	n := &corev1.Node{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"}, ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("worker-%04d.example.com", i)}}
+	n := &corev1.Node{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("worker-%04d.example.com", i)}}
 	for j := range 50 {
-		n.Status.Images = append(n.Status.Images, corev1.ContainerImage{Names: []string{fmt.Sprintf("quay.io/acme/app-%04d@sha256:%064d", j, i), fmt.Sprintf("quay.io/acme/app-%04d:v1", j)}, SizeBytes: 123456789})
+		n.Status.Images = append(n.Status.Images,
+			corev1.ContainerImage{Names: []string{fmt.Sprintf("quay.io/acme/app-%04d@sha256:%064d", j, i),
+				fmt.Sprintf("quay.io/acme/app-%04d:v1", j)}, SizeBytes: 123456789})
 	}
 	return n
 }

@@ -5,18 +5,21 @@ import (
 	"unicode/utf8"
 )
 
-// blockYAML turns the YAML that the platform's tools write into JSON, some twenty times as fast as a complete YAML library.
+// blockYAML turns the YAML that the platform's tools write into JSON, some twenty times as fast as
+// a complete YAML library.
 //
-// They all write the same small part of the language: block mappings and sequences, plain and quoted scalars (long ones folded
-// over several lines), literal blocks, and {} and []. Whatever else turns up (a comment, an anchor, a tag, a flow collection, a
-// tab, a key twice, …) makes it give up, and the caller asks the library instead. So it is never the judge of what is valid: it
+// They all write the same small part of the language: block mappings and sequences, plain and
+// quoted scalars (long ones folded over several lines), literal blocks, and {} and []. Whatever
+// else turns up (a comment, an anchor, a tag, a flow collection, a tab, a key twice, …) makes it
+// give up, and the caller asks the library instead. So it is never the judge of what is valid: it
 // either gives what the library gives or nothing. A fuzz test holds it to that.
 type blockYAML struct {
 	src  []byte
 	next int // where the line after the current one begins
 	out  []byte
 
-	// The current line. After "- " it is what follows the dash, as if it stood on a line of its own at that column.
+	// The current line. After "- " it is what follows the dash, as if it stood on a line of its own
+	// at that column.
 	indent  int
 	text    []byte // without indentation and trailing spaces
 	blanks  int    // blank lines before it
@@ -29,7 +32,8 @@ type blockYAML struct {
 	failed bool
 
 	scalarCache map[string]string // plain scalars the library was asked about
-	// want is asked once the object's own apiVersion and kind are known. When it says no, the rest is not converted.
+	// want is asked once the object's own apiVersion and kind are known. When it says no, the rest
+	// is not converted.
 	want func(typeMeta) bool
 	meta typeMeta
 	stop bool
@@ -48,8 +52,9 @@ const (
 	maxScalarCache = 4096 // different plain scalars such as 0x1F or 7e5
 )
 
-// convert appends nothing to what it is given: the result is valid until the next call. ok is false when the text is not in the
-// part of the language that is known here. unwanted is true when want said no.
+// convert appends nothing to what it is given: the result is valid until the next call. ok is false
+// when the text is not in the part of the language that is known here. unwanted is true when want
+// said no.
 func (c *blockYAML) convert(src []byte, want func(typeMeta) bool) (out []byte, meta typeMeta, unwanted, ok bool) {
 	*c = blockYAML{src: src, out: c.out[:0], keys: c.keys[:0], scalarCache: c.scalarCache, want: want}
 	if c.scalarCache == nil {
@@ -178,8 +183,8 @@ func (c *blockYAML) sequence(indent int) {
 	c.out = append(c.out, ']')
 }
 
-// nestedValue is the value of a key, or of a dash, that has nothing behind it on its line. A sequence that is the value of a key may
-// stand at the key's own indentation.
+// nestedValue is the value of a key, or of a dash, that has nothing behind it on its line. A
+// sequence that is the value of a key may stand at the key's own indentation.
 func (c *blockYAML) nestedValue(indent int, ofKey bool) {
 	c.advance()
 	switch {
@@ -229,8 +234,8 @@ func (c *blockYAML) mapping(indent int) {
 	c.out = append(c.out, '}')
 }
 
-// hasKey reports whether the mapping whose keys begin at base has the key already. Tools write keys in order, and then one look at
-// the last is enough.
+// hasKey reports whether the mapping whose keys begin at base has the key already. Tools write keys
+// in order, and then one look at the last is enough.
 func (c *blockYAML) hasKey(base int, key []byte, ordered *bool) bool {
 	n := len(c.keys)
 	if n == base {
@@ -291,7 +296,8 @@ func quotedKey(t []byte) ([]byte, int) {
 
 // beginsKey: app, _x, /x, .dockerconfigjson and the lone dot of managedFields.
 func beginsKey(t []byte) bool {
-	return isLetter(t[0]) || t[0] == '_' || t[0] == '/' || (t[0] == '.' && len(t) > 1 && (isLetter(t[1]) || t[1] == ':'))
+	return isLetter(t[0]) || t[0] == '_' || t[0] == '/' ||
+		(t[0] == '.' && len(t) > 1 && (isLetter(t[1]) || t[1] == ':'))
 }
 
 // plainKey returns a key that is text in YAML 1.1 as well, and the index of its colon or -1.

@@ -2,7 +2,8 @@ package clusterfiles
 
 import "bytes"
 
-// single is a scalar in single quotes; ” in it stands for one quote. A long one is folded over lines.
+// single is a scalar in single quotes; ” in it stands for one quote. A long one is folded over
+// lines.
 func (c *blockYAML) single(parent int) {
 	var joined []byte
 	t := c.text[1:]
@@ -49,7 +50,8 @@ func cutSingle(t []byte) (body, rest []byte, closed bool) {
 	return nil, nil, false
 }
 
-// double is a scalar in double quotes. A backslash at the end of a line joins it to the next without a space.
+// double is a scalar in double quotes. A backslash at the end of a line joins it to the next
+// without a space.
 func (c *blockYAML) double(parent int) {
 	var joined []byte
 	t := c.text[1:]
@@ -80,7 +82,8 @@ func (c *blockYAML) double(parent int) {
 	c.endScalar(parent)
 }
 
-// advanceInDouble refuses what it cannot tell apart: an escaped space at the end of a line loses its space with all the others.
+// advanceInDouble refuses what it cannot tell apart: an escaped space at the end of a line loses
+// its space with all the others.
 func (c *blockYAML) advanceInDouble(parent int) {
 	if c.trimmed && c.text[len(c.text)-1] == '\\' {
 		c.failed = true
@@ -90,8 +93,8 @@ func (c *blockYAML) advanceInDouble(parent int) {
 	c.failed = c.failed || c.indent <= parent
 }
 
-// cutDouble looks for the quote that ends the scalar. Without one, the body is the line without the backslash that glues it to
-// the next.
+// cutDouble looks for the quote that ends the scalar. Without one, the body is the line without the
+// backslash that glues it to the next.
 func cutDouble(t []byte) (body, rest []byte, closed bool) {
 	for i := 0; i < len(t); i++ {
 		switch t[i] {
@@ -107,7 +110,8 @@ func cutDouble(t []byte) (body, rest []byte, closed bool) {
 	return t, nil, false
 }
 
-// writeDoubleQuoted writes the inside of a double-quoted scalar. JSON knows most of YAML's escapes; the library does the rest.
+// writeDoubleQuoted writes the inside of a double-quoted scalar. JSON knows most of YAML's escapes;
+// the library does the rest.
 func (c *blockYAML) writeDoubleQuoted(t []byte) {
 	if bytes.IndexByte(t, '\\') < 0 {
 		c.writeString(t)

@@ -81,7 +81,8 @@ func (c *blockYAML) plain(parent int) {
 	c.writeString(joined)
 }
 
-// fold is what a line break inside of a scalar becomes: a space, or one newline for each blank line.
+// fold is what a line break inside of a scalar becomes: a space, or one newline for each blank
+// line.
 func (c *blockYAML) fold(joined []byte) []byte {
 	if c.blanks == 0 {
 		return append(joined, ' ')
@@ -99,9 +100,10 @@ func plainText(t []byte) bool {
 	return colon(t) < 0
 }
 
-// resolve writes a plain scalar with the type that YAML 1.1 gives it. The library is asked about everything that might be a
-// number, a boolean or null and is not one of the plainest; but 10.128.0.5, 100m and 0b8e7a30-55f5-4c1e-9a60-6a1f8b5d2c11, of
-// which every pod has some, cannot be any of these.
+// resolve writes a plain scalar with the type that YAML 1.1 gives it. The library is asked about
+// everything that might be a number, a boolean or null and is not one of the plainest; but
+// 10.128.0.5, 100m and 0b8e7a30-55f5-4c1e-9a60-6a1f8b5d2c11, of which every pod has some, cannot be
+// any of these.
 func (c *blockYAML) resolve(t []byte) {
 	first := t[0]
 	switch {
@@ -128,8 +130,8 @@ func isInteger(t []byte) bool {
 	return true
 }
 
-// numberLike reports whether text that begins with a digit might be a number in some notation. None has two dots, two dashes, or
-// a letter beyond hexadecimal digits and the marks of a base.
+// numberLike reports whether text that begins with a digit might be a number in some notation. None
+// has two dots, two dashes, or a letter beyond hexadecimal digits and the marks of a base.
 func numberLike(t []byte) bool {
 	dots, dashes := 0, 0
 	for _, b := range t {

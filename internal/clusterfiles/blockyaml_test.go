@@ -75,7 +75,10 @@ func FuzzBlockYAML(f *testing.F) {
 	for _, text := range platformYAML {
 		f.Add(text)
 	}
-	for _, text := range []string{"a: &x b\nc: *x\n", "a: # c\n  b\n", "a: b\n\n# c\n", "? a\n: b\n", "a: >\n  b\n  c\n", "a: !!str 1\n", "a: {b: c}\n", "a: b: c\n", "a: b\n c: d\n", "a:\n- b\n c\n", "a: 'b' c\n", "<<: a\n", "a: 0o7\n", "a:\n  - b\n - c\n", "- a\n", "a: |2\n   b\n", "a: |\n\n   \n  b\n", "---\na: b\n", "A: \"\n\n \\0\"", "a: \"b\n---\n c\"\n"} {
+	for _, text := range []string{"a: &x b\nc: *x\n", "a: # c\n  b\n", "a: b\n\n# c\n", "? a\n: b\n",
+		"a: >\n  b\n  c\n", "a: !!str 1\n", "a: {b: c}\n", "a: b: c\n", "a: b\n c: d\n", "a:\n- b\n c\n", "a: 'b' c\n",
+		"<<: a\n", "a: 0o7\n", "a:\n  - b\n - c\n", "- a\n", "a: |2\n   b\n", "a: |\n\n   \n  b\n", "---\na: b\n",
+		"A: \"\n\n \\0\"", "a: \"b\n---\n c\"\n"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) { requireSameAsLibrary(t, text) })

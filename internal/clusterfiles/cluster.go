@@ -15,12 +15,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// Cluster is a cluster that can only be read. It is safe for concurrent use; what it returns belongs to the caller.
+// Cluster is a cluster that can only be read. It is safe for concurrent use; what it returns
+// belongs to the caller.
 type Cluster struct {
 	scheme *runtime.Scheme
 	tables map[schema.GroupVersionKind]*table
-	// responses are those of a recording, nil for files. They come before the tables, which a recording has only for the kinds of
-	// which it was asked for all.
+	// responses are those of a recording, nil for files. They come before the tables, which a
+	// recording has only for the kinds of which it was asked for all.
 	responses map[request]*response
 	// notServed are the kinds that the recorded cluster did not serve.
 	notServed map[schema.GroupVersionKind]bool
@@ -52,12 +53,13 @@ func (e entry) compare(other entry) int {
 	return cmp.Or(strings.Compare(e.namespace, other.namespace), strings.Compare(e.name, other.name))
 }
 
-// Has reports whether the files hold objects, or an empty list, of this kind and version; for a recording, whether all objects of
-// the kind were asked for and seen.
+// Has reports whether the files hold objects, or an empty list, of this kind and version; for a
+// recording, whether all objects of the kind were asked for and seen.
 func (c *Cluster) Has(gvk schema.GroupVersionKind) bool { return c.tables[gvk] != nil }
 
-// Get fills obj. The error is NotFound when the files hold the kind but not this object, and NoMatch when they say nothing about
-// the kind. A replay gives what was answered when it was recorded, and an error for a question that was not asked then.
+// Get fills obj. The error is NotFound when the files hold the kind but not this object, and
+// NoMatch when they say nothing about the kind. A replay gives what was answered when it was
+// recorded, and an error for a question that was not asked then.
 func (c *Cluster) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
 	gvk, err := apiutil.GVKForObject(obj, c.scheme)
 	if err != nil {
@@ -77,8 +79,8 @@ func (c *Cluster) Get(_ context.Context, key client.ObjectKey, obj client.Object
 	return t.decode(t.entries[i].data, obj)
 }
 
-// List fills list, sorted by namespace and name. Label selectors, the namespace, limit and continue are honoured, and of field
-// selectors metadata.name, metadata.namespace and spec.nodeName.
+// List fills list, sorted by namespace and name. Label selectors, the namespace, limit and continue
+// are honoured, and of field selectors metadata.name, metadata.namespace and spec.nodeName.
 func (c *Cluster) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	gvk, err := listKind(list, c.scheme)
 	if err != nil {
@@ -117,10 +119,12 @@ func (c *Cluster) table(gvk schema.GroupVersionKind, what string) (*table, error
 	return nil, &meta.NoKindMatchError{GroupKind: gvk.GroupKind(), SearchedVersions: []string{gvk.Version}}
 }
 
-// newTable sorts the entries and keeps the newest state of each object. older are those it dropped for a newer state.
+// newTable sorts the entries and keeps the newest state of each object. older are those it dropped
+// for a newer state.
 func newTable(c codec, entries []entry) (t *table, older []entry) {
 	slices.SortFunc(entries, func(a, b entry) int {
-		return cmp.Or(a.compare(b), cmp.Compare(b.order.version, a.order.version), cmp.Compare(a.order.file, b.order.file), cmp.Compare(a.order.seq, b.order.seq))
+		return cmp.Or(a.compare(b), cmp.Compare(b.order.version, a.order.version),
+			cmp.Compare(a.order.file, b.order.file), cmp.Compare(a.order.seq, b.order.seq))
 	})
 	t = &table{codec: c, byNode: map[string][]int{}}
 	for _, e := range entries {

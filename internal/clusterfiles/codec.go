@@ -14,8 +14,9 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// codec keeps objects of one kind as bytes. Kinds of Kubernetes itself have a protobuf form, which is a third of the size of the
-// structure and three times as fast to read as JSON; all others are kept as JSON. Whoever reads gets an object of its own.
+// codec keeps objects of one kind as bytes. Kinds of Kubernetes itself have a protobuf form, which
+// is a third of the size of the structure and three times as fast to read as JSON; all others are
+// kept as JSON. Whoever reads gets an object of its own.
 type codec struct {
 	gvk schema.GroupVersionKind
 	// goType is the structure the bytes were made from; nil for an unstructured object.
@@ -55,7 +56,8 @@ func (c codec) encode(object client.Object) ([]byte, error) {
 	return json.Marshal(object)
 }
 
-// decode fills into, which may be typed, unstructured or only metadata, whatever the bytes were made from.
+// decode fills into, which may be typed, unstructured or only metadata, whatever the bytes were
+// made from.
 func (c codec) decode(data []byte, into client.Object) error {
 	defer func() { into.GetObjectKind().SetGroupVersionKind(c.gvk) }()
 	reflect.ValueOf(into).Elem().SetZero()

@@ -54,7 +54,8 @@ type ignoredKind struct {
 
 func newDecoder(scheme *runtime.Scheme, k kinds, transform func(any) (any, error)) *decoder {
 	return &decoder{scheme: scheme, kinds: k, transform: transform, codecs: map[schema.GroupVersionKind]codec{},
-		decodeResult: decodeResult{entries: map[schema.GroupVersionKind][]entry{}, ignored: map[schema.GroupVersionKind]ignoredKind{}}}
+		decodeResult: decodeResult{entries: map[schema.GroupVersionKind][]entry{},
+			ignored: map[schema.GroupVersionKind]ignoredKind{}}}
 }
 
 func (d *decoder) decodeItem(f *file, it item) {
@@ -68,7 +69,8 @@ func (d *decoder) decodeItem(f *file, it item) {
 		if object = out; !ok {
 			var err error
 			if object, err = yaml.YAMLToJSONStrict(it.text); err != nil {
-				d.reportProblem(f, it, FileProblem{Reason: reasonOf(err), Severity: SeverityLost, Message: "is not YAML: " + withoutLine(err)}, lineOf(err))
+				d.reportProblem(f, it, FileProblem{Reason: reasonOf(err), Severity: SeverityLost,
+					Message: "is not YAML: " + withoutLine(err)}, lineOf(err))
 				return
 			}
 		}
@@ -76,9 +78,11 @@ func (d *decoder) decodeItem(f *file, it item) {
 	d.decodeObject(f, it, object, it.hint)
 }
 
-// isWanted lets the conversion of YAML stop early. A list is never known to be unwanted before its items have been seen.
+// isWanted lets the conversion of YAML stop early. A list is never known to be unwanted before its
+// items have been seen.
 func (d *decoder) isWanted(m typeMeta) bool {
-	return strings.HasSuffix(m.Kind, "List") || d.kinds.classify(schema.FromAPIVersionAndKind(m.APIVersion, m.Kind)) == wanted
+	return strings.HasSuffix(m.Kind, "List") ||
+		d.kinds.classify(schema.FromAPIVersionAndKind(m.APIVersion, m.Kind)) == wanted
 }
 
 func (d *decoder) decodeObject(f *file, it item, object []byte, hint typeMeta) {
@@ -89,9 +93,11 @@ func (d *decoder) decodeObject(f *file, it item, object []byte, hint typeMeta) {
 	gvk := schema.FromAPIVersionAndKind(declared.APIVersion, declared.Kind)
 	switch {
 	case declared.Kind == "" && !json.Valid(object):
-		d.reportProblem(f, it, FileProblem{Reason: Malformed, Severity: SeverityLost, Message: "is not JSON and was left out"}, 0)
+		d.reportProblem(f, it, FileProblem{Reason: Malformed, Severity: SeverityLost,
+			Message: "is not JSON and was left out"}, 0)
 	case declared.Kind == "":
-		d.reportProblem(f, it, FileProblem{Reason: NoKind, Severity: SeverityDoubtful, Message: "has no kind, and the list around it names none; it was left out"}, 0)
+		d.reportProblem(f, it, FileProblem{Reason: NoKind, Severity: SeverityDoubtful,
+			Message: "has no kind, and the list around it names none; it was left out"}, 0)
 	case strings.HasSuffix(declared.Kind, "List") && d.kinds.classify(gvk) != wanted:
 		d.decodeList(f, it, object, declared)
 	case d.kinds.classify(gvk) != wanted:
@@ -101,14 +107,15 @@ func (d *decoder) decodeObject(f *file, it item, object []byte, hint typeMeta) {
 	}
 }
 
-// decodeList is a list inside of a list, an empty one, or one that the splitter has not recognised, such as a document that is
-// indented as a whole.
+// decodeList is a list inside of a list, an empty one, or one that the splitter has not recognised,
+// such as a document that is indented as a whole.
 func (d *decoder) decodeList(f *file, it item, object []byte, declared typeMeta) {
 	var list struct {
 		Items []json.RawMessage `json:"items"`
 	}
 	if err := json.Unmarshal(object, &list); err != nil {
-		d.reportProblem(f, it, FileProblem{Kind: declared.Kind, Reason: Malformed, Severity: SeverityLost, Message: "is not a list: " + err.Error()}, 0)
+		d.reportProblem(f, it, FileProblem{Kind: declared.Kind, Reason: Malformed, Severity: SeverityLost,
+			Message: "is not a list: " + err.Error()}, 0)
 		return
 	}
 	for _, one := range list.Items {
@@ -150,16 +157,19 @@ func (d *decoder) keepObject(f *file, it item, object []byte, gvk schema.GroupVe
 	}
 	into, err := parse(c, object)
 	if err != nil {
-		d.reportProblem(f, it, FileProblem{Kind: gvk.Kind, Reason: reasonOf(err), Severity: SeverityLost, Message: "was left out: " + err.Error()}, 0)
+		d.reportProblem(f, it, FileProblem{Kind: gvk.Kind, Reason: reasonOf(err), Severity: SeverityLost,
+			Message: "was left out: " + err.Error()}, 0)
 		return
 	}
 	if into.GetName() == "" {
-		d.reportProblem(f, it, FileProblem{Kind: gvk.Kind, Reason: Malformed, Severity: SeverityLost, Message: "has no metadata.name and was left out"}, 0)
+		d.reportProblem(f, it, FileProblem{Kind: gvk.Kind, Reason: Malformed, Severity: SeverityLost,
+			Message: "has no metadata.name and was left out"}, 0)
 		return
 	}
 	e, err := d.entry(c, into)
 	if err != nil {
-		d.reportProblem(f, it, FileProblem{Kind: gvk.Kind, Reason: Malformed, Severity: SeverityLost, Message: fmt.Sprintf("%s was left out: %v", client.ObjectKeyFromObject(into), err)}, 0)
+		d.reportProblem(f, it, FileProblem{Kind: gvk.Kind, Reason: Malformed, Severity: SeverityLost,
+			Message: fmt.Sprintf("%s was left out: %v", client.ObjectKeyFromObject(into), err)}, 0)
 		return
 	}
 	e.order.file, e.order.seq = f.index, it.seq
@@ -180,7 +190,8 @@ func parse(c codec, object []byte) (client.Object, error) {
 		err = strict[0]
 	}
 	if err == nil && c.goType == nil {
-		err = kjson.UnmarshalCaseSensitivePreserveInts(object, &metav1.PartialObjectMetadata{}) // or reading it so would fail later
+		// or reading it so would fail later
+		err = kjson.UnmarshalCaseSensitivePreserveInts(object, &metav1.PartialObjectMetadata{})
 	}
 	if err == nil {
 		into.GetObjectKind().SetGroupVersionKind(c.gvk)
@@ -249,7 +260,8 @@ func (y *decodeResult) merge(other *decodeResult) {
 	y.objects += other.objects
 }
 
-// The library's errors begin with "yaml: line 7: ", counted from the object's first line, sometimes after "error converting …: ".
+// The library's errors begin with "yaml: line 7: ", counted from the object's first line, sometimes
+// after "error converting …: ".
 var yamlLine = regexp.MustCompile(`(?:error converting YAML to JSON: )?yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
 
 func lineOf(err error) int {

@@ -112,7 +112,8 @@ func detectContent(r *bufio.Reader) contentKind {
 	return contentYAML
 }
 
-// mayHoldObjects tells from its name alone whether a file is worth opening. One without an extension is: `oc get … > pods`.
+// mayHoldObjects tells from its name alone whether a file is worth opening. One without an
+// extension is: `oc get … > pods`.
 func mayHoldObjects(name string) bool {
 	switch path.Ext(strings.TrimSuffix(name, ".gz")) {
 	case ".yaml", ".yml", ".json":
@@ -123,7 +124,8 @@ func mayHoldObjects(name string) bool {
 	return false
 }
 
-// readProblem is a finding for an error that ended the reading of a file, after n objects. Line 0: not known.
+// readProblem is a finding for an error that ended the reading of a file, after n objects. Line 0:
+// not known.
 func (f *file) readProblem(err error, n, line int) FileProblem {
 	out := FileProblem{File: f.name, Line: line, Severity: SeverityLost}
 	before := fmt.Sprintf("the %d objects before it were read", n)
@@ -132,7 +134,8 @@ func (f *file) readProblem(err error, n, line int) FileProblem {
 	}
 	switch {
 	case errors.Is(err, errTooLarge):
-		out.Reason, out.Message = TooLarge, fmt.Sprintf("is larger than %d MiB; %s; give the kinds in files of their own", f.limit>>20, before)
+		out.Reason, out.Message = TooLarge,
+			fmt.Sprintf("is larger than %d MiB; %s; give the kinds in files of their own", f.limit>>20, before)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		out.Reason, out.Message = Truncated, fmt.Sprintf("ends in the middle; %s; collect it again", before)
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):

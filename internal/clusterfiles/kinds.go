@@ -16,7 +16,8 @@ var secretKind = schema.GroupKind{Kind: "Secret"}
 // kinds knows which objects are kept.
 type kinds struct {
 	versions map[schema.GroupKind][]string
-	// resources leads from the name of a file to the kind it holds: "pods" is Pod, whatever the group.
+	// resources leads from the name of a file to the kind it holds: "pods" is Pod, whatever the
+	// group.
 	resources map[string][]schema.GroupVersionKind
 }
 
@@ -47,15 +48,16 @@ func newKinds(scheme *runtime.Scheme, o Options) kinds {
 	return k
 }
 
-// everyKind of the scheme whose objects have metadata, each in the version that the scheme prefers: of batch/v1 and batch/v1beta1
-// only the former is read, for that is what is asked for.
+// everyKind of the scheme whose objects have metadata, each in the version that the scheme prefers:
+// of batch/v1 and batch/v1beta1 only the former is read, for that is what is asked for.
 func everyKind(scheme *runtime.Scheme) []schema.GroupVersionKind {
 	var out []schema.GroupVersionKind
 	for gvk, goType := range scheme.AllKnownTypes() {
 		if _, isObject := reflect.New(goType).Interface().(client.Object); !isObject {
 			continue
 		}
-		if versions := scheme.VersionsForGroupKind(gvk.GroupKind()); len(versions) > 0 && versions[0] == gvk.GroupVersion() {
+		if versions := scheme.VersionsForGroupKind(gvk.GroupKind()); len(versions) > 0 &&
+			versions[0] == gvk.GroupVersion() {
 			out = append(out, gvk)
 		}
 	}
@@ -75,8 +77,8 @@ func (k kinds) classify(gvk schema.GroupVersionKind) kindClass {
 	return wanted
 }
 
-// guessFromPath guesses from a path what an empty list would hold: namespaces/acme/core/pods.yaml is Pod, apps/deployments.yaml and
-// deployments.apps.json are Deployment.
+// guessFromPath guesses from a path what an empty list would hold: namespaces/acme/core/pods.yaml
+// is Pod, apps/deployments.yaml and deployments.apps.json are Deployment.
 func (k kinds) guessFromPath(file string) (schema.GroupVersionKind, bool) {
 	parts := strings.Split(file, "/")
 	resource, rest, _ := strings.Cut(parts[len(parts)-1], ".")
@@ -89,7 +91,8 @@ func (k kinds) guessFromPath(file string) (schema.GroupVersionKind, bool) {
 		dir = parts[len(parts)-2]
 	}
 	for _, gvk := range candidates {
-		if (gvk.Group == "" && dir == "core") || (gvk.Group != "" && (dir == gvk.Group || strings.HasPrefix(rest, gvk.Group))) {
+		if (gvk.Group == "" && dir == "core") ||
+			(gvk.Group != "" && (dir == gvk.Group || strings.HasPrefix(rest, gvk.Group))) {
 			return gvk, true
 		}
 	}

@@ -19,17 +19,20 @@ import (
 
 // Options of Open. The zero value reads every kind of the scheme whole, except Secrets.
 type Options struct {
-	// Kinds are what is kept, in these versions; those the scheme does not know are kept unstructured. Empty: every kind of the
-	// scheme, in the version it prefers. All others are counted and not decoded.
+	// Kinds are what is kept, in these versions; those the scheme does not know are kept
+	// unstructured. Empty: every kind of the scheme, in the version it prefers. All others are
+	// counted and not decoded.
 	Kinds []schema.GroupVersionKind
-	// Transform trims an object before it is kept, as an informer's transform does. It gets typed objects for kinds of the scheme
-	// and unstructured ones for others, and must return the same type.
+	// Transform trims an object before it is kept, as an informer's transform does. It gets typed
+	// objects for kinds of the scheme and unstructured ones for others, and must return the same
+	// type.
 	Transform func(any) (any, error)
 	// Secrets are kept when set. Otherwise their data is not even parsed.
 	Secrets bool
 	// MaxFile bounds what is read of one file, unpacked, in bytes; 0 is 4 GiB.
 	MaxFile int64
-	// MaxObject bounds one object's text in bytes; 0 is 16 MiB. An API server takes no more than 1.5 MiB.
+	// MaxObject bounds one object's text in bytes; 0 is 16 MiB. An API server takes no more than
+	// 1.5 MiB.
 	MaxObject int
 }
 
@@ -43,9 +46,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Open reads the files below dir, or the one file that dir is: a must-gather, or YAML and JSON as `oc get` writes it, gzipped or
-// not, in any layout. A file that cannot be read becomes a finding and the rest still works. The error is for a directory that
-// cannot be read at all, or that holds not a single object, or empty list, of a kind that is asked for; the findings then say why.
+// Open reads the files below dir, or the one file that dir is: a must-gather, or YAML and JSON as
+// `oc get` writes it, gzipped or not, in any layout. A file that cannot be read becomes a finding
+// and the rest still works. The error is for a directory that cannot be read at all, or that holds
+// not a single object, or empty list, of a kind that is asked for; the findings then say why.
 //
 // Links are followed inside of dir and never out of it; linked directories are not entered.
 func Open(ctx context.Context, dir string, scheme *apiruntime.Scheme, o Options) (*Cluster, FileProblems, error) {
@@ -69,7 +73,8 @@ func Open(ctx context.Context, dir string, scheme *apiruntime.Scheme, o Options)
 	return cluster, problems, nil
 }
 
-func open(ctx context.Context, fsys fs.FS, only string, scheme *apiruntime.Scheme, o Options) (*Cluster, FileProblems, error) {
+func open(ctx context.Context, fsys fs.FS, only string, scheme *apiruntime.Scheme, o Options) (*Cluster, FileProblems,
+	error) {
 	o = o.withDefaults()
 	found, err := findFiles(fsys, only, o.MaxFile)
 	if err != nil {
@@ -114,7 +119,9 @@ func findFiles(fsys fs.FS, only string, limit int64) (directoryContent, error) {
 		case err != nil && name == only:
 			return err
 		case err != nil:
-			out.findings = append(out.findings, FileProblem{File: name, Reason: Unreadable, Severity: SeverityLost, Message: fmt.Sprintf("cannot be read: %v", err)})
+			out.findings = append(out.findings,
+				FileProblem{File: name, Reason: Unreadable, Severity: SeverityLost,
+					Message: fmt.Sprintf("cannot be read: %v", err)})
 			return nil
 		case d.IsDir():
 			if dir, base := path.Split(name); path.Base(dir) == "namespaces" {
@@ -133,7 +140,9 @@ func findFiles(fsys fs.FS, only string, limit int64) (directoryContent, error) {
 		return nil
 	})
 	if others > 0 {
-		out.findings = append(out.findings, FileProblem{Reason: OtherFiles, Severity: SeverityNote, Message: fmt.Sprintf("%d files that are not .yaml, .yml or .json were not opened", others)})
+		out.findings = append(out.findings,
+			FileProblem{Reason: OtherFiles, Severity: SeverityNote,
+				Message: fmt.Sprintf("%d files that are not .yaml, .yml or .json were not opened", others)})
 	}
 	return out, err
 }
@@ -143,11 +152,14 @@ func checkRegularFile(fsys fs.FS, name string) (FileProblem, bool) {
 	info, err := fs.Stat(fsys, name)
 	switch {
 	case err != nil:
-		return FileProblem{File: name, Reason: Unreadable, Severity: SeverityLost, Message: fmt.Sprintf("cannot be read: %v", err)}, false
+		return FileProblem{File: name, Reason: Unreadable, Severity: SeverityLost,
+			Message: fmt.Sprintf("cannot be read: %v", err)}, false
 	case info.IsDir():
-		return FileProblem{File: name, Reason: OtherFiles, Severity: SeverityNote, Message: "is a link to a directory, which is not entered"}, false
+		return FileProblem{File: name, Reason: OtherFiles, Severity: SeverityNote,
+			Message: "is a link to a directory, which is not entered"}, false
 	case !info.Mode().IsRegular():
-		return FileProblem{File: name, Reason: OtherFiles, Severity: SeverityNote, Message: fmt.Sprintf("is not a file (%s) and was not opened", info.Mode().Type())}, false
+		return FileProblem{File: name, Reason: OtherFiles, Severity: SeverityNote,
+			Message: fmt.Sprintf("is not a file (%s) and was not opened", info.Mode().Type())}, false
 	}
 	return FileProblem{}, true
 }
@@ -162,8 +174,8 @@ type batch struct {
 
 const batchSize = 128 << 10
 
-// decodeAll has as many files open, and as many objects decoded, at a time as there are processors: a thousand small files and
-// one big one both keep them busy.
+// decodeAll has as many files open, and as many objects decoded, at a time as there are processors:
+// a thousand small files and one big one both keep them busy.
 func decodeAll(ctx context.Context, files []*file, o Options, newDecoder func() *decoder) (*decodeResult, error) {
 	workers := runtime.GOMAXPROCS(0)
 	batches, queue := make(chan *batch, workers), make(chan *file)

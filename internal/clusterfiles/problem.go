@@ -20,13 +20,14 @@ const (
 
 // Reasons of findings, one word each.
 const (
-	Unreadable   = "Unreadable"   // the file or directory cannot be opened or read
-	NotText      = "NotText"      // not UTF-8: binary, or UTF-16 as some shells write it
-	Malformed    = "Malformed"    // neither YAML nor JSON, or not the shape of its kind
-	Truncated    = "Truncated"    // it ends in the middle
-	TooLarge     = "TooLarge"     // above Options.MaxObject or Options.MaxFile
-	NoKind       = "NoKind"       // an object or list that does not say what it is
-	Duplicate    = "Duplicate"    // the same field twice in one object, or different states of one object in several files
+	Unreadable = "Unreadable" // the file or directory cannot be opened or read
+	NotText    = "NotText"    // not UTF-8: binary, or UTF-16 as some shells write it
+	Malformed  = "Malformed"  // neither YAML nor JSON, or not the shape of its kind
+	Truncated  = "Truncated"  // it ends in the middle
+	TooLarge   = "TooLarge"   // above Options.MaxObject or Options.MaxFile
+	NoKind     = "NoKind"     // an object or list that does not say what it is
+	// the same field twice in one object, or different states of one object in several files
+	Duplicate    = "Duplicate"
 	OtherVersion = "OtherVersion" // a kind that is read, in a version that is not
 	OtherKinds   = "OtherKinds"   // objects nobody asked for
 	OtherFiles   = "OtherFiles"   // files that hold no objects
@@ -78,7 +79,8 @@ func (f FileProblems) WithSeverity(s Severity) FileProblems {
 
 func (f FileProblems) sort() {
 	slices.SortFunc(f, func(a, b FileProblem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Reason, b.Reason),
+			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Message, b.Message))
 	})
 }
 
@@ -90,13 +92,16 @@ type locatedProblem struct {
 	seq    int // orders the findings of one file
 }
 
-// maxPerFile is how many findings of one kind a file may have. A large list of which every object is malformed has no more to say.
+// maxPerFile is how many findings of one kind a file may have. A large list of which every object
+// is malformed has no more to say.
 const maxPerFile = 10
 
-// summarizeProblems orders findings, looks their lines up, and counts those beyond the first few of a file.
+// summarizeProblems orders findings, looks their lines up, and counts those beyond the first few of
+// a file.
 func summarizeProblems(all []locatedProblem) FileProblems {
 	slices.SortStableFunc(all, func(a, b locatedProblem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.seq, b.seq), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.seq, b.seq),
+			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Message, b.Message))
 	})
 	var out FileProblems
 	for from := 0; from < len(all); {

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// duplicateProblems tells of objects that the files hold in several states. A must-gather has most pods twice, in the same state: that
-// is not worth a word.
+// duplicateProblems tells of objects that the files hold in several states. A must-gather has most
+// pods twice, in the same state: that is not worth a word.
 func duplicateProblems(gvk schema.GroupVersionKind, t *table, older []entry, files []*file) FileProblems {
 	if len(older) == 0 {
 		return nil
@@ -20,12 +20,14 @@ func duplicateProblems(gvk schema.GroupVersionKind, t *table, older []entry, fil
 	i, _ := slices.BinarySearchFunc(t.entries, first, entry.compare)
 	kept := t.entries[i]
 	which := fmt.Sprintf("the newest resourceVersion was taken, e.g. %d of %s in %s and not %d in %s",
-		kept.order.version, objectName(first), files[kept.order.file].name, first.order.version, files[first.order.file].name)
+		kept.order.version, objectName(first), files[kept.order.file].name, first.order.version,
+		files[first.order.file].name)
 	if kept.order.version == 0 {
 		which = fmt.Sprintf("none says how new it is, so the first was taken, e.g. %s in %s and not in %s",
 			objectName(first), files[kept.order.file].name, files[first.order.file].name)
 	}
-	return FileProblems{{Kind: gvk.Kind, Reason: Duplicate, Severity: SeverityDoubtful, Message: fmt.Sprintf("%d objects are there in several states; %s", len(older), which)}}
+	return FileProblems{{Kind: gvk.Kind, Reason: Duplicate, Severity: SeverityDoubtful,
+		Message: fmt.Sprintf("%d objects are there in several states; %s", len(older), which)}}
 }
 
 func objectName(e entry) string {
@@ -35,7 +37,8 @@ func objectName(e entry) string {
 	return e.namespace + "/" + e.name
 }
 
-// ignoredProblems tells of objects that were not kept: of other versions one by one, of other kinds in one sentence.
+// ignoredProblems tells of objects that were not kept: of other versions one by one, of other kinds
+// in one sentence.
 func ignoredProblems(ignored map[schema.GroupVersionKind]ignoredKind, k kinds) FileProblems {
 	var out FileProblems
 	var others []string
@@ -47,11 +50,13 @@ func ignoredProblems(ignored map[schema.GroupVersionKind]ignoredKind, k kinds) F
 		t := ignored[gvk]
 		switch t.class {
 		case otherVersion:
-			out = append(out, FileProblem{File: t.file.name, Kind: gvk.Kind, Reason: OtherVersion, Severity: SeverityLost,
+			out = append(out, FileProblem{File: t.file.name, Kind: gvk.Kind, Reason: OtherVersion,
+				Severity: SeverityLost,
 				Message: fmt.Sprintf("%d objects are in version %s and were left out; %s is read: collect %s in that version", t.n, gvk.GroupVersion(), strings.Join(k.versions[gvk.GroupKind()], ", "),
 					resourceOf(gvk))})
 		case secret:
-			out = append(out, FileProblem{Kind: gvk.Kind, Reason: OtherKinds, Severity: SeverityNote, Message: fmt.Sprintf("%d objects were not read", t.n)})
+			out = append(out, FileProblem{Kind: gvk.Kind, Reason: OtherKinds, Severity: SeverityNote,
+				Message: fmt.Sprintf("%d objects were not read", t.n)})
 		case unwanted, wanted:
 			kindCount, objects = kindCount+1, objects+t.n
 			if len(others) < 3 {
@@ -63,13 +68,16 @@ func ignoredProblems(ignored map[schema.GroupVersionKind]ignoredKind, k kinds) F
 		others = append(others, "…")
 	}
 	if kindCount > 0 {
-		out = append(out, FileProblem{Reason: OtherKinds, Severity: SeverityNote, Message: fmt.Sprintf("%d objects of %d other kinds were not read (%s)", objects, kindCount, strings.Join(others, ", "))})
+		out = append(out, FileProblem{Reason: OtherKinds, Severity: SeverityNote,
+			Message: fmt.Sprintf("%d objects of %d other kinds were not read (%s)", objects, kindCount,
+				strings.Join(others, ", "))})
 	}
 	return out
 }
 
-// uncollectedNamespaces names the namespaces of which a must-gather has the object and no directory: what runs in them is not known. A
-// must-gather collects those of the platform only, unless it is told otherwise.
+// uncollectedNamespaces names the namespaces of which a must-gather has the object and no
+// directory: what runs in them is not known. A must-gather collects those of the platform only,
+// unless it is told otherwise.
 func uncollectedNamespaces(c *Cluster, collected map[string]bool) FileProblems {
 	t := c.tables[schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}]
 	if t == nil || len(collected) == 0 {
@@ -87,5 +95,6 @@ func uncollectedNamespaces(c *Cluster, collected map[string]bool) FileProblems {
 	some := missing[:min(5, len(missing))]
 	return FileProblems{{Kind: "Namespace", Reason: NotCollected, Severity: SeverityLost, Message: fmt.Sprintf(
 		"%d of %d were not collected, and nothing is known of what runs in them (%s%s); `oc adm inspect ns/NAME` collects one",
-		len(missing), len(t.entries), strings.Join(some, ", "), map[bool]string{true: ", …"}[len(missing) > len(some)])}}
+		len(missing), len(t.entries), strings.Join(some, ", "),
+		map[bool]string{true: ", …"}[len(missing) > len(some)])}}
 }

@@ -37,7 +37,8 @@ func newQuery(o client.ListOptions) (query, error) {
 	}
 	for _, r := range o.FieldSelector.Requirements() {
 		if r.Operator != selection.Equals && r.Operator != selection.DoubleEquals {
-			return q, apierrors.NewBadRequest(fmt.Sprintf("field selector %s: only = can be used on files", o.FieldSelector))
+			return q, apierrors.NewBadRequest(fmt.Sprintf("field selector %s: only = can be used on files",
+				o.FieldSelector))
 		}
 		switch r.Field {
 		case "metadata.name":
@@ -74,7 +75,8 @@ func (t *table) candidates(q query) []int {
 }
 
 func (q query) matches(e entry) bool {
-	return (q.namespace == "" || q.namespace == e.namespace) && (q.name == "" || q.name == e.name) && (q.node == "" || q.node == e.node)
+	return (q.namespace == "" || q.namespace == e.namespace) && (q.name == "" || q.name == e.name) &&
+		(q.node == "" || q.node == e.node)
 }
 
 func (t *table) list(list client.ObjectList, q query) error {

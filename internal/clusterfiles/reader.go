@@ -33,14 +33,19 @@ func (r *reader) read() ([]locatedProblem, error) {
 	defer closer.Close()
 	var yaml bool
 	s := splitter{maxObject: r.maxObject, onProblem: r.reportProblem, readAheadKind: r.readAheadKind}
-	s.onObject = func(text []byte, at position, hint typeMeta) { r.add(item{text: text, yaml: yaml, hint: hint, at: at}) }
+	s.onObject = func(text []byte, at position,
+		hint typeMeta) {
+		r.add(item{text: text, yaml: yaml, hint: hint, at: at})
+	}
 	switch detectContent(in) {
 	case contentEmpty:
 		r.reportProblem(FileProblem{Reason: Truncated, Severity: SeverityDoubtful, Message: "is empty"})
 	case contentBinary:
-		r.reportProblem(FileProblem{Reason: NotText, Severity: SeverityLost, Message: "is binary, neither YAML nor JSON"})
+		r.reportProblem(FileProblem{Reason: NotText, Severity: SeverityLost,
+			Message: "is binary, neither YAML nor JSON"})
 	case contentUTF16:
-		r.reportProblem(FileProblem{Reason: NotText, Severity: SeverityLost, Message: "is UTF-16, as some shells write it; convert it to UTF-8"})
+		r.reportProblem(FileProblem{Reason: NotText, Severity: SeverityLost,
+			Message: "is UTF-16, as some shells write it; convert it to UTF-8"})
 	case contentYAML:
 		yaml = true
 		y := &yamlSplitter{splitter: s}

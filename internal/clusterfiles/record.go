@@ -20,9 +20,10 @@ import (
 
 // Recorder reads a cluster and remembers every answer, absences and refusals included.
 //
-// A question is put to the cluster once; asked again, it is answered from memory. So whoever reads through the recorder has seen
-// exactly what a replay will show, also when the cluster changes meanwhile. Two things are asked anew each time: what failed on
-// the way (a lost connection), and Secrets, which are remembered without their content.
+// A question is put to the cluster once; asked again, it is answered from memory. So whoever reads
+// through the recorder has seen exactly what a replay will show, also when the cluster changes
+// meanwhile. Two things are asked anew each time: what failed on the way (a lost connection), and
+// Secrets, which are remembered without their content.
 //
 // It is safe for concurrent use.
 type Recorder struct {
@@ -36,7 +37,8 @@ type Recorder struct {
 
 var _ client.Reader = (*Recorder)(nil)
 
-// NewRecorder reads through r. transform trims each object before it is remembered and handed on, and may be nil.
+// NewRecorder reads through r. transform trims each object before it is remembered and handed on,
+// and may be nil.
 func NewRecorder(r client.Reader, scheme *runtime.Scheme, transform func(any) (any, error)) *Recorder {
 	return &Recorder{reader: r, scheme: scheme, transform: transform, responses: map[request]*response{}}
 }
@@ -68,8 +70,8 @@ func (r *Recorder) Get(ctx context.Context, key client.ObjectKey, obj client.Obj
 	return a.fillObject(obj)
 }
 
-// List is as the reader's. A list that is asked for in pages is read to its end at once, in pages of that size, so that all pages
-// are of one moment.
+// List is as the reader's. A list that is asked for in pages is read to its end at once, in pages
+// of that size, so that all pages are of one moment.
 func (r *Recorder) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	gvk, err := listKind(list, r.scheme)
 	if err != nil {
@@ -93,7 +95,8 @@ func (r *Recorder) List(ctx context.Context, list client.ObjectList, opts ...cli
 }
 
 // readAll lists every page. The error is one that is not an answer.
-func (r *Recorder) readAll(ctx context.Context, q request, like client.ObjectList, o client.ListOptions) (*response, error) {
+func (r *Recorder) readAll(ctx context.Context, q request, like client.ObjectList, o client.ListOptions) (*response,
+	error) {
 	a := &response{codec: q.codec(r.scheme)}
 	for {
 		page := reflect.New(reflect.TypeOf(like).Elem()).Interface().(client.ObjectList) //nolint:forcetypeassert // as like is
@@ -153,7 +156,8 @@ func (r *Recorder) appendObject(a *response, object client.Object) error {
 		return err
 	}
 	if object, err = redacted(object, a.gvk); err != nil {
-		return fmt.Errorf("removing what is confidential from %s %s: %w", a.gvk.Kind, client.ObjectKeyFromObject(object), err)
+		return fmt.Errorf("removing what is confidential from %s %s: %w", a.gvk.Kind,
+			client.ObjectKeyFromObject(object), err)
 	}
 	data, err := a.encode(object)
 	a.objects = append(a.objects, data)
@@ -178,12 +182,13 @@ type responseHeader struct {
 	Objects int            `json:"objects,omitempty"`
 }
 
-// Save writes every answer so far, with extra beside it: gzipped JSON documents, one a line. The first is a header with the
-// version of the format; then follows, for each question in order, a document that says how many objects answer it, and these. The
-// same answers give the same bytes.
+// Save writes every answer so far, with extra beside it: gzipped JSON documents, one a line. The
+// first is a header with the version of the format; then follows, for each question in order, a
+// document that says how many objects answer it, and these. The same answers give the same bytes.
 //
-// Secrets are written without their data, and of MachineConfigs only the files are legible that decide where images are pulled
-// from; see redacted. What pods have in their environment and arguments is written as far as the transform has left it.
+// Secrets are written without their data, and of MachineConfigs only the files are legible that
+// decide where images are pulled from; see redacted. What pods have in their environment and
+// arguments is written as far as the transform has left it.
 func (r *Recorder) Save(w io.Writer, extra map[string]any) error {
 	r.mu.Lock()
 	answers := maps.Clone(r.responses)

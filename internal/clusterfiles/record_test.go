@@ -33,27 +33,39 @@ const ignition = `{"ignition":{"version":"3.4.0"},
 "storage":{"files":[{"path":"/etc/containers/registries.conf","contents":{"source":"data:,unqualified"}},
 {"path":"/var/lib/kubelet/config.json","contents":{"source":"data:,hunter2"}}]}}`
 
-// liveCluster is an API server's answers, with a kind that it does not serve, one that may not be read, and one that fails.
+// liveCluster is an API server's answers, with a kind that it does not serve, one that may not be
+// read, and one that fails.
 func liveCluster(t *testing.T) client.Reader {
 	t.Helper()
 	metadata := func(namespace, name string) metav1.ObjectMeta {
-		return metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "hunter2", "note": "kept"}}
+		return metav1.ObjectMeta{Namespace: namespace, Name: name,
+			Annotations: map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "hunter2",
+				"note": "kept"}}
 	}
 	objects := []client.Object{
-		&corev1.Secret{ObjectMeta: metadata("openshift-config", "pull-secret"), Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte("hunter2")}},
-		&mcfgv1.MachineConfig{ObjectMeta: metadata("", "rendered-worker-1"), Spec: mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: []byte(ignition)}}},
-		&mcfgv1.ControllerConfig{ObjectMeta: metadata("", "machine-config-controller"), Spec: mcfgv1.ControllerConfigSpec{InternalRegistryPullSecret: []byte("hunter2"), Images: map[string]string{"infraImageKey": "quay.io/x"},
-			Proxy: &configv1.ProxyStatus{HTTPProxy: "http://user:hunter2@proxy.example.com:3128"}}},
-		&configv1.Proxy{ObjectMeta: metadata("", "cluster"), Spec: configv1.ProxySpec{HTTPSProxy: "http://user:hunter2@proxy.example.com:3128"}},
-		&configv1.ImageTagMirrorSet{ObjectMeta: metadata("", "acme"), Spec: configv1.ImageTagMirrorSetSpec{ImageTagMirrors: []configv1.ImageTagMirrors{{Source: "quay.io/acme"}}}},
+		&corev1.Secret{ObjectMeta: metadata("openshift-config", "pull-secret"), Type: corev1.SecretTypeDockerConfigJson,
+			Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte("hunter2")}},
+		&mcfgv1.MachineConfig{ObjectMeta: metadata("", "rendered-worker-1"),
+			Spec: mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: []byte(ignition)}}},
+		&mcfgv1.ControllerConfig{ObjectMeta: metadata("", "machine-config-controller"),
+			Spec: mcfgv1.ControllerConfigSpec{InternalRegistryPullSecret: []byte("hunter2"),
+				Images: map[string]string{"infraImageKey": "quay.io/x"},
+				Proxy:  &configv1.ProxyStatus{HTTPProxy: "http://user:hunter2@proxy.example.com:3128"}}},
+		&configv1.Proxy{ObjectMeta: metadata("", "cluster"),
+			Spec: configv1.ProxySpec{HTTPSProxy: "http://user:hunter2@proxy.example.com:3128"}},
+		&configv1.ImageTagMirrorSet{ObjectMeta: metadata("", "acme"),
+			Spec: configv1.ImageTagMirrorSetSpec{ImageTagMirrors: []configv1.ImageTagMirrors{{Source: "quay.io/acme"}}}},
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		objects = append(objects, &corev1.Pod{ObjectMeta: metadata("acme", name), Spec: corev1.PodSpec{NodeName: "worker-0", Containers: []corev1.Container{{Name: "app", Image: "quay.io/acme/" + name}}}})
+		objects = append(objects, &corev1.Pod{ObjectMeta: metadata("acme", name),
+			Spec: corev1.PodSpec{NodeName: "worker-0",
+				Containers: []corev1.Container{{Name: "app", Image: "quay.io/acme/" + name}}}})
 	}
 	list := func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 		switch list.(type) {
 		case *appsv1.DeploymentList:
-			return &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, SearchedVersions: []string{"v1"}}
+			return &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"},
+				SearchedVersions: []string{"v1"}}
 		case *appsv1.DaemonSetList:
 			return apierrors.NewForbidden(appsv1.Resource("daemonsets"), "", errors.New("no"))
 		case *appsv1.StatefulSetList:
@@ -87,16 +99,20 @@ func queryAll(t *testing.T, r client.Reader) map[string]string {
 		list client.ObjectList
 		opts []client.ListOption
 	}{
-		"pods": {&corev1.PodList{}, nil}, "pods of a namespace": {&corev1.PodList{}, []client.ListOption{client.InNamespace("acme")}},
-		"pods by label": {&corev1.PodList{}, []client.ListOption{client.HasLabels{"x"}}}, "pods, only metadata": {partial, nil}, "unstructured": {loose, nil},
-		"mirror sets": {&configv1.ImageTagMirrorSetList{}, nil}, "configs": {&mcfgv1.MachineConfigList{}, nil}, "absent": {&appsv1.DeploymentList{}, nil}, "forbidden": {&appsv1.DaemonSetList{}, nil},
+		"pods":                {&corev1.PodList{}, nil},
+		"pods of a namespace": {&corev1.PodList{}, []client.ListOption{client.InNamespace("acme")}},
+		"pods by label":       {&corev1.PodList{}, []client.ListOption{client.HasLabels{"x"}}},
+		"pods, only metadata": {partial, nil}, "unstructured": {loose, nil},
+		"mirror sets": {&configv1.ImageTagMirrorSetList{}, nil}, "configs": {&mcfgv1.MachineConfigList{}, nil},
+		"absent": {&appsv1.DeploymentList{}, nil}, "forbidden": {&appsv1.DaemonSetList{}, nil},
 		"failed": {&appsv1.StatefulSetList{}, nil}, "nodes": {&corev1.NodeList{}, nil},
 	} {
 		err := r.List(ctx, row.list, row.opts...)
 		items, _ := meta.ExtractList(row.list)
 		note(name, items, err)
 	}
-	for name, object := range map[string]client.Object{"acme/a": &corev1.Pod{}, "acme/z": &corev1.Pod{}, "/machine-config-controller": &mcfgv1.ControllerConfig{}, "/cluster": &configv1.Proxy{}} {
+	for name, object := range map[string]client.Object{"acme/a": &corev1.Pod{}, "acme/z": &corev1.Pod{},
+		"/machine-config-controller": &mcfgv1.ControllerConfig{}, "/cluster": &configv1.Proxy{}} {
 		namespace, short, _ := strings.Cut(name, "/")
 		note(name, object, r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: short}, object))
 	}
@@ -138,7 +154,8 @@ func TestReplayMatchesRecording(t *testing.T) {
 	if string(extra["rollout"]) != `{"name":"acme"}` {
 		t.Errorf("extra %s", extra)
 	}
-	if !meta.IsNoMatchError(c.List(ctx, &appsv1.DeploymentList{})) || !apierrors.IsForbidden(c.List(ctx, &appsv1.DaemonSetList{})) {
+	if !meta.IsNoMatchError(c.List(ctx, &appsv1.DeploymentList{})) ||
+		!apierrors.IsForbidden(c.List(ctx, &appsv1.DaemonSetList{})) {
 		t.Error("a refusal has lost its kind")
 	}
 }
@@ -156,7 +173,8 @@ func TestReplayUnrecordedRequests(t *testing.T) {
 			t.Error(err)
 		}
 		var list corev1.PodList
-		if err := c.List(ctx, &list, client.MatchingFields{"spec.nodeName": "worker-0"}, client.Limit(2)); err != nil || len(list.Items) != 2 || list.Continue == "" {
+		if err := c.List(ctx, &list, client.MatchingFields{"spec.nodeName": "worker-0"}, client.Limit(2)); err != nil ||
+			len(list.Items) != 2 || list.Continue == "" {
 			t.Error(err, len(list.Items))
 		}
 		if !c.Has(podKind) || c.Has(mcfgv1.GroupVersion.WithKind("ControllerConfig")) {
@@ -164,12 +182,15 @@ func TestReplayUnrecordedRequests(t *testing.T) {
 		}
 	})
 	t.Run("about a kind that was not served", func(t *testing.T) {
-		if err := c.Get(ctx, client.ObjectKey{Namespace: "a", Name: "b"}, &appsv1.Deployment{}); !meta.IsNoMatchError(err) {
+		if err := c.Get(ctx, client.ObjectKey{Namespace: "a", Name: "b"},
+			&appsv1.Deployment{}); !meta.IsNoMatchError(err) {
 			t.Error(err)
 		}
 	})
 	t.Run("about anything else", func(t *testing.T) {
-		for _, err := range []error{c.List(ctx, &corev1.ServiceList{}), c.Get(ctx, client.ObjectKey{Name: "other"}, &configv1.Proxy{}), c.List(ctx, &appsv1.DaemonSetList{}, client.InNamespace("a"))} {
+		for _, err := range []error{c.List(ctx, &corev1.ServiceList{}),
+			c.Get(ctx, client.ObjectKey{Name: "other"}, &configv1.Proxy{}),
+			c.List(ctx, &appsv1.DaemonSetList{}, client.InNamespace("a"))} {
 			if err == nil || !strings.Contains(err.Error(), "holds no answer to this question") {
 				t.Error(err)
 			}
@@ -241,7 +262,8 @@ func TestRecordingIsRedacted(t *testing.T) {
 			t.Errorf("the recording holds %q", word)
 		}
 	}
-	for _, word := range []string{"data:,unqualified", "pull-secret", "proxy.example.com:3128", "infraImageKey", `"note":"kept"`} {
+	for _, word := range []string{"data:,unqualified", "pull-secret", "proxy.example.com:3128", "infraImageKey",
+		`"note":"kept"`} {
 		if !strings.Contains(text, word) {
 			t.Errorf("the recording has lost %q", word)
 		}
@@ -251,7 +273,8 @@ func TestRecordingIsRedacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := &corev1.Secret{}
-	if err := c.Get(ctx, key, secret); err != nil || len(secret.Data) != 0 || secret.Type != corev1.SecretTypeDockerConfigJson {
+	if err := c.Get(ctx, key, secret); err != nil || len(secret.Data) != 0 ||
+		secret.Type != corev1.SecretTypeDockerConfigJson {
 		t.Error(err, secret)
 	}
 }
@@ -296,14 +319,16 @@ func TestRecorderCachesAndReadsAllPages(t *testing.T) {
 	if err := r.List(ctx, &list); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"p", "p1", "p2"}; !reflect.DeepEqual(got, want) || !reflect.DeepEqual(names(list.Items), want) || g.reads != 4 {
+	if want := []string{"p", "p1", "p2"}; !reflect.DeepEqual(got, want) ||
+		!reflect.DeepEqual(names(list.Items), want) || g.reads != 4 {
 		t.Errorf("%v %v after %d looks", got, names(list.Items), g.reads)
 	}
 }
 
 func TestRecorderIgnoresCancelledRequests(t *testing.T) {
 	r := NewRecorder(interceptor.NewClient(fake.NewClientBuilder().WithScheme(newScheme(t)).Build(), interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object,
+			opts ...client.GetOption) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -349,7 +374,8 @@ func TestReplayRejectsDamagedRecordings(t *testing.T) {
 		"a header and no end": {zip(`{"format":"safe-mirror-recording","version":1}{"question"`), "damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := Replay(bytes.NewReader(row.file), newScheme(t)); err == nil || !strings.Contains(err.Error(), row.says) {
+			if _, _, err := Replay(bytes.NewReader(row.file), newScheme(t)); err == nil ||
+				!strings.Contains(err.Error(), row.says) {
 				t.Error(err)
 			}
 		})

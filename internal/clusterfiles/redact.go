@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// redactions are what a recording must not hold, by kind. A value that only has to be compared is replaced by its hash: whether
-// two rendered configurations differ in a file can still be told.
+// redactions are what a recording must not hold, by kind. A value that only has to be compared is
+// replaced by its hash: whether two rendered configurations differ in a file can still be told.
 var redactions = map[schema.GroupKind]func(fields map[string]any){
 	secretKind: redactSecret,
 	{Group: "machineconfiguration.openshift.io", Kind: "MachineConfig"}:    redactMachineConfig,
@@ -23,8 +23,8 @@ var redactions = map[schema.GroupKind]func(fields map[string]any){
 	{Group: "config.openshift.io", Kind: "Proxy"}:                          redactProxy,
 }
 
-// redacted returns the object without what is confidential. The annotation in which kubectl keeps a whole object goes always: it
-// has what was removed from the object itself.
+// redacted returns the object without what is confidential. The annotation in which kubectl keeps a
+// whole object goes always: it has what was removed from the object itself.
 func redacted(object client.Object, gvk schema.GroupVersionKind) (client.Object, error) {
 	if annotations := object.GetAnnotations(); annotations["kubectl.kubernetes.io/last-applied-configuration"] != "" {
 		delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
@@ -47,7 +47,8 @@ func redacted(object client.Object, gvk schema.GroupVersionKind) (client.Object,
 	return out, runtime.DefaultUnstructuredConverter.FromUnstructured(fields, out)
 }
 
-// redactSecret keeps that it exists, and its type. Annotations of OpenShift's own token Secrets hold the token.
+// redactSecret keeps that it exists, and its type. Annotations of OpenShift's own token Secrets
+// hold the token.
 func redactSecret(fields map[string]any) {
 	delete(fields, "data")
 	delete(fields, "stringData")
@@ -57,8 +58,9 @@ func redactSecret(fields map[string]any) {
 	}
 }
 
-// readableFiles are the files of a MachineConfig that say where images are pulled from, and which static pods a node runs. Among all
-// others are the nodes' pull secret (/var/lib/kubelet/config.json) and whatever administrators write.
+// readableFiles are the files of a MachineConfig that say where images are pulled from, and which
+// static pods a node runs. Among all others are the nodes' pull secret
+// (/var/lib/kubelet/config.json) and whatever administrators write.
 var readableFiles = []string{"/etc/containers/", "/etc/crio/", "/etc/kubernetes/manifests/"}
 
 func redactMachineConfig(fields map[string]any) {
@@ -126,7 +128,8 @@ func redactProxyFields(fields map[string]any) {
 	}
 }
 
-// nestedMap follows names into objects; nil when one is missing or no object. A nil map can be read and deleted from.
+// nestedMap follows names into objects; nil when one is missing or no object. A nil map can be read
+// and deleted from.
 func nestedMap(fields map[string]any, names ...string) map[string]any {
 	for _, name := range names {
 		fields, _ = fields[name].(map[string]any)

@@ -15,9 +15,10 @@ import (
 // maxRecording bounds what a recording unpacks to.
 const maxRecording = 8 << 30
 
-// Replay reads what Save has written, and returns the extra values by name. The Cluster gives the answers of that time, absences
-// and refusals included. Beyond these questions it answers those about a kind of which all objects were asked for. To any other
-// it answers with an error that names the question; nothing is guessed.
+// Replay reads what Save has written, and returns the extra values by name. The Cluster gives the
+// answers of that time, absences and refusals included. Beyond these questions it answers those
+// about a kind of which all objects were asked for. To any other it answers with an error that
+// names the question; nothing is guessed.
 func Replay(r io.Reader, scheme *runtime.Scheme) (*Cluster, map[string]json.RawMessage, error) {
 	zipped, err := gzip.NewReader(bufio.NewReader(r))
 	if err != nil {
@@ -31,7 +32,8 @@ func Replay(r io.Reader, scheme *runtime.Scheme) (*Cluster, map[string]json.RawM
 	if header.Version != recordingVersion {
 		return nil, nil, fmt.Errorf("the recording is of format version %d, and this program reads %d: use the version it was made with", header.Version, recordingVersion)
 	}
-	c := &Cluster{scheme: scheme, tables: map[schema.GroupVersionKind]*table{}, responses: map[request]*response{}, notServed: map[schema.GroupVersionKind]bool{}}
+	c := &Cluster{scheme: scheme, tables: map[schema.GroupVersionKind]*table{}, responses: map[request]*response{},
+		notServed: map[schema.GroupVersionKind]bool{}}
 	for lines.More() {
 		if err := c.replayResponse(lines); err != nil {
 			return nil, nil, fmt.Errorf("the recording is damaged after %d answers: %w", len(c.responses), err)

@@ -56,11 +56,13 @@ func formOf(object runtime.Object) form {
 }
 
 func getRequest(gvk schema.GroupVersionKind, object client.Object, key client.ObjectKey) request {
-	return request{Verb: verbGet, Form: formOf(object), Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: key.Namespace, Name: key.Name}
+	return request{Verb: verbGet, Form: formOf(object), Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind,
+		Namespace: key.Namespace, Name: key.Name}
 }
 
 func listRequest(gvk schema.GroupVersionKind, list client.ObjectList, o client.ListOptions) request {
-	q := request{Verb: verbList, Form: formOf(list), Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: o.Namespace}
+	q := request{Verb: verbList, Form: formOf(list), Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind,
+		Namespace: o.Namespace}
 	if o.LabelSelector != nil {
 		q.Labels = o.LabelSelector.String()
 	}
@@ -81,7 +83,8 @@ func (q request) wholeKind() bool {
 
 func (q request) String() string {
 	out := fmt.Sprintf("%s %s %s", q.Verb, q.Form, q.gvk())
-	for _, part := range []struct{ label, value string }{{"namespace", q.Namespace}, {"name", q.Name}, {"labels", q.Labels}, {"fields", q.Fields}} {
+	for _, part := range []struct{ label, value string }{{"namespace", q.Namespace}, {"name", q.Name},
+		{"labels", q.Labels}, {"fields", q.Fields}} {
 		if part.value != "" {
 			out += fmt.Sprintf(", %s %s", part.label, part.value)
 		}

@@ -3,14 +3,16 @@ package clusterfiles
 // splitter takes a file apart into objects without understanding them.
 type splitter struct {
 	maxObject int
-	// onObject gets the text of one object; it is valid during the call only. hint is what the list around it says about its
-	// items, if it is a list of one kind.
+	// onObject gets the text of one object; it is valid during the call only. hint is what the list
+	// around it says about its items, if it is a list of one kind.
 	onObject func(text []byte, at position, hint typeMeta)
-	// onDocumentEnd gets what each document says it is, at its end, and whether it was a list with something in it.
+	// onDocumentEnd gets what each document says it is, at its end, and whether it was a list with
+	// something in it.
 	onDocumentEnd func(meta typeMeta, items int)
 	onProblem     func(FileProblem)
-	// readAheadKind is what the header of a document will be, found by reading ahead. Lists are often written with their kind after
-	// their items, but then the items nearly always say what they are.
+	// readAheadKind is what the header of a document will be, found by reading ahead. Lists are
+	// often written with their kind after their items, but then the items nearly always say what
+	// they are.
 	readAheadKind func(document int) typeMeta
 }
 

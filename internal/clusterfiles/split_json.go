@@ -9,8 +9,9 @@ import (
 	"io"
 )
 
-// jsonSplitter reads objects one after the other, and the items of lists one by one. It looks for where each value ends and
-// leaves it to the decoder to say whether it is valid, so that one bad item costs no other.
+// jsonSplitter reads objects one after the other, and the items of lists one by one. It looks for
+// where each value ends and leaves it to the decoder to say whether it is valid, so that one bad
+// item costs no other.
 type jsonSplitter struct {
 	splitter
 	r        *bufio.Reader
@@ -121,7 +122,8 @@ func (s *jsonSplitter) list(meta typeMeta) error {
 func (s *jsonSplitter) emit(object []byte, size int, at position, hint typeMeta) {
 	if size > s.maxObject {
 		s.onProblem(FileProblem{Reason: TooLarge, Severity: SeverityLost,
-			Message: fmt.Sprintf("an object of %d MiB, more than the limit of %d MiB, was left out", size>>20, s.maxObject>>20)})
+			Message: fmt.Sprintf("an object of %d MiB, more than the limit of %d MiB, was left out", size>>20,
+				s.maxObject>>20)})
 		return
 	}
 	s.onObject(object, at, hint)
@@ -265,7 +267,8 @@ func quoteOrBackslash(text []byte) int {
 	return quote
 }
 
-// peekTypeMeta finds what an object says it is, and reads no further than it must: both fields come first or nearly so.
+// peekTypeMeta finds what an object says it is, and reads no further than it must: both fields come
+// first or nearly so.
 func peekTypeMeta(object []byte) typeMeta {
 	var out typeMeta
 	dec := json.NewDecoder(bytes.NewReader(object))

@@ -19,7 +19,8 @@ import (
 func splitAndConvert(t *testing.T, text string) (objects []any, ok bool) {
 	t.Helper()
 	ok = true
-	s := &yamlSplitter{splitter: splitter{maxObject: 1 << 20, onProblem: func(f FileProblem) { ok = ok && f.Severity != SeverityLost }}}
+	s := &yamlSplitter{splitter: splitter{maxObject: 1 << 20,
+		onProblem: func(f FileProblem) { ok = ok && f.Severity != SeverityLost }}}
 	var c blockYAML
 	s.onObject = func(text []byte, _ position, _ typeMeta) {
 		out, _, _, fast := c.convert(text, nil)
@@ -38,8 +39,8 @@ func splitAndConvert(t *testing.T, text string) (objects []any, ok bool) {
 	return objects, ok
 }
 
-// libraryObjects has the library find the documents. ok is false when it refuses any, and for objects that have items without
-// being lists: no kind has such a field.
+// libraryObjects has the library find the documents. ok is false when it refuses any, and for
+// objects that have items without being lists: no kind has such a field.
 func libraryObjects(t *testing.T, text string) (objects []any, ok bool) {
 	t.Helper()
 	documents := goyaml.NewDecoder(strings.NewReader(text))
@@ -75,7 +76,8 @@ func libraryObjects(t *testing.T, text string) (objects []any, ok bool) {
 	}
 }
 
-// listItems is a list's items, or else the object itself. Nothing, as between two separators, is no object.
+// listItems is a list's items, or else the object itself. Nothing, as between two separators, is no
+// object.
 func listItems(t *testing.T, object []byte) []any {
 	t.Helper()
 	var fields any
@@ -94,10 +96,16 @@ func listItems(t *testing.T, object []byte) []any {
 
 func FuzzYAMLSplitter(f *testing.F) {
 	for _, text := range []string{
-		"apiVersion: v1\nitems:\n- a: 1\n  b:\n  - c\n- d\nkind: List\n", "kind: PodList\nitems:\n  - a: 1\n\n  # c\n  - b: |\n      - x\n\n      y\n", "a: b\n---\nc: d\n...\n---\n# x\n---\ne: f",
-		"%YAML 1.1\n---\na: b\n", "items: []\nkind: List\n", "items:\nkind: List\n", "items:\n- a: \"b\n- c\"\nkind: List\n", "items:\n-\n- null\nkind: List\n", "--- {a: b}\n--- # c\nd: e\n",
-		"  kind: List\n  items:\n  - a: b\n", "a: |\n  ---\n  b\n", "items:\n- a: 'b\n\n  c'\n- - d\nkind: XList\nmetadata: {}\n", "\xef\xbb\xbfa: b\n", "items: # c\n- a\nkind: List\n", "items:\n  a: b\nkind: List\n",
-		"items:\n- a\nitems:\n- b\nkind: List\n", "kind: List\nitems:\n- a: b\n c: d\n", "items:\n- ? a\n  : b\nkind: List\n", "items:\r\n- a: b\r\nkind: List\r\n",
+		"apiVersion: v1\nitems:\n- a: 1\n  b:\n  - c\n- d\nkind: List\n",
+		"kind: PodList\nitems:\n  - a: 1\n\n  # c\n  - b: |\n      - x\n\n      y\n",
+		"a: b\n---\nc: d\n...\n---\n# x\n---\ne: f",
+		"%YAML 1.1\n---\na: b\n", "items: []\nkind: List\n", "items:\nkind: List\n",
+		"items:\n- a: \"b\n- c\"\nkind: List\n", "items:\n-\n- null\nkind: List\n", "--- {a: b}\n--- # c\nd: e\n",
+		"  kind: List\n  items:\n  - a: b\n", "a: |\n  ---\n  b\n",
+		"items:\n- a: 'b\n\n  c'\n- - d\nkind: XList\nmetadata: {}\n", "\xef\xbb\xbfa: b\n",
+		"items: # c\n- a\nkind: List\n", "items:\n  a: b\nkind: List\n",
+		"items:\n- a\nitems:\n- b\nkind: List\n", "kind: List\nitems:\n- a: b\n c: d\n",
+		"items:\n- ? a\n  : b\nkind: List\n", "items:\r\n- a: b\r\nkind: List\r\n",
 	} {
 		f.Add(text)
 	}
@@ -134,8 +142,10 @@ func TestYAMLSplitterComplete(t *testing.T) {
 
 func FuzzJSONSplitter(f *testing.F) {
 	for _, text := range []string{
-		`{"kind":"List","items":[{"a":1},{"b":[2,{"c":"}]\\\""}]}],"metadata":{}}`, `{"a":1}` + "\n" + `{"b":null}`, `{"items":[],"kind":"List"}`, `{"items":null}`, `{"items":{}}`, `{}`, `[]`, `{"a":"\u00e4\\"}`,
-		`{"items":[1,2`, `{"items":[{"a":1},]}`, `{"items":[{"items":[{"a":1}]}]}`, `{"items":[true,-1.5e3,"x"]}`, `{"a":1,}`, `{"a"}`, `{"\u0069tems":[1]}`, `{"a":1}}`,
+		`{"kind":"List","items":[{"a":1},{"b":[2,{"c":"}]\\\""}]}],"metadata":{}}`, `{"a":1}` + "\n" + `{"b":null}`,
+		`{"items":[],"kind":"List"}`, `{"items":null}`, `{"items":{}}`, `{}`, `[]`, `{"a":"\u00e4\\"}`,
+		`{"items":[1,2`, `{"items":[{"a":1},]}`, `{"items":[{"items":[{"a":1}]}]}`, `{"items":[true,-1.5e3,"x"]}`,
+		`{"a":1,}`, `{"a"}`, `{"\u0069tems":[1]}`, `{"a":1}}`,
 	} {
 		f.Add(text)
 	}
@@ -156,8 +166,9 @@ func FuzzJSONSplitter(f *testing.F) {
 	})
 }
 
-// encodingJSONObjects is the objects of a text, lists taken apart. ok is false for what is not a sequence of objects, for a field
-// that is there twice, and for names with escapes, which no tool writes.
+// encodingJSONObjects is the objects of a text, lists taken apart. ok is false for what is not a
+// sequence of objects, for a field that is there twice, and for names with escapes, which no tool
+// writes.
 func encodingJSONObjects(text string) (objects []any, ok bool) {
 	documents := json.NewDecoder(strings.NewReader(text))
 	for {
@@ -170,7 +181,8 @@ func encodingJSONObjects(text string) (objects []any, ok bool) {
 		if err != nil || json.Unmarshal(raw, &fields) != nil || fields == nil {
 			return nil, false
 		}
-		if strict, err := kjson.UnmarshalStrict(raw, &map[string]any{}, kjson.DisallowDuplicateFields); err != nil || len(strict) > 0 {
+		if strict, err := kjson.UnmarshalStrict(raw, &map[string]any{}, kjson.DisallowDuplicateFields); err != nil ||
+			len(strict) > 0 {
 			return nil, false
 		}
 		switch items := fields["items"].(type) {

@@ -20,8 +20,9 @@ import (
 //	  …
 //	kind: List       ← the header goes on
 //
-// No scalar can have a line that looks like the next dash: its lines are indented deeper. Only a quoted scalar whose lines are
-// not, which libraries tolerate, would be cut; then its first half has no closing quote and is reported.
+// No scalar can have a line that looks like the next dash: its lines are indented deeper. Only a
+// quoted scalar whose lines are not, which libraries tolerate, would be cut; then its first half
+// has no closing quote and is reported.
 type yamlSplitter struct {
 	splitter
 	lines    lineReader
@@ -103,7 +104,8 @@ func (s *yamlSplitter) inList(line, text []byte, indent int, blank bool) bool {
 }
 
 func isSeparator(bare []byte) bool {
-	return len(bare) >= 3 && (string(bare[:3]) == "---" || string(bare[:3]) == "...") && (len(bare) == 3 || bare[3] == ' ')
+	return len(bare) >= 3 && (string(bare[:3]) == "---" || string(bare[:3]) == "...") &&
+		(len(bare) == 3 || bare[3] == ' ')
 }
 
 func (s *yamlSplitter) addToHeader(line []byte) {
@@ -113,8 +115,8 @@ func (s *yamlSplitter) addToHeader(line []byte) {
 	s.header.add(line, s.maxObject)
 }
 
-// beginItem an item: its dash becomes a space, so that it is an object of its own. The last item of a list is held back until the
-// list is known to be whole.
+// beginItem an item: its dash becomes a space, so that it is an object of its own. The last item of
+// a list is held back until the list is known to be whole.
 func (s *yamlSplitter) beginItem(line []byte) {
 	s.flushItem()
 	s.items++
@@ -139,7 +141,8 @@ func (s *yamlSplitter) flushItem() {
 func (s *yamlSplitter) emit(b *lineBuffer, line int, hint typeMeta) {
 	if b.size > s.maxObject {
 		s.onProblem(FileProblem{Line: line, Reason: TooLarge, Severity: SeverityLost,
-			Message: fmt.Sprintf("an object of %d MiB, more than the limit of %d MiB, was left out", b.size>>20, s.maxObject>>20)})
+			Message: fmt.Sprintf("an object of %d MiB, more than the limit of %d MiB, was left out", b.size>>20,
+				s.maxObject>>20)})
 	} else {
 		s.onObject(b.text, position{line: line}, hint)
 	}
@@ -165,8 +168,8 @@ func (s *yamlSplitter) finishDocument() {
 	}
 }
 
-// finishList sees whether the list is whole. A list says that it is one; when that is missing, it stood behind the last item,
-// and the item may be missing lines as well.
+// finishList sees whether the list is whole. A list says that it is one; when that is missing, it
+// stood behind the last item, and the item may be missing lines as well.
 func (s *yamlSplitter) finishList() {
 	meta := s.headerMeta()
 	if s.onDocumentEnd != nil {

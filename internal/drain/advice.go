@@ -8,18 +8,21 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Advice is what to do about an obstacle: what helps, the least risky first, and what looks as if it would and does not.
+// Advice is what to do about an obstacle: what helps, the least risky first, and what looks as if
+// it would and does not.
 type Advice struct {
 	Helps       []string `json:"helps,omitempty"`
 	Ineffective []string `json:"useless,omitempty"`
 }
 
-// Advise says what to do. Everything that has to reach a node through the Machine Config Operator is stuck behind the drain itself: a node
-// in a drain counts as unavailable, and a pool of maxUnavailable 1 then has room for no other. So only what acts from outside helps.
+// Advise says what to do. Everything that has to reach a node through the Machine Config Operator
+// is stuck behind the drain itself: a node in a drain counts as unavailable, and a pool of
+// maxUnavailable 1 then has room for no other. So only what acts from outside helps.
 func Advise(o rollout.BlockedDrain) Advice {
 	var a Advice
 	switch o.Reason {
-	case rollout.DrainBlockTerminating, rollout.DrainBlockMigrating, rollout.DrainBlockStarting, rollout.DrainBlockRetrying:
+	case rollout.DrainBlockTerminating, rollout.DrainBlockMigrating, rollout.DrainBlockStarting,
+		rollout.DrainBlockRetrying:
 		return Advice{Helps: []string{"Wait: this passes by itself."}}
 	case rollout.DrainBlockPull:
 		a.Helps = pullAdvice(o)
@@ -29,7 +32,8 @@ func Advise(o rollout.BlockedDrain) Advice {
 			"Where two pools drain at the same time and each keeps the node that the other needs, a further node ends it; a SafeMirrorRollout drains one pool at a time.",
 		}
 	case rollout.DrainBlockCrashing:
-		a.Helps = []string{"See why " + podList(o) + " does not become ready (oc logs --previous, oc describe), and roll its workload back if it is new."}
+		a.Helps = []string{"See why " + podList(o) +
+			" does not become ready (oc logs --previous, oc describe), and roll its workload back if it is new."}
 	case rollout.DrainBlockBudgetZero:
 		a.Helps = []string{fmt.Sprintf("Only its owner can decide: more replicas than PDB %s wants, or a budget that allows one disruption.", budgetText(o))}
 	case rollout.DrainBlockOverlap:
@@ -43,9 +47,11 @@ func Advise(o rollout.BlockedDrain) Advice {
 	case rollout.DrainBlockNodeLost:
 		a.Helps = []string{"Bring the node back; or, once it is certain that it is switched off, delete its Node object, and its pods are replaced."}
 	case rollout.DrainBlockNotDraining:
-		a.Helps = []string{"Read the log of machine-config-daemon on " + o.Node + ", and that of machine-config-controller, in openshift-machine-config-operator."}
+		a.Helps = []string{"Read the log of machine-config-daemon on " + o.Node +
+			", and that of machine-config-controller, in openshift-machine-config-operator."}
 	default:
-		a.Helps = []string{"Look at the events of the pods on " + o.Node + "; safe-mirror diagnose --try-evictions also asks the admission webhooks."}
+		a.Helps = []string{"Look at the events of the pods on " + o.Node +
+			"; safe-mirror diagnose --try-evictions also asks the admission webhooks."}
 	}
 	a.Ineffective = ineffective(o)
 	return a
@@ -101,13 +107,15 @@ func fixFor(f rollout.FailedPull) string {
 			kind = "ImageDigestMirrorSet"
 		}
 		return fmt.Sprintf("Copying alone does not help, for no mirror is asked for this reference: give it one by an %s for the same source, with the same mirrorSourcePolicy as %s has, "+
-			"copy the image there, and raise spec.maxUnavailable of the pool by one until the node has the new set.", kind, cmp.Or(f.BlockedBy, "the set that blocks it"))
+			"copy the image there, and raise spec.maxUnavailable of the pool by one until the node has the new set.",
+			kind, cmp.Or(f.BlockedBy, "the set that blocks it"))
 	case rollout.PullSignature:
 		return "Copy the image's signatures with it (its tags sha256-….sig), and see the ClusterImagePolicy or ImagePolicy that covers it."
 	case rollout.PullThrottled:
 		return fmt.Sprintf("Wait, or raise the limits of %s: nodes come back after their back-off of up to 5 minutes.", host)
 	default:
-		return fmt.Sprintf("See what %s says to a pull of %s from a node: crictl pull, and the log of crio.", cmp.Or(host, "the registry"), f.Reference)
+		return fmt.Sprintf("See what %s says to a pull of %s from a node: crictl pull, and the log of crio.",
+			cmp.Or(host, "the registry"), f.Reference)
 	}
 }
 
@@ -135,7 +143,8 @@ func ineffective(o rollout.BlockedDrain) []string {
 	out = append(out, "unhealthyPodEvictionPolicy AlwaysAllow: the pod that is refused is a healthy one; one in phase Pending passes by every budget as it is.")
 	if o.Budget.Namespace == "openshift-ingress" {
 		out = append(out,
-			"Scaling Deployment "+o.Budget.Name+" or editing its PDB: the ingress operator writes both back; replicas are those of the IngressController.",
+			"Scaling Deployment "+o.Budget.Name+
+				" or editing its PDB: the ingress operator writes both back; replicas are those of the IngressController.",
 			"One replica more: with one router down the budget stays at 0 until there are 5.")
 	}
 	return out

@@ -15,19 +15,24 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Budget is a PodDisruptionBudget and its pods, in the numbers that the disruption controller computes (pkg/controller/disruption).
+// Budget is a PodDisruptionBudget and its pods, in the numbers that the disruption controller
+// computes (pkg/controller/disruption).
 //
-// Example: a Deployment of 5 routers, one of which does not become ready, and maxUnavailable 25 %: that rounds up to 2, so 3 are
-// desired, 4 are healthy, and 1 disruption is allowed. With 4 routers it rounds to 1: 3 desired, 3 healthy, none allowed.
+// Example: a Deployment of 5 routers, one of which does not become ready, and maxUnavailable 25 %:
+// that rounds up to 2, so 3 are desired, 4 are healthy, and 1 disruption is allowed. With 4 routers
+// it rounds to 1: 3 desired, 3 healthy, none allowed.
 type Budget struct {
 	PDB *policyv1.PodDisruptionBudget
 	// Pods are all that the selector matches, healthy or not.
 	Pods []*corev1.Pod
-	// Expected is how many there should be, Desired how many have to stay healthy, Healthy how many are.
+	// Expected is how many there should be, Desired how many have to stay healthy, Healthy how many
+	// are.
 	Expected, Desired, Healthy int32
-	// FromStatus is true when Expected and Desired are the controller's own words, because the scale of an owner is not known here.
+	// FromStatus is true when Expected and Desired are the controller's own words, because the
+	// scale of an owner is not known here.
 	FromStatus bool
-	// NotComputed says why the controller computes no numbers, or none yet; Stale is the second of the two, which passes by itself.
+	// NotComputed says why the controller computes no numbers, or none yet; Stale is the second of
+	// the two, which passes by itself.
 	NotComputed string
 	Stale       bool
 }
@@ -35,8 +40,8 @@ type Budget struct {
 // Allowed is how many more of its healthy pods may go now.
 func (b *Budget) Allowed() int32 { return b.allowed(b.Healthy) }
 
-// allowed is the same for another number of healthy pods. Without a pod that is expected none may go: that is a budget whose first pods
-// the controller has not seen yet.
+// allowed is the same for another number of healthy pods. Without a pod that is expected none may
+// go: that is a budget whose first pods the controller has not seen yet.
 func (b *Budget) allowed(healthy int32) int32 {
 	if b.NotComputed != "" || b.Expected <= 0 {
 		return 0
@@ -44,8 +49,9 @@ func (b *Budget) allowed(healthy int32) int32 {
 	return max(0, healthy-b.Desired)
 }
 
-// NeverAllows tells whether not even all of its pods together allow one to go: maxUnavailable 0, minAvailable of all, or a percentage
-// that rounds to that. No drain ends then, whatever else is done.
+// NeverAllows tells whether not even all of its pods together allow one to go: maxUnavailable 0,
+// minAvailable of all, or a percentage that rounds to that. No drain ends then, whatever else is
+// done.
 func (b *Budget) NeverAllows() bool {
 	return b.NotComputed == "" && b.Expected > 0 && b.Desired >= max(b.Expected, int32(len(b.Pods)))
 }
@@ -70,11 +76,12 @@ func (b *Budget) String() string {
 	if b.NotComputed != "" {
 		return "allows 0: " + b.NotComputed
 	}
-	return fmt.Sprintf("allows %d (%d of %d healthy, %d wanted, %s)", b.Allowed(), b.Healthy, b.Expected, b.Desired, b.Requirement())
+	return fmt.Sprintf("allows %d (%d of %d healthy, %d wanted, %s)", b.Allowed(), b.Healthy, b.Expected, b.Desired,
+		b.Requirement())
 }
 
-// Healthy is the disruption controller's notion: Ready and not being deleted. disrupted are the pods whose eviction was granted less
-// than deletionTimeout ago and that are not gone yet.
+// Healthy is the disruption controller's notion: Ready and not being deleted. disrupted are the
+// pods whose eviction was granted less than deletionTimeout ago and that are not gone yet.
 func healthy(p *corev1.Pod, disrupted map[string]metav1.Time, now time.Time) bool {
 	if p.DeletionTimestamp != nil {
 		return false
@@ -108,7 +115,8 @@ func (b *Budget) compute(scales Scales, now time.Time) {
 	}
 	if status.ObservedGeneration < b.PDB.Generation {
 		b.Stale = true
-		b.NotComputed = fmt.Sprintf("the disruption controller has seen generation %d of it, and it is at %d", status.ObservedGeneration, b.PDB.Generation)
+		b.NotComputed = fmt.Sprintf("the disruption controller has seen generation %d of it, and it is at %d",
+			status.ObservedGeneration, b.PDB.Generation)
 		return
 	}
 	c := meta.FindStatusCondition(status.Conditions, policyv1.DisruptionAllowedCondition)
@@ -152,7 +160,8 @@ func (b *Budget) computeDesired() {
 	}
 }
 
-// expectedScale adds up what the controllers of the pods want, each one once. Pods without a controller add nothing to it.
+// expectedScale adds up what the controllers of the pods want, each one once. Pods without a
+// controller add nothing to it.
 func (b *Budget) expectedScale(scales Scales) (int32, bool) {
 	var sum int32
 	seen := map[types.UID]bool{}
@@ -179,11 +188,12 @@ type Budgets struct {
 	byPod map[*corev1.Pod][]*Budget
 }
 
-// ForPod are the budgets whose selector matches the pod: it has to be one of those that the budgets were made with.
+// ForPod are the budgets whose selector matches the pod: it has to be one of those that the budgets
+// were made with.
 func (s *Budgets) ForPod(p *corev1.Pod) []*Budget { return s.byPod[p] }
 
-// NewBudgets matches budgets and pods, and computes each. An empty selector matches every pod of its namespace; one that is missing, or
-// does not parse, matches none.
+// NewBudgets matches budgets and pods, and computes each. An empty selector matches every pod of
+// its namespace; one that is missing, or does not parse, matches none.
 func NewBudgets(pdbs []*policyv1.PodDisruptionBudget, pods []*corev1.Pod, scales Scales, now time.Time) *Budgets {
 	out := &Budgets{byPod: map[*corev1.Pod][]*Budget{}}
 	if len(pdbs) == 0 {
@@ -217,8 +227,8 @@ func NewBudgets(pdbs []*policyv1.PodDisruptionBudget, pods []*corev1.Pod, scales
 
 // EvictionResponse is what the eviction API answers (pkg/registry/core/pod/storage/eviction.go).
 type EvictionResponse struct {
-	// Code is 201 when the pod goes, 429 when the budget refuses, which may change, and 500 when more than one budget selects the pod,
-	// which never does.
+	// Code is 201 when the pod goes, 429 when the budget refuses, which may change, and 500 when
+	// more than one budget selects the pod, which never does.
 	Code int
 	// ConsumesBudget is true when the eviction takes one from the budget.
 	ConsumesBudget bool
@@ -226,7 +236,8 @@ type EvictionResponse struct {
 	Budgets []*Budget
 }
 
-// The HTTP statuses of the eviction API. They stand here because net/http is out of reach: this package connects to nothing.
+// The HTTP statuses of the eviction API. They stand here because net/http is out of reach: this
+// package connects to nothing.
 const (
 	statusCreated         = 201
 	statusTooManyRequests = 429
@@ -241,12 +252,14 @@ func (s *Budgets) CheckEviction(p *corev1.Pod) EvictionResponse {
 	return checkEviction(p, s.byPod[p], func(b *Budget) int32 { return b.Healthy })
 }
 
-// checkEviction follows the API server: a pod that has ended, is being deleted or is Pending goes without a budget being asked; with several
-// budgets nothing goes; one that is not ready goes when its budget says AlwaysAllow, or when enough others are healthy; and a healthy
-// one takes one from what the budget allows.
+// checkEviction follows the API server: a pod that has ended, is being deleted or is Pending goes
+// without a budget being asked; with several budgets nothing goes; one that is not ready goes when
+// its budget says AlwaysAllow, or when enough others are healthy; and a healthy one takes one from
+// what the budget allows.
 //
-// A Pending pod is all that passes by a budget that allows nothing, which is why unhealthyPodEvictionPolicy does not help against a
-// replacement that cannot be pulled: what is refused is the healthy pod on the next node.
+// A Pending pod is all that passes by a budget that allows nothing, which is why
+// unhealthyPodEvictionPolicy does not help against a replacement that cannot be pulled: what is
+// refused is the healthy pod on the next node.
 func checkEviction(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) EvictionResponse {
 	granted := EvictionResponse{Code: statusCreated, Budgets: budgets}
 	switch {

@@ -17,15 +17,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// pdbStatus is what the disruption controller writes into the status of a budget, and what the eviction API answers then, pod by pod.
+// pdbStatus is what the disruption controller writes into the status of a budget, and what the
+// eviction API answers then, pod by pod.
 type pdbStatus struct {
 	Expected, Desired, Healthy, Allowed int32
 	Answers                             map[string]int
 }
 
-// oracle is the platform's own arithmetic a second time, in integers, written from its sources (kubernetes 1.37,
-// pkg/controller/disruption/disruption.go and pkg/registry/core/pod/storage/eviction.go) and from the objects alone: it shares no line
-// with what it judges.
+// oracle is the platform's own arithmetic a second time, in integers, written from its sources
+// (kubernetes 1.37, pkg/controller/disruption/disruption.go and
+// pkg/registry/core/pod/storage/eviction.go) and from the objects alone: it shares no line with
+// what it judges.
 func oracle(s *clusterBuilder, b *policyv1.PodDisruptionBudget) pdbStatus {
 	out := pdbStatus{Answers: map[string]int{}}
 	var matched []*corev1.Pod
@@ -83,7 +85,8 @@ func oracle(s *clusterBuilder, b *policyv1.PodDisruptionBudget) pdbStatus {
 	return out
 }
 
-// expectedScaleOf is getExpectedScale: the controllers of the pods, each once; of a ReplicaSet that is a Deployment's the Deployment.
+// expectedScaleOf is getExpectedScale: the controllers of the pods, each once; of a ReplicaSet that
+// is a Deployment's the Deployment.
 func expectedScaleOf(s *clusterBuilder, pods []*corev1.Pod) int32 {
 	scale := map[types.UID]int32{}
 	for _, p := range pods {
@@ -126,15 +129,18 @@ func randomBudget(seed uint64) *clusterBuilder {
 	for i := range 1 + g.IntN(3) {
 		var on []string
 		for range g.IntN(6) {
-			on = append(on, pick("n1", "n1", "n2", "n3")+pick("", "", "", ":unready", ":crash", ":pull", ":terminating", ":stuck", ":done"))
+			on = append(on, pick("n1", "n1", "n2", "n3")+
+				pick("", "", "", ":unready", ":crash", ":pull", ":terminating", ":stuck", ":done"))
 		}
-		s.app(fmt.Sprintf("web%d=%d", i, g.IntN(7)), strings.Join(on, " "), func(p *corev1.Pod) { p.Labels["app"] = "web" })
+		s.app(fmt.Sprintf("web%d=%d", i, g.IntN(7)), strings.Join(on, " "),
+			func(p *corev1.Pod) { p.Labels["app"] = "web" })
 	}
 	s.shuffleOwners(g)
 	if g.IntN(3) == 0 {
 		s.Pods = append(s.Pods, podNamed("bare", "n1", "web"))
 	}
-	s.budget("web", pick("max 0", "max 1", "max 2", "max 5", "max 25%", "max 33%", "max 50%", "max 100%", "min 0", "min 1", "min 3", "min 7", "min 1%", "min 34%", "min 50%", "min 100%"),
+	s.budget("web", pick("max 0", "max 1", "max 2", "max 5", "max 25%", "max 33%", "max 50%", "max 100%", "min 0",
+		"min 1", "min 3", "min 7", "min 1%", "min 34%", "min 50%", "min 100%"),
 		func(b *policyv1.PodDisruptionBudget) {
 			switch g.IntN(3) {
 			case 0:
@@ -145,7 +151,8 @@ func randomBudget(seed uint64) *clusterBuilder {
 			}
 			for _, p := range s.Pods {
 				if g.IntN(8) == 0 {
-					ago := []time.Duration{time.Second, 2*time.Minute - time.Second, 2 * time.Minute, time.Hour}[g.IntN(4)]
+					ago := []time.Duration{time.Second, 2*time.Minute - time.Second, 2 * time.Minute,
+						time.Hour}[g.IntN(4)]
 					b.Status.DisruptedPods = map[string]metav1.Time{p.Name: metav1.NewTime(noon.Add(-ago))}
 				}
 			}
@@ -153,7 +160,8 @@ func randomBudget(seed uint64) *clusterBuilder {
 	return s
 }
 
-// shuffleOwners gives some Deployments a second ReplicaSet, takes the Deployment away from others, and makes one a StatefulSet.
+// shuffleOwners gives some Deployments a second ReplicaSet, takes the Deployment away from others,
+// and makes one a StatefulSet.
 func (s *clusterBuilder) shuffleOwners(g *rand.Rand) {
 	for _, rs := range s.workloads.ReplicaSets[:len(s.workloads.ReplicaSets):len(s.workloads.ReplicaSets)] {
 		switch g.IntN(4) {
@@ -168,7 +176,8 @@ func (s *clusterBuilder) shuffleOwners(g *rand.Rand) {
 			rs.OwnerReferences = nil
 		case 2:
 			n := *rs.Spec.Replicas
-			set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: rs.Name, UID: rs.UID + "-set"}, Spec: appsv1.StatefulSetSpec{Replicas: &n}}
+			set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: rs.Name, UID: rs.UID +
+				"-set"}, Spec: appsv1.StatefulSetSpec{Replicas: &n}}
 			s.workloads.StatefulSets = append(s.workloads.StatefulSets, set)
 			s.reassign(rs, set.UID, "StatefulSet", func() bool { return true })
 		}
@@ -184,15 +193,16 @@ func (s *clusterBuilder) reassign(rs *appsv1.ReplicaSet, to types.UID, kind stri
 	}
 }
 
-// TestBudgetsMatchDisruptionController: the numbers of a budget, and the answer to the eviction of each of its pods, for 200 worlds. They have to
-// differ enough to tell something.
+// TestBudgetsMatchDisruptionController: the numbers of a budget, and the answer to the eviction of
+// each of its pods, for 200 worlds. They have to differ enough to tell something.
 func TestBudgetsMatchDisruptionController(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(200) {
 		s := randomBudget(seed)
 		all := NewBudgets(s.Budgets, s.Pods, NewScales(s.workloads), s.Now)
 		b := all.All[0]
-		got := pdbStatus{Expected: b.Expected, Desired: b.Desired, Healthy: b.Healthy, Allowed: b.Allowed(), Answers: map[string]int{}}
+		got := pdbStatus{Expected: b.Expected, Desired: b.Desired, Healthy: b.Healthy, Allowed: b.Allowed(),
+			Answers: map[string]int{}}
 		for _, p := range b.Pods {
 			got.Answers[p.Name] = all.CheckEviction(p).Code
 		}

@@ -27,11 +27,13 @@ type clusterBuilder struct {
 	nodes     map[string]*corev1.Node
 }
 
-// workers is a cluster of one pool worker with nodes n1, n2 …, of which n1 is the oldest and so the next.
+// workers is a cluster of one pool worker with nodes n1, n2 …, of which n1 is the oldest and so the
+// next.
 func workers(n int) *clusterBuilder {
 	s := &clusterBuilder{nodes: map[string]*corev1.Node{}}
 	s.Now, s.Volumes.Known = noon, true
-	s.Pools = []PoolNodes{{Pool: rollout.Pool{Name: "worker", Rendered: "new", Registries: rollout.MatchesPlanned}, Drains: true, TaintsPendingNodes: true}}
+	s.Pools = []PoolNodes{{Pool: rollout.Pool{Name: "worker", Rendered: "new", Registries: rollout.MatchesPlanned},
+		Drains: true, TaintsPendingNodes: true}}
 	for i := 1; i <= n; i++ {
 		s.node("n"+strconv.Itoa(i), 0)
 	}
@@ -41,15 +43,18 @@ func workers(n int) *clusterBuilder {
 // node adds one to the pool of that number.
 func (s *clusterBuilder) node(name string, pool int) *corev1.Node {
 	n := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}, CreationTimestamp: metav1.NewTime(noon.Add(time.Duration(len(s.Nodes)) * time.Hour))},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name},
+			CreationTimestamp: metav1.NewTime(noon.Add(time.Duration(len(s.Nodes)) * time.Hour))},
 		Status: corev1.NodeStatus{
-			Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi"), corev1.ResourcePods: resource.MustParse("20")},
-			Conditions:  []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
+			Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"),
+				corev1.ResourceMemory: resource.MustParse("8Gi"), corev1.ResourcePods: resource.MustParse("20")},
+			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
 		},
 	}
 	s.nodes[name] = n
 	s.Nodes = append(s.Nodes, n)
-	s.Pools[pool].Nodes = append(s.Pools[pool].Nodes, rollout.Node{Name: name, CurrentConfig: "old", DesiredConfig: "old", State: "Done", Ready: true})
+	s.Pools[pool].Nodes = append(s.Pools[pool].Nodes,
+		rollout.Node{Name: name, CurrentConfig: "old", DesiredConfig: "old", State: "Done", Ready: true})
 	return n
 }
 
@@ -67,7 +72,8 @@ func (s *clusterBuilder) updated(name string) *clusterBuilder {
 
 // taint, cordon and label change a node.
 func (s *clusterBuilder) taint(name, key string) *clusterBuilder {
-	s.nodes[name].Spec.Taints = append(s.nodes[name].Spec.Taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+	s.nodes[name].Spec.Taints = append(s.nodes[name].Spec.Taints,
+		corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
 	return s
 }
 
@@ -78,7 +84,8 @@ func (s *clusterBuilder) cordon(names ...string) *clusterBuilder {
 	return s
 }
 
-func (s *clusterBuilder) label(key string, values ...string) *clusterBuilder { // value by node, in order; empty for none
+// value by node, in order; empty for none
+func (s *clusterBuilder) label(key string, values ...string) *clusterBuilder {
 	for i, v := range values {
 		if v != "" {
 			s.Nodes[i].Labels[key] = v
@@ -95,8 +102,8 @@ func (s *clusterBuilder) caches(node string, images ...string) *clusterBuilder {
 
 type podOption func(*corev1.Pod)
 
-// app is a Deployment with a pod on each of the nodes, written node or node:state with the states of state. Its scale is the number of
-// pods unless it is given as app=scale.
+// app is a Deployment with a pod on each of the nodes, written node or node:state with the states
+// of state. Its scale is the number of pods unless it is given as app=scale.
 func (s *clusterBuilder) app(name string, nodes string, changes ...podOption) *clusterBuilder {
 	name, scale, scaled := strings.Cut(name, "=")
 	list := strings.Fields(nodes)
@@ -105,15 +112,20 @@ func (s *clusterBuilder) app(name string, nodes string, changes ...podOption) *c
 		n, _ := strconv.Atoi(scale)
 		replicas = int32(n)
 	}
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("d-" + name)}, Spec: appsv1.DeploymentSpec{Replicas: &replicas}}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("d-" + name)},
+		Spec: appsv1.DeploymentSpec{Replicas: &replicas}}
 	yes := true
-	rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name + "-1", UID: types.UID("rs-" + name),
-		OwnerReferences: []metav1.OwnerReference{{Kind: "Deployment", Name: name, UID: d.UID, Controller: &yes}}}, Spec: appsv1.ReplicaSetSpec{Replicas: &replicas}}
-	s.workloads.Deployments, s.workloads.ReplicaSets = append(s.workloads.Deployments, d), append(s.workloads.ReplicaSets, rs)
+	rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name + "-1",
+		UID:             types.UID("rs-" + name),
+		OwnerReferences: []metav1.OwnerReference{{Kind: "Deployment", Name: name, UID: d.UID, Controller: &yes}}},
+		Spec: appsv1.ReplicaSetSpec{Replicas: &replicas}}
+	s.workloads.Deployments, s.workloads.ReplicaSets = append(s.workloads.Deployments, d),
+		append(s.workloads.ReplicaSets, rs)
 	for i, on := range list {
 		node, state, _ := strings.Cut(on, ":")
 		p := podNamed(fmt.Sprintf("%s-%c", name, 'a'+rune(i)), node, name)
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: rs.Name, UID: rs.UID, Controller: &yes}}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: rs.Name,
+			UID: rs.UID, Controller: &yes}}
 		for _, c := range changes {
 			c(p)
 		}
@@ -128,20 +140,24 @@ func podNamed(name, node, app string) *corev1.Pod {
 		node = ""
 	}
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{"app": app}, CreationTimestamp: metav1.NewTime(noon.Add(-24 * time.Hour))},
-		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "main", Image: "quay.io/acme/" + app + ":v1"}}},
-		Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{"app": app},
+			CreationTimestamp: metav1.NewTime(noon.Add(-24 * time.Hour))},
+		Spec: corev1.PodSpec{NodeName: node,
+			Containers: []corev1.Container{{Name: "main", Image: "quay.io/acme/" + app + ":v1"}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
 	}
 }
 
-// setState: unready runs and is not ready, crash goes to and fro, pull waits for its image, pending has no node, terminating is within
-// its grace period, stuck past it, done has ended.
+// setState: unready runs and is not ready, crash goes to and fro, pull waits for its image, pending
+// has no node, terminating is within its grace period, stuck past it, done has ended.
 func setState(p *corev1.Pod, state string) {
 	unready := func(phase corev1.PodPhase, reason string) {
 		p.Status.Phase = phase
 		p.Status.Conditions[0].Status = corev1.ConditionFalse
 		if reason != "" {
-			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}}}
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main",
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}}}
 		}
 	}
 	switch state {
@@ -154,7 +170,8 @@ func setState(p *corev1.Pod, state string) {
 		unready(corev1.PodPending, "ImagePullBackOff")
 	case "pending":
 		unready(corev1.PodPending, "")
-		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable"})
+		p.Status.Conditions = append(p.Status.Conditions,
+			corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable"})
 	case "terminating":
 		at := metav1.NewTime(noon.Add(time.Hour))
 		p.DeletionTimestamp = &at
@@ -173,7 +190,8 @@ func (s *clusterBuilder) budget(app, wants string, changes ...func(*policyv1.Pod
 	return s.budgetNamed(app, app, wants, changes...)
 }
 
-func (s *clusterBuilder) budgetNamed(name, app, wants string, changes ...func(*policyv1.PodDisruptionBudget)) *clusterBuilder {
+func (s *clusterBuilder) budgetNamed(name, app, wants string,
+	changes ...func(*policyv1.PodDisruptionBudget)) *clusterBuilder {
 	kind, value, _ := strings.Cut(wants, " ")
 	v := intstr.Parse(value)
 	b := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
@@ -207,7 +225,8 @@ func withInitContainer(image string) podOption {
 
 func withHostPort(number int32) podOption {
 	return func(p *corev1.Pod) {
-		p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, corev1.ContainerPort{HostPort: number, ContainerPort: number})
+		p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports,
+			corev1.ContainerPort{HostPort: number, ContainerPort: number})
 	}
 }
 
@@ -225,24 +244,28 @@ func withNodeSelector(key, value string) podOption {
 
 func withToleration(key string) podOption {
 	return func(p *corev1.Pod) {
-		p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists})
+		p.Spec.Tolerations = append(p.Spec.Tolerations,
+			corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists})
 	}
 }
 
 func withClaim(name string) podOption {
 	return func(p *corev1.Pod) {
-		p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}}}
+		p.Spec.Volumes = []corev1.Volume{{Name: "data",
+			VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}}}
 	}
 }
 
 // volume is bound to a claim and can be used where the label has the value.
 func (s *clusterBuilder) volume(claim, key, value string) *clusterBuilder {
 	if s.Volumes.Claims == nil {
-		s.Volumes.Claims, s.Volumes.Volumes = map[string]*corev1.PersistentVolumeClaim{}, map[string]*corev1.PersistentVolume{}
+		s.Volumes.Claims, s.Volumes.Volumes = map[string]*corev1.PersistentVolumeClaim{},
+			map[string]*corev1.PersistentVolume{}
 	}
 	s.Volumes.Claims["shop/"+claim] = &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "pv-" + claim}}
-	s.Volumes.Volumes["pv-"+claim] = &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-" + claim}, Spec: corev1.PersistentVolumeSpec{NodeAffinity: &corev1.VolumeNodeAffinity{
-		Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: corev1.NodeSelectorOpIn, Values: []string{value}}}}}}}}}
+	s.Volumes.Volumes["pv-"+claim] = &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-" + claim},
+		Spec: corev1.PersistentVolumeSpec{NodeAffinity: &corev1.VolumeNodeAffinity{
+			Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: corev1.NodeSelectorOpIn, Values: []string{value}}}}}}}}}
 	return s
 }
 

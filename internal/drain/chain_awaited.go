@@ -8,7 +8,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// AwaitedRelease is a release whose pods are waited for: they were evicted from its nodes, and come up somewhere.
+// AwaitedRelease is a release whose pods are waited for: they were evicted from its nodes, and come
+// up somewhere.
 type AwaitedRelease struct {
 	Pool  string
 	Nodes []string
@@ -16,18 +17,22 @@ type AwaitedRelease struct {
 	Since time.Time
 }
 
-// addAwaitedRelease adds what holds a release whose node is drained: pods that came since and cannot get their image where they are now. While one
-// of its nodes is held by something else, that is told alone. Of several nodes it names the first: which of them a pod has left cannot be
-// told any more.
+// addAwaitedRelease adds what holds a release whose node is drained: pods that came since and
+// cannot get their image where they are now. While one of its nodes is held by something else, that
+// is told alone. Of several nodes it names the first: which of them a pod has left cannot be told
+// any more.
 func (d *diagnoser) addAwaitedRelease(blockedDrains []rollout.BlockedDrain) []rollout.BlockedDrain {
 	a := d.Awaited
-	if a == nil || len(a.Nodes) == 0 || slices.ContainsFunc(blockedDrains, func(o rollout.BlockedDrain) bool { return slices.Contains(a.Nodes, o.Node) }) {
+	if a == nil || len(a.Nodes) == 0 ||
+		slices.ContainsFunc(blockedDrains,
+			func(o rollout.BlockedDrain) bool { return slices.Contains(a.Nodes, o.Node) }) {
 		return blockedDrains
 	}
 	o := rollout.BlockedDrain{Pool: a.Pool, Node: a.Nodes[0], Reason: rollout.DrainBlockPull}
 	var chains []causeChain
 	for _, p := range d.Pods {
-		if p.DeletionTimestamp != nil || p.CreationTimestamp.Time.Before(a.Since) || IsPodTerminal(p) || p.Spec.NodeName == "" {
+		if p.DeletionTimestamp != nil || p.CreationTimestamp.Time.Before(a.Since) || IsPodTerminal(p) ||
+			p.Spec.NodeName == "" {
 			continue
 		}
 		chain, ok := d.pullChain(p, slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses))
@@ -46,6 +51,7 @@ func (d *diagnoser) addAwaitedRelease(blockedDrains []rollout.BlockedDrain) []ro
 	for _, chain := range chains[:min(len(chains), maxPods)] {
 		o.Pods = append(o.Pods, chain.failingPods...)
 	}
-	o.CauseChain = append([]rollout.CauseLink{{Kind: "Node", Name: o.Node, Message: "node " + o.Node + " is drained, and its pods are not back"}}, worstChain(chains).links...)
+	o.CauseChain = append([]rollout.CauseLink{{Kind: "Node", Name: o.Node, Message: "node " + o.Node +
+		" is drained, and its pods are not back"}}, worstChain(chains).links...)
 	return append(blockedDrains, o)
 }

@@ -11,12 +11,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// TestAwaitedRelease: the node is drained and done, and a pod that left it cannot get its image where it is now.
+// TestAwaitedRelease: the node is drained and done, and a pod that left it cannot get its image
+// where it is now.
 func TestAwaitedRelease(t *testing.T) {
 	intended := drainStarted.Add(-time.Minute)
 	done := func(w *drainFixture) { // worker-2 is through
 		n := &w.Pools[0].Nodes[1]
-		n.CurrentConfig, n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = "after", "Done", "uncordon-after", "uncordon-after", false
+		n.CurrentConfig, n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = "after", "Done",
+			"uncordon-after", "uncordon-after", false
 	}
 	waitsForImage := func(w *drainFixture) {
 		done(w)
@@ -45,8 +47,12 @@ func TestAwaitedRelease(t *testing.T) {
 			waitsForImage(w)
 			w.pods["router-a"].Status.Phase = corev1.PodFailed
 		}, nil},
-		"nobody waits":                  {done, nil},
-		"it crashes, which is no pull":  {func(w *drainFixture) { done(w); w.unready(drainStarted, waiting("CrashLoopBackOff", "")) }, nil},
+		"nobody waits": {done, nil},
+		"it crashes, which is no pull": {func(w *drainFixture) {
+			done(w)
+			w.unready(drainStarted,
+				waiting("CrashLoopBackOff", ""))
+		}, nil},
 		"no release is under way":       {func(w *drainFixture) { waitsForImage(w); w.Awaited = nil }, nil},
 		"the release has not begun":     {func(w *drainFixture) { waitsForImage(w); w.Awaited.Nodes = nil }, nil},
 		"its drain is held and is told": {missingAtMirror, []string{"worker-2", "Pull", "router-a"}},
@@ -74,10 +80,13 @@ func TestAwaitedRelease(t *testing.T) {
 		w.Awaited = &AwaitedRelease{Pool: "worker", Nodes: []string{"worker-2", "worker-3"}, Since: intended}
 		got := Diagnose(&w.Snapshot, w.Evidence)[0]
 		p := got.Pods[0]
-		if p.Owner != "Deployment/openshift-ingress/router-default" || !p.NeverStarted || p.Reason != "ImagePullBackOff" || len(p.Pulls) != 1 || p.Pulls[0].Cause != rollout.PullMissing {
+		if p.Owner != "Deployment/openshift-ingress/router-default" || !p.NeverStarted ||
+			p.Reason != "ImagePullBackOff" || len(p.Pulls) != 1 || p.Pulls[0].Cause != rollout.PullMissing {
 			t.Errorf("pod %+v", p)
 		}
-		if want := drainStarted.Add(12 * time.Second); got.Pool != "worker" || !got.Since.Equal(want) || got.CauseChain[0].Message != "node worker-2 is drained, and its pods are not back" || len(got.CauseChain) < 3 {
+		if want := drainStarted.Add(12 * time.Second); got.Pool != "worker" || !got.Since.Equal(want) ||
+			got.CauseChain[0].Message != "node worker-2 is drained, and its pods are not back" ||
+			len(got.CauseChain) < 3 {
 			t.Errorf("of %s since %s, want %s: %+v", got.Pool, got.Since, want, got.CauseChain)
 		}
 	})

@@ -30,7 +30,8 @@ func (d *diagnoser) budgetChain(protectedPod *corev1.Pod, b *Budget) causeChain 
 		out.reason, out.links = rollout.DrainBlockMigrating, []rollout.CauseLink{link}
 		return out
 	case b.NeverAllows():
-		link.Message += fmt.Sprintf(": with %s it never allows a disruption, even when all of its %d pods are healthy", b.Requirement(), max(int(b.Expected), len(b.Pods)))
+		link.Message += fmt.Sprintf(": with %s it never allows a disruption, even when all of its %d pods are healthy",
+			b.Requirement(), max(int(b.Expected), len(b.Pods)))
 		out.reason, out.links = rollout.DrainBlockBudgetZero, []rollout.CauseLink{link}
 		return out
 	}
@@ -70,7 +71,8 @@ func shortBudget(b *Budget) string {
 func disruptionBudgetOf(b *Budget) *rollout.DisruptionBudget {
 	out := &rollout.DisruptionBudget{
 		Namespace: b.PDB.Namespace, Name: b.PDB.Name, UID: string(b.PDB.UID),
-		DisruptionsAllowed: int(b.Allowed()), CurrentHealthy: int(b.Healthy), DesiredHealthy: int(b.Desired), ExpectedPods: int(b.Expected),
+		DisruptionsAllowed: int(b.Allowed()), CurrentHealthy: int(b.Healthy), DesiredHealthy: int(b.Desired),
+		ExpectedPods: int(b.Expected),
 	}
 	if m := b.PDB.Spec.MaxUnavailable; m != nil {
 		out.MaxUnavailable = m.String()
@@ -90,12 +92,15 @@ func budgetSince(b *Budget) time.Time {
 	return c.LastTransitionTime.UTC()
 }
 
-// isRookOSDBudget knows the budgets that rook makes while an OSD is down: one for each other failure domain, which allow nothing.
+// isRookOSDBudget knows the budgets that rook makes while an OSD is down: one for each other
+// failure domain, which allow nothing.
 func isRookOSDBudget(b *Budget) bool {
-	return strings.HasPrefix(b.PDB.Name, "rook-ceph-osd-") && b.PDB.Spec.MaxUnavailable != nil && b.PDB.Spec.MaxUnavailable.IntValue() == 0
+	return strings.HasPrefix(b.PDB.Name, "rook-ceph-osd-") && b.PDB.Spec.MaxUnavailable != nil &&
+		b.PDB.Spec.MaxUnavailable.IntValue() == 0
 }
 
-// missingPodsChains are pods that a budget counts on and that do not exist: their controller has not created them, or cannot.
+// missingPodsChains are pods that a budget counts on and that do not exist: their controller has
+// not created them, or cannot.
 func (d *diagnoser) missingPodsChains(b *Budget) []causeChain {
 	existing := int32(0)
 	var scale Scale
@@ -131,11 +136,13 @@ func (d *diagnoser) terminatingChain(p *corev1.Pod) causeChain {
 	out := causeChain{since: since, failingPods: []rollout.FailingPod{d.failingPod(p, "Terminating", nil)}}
 	withMessage := func(h rollout.DrainBlockReason, format string, args ...any) causeChain {
 		out.reason = h
-		out.links = []rollout.CauseLink{{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, Since: since, Message: "pod " + podKey(p) + onNodeSuffix(p) + " " + fmt.Sprintf(format, args...)}}
+		out.links = []rollout.CauseLink{{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, Since: since,
+			Message: "pod " + podKey(p) + onNodeSuffix(p) + " " + fmt.Sprintf(format, args...)}}
 		return out
 	}
 	if d.Now.Before(deadline.Add(terminationOverdue)) {
-		return withMessage(rollout.DrainBlockTerminating, "is terminating and has until %s for it", deadline.Format(time.RFC3339))
+		return withMessage(rollout.DrainBlockTerminating, "is terminating and has until %s for it",
+			deadline.Format(time.RFC3339))
 	}
 	if lostSince, lost := d.nodeLost(p.Spec.NodeName); lost {
 		out = withMessage(rollout.DrainBlockNodeLost, "was to be gone by %s", deadline.Format(time.RFC3339))
@@ -143,13 +150,16 @@ func (d *diagnoser) terminatingChain(p *corev1.Pod) causeChain {
 		return out
 	}
 	if len(p.Finalizers) > 0 {
-		return withMessage(rollout.DrainBlockFinalizer, "was to be gone by %s and is held by its finalizers %s", deadline.Format(time.RFC3339), strings.Join(p.Finalizers, ", "))
+		return withMessage(rollout.DrainBlockFinalizer, "was to be gone by %s and is held by its finalizers %s",
+			deadline.Format(time.RFC3339), strings.Join(p.Finalizers, ", "))
 	}
-	return withMessage(rollout.DrainBlockFinalizer, "was to be gone by %s, and its kubelet has not ended it: a process that cannot be killed, or a volume that cannot be unmounted", deadline.Format(time.RFC3339))
+	return withMessage(rollout.DrainBlockFinalizer,
+		"was to be gone by %s, and its kubelet has not ended it: a process that cannot be killed, or a volume that cannot be unmounted", deadline.Format(time.RFC3339))
 }
 
-// nodeLost tells whether a node is gone, or silent, or has said that it is not ready for longer than a restart of its kubelet takes. One whose
-// condition is Unknown has been silent for the grace period of the node controller already (40 s or 50 s, by release), and is lost at once:
+// nodeLost tells whether a node is gone, or silent, or has said that it is not ready for longer
+// than a restart of its kubelet takes. One whose condition is Unknown has been silent for the grace
+// period of the node controller already (40 s or 50 s, by release), and is lost at once:
 //
 //	Ready=False   for 20 s: its kubelet talks, and is about to be ready again
 //	Ready=Unknown for  2 s: nobody has heard of it for the better part of a minute
@@ -163,7 +173,8 @@ func (d *diagnoser) nodeLost(name string) (since time.Time, lost bool) {
 	}
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
-			return c.LastTransitionTime.UTC(), c.Status == corev1.ConditionUnknown || d.Now.Sub(c.LastTransitionTime.Time) >= notReadyTimeout
+			return c.LastTransitionTime.UTC(), c.Status == corev1.ConditionUnknown ||
+				d.Now.Sub(c.LastTransitionTime.Time) >= notReadyTimeout
 		}
 	}
 	return time.Time{}, false

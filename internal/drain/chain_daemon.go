@@ -10,12 +10,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// daemonChain looks at a node that is under way and not being drained: its daemon has to do the next step.
+// daemonChain looks at a node that is under way and not being drained: its daemon has to do the
+// next step.
 func (d *diagnoser) daemonChain(n rollout.Node) (causeChain, bool) {
 	stage, since := n.UpdateStage(n.DesiredConfig), d.UpdateStarted[n.Name].UTC()
 	out := causeChain{reason: rollout.DrainBlockNotDraining, since: since}
 	withMessage := func(format string, args ...any) (causeChain, bool) {
-		out.links = []rollout.CauseLink{{Kind: "MachineConfigDaemon", Name: n.Name, Since: since, Message: fmt.Sprintf(format, args...)}}
+		out.links = []rollout.CauseLink{{Kind: "MachineConfigDaemon", Name: n.Name, Since: since,
+			Message: fmt.Sprintf(format, args...)}}
 		return out, true
 	}
 	if stage == "Degraded" {
@@ -36,7 +38,8 @@ func (d *diagnoser) daemonChain(n rollout.Node) (causeChain, bool) {
 		since.Format(time.RFC3339), n.CurrentConfig, n.DesiredConfig)
 }
 
-// daemonPodProblem says what is wrong with the pod of the node's daemon; empty when nothing is, or when pods of that kind were not seen.
+// daemonPodProblem says what is wrong with the pod of the node's daemon; empty when nothing is, or
+// when pods of that kind were not seen.
 func (d *diagnoser) daemonPodProblem(node string) string {
 	seen := false
 	for _, p := range d.Pods {
@@ -67,9 +70,11 @@ func daemonPodReason(p *corev1.Pod) string {
 	return string(p.Status.Phase)
 }
 
-// notCordonedChain is a node whose drain was asked for and that nobody has cordoned. It is cordoned 5 s after; a person may have undone it.
+// notCordonedChain is a node whose drain was asked for and that nobody has cordoned. It is cordoned
+// 5 s after; a person may have undone it.
 func (d *diagnoser) notCordonedChain(n rollout.Node) causeChain {
-	return causeChain{reason: rollout.DrainBlockNotDraining, since: d.UpdateStarted[n.Name].UTC(), links: []rollout.CauseLink{{Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
-		"its daemon asks for %s, and the Machine Config Controller has not cordoned it, or somebody has uncordoned it: see the pods of "+
-			"machine-config-controller in openshift-machine-config-operator", n.DesiredDrain)}}}
+	return causeChain{reason: rollout.DrainBlockNotDraining, since: d.UpdateStarted[n.Name].UTC(),
+		links: []rollout.CauseLink{{Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
+			"its daemon asks for %s, and the Machine Config Controller has not cordoned it, or somebody has uncordoned it: see the pods of "+
+				"machine-config-controller in openshift-machine-config-operator", n.DesiredDrain)}}}
 }

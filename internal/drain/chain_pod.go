@@ -42,12 +42,14 @@ func (d *diagnoser) unhealthyPodChain(p *corev1.Pod) causeChain {
 func (d *diagnoser) podChain(p *corev1.Pod, h rollout.DrainBlockReason, reason string, since time.Time) causeChain {
 	return causeChain{
 		reason: h, since: since, failingPods: []rollout.FailingPod{d.failingPod(p, reason, nil)},
-		links: []rollout.CauseLink{{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, Since: since, Message: "pod " + p.Name + onNodeSuffix(p) + " is not ready"}},
+		links: []rollout.CauseLink{{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, Since: since, Message: "pod " +
+			p.Name + onNodeSuffix(p) + " is not ready"}},
 	}
 }
 
 func (d *diagnoser) failingPod(p *corev1.Pod, reason string, pulls []rollout.FailedPull) rollout.FailingPod {
-	out := rollout.FailingPod{PodRef: *podRefOf(p), Node: p.Spec.NodeName, Reason: reason, NeverStarted: !HasStarted(p), Pulls: pulls}
+	out := rollout.FailingPod{PodRef: *podRefOf(p), Node: p.Spec.NodeName, Reason: reason, NeverStarted: !HasStarted(p),
+		Pulls: pulls}
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		out.Owner = owner.Kind + "/" + p.Namespace + "/" + owner.Name
 		if s, ok := d.Scales[owner.UID]; ok {
@@ -78,14 +80,17 @@ func (d *diagnoser) unschedulableChain(p *corev1.Pod) causeChain {
 	}
 	message := oneLine(why)
 	if cordoned := d.cordonedCandidates(p); len(cordoned) > 0 {
-		message = fmt.Sprintf("of the nodes that it may use, %s; the scheduler says: %s", strings.Join(cordoned, ", "), message)
+		message = fmt.Sprintf("of the nodes that it may use, %s; the scheduler says: %s", strings.Join(cordoned, ", "),
+			message)
 	}
-	out.links = append(out.links, rollout.CauseLink{Kind: "Scheduler", Name: p.Name, Namespace: p.Namespace, Since: since, Message: message})
+	out.links = append(out.links, rollout.CauseLink{Kind: "Scheduler", Name: p.Name, Namespace: p.Namespace,
+		Since: since, Message: message})
 	return out
 }
 
-// cordonedCandidates are the nodes that a pod may use by its selectors and tolerations, and that are cordoned: two drains at the same time may each
-// keep the node that the other's evicted pod would need.
+// cordonedCandidates are the nodes that a pod may use by its selectors and tolerations, and that
+// are cordoned: two drains at the same time may each keep the node that the other's evicted pod
+// would need.
 func (d *diagnoser) cordonedCandidates(p *corev1.Pod) []string {
 	var out []string
 	for _, n := range d.Nodes {
@@ -120,8 +125,10 @@ func matchesNode(p *corev1.Pod, n *corev1.Node) bool {
 	return true
 }
 
-// pullFailureReasons are the reasons with which a kubelet waits for an image. ErrImagePull and ImagePullBackOff alternate, and are one.
-var pullFailureReasons = []string{"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+// pullFailureReasons are the reasons with which a kubelet waits for an image. ErrImagePull and
+// ImagePullBackOff alternate, and are one.
+var pullFailureReasons = []string{"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable",
+	"SignatureValidationFailed", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 
 const imagePullBackOff = "ImagePullBackOff"
 
@@ -166,15 +173,18 @@ func (d *diagnoser) explainPull(p *corev1.Pod, s *corev1.ContainerStatus) rollou
 	image, w := imageOf(p, s.Name), s.State.Waiting
 	switch w.Reason {
 	case "InvalidImageName":
-		return rollout.FailedPull{Reference: image, Cause: rollout.PullOther, Message: "no node can read this reference: " + oneLine(w.Message)}
+		return rollout.FailedPull{Reference: image, Cause: rollout.PullOther,
+			Message: "no node can read this reference: " + oneLine(w.Message)}
 	case "ErrImageNeverPull":
-		return rollout.FailedPull{Reference: image, Cause: rollout.PullOther, Message: "node " + p.Spec.NodeName + " does not have it, and imagePullPolicy Never forbids to pull it"}
+		return rollout.FailedPull{Reference: image, Cause: rollout.PullOther, Message: "node " + p.Spec.NodeName +
+			" does not have it, and imagePullPolicy Never forbids to pull it"}
 	}
 	message := w.Message
 	if len(parsePullMessage(image, message)) == 0 && d.PullEventMessage != nil {
 		message = d.PullEventMessage(p, image)
 	}
-	if w.Reason == "SignatureValidationFailed" && message != "" && !strings.Contains(message, "SignatureValidationFailed") {
+	if w.Reason == "SignatureValidationFailed" && message != "" &&
+		!strings.Contains(message, "SignatureValidationFailed") {
 		message = "SignatureValidationFailed: " + message
 	}
 	out := d.Pulls.explain(image, message, d.nodeStates[p.Spec.NodeName].CurrentConfig)
@@ -184,7 +194,8 @@ func (d *diagnoser) explainPull(p *corev1.Pod, s *corev1.ContainerStatus) rollou
 	return out
 }
 
-// imageOf is the image of the container as the pod spells it: that of its status may be another name of the same image.
+// imageOf is the image of the container as the pod spells it: that of its status may be another
+// name of the same image.
 func imageOf(p *corev1.Pod, container string) string {
 	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
 		for i := range list {
@@ -196,8 +207,10 @@ func imageOf(p *corev1.Pod, container string) string {
 	return container
 }
 
-// startFailureReasons are the reasons of containers that have their image and do not run all the same.
-var startFailureReasons = []string{"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError", "PreStartHookError", "PreCreateHookError"}
+// startFailureReasons are the reasons of containers that have their image and do not run all the
+// same.
+var startFailureReasons = []string{"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError",
+	"RunContainerError", "PostStartHookError", "PreStartHookError", "PreCreateHookError"}
 
 func (d *diagnoser) crashChain(p *corev1.Pod, s *corev1.ContainerStatus) (causeChain, bool) {
 	reason, message := "", ""
@@ -212,7 +225,8 @@ func (d *diagnoser) crashChain(p *corev1.Pod, s *corev1.ContainerStatus) (causeC
 	since := transition(p, corev1.PodReady)
 	out := d.podChain(p, rollout.DrainBlockCrashing, reason, since)
 	out.links = append(out.links, rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name,
-		Message: fmt.Sprintf("%s: container %s, restarted %d times: %s", reason, s.Name, s.RestartCount, oneLine(message))})
+		Message: fmt.Sprintf("%s: container %s, restarted %d times: %s", reason, s.Name, s.RestartCount,
+			oneLine(message))})
 	return out, true
 }
 
@@ -244,12 +258,14 @@ func (d *diagnoser) startingChain(p *corev1.Pod, statuses []corev1.ContainerStat
 		return out
 	}
 	out := d.podChain(p, rollout.DrainBlockCrashing, "NotReady", startedAt)
-	out.links = append(out.links, rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name, Since: startedAt,
+	out.links = append(out.links, rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name,
+		Since:   startedAt,
 		Message: "its containers run, and its readiness probe has failed since " + startedAt.Format(time.RFC3339)})
 	return out
 }
 
-// creatingChain is a pod on its node with a container that waits without a word: its sandbox is being made, or its image pulled.
+// creatingChain is a pod on its node with a container that waits without a word: its sandbox is
+// being made, or its image pulled.
 func (d *diagnoser) creatingChain(p *corev1.Pod, s *corev1.ContainerStatus, startedAt time.Time) causeChain {
 	image := imageOf(p, s.Name)
 	if d.Now.Sub(startedAt) < pullTimeout {
@@ -264,7 +280,8 @@ func (d *diagnoser) creatingChain(p *corev1.Pod, s *corev1.ContainerStatus, star
 	if !sandbox {
 		out := d.podChain(p, rollout.DrainBlockUnknown, s.State.Waiting.Reason, startedAt)
 		out.links = append(out.links, rollout.CauseLink{Kind: "Container", Namespace: p.Namespace, Name: p.Name,
-			Message: "its sandbox is not ready: the pod network or a volume of node " + p.Spec.NodeName + ", see the events of the pod"})
+			Message: "its sandbox is not ready: the pod network or a volume of node " + p.Spec.NodeName +
+				", see the events of the pod"})
 		return out
 	}
 	pull := d.Pulls.explain(image, "", d.nodeStates[p.Spec.NodeName].CurrentConfig)

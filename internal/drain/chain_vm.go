@@ -10,20 +10,22 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// VMMigration is a virtual machine of KubeVirt as far as a drain is concerned. KubeVirt's webhook answers 429 to the eviction of its pod, and
-// begins to migrate it instead.
+// VMMigration is a virtual machine of KubeVirt as far as a drain is concerned. KubeVirt's webhook
+// answers 429 to the eviction of its pod, and begins to migrate it instead.
 type VMMigration struct {
 	// NotMigratable says why it cannot be migrated; empty when it can.
 	NotMigratable string
 	// Evacuating is true once a drain has asked it to go.
 	Evacuating bool
-	// Started is when its migration began, Target where it goes; Failed says why the last one failed.
+	// Started is when its migration began, Target where it goes; Failed says why the last one
+	// failed.
 	Started     time.Time
 	Target      string
 	LastFailure string
 }
 
-// vmiNameLabel is on virt-launcher pods and names their VirtualMachineInstance; older releases have the annotation alone.
+// vmiNameLabel is on virt-launcher pods and names their VirtualMachineInstance; older releases have
+// the annotation alone.
 const (
 	launcherLabel    = "kubevirt.io"
 	launcherValue    = "virt-launcher"
@@ -53,7 +55,8 @@ func (d *diagnoser) vmChain(p *corev1.Pod) causeChain {
 	m, known := d.VMMigrations[name]
 	out := causeChain{reason: rollout.DrainBlockMigrating, protectedPod: podRefOf(p), since: m.Started.UTC()}
 	withMessage := func(format string, args ...any) causeChain {
-		out.links = []rollout.CauseLink{{Kind: "VirtualMachineInstance", Namespace: name.Namespace, Name: name.Name, Since: out.since,
+		out.links = []rollout.CauseLink{{Kind: "VirtualMachineInstance", Namespace: name.Namespace, Name: name.Name,
+			Since:   out.since,
 			Message: "virtual machine " + name.String() + " " + fmt.Sprintf(format, args...)}}
 		return out
 	}

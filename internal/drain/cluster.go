@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// cluster is a snapshot that is ready to be asked: who is where, what each pod needs and what each node has left. It is built once; what
-// is found out of a kind of pod is kept.
+// cluster is a snapshot that is ready to be asked: who is where, what each pod needs and what each
+// node has left. It is built once; what is found out of a kind of pod is kept.
 type cluster struct {
 	snapshot *Snapshot
 	budgets  *Budgets
@@ -64,8 +64,10 @@ func (p *pod) withNode() string {
 
 func newCluster(s *Snapshot) *cluster {
 	c := &cluster{
-		snapshot: s, budgets: NewBudgets(s.Budgets, s.Pods, s.Scales, s.Now), byName: make(map[string]*nodeInfo, len(s.Nodes)),
-		byNamespace: map[string][]*pod{}, classes: map[classKey]*equivalenceClass{}, constraints: map[string]*nodeConstraints{}, failingImages: map[string]*pod{},
+		snapshot: s, budgets: NewBudgets(s.Budgets, s.Pods, s.Scales, s.Now),
+		byName:      make(map[string]*nodeInfo, len(s.Nodes)),
+		byNamespace: map[string][]*pod{}, classes: map[classKey]*equivalenceClass{},
+		constraints: map[string]*nodeConstraints{}, failingImages: map[string]*pod{},
 	}
 	for i, n := range s.Nodes {
 		p := &nodeInfo{Node: n, index: i, usable: usable(n), images: map[string]bool{}, free: allocatableOf(n)}
@@ -95,7 +97,8 @@ func newCluster(s *Snapshot) *cluster {
 	return c
 }
 
-// usable: a pod that tolerates everything may be put on a node that is down, and would not become ready there.
+// usable: a pod that tolerates everything may be put on a node that is down, and would not become
+// ready there.
 func usable(n *corev1.Node) bool {
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
@@ -106,7 +109,8 @@ func usable(n *corev1.Node) bool {
 }
 
 func (c *cluster) add(p *corev1.Pod) {
-	q := &pod{Pod: p, equivalenceClass: c.classOf(p), node: c.byName[p.Spec.NodeName], action: FilterActionOf(p, c.daemonSetGone)}
+	q := &pod{Pod: p, equivalenceClass: c.classOf(p), node: c.byName[p.Spec.NodeName],
+		action: FilterActionOf(p, c.daemonSetGone)}
 	c.pods = append(c.pods, q)
 	if IsPodTerminal(p) {
 		if q.node != nil {
@@ -125,8 +129,8 @@ func (c *cluster) add(p *corev1.Pod) {
 	q.equivalenceClass.perNode[q.node.index]++
 }
 
-// recordImages: what runs on a node is there, under the name by which the pod asks for it. What a pod waits for in vain may not be
-// anywhere.
+// recordImages: what runs on a node is there, under the name by which the pod asks for it. What a
+// pod waits for in vain may not be anywhere.
 func (c *cluster) recordImages(q *pod) {
 	note := func(containers []corev1.Container, statuses []corev1.ContainerStatus) {
 		for i := range statuses {
@@ -154,7 +158,8 @@ func (c *cluster) recordImages(q *pod) {
 
 // imagePullReasons are what a kubelet calls it when an image does not come.
 var imagePullReasons = map[string]bool{
-	"ErrImagePull": true, "ImagePullBackOff": true, "RegistryUnavailable": true, "SignatureValidationFailed": true, "ErrImageNeverPull": true,
+	"ErrImagePull": true, "ImagePullBackOff": true, "RegistryUnavailable": true, "SignatureValidationFailed": true,
+	"ErrImageNeverPull": true,
 }
 
 func (c *cluster) daemonSetGone(p *corev1.Pod) bool {
@@ -162,8 +167,8 @@ func (c *cluster) daemonSetGone(p *corev1.Pod) bool {
 	return c.snapshot.DaemonSets != nil && owner != nil && !c.snapshot.DaemonSets[p.Namespace+"/"+owner.Name]
 }
 
-// classKey tells kinds of pods apart: the pods of one ReplicaSet, or of one revision of a StatefulSet, are alike. One that nobody owns
-// is a kind of its own.
+// classKey tells kinds of pods apart: the pods of one ReplicaSet, or of one revision of a
+// StatefulSet, are alike. One that nobody owns is a kind of its own.
 type classKey struct {
 	owner    types.UID
 	revision string

@@ -15,16 +15,17 @@ func (p *PoolNodes) largestRelease() []string {
 	return p.NextReleases[len(p.NextReleases)-1]
 }
 
-// largestConcurrent finds the largest release of the pool whose drains all go through while they run at the same time. A budget that lets one of
-// them go after the other merely delays the rest, for the drain tries again, as long as what is evicted comes up outside of the set: what
-// could land only on a node of the set waits for that node, which may be waiting for it.
+// largestConcurrent finds the largest release of the pool whose drains all go through while they
+// run at the same time. A budget that lets one of them go after the other merely delays the rest,
+// for the drain tries again, as long as what is evicted comes up outside of the set: what could
+// land only on a node of the set waits for that node, which may be waiting for it.
 //
-// Example: pods a1 and b1 on n1, a2 and b2 on n2, no two of a kind on one node, no third node for them, and a budget of one for each
-// kind. With a1 and b2 evicted, n1 waits until b1 may go, which is when b2 is back, which n1 alone could take. One after the other
-// both nodes are drained.
+// Example: pods a1 and b1 on n1, a2 and b2 on n2, no two of a kind on one node, no third node for
+// them, and a budget of one for each kind. With a1 and b2 evicted, n1 waits until b1 may go, which
+// is when b2 is back, which n1 alone could take. One after the other both nodes are drained.
 //
-// The largest is tried first, and then by halves: what goes through for a few goes through for fewer of them. The size that is found has
-// been tried itself, whatever is between.
+// The largest is tried first, and then by halves: what goes through for a few goes through for
+// fewer of them. The size that is found has been tried itself, whatever is between.
 func (c *cluster) largestConcurrent(pool *PoolNodes) rollout.ConcurrentDrains {
 	out := rollout.ConcurrentDrains{Pool: pool.Name, Size: len(pool.NextReleases)}
 	if !pool.Drains {
@@ -49,7 +50,8 @@ func (c *cluster) concurrentProblems(pool *PoolNodes, size int) []rollout.Proble
 		for _, name := range set {
 			n := c.byName[name]
 			if n == nil {
-				return []rollout.Problem{issue{level: levelUnknown, kind: "Node", name: name, text: "node " + name + " was not seen"}.problem()}
+				return []rollout.Problem{issue{level: levelUnknown, kind: "Node", name: name, text: "node " + name +
+					" was not seen"}.problem()}
 			}
 			if !n.state.NotDrained {
 				nodes = append(nodes, n)
@@ -61,7 +63,8 @@ func (c *cluster) concurrentProblems(pool *PoolNodes, size int) []rollout.Proble
 		sim := c.simulate(nodes...)
 		if result, problems, _ := summarizeIssues(sim.issues); result != rollout.DrainSafe {
 			for i := range problems {
-				problems[i].Message = fmt.Sprintf("with %s drained at the same time %s", sim.drainingNames(), problems[i].Message)
+				problems[i].Message = fmt.Sprintf("with %s drained at the same time %s", sim.drainingNames(),
+					problems[i].Message)
 			}
 			return problems
 		}
@@ -72,10 +75,12 @@ func (c *cluster) concurrentProblems(pool *PoolNodes, size int) []rollout.Proble
 // maxNodeSets bounds how many ways to take so many nodes are tried.
 const maxNodeSets = 32
 
-// nodeSets are the ways in which a release of so many can be: one when it is known which nodes it takes, and otherwise each choice among
-// those of which that is open. When these are too many, all of the nodes are taken for drained, which is worse than any choice of them.
+// nodeSets are the ways in which a release of so many can be: one when it is known which nodes it
+// takes, and otherwise each choice among those of which that is open. When these are too many, all
+// of the nodes are taken for drained, which is worse than any choice of them.
 //
-// Example: n1 is the oldest, n2, n3 and n4 are of one age. A release of two takes n1 and any of the others: three sets.
+// Example: n1 is the oldest, n2, n3 and n4 are of one age. A release of two takes n1 and any of the
+// others: three sets.
 func nodeSets(next [][]string, size int) [][]string {
 	all := next[size-1]
 	if len(all) == size {

@@ -14,13 +14,15 @@ const (
 	RoleRegistry ServiceRole = "Registry"
 	// RoleDNS resolves names for pods.
 	RoleDNS ServiceRole = "DNS"
-	// RoleAdmission is asked about pods that are created, or evicted, and nothing happens without its answer.
+	// RoleAdmission is asked about pods that are created, or evicted, and nothing happens without
+	// its answer.
 	RoleAdmission ServiceRole = "Admission"
 	// RoleOperator is this operator.
 	RoleOperator ServiceRole = "Operator"
 )
 
-// CriticalService is something that other pods need while a node is drained, and whose own pods may be on that node.
+// CriticalService is something that other pods need while a node is drained, and whose own pods may
+// be on that node.
 type CriticalService struct {
 	Role ServiceRole
 	// Name names it for people: ValidatingWebhookConfiguration policy, or Service mirror/registry.
@@ -31,11 +33,13 @@ type CriticalService struct {
 	Pods labels.Selector
 	// OnCreate and Evicts tell what a webhook is asked about.
 	OnCreate, OnEvict bool
-	// NamespaceSelector and Objects select the namespaces and the pods that a webhook is asked about; nil selects all.
+	// NamespaceSelector and Objects select the namespaces and the pods that a webhook is asked
+	// about; nil selects all.
 	NamespaceSelector, ObjectSelector labels.Selector
 }
 
-// callsWebhookFor tells whether the webhook is asked about the pod. Namespaces whose labels are not known count as selected.
+// callsWebhookFor tells whether the webhook is asked about the pod. Namespaces whose labels are not
+// known count as selected.
 func (svc *CriticalService) callsWebhookFor(p *corev1.Pod, namespaces map[string]map[string]string) bool {
 	if svc.ObjectSelector != nil && !svc.ObjectSelector.Matches(labels.Set(p.Labels)) {
 		return false

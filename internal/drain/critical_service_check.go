@@ -7,17 +7,20 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// vitals are what serves something that a drain itself depends on: a mirror, the cluster's DNS, an admission webhook that fails closed,
-// this operator. If all that serves it is on the node that is drained, it has to come up elsewhere without itself.
+// vitals are what serves something that a drain itself depends on: a mirror, the cluster's DNS, an
+// admission webhook that fails closed, this operator. If all that serves it is on the node that is
+// drained, it has to come up elsewhere without itself.
 //
-// Example: the mirror runs as one pod on worker-2, with the mirror as the only place its own image comes from. The drain of worker-2
-// evicts it, its replacement needs an image that nobody serves, and so does every other pod that was evicted.
+// Example: the mirror runs as one pod on worker-2, with the mirror as the only place its own image
+// comes from. The drain of worker-2 evicts it, its replacement needs an image that nobody serves,
+// and so does every other pod that was evicted.
 
 // readyBackends are the service's pods that are ready.
 func (c *cluster) readyBackends(svc *CriticalService) []*pod {
 	var out []*pod
 	for _, p := range c.byNamespace[svc.Namespace] {
-		if IsPodReady(p.Pod) && p.DeletionTimestamp == nil && svc.Pods != nil && svc.Pods.Matches(labels.Set(p.Labels)) {
+		if IsPodReady(p.Pod) && p.DeletionTimestamp == nil && svc.Pods != nil &&
+			svc.Pods.Matches(labels.Set(p.Labels)) {
 			out = append(out, p)
 		}
 	}
@@ -27,7 +30,8 @@ func (c *cluster) readyBackends(svc *CriticalService) []*pod {
 // soleBackends are the pods of the service, when all of them leave with this drain.
 func (sim *simulation) soleBackends(svc *CriticalService) []*pod {
 	pods := sim.readyBackends(svc)
-	if len(pods) == 0 || slices.ContainsFunc(pods, func(p *pod) bool { return !sim.isDraining(p.node) || p.action == ActionIgnore }) {
+	if len(pods) == 0 || slices.ContainsFunc(pods,
+		func(p *pod) bool { return !sim.isDraining(p.node) || p.action == ActionIgnore }) {
 		return nil
 	}
 	return pods
@@ -53,8 +57,8 @@ func (sim *simulation) isCriticalServicePod(p *pod) bool {
 	})
 }
 
-// checkRegistries finds the mirrors that nobody serves while the node is away, before anything is placed: what comes from them cannot be
-// pulled meanwhile.
+// checkRegistries finds the mirrors that nobody serves while the node is away, before anything is
+// placed: what comes from them cannot be pulled meanwhile.
 func (sim *simulation) checkRegistries() {
 	for i := range sim.snapshot.CriticalServices {
 		svc := &sim.snapshot.CriticalServices[i]
@@ -69,18 +73,22 @@ func (sim *simulation) checkRegistries() {
 		if len(pods) > 1 {
 			leave = "which leave"
 		}
-		reason := fmt.Sprintf("%s is served by %s only, %s %s with this drain", svc.Host, nameList(pods, (*pod).String), leave, sim.drainingNames())
+		reason := fmt.Sprintf("%s is served by %s only, %s %s with this drain", svc.Host, nameList(pods, (*pod).String),
+			leave, sim.drainingNames())
 		preferred, others, why := sim.feasibleNodes(pods[0])
 		nodes := append(slices.Clone(preferred), others...)
 		if len(nodes) == 0 {
 			sim.unavailableRegistries[svc.Host] = reason
-			sim.addIssue(levelRemark, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf("mirror %s is away while %s is drained: %s has no other node to go to (%s)", svc.Host, sim.drainingNames(), pods[0], sim.filterSummary(why)))
+			sim.addIssue(levelRemark, svc.Kind, svc.Namespace, svc.Name,
+				fmt.Sprintf("mirror %s is away while %s is drained: %s has no other node to go to (%s)", svc.Host,
+					sim.drainingNames(), pods[0], sim.filterSummary(why)))
 			continue
 		}
 		sim.unavailableRegistries[svc.Host] = reason
 		if sim.canStartOnAny(pods[0], nodes) {
 			delete(sim.unavailableRegistries, svc.Host)
-			sim.addIssue(levelRemark, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf("mirror %s is away for the time that %s takes to start elsewhere", svc.Host, pods[0]))
+			sim.addIssue(levelRemark, svc.Kind, svc.Namespace, svc.Name,
+				fmt.Sprintf("mirror %s is away for the time that %s takes to start elsewhere", svc.Host, pods[0]))
 			continue
 		}
 		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf(
@@ -89,7 +97,8 @@ func (sim *simulation) checkRegistries() {
 	}
 }
 
-// canStartOnAny tells whether all images of the pod are there, or can be had, on at least one of the places.
+// canStartOnAny tells whether all images of the pod are there, or can be had, on at least one of
+// the places.
 func (sim *simulation) canStartOnAny(p *pod, nodes []*nodeInfo) bool {
 	return slices.ContainsFunc(nodes, func(n *nodeInfo) bool {
 		return !slices.ContainsFunc(p.images, func(w podImage) bool {
@@ -122,7 +131,8 @@ func (sim *simulation) checkWebhook(svc *CriticalService) {
 	}
 	callsWebhook := func(n *nodeInfo) bool {
 		return slices.ContainsFunc(n.pods, func(p *pod) bool {
-			return (p.action == ActionEvict || p.action == ActionEvictUnmanaged) && svc.callsWebhookFor(p.Pod, sim.snapshot.Namespaces)
+			return (p.action == ActionEvict || p.action == ActionEvictUnmanaged) &&
+				svc.callsWebhookFor(p.Pod, sim.snapshot.Namespaces)
 		})
 	}
 	if !slices.ContainsFunc(sim.draining, callsWebhook) {
@@ -133,7 +143,9 @@ func (sim *simulation) checkWebhook(svc *CriticalService) {
 		effect = "no pod that it is asked about can be evicted"
 	}
 	if len(sim.readyBackends(svc)) == 0 {
-		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf("%s %s fails closed, and none of its pods in namespace %s is ready: %s", svc.Kind, svc.Name, svc.Namespace, effect))
+		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name,
+			fmt.Sprintf("%s %s fails closed, and none of its pods in namespace %s is ready: %s", svc.Kind, svc.Name,
+				svc.Namespace, effect))
 		return
 	}
 	pods := sim.soleBackends(svc)
@@ -143,13 +155,15 @@ func (sim *simulation) checkWebhook(svc *CriticalService) {
 	if svc.OnCreate && svc.callsWebhookFor(pods[0].Pod, sim.snapshot.Namespaces) {
 		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf(
 			"%s %s fails closed, is asked about its own pods, and is served by %s only: once that is evicted no replacement can be created; "+
-				"run a second pod of it on another node, or leave its namespace out of its namespaceSelector", svc.Kind, svc.Name, nameList(pods, (*pod).withNode)))
+				"run a second pod of it on another node, or leave its namespace out of its namespaceSelector", svc.Kind,
+			svc.Name, nameList(pods, (*pod).withNode)))
 		return
 	}
 	sim.checkBackendsMove(svc, effect)
 }
 
-// checkBackendsMove judges a service of which all pods leave with the node: it has to come up elsewhere.
+// checkBackendsMove judges a service of which all pods leave with the node: it has to come up
+// elsewhere.
 func (sim *simulation) checkBackendsMove(svc *CriticalService, effect string) {
 	pods := sim.soleBackends(svc)
 	if len(pods) == 0 {
@@ -161,15 +175,21 @@ func (sim *simulation) checkBackendsMove(svc *CriticalService, effect string) {
 		if !evicted {
 			return // its budget keeps it, and that is said
 		}
-		end.noOtherNode, end.imagesAvailable = end.noOtherNode && e.noOtherNode, end.imagesAvailable || e.imagesAvailable && !e.noOtherNode
+		end.noOtherNode, end.imagesAvailable = end.noOtherNode && e.noOtherNode, end.imagesAvailable ||
+			e.imagesAvailable && !e.noOtherNode
 	}
 	switch {
 	case end.noOtherNode:
-		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf("%s %s is served by %s only, which has no other node to go to: %s; run a second pod of it on another node",
-			svc.Kind, svc.Name, nameList(pods, (*pod).withNode), effect))
+		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name,
+			fmt.Sprintf("%s %s is served by %s only, which has no other node to go to: %s; run a second pod of it on another node",
+				svc.Kind, svc.Name, nameList(pods, (*pod).withNode), effect))
 	case !end.imagesAvailable:
-		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf("%s %s is served by %s only, whose images are not all there elsewhere: %s", svc.Kind, svc.Name, nameList(pods, (*pod).withNode), effect))
+		sim.addIssue(levelBlocking, svc.Kind, svc.Namespace, svc.Name,
+			fmt.Sprintf("%s %s is served by %s only, whose images are not all there elsewhere: %s", svc.Kind, svc.Name,
+				nameList(pods, (*pod).withNode), effect))
 	default:
-		sim.addIssue(levelRemark, svc.Kind, svc.Namespace, svc.Name, fmt.Sprintf("%s %s moves from %s, and until it is ready elsewhere %s", svc.Kind, svc.Name, nameList(pods, (*pod).withNode), effect))
+		sim.addIssue(levelRemark, svc.Kind, svc.Namespace, svc.Name,
+			fmt.Sprintf("%s %s moves from %s, and until it is ready elsewhere %s", svc.Kind, svc.Name,
+				nameList(pods, (*pod).withNode), effect))
 	}
 }

@@ -14,18 +14,22 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Evidence is what a diagnosis looks at beside the Snapshot. Every part of it may be missing: then the chain ends earlier.
+// Evidence is what a diagnosis looks at beside the Snapshot. Every part of it may be missing: then
+// the chain ends earlier.
 type Evidence struct {
 	Pulls PullContext
-	// PullEventMessage are what events tell of the failed pull of an image by a pod, for kubelets whose pods do not say it themselves. Nil knows none.
+	// PullEventMessage are what events tell of the failed pull of an image by a pod, for kubelets
+	// whose pods do not say it themselves. Nil knows none.
 	PullEventMessage func(pod *corev1.Pod, image string) string
-	// SkipSettlePeriod is true when the time of the look is only known to be not earlier: of files, for which a drain that has only begun is told too.
+	// SkipSettlePeriod is true when the time of the look is only known to be not earlier: of files,
+	// for which a drain that has only begun is told too.
 	SkipSettlePeriod bool
 	// UpdateStarted are, by node, when its daemon took up the new configuration.
 	UpdateStarted map[string]time.Time
 	// VMMigrations are the virtual machines of virt-launcher pods, by namespace/name.
 	VMMigrations map[types.NamespacedName]VMMigration
-	// EvictionRefusals are the answers to evictions that were tried without effect, by the UID of the pod.
+	// EvictionRefusals are the answers to evictions that were tried without effect, by the UID of
+	// the pod.
 	EvictionRefusals map[types.UID]EvictionRefusal
 	// Awaited is the release whose pods are waited for; nil when none is.
 	Awaited *AwaitedRelease
@@ -43,7 +47,8 @@ type EvictionRefusal struct {
 
 // Times after which something that is slow counts as stuck, or as worth to be told.
 const (
-	// settling: a drain that has only begun is not diagnosed: its pods are still being evicted, and budgets recover.
+	// settling: a drain that has only begun is not diagnosed: its pods are still being evicted, and
+	// budgets recover.
 	settlePeriod = 15 * time.Second
 	// cordonTimeout is how long the Machine Config Controller may take to cordon a node.
 	cordonTimeout = time.Minute
@@ -51,11 +56,13 @@ const (
 	schedulingTimeout = 10 * time.Second
 	// terminationOverdue is how long after its grace period a pod may still be there.
 	terminationOverdue = 30 * time.Second
-	// pullTimeout is how long the pull of an image may take; a registry that takes a connection and does not answer holds it for ever.
+	// pullTimeout is how long the pull of an image may take; a registry that takes a connection and
+	// does not answer holds it for ever.
 	pullTimeout = 5 * time.Minute
 	// readyTimeout is how long a running container may take to become ready.
 	readyTimeout = 5 * time.Minute
-	// notReadyTimeout is how long a node may say that it is not ready before its pods count as lost.
+	// notReadyTimeout is how long a node may say that it is not ready before its pods count as
+	// lost.
 	notReadyTimeout = time.Minute
 	// daemonTimeout is how long the daemon of a node may take for anything but the drain.
 	daemonTimeout = 10 * time.Minute
@@ -70,10 +77,12 @@ const (
 	maxPulls = 4
 )
 
-// Diagnose says of every node that is under way and does not get on what holds it, from the drain to the root cause.
+// Diagnose says of every node that is under way and does not get on what holds it, from the drain
+// to the root cause.
 //
-// Of the several pods that may hold a drain the one is told whose cause is the furthest from passing by itself: while one pod
-// terminates, as pods do, another may wait for an image that is nowhere.
+// Of the several pods that may hold a drain the one is told whose cause is the furthest from
+// passing by itself: while one pod terminates, as pods do, another may wait for an image that is
+// nowhere.
 func Diagnose(s *Snapshot, e Evidence) []rollout.BlockedDrain {
 	d := newDiagnoser(s, e)
 	var out []rollout.BlockedDrain
@@ -134,22 +143,26 @@ type causeChain struct {
 	failingPods  []rollout.FailingPod
 }
 
-// reasonsBySeverity order the hindrances, the furthest from passing by itself first. A pull, a crash or a node that is lost comes before a pod that has
-// no node: the latter is often the consequence.
+// reasonsBySeverity order the hindrances, the furthest from passing by itself first. A pull, a
+// crash or a node that is lost comes before a pod that has no node: the latter is often the
+// consequence.
 var reasonsBySeverity = []rollout.DrainBlockReason{
-	rollout.DrainBlockNodeLost, rollout.DrainBlockPull, rollout.DrainBlockCrashing, rollout.DrainBlockBudgetZero, rollout.DrainBlockOverlap,
-	rollout.DrainBlockWebhook, rollout.DrainBlockFinalizer, rollout.DrainBlockUnschedulable, rollout.DrainBlockBudgetStale,
+	rollout.DrainBlockNodeLost, rollout.DrainBlockPull, rollout.DrainBlockCrashing, rollout.DrainBlockBudgetZero,
+	rollout.DrainBlockOverlap,
+	rollout.DrainBlockWebhook, rollout.DrainBlockFinalizer, rollout.DrainBlockUnschedulable,
+	rollout.DrainBlockBudgetStale,
 	rollout.DrainBlockNotDraining, rollout.DrainBlockUnknown,
 	rollout.DrainBlockMigrating, rollout.DrainBlockTerminating, rollout.DrainBlockStarting, rollout.DrainBlockRetrying,
 }
 
 func reasonRank(h rollout.DrainBlockReason) int { return slices.Index(reasonsBySeverity, h) }
 
-// worstChain is the trail that is told; of equals the one that began first, and then the first by name, so that the same world gives the same
-// words.
+// worstChain is the trail that is told; of equals the one that began first, and then the first by
+// name, so that the same world gives the same words.
 func worstChain(chains []causeChain) causeChain {
 	return slices.MinFunc(chains, func(a, b causeChain) int {
-		return cmp.Or(reasonRank(a.reason)-reasonRank(b.reason), a.since.Compare(b.since), cmp.Compare(firstLinkName(a), firstLinkName(b)))
+		return cmp.Or(reasonRank(a.reason)-reasonRank(b.reason), a.since.Compare(b.since),
+			cmp.Compare(firstLinkName(a), firstLinkName(b)))
 	})
 }
 
@@ -176,7 +189,8 @@ func (d *diagnoser) diagnoseNode(pool string, n rollout.Node) (rollout.BlockedDr
 	case !n.Unschedulable && (startedAt.IsZero() || d.Now.Sub(startedAt) < cordonTimeout):
 		return rollout.BlockedDrain{}, false
 	case !n.Unschedulable:
-		// Up to 4.20 the drain of a node that somebody has uncordoned goes on, so its pods come first.
+		// Up to 4.20 the drain of a node that somebody has uncordoned goes on, so its pods come
+		// first.
 		if chain = d.diagnoseDrain(n); chain.reason == rollout.DrainBlockRetrying {
 			chain = d.notCordonedChain(n)
 		}
@@ -188,8 +202,10 @@ func (d *diagnoser) diagnoseNode(pool string, n rollout.Node) (rollout.BlockedDr
 	}
 	head := rollout.CauseLink{Kind: "Node", Name: n.Name, Since: startedAt, Message: headline(chain.reason, n.Name)}
 	o := rollout.BlockedDrain{
-		Pool: pool, Node: n.Name, Since: chain.since, Reason: chain.reason, Budget: chain.budget, ProtectedPod: chain.protectedPod,
-		Pods: chain.failingPods[:min(len(chain.failingPods), maxPods)], CauseChain: append([]rollout.CauseLink{head}, chain.links...),
+		Pool: pool, Node: n.Name, Since: chain.since, Reason: chain.reason, Budget: chain.budget,
+		ProtectedPod: chain.protectedPod,
+		Pods:         chain.failingPods[:min(len(chain.failingPods), maxPods)],
+		CauseChain:   append([]rollout.CauseLink{head}, chain.links...),
 	}
 	if len(o.CauseChain) > maxChain { // the root cause stays
 		o.CauseChain = append(o.CauseChain[:maxChain-1:maxChain-1], o.CauseChain[len(o.CauseChain)-1])
@@ -208,14 +224,16 @@ func headline(h rollout.DrainBlockReason, node string) string {
 	}
 }
 
-// drainBegan is when the node was cordoned for its drain: the taint of a cordon carries its time. A node that an administrator had cordoned
-// long before is drained after its daemon took up the update. (The condition Drained of a MachineConfigNode does not tell: its time is that
-// of the last attempt.)
+// drainBegan is when the node was cordoned for its drain: the taint of a cordon carries its time. A
+// node that an administrator had cordoned long before is drained after its daemon took up the
+// update. (The condition Drained of a MachineConfigNode does not tell: its time is that of the last
+// attempt.)
 func (d *diagnoser) drainBegan(n rollout.Node) time.Time {
 	startedAt := d.UpdateStarted[n.Name]
 	if object := d.nodes[n.Name]; object != nil {
 		for _, taint := range object.Spec.Taints {
-			if taint.Key == corev1.TaintNodeUnschedulable && taint.TimeAdded != nil && taint.TimeAdded.After(startedAt) {
+			if taint.Key == corev1.TaintNodeUnschedulable && taint.TimeAdded != nil &&
+				taint.TimeAdded.After(startedAt) {
 				startedAt = taint.TimeAdded.Time
 			}
 		}
@@ -226,7 +244,8 @@ func (d *diagnoser) drainBegan(n rollout.Node) time.Time {
 // diagnoseDrain looks at every pod that still has to leave the node.
 func (d *diagnoser) diagnoseDrain(n rollout.Node) causeChain {
 	if since, lost := d.nodeLost(n.Name); lost {
-		return causeChain{reason: rollout.DrainBlockNodeLost, since: since, links: []rollout.CauseLink{d.nodeLostLink(n.Name, since)}}
+		return causeChain{reason: rollout.DrainBlockNodeLost, since: since,
+			links: []rollout.CauseLink{d.nodeLostLink(n.Name, since)}}
 	}
 	var chains []causeChain
 	for _, p := range d.podsByNode[n.Name] {
@@ -244,8 +263,9 @@ func (d *diagnoser) diagnoseDrain(n rollout.Node) causeChain {
 // retryText is when the Machine Config Controller tries a drain the next time.
 const retryText = "the Machine Config Controller tries again within a minute, and within 5 once a drain has failed for 10"
 
-// BlocksDrain tells whether a drain has to wait for the pod. It follows k8s.io/kubectl/pkg/drain with the options of the Machine Config Controller: pods of DaemonSets and static pods
-// stay; bare pods go, and so do those that have ended.
+// BlocksDrain tells whether a drain has to wait for the pod. It follows k8s.io/kubectl/pkg/drain
+// with the options of the Machine Config Controller: pods of DaemonSets and static pods stay; bare
+// pods go, and so do those that have ended.
 func BlocksDrain(p *corev1.Pod) bool {
 	if p.Annotations[corev1.MirrorPodAnnotationKey] != "" {
 		return false
@@ -277,13 +297,15 @@ func (d *diagnoser) diagnosePod(p *corev1.Pod) causeChain {
 	case response.Granted() && d.statusLags(response):
 		return d.staleBudgetChain(p, response.Budgets[0])
 	case response.Granted():
-		return causeChain{reason: rollout.DrainBlockRetrying, protectedPod: podRefOf(p), links: []rollout.CauseLink{podLink(p, "pod "+podKey(p)+" may be evicted now; "+retryText)}}
+		return causeChain{reason: rollout.DrainBlockRetrying, protectedPod: podRefOf(p),
+			links: []rollout.CauseLink{podLink(p, "pod "+podKey(p)+" may be evicted now; "+retryText)}}
 	default:
 		return d.budgetChain(p, response.Budgets[0])
 	}
 }
 
-// statusLags tells whether the eviction API still has older numbers than the pods have: it looks at the status of the budget.
+// statusLags tells whether the eviction API still has older numbers than the pods have: it looks at
+// the status of the budget.
 func (d *diagnoser) statusLags(a EvictionResponse) bool {
 	if !a.ConsumesBudget || len(a.Budgets) != 1 || a.Budgets[0].PDB.Status.DisruptionsAllowed > 0 {
 		return false
@@ -299,10 +321,12 @@ func (d *diagnoser) statusLags(a EvictionResponse) bool {
 func (d *diagnoser) staleBudgetChain(p *corev1.Pod, b *Budget) causeChain {
 	status := b.PDB.Status
 	return causeChain{
-		reason: rollout.DrainBlockBudgetStale, protectedPod: podRefOf(p), budget: disruptionBudgetOf(b), since: budgetSince(b),
-		links: []rollout.CauseLink{{Kind: "PodDisruptionBudget", Namespace: b.PDB.Namespace, Name: b.PDB.Name, Since: budgetSince(b), Message: fmt.Sprintf(
-			"the status of PDB %s allows 0 (%d of %d healthy), and its pods would allow %d: the disruption controller has not counted them for more than %s",
-			b.Name(), status.CurrentHealthy, status.ExpectedPods, b.Allowed(), budgetSyncTimeout)}},
+		reason: rollout.DrainBlockBudgetStale, protectedPod: podRefOf(p), budget: disruptionBudgetOf(b),
+		since: budgetSince(b),
+		links: []rollout.CauseLink{{Kind: "PodDisruptionBudget", Namespace: b.PDB.Namespace, Name: b.PDB.Name,
+			Since: budgetSince(b), Message: fmt.Sprintf(
+				"the status of PDB %s allows 0 (%d of %d healthy), and its pods would allow %d: the disruption controller has not counted them for more than %s",
+				b.Name(), status.CurrentHealthy, status.ExpectedPods, b.Allowed(), budgetSyncTimeout)}},
 	}
 }
 
@@ -312,9 +336,10 @@ func (d *diagnoser) overlapChain(p *corev1.Pod, budgets []*Budget) causeChain {
 		names = append(names, b.Name())
 	}
 	slices.Sort(names)
-	return causeChain{reason: rollout.DrainBlockOverlap, protectedPod: podRefOf(p), links: []rollout.CauseLink{podLink(p, fmt.Sprintf(
-		"pod %s is selected by %d PDBs, %s: the API server answers 500 to its eviction for as long as it is by more than one",
-		podKey(p), len(names), strings.Join(names, " and ")))}}
+	return causeChain{reason: rollout.DrainBlockOverlap, protectedPod: podRefOf(p),
+		links: []rollout.CauseLink{podLink(p, fmt.Sprintf(
+			"pod %s is selected by %d PDBs, %s: the API server answers 500 to its eviction for as long as it is by more than one",
+			podKey(p), len(names), strings.Join(names, " and ")))}}
 }
 
 // webhookChain reads an eviction that something else than a budget refuses.
@@ -325,6 +350,7 @@ func (d *diagnoser) webhookChain(p *corev1.Pod, r EvictionRefusal) (causeChain, 
 	if strings.Contains(r.Message, "more than one PodDisruptionBudget") {
 		return d.overlapChain(p, d.budgets.ForPod(p)), true
 	}
-	return causeChain{reason: rollout.DrainBlockWebhook, protectedPod: podRefOf(p), links: []rollout.CauseLink{podLink(p, fmt.Sprintf(
-		"the eviction of pod %s is answered %d: %s", podKey(p), r.Code, oneLine(r.Message)))}}, true
+	return causeChain{reason: rollout.DrainBlockWebhook, protectedPod: podRefOf(p),
+		links: []rollout.CauseLink{podLink(p, fmt.Sprintf(
+			"the eviction of pod %s is answered %d: %s", podKey(p), r.Code, oneLine(r.Message)))}}, true
 }

@@ -9,15 +9,17 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// DryRunEviction is an eviction that the API server can be asked about without anything being evicted.
+// DryRunEviction is an eviction that the API server can be asked about without anything being
+// evicted.
 type DryRunEviction struct {
 	Node string
 	Pod  *corev1.Pod
 }
 
-// DryRunEvictions are those worth asking: protected pods that would leave first, on nodes that can be next and are thought to be safe. A pod that has
-// to wait for another's replacement would be refused now, and that is known. The API server does not count what it was asked before, so
-// one pod of each budget is as good as all of them.
+// DryRunEvictions are those worth asking: protected pods that would leave first, on nodes that can
+// be next and are thought to be safe. A pod that has to wait for another's replacement would be
+// refused now, and that is known. The API server does not count what it was asked before, so one
+// pod of each budget is as good as all of them.
 func (r Report) DryRunEvictions(s Snapshot, limit int) []DryRunEviction {
 	safe := map[string]bool{}
 	for _, n := range r.Nodes {
@@ -33,7 +35,8 @@ func (r Report) DryRunEvictions(s Snapshot, limit int) []DryRunEviction {
 	for _, p := range s.Pods {
 		of := budgets.ForPod(p)
 		action := FilterActionOf(p, nil)
-		if !safe[p.Spec.NodeName] || len(of) != 1 || (action != ActionEvict && action != ActionEvictUnmanaged) || p.Labels[kubevirtLabel] != "" || p.Status.Phase == corev1.PodPending {
+		if !safe[p.Spec.NodeName] || len(of) != 1 || (action != ActionEvict && action != ActionEvictUnmanaged) ||
+			p.Labels[kubevirtLabel] != "" || p.Status.Phase == corev1.PodPending {
 			continue
 		}
 		if key := (nodeBudget{p.Spec.NodeName, of[0]}); !seen[key] && budgets.CheckEviction(p).Granted() {
@@ -42,7 +45,8 @@ func (r Report) DryRunEvictions(s Snapshot, limit int) []DryRunEviction {
 		}
 	}
 	slices.SortFunc(out, func(a, b DryRunEviction) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod.Namespace, b.Pod.Namespace), cmp.Compare(a.Pod.Name, b.Pod.Name))
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod.Namespace, b.Pod.Namespace),
+			cmp.Compare(a.Pod.Name, b.Pod.Name))
 	})
 	return out[:min(len(out), limit)]
 }

@@ -20,12 +20,14 @@ const (
 	ActionTerminating FilterAction = "Ends"
 )
 
-// FilterActionOf applies the filters of k8s.io/kubectl/pkg/drain with the options of the Machine Config Operator: Force, so that pods that
-// nobody owns go as well; IgnoreAllDaemonSets; DeleteEmptyDirData. A budget is asked for all that go, also for those that nobody owns.
-// orphan tells whether the DaemonSet of the pod is gone; nil when that was not looked at.
+// FilterActionOf applies the filters of k8s.io/kubectl/pkg/drain with the options of the Machine
+// Config Operator: Force, so that pods that nobody owns go as well; IgnoreAllDaemonSets;
+// DeleteEmptyDirData. A budget is asked for all that go, also for those that nobody owns. orphan
+// tells whether the DaemonSet of the pod is gone; nil when that was not looked at.
 func FilterActionOf(p *corev1.Pod, daemonSetGone func(*corev1.Pod) bool) FilterAction {
 	owner := metav1.GetControllerOf(p)
-	if owner != nil && owner.Kind == "DaemonSet" && owner.APIVersion == "apps/v1" && !IsPodTerminal(p) && (daemonSetGone == nil || !daemonSetGone(p)) {
+	if owner != nil && owner.Kind == "DaemonSet" && owner.APIVersion == "apps/v1" && !IsPodTerminal(p) &&
+		(daemonSetGone == nil || !daemonSetGone(p)) {
 		return ActionIgnore
 	}
 	switch {

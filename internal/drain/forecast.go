@@ -13,14 +13,16 @@ import (
 type Report struct {
 	At    time.Time
 	Nodes []NodeReport
-	// Concurrent says of each pool of which several nodes may be taken at once how many of them can be.
+	// Concurrent says of each pool of which several nodes may be taken at once how many of them can
+	// be.
 	Concurrent []rollout.ConcurrentDrains
 }
 
 // NodeReport is the forecast of one node that is still to come.
 type NodeReport struct {
 	Pool, Node string
-	// Position is which nodes come before it: those of the first turn are a set, any of which can be next.
+	// Position is which nodes come before it: those of the first turn are a set, any of which can
+	// be next.
 	Position int
 	// NotCandidate says why the node cannot be taken at all; empty when it can.
 	NotCandidate string
@@ -32,8 +34,9 @@ type NodeReport struct {
 	Evictions int
 }
 
-// ForecastAll says of each node that is still to come whether its drain will end: of those that can be next, of every pool, and of all others as
-// if they were. Each drain is looked at by itself; those that may run at the same time are looked at together as well.
+// ForecastAll says of each node that is still to come whether its drain will end: of those that can
+// be next, of every pool, and of all others as if they were. Each drain is looked at by itself;
+// those that may run at the same time are looked at together as well.
 func ForecastAll(s Snapshot) Report { return newCluster(&s).forecastPools(true) }
 
 // ForecastNext is the same for the nodes alone that can be next.
@@ -65,11 +68,13 @@ func (c *cluster) forecastPools(all bool) Report {
 }
 
 func (c *cluster) forecastNode(pool *PoolNodes, name string, position int, notCandidate string) NodeReport {
-	r := NodeReport{Pool: pool.Name, Node: name, Position: position, NotCandidate: notCandidate, Result: rollout.DrainSafe}
+	r := NodeReport{Pool: pool.Name, Node: name, Position: position, NotCandidate: notCandidate,
+		Result: rollout.DrainSafe}
 	n := c.byName[name]
 	switch {
 	case n == nil:
-		r.Result, r.Problems, _ = summarizeIssues([]issue{{level: levelUnknown, kind: "Node", name: name, text: "node " + name + " was not seen"}})
+		r.Result, r.Problems, _ = summarizeIssues([]issue{{level: levelUnknown, kind: "Node", name: name,
+			text: "node " + name + " was not seen"}})
 		return r
 	case n.state.NotDrained:
 		r.Remarks = []string{"the control plane of this cluster is a single replica, so the node's daemon drains no node"}
@@ -91,10 +96,12 @@ func (c *cluster) forecastNode(pool *PoolNodes, name string, position int, notCa
 	return r
 }
 
-// maxPerPool bounds how many nodes of a pool the core is told of. A bad one is never left out for a good one.
+// maxPerPool bounds how many nodes of a pool the core is told of. A bad one is never left out for a
+// good one.
 const maxPerPool = 16
 
-// Summary is what the core decides on: the nodes that can be next, the worst first, and how many there are in all.
+// Summary is what the core decides on: the nodes that can be next, the worst first, and how many
+// there are in all.
 func (r Report) Summary() rollout.Forecast {
 	out := rollout.Forecast{At: r.At, Nodes: []rollout.NodeForecast{}, ConcurrentDrains: r.Concurrent}
 	pools := map[string][]rollout.NodeForecast{}
@@ -107,7 +114,8 @@ func (r Report) Summary() rollout.Forecast {
 		if pools[n.Pool] == nil {
 			order = append(order, n.Pool)
 		}
-		pools[n.Pool] = append(pools[n.Pool], rollout.NodeForecast{Pool: n.Pool, Node: n.Node, Result: n.Result, Problems: n.Problems})
+		pools[n.Pool] = append(pools[n.Pool],
+			rollout.NodeForecast{Pool: n.Pool, Node: n.Node, Result: n.Result, Problems: n.Problems})
 	}
 	slices.Sort(order)
 	for _, name := range order {

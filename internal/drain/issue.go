@@ -28,7 +28,8 @@ type issue struct {
 
 func (f issue) problem() rollout.Problem {
 	return rollout.Problem{
-		Reason: v1alpha1.ReasonDrainForecast, Kind: f.kind, Namespace: f.namespace, Name: f.name, Message: f.text, Transient: f.transient,
+		Reason: v1alpha1.ReasonDrainForecast, Kind: f.kind, Namespace: f.namespace, Name: f.name, Message: f.text,
+		Transient: f.transient,
 	}
 }
 
@@ -38,11 +39,12 @@ const (
 	maxRemarks  = 12
 )
 
-// summarizeIssues makes the outlook: the worst finding decides. The order is that of weight, then by name, so that the same world gives the same
-// text.
+// summarizeIssues makes the outlook: the worst finding decides. The order is that of weight, then
+// by name, so that the same world gives the same text.
 func summarizeIssues(issues []issue) (rollout.DrainForecast, []rollout.Problem, []string) {
 	slices.SortStableFunc(issues, func(a, b issue) int {
-		return cmp.Or(int(b.level)-int(a.level), cmp.Compare(a.kind, b.kind), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name), cmp.Compare(a.text, b.text))
+		return cmp.Or(int(b.level)-int(a.level), cmp.Compare(a.kind, b.kind), cmp.Compare(a.namespace, b.namespace),
+			cmp.Compare(a.name, b.name), cmp.Compare(a.text, b.text))
 	})
 	issues = slices.Compact(issues)
 	result := rollout.DrainSafe

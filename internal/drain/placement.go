@@ -10,7 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// filterReason says why a node does not take a pod; empty when it does. The order is from cheap to dear.
+// filterReason says why a node does not take a pod; empty when it does. The order is from cheap to
+// dear.
 func (sim *simulation) filterReason(p *pod, n *nodeInfo) string {
 	if sim.isDraining(n) {
 		if n != p.node {
@@ -36,7 +37,8 @@ func (sim *simulation) filterReason(p *pod, n *nodeInfo) string {
 	return sim.affinityReason(p, n)
 }
 
-// insufficientResource says what the node has too little of. A pod may push out others of lower priority.
+// insufficientResource says what the node has too little of. A pod may push out others of lower
+// priority.
 func (sim *simulation) insufficientResource(p *pod, n *nodeInfo) string {
 	r := sim.freeByNode[n.index]
 	if r == nil {
@@ -104,7 +106,8 @@ func (sim *simulation) classPodsInDomain(m *equivalenceClass, key, value string,
 	return sum
 }
 
-// groupPodsInDomain counts the pods of the group in the domain: those that are there, without those that leave, with those that have come.
+// groupPodsInDomain counts the pods of the group in the domain: those that are there, without those
+// that leave, with those that have come.
 func (sim *simulation) groupPodsInDomain(g *podGroup, key, value string, n *nodeInfo) int {
 	existing, assumed := g.countPerNode(sim.cluster), sim.assumedOf(g)
 	if key == corev1.LabelHostname {
@@ -168,9 +171,10 @@ func (sim *simulation) assumedOf(g *podGroup) map[int]int {
 	return counts
 }
 
-// satisfiesSpread follows the scheduler's filter: with the pod, no domain may have more than skew pods above the emptiest one. The node that is
-// drained stays a domain, an empty one, unless nodeTaintsPolicy is Honor: a spread over nodes with a skew of one then keeps every other
-// node from taking a second pod.
+// satisfiesSpread follows the scheduler's filter: with the pod, no domain may have more than skew
+// pods above the emptiest one. The node that is drained stays a domain, an empty one, unless
+// nodeTaintsPolicy is Honor: a spread over nodes with a skew of one then keeps every other node
+// from taking a second pod.
 func (sim *simulation) satisfiesSpread(k *spreadConstraint, p *pod, n *nodeInfo) bool {
 	value, ok := n.Labels[k.topologyKey]
 	if !ok {
@@ -188,7 +192,8 @@ func (sim *simulation) satisfiesSpread(k *spreadConstraint, p *pod, n *nodeInfo)
 	return domains[value]+k.selfMatch-minCount <= k.maxSkew
 }
 
-// countDomains counts the pods of the spread in each domain. It is kept until a pod of the group lands.
+// countDomains counts the pods of the spread in each domain. It is kept until a pod of the group
+// lands.
 func (sim *simulation) countDomains(k *spreadConstraint, p *pod) map[string]int {
 	existing, assumed := k.countPerNode(sim.cluster), sim.assumedOf(&k.podGroup)
 	domains := map[string]int{}
@@ -242,8 +247,9 @@ func (sim *simulation) assume(p *pod, n *nodeInfo) {
 	}
 }
 
-// feasibleNodes are the nodes that take the pod: all of them, those that the scheduler prefers first. A pod is steered away from nodes that
-// carry the taint UpdateInProgress; that is a preference, so they remain possible.
+// feasibleNodes are the nodes that take the pod: all of them, those that the scheduler prefers
+// first. A pod is steered away from nodes that carry the taint UpdateInProgress; that is a
+// preference, so they remain possible.
 func (sim *simulation) feasibleNodes(p *pod) (preferred, others []*nodeInfo, why map[string]int) {
 	why = map[string]int{}
 	avoidsPending := sim.constraintsOf(p.equivalenceClass).avoidsPending
@@ -263,8 +269,8 @@ func (sim *simulation) feasibleNodes(p *pod) (preferred, others []*nodeInfo, why
 	return preferred, others, why
 }
 
-// firstFeasibleNode is the first place that is found, for a pod of which no more has to be known. Where the search begins moves on, as the
-// scheduler spreads what it places.
+// firstFeasibleNode is the first place that is found, for a pod of which no more has to be known.
+// Where the search begins moves on, as the scheduler spreads what it places.
 func (sim *simulation) firstFeasibleNode(p *pod) *nodeInfo {
 	for i := range sim.nodes {
 		n := sim.nodes[(sim.nextStartNodeIndex+i)%len(sim.nodes)]
@@ -276,17 +282,20 @@ func (sim *simulation) firstFeasibleNode(p *pod) *nodeInfo {
 	return nil
 }
 
-// hasPendingTaint tells whether the node carries the taint of nodes that are still to come, or will while this one is drained.
+// hasPendingTaint tells whether the node carries the taint of nodes that are still to come, or will
+// while this one is drained.
 func (sim *simulation) hasPendingTaint(n *nodeInfo) bool {
 	for _, taint := range n.Spec.Taints {
 		if taint.Key == taintUpdateInProgress {
 			return true
 		}
 	}
-	return n.pool != nil && n.pool == sim.draining[0].pool && n.pool.TaintsPendingNodes && isPending(n.pool.Pool, n.state)
+	return n.pool != nil && n.pool == sim.draining[0].pool && n.pool.TaintsPendingNodes &&
+		isPending(n.pool.Pool, n.state)
 }
 
-// filterSummary puts why no node takes a pod into words: of 4 nodes 2 port 80 of the node in use, 1 cordoned, 1 the node that is drained.
+// filterSummary puts why no node takes a pod into words: of 4 nodes 2 port 80 of the node in use, 1
+// cordoned, 1 the node that is drained.
 func (sim *simulation) filterSummary(why map[string]int) string {
 	keys := slices.SortedFunc(maps.Keys(why), func(a, b string) int { return cmp.Or(why[b]-why[a], cmp.Compare(a, b)) })
 	parts := make([]string, 0, len(keys))

@@ -11,7 +11,8 @@ type podGroup struct {
 	selector      labels.Selector
 	allNamespaces bool // in all namespaces
 	namespaces    map[string]bool
-	// perNode counts its pods that are alive, by the index of their node; nil until it is asked for.
+	// perNode counts its pods that are alive, by the index of their node; nil until it is asked
+	// for.
 	perNode map[int]int
 }
 
@@ -44,7 +45,8 @@ func (g *podGroup) countPerNode(c *cluster) map[int]int {
 	return g.perNode
 }
 
-// affinityTerm is a required affinity or anti-affinity: a group, and the label of nodes that have to be the same, or may not.
+// affinityTerm is a required affinity or anti-affinity: a group, and the label of nodes that have
+// to be the same, or may not.
 type affinityTerm struct {
 	podGroup
 	topologyKey string
@@ -57,7 +59,8 @@ func (c *cluster) affinityTerms(p *corev1.Pod, list []corev1.PodAffinityTerm) []
 		if err != nil {
 			continue // the scheduler would not place such a pod at all, and the API server does not take it
 		}
-		t := &affinityTerm{topologyKey: list[i].TopologyKey, podGroup: podGroup{selector: selector, namespaces: map[string]bool{}}}
+		t := &affinityTerm{topologyKey: list[i].TopologyKey,
+			podGroup: podGroup{selector: selector, namespaces: map[string]bool{}}}
 		for _, ns := range list[i].Namespaces {
 			t.namespaces[ns] = true
 		}
@@ -70,7 +73,8 @@ func (c *cluster) affinityTerms(p *corev1.Pod, list []corev1.PodAffinityTerm) []
 	return out
 }
 
-// addSelectedNamespaces adds those that the selector selects. Labels that are not known could be any, and then all are meant.
+// addSelectedNamespaces adds those that the selector selects. Labels that are not known could be
+// any, and then all are meant.
 func (c *cluster) addSelectedNamespaces(selector *metav1.LabelSelector, into map[string]bool) (allNamespaces bool) {
 	if selector == nil {
 		return false

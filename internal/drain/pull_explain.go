@@ -13,22 +13,27 @@ import (
 
 // PullContext is what is known of how nodes pull, beside their own words.
 type PullContext struct {
-	// Configs are the registries configurations by the name of the rendered MachineConfig that nodes run.
+	// Configs are the registries configurations by the name of the rendered MachineConfig that
+	// nodes run.
 	Configs map[string]registriesconf.Config
-	// Sets are all mirror sets of the cluster: they say who blocks a source, and who shadows a mirror.
+	// Sets are all mirror sets of the cluster: they say who blocks a source, and who shadows a
+	// mirror.
 	Sets registriesconf.Sets
-	// LastCheck is what somebody else has found at a place lately, the mirror engine for example; ok is false when nobody has looked. Nil asks nobody.
+	// LastCheck is what somebody else has found at a place lately, the mirror engine for example;
+	// ok is false when nobody has looked. Nil asks nobody.
 	LastCheck func(endpoint string) (cause rollout.PullCause, message string, ok bool)
 }
 
 // maxAttempts bounds the places that are named of one pull.
 const maxAttempts = 4
 
-// explain says why a node that runs this configuration cannot pull the reference. words are those of its kubelet and may be empty: then
-// what is known of the places decides, in the order in which the node asks them.
+// explain says why a node that runs this configuration cannot pull the reference. words are those
+// of its kubelet and may be empty: then what is known of the places decides, in the order in which
+// the node asks them.
 //
-// The cause is that of the first mirror: it is what was meant to serve the image, and what can be mended from outside. The source decides
-// only when no mirror applies. Example, with NeverContactSource and an empty mirror:
+// The cause is that of the first mirror: it is what was meant to serve the image, and what can be
+// mended from outside. The source decides only when no mirror applies. Example, with
+// NeverContactSource and an empty mirror:
 //
 //	mirror.local/acme/router:v1 answers 404 (manifest unknown); the source quay.io/acme/router:v1 is blocked by ImageTagMirrorSet/quay
 func (p PullContext) explain(reference, message, rendered string) rollout.FailedPull {
@@ -50,10 +55,12 @@ func (p PullContext) explain(reference, message, rendered string) rollout.Failed
 	}
 	p.fillEndpoints(attempts, resolution)
 	for _, a := range attempts[:min(len(attempts), maxAttempts)] {
-		out.Attempts = append(out.Attempts, rollout.PullAttempt{Endpoint: a.endpoint, Source: !a.mirror, Cause: a.cause, Message: a.message})
+		out.Attempts = append(out.Attempts, rollout.PullAttempt{Endpoint: a.endpoint, Source: !a.mirror, Cause: a.cause,
+			Message: a.message})
 	}
 	if len(attempts) == 0 {
-		out.Message = cmp.Or(resolution.Err, "the node does not say why, and nothing is known of the places that it asks")
+		out.Message = cmp.Or(resolution.Err,
+			"the node does not say why, and nothing is known of the places that it asks")
 		return out
 	}
 	deciding := decidingAttempt(attempts)
@@ -66,8 +73,9 @@ func (p PullContext) explain(reference, message, rendered string) rollout.Failed
 	return out
 }
 
-// expectedAttempts makes the attempts that the node must have made of what is known of its places. One that nobody has looked at stays out, for the
-// sake of one that is known to fail; when none is known, the first that is not blocked is named without a cause.
+// expectedAttempts makes the attempts that the node must have made of what is known of its places.
+// One that nobody has looked at stays out, for the sake of one that is known to fail; when none is
+// known, the first that is not blocked is named without a cause.
 func (p PullContext) expectedAttempts(resolution registriesconf.Resolution) []attempt {
 	var known, unknown []attempt
 	for _, e := range resolution.Endpoints {
@@ -93,8 +101,8 @@ func (p PullContext) expectedAttempts(resolution registriesconf.Resolution) []at
 	return append(unknown, known...)
 }
 
-// fillEndpoints finds the place of an attempt whose words do not name it: what goes wrong beneath the manifest does so at the first place that has
-// the manifest, for a node does not look further.
+// fillEndpoints finds the place of an attempt whose words do not name it: what goes wrong beneath
+// the manifest does so at the first place that has the manifest, for a node does not look further.
 func (p PullContext) fillEndpoints(attempts []attempt, resolution registriesconf.Resolution) {
 	for i := range attempts {
 		if attempts[i].endpoint != "" {
@@ -118,7 +126,8 @@ func decidingAttempt(attempts []attempt) attempt {
 	if i := slices.IndexFunc(attempts, func(a attempt) bool { return a.cause == rollout.PullSignature }); i >= 0 {
 		return attempts[i] // the policy is the node's, whoever serves the image
 	}
-	if i := slices.IndexFunc(attempts, func(a attempt) bool { return a.mirror && a.cause != rollout.PullBlocked }); i >= 0 {
+	if i := slices.IndexFunc(attempts,
+		func(a attempt) bool { return a.mirror && a.cause != rollout.PullBlocked }); i >= 0 {
 		return attempts[i]
 	}
 	return attempts[len(attempts)-1]
@@ -132,14 +141,16 @@ func (p PullContext) blockedBy(resolution registriesconf.Resolution, attempts []
 	}
 	for _, e := range resolution.Endpoints {
 		if !e.Mirror && e.Blocked {
-			return cmp.Or(strings.Join(p.Sets.Origins(e.BlockedBy), ", "), "the entry "+e.BlockedBy+" of registries.conf")
+			return cmp.Or(strings.Join(p.Sets.Origins(e.BlockedBy), ", "), "the entry "+e.BlockedBy+
+				" of registries.conf")
 		}
 	}
 	return ""
 }
 
-// shadowedBy names the object that takes the reference away from mirrors which other nodes still use for it: the narrower scope of a set
-// has no mirrors of the kind that the reference needs, and nothing is passed down to it.
+// shadowedBy names the object that takes the reference away from mirrors which other nodes still
+// use for it: the narrower scope of a set has no mirrors of the kind that the reference needs, and
+// nothing is passed down to it.
 func (p PullContext) shadowedBy(reference string, resolution registriesconf.Resolution, rendered string) string {
 	if len(resolution.Endpoints) == 0 {
 		return ""
@@ -161,7 +172,8 @@ func (p PullContext) shadowedBy(reference string, resolution registriesconf.Reso
 func describePull(pull rollout.FailedPull, attempts []attempt, deciding attempt, noMessage bool) string {
 	out := describeAttempt(deciding)
 	if !deciding.mirror && deciding.cause == rollout.PullBlocked {
-		out = fmt.Sprintf("the source %s is blocked by %s, and no mirror serves it %s", deciding.endpoint, cmp.Or(pull.BlockedBy, "registries.conf"), referenceKind(pull.Reference))
+		out = fmt.Sprintf("the source %s is blocked by %s, and no mirror serves it %s", deciding.endpoint,
+			cmp.Or(pull.BlockedBy, "registries.conf"), referenceKind(pull.Reference))
 	}
 	if pull.ShadowedBy != "" {
 		out += fmt.Sprintf("; a mirror serves it to nodes without the new configuration, and %s takes it away from that mirror", pull.ShadowedBy)
@@ -214,7 +226,8 @@ func describeAttempt(a attempt) string {
 	return out
 }
 
-// innermostError is the end of nested words, which is where the cause is: reading manifest v1 in mirror.local/acme/router: manifest unknown.
+// innermostError is the end of nested words, which is where the cause is: reading manifest v1 in
+// mirror.local/acme/router: manifest unknown.
 func innermostError(message string) string {
 	const limit = 160
 	if i := strings.Index(message, " in "); strings.HasPrefix(message, "reading manifest ") && i > 0 {

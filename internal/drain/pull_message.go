@@ -18,18 +18,19 @@ type attempt struct {
 	message  string
 }
 
-// parsePullMessage takes the words of a kubelet about a failed pull apart. It gives nothing when they do not say why: older kubelets only tell
-// that they back off.
+// parsePullMessage takes the words of a kubelet about a failed pull apart. It gives nothing when
+// they do not say why: older kubelets only tell that they back off.
 //
-// The words are nested, each layer with its own prefix, and the innermost are those of containers/image:
+// The words are nested, each layer with its own prefix, and the innermost are those of
+// containers/image:
 //
 //	Back-off pulling image "quay.io/acme/router:v1": ErrImagePull: unable to pull image or OCI artifact: pull image err: initializing
 //	source docker://quay.io/acme/router:v1: (Mirrors also failed: [mirror.local/acme/router:v1: reading manifest v1 in
 //	mirror.local/acme/router: manifest unknown]): quay.io/acme/router:v1: registry quay.io/acme is blocked in
 //	/etc/containers/registries.conf or /etc/containers/registries.conf.d; artifact err: …
 //
-// Of several mirrors each has a pair of brackets, divided by a line break; the source comes last. Where no mirror applies, only the words
-// about the source are there, without its name.
+// Of several mirrors each has a pair of brackets, divided by a line break; the source comes last.
+// Where no mirror applies, only the words about the source are there, without its name.
 func parsePullMessage(reference, message string) []attempt {
 	text := unwrap(message)
 	if text == "" {
@@ -54,8 +55,9 @@ func parsePullMessage(reference, message string) []attempt {
 	return out
 }
 
-// parseSingleError reads words without a list of mirrors: either there are none for the reference and they are about the source, or a manifest
-// was served, by whomever, and they are about what is beneath it.
+// parseSingleError reads words without a list of mirrors: either there are none for the reference
+// and they are about the source, or a manifest was served, by whomever, and they are about what is
+// beneath it.
 func parseSingleError(reference, text string) attempt {
 	a := attemptAt(reference, false, text)
 	if a.cause == rollout.PullIncomplete || a.cause == rollout.PullSignature || afterManifest.MatchString(text) {
@@ -66,16 +68,19 @@ func parseSingleError(reference, text string) attempt {
 
 var (
 	betweenBrackets = regexp.MustCompile(`\]\s+\[`)
-	// afterManifest are the steps after the top manifest was served; see containers/image, package copy.
+	// afterManifest are the steps after the top manifest was served; see containers/image, package
+	// copy.
 	afterManifest      = regexp.MustCompile(`(?i)^(copying system image from manifest list|(reading|fetching|writing) blob|parsing image configuration|choosing image instance)`)
 	backOff            = regexp.MustCompile(`^(?:ImagePullBackOff: )?Back-off pulling image "[^"]*"(?:: )?`)
 	failedToPull       = regexp.MustCompile(`^Failed to pull image "[^"]*": `)
 	initializingSource = regexp.MustCompile(`^(?i:error )?initializing source docker://\S+: `)
 )
 
-// messagePrefixes are what kubelet, CRI and CRI-O put before the words of containers/image, outermost first; any of them may be missing.
+// messagePrefixes are what kubelet, CRI and CRI-O put before the words of containers/image,
+// outermost first; any of them may be missing.
 var messagePrefixes = []string{
-	"ErrImagePull: ", "SignatureValidationFailed: ", "RegistryUnavailable: ", "rpc error: code = Unknown desc = ", "rpc error: code = NotFound desc = ",
+	"ErrImagePull: ", "SignatureValidationFailed: ", "RegistryUnavailable: ", "rpc error: code = Unknown desc = ",
+	"rpc error: code = NotFound desc = ",
 	"SignatureValidationFailed: ", "unable to pull image or OCI artifact: pull image err: ", "unable to pull image: ",
 }
 
@@ -100,8 +105,8 @@ func attemptAt(endpoint string, isMirror bool, message string) attempt {
 	return attempt{endpoint: endpoint, mirror: isMirror, cause: causeOf(plain), message: pullcheck.ErrorDetail(message)}
 }
 
-// causeOf gives the words a cause. What the mirror engine calls corrupt is as incomplete as what is not there: something beneath the
-// manifest has to be copied again.
+// causeOf gives the words a cause. What the mirror engine calls corrupt is as incomplete as what is
+// not there: something beneath the manifest has to be copied again.
 func causeOf(message string) rollout.PullCause {
 	if pullcheck.IsPolicyRefusal(message) {
 		return rollout.PullSignature

@@ -26,8 +26,9 @@ func (sim *simulation) recordRefused(remaining []*pod) {
 		budgets := sim.budgets.ForPod(pods[0].Pod)
 		response := checkEviction(pods[0].Pod, budgets, func(b *Budget) int32 { return b.Healthy - sim.disruptions[b] })
 		if response.Code == statusInternalError {
-			sim.addIssue(levelBlocking, "PodDisruptionBudget", budgets[0].PDB.Namespace, budgets[0].PDB.Name, fmt.Sprintf(
-				"%s cannot be evicted: PDBs %s all select it, and the API server answers 500 then; narrow the selector of one of them", describePods(pods), budgetNames(budgets)))
+			sim.addIssue(levelBlocking, "PodDisruptionBudget", budgets[0].PDB.Namespace, budgets[0].PDB.Name,
+				fmt.Sprintf(
+					"%s cannot be evicted: PDBs %s all select it, and the API server answers 500 then; narrow the selector of one of them", describePods(pods), budgetNames(budgets)))
 			continue
 		}
 		sim.issues = append(sim.issues, sim.refusedByBudget(budgets[0], pods))
@@ -51,7 +52,8 @@ func (sim *simulation) refusedByBudget(b *Budget, pods []*pod) issue {
 		f.transient = hint.transient
 	case uncertainty != "":
 		f.level = levelUnknown
-		f.text = fmt.Sprintf("PDB %s %s, and %s can be evicted only when another pod of it is back first: %s", b.Name(), b, who, uncertainty)
+		f.text = fmt.Sprintf("PDB %s %s, and %s can be evicted only when another pod of it is back first: %s", b.Name(),
+			b, who, uncertainty)
 	case evicted > 0 && b.Allowed() > 0:
 		f.text = fmt.Sprintf("PDB %s %s, which is used up by the first %d pods that leave %s: %s would have to wait for their replacements, which have no place before the drain is over",
 			b.Name(), b, evicted, sim.drainingNames(), who)
@@ -95,7 +97,8 @@ func (sim *simulation) podState(p *corev1.Pod) string {
 	return fmt.Sprintf("pod %s %s (%s)", p.Name, where, NotReadyReason(p))
 }
 
-// isRecovering tells whether all that a budget lacks is young, or on its way out: it is then expected to be back by itself.
+// isRecovering tells whether all that a budget lacks is young, or on its way out: it is then
+// expected to be back by itself.
 func (sim *simulation) isRecovering(b *Budget) bool {
 	for _, p := range b.Pods {
 		if healthy(p, nil, sim.snapshot.Now) || IsPodTerminal(p) || p.DeletionTimestamp != nil {
@@ -110,14 +113,16 @@ func (sim *simulation) isRecovering(b *Budget) bool {
 
 const notReady = "not ready"
 
-// NotReadyReason says in a word or two what an unready pod waits for, in the kubelet's or the scheduler's words.
+// NotReadyReason says in a word or two what an unready pod waits for, in the kubelet's or the
+// scheduler's words.
 func NotReadyReason(p *corev1.Pod) string {
 	if p.DeletionTimestamp != nil {
 		return "being deleted"
 	}
 	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
 		for i := range list {
-			if w := list[i].State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+			if w := list[i].State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" &&
+				w.Reason != "ContainerCreating" {
 				return w.Reason
 			}
 		}
@@ -130,7 +135,8 @@ func NotReadyReason(p *corev1.Pod) string {
 	return notReady
 }
 
-// describePods names the pods that stay: pod a on worker-1, or pods a, b, c and 2 more on worker-1, or pods a on worker-1, b on worker-2.
+// describePods names the pods that stay: pod a on worker-1, or pods a, b, c and 2 more on worker-1,
+// or pods a on worker-1, b on worker-2.
 func describePods(pods []*pod) string {
 	if len(pods) == 1 {
 		return "pod " + pods[0].Name + " on " + pods[0].node.Name
@@ -161,13 +167,15 @@ func budgetNames(budgets []*Budget) string {
 // terminationSlack is how long after the end of its grace period a pod may still be there.
 const terminationSlack = 2 * time.Minute
 
-// checkTerminating judges a pod that is being deleted already: the drain waits until it is gone. Within its grace period that is slow and nothing
-// else.
+// checkTerminating judges a pod that is being deleted already: the drain waits until it is gone.
+// Within its grace period that is slow and nothing else.
 func (sim *simulation) checkTerminating(p *pod) {
 	remaining := p.DeletionTimestamp.Sub(sim.snapshot.Now)
 	switch {
 	case remaining > 0:
-		sim.addIssue(levelRemark, "Pod", p.Namespace, p.Name, fmt.Sprintf("pod %s is being deleted, and has until %s for it", p, p.DeletionTimestamp.UTC().Format(time.RFC3339)))
+		sim.addIssue(levelRemark, "Pod", p.Namespace, p.Name,
+			fmt.Sprintf("pod %s is being deleted, and has until %s for it", p,
+				p.DeletionTimestamp.UTC().Format(time.RFC3339)))
 	case -remaining < terminationSlack:
 	case len(p.Finalizers) > 0:
 		sim.addIssue(levelBlocking, "Pod", p.Namespace, p.Name, fmt.Sprintf(

@@ -8,7 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// placeReplacement finds a place for the pod that takes over, and tells whether it is certain to become ready there.
+// placeReplacement finds a place for the pod that takes over, and tells whether it is certain to
+// become ready there.
 func (sim *simulation) placeReplacement(p *pod, budgets []*Budget) bool {
 	if len(budgets) == 0 && !sim.isCriticalServicePod(p) {
 		sim.placeUnprotected(p)
@@ -45,11 +46,13 @@ func (sim *simulation) markUncertain(budgets []*Budget, why string) {
 func (sim *simulation) placeUnprotected(p *pod) {
 	n := sim.firstFeasibleNode(p)
 	if n == nil {
-		back := sim.cannotReturnReason(p.equivalenceClass, p.node) == "" && sim.snapshot.Volumes.unreachableReason(p.Pod, p.node.Node) == ""
+		back := sim.cannotReturnReason(p.equivalenceClass, p.node) == "" &&
+			sim.snapshot.Volumes.unreachableReason(p.Pod, p.node.Node) == ""
 		sim.outcomes[p] = outcome{noOtherNode: true, canReturn: back}
 		text := "pod " + p.String() + " has no other node to go to and waits until " + p.node.Name + " is back"
 		if !back {
-			text = "pod " + p.String() + " has no node to go to, and could not go back to " + p.node.Name + " either: " + sim.cannotReturnReason(p.equivalenceClass, p.node)
+			text = "pod " + p.String() + " has no node to go to, and could not go back to " + p.node.Name +
+				" either: " + sim.cannotReturnReason(p.equivalenceClass, p.node)
 		}
 		sim.addIssue(levelRemark, "Pod", p.Namespace, p.Name, text)
 		return
@@ -57,13 +60,16 @@ func (sim *simulation) placeUnprotected(p *pod) {
 	sim.assume(p, n)
 	for _, w := range p.images {
 		if a := sim.imageAvailability(n, w); a.State == ImageUnpullable {
-			sim.addIssue(levelRemark, "Image", p.Namespace, w.name, fmt.Sprintf("pod %s may not start again: %s is not on %s and cannot be pulled there: %s", p, w.name, n.Name, a.Why))
+			sim.addIssue(levelRemark, "Image", p.Namespace, w.name,
+				fmt.Sprintf("pod %s may not start again: %s is not on %s and cannot be pulled there: %s", p, w.name,
+					n.Name, a.Why))
 		}
 	}
 }
 
-// noFeasibleNode judges a pod that no other node takes. When its own node takes it again after the drain, the pod waits, and that is all: so it
-// is with as many routers as there are nodes for them. Otherwise the budget has lost it for good, and the next drain is refused.
+// noFeasibleNode judges a pod that no other node takes. When its own node takes it again after the
+// drain, the pod waits, and that is all: so it is with as many routers as there are nodes for them.
+// Otherwise the budget has lost it for good, and the next drain is refused.
 func (sim *simulation) noFeasibleNode(p *pod, budgets []*Budget, why map[string]int) {
 	back := sim.cannotReturnReason(p.equivalenceClass, p.node)
 	if back == "" {
@@ -71,7 +77,9 @@ func (sim *simulation) noFeasibleNode(p *pod, budgets []*Budget, why map[string]
 	}
 	sim.outcomes[p] = outcome{noOtherNode: true, canReturn: back == ""}
 	if back == "" {
-		sim.addIssue(levelRemark, "Pod", p.Namespace, p.Name, fmt.Sprintf("pod %s has no other node to go to (%s) and waits until %s is back", p, sim.filterSummary(why), p.node.Name))
+		sim.addIssue(levelRemark, "Pod", p.Namespace, p.Name,
+			fmt.Sprintf("pod %s has no other node to go to (%s) and waits until %s is back", p, sim.filterSummary(why),
+				p.node.Name))
 		return
 	}
 	for _, b := range budgets {
@@ -81,8 +89,9 @@ func (sim *simulation) noFeasibleNode(p *pod, budgets []*Budget, why map[string]
 	}
 }
 
-// checkImages judges the images of the pod wherever it may land. One that cannot be had somewhere leaves a protected pod broken there, and
-// the drain of the next node is refused: the pod that is broken does not move, and the healthy one may not.
+// checkImages judges the images of the pod wherever it may land. One that cannot be had somewhere
+// leaves a protected pod broken there, and the drain of the next node is refused: the pod that is
+// broken does not move, and the healthy one may not.
 func (sim *simulation) checkImages(p *pod, preferred, others []*nodeInfo, budgets []*Budget) bool {
 	imagesAvailable := true
 	for i, nodes := range [][]*nodeInfo{preferred, others} {
@@ -98,7 +107,8 @@ func (sim *simulation) checkImages(p *pod, preferred, others []*nodeInfo, budget
 	return imagesAvailable
 }
 
-func (sim *simulation) addImageIssue(p *pod, w podImage, worst Availability, nodeNames []string, budgets []*Budget, unlikely bool) {
+func (sim *simulation) addImageIssue(p *pod, w podImage, worst Availability, nodeNames []string, budgets []*Budget,
+	unlikely bool) {
 	level, may := levelBlocking, "would land"
 	if worst.State == ImageUnverified || unlikely {
 		level, may = levelUnknown, "may land"
@@ -106,15 +116,18 @@ func (sim *simulation) addImageIssue(p *pod, w podImage, worst Availability, nod
 	protected := "which nobody protects"
 	if len(budgets) > 0 {
 		protected = "which PDB " + budgets[0].Name() + " protects"
-		sim.markUncertain(budgets, fmt.Sprintf("whether %s can be pulled for the replacement of pod %s is not known", w.name, p))
+		sim.markUncertain(budgets, fmt.Sprintf("whether %s can be pulled for the replacement of pod %s is not known",
+			w.name, p))
 	}
 	if worst.State == ImageUnverified {
-		sim.addIssue(level, "Image", p.Namespace, w.name, fmt.Sprintf("the replacement of pod %s, %s, %s on %s, where %s is not cached, and its pull is not proven%s",
-			p, protected, may, abbreviate(nodeNames, 3), w.name, reasonSuffix(worst)))
+		sim.addIssue(level, "Image", p.Namespace, w.name,
+			fmt.Sprintf("the replacement of pod %s, %s, %s on %s, where %s is not cached, and its pull is not proven%s",
+				p, protected, may, abbreviate(nodeNames, 3), w.name, reasonSuffix(worst)))
 		return
 	}
-	sim.addIssue(level, "Image", p.Namespace, w.name, fmt.Sprintf("the replacement of pod %s, %s, %s on %s, where %s is not cached and cannot be pulled%s",
-		p, protected, may, abbreviate(nodeNames, 3), w.name, reasonSuffix(worst)))
+	sim.addIssue(level, "Image", p.Namespace, w.name,
+		fmt.Sprintf("the replacement of pod %s, %s, %s on %s, where %s is not cached and cannot be pulled%s",
+			p, protected, may, abbreviate(nodeNames, 3), w.name, reasonSuffix(worst)))
 }
 
 func reasonSuffix(a Availability) string {
@@ -125,7 +138,8 @@ func reasonSuffix(a Availability) string {
 }
 
 // imageStateRank orders fates from good to bad.
-var imageStateRank = map[ImageState]int{ImageCached: 0, ImageVerified: 1, ImageUnchanged: 2, ImageUnverified: 3, ImageUnpullable: 4}
+var imageStateRank = map[ImageState]int{ImageCached: 0, ImageVerified: 1, ImageUnchanged: 2, ImageUnverified: 3,
+	ImageUnpullable: 4}
 
 // worstAvailability is the worst fate of an image on any of the nodes, and the nodes with it.
 func (sim *simulation) worstAvailability(nodes []*nodeInfo, w podImage) (Availability, []string) {
@@ -146,7 +160,8 @@ func (sim *simulation) worstAvailability(nodes []*nodeInfo, w podImage) (Availab
 	return worst, nodeNames
 }
 
-// imageAvailability is what becomes of an image on a node: it is there, or is pulled, from a registry that may itself be on the node that is drained.
+// imageAvailability is what becomes of an image on a node: it is there, or is pulled, from a
+// registry that may itself be on the node that is drained.
 func (sim *simulation) imageAvailability(n *nodeInfo, w podImage) Availability {
 	if !w.pullAlways && n.images[w.name] {
 		return Availability{State: ImageCached}
@@ -166,8 +181,8 @@ func (sim *simulation) imageAvailability(n *nodeInfo, w podImage) Availability {
 	return a
 }
 
-// pullAvailability is what a node would get when it asks. That a pod waits for the image in vain now is evidence enough where nobody has proven
-// anything.
+// pullAvailability is what a node would get when it asks. That a pod waits for the image in vain
+// now is evidence enough where nobody has proven anything.
 func (c *cluster) pullAvailability(n *nodeInfo, image string) Availability {
 	a := Availability{State: ImageUnchanged}
 	if c.snapshot.PullAvailability != nil {
@@ -184,14 +199,16 @@ func servedBy(reference, host string) bool {
 	return host != "" && strings.HasPrefix(reference, host+"/")
 }
 
-// failingSibling is another pod of the kind that runs and does not become ready, or does not start, so that a new one may not either.
+// failingSibling is another pod of the kind that runs and does not become ready, or does not start,
+// so that a new one may not either.
 func (sim *simulation) failingSibling(p *pod, budgets []*Budget) *pod {
 	for _, b := range budgets {
 		if b.Healthy >= int32(len(b.Pods)) {
 			continue
 		}
 		i := slices.IndexFunc(b.Pods, func(q *corev1.Pod) bool {
-			return q != p.Pod && q.DeletionTimestamp == nil && !IsPodReady(q) && !IsPodTerminal(q) && sim.classOf(q) == p.equivalenceClass
+			return q != p.Pod && q.DeletionTimestamp == nil && !IsPodReady(q) && !IsPodTerminal(q) &&
+				sim.classOf(q) == p.equivalenceClass
 		})
 		if i >= 0 {
 			return &pod{Pod: b.Pods[i], equivalenceClass: p.equivalenceClass}

@@ -140,7 +140,8 @@ const anyAddress = "0.0.0.0"
 
 // clashes: the same port and protocol, at the same address or one of them at all.
 func (p hostPort) conflicts(o hostPort) bool {
-	return p.number == o.number && p.protocol == o.protocol && (p.ip == o.ip || p.ip == anyAddress || o.ip == anyAddress)
+	return p.number == o.number && p.protocol == o.protocol &&
+		(p.ip == o.ip || p.ip == anyAddress || o.ip == anyAddress)
 }
 
 // hostPortConflict says which of the wanted ports is in use; empty when none is.

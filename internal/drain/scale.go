@@ -7,7 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Scale is how many pods a controller wants. The pods of a Deployment name their ReplicaSet, and the number is the Deployment's.
+// Scale is how many pods a controller wants. The pods of a Deployment name their ReplicaSet, and
+// the number is the Deployment's.
 type Scale struct {
 	UID       types.UID
 	Kind      string
@@ -25,8 +26,8 @@ func (s Scale) Key() string { return s.Kind + "/" + s.Namespace + "/" + s.Name }
 // Scales are by the UID of the controller that the pods name.
 type Scales map[types.UID]Scale
 
-// Workloads are the controllers of pods of the kinds that the disruption controller knows by itself. Others have a scale subresource,
-// and what it said is in the status of the budget.
+// Workloads are the controllers of pods of the kinds that the disruption controller knows by
+// itself. Others have a scale subresource, and what it said is in the status of the budget.
 type Workloads struct {
 	ReplicaSets            []*appsv1.ReplicaSet
 	Deployments            []*appsv1.Deployment
@@ -34,8 +35,9 @@ type Workloads struct {
 	ReplicationControllers []*corev1.ReplicationController
 }
 
-// NewScales collects them as the finders of the disruption controller do (pkg/controller/disruption): two ReplicaSets of one Deployment
-// are one controller, and its scale counts once.
+// NewScales collects them as the finders of the disruption controller do
+// (pkg/controller/disruption): two ReplicaSets of one Deployment are one controller, and its scale
+// counts once.
 func NewScales(w Workloads) Scales {
 	out := Scales{}
 	deployments := make(map[types.UID]Scale, len(w.Deployments))

@@ -6,13 +6,15 @@ import (
 	"strings"
 )
 
-// simulation is the drain of one node, or of a few at the same time, thought through to its end. kubectl's drain evicts all pods at the same
-// time, each again every five seconds while it is refused; so the trial goes round until nothing more goes: what one eviction takes from a
-// budget, a replacement that becomes ready gives back.
+// simulation is the drain of one node, or of a few at the same time, thought through to its end.
+// kubectl's drain evicts all pods at the same time, each again every five seconds while it is
+// refused; so the trial goes round until nothing more goes: what one eviction takes from a budget,
+// a replacement that becomes ready gives back.
 //
-// Example: two pods of one budget on the node, maxUnavailable 1. The first goes, the second is refused; the replacement of the first
-// becomes ready elsewhere; the second goes. With no room elsewhere the second is refused for ever: the replacement waits for the node,
-// and the node waits for the second pod.
+// Example: two pods of one budget on the node, maxUnavailable 1. The first goes, the second is
+// refused; the replacement of the first becomes ready elsewhere; the second goes. With no room
+// elsewhere the second is refused for ever: the replacement waits for the node, and the node waits
+// for the second pod.
 type simulation struct {
 	*cluster
 	// draining are the nodes: one, or those of one pool that are drained at the same time.
@@ -21,7 +23,8 @@ type simulation struct {
 	disruptions map[*Budget]int32
 	// uncertain says why it is not known whether a replacement would count for the budget again.
 	uncertain map[*Budget]string
-	// unavailableRegistries are the hosts of registries that nobody serves while the nodes are away, with why.
+	// unavailableRegistries are the hosts of registries that nobody serves while the nodes are
+	// away, with why.
 	unavailableRegistries map[string]string
 	// rooms, ports and extra are what replacements take where they land.
 	freeByNode       map[int]*freeResources
@@ -58,7 +61,8 @@ func (sim *simulation) drainingNames() string {
 
 // outcome is what becomes of a pod that was evicted.
 type outcome struct {
-	// noOtherNode is true when no other node takes its replacement; back tells whether the node itself does, once its drain is over.
+	// noOtherNode is true when no other node takes its replacement; back tells whether the node
+	// itself does, once its drain is over.
 	noOtherNode, canReturn bool
 	// imagesAvailable tells whether its images are there, or can be had, wherever it lands.
 	imagesAvailable bool
@@ -66,8 +70,11 @@ type outcome struct {
 
 func (c *cluster) simulate(draining ...*nodeInfo) *simulation {
 	sim := &simulation{
-		cluster: c, draining: draining, disruptions: map[*Budget]int32{}, uncertain: map[*Budget]string{}, unavailableRegistries: map[string]string{},
-		freeByNode: map[int]*freeResources{}, assumedHostPorts: map[int][]hostPort{}, assumedPerGroup: map[*podGroup]map[int]int{}, spreadDomains: map[*spreadConstraint]map[string]int{}, outcomes: map[*pod]outcome{}, nextStartNodeIndex: draining[0].index,
+		cluster: c, draining: draining, disruptions: map[*Budget]int32{}, uncertain: map[*Budget]string{},
+		unavailableRegistries: map[string]string{},
+		freeByNode:            map[int]*freeResources{}, assumedHostPorts: map[int][]hostPort{},
+		assumedPerGroup: map[*podGroup]map[int]int{}, spreadDomains: map[*spreadConstraint]map[string]int{},
+		outcomes: map[*pod]outcome{}, nextStartNodeIndex: draining[0].index,
 	}
 	sim.checkRegistries()
 	sim.run()
@@ -76,7 +83,8 @@ func (c *cluster) simulate(draining ...*nodeInfo) *simulation {
 	return sim
 }
 
-// run evicts until nothing more goes. Protected pods come first, as they are the ones that can hold the drain.
+// run evicts until nothing more goes. Protected pods come first, as they are the ones that can hold
+// the drain.
 func (sim *simulation) run() {
 	var remaining []*pod
 	for _, n := range sim.draining {
@@ -91,7 +99,8 @@ func (sim *simulation) run() {
 		}
 	}
 	slices.SortFunc(remaining, func(a, b *pod) int {
-		return cmp.Or(boolToInt(len(sim.budgets.ForPod(b.Pod)) > 0)-boolToInt(len(sim.budgets.ForPod(a.Pod)) > 0), cmp.Compare(b.priority, a.priority), cmp.Compare(a.String(), b.String()))
+		return cmp.Or(boolToInt(len(sim.budgets.ForPod(b.Pod)) > 0)-boolToInt(len(sim.budgets.ForPod(a.Pod)) > 0),
+			cmp.Compare(b.priority, a.priority), cmp.Compare(a.String(), b.String()))
 	})
 	for {
 		before := len(remaining)

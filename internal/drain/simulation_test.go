@@ -10,12 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// The ways in which the drain of n1 does not end, or leaves a cluster in which the next one does not, each with a twin that looks alike
-// and is safe.
+// The ways in which the drain of n1 does not end, or leaves a cluster in which the next one does
+// not, each with a twin that looks alike and is safe.
 func TestStructuralCases(t *testing.T) {
 	type build = func() *clusterBuilder
 	router := []podOption{withHostPort(80), withNodeSelector("router", "yes")}
-	lost := Availability{State: ImageUnpullable, Endpoint: "mirror.example.com/acme/app:v1", Why: "mirror.example.com/acme/app:v1 answers 404"}
+	lost := Availability{State: ImageUnpullable, Endpoint: "mirror.example.com/acme/app:v1",
+		Why: "mirror.example.com/acme/app:v1 answers 404"}
 	cases := []struct {
 		name          string
 		cluster, twin build
@@ -29,7 +30,8 @@ func TestStructuralCases(t *testing.T) {
 			},
 			want: "would have to wait for their replacements",
 			twin: func() *clusterBuilder {
-				return workers(3).label("router", "yes", "yes", "yes").app("web", "n1 n2 n3", router...).budget("web", "max 1")
+				return workers(3).label("router", "yes", "yes", "yes").app("web", "n1 n2 n3", router...).budget("web",
+					"max 1")
 			},
 			remark: "pod shop/web-a has no other node to go to (of 3 nodes 2 port 80 of the node in use, 1 the node that is drained) and waits until n1 is back"},
 		{name: "2 undersized",
@@ -54,61 +56,80 @@ func TestStructuralCases(t *testing.T) {
 			twin:    func() *clusterBuilder { return workers(3).app("web", "n1").budget("web", "max 50%") }},
 		{name: "4 cold landing",
 			cluster: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", lost)
+				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web",
+					"max 1").pulling("quay.io/acme/web:v1", lost)
 			},
 			want: "the replacement of pod shop/web-a, which PDB shop/web protects, would land on n3, where quay.io/acme/web:v1 is not cached and cannot be pulled: mirror.example.com/acme/app:v1 answers 404",
 			twin: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
+				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web",
+					"max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
 			}},
 		{name: "4 cold landing, and nobody has looked", result: "Unknown",
 			cluster: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", Availability{State: ImageUnverified})
+				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web",
+					"max 1").pulling("quay.io/acme/web:v1", Availability{State: ImageUnverified})
 			},
 			want: "may land on n3, where quay.io/acme/web:v1 is not cached, and its pull is not proven",
 			twin: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", Availability{State: ImageVerified})
+				return workers(3).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web",
+					"max 1").pulling("quay.io/acme/web:v1", Availability{State: ImageVerified})
 			}},
 		{name: "4 a cached image that is asked for each time",
 			cluster: func() *clusterBuilder {
 				always := func(p *corev1.Pod) { p.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways }
-				return workers(3).app("web", "n1 n2", always).budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
+				return workers(3).app("web", "n1 n2", always).budget("web", "max 1").pulling("quay.io/acme/web:v1",
+					lost).caches("n3", "quay.io/acme/web:v1")
 			},
 			want: "cannot be pulled",
 			twin: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2").budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
+				return workers(3).app("web", "n1 n2").budget("web", "max 1").pulling("quay.io/acme/web:v1",
+					lost).caches("n3", "quay.io/acme/web:v1")
 			}},
 		{name: "4 cold landing on one of two nodes",
 			cluster: func() *clusterBuilder {
-				return workers(4).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
+				return workers(4).app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web",
+					"max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
 			},
 			want: "would land on n4, where quay.io/acme/web:v1 is not cached and cannot be pulled",
 			twin: func() *clusterBuilder {
-				return workers(4).cordon("n4").app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
+				return workers(4).cordon("n4").app("web", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web",
+					"max 1").pulling("quay.io/acme/web:v1", lost).caches("n3", "quay.io/acme/web:v1")
 			}},
 		{name: "4 cold landing of the image that comes before the others",
 			cluster: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2", withInitContainer("quay.io/acme/setup:v1")).budget("web", "max 1").pulling("quay.io/acme/setup:v1", lost)
+				return workers(3).app("web", "n1 n2", withInitContainer("quay.io/acme/setup:v1")).budget("web",
+					"max 1").pulling("quay.io/acme/setup:v1", lost)
 			},
 			want: "where quay.io/acme/setup:v1 is not cached and cannot be pulled",
 			twin: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2", withInitContainer("quay.io/acme/setup:v1")).budget("web", "max 1").pulling("quay.io/acme/setup:v1", lost).
+				return workers(3).app("web", "n1 n2", withInitContainer("quay.io/acme/setup:v1")).budget("web",
+					"max 1").pulling("quay.io/acme/setup:v1", lost).
 					caches("n2", "quay.io/acme/setup:v1").caches("n3", "quay.io/acme/setup:v1")
 			}},
 		{name: "5 another node is away already",
 			cluster: func() *clusterBuilder {
-				return workers(3).cordon("n3").app("web", "n1 n2 -:pending", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1")
+				return workers(3).cordon("n3").app("web", "n1 n2 -:pending",
+					withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1")
 			},
 			want: "PDB shop/web allows 0",
 			twin: func() *clusterBuilder {
-				return workers(3).cordon("n3").app("web=2", "n1 n2", withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1")
+				return workers(3).cordon("n3").app("web=2", "n1 n2",
+					withAntiAffinity(corev1.LabelHostname)).budget("web", "max 1")
 			}},
 		{name: "6 broken elsewhere",
 			cluster: func() *clusterBuilder { return workers(3).app("web", "n1 n2:crash n3").budget("web", "max 1") },
 			want:    "PDB shop/web allows 0 (2 of 3 healthy, 2 wanted, maxUnavailable 1), so pod web-a on n1 cannot be evicted; not healthy: pod web-b on n2 (CrashLoopBackOff)",
 			twin:    func() *clusterBuilder { return workers(3).app("web", "n1:pull n2 n3").budget("web", "max 1") }},
-		{name: "6 broken elsewhere, four replicas", cluster: func() *clusterBuilder { return workers(5).app("web", "n1 n2 n3 n4:pull").budget("web", "max 25%") },
+		{name: "6 broken elsewhere, four replicas",
+			cluster: func() *clusterBuilder {
+				return workers(5).app("web", "n1 n2 n3 n4:pull").budget("web",
+					"max 25%")
+			},
 			want: "not healthy: pod web-d on n4 (ImagePullBackOff)",
-			twin: func() *clusterBuilder { return workers(6).app("web", "n1 n2 n3 n4 n5:crash").budget("web", "max 25%") }},
+			twin: func() *clusterBuilder {
+				return workers(6).app("web", "n1 n2 n3 n4 n5:crash").budget("web",
+					"max 25%")
+			}},
 		{name: "6 not ready, and the policy of the budget",
 			cluster: func() *clusterBuilder {
 				return workers(3).app("web", "n1:unready n2:unready n3").budget("web", "max 1")
@@ -127,19 +148,23 @@ func TestStructuralCases(t *testing.T) {
 			}},
 		{name: "8 a taint that came later",
 			cluster: func() *clusterBuilder {
-				return workers(3).taint("n1", "infra").taint("n2", "infra").taint("n3", "infra").app("web", "n1 n2").budget("web", "max 1")
+				return workers(3).taint("n1", "infra").taint("n2", "infra").taint("n3", "infra").app("web",
+					"n1 n2").budget("web", "max 1")
 			},
 			want: "pod shop/web-a, which PDB shop/web protects, would have no node to go to (of 3 nodes 2 taint infra, 1 the node that is drained), and could not go back to n1 either: taint infra",
 			twin: func() *clusterBuilder {
-				return workers(3).taint("n1", "infra").taint("n2", "infra").taint("n3", "infra").app("web", "n1 n2", withToleration("infra")).budget("web", "max 1")
+				return workers(3).taint("n1", "infra").taint("n2", "infra").taint("n3", "infra").app("web", "n1 n2",
+					withToleration("infra")).budget("web", "max 1")
 			}},
 		{name: "9 a volume of one zone, and two pods on the node",
 			cluster: func() *clusterBuilder {
-				return workers(3).label("zone", "a", "b", "b").app("db", "n1 n1 n2", withClaim("data")).volume("data", "zone", "a").budget("db", "max 1")
+				return workers(3).label("zone", "a", "b", "b").app("db", "n1 n1 n2", withClaim("data")).volume("data",
+					"zone", "a").budget("db", "max 1")
 			},
 			want: "would have to wait for their replacements",
 			twin: func() *clusterBuilder {
-				return workers(3).label("zone", "a", "a", "b").app("db", "n1 n1 n2", withClaim("data")).volume("data", "zone", "a").budget("db", "max 1")
+				return workers(3).label("zone", "a", "a", "b").app("db", "n1 n1 n2", withClaim("data")).volume("data",
+					"zone", "a").budget("db", "max 1")
 			}},
 		{name: "10 a pod that nobody owns is lost, and its budget asked all the same",
 			cluster: func() *clusterBuilder {
@@ -157,54 +182,70 @@ func TestStructuralCases(t *testing.T) {
 		{name: "11 a finalizer, and a long grace",
 			cluster: func() *clusterBuilder { return workers(2).app("web", "n1:stuck n2") },
 			want:    "pod shop/web-a should have been gone at 2026-03-01T11:00:00Z and is kept by its finalizer acme.io/backup",
-			twin:    func() *clusterBuilder { return workers(2).app("web", "n1:terminating n2") }, remark: "pod shop/web-a is being deleted, and has until 2026-03-01T13:00:00Z"},
+			twin:    func() *clusterBuilder { return workers(2).app("web", "n1:terminating n2") },
+			remark:  "pod shop/web-a is being deleted, and has until 2026-03-01T13:00:00Z"},
 		{name: "11 a finalizer on a pod that has ended",
 			cluster: func() *clusterBuilder { return workers(2).app("web", "n1:stuck n2", succeeded) },
 			want:    "pod shop/web-a should have been gone at 2026-03-01T11:00:00Z and is kept by its finalizer acme.io/backup",
 			twin:    func() *clusterBuilder { return workers(2).app("web", "n1 n2", succeeded) }},
 		{name: "12 a webhook that fails closed has no pod",
 			cluster: func() *clusterBuilder {
-				return workers(3).app("policy", "n2:crash").app("web", "n1 n2").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration", Name: "policy", OnCreate: true}, "policy")
+				return workers(3).app("policy", "n2:crash").app("web",
+					"n1 n2").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration",
+					Name: "policy", OnCreate: true}, "policy")
 			},
 			want: "ValidatingWebhookConfiguration policy fails closed, and none of its pods in namespace shop is ready",
 			twin: func() *clusterBuilder {
-				return workers(3).app("policy", "n2").app("web", "n1 n2").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration", Name: "policy", OnCreate: true}, "policy")
+				return workers(3).app("policy", "n2").app("web",
+					"n1 n2").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration",
+					Name: "policy", OnCreate: true}, "policy")
 			}},
 		{name: "12 a webhook that is asked about itself",
 			cluster: func() *clusterBuilder {
-				return workers(3).app("policy", "n1").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration", Name: "policy", OnCreate: true}, "policy")
+				return workers(3).app("policy",
+					"n1").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration",
+					Name: "policy", OnCreate: true}, "policy")
 			},
 			want: "is asked about its own pods, and is served by shop/policy-a on n1 only",
 			twin: func() *clusterBuilder {
-				return workers(3).app("policy", "n1 n2").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration", Name: "policy", OnCreate: true}, "policy")
+				return workers(3).app("policy",
+					"n1 n2").service(CriticalService{Role: RoleAdmission, Kind: "ValidatingWebhookConfiguration",
+					Name: "policy", OnCreate: true}, "policy")
 			}},
 		{name: "13 the disruption controller cannot compute it",
 			cluster: func() *clusterBuilder {
 				return workers(3).app("web", "n1 n2").budget("web", "max 1", func(b *policyv1.PodDisruptionBudget) {
-					b.Status.Conditions = []metav1.Condition{{Type: policyv1.DisruptionAllowedCondition, Status: metav1.ConditionFalse, Reason: policyv1.SyncFailedReason, Message: "found no controllers for pod \"web-a\""}}
+					b.Status.Conditions = []metav1.Condition{{Type: policyv1.DisruptionAllowedCondition,
+						Status: metav1.ConditionFalse, Reason: policyv1.SyncFailedReason,
+						Message: "found no controllers for pod \"web-a\""}}
 				})
 			},
 			want: `allows 0: the disruption controller cannot compute it: found no controllers for pod "web-a"; so pod web-a on n1 cannot be evicted`,
 			twin: func() *clusterBuilder {
 				return workers(3).app("web", "n1 n2").budget("web", "max 1", func(b *policyv1.PodDisruptionBudget) {
-					b.Status.Conditions = []metav1.Condition{{Type: policyv1.DisruptionAllowedCondition, Status: metav1.ConditionTrue, Reason: policyv1.SufficientPodsReason}}
+					b.Status.Conditions = []metav1.Condition{{Type: policyv1.DisruptionAllowedCondition,
+						Status: metav1.ConditionTrue, Reason: policyv1.SufficientPodsReason}}
 				})
 			}},
 		{name: "14 the disruption controller lags", result: "Unknown",
 			cluster: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2").budget("web", "max 1", func(b *policyv1.PodDisruptionBudget) { b.Generation, b.Status.ObservedGeneration = 3, 2 })
+				return workers(3).app("web", "n1 n2").budget("web", "max 1",
+					func(b *policyv1.PodDisruptionBudget) { b.Generation, b.Status.ObservedGeneration = 3, 2 })
 			},
 			want: "the disruption controller has seen generation 2 of it, and it is at 3",
 			twin: func() *clusterBuilder {
-				return workers(3).app("web", "n1 n2").budget("web", "max 1", func(b *policyv1.PodDisruptionBudget) { b.Generation, b.Status.ObservedGeneration = 3, 3 })
+				return workers(3).app("web", "n1 n2").budget("web", "max 1",
+					func(b *policyv1.PodDisruptionBudget) { b.Generation, b.Status.ObservedGeneration = 3, 3 })
 			}},
 		{name: "15 two routers for the same ports",
 			cluster: func() *clusterBuilder {
-				return workers(4).app("web", "n1 n1 n2", withHostPort(8080)).app("other", "n3 n4", withHostPort(8080)).budget("web", "max 1")
+				return workers(4).app("web", "n1 n1 n2", withHostPort(8080)).app("other", "n3 n4",
+					withHostPort(8080)).budget("web", "max 1")
 			},
 			want: "PDB shop/web allows 1 (3 of 3 healthy, 2 wanted, maxUnavailable 1), which is used up by the first 1 pods that leave n1: pod web-b on n1 would have to wait",
 			twin: func() *clusterBuilder {
-				return workers(4).app("web", "n1 n1 n2", withHostPort(8080)).app("other", "n3 n4", withHostPort(9090)).budget("web", "max 1")
+				return workers(4).app("web", "n1 n1 n2", withHostPort(8080)).app("other", "n3 n4",
+					withHostPort(9090)).budget("web", "max 1")
 			}},
 	}
 	for _, c := range cases {
@@ -227,7 +268,8 @@ func TestStructuralCases(t *testing.T) {
 	}
 }
 
-// What a drain itself depends on: the mirror, the DNS, the operator, virtual machines, and a control plane that is whole.
+// What a drain itself depends on: the mirror, the DNS, the operator, virtual machines, and a
+// control plane that is whole.
 func TestCriticalServices(t *testing.T) {
 	registry := CriticalService{Role: RoleRegistry, Kind: "Service", Name: "mirror", Host: "mirror.shop.svc:5000"}
 	own := Availability{State: ImageVerified, Endpoint: "mirror.shop.svc:5000/acme/mirror:v1"}
@@ -235,30 +277,46 @@ func TestCriticalServices(t *testing.T) {
 		cluster      *clusterBuilder
 		result, want string
 	}{
-		"the mirror's own image comes from itself": {workers(3).app("mirror", "n1").service(registry, "mirror").pulling("quay.io/acme/mirror:v1", own),
+		"the mirror's own image comes from itself": {workers(3).app("mirror", "n1").service(registry,
+			"mirror").pulling("quay.io/acme/mirror:v1", own),
 			"Blocked", "mirror mirror.shop.svc:5000 runs as pod shop/mirror-a on n1 only, and that could not start elsewhere"},
-		"it is there elsewhere": {workers(3).app("mirror", "n1").service(registry, "mirror").pulling("quay.io/acme/mirror:v1", own).caches("n2", "quay.io/acme/mirror:v1"), "Safe", ""},
-		"a second one serves":   {workers(3).app("mirror", "n1 n2").service(registry, "mirror").pulling("quay.io/acme/mirror:v1", own), "Safe", ""},
-		"its disk keeps it, and a protected pod needs it": {workers(3).label("disk", "n1").app("mirror", "n1", withClaim("data")).volume("data", "disk", "n1").service(registry, "mirror").
-			app("web", "n1 n2").budget("web", "max 1").pulling("quay.io/acme/web:v1", Availability{State: ImageVerified, Endpoint: "mirror.shop.svc:5000/acme/web:v1"}),
+		"it is there elsewhere": {workers(3).app("mirror", "n1").service(registry,
+			"mirror").pulling("quay.io/acme/mirror:v1", own).caches("n2", "quay.io/acme/mirror:v1"), "Safe", ""},
+		"a second one serves": {workers(3).app("mirror", "n1 n2").service(registry,
+			"mirror").pulling("quay.io/acme/mirror:v1", own), "Safe", ""},
+		"its disk keeps it, and a protected pod needs it": {workers(3).label("disk", "n1").app("mirror", "n1",
+			withClaim("data")).volume("data", "disk", "n1").service(registry, "mirror").
+			app("web", "n1 n2").budget("web", "max 1").pulling("quay.io/acme/web:v1",
+			Availability{State: ImageVerified, Endpoint: "mirror.shop.svc:5000/acme/web:v1"}),
 			"Blocked", "mirror.shop.svc:5000 is served by shop/mirror-a only, which leaves n1 with this drain"},
-		"its disk keeps it, and nobody protected needs it": {workers(3).label("disk", "n1").app("mirror", "n1", withClaim("data")).volume("data", "disk", "n1").service(registry, "mirror").
+		"its disk keeps it, and nobody protected needs it": {workers(3).label("disk", "n1").app("mirror", "n1",
+			withClaim("data")).volume("data", "disk", "n1").service(registry, "mirror").
 			app("web", "n1 n2").budget("web", "max 1"), "Safe", ""},
-		"the DNS has nowhere to go": {workers(2).cordon("n2").app("dns", "n1").service(CriticalService{Role: RoleDNS, Kind: "Service", Name: "dns"}, "dns"),
+		"the DNS has nowhere to go": {workers(2).cordon("n2").app("dns",
+			"n1").service(CriticalService{Role: RoleDNS, Kind: "Service", Name: "dns"}, "dns"),
 			"Blocked", "Service dns is served by shop/dns-a on n1 only, which has no other node to go to: pods find no names while it is away"},
-		"the DNS moves": {workers(2).app("dns", "n1").service(CriticalService{Role: RoleDNS, Kind: "Service", Name: "dns"}, "dns"), "Safe", ""},
-		"the operator cannot start elsewhere": {workers(2).app("operator", "n1").service(CriticalService{Role: RoleOperator, Kind: "Deployment", Name: "operator"}, "operator").
-			pulling("quay.io/acme/operator:v1", Availability{State: ImageUnpullable}), "Blocked", "whose images are not all there elsewhere: nobody would lead the rollout"},
-		"a second operator leads": {workers(2).app("operator", "n1 n2").service(CriticalService{Role: RoleOperator, Kind: "Deployment", Name: "operator"}, "operator").
+		"the DNS moves": {workers(2).app("dns",
+			"n1").service(CriticalService{Role: RoleDNS, Kind: "Service", Name: "dns"}, "dns"), "Safe", ""},
+		"the operator cannot start elsewhere": {workers(2).app("operator",
+			"n1").service(CriticalService{Role: RoleOperator, Kind: "Deployment", Name: "operator"}, "operator").
+			pulling("quay.io/acme/operator:v1", Availability{State: ImageUnpullable}), "Blocked",
+			"whose images are not all there elsewhere: nobody would lead the rollout"},
+		"a second operator leads": {workers(2).app("operator",
+			"n1 n2").service(CriticalService{Role: RoleOperator, Kind: "Deployment", Name: "operator"}, "operator").
 			pulling("quay.io/acme/operator:v1", Availability{State: ImageUnpullable}), "Safe", ""},
-		"a machine that cannot be moved": {withVM(VMEviction{EvictionStrategy: "LiveMigrate", Why: "it has a local disk"}), "Blocked", "virtual machine shop/vm has evictionStrategy LiveMigrate and cannot be moved (it has a local disk)"},
-		"a machine that can":             {withVM(VMEviction{EvictionStrategy: "LiveMigrate", Migratable: true}), "Safe", ""},
-		"a machine that is shut down":    {withVM(VMEviction{EvictionStrategy: "LiveMigrateIfPossible"}), "Safe", ""},
+		"a machine that cannot be moved": {withVM(VMEviction{EvictionStrategy: "LiveMigrate",
+			Why: "it has a local disk"}), "Blocked",
+			"virtual machine shop/vm has evictionStrategy LiveMigrate and cannot be moved (it has a local disk)"},
+		"a machine that can": {withVM(VMEviction{EvictionStrategy: "LiveMigrate", Migratable: true}),
+			"Safe", ""},
+		"a machine that is shut down": {withVM(VMEviction{EvictionStrategy: "LiveMigrateIfPossible"}), "Safe", ""},
 		"a machine of which nothing is known": {func() *clusterBuilder { s := withVM(VMEviction{}); s.VMEvictions = nil; return s }(),
 			"Unknown", "virtual machine shop/vm: whether it can be moved was not seen"},
-		"another control plane node is not whole": {controlPlaneNodes("n2:unready"), "Blocked", "static pod openshift-etcd/etcd-n2 on n2 is not ready"},
-		"the control plane is whole":              {controlPlaneNodes("n2"), "Safe", ""},
-		"a new revision is on its way":            {controlPlaneNodes("n2/8"), "Unknown", "etcd in openshift-etcd runs in revisions 7 and 8"},
+		"another control plane node is not whole": {controlPlaneNodes("n2:unready"), "Blocked",
+			"static pod openshift-etcd/etcd-n2 on n2 is not ready"},
+		"the control plane is whole": {controlPlaneNodes("n2"), "Safe", ""},
+		"a new revision is on its way": {controlPlaneNodes("n2/8"), "Unknown",
+			"etcd in openshift-etcd runs in revisions 7 and 8"},
 		"budgets could not be read": {func() *clusterBuilder {
 			s := workers(2).app("web", "n1")
 			s.UnreadKinds = []UnreadKind{{Kind: "PodDisruptionBudget", Why: "forbidden"}}
@@ -283,7 +341,8 @@ func withVM(m VMEviction) *clusterBuilder {
 	return s
 }
 
-// controlPlaneNodes are three control plane nodes with etcd on each; the state, or the revision, of that on n2 is given.
+// controlPlaneNodes are three control plane nodes with etcd on each; the state, or the revision, of
+// that on n2 is given.
 func controlPlaneNodes(second string) *clusterBuilder {
 	s := workers(3)
 	s.Pools[0].Name, s.Pools[0].ControlPlane = "master", true
@@ -294,15 +353,16 @@ func controlPlaneNodes(second string) *clusterBuilder {
 		}
 		node, state, _ := strings.Cut(on, ":")
 		p := podNamed("etcd-"+node, node, "etcd")
-		p.Namespace, p.Labels["revision"], p.Annotations = "openshift-etcd", revision, map[string]string{corev1.MirrorPodAnnotationKey: "x"}
+		p.Namespace, p.Labels["revision"], p.Annotations = "openshift-etcd", revision,
+			map[string]string{corev1.MirrorPodAnnotationKey: "x"}
 		setState(p, state)
 		s.Pods = append(s.Pods, p)
 	}
 	return s
 }
 
-// The replacement is steered to nodes that are done when the pool is unpaused, and nowhere when the node itself is told: so what the
-// landing means depends on the mechanism.
+// The replacement is steered to nodes that are done when the pool is unpaused, and nowhere when the
+// node itself is told: so what the landing means depends on the mechanism.
 func TestPendingTaintMovesReplacements(t *testing.T) {
 	build := func(steered bool) *clusterBuilder {
 		s := workers(3).updated("n3").app("web", "n1", withHostPort(80)).budget("web", "max 50%")
@@ -315,10 +375,12 @@ func TestPendingTaintMovesReplacements(t *testing.T) {
 		}
 		return s
 	}
-	if got := build(true).report("n1"); got.Result != "Unknown" || !strings.Contains(describeNode(got), "may land on n2") {
+	if got := build(true).report("n1"); got.Result != "Unknown" ||
+		!strings.Contains(describeNode(got), "may land on n2") {
 		t.Errorf("steered to n3: %s", describeNode(got))
 	}
-	if got := build(false).report("n1"); got.Result != "Blocked" || !strings.Contains(describeNode(got), "would land on n2") {
+	if got := build(false).report("n1"); got.Result != "Blocked" ||
+		!strings.Contains(describeNode(got), "would land on n2") {
 		t.Errorf("not steered: %s", describeNode(got))
 	}
 }

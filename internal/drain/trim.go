@@ -8,8 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// PodTrimmer makes copies of pods with what a forecast looks at, and nothing else: of a big cluster tens of thousands are kept. What the pods
-// of one owner have in common they share, so the copies are not to be written to.
+// PodTrimmer makes copies of pods with what a forecast looks at, and nothing else: of a big cluster
+// tens of thousands are kept. What the pods of one owner have in common they share, so the copies
+// are not to be written to.
 type PodTrimmer struct{ first map[types.UID]*corev1.Pod }
 
 // NewPodTrimmer returns one that has seen no pod.
@@ -58,19 +59,25 @@ func trimPod(p *corev1.Pod) *corev1.Pod {
 	}
 	s := &p.Spec
 	out.Spec = corev1.PodSpec{
-		NodeName: s.NodeName, NodeSelector: s.NodeSelector, Affinity: s.Affinity, Tolerations: s.Tolerations, Priority: s.Priority,
-		PreemptionPolicy: s.PreemptionPolicy, Overhead: s.Overhead, TopologySpreadConstraints: s.TopologySpreadConstraints,
-		InitContainers: trimContainers(s.InitContainers), Containers: trimContainers(s.Containers),
+		NodeName: s.NodeName, NodeSelector: s.NodeSelector, Affinity: s.Affinity, Tolerations: s.Tolerations,
+		Priority:         s.Priority,
+		PreemptionPolicy: s.PreemptionPolicy, Overhead: s.Overhead,
+		TopologySpreadConstraints: s.TopologySpreadConstraints,
+		InitContainers:            trimContainers(s.InitContainers), Containers: trimContainers(s.Containers),
 	}
 	for i := range s.Volumes {
 		if v := &s.Volumes[i]; v.PersistentVolumeClaim != nil || v.Image != nil {
-			out.Spec.Volumes = append(out.Spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim, Image: v.Image}})
+			out.Spec.Volumes = append(out.Spec.Volumes,
+				corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim, Image: v.Image}})
 		}
 	}
-	out.Status = corev1.PodStatus{Phase: p.Status.Phase, InitContainerStatuses: trimStatuses(p.Status.InitContainerStatuses), ContainerStatuses: trimStatuses(p.Status.ContainerStatuses)}
+	out.Status = corev1.PodStatus{Phase: p.Status.Phase,
+		InitContainerStatuses: trimStatuses(p.Status.InitContainerStatuses),
+		ContainerStatuses:     trimStatuses(p.Status.ContainerStatuses)}
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled {
-			out.Status.Conditions = append(out.Status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason})
+			out.Status.Conditions = append(out.Status.Conditions,
+				corev1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason})
 		}
 	}
 	return out
@@ -80,11 +87,13 @@ func trimContainers(list []corev1.Container) []corev1.Container {
 	out := make([]corev1.Container, 0, len(list))
 	for i := range list {
 		c := &list[i]
-		trimmed := corev1.Container{Name: c.Name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy, RestartPolicy: c.RestartPolicy,
-			Resources: corev1.ResourceRequirements{Requests: c.Resources.Requests}}
+		trimmed := corev1.Container{Name: c.Name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy,
+			RestartPolicy: c.RestartPolicy,
+			Resources:     corev1.ResourceRequirements{Requests: c.Resources.Requests}}
 		for _, p := range c.Ports {
 			if p.HostPort != 0 {
-				trimmed.Ports = append(trimmed.Ports, corev1.ContainerPort{HostIP: p.HostIP, HostPort: p.HostPort, Protocol: p.Protocol})
+				trimmed.Ports = append(trimmed.Ports,
+					corev1.ContainerPort{HostIP: p.HostIP, HostPort: p.HostPort, Protocol: p.Protocol})
 			}
 		}
 		out = append(out, trimmed)

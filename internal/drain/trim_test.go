@@ -9,16 +9,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestPodTrimmer: the pods of one owner share what is the same, and nothing else; each copy is what it would be by itself.
+// TestPodTrimmer: the pods of one owner share what is the same, and nothing else; each copy is what
+// it would be by itself.
 func TestPodTrimmer(t *testing.T) {
 	pod := func(name, owner, image, cpu string) *corev1.Pod {
 		return &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{"app": owner},
-				OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: owner, UID: "1", Controller: new(true)}}},
-			Spec: corev1.PodSpec{NodeName: name, Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}, Containers: []corev1.Container{{
-				Name: "app", Image: image, Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}},
-			}}},
-			Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "app", ImageID: image}}},
+				OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: owner, UID: "1",
+					Controller: new(true)}}},
+			Spec: corev1.PodSpec{NodeName: name,
+				Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+				Containers: []corev1.Container{{
+					Name: "app", Image: image, Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}},
+				}}},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning,
+				ContainerStatuses: []corev1.ContainerStatus{{Name: "app", ImageID: image}}},
 		}
 	}
 	first := pod("a", "web", "quay.io/acme/web:v1", "1")

@@ -8,9 +8,11 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// UpdateOrder says which nodes of a pool the Machine Config Operator can take first when it may take one.
+// UpdateOrder says which nodes of a pool the Machine Config Operator can take first when it may
+// take one.
 type UpdateOrder struct {
-	// First are the nodes that can be first. They are a set: among equals the choice is made anew, at random, each time.
+	// First are the nodes that can be first. They are a set: among equals the choice is made anew,
+	// at random, each time.
 	First []string
 	// Others are the rest of the pool, in the order of their turn, with why they are not first.
 	Others []LaterNode
@@ -25,8 +27,9 @@ type LaterNode struct {
 	NotCandidate bool
 }
 
-// UpdateOrderOf follows pkg/controller/node/node_controller.go of the MCO: getAllCandidateMachines leaves out nodes that are cordoned or not
-// ready, and CompareCandidates has the order of the others. Nodes that have been told to run the planned configuration are not in it.
+// UpdateOrderOf follows pkg/controller/node/node_controller.go of the MCO: getAllCandidateMachines
+// leaves out nodes that are cordoned or not ready, and CompareCandidates has the order of the
+// others. Nodes that have been told to run the planned configuration are not in it.
 func UpdateOrderOf(p rollout.Pool) UpdateOrder {
 	var candidates []rollout.Node
 	var out UpdateOrder
@@ -40,7 +43,9 @@ func UpdateOrderOf(p rollout.Pool) UpdateOrder {
 			candidates = append(candidates, n)
 		}
 	}
-	slices.SortFunc(candidates, func(a, b rollout.Node) int { return cmp.Or(p.CompareCandidates(a, b), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(candidates, func(a, b rollout.Node) int {
+		return cmp.Or(p.CompareCandidates(a, b), cmp.Compare(a.Name, b.Name))
+	})
 	var later []LaterNode
 	for _, c := range candidates {
 		if first := candidates[0]; p.CompareCandidates(first, c) == 0 {
@@ -53,7 +58,8 @@ func UpdateOrderOf(p rollout.Pool) UpdateOrder {
 	return out
 }
 
-// restrictTo puts the nodes first that the core would take. Those that cannot be taken at all stay where they are.
+// restrictTo puts the nodes first that the core would take. Those that cannot be taken at all stay
+// where they are.
 func (t UpdateOrder) restrictTo(names []string) UpdateOrder {
 	if len(names) == 0 {
 		return t
@@ -77,7 +83,8 @@ func laterNodes(names []string) []LaterNode {
 	return out
 }
 
-// isPending tells whether the node is still to be told. Before the planned configuration is rendered all are.
+// isPending tells whether the node is still to be told. Before the planned configuration is
+// rendered all are.
 func isPending(p rollout.Pool, n rollout.Node) bool {
 	return p.Registries != rollout.MatchesPlanned || n.DesiredConfig != p.Rendered
 }

@@ -7,7 +7,9 @@ import (
 
 // The core may know better whose turn it is.
 func TestUpdateOrderRestrictTo(t *testing.T) {
-	order := UpdateOrder{First: []string{"a", "b"}, Others: []LaterNode{{Node: "c", Why: "it is younger than a"}, {Node: "d", Why: "it is cordoned", NotCandidate: true}}}
+	order := UpdateOrder{First: []string{"a", "b"},
+		Others: []LaterNode{{Node: "c", Why: "it is younger than a"},
+			{Node: "d", Why: "it is cordoned", NotCandidate: true}}}
 	cases := map[string]struct {
 		names []string
 		first string

@@ -12,13 +12,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// nodes are written as "name zone age-in-seconds flags", zone - for none; flags are cordoned, down, degraded.
+// nodes are written as "name zone age-in-seconds flags", zone - for none; flags are cordoned, down,
+// degraded.
 func nodesOf(lines ...string) rollout.Pool {
 	p := rollout.Pool{Name: "worker"}
 	for _, line := range lines {
 		f := strings.Fields(line)
 		age, _ := time.ParseDuration(f[2])
-		state := rollout.Node{Name: f[0], Ready: true, State: "Done", Created: noon.Add(-age), Zone: strings.Trim(f[1], "-")}
+		state := rollout.Node{Name: f[0], Ready: true, State: "Done", Created: noon.Add(-age),
+			Zone: strings.Trim(f[1], "-")}
 		for _, flag := range f[3:] {
 			switch flag {
 			case "cordoned":
@@ -43,17 +45,24 @@ func TestUpdateOrderOf(t *testing.T) {
 		first   string
 		others  []string
 	}{
-		"the oldest":                       {nodes: []string{"a - 1h", "b - 3h", "c - 2h"}, first: "b", others: []string{"c", "a"}},
-		"zones before age":                 {nodes: []string{"a z2 9h", "b z1 1h", "c z1 2h"}, first: "c", others: []string{"b", "a"}},
-		"no zone comes last":               {nodes: []string{"a - 9h", "b z1 1h"}, first: "b", others: []string{"a"}},
-		"equals are a set":                 {nodes: []string{"a z1 1h", "b z1 1h", "c z1 30m"}, first: "a b", others: []string{"c"}},
-		"a second is all there is":         {nodes: []string{"a - 1h0m0.2s", "b - 1h0m0.1s"}, first: "a b"},
-		"cordoned and down ones are never": {nodes: []string{"a z1 9h cordoned", "b z1 8h down", "c z1 1h"}, first: "c", others: []string{"a never", "b never"}},
-		"a failing one is taken again":     {nodes: []string{"a z1 9h degraded", "b z1 8h"}, first: "a", others: []string{"b"}},
-		"nobody":                           {nodes: []string{"a z1 9h cordoned"}, others: []string{"a never"}},
-		"the MCO's own comes last":         {nodes: []string{"a - 9h mco", "b - 8h", "c - 7h"}, control: true, first: "b", others: []string{"c", "a"}},
-		"or it is the only one":            {nodes: []string{"a - 9h mco"}, control: true, first: "a"},
-		"or it is on a worker":             {nodes: []string{"a - 9h mco", "b - 8h"}, first: "a", others: []string{"b"}},
+		"the oldest": {nodes: []string{"a - 1h", "b - 3h", "c - 2h"}, first: "b",
+			others: []string{"c", "a"}},
+		"zones before age": {nodes: []string{"a z2 9h", "b z1 1h", "c z1 2h"}, first: "c",
+			others: []string{"b", "a"}},
+		"no zone comes last": {nodes: []string{"a - 9h", "b z1 1h"}, first: "b", others: []string{"a"}},
+		"equals are a set": {nodes: []string{"a z1 1h", "b z1 1h", "c z1 30m"}, first: "a b",
+			others: []string{"c"}},
+		"a second is all there is": {nodes: []string{"a - 1h0m0.2s", "b - 1h0m0.1s"}, first: "a b"},
+		"cordoned and down ones are never": {nodes: []string{"a z1 9h cordoned", "b z1 8h down", "c z1 1h"}, first: "c",
+			others: []string{"a never", "b never"}},
+		"a failing one is taken again": {nodes: []string{"a z1 9h degraded", "b z1 8h"}, first: "a",
+			others: []string{"b"}},
+		"nobody": {nodes: []string{"a z1 9h cordoned"}, others: []string{"a never"}},
+		"the MCO's own comes last": {nodes: []string{"a - 9h mco", "b - 8h", "c - 7h"}, control: true,
+			first: "b", others: []string{"c", "a"}},
+		"or it is the only one": {nodes: []string{"a - 9h mco"}, control: true, first: "a"},
+		"or it is on a worker": {nodes: []string{"a - 9h mco", "b - 8h"}, first: "a",
+			others: []string{"b"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -86,18 +95,22 @@ func TestFilterActionOf(t *testing.T) {
 		change func(*corev1.Pod)
 		want   FilterAction
 	}{
-		"a running pod":                      {func(*corev1.Pod) {}, ActionEvict},
-		"a bare pod":                         {func(p *corev1.Pod) { p.OwnerReferences = nil }, ActionEvictUnmanaged},
-		"one of a DaemonSet":                 {daemon, ActionIgnore},
-		"one of a DaemonSet, that has ended": {func(p *corev1.Pod) { daemon(p); p.Status.Phase = corev1.PodFailed }, ActionTerminating},
-		"one of a DaemonSet that is gone":    {func(p *corev1.Pod) { daemon(p); p.Labels = map[string]string{"orphan": "yes"} }, ActionEvictUnmanaged},
-		"one of another kind of that name":   {func(p *corev1.Pod) { daemon(p); p.OwnerReferences[0].APIVersion = "apps.kruise.io/v1alpha1" }, ActionEvict},
-		"a static pod":                       {func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }, ActionIgnore},
-		"a static pod, whatever the value":   {func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: ""} }, ActionIgnore},
-		"one that has ended":                 {func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }, ActionTerminating},
-		"one that has failed":                {func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }, ActionTerminating},
-		"one that is leaving":                {func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, ActionTerminating},
-		"one that waits, and is on a node":   {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, ActionEvict},
+		"a running pod":      {func(*corev1.Pod) {}, ActionEvict},
+		"a bare pod":         {func(p *corev1.Pod) { p.OwnerReferences = nil }, ActionEvictUnmanaged},
+		"one of a DaemonSet": {daemon, ActionIgnore},
+		"one of a DaemonSet, that has ended": {func(p *corev1.Pod) { daemon(p); p.Status.Phase = corev1.PodFailed },
+			ActionTerminating},
+		"one of a DaemonSet that is gone":  {func(p *corev1.Pod) { daemon(p); p.Labels = map[string]string{"orphan": "yes"} }, ActionEvictUnmanaged},
+		"one of another kind of that name": {func(p *corev1.Pod) { daemon(p); p.OwnerReferences[0].APIVersion = "apps.kruise.io/v1alpha1" }, ActionEvict},
+		"a static pod":                     {func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }, ActionIgnore},
+		"a static pod, whatever the value": {func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: ""} }, ActionIgnore},
+		"one that has ended": {func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded },
+			ActionTerminating},
+		"one that has failed": {func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed },
+			ActionTerminating},
+		"one that is leaving": {func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} },
+			ActionTerminating},
+		"one that waits, and is on a node": {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, ActionEvict},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 
 // VMEviction is a running virtual machine of KubeVirt.
 type VMEviction struct {
-	// EvictionStrategy is its evictionStrategy, that of the cluster if it has none of its own; empty when neither says.
+	// EvictionStrategy is its evictionStrategy, that of the cluster if it has none of its own;
+	// empty when neither says.
 	EvictionStrategy string
 	// Migratable is its condition LiveMigratable, Why the message of it.
 	Migratable bool
@@ -28,8 +29,9 @@ const (
 	kindVMI               = "VirtualMachineInstance"
 )
 
-// checkVM says what becomes of the pod of a virtual machine. KubeVirt refuses each eviction with a 429, and moves the machine
-// meanwhile; one that cannot be moved is refused for ever (pod-eviction-admitter).
+// checkVM says what becomes of the pod of a virtual machine. KubeVirt refuses each eviction with a
+// 429, and moves the machine meanwhile; one that cannot be moved is refused for ever
+// (pod-eviction-admitter).
 func (c *cluster) checkVM(p *corev1.Pod) (f issue, ok bool) {
 	switch p.Labels[kubevirtLabel] {
 	case hotplugDisk:
@@ -50,7 +52,8 @@ func (c *cluster) checkVM(p *corev1.Pod) (f issue, ok bool) {
 		f.text = fmt.Sprintf("virtual machine %s/%s: whether it can be moved was not seen", p.Namespace, name)
 	case m.EvictionStrategy == strategyNone, m.EvictionStrategy == liveMigrateIfPossible && !m.Migratable:
 		f.level = levelRemark
-		f.text = fmt.Sprintf("virtual machine %s/%s is shut down by the eviction (evictionStrategy %s)", p.Namespace, name, m.EvictionStrategy)
+		f.text = fmt.Sprintf("virtual machine %s/%s is shut down by the eviction (evictionStrategy %s)", p.Namespace,
+			name, m.EvictionStrategy)
 	case m.Migratable:
 		f.level = levelRemark
 		f.text = fmt.Sprintf("virtual machine %s/%s is moved to another node, which takes its time", p.Namespace, name)

@@ -14,7 +14,8 @@ type Volumes struct {
 	Volumes map[string]*corev1.PersistentVolume
 }
 
-// claimNames are the names of the claims of a pod. An ephemeral volume is claimed anew by each pod, wherever that is.
+// claimNames are the names of the claims of a pod. An ephemeral volume is claimed anew by each pod,
+// wherever that is.
 func claimNames(p *corev1.Pod) []string {
 	var out []string
 	for i := range p.Spec.Volumes {
@@ -25,8 +26,8 @@ func claimNames(p *corev1.Pod) []string {
 	return out
 }
 
-// unreachableReason says why the volumes of a pod cannot be used on a node; empty when they can. A volume of one zone, or of one node's disk, says
-// so in its node affinity.
+// unreachableReason says why the volumes of a pod cannot be used on a node; empty when they can. A
+// volume of one zone, or of one node's disk, says so in its node affinity.
 func (v *Volumes) unreachableReason(p *corev1.Pod, n *corev1.Node) string {
 	for _, name := range claimNames(p) {
 		c := v.Claims[name]

@@ -1,4 +1,5 @@
-// Package dryrun asks the API server what it would answer to a write. Nothing is stored: whoever holds an API can ask and cannot write.
+// Package dryrun asks the API server what it would answer to a write. Nothing is stored: whoever
+// holds an API can ask and cannot write.
 //
 //	Evict    POST pods/x/eviction?dryRun=All        admission webhooks and PodDisruptionBudgets answer
 //	Apply    PATCH imagetagmirrorsets/x?dryRun=All  the schema and admission webhooks answer
@@ -28,12 +29,13 @@ func New(c client.Client) *API {
 	return &API{reviews: c, writes: client.NewDryRunClient(c)}
 }
 
-// Evict asks whether the API server would evict this very pod now. It is the only way to see what an admission webhook says, if that
-// takes dry runs at all.
+// Evict asks whether the API server would evict this very pod now. It is the only way to see what
+// an admission webhook says, if that takes dry runs at all.
 func (a *API) Evict(ctx context.Context, pod *corev1.Pod) error {
 	eviction := &policyv1.Eviction{
-		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
-		DeleteOptions: &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}, Preconditions: &metav1.Preconditions{UID: &pod.UID}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+		DeleteOptions: &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll},
+			Preconditions: &metav1.Preconditions{UID: &pod.UID}},
 	}
 	return a.writes.SubResource("eviction").Create(ctx, pod.DeepCopy(), eviction)
 }

@@ -47,7 +47,8 @@ func newSetup(t *testing.T, objects ...client.Object) *setup {
 	c := minicluster.Client(s.recording(), objects...)
 	transfers, pulls := &Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &PullChecks{}
 	live := &observe.Observer{
-		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls, Kinds: observe.NewCachedKinds(minicluster.Scheme()),
+		Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c), Transfers: transfers,
+		PullChecks: pulls, Kinds: observe.NewCachedKinds(minicluster.Scheme()),
 		Now: func() time.Time { return minicluster.StartTime },
 	}
 	s.Executor = &Executor{Client: c, API: c, Observer: live, Transfers: transfers, PullChecks: pulls}
@@ -79,7 +80,8 @@ func (s *setup) recording() interceptor.Funcs {
 		return gvk.Kind
 	}
 	return interceptor.Funcs{
-		Apply: func(ctx context.Context, c client.WithWatch, what runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+		Apply: func(ctx context.Context, c client.WithWatch, what runtime.ApplyConfiguration,
+			opts ...client.ApplyOption) error {
 			if minicluster.DryRun(opts) {
 				return nil
 			}
@@ -94,12 +96,14 @@ func (s *setup) recording() interceptor.Funcs {
 			if err != nil {
 				return err
 			}
-			return note("apply", applied.Kind, applied.Metadata.Name, alive(func() error { return c.Apply(ctx, what, opts...) }))
+			return note("apply", applied.Kind, applied.Metadata.Name,
+				alive(func() error { return c.Apply(ctx, what, opts...) }))
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 			return note("delete", kindOf(o), o.GetName(), alive(func() error { return c.Delete(ctx, o, opts...) }))
 		},
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch,
+			opts ...client.PatchOption) error {
 			return note("patch", kindOf(o), o.GetName(), alive(func() error { return c.Patch(ctx, o, p, opts...) }))
 		},
 	}
@@ -154,7 +158,8 @@ func (s *setup) poolState(name string) poolState {
 }
 
 func somePauseRecord() rollout.PauseRecord {
-	return rollout.PauseRecord{Rollout: "shop", UID: "uid-shop", Since: minicluster.StartTime, PriorMaxUnavailable: "10%", Undo: "oc patch …"}
+	return rollout.PauseRecord{Rollout: "shop", UID: "uid-shop", Since: minicluster.StartTime,
+		PriorMaxUnavailable: "10%", Undo: "oc patch …"}
 }
 
 // pausedPool is the worker pool, paused with the ledger on it.
@@ -173,7 +178,8 @@ func pausedPool(objects []client.Object, record rollout.PauseRecord) []client.Ob
 	return objects
 }
 
-// readyToRelease is a cluster in which everything is proven, applied and rendered, and the release of one node is on record.
+// readyToRelease is a cluster in which everything is proven, applied and rendered, and the release
+// of one node is on record.
 func readyToRelease(t *testing.T) *setup {
 	t.Helper()
 	ctx, shop := context.Background(), minicluster.Rollout("shop")
@@ -187,7 +193,8 @@ func readyToRelease(t *testing.T) *setup {
 	s.Transfers.Start(obs, true, time.Time{})
 	began, after := metav1.NewTime(minicluster.StartTime), obs.Rollout.DeepCopy()
 	after.Status.Record = v1alpha1.Record{
-		StartedAt: &began, AppliedPlanHash: obs.Plan.Digest, Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},
+		StartedAt: &began, AppliedPlanHash: obs.Plan.Digest,
+		Pools:   []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: "10%"}},
 		Release: &v1alpha1.ReleaseRecord{Pool: "worker", IntendedAt: began, TargetConfig: s.rendered()},
 	}
 	if err := s.Client.Status().Update(ctx, after); err != nil {

@@ -15,8 +15,9 @@ func (e *Executor) cordon(ctx context.Context, obs *observe.Observation, a rollo
 	})
 }
 
-// uncordon takes the cordon off if it is ours and the note with it. A node that is on its way to another configuration is left cordoned: it
-// is being drained, and its daemon uncordons it at the end.
+// uncordon takes the cordon off if it is ours and the note with it. A node that is on its way to
+// another configuration is left cordoned: it is being drained, and its daemon uncordons it at the
+// end.
 func (e *Executor) uncordon(ctx context.Context, a rollout.Uncordon) error {
 	o, c, err := e.objectToRestore(ctx, a.Remedy)
 	switch {

@@ -13,8 +13,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// deletePod deletes a pod none of whose containers has ever run, by its UID and resourceVersion: a container that starts between the
-// reading and the deletion changes the status, and the API server refuses (I9). Nobody's PodDisruptionBudget counts such a pod.
+// deletePod deletes a pod none of whose containers has ever run, by its UID and resourceVersion: a
+// container that starts between the reading and the deletion changes the status, and the API server
+// refuses (I9). Nobody's PodDisruptionBudget counts such a pod.
 func (e *Executor) deletePod(ctx context.Context, a rollout.DeletePod) error {
 	o, c, err := remediation.ReadObject(ctx, e.API, a.Remedy)
 	if err != nil {
@@ -30,9 +31,11 @@ func (e *Executor) deletePod(ctx context.Context, a rollout.DeletePod) error {
 	case a.Remedy.UID == "":
 		return &Refused{Action: a.Key(), Why: "it is not known by its UID"}
 	case drain.HasStarted(p):
-		return &Refused{Action: a.Key(), Why: fmt.Sprintf("a container of pod %s/%s has run meanwhile", p.Namespace, p.Name)}
+		return &Refused{Action: a.Key(), Why: fmt.Sprintf("a container of pod %s/%s has run meanwhile", p.Namespace,
+			p.Name)}
 	case metav1.GetControllerOf(p) == nil:
-		return &Refused{Action: a.Key(), Why: fmt.Sprintf("pod %s/%s has no controller that would replace it", p.Namespace, p.Name)}
+		return &Refused{Action: a.Key(),
+			Why: fmt.Sprintf("pod %s/%s has no controller that would replace it", p.Namespace, p.Name)}
 	}
 	err = e.Client.Delete(ctx, p, client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})
 	if client.IgnoreNotFound(err) != nil {

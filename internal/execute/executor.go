@@ -23,17 +23,20 @@ type Executor struct {
 	// API reads past the caches.
 	API      client.Reader
 	Observer *observe.Observer
-	// Transfers and PullChecks are what this executor starts beside the reconciler. Observe reads them.
+	// Transfers and PullChecks are what this executor starts beside the reconciler. Observe reads
+	// them.
 	Transfers  *Transfers
 	PullChecks *PullChecks
-	// Leadership tells how long this process surely stays the leader; nil when there is no election.
+	// Leadership tells how long this process surely stays the leader; nil when there is no
+	// election.
 	Leadership func(ctx context.Context) (time.Duration, error)
-	// StepDown ends this process in good order, so that another replica leads; nil when there is no election.
+	// StepDown ends this process in good order, so that another replica leads; nil when there is no
+	// election.
 	StepDown func()
 }
 
-// Refused is the outcome of an action that was decided on a view that no longer holds. It is no failure: the next look
-// decides anew.
+// Refused is the outcome of an action that was decided on a view that no longer holds. It is no
+// failure: the next look decides anew.
 type Refused struct{ Action, Why string }
 
 func (r *Refused) Error() string { return r.Action + " is not done: " + r.Why }
@@ -93,8 +96,10 @@ func (e *Executor) Execute(ctx context.Context, obs *observe.Observation, a roll
 	}
 }
 
-// revalidate looks again, past the caches, and takes the action as the fresh look has it: the same key, with the values of now.
-func (e *Executor) revalidate(ctx context.Context, obs *observe.Observation, a rollout.Action) (*observe.Observation, rollout.Action, error) {
+// revalidate looks again, past the caches, and takes the action as the fresh look has it: the same
+// key, with the values of now.
+func (e *Executor) revalidate(ctx context.Context, obs *observe.Observation, a rollout.Action) (*observe.Observation,
+	rollout.Action, error) {
 	fresh, err := e.Observer.Refresh(ctx, obs)
 	if err != nil {
 		return nil, nil, fmt.Errorf("looking again before %s: %w", a.Key(), err)
@@ -109,7 +114,8 @@ func (e *Executor) revalidate(ctx context.Context, obs *observe.Observation, a r
 	return nil, nil, &Refused{Action: a.Key(), Why: why}
 }
 
-// updatePool reads the pool past the caches, so that the patch carries the newest resourceVersion and nobody's edit is lost.
+// updatePool reads the pool past the caches, so that the patch carries the newest resourceVersion
+// and nobody's edit is lost.
 func (e *Executor) updatePool(ctx context.Context, name string, do func(*mcfgv1.MachineConfigPool) error) error {
 	mcp := &mcfgv1.MachineConfigPool{}
 	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, mcp); err != nil {
@@ -123,7 +129,8 @@ func (e *Executor) updatePool(ctx context.Context, name string, do func(*mcfgv1.
 	return err
 }
 
-// updatePolicy reads MachineConfiguration/cluster past the caches, so that the patch carries its newest resourceVersion.
+// updatePolicy reads MachineConfiguration/cluster past the caches, so that the patch carries its
+// newest resourceVersion.
 func (e *Executor) updatePolicy(ctx context.Context, action string, do func(*opv1.MachineConfiguration) error) error {
 	mc := &opv1.MachineConfiguration{}
 	if err := e.API.Get(ctx, client.ObjectKey{Name: nodedisruption.Name}, mc); err != nil {
@@ -137,8 +144,9 @@ func (e *Executor) updatePolicy(ctx context.Context, action string, do func(*opv
 	return err
 }
 
-// releaseNodes opens the pool only while this process is sure to lead for longer than it takes to notice the node and close the
-// pool again (R1). Should it die all the same, any replica closes the pool past its deadline.
+// releaseNodes opens the pool only while this process is sure to lead for longer than it takes to
+// notice the node and close the pool again (R1). Should it die all the same, any replica closes the
+// pool past its deadline.
 func (e *Executor) releaseNodes(ctx context.Context, a rollout.ReleaseNodes) error {
 	if err := e.requireLeadership(ctx, a); err != nil {
 		return err
@@ -161,7 +169,9 @@ func (e *Executor) requireLeadership(ctx context.Context, a rollout.Action) erro
 		return fmt.Errorf("reading how long this process leads: %w", err)
 	}
 	if left < leadershipMargin {
-		return &Refused{Action: a.Key(), Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first", left.Round(time.Second))}
+		return &Refused{Action: a.Key(),
+			Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first",
+				left.Round(time.Second))}
 	}
 	return nil
 }

@@ -31,9 +31,12 @@ func TestReleaseNodes(t *testing.T) {
 	}
 	record := somePauseRecord()
 	record.Release = &rollout.UnpauseWindow{
-		IntendedAt: minicluster.StartTime, Target: s.rendered(), MaxUnavailable: 1, Deadline: minicluster.StartTime.Add(31 * time.Second), // and a half, for two nodes
+		// and a half, for two nodes
+		IntendedAt: minicluster.StartTime, Target: s.rendered(), MaxUnavailable: 1,
+		Deadline: minicluster.StartTime.Add(31 * time.Second),
 	}
-	if diff := cmp.Diff(poolState{Paused: false, MaxUnavailable: "1", Record: &record}, s.poolState("worker")); diff != "" {
+	if diff := cmp.Diff(poolState{Paused: false, MaxUnavailable: "1", Record: &record},
+		s.poolState("worker")); diff != "" {
 		t.Errorf("pool (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"patch MachineConfigPool worker"}, *s.writes); diff != "" {
@@ -41,7 +44,8 @@ func TestReleaseNodes(t *testing.T) {
 	}
 }
 
-// The cluster may have changed since the decision: a disruptive action that a fresh look does not ask for is not done.
+// The cluster may have changed since the decision: a disruptive action that a fresh look does not
+// ask for is not done.
 func TestDisruptiveActionsAreRevalidated(t *testing.T) {
 	cases := map[string]struct {
 		change func(*setup)
@@ -51,18 +55,22 @@ func TestDisruptiveActionsAreRevalidated(t *testing.T) {
 			editAsUser(s, &corev1.Node{}, "worker-1", func(n *corev1.Node) { n.Spec.Unschedulable = true })
 		}, "node worker-1 of pool worker is cordoned"},
 		"a node is on its way already": {func(s *setup) {
-			editAsUser(s, &corev1.Node{}, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = s.rendered() })
+			editAsUser(s, &corev1.Node{}, "worker-1",
+				func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = s.rendered() })
 		}, "node worker-1 has taken"},
 		"a mirror set was edited": {func(s *setup) {
-			editAsUser(s, &configv1.ImageTagMirrorSet{}, "shop", func(i *configv1.ImageTagMirrorSet) { i.Spec.ImageTagMirrors = nil })
+			editAsUser(s, &configv1.ImageTagMirrorSet{}, "shop",
+				func(i *configv1.ImageTagMirrorSet) { i.Spec.ImageTagMirrors = nil })
 		}, "applying the mirror sets"},
 		"the pool was rendered anew": {func(s *setup) {
-			if err := minicluster.RenderPools(context.Background(), s.Client, minicluster.File{Path: "/etc/containers/policy.json"}); err != nil {
+			if err := minicluster.RenderPools(context.Background(), s.Client,
+				minicluster.File{Path: "/etc/containers/policy.json"}); err != nil {
 				s.t.Fatal(err)
 			}
 		}, "has been rendered anew"},
 		"the pool is open": {func(s *setup) {
-			editAsUser(s, &mcfgv1.MachineConfigPool{}, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = false })
+			editAsUser(s, &mcfgv1.MachineConfigPool{}, "worker",
+				func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = false })
 		}, ""},
 		"an upgrade has begun": {func(s *setup) {
 			editAsUser(s, &configv1.ClusterVersion{}, "version", func(v *configv1.ClusterVersion) {
@@ -79,7 +87,8 @@ func TestDisruptiveActionsAreRevalidated(t *testing.T) {
 			before := s.poolState("worker")
 			err := s.Execute(context.Background(), obs, action)
 			var refused *Refused
-			if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "release-one/worker is not done: ") || !strings.Contains(refused.Why, c.why) {
+			if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "release-one/worker is not done: ") ||
+				!strings.Contains(refused.Why, c.why) {
 				t.Errorf("error %v, want it to be refused because %q", err, c.why)
 			}
 			if diff := cmp.Diff(before, s.poolState("worker")); diff != "" || len(*s.writes) > 0 {
@@ -97,7 +106,8 @@ func TestRevalidationFails(t *testing.T) {
 	editAsUser(s, &v1alpha1.SafeMirrorRollout{}, "shop", func(r *v1alpha1.SafeMirrorRollout) { r.Generation++ })
 	err := s.Execute(context.Background(), obs, action)
 	var refused *Refused
-	if err == nil || errors.As(err, &refused) || !strings.Contains(err.Error(), "looking again before release-one/worker") {
+	if err == nil || errors.As(err, &refused) ||
+		!strings.Contains(err.Error(), "looking again before release-one/worker") {
 		t.Errorf("error %v", err)
 	}
 	if len(*s.writes) > 0 {
@@ -112,11 +122,13 @@ func TestReleaseNeedsLeadershipMargin(t *testing.T) {
 		err  error
 		want string
 	}{
-		"plenty":           {left: time.Minute},
-		"just enough":      {left: leadershipMargin},
-		"too little":       {left: leadershipMargin - time.Millisecond, want: "this process is sure to lead for 5s only"},
-		"none any more":    {left: -time.Second, want: "this process is sure to lead for -1s only"},
-		"nobody can tell":  {left: time.Minute, err: errDown, want: "reading how long this process leads: connection refused"},
+		"plenty":      {left: time.Minute},
+		"just enough": {left: leadershipMargin},
+		"too little": {left: leadershipMargin - time.Millisecond,
+			want: "this process is sure to lead for 5s only"},
+		"none any more": {left: -time.Second, want: "this process is sure to lead for -1s only"},
+		"nobody can tell": {left: time.Minute, err: errDown,
+			want: "reading how long this process leads: connection refused"},
 		"nobody, and none": {err: errDown, want: "reading how long this process leads: connection refused"},
 	}
 	for name, c := range cases {
@@ -126,7 +138,8 @@ func TestReleaseNeedsLeadershipMargin(t *testing.T) {
 			obs := s.observe()
 			err := s.Execute(context.Background(), obs, s.nextAction(obs))
 			var refused *Refused
-			if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) || errors.As(err, &refused) != (c.want != "" && c.err == nil) {
+			if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) ||
+				errors.As(err, &refused) != (c.want != "" && c.err == nil) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 			if got := s.poolState("worker").Paused; got != (c.want != "") {
@@ -136,7 +149,8 @@ func TestReleaseNeedsLeadershipMargin(t *testing.T) {
 	}
 }
 
-// Between the fresh look and the patch the MCO may render once more: what would be released then was not proven.
+// Between the fresh look and the patch the MCO may render once more: what would be released then
+// was not proven.
 func TestReleaseNeedsItsTarget(t *testing.T) {
 	s := readyToRelease(t)
 	record := somePauseRecord()
@@ -164,7 +178,8 @@ func TestPauseAndRestore(t *testing.T) {
 		}
 	}
 	record.Release = &rollout.UnpauseWindow{IntendedAt: minicluster.StartTime}
-	if err := s.updatePool(ctx, "worker", func(p *mcfgv1.MachineConfigPool) error { return pool.Unpause(ctx, s.Client, p, record, 1) }); err != nil {
+	if err := s.updatePool(ctx, "worker",
+		func(p *mcfgv1.MachineConfigPool) error { return pool.Unpause(ctx, s.Client, p, record, 1) }); err != nil {
 		t.Fatal(err)
 	}
 	restore := rollout.RestorePool{Pool: "worker", MaxUnavailable: "10%"}
@@ -186,7 +201,8 @@ func TestRestoreIsRevalidated(t *testing.T) {
 	ready := func(t *testing.T) *setup {
 		s := readyToRelease(t)
 		for range 2 {
-			editAsUser(s, &mcfgv1.MachineConfigPool{}, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = false })
+			editAsUser(s, &mcfgv1.MachineConfigPool{}, "worker",
+				func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = false })
 			if _, err := minicluster.StartUpdate(ctx, s.Client, "worker"); err != nil {
 				t.Fatal(err)
 			}
@@ -238,7 +254,8 @@ func TestPoolsOfOtherRollouts(t *testing.T) {
 	t.Run("another rollout's", func(t *testing.T) {
 		var refused *Refused
 		err := s.Execute(ctx, obs, rollout.PausePool{Pool: "worker", Record: somePauseRecord()})
-		if !errors.As(err, &refused) || err.Error() != "the change of MachineConfigPool worker is not done: SafeMirrorRollout books holds it" {
+		if !errors.As(err, &refused) ||
+			err.Error() != "the change of MachineConfigPool worker is not done: SafeMirrorRollout books holds it" {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -256,10 +273,12 @@ func TestPoolsOfOtherRollouts(t *testing.T) {
 // The pool is read past the caches: a patch made for an older one would be refused for ever.
 func TestPoolsAreReadPastTheCaches(t *testing.T) {
 	s := newSetup(t, append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"))...)
-	s.API = minicluster.Client(interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+	s.API = minicluster.Client(interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey,
+		client.Object, ...client.GetOption) error {
 		return errDown
 	}})
-	if err := s.Execute(context.Background(), s.observe(), rollout.PausePool{Pool: "worker", Record: somePauseRecord()}); !errors.Is(err, errDown) {
+	if err := s.Execute(context.Background(), s.observe(),
+		rollout.PausePool{Pool: "worker", Record: somePauseRecord()}); !errors.Is(err, errDown) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -269,7 +288,8 @@ func TestEnsureTransfers(t *testing.T) {
 	app.Namespace, app.Name = "shop", "app"
 	s := newSetup(t, append(minicluster.Objects("worker-0"), minicluster.Rollout("shop"), app)...)
 	obs := s.observe()
-	if err := s.Execute(context.Background(), obs, rollout.EnsureTransfers{PlanDigest: obs.Plan.Digest, Copy: true}); err != nil {
+	if err := s.Execute(context.Background(), obs,
+		rollout.EnsureTransfers{PlanDigest: obs.Plan.Digest, Copy: true}); err != nil {
 		t.Fatal(err)
 	}
 	work, _ := s.observe().Observed.Transfers.Get()
@@ -286,7 +306,8 @@ func TestForeignSetsAreRefused(t *testing.T) {
 	})
 	obs := s.observe()
 	var refused *Refused
-	if err := s.Execute(context.Background(), obs, rollout.ApplyMirrorSets{PlanDigest: obs.Plan.Digest}); !errors.As(err, &refused) {
+	if err := s.Execute(context.Background(), obs,
+		rollout.ApplyMirrorSets{PlanDigest: obs.Plan.Digest}); !errors.As(err, &refused) {
 		t.Errorf("error %v, want it to be refused", err)
 	}
 	if len(*s.writes) > 0 {
@@ -294,7 +315,8 @@ func TestForeignSetsAreRefused(t *testing.T) {
 	}
 }
 
-// ApplyMirrorSets as the core asks for it: the mirror set that somebody has deleted is written again.
+// ApplyMirrorSets as the core asks for it: the mirror set that somebody has deleted is written
+// again.
 func TestApplyMirrorSets(t *testing.T) {
 	s := readyToRelease(t)
 	ctx := context.Background()
@@ -317,7 +339,8 @@ func (unknown) Key() string      { return "dance" }
 func (unknown) Disruptive() bool { return false }
 
 func TestUnknownActions(t *testing.T) {
-	if err := (&Executor{}).Execute(context.Background(), &observe.Observation{}, unknown{}); err == nil || err.Error() != "no executor for action dance" {
+	if err := (&Executor{}).Execute(context.Background(), &observe.Observation{}, unknown{}); err == nil ||
+		err.Error() != "no executor for action dance" {
 		t.Errorf("error %v", err)
 	}
 }

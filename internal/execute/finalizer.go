@@ -30,8 +30,8 @@ func (e *Executor) removeFinalizer(ctx context.Context, obs *observe.Observation
 	return client.IgnoreNotFound(e.patchRollout(ctx, obs, after))
 }
 
-// patchRollout carries the resourceVersion: the list of finalizers is replaced as a whole, and another controller's must not be
-// lost with it.
+// patchRollout carries the resourceVersion: the list of finalizers is replaced as a whole, and
+// another controller's must not be lost with it.
 func (e *Executor) patchRollout(ctx context.Context, obs *observe.Observation, after client.Object) error {
 	patch := client.MergeFromWithOptions(obs.Rollout, client.MergeFromWithOptimisticLock{})
 	return e.Client.Patch(ctx, after, patch, client.FieldOwner(pool.FieldManager))

@@ -22,12 +22,16 @@ func TestFinalizers(t *testing.T) {
 		want   []string
 		writes int
 	}{
-		"the first":                   {nil, rollout.EnsureFinalizer{}, []string{rollout.Finalizer}, 1},
-		"beside another's":            {[]string{"another/finalizer"}, rollout.EnsureFinalizer{}, []string{"another/finalizer", rollout.Finalizer}, 1},
-		"is there":                    {[]string{rollout.Finalizer, "another/finalizer"}, rollout.EnsureFinalizer{}, []string{rollout.Finalizer, "another/finalizer"}, 0},
-		"the last goes":               {[]string{rollout.Finalizer}, rollout.RemoveFinalizer{}, nil, 1},
-		"goes, and another's stays":   {[]string{rollout.Finalizer, "another/finalizer"}, rollout.RemoveFinalizer{}, []string{"another/finalizer"}, 1},
-		"has gone, another's stays":   {[]string{"another/finalizer"}, rollout.RemoveFinalizer{}, []string{"another/finalizer"}, 0},
+		"the first": {nil, rollout.EnsureFinalizer{}, []string{rollout.Finalizer}, 1},
+		"beside another's": {[]string{"another/finalizer"}, rollout.EnsureFinalizer{},
+			[]string{"another/finalizer", rollout.Finalizer}, 1},
+		"is there": {[]string{rollout.Finalizer, "another/finalizer"}, rollout.EnsureFinalizer{},
+			[]string{rollout.Finalizer, "another/finalizer"}, 0},
+		"the last goes": {[]string{rollout.Finalizer}, rollout.RemoveFinalizer{}, nil, 1},
+		"goes, and another's stays": {[]string{rollout.Finalizer, "another/finalizer"}, rollout.RemoveFinalizer{},
+			[]string{"another/finalizer"}, 1},
+		"has gone, another's stays": {[]string{"another/finalizer"}, rollout.RemoveFinalizer{},
+			[]string{"another/finalizer"}, 0},
 		"has gone, and there is none": {nil, rollout.RemoveFinalizer{}, nil, 0},
 	}
 	for name, c := range cases {
@@ -48,9 +52,11 @@ func TestFinalizers(t *testing.T) {
 	}
 }
 
-// The list of finalizers is replaced as a whole, so one that was added meanwhile would be lost without the resourceVersion.
+// The list of finalizers is replaced as a whole, so one that was added meanwhile would be lost
+// without the resourceVersion.
 func TestFinalizerPatchesCarryTheResourceVersion(t *testing.T) {
-	for name, action := range map[string]rollout.Action{"ensure": rollout.EnsureFinalizer{}, "remove": rollout.RemoveFinalizer{}} {
+	for name, action := range map[string]rollout.Action{"ensure": rollout.EnsureFinalizer{},
+		"remove": rollout.RemoveFinalizer{}} {
 		t.Run(name, func(t *testing.T) {
 			shop := minicluster.Rollout("shop")
 			if name == "remove" {
@@ -81,7 +87,8 @@ func TestRemovingFinalizerOfDeletedRollout(t *testing.T) {
 	if err := s.Client.Delete(ctx, shop); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Client.Get(ctx, client.ObjectKey{Name: "shop"}, &v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
+	if err := s.Client.Get(ctx, client.ObjectKey{Name: "shop"},
+		&v1alpha1.SafeMirrorRollout{}); !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
 	if err := s.Execute(ctx, obs, rollout.RemoveFinalizer{}); err != nil {

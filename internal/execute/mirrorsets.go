@@ -15,8 +15,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// applyMirrorSets writes digest mirrors before tag mirrors, and removes in the other order: a source that is blocked shall never
-// be without the digest mirrors that keep its digest pulls alive.
+// applyMirrorSets writes digest mirrors before tag mirrors, and removes in the other order: a
+// source that is blocked shall never be without the digest mirrors that keep its digest pulls
+// alive.
 func (e *Executor) applyMirrorSets(ctx context.Context, obs *observe.Observation) error {
 	sets, ok := obs.Observed.Sets.Get()
 	if !ok {
@@ -37,8 +38,9 @@ func (e *Executor) applyMirrorSets(ctx context.Context, obs *observe.Observation
 	return e.deleteIDMS(ctx, obs, sets.IDMS)
 }
 
-// wouldConflict tells whether one of our sets that is written would be invalid together with what is still there of the other, as when a
-// source changes its policy in both: for that moment the MCO would write no mirror set of the cluster (I13).
+// wouldConflict tells whether one of our sets that is written would be invalid together with what
+// is still there of the other, as when a source changes its policy in both: for that moment the MCO
+// would write no mirror set of the cluster (I13).
 func wouldConflict(obs *observe.Observation, sets rollout.MirrorSets) bool {
 	idms, itms := obs.IDMS, obs.PresentITMS
 	if sets.IDMS == rollout.SetLeftOver {
@@ -48,11 +50,13 @@ func wouldConflict(obs *observe.Observation, sets rollout.MirrorSets) bool {
 		itms = nil // there may be one of that name, and it is not ours
 	}
 	var ours registriesconf.Sets
-	return len(registriesconf.Validate(ours.With(idms, itms))) > 0 || len(registriesconf.Validate(ours.With(idms, obs.ITMS))) > 0
+	return len(registriesconf.Validate(ours.With(idms, itms))) > 0 ||
+		len(registriesconf.Validate(ours.With(idms, obs.ITMS))) > 0
 }
 
-// replaceMirrorSets takes away first, tag mirrors before digest mirrors, and then writes: what is left of a valid union is valid. Of tag
-// mirrors only those sources go that are about to change their policy; the others have their mirrors throughout.
+// replaceMirrorSets takes away first, tag mirrors before digest mirrors, and then writes: what is
+// left of a valid union is valid. Of tag mirrors only those sources go that are about to change
+// their policy; the others have their mirrors throughout.
 func (e *Executor) replaceMirrorSets(ctx context.Context, obs *observe.Observation, sets rollout.MirrorSets) error {
 	if sets.ITMS == rollout.SetDiffers {
 		if err := e.removeConflictingSources(ctx, obs); err != nil {
@@ -72,14 +76,16 @@ func (e *Executor) replaceMirrorSets(ctx context.Context, obs *observe.Observati
 	return e.applyITMS(ctx, obs, rollout.SetMissing)
 }
 
-// removeConflictingSources takes the sources out of the tag mirrors that would not go together with the new digest mirrors.
+// removeConflictingSources takes the sources out of the tag mirrors that would not go together with
+// the new digest mirrors.
 func (e *Executor) removeConflictingSources(ctx context.Context, obs *observe.Observation) error {
 	reduced := mirrorset.WithoutConflicts(obs.PresentITMS, obs.IDMS)
 	if reduced == nil || obs.IDMS == nil {
 		return e.deleteITMS(ctx, obs, rollout.SetLeftOver)
 	}
 	reduced.Labels, reduced.Annotations = obs.ITMS.Labels, obs.ITMS.Annotations // what others have added is theirs
-	if err := e.Client.Apply(ctx, mirrorset.ApplyITMS(reduced), client.ForceOwnership, client.FieldOwner(pool.FieldManager)); err != nil {
+	if err := e.Client.Apply(ctx, mirrorset.ApplyITMS(reduced), client.ForceOwnership,
+		client.FieldOwner(pool.FieldManager)); err != nil {
 		return fmt.Errorf("taking sources out of ImageTagMirrorSet %s: %w", obs.Rollout.Name, err)
 	}
 	return nil
@@ -89,7 +95,8 @@ func (e *Executor) applyIDMS(ctx context.Context, obs *observe.Observation, stat
 	if obs.IDMS == nil || state == rollout.SetEqual {
 		return nil
 	}
-	if err := e.Client.Apply(ctx, mirrorset.ApplyIDMS(obs.IDMS), client.ForceOwnership, client.FieldOwner(pool.FieldManager)); err != nil {
+	if err := e.Client.Apply(ctx, mirrorset.ApplyIDMS(obs.IDMS), client.ForceOwnership,
+		client.FieldOwner(pool.FieldManager)); err != nil {
 		return fmt.Errorf("applying ImageDigestMirrorSet %s: %w", obs.Rollout.Name, err)
 	}
 	return nil
@@ -99,7 +106,8 @@ func (e *Executor) applyITMS(ctx context.Context, obs *observe.Observation, stat
 	if obs.ITMS == nil || state == rollout.SetEqual {
 		return nil
 	}
-	if err := e.Client.Apply(ctx, mirrorset.ApplyITMS(obs.ITMS), client.ForceOwnership, client.FieldOwner(pool.FieldManager)); err != nil {
+	if err := e.Client.Apply(ctx, mirrorset.ApplyITMS(obs.ITMS), client.ForceOwnership,
+		client.FieldOwner(pool.FieldManager)); err != nil {
 		return fmt.Errorf("applying ImageTagMirrorSet %s: %w", obs.Rollout.Name, err)
 	}
 	return nil

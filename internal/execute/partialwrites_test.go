@@ -20,8 +20,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// switchingSetup is a rollout that is about to block quay.io/acme, which it has mirrored so far with the source as a fallback; ghcr.io stays as it
-// is. Both sets have to change. The intent is on record, and the user holds the rollout, which had begun to write before.
+// switchingSetup is a rollout that is about to block quay.io/acme, which it has mirrored so far
+// with the source as a fallback; ghcr.io stays as it is. Both sets have to change. The intent is on
+// record, and the user holds the rollout, which had begun to write before.
 func switchingSetup(t *testing.T) *setup {
 	t.Helper()
 	before, after := sourcePolicies{allow, allow}.rollout(), sourcePolicies{never, never}.rollout()
@@ -31,21 +32,26 @@ func switchingSetup(t *testing.T) *setup {
 	}
 	after.Spec.State, after.Finalizers = v1alpha1.StateHeld, []string{rollout.Finalizer}
 	began := metav1.NewTime(minicluster.StartTime)
-	after.Status.Record = v1alpha1.Record{StartedAt: &began, AppliedPlanHash: "sha256:of-then", PendingWrite: &v1alpha1.PendingWriteRecord{
-		DigestMirrorsHash: mirrorset.IDMSHash(mirrorset.IDMS(before)), TagMirrorsHash: mirrorset.ITMSHash(mirrorset.ITMS(before)),
-		TargetHash: mirrorset.IDMSHash(mirrorset.IDMS(after)) + "+" + mirrorset.ITMSHash(mirrorset.ITMS(after)),
-	}}
+	after.Status.Record = v1alpha1.Record{StartedAt: &began, AppliedPlanHash: "sha256:of-then",
+		PendingWrite: &v1alpha1.PendingWriteRecord{
+			DigestMirrorsHash: mirrorset.IDMSHash(mirrorset.IDMS(before)),
+			TagMirrorsHash:    mirrorset.ITMSHash(mirrorset.ITMS(before)),
+			TargetHash: mirrorset.IDMSHash(mirrorset.IDMS(after)) + "+" +
+				mirrorset.ITMSHash(mirrorset.ITMS(after)),
+		}}
 	objects := append(minicluster.Objects("worker-0"), after, mirrorset.IDMS(before), mirrorset.ITMS(before))
 	s := newSetup(t, pausedPool(objects, somePauseRecord())...)
 	s.afterWrite = func() { s.checkUnion() }
 	return s
 }
 
-// Wherever the operator dies between the writes, the MCO would take what is there at every moment. From the moment on at which the source
-// is blocked and has mirrors of one kind only, the next thing that happens is the rest of the writes: whatever holds the rollout, and
-// although nothing is proven any more in the memory of the one that comes after (I13).
+// Wherever the operator dies between the writes, the MCO would take what is there at every moment.
+// From the moment on at which the source is blocked and has mirrors of one kind only, the next
+// thing that happens is the rest of the writes: whatever holds the rollout, and although nothing is
+// proven any more in the memory of the one that comes after (I13).
 func TestCrashBetweenWrites(t *testing.T) {
-	writes := []string{"apply ImageTagMirrorSet shop", "apply ImageDigestMirrorSet shop", "apply ImageTagMirrorSet shop"}
+	writes := []string{"apply ImageTagMirrorSet shop", "apply ImageDigestMirrorSet shop",
+		"apply ImageTagMirrorSet shop"}
 	t.Run("the whole way", func(t *testing.T) {
 		s := switchingSetup(t)
 		if err := s.applyMirrorSets(context.Background(), s.observe()); err != nil {
@@ -110,7 +116,8 @@ func TestUnchangedSourcesKeepMirrors(t *testing.T) {
 	s = switchingSetup(t)
 	obs := s.observe()
 	s.Client = failingWrites{s.Client}
-	if err := s.applyMirrorSets(context.Background(), obs); err == nil || err.Error() != "taking sources out of ImageTagMirrorSet shop: connection refused" {
+	if err := s.applyMirrorSets(context.Background(), obs); err == nil ||
+		err.Error() != "taking sources out of ImageTagMirrorSet shop: connection refused" {
 		t.Errorf("error %v", err)
 	}
 }
@@ -129,7 +136,8 @@ func TestPolicyActions(t *testing.T) {
 	shop.Spec.Release.Disruption = v1alpha1.DisruptionReload
 	mc := &opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: nodedisruption.Name}}
 	mc.Status.NodeDisruptionPolicyStatus.ClusterPolicies.Files = []opv1.NodeDisruptionPolicyStatusFile{{
-		Path: "/etc/containers/registries.conf", Actions: []opv1.NodeDisruptionPolicyStatusAction{{Type: opv1.SpecialStatusAction}}}}
+		Path:    "/etc/containers/registries.conf",
+		Actions: []opv1.NodeDisruptionPolicyStatusAction{{Type: opv1.SpecialStatusAction}}}}
 	s := newSetup(t, append(minicluster.Objects("worker-0"), shop, mc)...)
 	files := func() int {
 		have := &opv1.MachineConfiguration{}
@@ -140,7 +148,11 @@ func TestPolicyActions(t *testing.T) {
 	}
 	record := rollout.PolicyRecord{Rollout: "shop", Since: minicluster.StartTime}
 	obs := s.observe()
-	if err := s.updatePolicy(ctx, "ensure-policy", func(mc *opv1.MachineConfiguration) error { return nodedisruption.Ensure(ctx, s.Client, mc, record) }); err != nil {
+	if err := s.updatePolicy(ctx, "ensure-policy",
+		func(mc *opv1.MachineConfiguration) error {
+			return nodedisruption.Ensure(ctx, s.Client, mc,
+				record)
+		}); err != nil {
 		t.Fatal(err)
 	}
 	if p, _ := s.observe().Observed.NodeDisruptionPolicy.Get(); !p.Ours || p.Record == nil || files() != 1 {
@@ -152,7 +164,11 @@ func TestPolicyActions(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	record.Rollout = "books"
-	if err := s.updatePolicy(ctx, "ensure-policy", func(mc *opv1.MachineConfiguration) error { return nodedisruption.Ensure(ctx, s.Client, mc, record) }); !errors.As(err, &refused) {
+	if err := s.updatePolicy(ctx, "ensure-policy",
+		func(mc *opv1.MachineConfiguration) error {
+			return nodedisruption.Ensure(ctx, s.Client, mc,
+				record)
+		}); !errors.As(err, &refused) {
 		t.Errorf("error %v", err)
 	}
 	s.API = minicluster.Client(s.recording())

@@ -16,9 +16,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// savePrevious creates the ControllerRevision with the mirror sets of the rollout as the API server has them now, and deletes those that
-// nothing names any more. The name is a hash of the content: when the sets have changed since the decision, it is another name, and the
-// decision is made again.
+// savePrevious creates the ControllerRevision with the mirror sets of the rollout as the API server
+// has them now, and deletes those that nothing names any more. The name is a hash of the content:
+// when the sets have changed since the decision, it is another name, and the decision is made
+// again.
 func (e *Executor) savePrevious(ctx context.Context, obs *observe.Observation, a rollout.SavePrevious) error {
 	idms, itms, err := e.ownSets(ctx, obs.Rollout.Name)
 	if err != nil {
@@ -58,8 +59,9 @@ func (e *Executor) savePrevious(ctx context.Context, obs *observe.Observation, a
 	return e.dropRevisions(ctx, obs, ref.Name)
 }
 
-// dropRevisions deletes the ControllerRevisions of the rollout that no mirror set of it names. keep is one more that stays. The mirror sets
-// outlive a deleted rollout, and what they name does, too: a rollout of the same name may adopt them.
+// dropRevisions deletes the ControllerRevisions of the rollout that no mirror set of it names. keep
+// is one more that stays. The mirror sets outlive a deleted rollout, and what they name does, too:
+// a rollout of the same name may adopt them.
 func (e *Executor) dropRevisions(ctx context.Context, obs *observe.Observation, keep string) error {
 	if c, known := obs.Observed.Cluster.Get(); known && c.Unsupported != "" {
 		return nil // no mirror sets here, so no revision of them
@@ -104,7 +106,8 @@ func (e *Executor) deleteRevision(ctx context.Context, revision *appsv1.Controll
 
 func (e *Executor) revisions(ctx context.Context, rolloutName string) ([]appsv1.ControllerRevision, error) {
 	var list appsv1.ControllerRevisionList
-	err := e.API.List(ctx, &list, client.InNamespace(e.Observer.Namespace), client.MatchingLabels{mirrorset.LabelRollout: rolloutName})
+	err := e.API.List(ctx, &list, client.InNamespace(e.Observer.Namespace),
+		client.MatchingLabels{mirrorset.LabelRollout: rolloutName})
 	if err != nil {
 		return nil, fmt.Errorf("listing the ControllerRevisions of SafeMirrorRollout %s: %w", rolloutName, err)
 	}
@@ -112,7 +115,8 @@ func (e *Executor) revisions(ctx context.Context, rolloutName string) ([]appsv1.
 }
 
 // ownSets reads the mirror sets of the rollout past the caches; nil stands for none of ours.
-func (e *Executor) ownSets(ctx context.Context, name string) (*configv1.ImageDigestMirrorSet, *configv1.ImageTagMirrorSet, error) {
+func (e *Executor) ownSets(ctx context.Context, name string) (*configv1.ImageDigestMirrorSet,
+	*configv1.ImageTagMirrorSet, error) {
 	idms, itms := &configv1.ImageDigestMirrorSet{}, &configv1.ImageTagMirrorSet{}
 	if err := e.API.Get(ctx, client.ObjectKey{Name: name}, idms); client.IgnoreNotFound(err) != nil {
 		return nil, nil, fmt.Errorf("reading ImageDigestMirrorSet %s: %w", name, err)

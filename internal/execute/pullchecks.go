@@ -11,8 +11,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/pullcheck/runner"
 )
 
-// PullChecks is what this process knows of the pulls by which nodes prove the mirrors. It is kept in memory: what is lost is proven again,
-// which costs little, because the nodes have the images by then.
+// PullChecks is what this process knows of the pulls by which nodes prove the mirrors. It is kept
+// in memory: what is lost is proven again, which costs little, because the nodes have the images by
+// then.
 type PullChecks struct {
 	mu       sync.Mutex
 	probes   pullcheck.Checks
@@ -60,8 +61,8 @@ func ownerOf(obs *observe.Observation) pullcheck.Owner {
 	return pullcheck.Owner{Name: obs.Rollout.Name, UID: obs.Rollout.UID}
 }
 
-// probe takes the probes of the plan one step further. Once they are not wanted any more, because the user does without or the mirror
-// sets are applied, it takes away what is left of them.
+// probe takes the probes of the plan one step further. Once they are not wanted any more, because
+// the user does without or the mirror sets are applied, it takes away what is left of them.
 func (e *Executor) probe(ctx context.Context, obs *observe.Observation) error {
 	pods := e.runner(pullcheck.LimitsOf(obs.Rollout), pullcheck.AppName)
 	if !pullcheck.FromNodes(obs.Rollout) || obs.Observed.Record.AppliedPlanHash == obs.Plan.Digest {
@@ -73,11 +74,13 @@ func (e *Executor) probe(ctx context.Context, obs *observe.Observation) error {
 	if err != nil {
 		return err
 	}
-	targets, gaps := pullcheck.SelectNodes(read.Nodes, pullcheck.ExcludedNodes(outcomes, now, pods.Limits), pods.Limits, now)
+	targets, gaps := pullcheck.SelectNodes(read.Nodes, pullcheck.ExcludedNodes(outcomes, now, pods.Limits),
+		pods.Limits, now)
 	want, more := pullcheck.SelectChecks(obs.Rollout.Name, read.Images, targets, pods.Limits)
 	step, err := pods.Run(ctx, ownerOf(obs), want, outcomes, now.Add(-pullcheck.ProofAge), now)
 	e.PullChecks.setProbes(pullcheck.Checks{
-		Plan: obs.Plan.Digest, Nodes: len(targets), Want: want, Gaps: append(gaps, more...), Outcomes: step.Results, Until: step.RecheckAt,
+		Plan: obs.Plan.Digest, Nodes: len(targets), Want: want, Gaps: append(gaps, more...), Outcomes: step.Results,
+		Until: step.RecheckAt,
 	})
 	return err
 }

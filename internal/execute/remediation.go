@@ -15,8 +15,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// remediate carries out what is to be done about a drain that does not progress, or undoes it. Each reads its object past the caches and
-// writes with the resourceVersion of that reading: what somebody else does in between wins.
+// remediate carries out what is to be done about a drain that does not progress, or undoes it. Each
+// reads its object past the caches and writes with the resourceVersion of that reading: what
+// somebody else does in between wins.
 func (e *Executor) remediate(ctx context.Context, obs *observe.Observation, a rollout.Action) error {
 	switch a := a.(type) {
 	case rollout.RetryMirroring:
@@ -39,9 +40,11 @@ func (e *Executor) remediate(ctx context.Context, obs *observe.Observation, a ro
 	}
 }
 
-// objectToChange reads the object of a remedy that is about to be changed. It has to be the very object that was decided upon, with the value that
-// it had then, or with ours already, when an earlier life of this process had come so far.
-func (e *Executor) objectToChange(ctx context.Context, a rollout.Action, r v1alpha1.RemedyRecord) (client.Object, rollout.RemedyObject, error) {
+// objectToChange reads the object of a remedy that is about to be changed. It has to be the very
+// object that was decided upon, with the value that it had then, or with ours already, when an
+// earlier life of this process had come so far.
+func (e *Executor) objectToChange(ctx context.Context, a rollout.Action, r v1alpha1.RemedyRecord) (client.Object,
+	rollout.RemedyObject, error) {
 	o, c, err := remediation.ReadObject(ctx, e.API, r)
 	switch {
 	case err != nil:
@@ -49,13 +52,16 @@ func (e *Executor) objectToChange(ctx context.Context, a rollout.Action, r v1alp
 	case c.Gone:
 		return nil, c, &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s is gone", r.Kind, r.Name)}
 	case !c.HasNote && c.Value != r.OriginalValue:
-		return nil, c, &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s has %q, and had %q when it was decided", r.Kind, r.Name, c.Value, r.OriginalValue)}
+		return nil, c, &Refused{Action: a.Key(),
+			Why: fmt.Sprintf("%s %s has %q, and had %q when it was decided", r.Kind, r.Name, c.Value, r.OriginalValue)}
 	}
 	return o, c, nil
 }
 
-// changeObject makes the changes to the object of a remedy, with the note in the same patch, unless both are there already.
-func (e *Executor) changeObject(ctx context.Context, obs *observe.Observation, a rollout.Action, r v1alpha1.RemedyRecord, changes func() (map[string]any, error)) error {
+// changeObject makes the changes to the object of a remedy, with the note in the same patch, unless
+// both are there already.
+func (e *Executor) changeObject(ctx context.Context, obs *observe.Observation, a rollout.Action,
+	r v1alpha1.RemedyRecord, changes func() (map[string]any, error)) error {
 	o, c, err := e.objectToChange(ctx, a, r)
 	if err != nil || (c.HasNote && c.Value == r.IntendedValue) {
 		return err
@@ -67,9 +73,10 @@ func (e *Executor) changeObject(ctx context.Context, obs *observe.Observation, a
 	return e.patchWithNote(ctx, o, newNote(obs, r), body)
 }
 
-// objectToRestore reads the object of a remedy that is to be undone; nil when nothing of it is left to undo, because the object is gone or does not
-// carry the note of this remedy any more.
-func (e *Executor) objectToRestore(ctx context.Context, r v1alpha1.RemedyRecord) (client.Object, rollout.RemedyObject, error) {
+// objectToRestore reads the object of a remedy that is to be undone; nil when nothing of it is left
+// to undo, because the object is gone or does not carry the note of this remedy any more.
+func (e *Executor) objectToRestore(ctx context.Context, r v1alpha1.RemedyRecord) (client.Object, rollout.RemedyObject,
+	error) {
 	o, c, err := remediation.ReadObject(ctx, e.API, r)
 	if err != nil || c.Gone || !c.HasNote {
 		return nil, c, err
@@ -77,18 +84,22 @@ func (e *Executor) objectToRestore(ctx context.Context, r v1alpha1.RemedyRecord)
 	return o, c, nil
 }
 
-// Uncordon takes back what a remedy did to a node of which nobody but the note on it tells: its rollout is gone.
+// Uncordon takes back what a remedy did to a node of which nobody but the note on it tells: its
+// rollout is gone.
 func Uncordon(ctx context.Context, c client.Client, api client.Reader, r v1alpha1.RemedyRecord) error {
 	return (&Executor{Client: c, API: api}).uncordon(ctx, rollout.Uncordon{Remedy: r})
 }
 
-// patchWithNote merges the changes into the object, together with the note; a nil note takes it off.
-func (e *Executor) patchWithNote(ctx context.Context, o client.Object, note *remediation.Note, changes map[string]any) error {
+// patchWithNote merges the changes into the object, together with the note; a nil note takes it
+// off.
+func (e *Executor) patchWithNote(ctx context.Context, o client.Object, note *remediation.Note,
+	changes map[string]any) error {
 	annotations := map[string]any{remediation.Annotation: nil}
 	if note != nil {
 		annotations[remediation.Annotation] = note.String()
 	}
-	body := map[string]any{"metadata": map[string]any{"resourceVersion": o.GetResourceVersion(), "annotations": annotations}}
+	body := map[string]any{"metadata": map[string]any{"resourceVersion": o.GetResourceVersion(),
+		"annotations": annotations}}
 	for k, v := range changes {
 		body[k] = v
 	}
@@ -96,7 +107,8 @@ func (e *Executor) patchWithNote(ctx context.Context, o client.Object, note *rem
 	if err != nil {
 		return err
 	}
-	if err := e.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text), client.FieldOwner(pool.FieldManager)); err != nil {
+	if err := e.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text),
+		client.FieldOwner(pool.FieldManager)); err != nil {
 		return fmt.Errorf("patching %T %s: %w", o, o.GetName(), err)
 	}
 	return nil

@@ -28,9 +28,11 @@ import (
 
 func remedyOf(kind, namespace, name, original, intended string) v1alpha1.RemedyRecord {
 	return v1alpha1.RemedyRecord{
-		ID: "remedy-1", Action: v1alpha1.Relocate, Node: "worker-1", Kind: kind, Namespace: namespace, Name: name, UID: "uid-" + name,
-		OriginalValue: original, IntendedValue: intended, DecidedAt: metav1.NewTime(minicluster.StartTime), Deadline: metav1.NewTime(minicluster.StartTime.Add(5 * time.Minute)),
-		State: v1alpha1.RemedyIntended,
+		ID: "remedy-1", Action: v1alpha1.Relocate, Node: "worker-1", Kind: kind, Namespace: namespace, Name: name,
+		UID:           "uid-" + name,
+		OriginalValue: original, IntendedValue: intended, DecidedAt: metav1.NewTime(minicluster.StartTime),
+		Deadline: metav1.NewTime(minicluster.StartTime.Add(5 * time.Minute)),
+		State:    v1alpha1.RemedyIntended,
 	}
 }
 
@@ -49,19 +51,26 @@ func newRemedySetup(t *testing.T, changes ...func(objects []client.Object)) *set
 	shop.Spec.Mirroring.CABundle.Name = "our-ca"
 	three := int32(3)
 	objects = append(objects, shop,
-		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart", UID: "uid-cart"}, Spec: appsv1.DeploymentSpec{Replicas: &three}},
-		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart-x", UID: "uid-cart-x", OwnerReferences: []metav1.OwnerReference{
-			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "cart-1", UID: "uid-cart-1", Controller: &[]bool{true}[0]},
-		}}, Status: corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart", UID: "uid-cart"},
+			Spec: appsv1.DeploymentSpec{Replicas: &three}},
+		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart-x", UID: "uid-cart-x",
+			OwnerReferences: []metav1.OwnerReference{
+				{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "cart-1", UID: "uid-cart-1",
+					Controller: &[]bool{true}[0]},
+			}}, Status: corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{
 			{Name: "cart", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}},
 		}}},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "openshift-config", Name: "user-ca", UID: "uid-user-ca"}, Data: map[string]string{"other.local": "pem"}},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "safe-mirror-operator", Name: "our-ca"}, Data: map[string]string{"ca-bundle.crt": someCA}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "openshift-config", Name: "user-ca",
+			UID: "uid-user-ca"}, Data: map[string]string{"other.local": "pem"}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "safe-mirror-operator", Name: "our-ca"},
+			Data: map[string]string{"ca-bundle.crt": someCA}},
 	)
 	minicluster.Edit(objects, "worker-0", func(n *corev1.Node) { n.UID = "uid-worker-0" })
 	for _, o := range objects {
-		// The API server notes who writes what of objects of which it has done so from the beginning.
-		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "somebody", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1",
+		// The API server notes who writes what of objects of which it has done so from the
+		// beginning.
+		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "somebody",
+			Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1",
 			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{}}}`)}})
 	}
 	for _, change := range changes {
@@ -108,8 +117,9 @@ func TestCordonAndUncordon(t *testing.T) {
 		t.Fatalf("unschedulable %v, note %v", n.Spec.Unschedulable, n.Annotations[remediation.Annotation])
 	}
 	want := remediation.Note{
-		Rollout: "shop", Why: "Relocate by safe-mirror-operator, because the drain of node worker-1 does not progress", Until: "2026-03-01T12:05:00Z",
-		Undo: "oc adm uncordon worker-0 && oc annotate node worker-0 safemirror.io/remedy-", Remedy: cordonOf,
+		Rollout: "shop", Why: "Relocate by safe-mirror-operator, because the drain of node worker-1 does not progress",
+		Until: "2026-03-01T12:05:00Z",
+		Undo:  "oc adm uncordon worker-0 && oc annotate node worker-0 safemirror.io/remedy-", Remedy: cordonOf,
 	}
 	want.Remedy.State = v1alpha1.RemedyTaken
 	if diff := cmp.Diff(want, note); diff != "" {
@@ -148,7 +158,8 @@ func TestForeignCordonStays(t *testing.T) {
 				t.Fatal(err)
 			}
 			n := read(s, &corev1.Node{}, "", "worker-0")
-			if _, noted := remediation.ReadNote(n); n.Spec.Unschedulable != c.want || noted || (len(*s.writes) == 0) != c.noWrite {
+			if _, noted := remediation.ReadNote(n); n.Spec.Unschedulable != c.want || noted ||
+				(len(*s.writes) == 0) != c.noWrite {
 				t.Errorf("unschedulable %v, noted %v, writes %v", n.Spec.Unschedulable, noted, *s.writes)
 			}
 		})
@@ -183,7 +194,9 @@ func TestOutdatedRemedies(t *testing.T) {
 		"a cordoned node": {rollout.Cordon{Remedy: cordonOf}, func(o []client.Object) {
 			minicluster.Edit(o, "worker-0", func(n *corev1.Node) { n.Spec.Unschedulable = true })
 		}, `node worker-0 has "cordoned"`},
-		"another node": {rollout.Cordon{Remedy: cordonOf}, func(o []client.Object) { minicluster.Edit(o, "worker-0", func(n *corev1.Node) { n.UID = "uid-new" }) }, "is gone"},
+		"another node": {rollout.Cordon{Remedy: cordonOf},
+			func(o []client.Object) { minicluster.Edit(o, "worker-0", func(n *corev1.Node) { n.UID = "uid-new" }) },
+			"is gone"},
 		"other replicas": {rollout.ScaleUp{Remedy: scaleOf}, func(o []client.Object) {
 			minicluster.Edit(o, "cart", func(d *appsv1.Deployment) { *d.Spec.Replicas = 4 })
 		}, `Deployment cart has "4"`},
@@ -192,7 +205,9 @@ func TestOutdatedRemedies(t *testing.T) {
 		}, "a container of pod shop/cart-x has run"},
 		"a pod of which one container runs": {rollout.DeletePod{Remedy: podOf}, func(o []client.Object) {
 			minicluster.Edit(o, "cart-x", func(p *corev1.Pod) {
-				p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: "side", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}})
+				p.Status.ContainerStatuses = append(p.Status.ContainerStatuses,
+					corev1.ContainerStatus{Name: "side",
+						State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}})
 			})
 		}, "has run"},
 		"a pod that has run": {rollout.DeletePod{Remedy: podOf}, func(o []client.Object) {
@@ -227,31 +242,38 @@ func TestDeletePod(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Client.Get(context.Background(), client.ObjectKey{Namespace: "shop", Name: "cart-x"}, &corev1.Pod{}); !apierrors.IsNotFound(err) {
+	if err := s.Client.Get(context.Background(), client.ObjectKey{Namespace: "shop", Name: "cart-x"},
+		&corev1.Pod{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the pod is there: %v", err)
 	}
 	// One of the same name that came after it is another.
-	other := newRemedySetup(t, func(o []client.Object) { minicluster.Edit(o, "cart-x", func(p *corev1.Pod) { p.UID = "uid-new" }) })
+	other := newRemedySetup(t, func(o []client.Object) {
+		minicluster.Edit(o, "cart-x",
+			func(p *corev1.Pod) { p.UID = "uid-new" })
+	})
 	if err := other.run(rollout.DeletePod{Remedy: podOf}); err != nil || len(*other.writes) > 0 {
 		t.Errorf("error %v, writes %v", err, *other.writes)
 	}
 }
 
-// The deletion names the pod as it was read: should a container start in between, the API server refuses.
+// The deletion names the pod as it was read: should a container start in between, the API server
+// refuses.
 func TestDeletionPreconditions(t *testing.T) {
 	s := newRemedySetup(t)
 	var got *metav1.Preconditions
 	funcs := s.recording()
 	funcs.Delete = func(_ context.Context, _ client.WithWatch, _ client.Object, opts ...client.DeleteOption) error {
 		got = new(client.DeleteOptions).ApplyOptions(opts).Preconditions
-		return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "cart-x", errors.New("the UID in the precondition does not match"))
+		return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "cart-x",
+			errors.New("the UID in the precondition does not match"))
 	}
 	s.Client = interceptor.NewClient(s.Client.(client.WithWatch), funcs)
 	err := s.deletePod(context.Background(), rollout.DeletePod{Remedy: podOf})
 	if !apierrors.IsConflict(err) {
 		t.Errorf("error %v, want the conflict", err)
 	}
-	if got == nil || got.UID == nil || *got.UID != "uid-cart-x" || got.ResourceVersion == nil || *got.ResourceVersion == "" {
+	if got == nil || got.UID == nil || *got.UID != "uid-cart-x" || got.ResourceVersion == nil ||
+		*got.ResourceVersion == "" {
 		t.Errorf("preconditions %+v", got)
 	}
 }
@@ -299,7 +321,8 @@ func TestScaleUpAndRestore(t *testing.T) {
 // The process dies after each write of a scale-up; whatever was done is finished, or taken back.
 func TestInterruptedScaleUp(t *testing.T) {
 	for at := range 2 {
-		for name, next := range map[string]rollout.Action{"finished": rollout.ScaleUp{Remedy: scaleOf}, "taken back": rollout.ScaleDown{Remedy: scaleOf}} {
+		for name, next := range map[string]rollout.Action{"finished": rollout.ScaleUp{Remedy: scaleOf},
+			"taken back": rollout.ScaleDown{Remedy: scaleOf}} {
 			t.Run(name, func(t *testing.T) {
 				s := newRemedySetup(t)
 				working := s.Client
@@ -311,13 +334,15 @@ func TestInterruptedScaleUp(t *testing.T) {
 					return nil
 				}
 				s.Client = interceptor.NewClient(working.(client.WithWatch), interceptor.Funcs{
-					Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+					Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch,
+						opts ...client.PatchOption) error {
 						if err := refuse(); err != nil {
 							return err
 						}
 						return c.Patch(ctx, o, p, opts...)
 					},
-					SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+					SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object,
+						p client.Patch, opts ...client.SubResourcePatchOption) error {
 						if err := refuse(); err != nil {
 							return err
 						}
@@ -378,13 +403,15 @@ func TestScaleIngress(t *testing.T) {
 	r := remedyOf("IngressController", "openshift-ingress-operator", "default", "3", "5")
 	three := int32(3)
 	s := newRemedySetup(t)
-	ic := &operatorv1.IngressController{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.Name, UID: "uid-default"}, Spec: operatorv1.IngressControllerSpec{Replicas: &three}}
+	ic := &operatorv1.IngressController{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.Name,
+		UID: "uid-default"}, Spec: operatorv1.IngressControllerSpec{Replicas: &three}}
 	if err := s.Client.Create(context.Background(), ic); err != nil {
 		t.Fatal(err)
 	}
 	var through, body string
 	s.Client = interceptor.NewClient(s.Client.(client.WithWatch), interceptor.Funcs{
-		SubResourcePatch: func(_ context.Context, _ client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+		SubResourcePatch: func(_ context.Context, _ client.Client, sub string, o client.Object, p client.Patch,
+			opts ...client.SubResourcePatchOption) error {
 			data, err := p.Data(o)
 			through, body = sub+" by "+new(client.SubResourcePatchOptions).ApplyOptions(opts).FieldManager, string(data)
 			return err
@@ -393,7 +420,8 @@ func TestScaleIngress(t *testing.T) {
 	if err := s.run(rollout.ScaleUp{Remedy: r}); err != nil {
 		t.Fatal(err)
 	}
-	if through != "scale by "+pool.FieldManager || !strings.Contains(body, `"replicas":5`) || !strings.Contains(body, `"resourceVersion"`) {
+	if through != "scale by "+pool.FieldManager || !strings.Contains(body, `"replicas":5`) ||
+		!strings.Contains(body, `"resourceVersion"`) {
 		t.Errorf("patched %s: %s", through, body)
 	}
 }

@@ -15,15 +15,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// scaleUp writes the note first and then the number: should the process die in between, the note is found, and the number is still the
-// original one.
+// scaleUp writes the note first and then the number: should the process die in between, the note is
+// found, and the number is still the original one.
 func (e *Executor) scaleUp(ctx context.Context, obs *observe.Observation, a rollout.ScaleUp) error {
 	o, c, err := e.objectToChange(ctx, a, a.Remedy)
 	if err != nil {
 		return err
 	}
 	if manager := remediation.ReplicasManager(o); manager != "" {
-		return &Refused{Action: a.Key(), Why: fmt.Sprintf("the number of replicas of %s %s is %q's to set", a.Remedy.Kind, a.Remedy.Name, manager)}
+		return &Refused{Action: a.Key(),
+			Why: fmt.Sprintf("the number of replicas of %s %s is %q's to set", a.Remedy.Kind, a.Remedy.Name, manager)}
 	}
 	if !c.HasNote {
 		if err := e.patchWithNote(ctx, o, newNote(obs, a.Remedy), nil); err != nil {
@@ -34,7 +35,8 @@ func (e *Executor) scaleUp(ctx context.Context, obs *observe.Observation, a roll
 		return nil
 	}
 	if c.Value != a.Remedy.OriginalValue {
-		return &Refused{Action: a.Key(), Why: fmt.Sprintf("%s %s has %s replicas meanwhile", a.Remedy.Kind, a.Remedy.Name, c.Value)}
+		return &Refused{Action: a.Key(),
+			Why: fmt.Sprintf("%s %s has %s replicas meanwhile", a.Remedy.Kind, a.Remedy.Name, c.Value)}
 	}
 	return e.scale(ctx, o, a.Remedy, a.Remedy.IntendedValue)
 }
@@ -56,8 +58,8 @@ func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleDown) error {
 	return e.patchWithNote(ctx, o, nil, nil)
 }
 
-// scale goes through the scale subresource, so that an IngressController's operator sees what a person's oc scale would do. A patch there
-// carries the resourceVersion like any other.
+// scale goes through the scale subresource, so that an IngressController's operator sees what a
+// person's oc scale would do. A patch there carries the resourceVersion like any other.
 func (e *Executor) scale(ctx context.Context, o client.Object, r v1alpha1.RemedyRecord, replicas string) error {
 	n, err := strconv.ParseInt(replicas, 10, 32)
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// readyToTarget is a cluster in which both workers are on record to be told by name; the pool allows two.
+// readyToTarget is a cluster in which both workers are on record to be told by name; the pool
+// allows two.
 func readyToTarget(t *testing.T) *setup {
 	t.Helper()
 	s := readyToRelease(t)
@@ -59,14 +60,17 @@ func TestTargetNodes(t *testing.T) {
 	if err := s.Execute(context.Background(), obs, s.nextAction(obs)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"patch MachineConfigPool worker", "patch Node worker-0", "patch Node worker-1"}, *s.writes); diff != "" {
+	if diff := cmp.Diff([]string{"patch MachineConfigPool worker", "patch Node worker-0", "patch Node worker-1"},
+		*s.writes); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
 	record := somePauseRecord()
 	record.Release = &rollout.UnpauseWindow{
-		IntendedAt: minicluster.StartTime, Deadline: minicluster.StartTime, Target: s.rendered(), Size: 2, Nodes: []string{"worker-0", "worker-1"}, Closed: true,
+		IntendedAt: minicluster.StartTime, Deadline: minicluster.StartTime, Target: s.rendered(), Size: 2,
+		Nodes: []string{"worker-0", "worker-1"}, Closed: true,
 	}
-	if diff := cmp.Diff(poolState{Paused: true, MaxUnavailable: "2", Record: &record}, s.poolState("worker")); diff != "" {
+	if diff := cmp.Diff(poolState{Paused: true, MaxUnavailable: "2", Record: &record},
+		s.poolState("worker")); diff != "" {
 		t.Errorf("pool (-want +got):\n%s", diff)
 	}
 	for _, name := range []string{"worker-0", "worker-1"} {
@@ -76,8 +80,8 @@ func TestTargetNodes(t *testing.T) {
 	}
 }
 
-// What has changed since the decision is seen by the fresh look, or by the executor itself: the second node of a batch is read after the
-// first was told.
+// What has changed since the decision is seen by the fresh look, or by the executor itself: the
+// second node of a batch is read after the first was told.
 func TestRefusedTargets(t *testing.T) {
 	cases := map[string]struct {
 		change func(*setup, *rollout.TargetNodes)
@@ -87,8 +91,10 @@ func TestRefusedTargets(t *testing.T) {
 		"not sure to lead": {func(s *setup, _ *rollout.TargetNodes) {
 			s.Leadership = func(context.Context) (time.Duration, error) { return time.Second, nil }
 		}, "sure to lead for 1s only", false},
-		"rendered anew":      {func(_ *setup, a *rollout.TargetNodes) { a.Target = "rendered-worker-other" }, "rendered anew", false},
-		"no longer our pool": {func(_ *setup, a *rollout.TargetNodes) { a.Record.Rollout = "books" }, "does not carry the ledger", false},
+		"rendered anew": {func(_ *setup, a *rollout.TargetNodes) { a.Target = "rendered-worker-other" },
+			"rendered anew", false},
+		"no longer our pool": {func(_ *setup, a *rollout.TargetNodes) { a.Record.Rollout = "books" },
+			"does not carry the ledger", false},
 		"the second is cordoned": {func(s *setup, _ *rollout.TargetNodes) {
 			editAsUser(s, &corev1.Node{}, "worker-1", func(n *corev1.Node) { n.Spec.Unschedulable = true })
 		}, "node worker-1 is left alone", true},
@@ -130,7 +136,8 @@ func TestRefusedTargets(t *testing.T) {
 func TestStepDown(t *testing.T) {
 	s := readyToTarget(t)
 	var refused *Refused
-	if err := s.Execute(context.Background(), s.observe(), rollout.StepDown{Node: "worker-0"}); !errors.As(err, &refused) {
+	if err := s.Execute(context.Background(), s.observe(), rollout.StepDown{Node: "worker-0"}); !errors.As(err,
+		&refused) {
 		t.Errorf("error %v, want a refusal without an election", err)
 	}
 	ended := false

@@ -27,8 +27,8 @@ func (t *Transfers) Started() (plan string, copying bool) {
 	return t.plan, t.copying
 }
 
-// Start hands the jobs of the plan to the engine. It returns at once. Without a registry client nothing is started: the look that found
-// no credentials says so.
+// Start hands the jobs of the plan to the engine. It returns at once. Without a registry client
+// nothing is started: the look that found no credentials says so.
 func (t *Transfers) Start(obs *observe.Observation, copying bool, notOlderThan time.Time) {
 	if obs.Registry == nil {
 		return

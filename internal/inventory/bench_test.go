@@ -20,7 +20,8 @@ func podsOf(b *testing.B, n int, trimmed bool) []apiruntime.Object {
 	b.Helper()
 	like := richPod("app", "worker-0")
 	like.ManagedFields = managed(like).GetManagedFields()
-	like.ManagedFields[0].FieldsV1 = metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{"f:` + strings.Repeat("x", 1500) + `":{}}}}`)
+	like.ManagedFields[0].FieldsV1 = metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{"f:` + strings.Repeat("x", 1500) +
+		`":{}}}}`)
 	out := make([]apiruntime.Object, 0, n)
 	for i := range n {
 		like.Name, like.Spec.NodeName = fmt.Sprintf("app-%05d", i), fmt.Sprintf("worker-%d", i%2000)

@@ -58,11 +58,13 @@ func pod(name string, phase corev1.PodPhase, images ...string) *corev1.Pod {
 }
 
 func deployment(name string, n *int32, images ...string) *appsv1.Deployment {
-	return &appsv1.Deployment{ObjectMeta: named(name), Spec: appsv1.DeploymentSpec{Replicas: n, Template: template(images...)}}
+	return &appsv1.Deployment{ObjectMeta: named(name),
+		Spec: appsv1.DeploymentSpec{Replicas: n, Template: template(images...)}}
 }
 
 func statefulSet(name string, n *int32, images ...string) *appsv1.StatefulSet {
-	return &appsv1.StatefulSet{ObjectMeta: named(name), Spec: appsv1.StatefulSetSpec{Replicas: n, Template: template(images...)}}
+	return &appsv1.StatefulSet{ObjectMeta: named(name),
+		Spec: appsv1.StatefulSetSpec{Replicas: n, Template: template(images...)}}
 }
 
 func daemonSet(name string, images ...string) *appsv1.DaemonSet {
@@ -75,7 +77,8 @@ func replicaSet(m metav1.ObjectMeta, n *int32, images ...string) *appsv1.Replica
 
 func replicationController(m metav1.ObjectMeta, n *int32, images ...string) *corev1.ReplicationController {
 	t := template(images...)
-	return &corev1.ReplicationController{ObjectMeta: m, Spec: corev1.ReplicationControllerSpec{Replicas: n, Template: &t}}
+	return &corev1.ReplicationController{ObjectMeta: m,
+		Spec: corev1.ReplicationControllerSpec{Replicas: n, Template: &t}}
 }
 
 func job(name string, change func(*batchv1.Job), images ...string) *batchv1.Job {
@@ -107,7 +110,8 @@ func manifest(kind schema.GroupVersionKind, name, text string) client.Object {
 	return o
 }
 
-// testCluster is a cluster: objects, the kinds that it does not have, and those that it refuses to list.
+// testCluster is a cluster: objects, the kinds that it does not have, and those that it refuses to
+// list.
 type testCluster struct {
 	objects []client.Object
 	absent  []string
@@ -118,7 +122,8 @@ type testCluster struct {
 
 var testScheme = sync.OnceValue(func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme,
+		configv1.AddToScheme, mcfgv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			panic(err)
 		}
@@ -141,7 +146,8 @@ func (w testCluster) reader() client.Reader {
 		return w.refused[kind.Kind]
 	}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(w.objects...).WithInterceptorFuncs(interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object,
+			opts ...client.GetOption) error {
 			if err := refuse(o); err != nil {
 				return err
 			}
@@ -173,7 +179,8 @@ func (w testCluster) read(t *testing.T, o Options) Inventory {
 	return out
 }
 
-// lines gives each reference on one line: the image, its class, who uses it, and whatever else is known of it.
+// lines gives each reference on one line: the image, its class, who uses it, and whatever else is
+// known of it.
 func lines(refs []Reference) []string {
 	var out []string
 	for _, r := range refs {
@@ -190,7 +197,8 @@ func lines(refs []Reference) []string {
 			name   string
 			values any
 			n      int
-		}{{"on", r.Platforms, len(r.Platforms)}, {"runs", r.Running, len(r.Running)}, {"with", r.PullSecrets, len(r.PullSecrets)}} {
+		}{{"on", r.Platforms, len(r.Platforms)}, {"runs", r.Running, len(r.Running)},
+			{"with", r.PullSecrets, len(r.PullSecrets)}} {
 			if extra.n > 0 {
 				line += fmt.Sprintf(", %s %v", extra.name, extra.values)
 			}

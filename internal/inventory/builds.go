@@ -43,12 +43,13 @@ func (b *build) prune() {
 		lines = append(lines, "FROM "+image)
 	}
 	if b.Spec.Source.Dockerfile != "" {
-		b.Spec.Source.Dockerfile = strings.Join(append(lines, "#"), "\n") // never empty: an empty one means that it is elsewhere
+		// never empty: an empty one means that it is elsewhere
+		b.Spec.Source.Dockerfile = strings.Join(append(lines, "#"), "\n")
 	}
 }
 
-// addBuildConfig adds the images that its next build pulls. The pod of a build is a pod like others; inside it buildah pulls, with a
-// registries.conf that follows the mirror sets in the API.
+// addBuildConfig adds the images that its next build pulls. The pod of a build is a pod like
+// others; inside it buildah pulls, with a registries.conf that follows the mirror sets in the API.
 func addBuildConfig(rd *readState, owner Owner, b *build) {
 	images := rd.buildImages(owner.Namespace, b)
 	for _, image := range images {
@@ -60,14 +61,16 @@ func addBuildConfig(rd *readState, owner Owner, b *build) {
 	}
 }
 
-// reportExternalDockerfiles makes one gap of all the builds whose base images are named outside the cluster.
+// reportExternalDockerfiles makes one gap of all the builds whose base images are named outside the
+// cluster.
 func (rd *readState) reportExternalDockerfiles() {
 	if len(rd.externalDockerfiles) == 0 {
 		return
 	}
 	first := slices.MinFunc(rd.externalDockerfiles, Owner.compare)
 	rd.unreadSources = append(rd.unreadSources, UnreadSource{Source: "builds", Kind: "Dockerfile", Why: fmt.Sprintf(
-		"%d builds take their base images from a Dockerfile in their source repository, the first is %s", len(rd.externalDockerfiles), first)})
+		"%d builds take their base images from a Dockerfile in their source repository, the first is %s",
+		len(rd.externalDockerfiles), first)})
 }
 
 // addBuild is the same for a build that is on its way. One that has ended pulls nothing any more.
@@ -105,7 +108,8 @@ func (rd *readState) buildImages(namespace string, b *build) []string {
 	return append(out, baseImages(b.Spec.Source.Dockerfile)...)
 }
 
-// baseImages are those of the FROM lines, but for earlier stages, scratch, and names that the build puts together from arguments.
+// baseImages are those of the FROM lines, but for earlier stages, scratch, and names that the build
+// puts together from arguments.
 func baseImages(dockerfile string) []string {
 	var out []string
 	stages := map[string]bool{"scratch": true}

@@ -3,8 +3,10 @@ package inventory
 import "k8s.io/apimachinery/pkg/runtime/schema"
 
 var (
-	catalogSourceKind  = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v1alpha1", Kind: "CatalogSource"}
-	clusterCatalogKind = schema.GroupVersionKind{Group: "olm.operatorframework.io", Version: "v1", Kind: "ClusterCatalog"}
+	catalogSourceKind = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v1alpha1",
+		Kind: "CatalogSource"}
+	clusterCatalogKind = schema.GroupVersionKind{Group: "olm.operatorframework.io", Version: "v1",
+		Kind: "ClusterCatalog"}
 )
 
 type catalogSource struct {
@@ -13,11 +15,13 @@ type catalogSource struct {
 	} `json:"spec"`
 }
 
-// addCatalogSource adds the index image of a catalog of OLM v0, those of the default catalogs among them. OLM runs it as a pod and, with
-// a polling interval, starts another one each time, which pulls a tag with the policy Always and a digest when it is not there
-// (pkg/lib/image of operator-lifecycle-manager).
+// addCatalogSource adds the index image of a catalog of OLM v0, those of the default catalogs among
+// them. OLM runs it as a pod and, with a polling interval, starts another one each time, which
+// pulls a tag with the policy Always and a digest when it is not there (pkg/lib/image of
+// operator-lifecycle-manager).
 func addCatalogSource(rd *readState, owner Owner, c *catalogSource) {
-	rd.c.Add(Use{Image: c.Spec.Image, Owner: owner, Class: Blocking, AlwaysPull: c.Spec.Image != "" && !byDigest(c.Spec.Image)})
+	rd.c.Add(Use{Image: c.Spec.Image, Owner: owner, Class: Blocking, AlwaysPull: c.Spec.Image != "" &&
+		!byDigest(c.Spec.Image)})
 }
 
 type clusterCatalog struct {
@@ -39,8 +43,8 @@ type clusterCatalog struct {
 	} `json:"status"`
 }
 
-// addClusterCatalog adds the image of a catalog of OLM v1. catalogd pulls it itself, with the configuration of the control plane node on
-// which it runs; no kubelet does.
+// addClusterCatalog adds the image of a catalog of OLM v1. catalogd pulls it itself, with the
+// configuration of the control plane node on which it runs; no kubelet does.
 func addClusterCatalog(rd *readState, owner Owner, c *clusterCatalog) {
 	use := Use{Owner: owner, Class: Advisory}
 	if c.Spec.AvailabilityMode == "Unavailable" {

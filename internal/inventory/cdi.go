@@ -35,8 +35,8 @@ type dataImportCron struct {
 	} `json:"spec"`
 }
 
-// nodeImage is the image that a node pulls for an import: one with the pull method node. By the other method the importer pulls with a
-// client of its own, which knows nothing of mirrors.
+// nodeImage is the image that a node pulls for an import: one with the pull method node. By the
+// other method the importer pulls with a client of its own, which knows nothing of mirrors.
 func (s *dataVolumeSpec) nodeImage() string {
 	if s.Source == nil || s.Source.Registry == nil || s.Source.Registry.PullMethod != "node" {
 		return ""

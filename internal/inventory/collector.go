@@ -14,7 +14,8 @@ const (
 	maxOwners = 5
 	// maxRunning bounds the digests of one reference: a tag that has moved has two or three.
 	maxRunning = 5
-	// maxPullSecrets bounds the pull secrets of one reference: of an image that every namespace uses, a few are enough to try.
+	// maxPullSecrets bounds the pull secrets of one reference: of an image that every namespace
+	// uses, a few are enough to try.
 	maxPullSecrets = 20
 )
 
@@ -30,9 +31,10 @@ type Use struct {
 	PullSecrets []types.NamespacedName
 }
 
-// Collector gathers uses into references, each distinct image one. What it returns does not depend on the order in which they come: a
-// cache lists its objects in another order each time. Only the uses of one owner have to come one after the other, so that owners can be
-// counted without remembering the tens of thousands that an image of every node has.
+// Collector gathers uses into references, each distinct image one. What it returns does not depend
+// on the order in which they come: a cache lists its objects in another order each time. Only the
+// uses of one owner have to come one after the other, so that owners can be counted without
+// remembering the tens of thousands that an image of every node has.
 type Collector struct{ byImage map[string]*aggregate }
 
 type aggregate struct {
@@ -42,14 +44,16 @@ type aggregate struct {
 	first             []rankedOwner
 	count             int
 	always, nodeStart bool
-	// anywhere is true when an owner of the class is bound to no platform; then the platforms of the others do not matter.
+	// anywhere is true when an owner of the class is bound to no platform; then the platforms of
+	// the others do not matter.
 	anywhere    bool
 	platforms   []string
 	running     []string
 	pullSecrets []types.NamespacedName
 }
 
-// rankedOwner is an owner with the highest class in which it uses the image. Those of a higher class come first.
+// rankedOwner is an owner with the highest class in which it uses the image. Those of a higher
+// class come first.
 type rankedOwner struct {
 	Owner
 	class Class
@@ -59,7 +63,8 @@ func (r rankedOwner) compare(o rankedOwner) int {
 	return cmp.Or(cmp.Compare(o.class.rank(), r.class.rank()), r.Owner.compare(o.Owner))
 }
 
-// Add notes a use. An image that is empty, or blank as in a template that an image trigger has not filled in yet, is none.
+// Add notes a use. An image that is empty, or blank as in a template that an image trigger has not
+// filled in yet, is none.
 func (c *Collector) Add(u Use) {
 	u.Image = strings.TrimSpace(u.Image)
 	if u.Image == "" {
@@ -98,8 +103,9 @@ func (g *aggregate) addOwner(r rankedOwner) {
 	g.first = insert(g.first, r, rankedOwner.compare, maxOwners)
 }
 
-// addPlatforms notes the class and the platforms. Only the platforms of the highest class count: an old revision that could run anywhere
-// does not make an image that runs on arm64 alone a matter of other platforms.
+// addPlatforms notes the class and the platforms. Only the platforms of the highest class count: an
+// old revision that could run anywhere does not make an image that runs on arm64 alone a matter of
+// other platforms.
 func (g *aggregate) addPlatforms(u Use) {
 	switch {
 	case g.class == "" || u.Class.rank() > g.class.rank():
@@ -119,8 +125,9 @@ func (c *Collector) References() []Reference {
 	for _, image := range slices.Sorted(maps.Keys(c.byImage)) {
 		g := c.byImage[image]
 		r := Reference{
-			Image: image, Class: g.class, Owners: g.owners(), Count: g.count, AlwaysPull: g.always, NodeStart: g.nodeStart,
-			Running: g.running, PullSecrets: g.pullSecrets,
+			Image: image, Class: g.class, Owners: g.owners(), Count: g.count, AlwaysPull: g.always,
+			NodeStart: g.nodeStart,
+			Running:   g.running, PullSecrets: g.pullSecrets,
 		}
 		if !g.anywhere {
 			r.Platforms = g.platforms
@@ -138,8 +145,8 @@ func (g *aggregate) owners() []Owner {
 	return out
 }
 
-// insert puts x into the sorted list unless it is there, and keeps the first most; a negative most keeps all. The result does not
-// depend on the order in which the values come.
+// insert puts x into the sorted list unless it is there, and keeps the first most; a negative most
+// keeps all. The result does not depend on the order in which the values come.
 func insert[T any](list []T, x T, compare func(a, b T) int, most int) []T {
 	at, found := slices.BinarySearchFunc(list, x, compare)
 	if found || (most >= 0 && at >= most) {

@@ -19,16 +19,19 @@ func TestReferencesAreAggregated(t *testing.T) {
 		want       []string
 	}{
 		"one image of many": {
-			objects: []client.Object{deployment("app", replicas(1), image), pod("app-1", corev1.PodRunning, image), pod("app-2", corev1.PodRunning, image)},
-			want:    []string{image + " Blocking: Deployment shop/app and 2 more"},
+			objects: []client.Object{deployment("app", replicas(1), image), pod("app-1", corev1.PodRunning, image),
+				pod("app-2", corev1.PodRunning, image)},
+			want: []string{image + " Blocking: Deployment shop/app and 2 more"},
 		},
 		"one that may start makes it block, and is named first": {
-			objects: []client.Object{replicaSet(owned("old", "Deployment"), replicas(0), image), deployment("app", replicas(0), image), statefulSet("db", nil, image)},
-			want:    []string{image + " Blocking: StatefulSet shop/db and 2 more"},
+			objects: []client.Object{replicaSet(owned("old", "Deployment"), replicas(0), image),
+				deployment("app", replicas(0), image), statefulSet("db", nil, image)},
+			want: []string{image + " Blocking: StatefulSet shop/db and 2 more"},
 		},
 		"one that somebody may scale up is nearer than a rollback": {
-			objects: []client.Object{replicaSet(owned("old", "Deployment"), replicas(0), image), statefulSet("db", replicas(0), image)},
-			want:    []string{image + " Advisory: StatefulSet shop/db and 1 more"},
+			objects: []client.Object{replicaSet(owned("old", "Deployment"), replicas(0), image),
+				statefulSet("db", replicas(0), image)},
+			want: []string{image + " Advisory: StatefulSet shop/db and 1 more"},
 		},
 		"one that uses it twice is one": {
 			objects: []client.Object{pod("app", corev1.PodRunning, image, image)},
@@ -39,8 +42,9 @@ func TestReferencesAreAggregated(t *testing.T) {
 			want:       []string{"quay.io/acme/nightly:v1 Blocking: spec.inventory.additionalImages quay.io/acme/nightly:v1"},
 		},
 		"spellings are kept apart": {
-			objects: []client.Object{pod("a", corev1.PodRunning, "nginx:1"), pod("b", corev1.PodRunning, "docker.io/library/nginx:1")},
-			want:    []string{"docker.io/library/nginx:1 Blocking: Pod shop/b", "nginx:1 Blocking: Pod shop/a"},
+			objects: []client.Object{pod("a", corev1.PodRunning, "nginx:1"),
+				pod("b", corev1.PodRunning, "docker.io/library/nginx:1")},
+			want: []string{"docker.io/library/nginx:1 Blocking: Pod shop/b", "nginx:1 Blocking: Pod shop/a"},
 		},
 		"nothing": {},
 	}
@@ -59,9 +63,11 @@ func TestCollectorIsOrderIndependent(t *testing.T) {
 	var uses []Use
 	for i := range 30 {
 		u := Use{
-			Image: image, Class: []Class{Historical, Blocking, Advisory}[i%3], Owner: Owner{"Pod", "shop", fmt.Sprintf("app-%02d", i)},
-			Running: fmt.Sprintf("sha256:%02d", i), PullSecrets: []types.NamespacedName{{Namespace: "shop", Name: fmt.Sprintf("s-%02d", i)}},
-			Platforms: []string{[]string{"linux/s390x", "linux/arm64", "linux/ppc64le"}[i%3]},
+			Image: image, Class: []Class{Historical, Blocking, Advisory}[i%3],
+			Owner:       Owner{"Pod", "shop", fmt.Sprintf("app-%02d", i)},
+			Running:     fmt.Sprintf("sha256:%02d", i),
+			PullSecrets: []types.NamespacedName{{Namespace: "shop", Name: fmt.Sprintf("s-%02d", i)}},
+			Platforms:   []string{[]string{"linux/s390x", "linux/arm64", "linux/ppc64le"}[i%3]},
 		}
 		if i%3 == 1 && i > 15 {
 			u.Platforms = []string{"linux/amd64", "linux/arm64"}
@@ -76,7 +82,8 @@ func TestCollectorIsOrderIndependent(t *testing.T) {
 		want.Running = append(want.Running, fmt.Sprintf("sha256:%02d", i))
 	}
 	for i := range maxPullSecrets {
-		want.PullSecrets = append(want.PullSecrets, types.NamespacedName{Namespace: "shop", Name: fmt.Sprintf("s-%02d", i)})
+		want.PullSecrets = append(want.PullSecrets,
+			types.NamespacedName{Namespace: "shop", Name: fmt.Sprintf("s-%02d", i)})
 	}
 	for seed := range int64(20) {
 		rand.New(rand.NewSource(seed)).Shuffle(len(uses), func(i, j int) { uses[i], uses[j] = uses[j], uses[i] })
@@ -99,9 +106,10 @@ func TestUsedBy(t *testing.T) {
 		ref  Reference
 		want string
 	}{
-		"nobody":          {Reference{}, "nobody"},
-		"one":             {Reference{Owners: []Owner{{"Pod", "shop", "app"}}, Count: 1}, "Pod shop/app"},
-		"many":            {Reference{Owners: []Owner{{"Pod", "shop", "app"}, {"Pod", "shop", "b"}}, Count: 12}, "Pod shop/app and 11 more"},
+		"nobody": {Reference{}, "nobody"},
+		"one":    {Reference{Owners: []Owner{{"Pod", "shop", "app"}}, Count: 1}, "Pod shop/app"},
+		"many": {Reference{Owners: []Owner{{"Pod", "shop", "app"}, {"Pod", "shop", "b"}}, Count: 12},
+			"Pod shop/app and 11 more"},
 		"of no namespace": {Reference{Owners: []Owner{{"Node", "", "worker-0"}}, Count: 1}, "Node worker-0"},
 	}
 	for name, c := range cases {

@@ -11,8 +11,9 @@ import (
 
 var csvKind = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v1alpha1", Kind: "ClusterServiceVersion"}
 
-// notCopied leaves out the copies of ClusterServiceVersions that OLM v0 puts into every namespace that an operator watches: there may
-// be a hundred thousand of them, and they say nothing new (CopiedLabelKey of operator-framework/api).
+// notCopied leaves out the copies of ClusterServiceVersions that OLM v0 puts into every namespace
+// that an operator watches: there may be a hundred thousand of them, and they say nothing new
+// (CopiedLabelKey of operator-framework/api).
 var notCopied = func() labels.Selector {
 	r, err := labels.NewRequirement("olm.copiedFrom", selection.DoesNotExist, nil)
 	if err != nil {
@@ -61,7 +62,8 @@ func (c *csv) prune() {
 	}
 }
 
-// addCSV adds what an operator's Deployments pull, which OLM makes again when they are gone, and what the operator may start.
+// addCSV adds what an operator's Deployments pull, which OLM makes again when they are gone, and
+// what the operator may start.
 func addCSV(rd *readState, owner Owner, c *csv) {
 	for i := range c.Spec.Install.Spec.Deployments {
 		d := &c.Spec.Install.Spec.Deployments[i].Spec
@@ -82,8 +84,9 @@ func addCSV(rd *readState, owner Owner, c *csv) {
 	}
 }
 
-// csvClass: an operator that is installed, or is being installed, has its Deployments kept by OLM. One that another replaces is on its
-// way out, and one whose requirements are not met waits for somebody.
+// csvClass: an operator that is installed, or is being installed, has its Deployments kept by OLM.
+// One that another replaces is on its way out, and one whose requirements are not met waits for
+// somebody.
 func csvClass(phase string) Class {
 	switch phase {
 	case "Succeeded", "Installing", "InstallReady":

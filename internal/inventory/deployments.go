@@ -9,7 +9,8 @@ func addDeployment(rd *readState, d *appsv1.Deployment) {
 	rd.addRelated(&d.Spec.Template.Spec, owner)
 }
 
-// classByReplicas is the class of a workload by its number of pods: at zero somebody has to scale it up first.
+// classByReplicas is the class of a workload by its number of pods: at zero somebody has to scale
+// it up first.
 func classByReplicas(replicas *int32) Class {
 	if hasReplicas(replicas) {
 		return Blocking

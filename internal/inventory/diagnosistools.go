@@ -6,9 +6,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// diagnosisTools adds the images that oc starts to look at a cluster in trouble, which is when a pull that fails hurts most. oc takes
-// them from ImageStream tags of the namespace openshift, and these references when a tag has no image (pkg/cli/admin/mustgather and
-// pkg/cli/debug of oc).
+// diagnosisTools adds the images that oc starts to look at a cluster in trouble, which is when a
+// pull that fails hurts most. oc takes them from ImageStream tags of the namespace openshift, and
+// these references when a tag has no image (pkg/cli/admin/mustgather and pkg/cli/debug of oc).
 func diagnosisTools(_ context.Context, rd *readState, _ client.Reader) error {
 	if !rd.openShift {
 		return nil

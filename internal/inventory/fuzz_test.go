@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// FuzzThirdParties reads an object of any form as each of the decoded kinds: nothing crashes, what does not decode is a gap, and
-// trimming changes nothing that is said.
+// FuzzThirdParties reads an object of any form as each of the decoded kinds: nothing crashes, what
+// does not decode is a gap, and trimming changes nothing that is said.
 func FuzzThirdParties(f *testing.F) {
 	for _, o := range append(fullCluster().objects, brokenObjects()...) {
 		if u, ok := o.(*unstructured.Unstructured); ok {

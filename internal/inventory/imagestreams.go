@@ -50,8 +50,9 @@ func (s *imageStream) prune() {
 	}
 }
 
-// addImageStream adds the sources of the tags, which the OpenShift API server imports through the mirror sets as they are in the API,
-// and what they were resolved to: a trigger writes that into workloads. Tags that builds push have no source.
+// addImageStream adds the sources of the tags, which the OpenShift API server imports through the
+// mirror sets as they are in the API, and what they were resolved to: a trigger writes that into
+// workloads. Tags that builds push have no source.
 func addImageStream(rd *readState, owner Owner, s *imageStream) {
 	newest := map[string]string{}
 	for _, t := range s.Status.Tags {

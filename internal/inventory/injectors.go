@@ -16,13 +16,14 @@ import (
 var harmlessMutators = []string{"pod-identity-webhook"}
 
 func injectors(ctx context.Context, rd *readState, r client.Reader) error {
-	return each(ctx, r, &admissionregistrationv1.MutatingWebhookConfigurationList{}, func(c *admissionregistrationv1.MutatingWebhookConfiguration) {
-		rd.addInjector(ctx, c)
-	})
+	return each(ctx, r, &admissionregistrationv1.MutatingWebhookConfigurationList{},
+		func(c *admissionregistrationv1.MutatingWebhookConfiguration) {
+			rd.addInjector(ctx, c)
+		})
 }
 
-// addInjector reads what an injector of Istio adds to pods that do not exist yet. What any other one adds is known from the pods that
-// run, and from nothing else.
+// addInjector reads what an injector of Istio adds to pods that do not exist yet. What any other
+// one adds is known from the pods that run, and from nothing else.
 func (rd *readState) addInjector(ctx context.Context, c *admissionregistrationv1.MutatingWebhookConfiguration) {
 	if slices.Contains(harmlessMutators, c.Name) {
 		return
@@ -48,14 +49,16 @@ func (rd *readState) addInjector(ctx context.Context, c *admissionregistrationv1
 }
 
 func (rd *readState) addUnreadInjector(why string) {
-	rd.unreadSources = append(rd.unreadSources, UnreadSource{Source: "sidecar injectors", Kind: "MutatingWebhookConfiguration", Why: why})
+	rd.unreadSources = append(rd.unreadSources,
+		UnreadSource{Source: "sidecar injectors", Kind: "MutatingWebhookConfiguration", Why: why})
 }
 
 func changesPods(w *admissionregistrationv1.MutatingWebhook) bool {
 	return slices.ContainsFunc(w.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
 		return slices.ContainsFunc(r.Operations, func(o admissionregistrationv1.OperationType) bool {
 			return o == admissionregistrationv1.Create || o == admissionregistrationv1.OperationAll
-		}) && (slices.Contains(r.Resources, "pods") || slices.Contains(r.Resources, "*") || slices.Contains(r.Resources, "*/*")) &&
+		}) && (slices.Contains(r.Resources, "pods") || slices.Contains(r.Resources, "*") || slices.Contains(r.Resources,
+			"*/*")) &&
 			(slices.Contains(r.APIGroups, "") || slices.Contains(r.APIGroups, "*"))
 	})
 }
@@ -74,8 +77,8 @@ type istioImage struct {
 	Image string `json:"image"`
 }
 
-// addIstio adds the images of one revision of Istio: those that the next pod of an injected namespace gets, which after an upgrade of
-// Istio are others than those of the pods that run.
+// addIstio adds the images of one revision of Istio: those that the next pod of an injected
+// namespace gets, which after an upgrade of Istio are others than those of the pods that run.
 func (rd *readState) addIstio(ctx context.Context, namespace, revision string) {
 	name := "istio-sidecar-injector"
 	if revision != "" && revision != "default" {

@@ -13,7 +13,8 @@ type installPlan struct {
 	} `json:"status"`
 }
 
-// addInstallPlan adds the bundle images that OLM v0 unpacks with a Job, whose pod pulls them. The Job is gone minutes later.
+// addInstallPlan adds the bundle images that OLM v0 unpacks with a Job, whose pod pulls them. The
+// Job is gone minutes later.
 func addInstallPlan(rd *readState, owner Owner, p *installPlan) {
 	class := Advisory // waiting for an approval
 	switch p.Status.Phase {

@@ -14,7 +14,8 @@ func addJob(rd *readState, j *batchv1.Job) {
 }
 
 func addCronJob(rd *readState, j *batchv1.CronJob) {
-	rd.addTemplate(&j.Spec.JobTemplate.Spec.Template, Use{Owner: Owner{"CronJob", j.Namespace, j.Name}, Class: unlessSuspended(j.Spec.Suspend)})
+	rd.addTemplate(&j.Spec.JobTemplate.Spec.Template,
+		Use{Owner: Owner{"CronJob", j.Namespace, j.Name}, Class: unlessSuspended(j.Spec.Suspend)})
 }
 
 // unlessSuspended: what is suspended starts no pod until somebody resumes it.

@@ -11,15 +11,17 @@ type Kind struct {
 	schema.GroupVersionKind
 	// Object is an empty object of the kind, typed or unstructured.
 	Object client.Object
-	// Selector limits the list, and a watch; nil means all. A cache that holds less than the selector allows hides images.
+	// Selector limits the list, and a watch; nil means all. A cache that holds less than the
+	// selector allows hides images.
 	Selector labels.Selector
 	// Essential kinds hold pods or start them: Read fails without them.
 	Essential bool
 }
 
-// Kinds lists them. A cache waits for ever for a kind that it may not list, so one that is not essential should be served from a cache
-// once it was found to be there and to be readable. Kinds of which Read looks at single objects by name (MachineConfigs,
-// ControllerConfigs, ConfigMaps) are not among them.
+// Kinds lists them. A cache waits for ever for a kind that it may not list, so one that is not
+// essential should be served from a cache once it was found to be there and to be readable. Kinds
+// of which Read looks at single objects by name (MachineConfigs, ControllerConfigs, ConfigMaps) are
+// not among them.
 func Kinds() []Kind {
 	var out []Kind
 	for _, s := range sources {

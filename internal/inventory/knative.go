@@ -7,8 +7,9 @@ import (
 
 var (
 	knativeServiceKind       = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}
-	knativeConfigurationKind = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Configuration"}
-	knativeRevisionKind      = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Revision"}
+	knativeConfigurationKind = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1",
+		Kind: "Configuration"}
+	knativeRevisionKind = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Revision"}
 )
 
 // knativeTemplate is a Service or a Configuration.
@@ -20,8 +21,9 @@ type knativeTemplate struct {
 
 func (t *knativeTemplate) prune() { pruneTemplate(&t.Spec.Template, withoutEnv) }
 
-// addKnativeTemplate adds the template of the next Revision. No node pulls it by these names: Knative's controller asks the registry
-// itself what a tag stands for, without the nodes' registries.conf, and deploys the digest (pkg/reconciler/revision of knative/serving).
+// addKnativeTemplate adds the template of the next Revision. No node pulls it by these names:
+// Knative's controller asks the registry itself what a tag stands for, without the nodes'
+// registries.conf, and deploys the digest (pkg/reconciler/revision of knative/serving).
 func addKnativeTemplate(rd *readState, owner Owner, t *knativeTemplate) {
 	owner.Kind = "Knative " + owner.Kind
 	rd.addTemplate(&t.Spec.Template, Use{Owner: owner, Class: Advisory})
@@ -45,8 +47,9 @@ type knativeContainer struct {
 
 func (r *knativeRevision) prune() { pruneSpec(&r.Spec, withoutEnv) }
 
-// addKnativeRevision adds what the pods of a Revision pull: the digest that a tag stood for, or the tag for a registry that Knative is
-// told not to ask. The first request starts a pod, even though the Revision's Deployment is at zero, unless no route leads to it.
+// addKnativeRevision adds what the pods of a Revision pull: the digest that a tag stood for, or the
+// tag for a registry that Knative is told not to ask. The first request starts a pod, even though
+// the Revision's Deployment is at zero, unless no route leads to it.
 func addKnativeRevision(rd *readState, owner Owner, r *knativeRevision) {
 	owner.Kind = "Knative " + owner.Kind
 	use := Use{Owner: owner, Class: Blocking}

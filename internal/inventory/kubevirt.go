@@ -7,7 +7,8 @@ import (
 
 var (
 	virtualMachineKind         = schema.GroupVersionKind{Group: "kubevirt.io", Version: "v1", Kind: "VirtualMachine"}
-	virtualMachineInstanceKind = schema.GroupVersionKind{Group: "kubevirt.io", Version: "v1", Kind: "VirtualMachineInstance"}
+	virtualMachineInstanceKind = schema.GroupVersionKind{Group: "kubevirt.io", Version: "v1",
+		Kind: "VirtualMachineInstance"}
 )
 
 type virtualMachine struct {

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Custom resources with parts that are missing or of the wrong form crash nothing: each is read or is a gap, and says the same when it is
-// trimmed.
+// Custom resources with parts that are missing or of the wrong form crash nothing: each is read or
+// is a gap, and says the same when it is trimmed.
 func TestMalformedCustomResources(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	var seeds []*unstructured.Unstructured
@@ -83,7 +83,9 @@ func mutate(random *rand.Rand, value any) any {
 		}
 	}
 	return []any{
-		nil, true, int64(7), 1.5, "", "quay.io/acme/x:v1", "$(params.x)", []any{}, []any{nil}, []any{"a", int64(1)}, map[string]any{},
-		map[string]any{"image": nil}, map[string]any{"spec": []any{}}, map[string]any{"containers": []any{nil, map[string]any{"image": int64(1)}}},
+		nil, true, int64(7), 1.5, "", "quay.io/acme/x:v1", "$(params.x)", []any{}, []any{nil}, []any{"a", int64(1)},
+		map[string]any{},
+		map[string]any{"image": nil}, map[string]any{"spec": []any{}},
+		map[string]any{"containers": []any{nil, map[string]any{"image": int64(1)}}},
 	}[random.Intn(14)]
 }

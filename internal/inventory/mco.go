@@ -10,9 +10,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Keys of ControllerConfig spec.images that every node pulls by itself (pkg/controller/template/constants.go of the MCO): the MCO's own
-// image runs as the first program of a fresh node, and CRI-O pulls the pause image. The others are in templates of static pods, which
-// are read from the rendered MachineConfigs.
+// Keys of ControllerConfig spec.images that every node pulls by itself
+// (pkg/controller/template/constants.go of the MCO): the MCO's own image runs as the first program
+// of a fresh node, and CRI-O pulls the pause image. The others are in templates of static pods,
+// which are read from the rendered MachineConfigs.
 const (
 	machineConfigOperatorKey = "machineConfigOperator"
 	pauseImageKey            = "infraImageKey"
@@ -27,7 +28,8 @@ func controllerConfig(ctx context.Context, rd *readState, r client.Reader) error
 		return err
 	}
 	use := Use{Owner: Owner{Kind: "ControllerConfig", Name: cc.Name}, Class: Advisory}
-	for _, image := range []string{cc.Spec.OSImageURL, cc.Spec.BaseOSContainerImage, cc.Spec.BaseOSExtensionsContainerImage, cc.Spec.ReleaseImage} {
+	for _, image := range []string{cc.Spec.OSImageURL, cc.Spec.BaseOSContainerImage,
+		cc.Spec.BaseOSExtensionsContainerImage, cc.Spec.ReleaseImage} {
 		use.Image = image
 		rd.c.Add(use)
 	}
@@ -41,8 +43,8 @@ func controllerConfig(ctx context.Context, rd *readState, r client.Reader) error
 	return nil
 }
 
-// operatorImages reads the images that the release gives to the MCO, from which it makes the ControllerConfig
-// (pkg/controller/common/images.go).
+// operatorImages reads the images that the release gives to the MCO, from which it makes the
+// ControllerConfig (pkg/controller/common/images.go).
 func operatorImages(ctx context.Context, rd *readState, r client.Reader) error {
 	const key = "images.json"
 	owner := Owner{"ConfigMap", "openshift-machine-config-operator", "machine-config-operator-images"}

@@ -16,9 +16,10 @@ var architectures = []string{"amd64", "arm64", "ppc64le", "s390x"}
 
 // platforms are those that the spec binds its pods to, sorted; none means any.
 //
-// For example, nodeSelector kubernetes.io/arch: arm64 gives linux/arm64, and a required node affinity with kubernetes.io/arch NotIn
-// [amd64] gives linux/arm64, linux/ppc64le and linux/s390x. A spec that contradicts itself is not bound to anything that could be
-// proven, and counts as not bound.
+// For example, nodeSelector kubernetes.io/arch: arm64 gives linux/arm64, and a required node
+// affinity with kubernetes.io/arch NotIn [amd64] gives linux/arm64, linux/ppc64le and linux/s390x.
+// A spec that contradicts itself is not bound to anything that could be proven, and counts as not
+// bound.
 func platforms(spec *corev1.PodSpec) []string {
 	var archs []string // nil stands for all
 	for _, label := range []string{corev1.LabelArchStable, oldArchLabel} {
@@ -49,8 +50,8 @@ func intersect(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(x string) bool { return !slices.Contains(b, x) })
 }
 
-// affinityArchs are the architectures that a required node affinity allows: those of each of its terms. Nil stands for all, as one term
-// that says nothing of them allows all.
+// affinityArchs are the architectures that a required node affinity allows: those of each of its
+// terms. Nil stands for all, as one term that says nothing of them allows all.
 func affinityArchs(a *corev1.Affinity) []string {
 	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return nil
@@ -77,7 +78,8 @@ func termArchs(term corev1.NodeSelectorTerm) []string {
 		case corev1.NodeSelectorOpIn:
 			out = intersect(out, e.Values)
 		case corev1.NodeSelectorOpNotIn:
-			out = intersect(out, slices.DeleteFunc(slices.Clone(architectures), func(a string) bool { return slices.Contains(e.Values, a) }))
+			out = intersect(out, slices.DeleteFunc(slices.Clone(architectures),
+				func(a string) bool { return slices.Contains(e.Values, a) }))
 		default: // Exists and the like bind to nothing in particular
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// addPod adds a pod, the ground truth after every mutating webhook. One that has ended pulls nothing any more. Static pods are among
-// them, as the mirror pods that their kubelets show.
+// addPod adds a pod, the ground truth after every mutating webhook. One that has ended pulls
+// nothing any more. Static pods are among them, as the mirror pods that their kubelets show.
 func addPod(rd *readState, p *corev1.Pod) {
 	if rd.o.Skip != nil && rd.o.Skip(p) {
 		return
@@ -27,11 +27,13 @@ func addPod(rd *readState, p *corev1.Pod) {
 	}
 }
 
-// runningDigest is the digest in the imageID of a running container, as in quay.io/acme/shop@sha256:…; the repository before it may
-// never have existed, and an imageID without one is the ID of the image on that node and of no use elsewhere. Container names are
+// runningDigest is the digest in the imageID of a running container, as in
+// quay.io/acme/shop@sha256:…; the repository before it may never have existed, and an imageID
+// without one is the ID of the image on that node and of no use elsewhere. Container names are
 // unique in a pod.
 func runningDigest(s *corev1.PodStatus, name string) string {
-	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
+	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses,
+		s.EphemeralContainerStatuses} {
 		for i := range list {
 			if list[i].Name != name || list[i].State.Running == nil {
 				continue

@@ -16,8 +16,8 @@ type container struct {
 	always      bool
 }
 
-// containers lists everything that a pod of this spec makes a node pull: init containers (native sidecars are among them),
-// containers, ephemeral containers and image volumes.
+// containers lists everything that a pod of this spec makes a node pull: init containers (native
+// sidecars are among them), containers, ephemeral containers and image volumes.
 func containers(spec *corev1.PodSpec) []container {
 	out := make([]container, 0, len(spec.InitContainers)+len(spec.Containers)+1)
 	add := func(name, image string, policy corev1.PullPolicy) {
@@ -30,7 +30,8 @@ func containers(spec *corev1.PodSpec) []container {
 		add(spec.Containers[i].Name, spec.Containers[i].Image, spec.Containers[i].ImagePullPolicy)
 	}
 	for i := range spec.EphemeralContainers {
-		add(spec.EphemeralContainers[i].Name, spec.EphemeralContainers[i].Image, spec.EphemeralContainers[i].ImagePullPolicy)
+		add(spec.EphemeralContainers[i].Name, spec.EphemeralContainers[i].Image,
+			spec.EphemeralContainers[i].ImagePullPolicy)
 	}
 	for i := range spec.Volumes {
 		if v := spec.Volumes[i].Image; v != nil {
@@ -51,12 +52,14 @@ func Images(spec *corev1.PodSpec) []string {
 	return out
 }
 
-// pullsAlways follows the API server's default: without a policy, the tag latest and no tag mean Always.
+// pullsAlways follows the API server's default: without a policy, the tag latest and no tag mean
+// Always.
 func pullsAlways(image string, policy corev1.PullPolicy) bool {
 	return policy == corev1.PullAlways || (policy == "" && isLatest(image))
 }
 
-// isLatest: quay.io:443/acme/shop and quay.io/acme/shop:latest are, quay.io/acme/shop@sha256:… is not.
+// isLatest: quay.io:443/acme/shop and quay.io/acme/shop:latest are, quay.io/acme/shop@sha256:… is
+// not.
 func isLatest(image string) bool {
 	if image == "" || strings.Contains(image, "@") {
 		return false
@@ -68,7 +71,8 @@ func isLatest(image string) bool {
 // proxyImageAnnotation overrides the image that Istio injects into pods of the template.
 const proxyImageAnnotation = "sidecar.istio.io/proxyImage"
 
-// addTemplate adds what a pod of the template pulls; as is the use but for what the template itself says.
+// addTemplate adds what a pod of the template pulls; as is the use but for what the template itself
+// says.
 func (rd *readState) addTemplate(t *corev1.PodTemplateSpec, as Use) {
 	rd.addSpec(&t.Spec, as)
 	if image := t.Annotations[proxyImageAnnotation]; image != "" {
@@ -89,7 +93,8 @@ func (rd *readState) addSpec(spec *corev1.PodSpec, as Use) {
 	}
 }
 
-// serviceAccount is the one whose pull secrets the API server gives to a pod that names none of its own.
+// serviceAccount is the one whose pull secrets the API server gives to a pod that names none of its
+// own.
 func serviceAccount(spec *corev1.PodSpec, namespace string) types.NamespacedName {
 	name := spec.ServiceAccountName
 	if name == "" {
@@ -98,8 +103,9 @@ func serviceAccount(spec *corev1.PodSpec, namespace string) types.NamespacedName
 	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
-// generatedSecret is a pull secret that OpenShift makes for each ServiceAccount, such as default-dockercfg-x7k2p. It has credentials
-// for the integrated registry alone, and there are as many of them as ServiceAccounts.
+// generatedSecret is a pull secret that OpenShift makes for each ServiceAccount, such as
+// default-dockercfg-x7k2p. It has credentials for the integrated registry alone, and there are as
+// many of them as ServiceAccounts.
 var generatedSecret = regexp.MustCompile(`-dockercfg-[a-z0-9]{5}$`)
 
 func pullSecrets(refs []corev1.LocalObjectReference, namespace string) []types.NamespacedName {
@@ -112,9 +118,9 @@ func pullSecrets(refs []corev1.LocalObjectReference, namespace string) []types.N
 	return out
 }
 
-// addRelated adds the images that an operator may give to its operands. It finds them in its environment: by convention of the
-// Operator Lifecycle Manager in variables RELATED_IMAGE_*, and in those of the platform in *_IMAGE, such as HAPROXY_28_IMAGE of the
-// ingress operator.
+// addRelated adds the images that an operator may give to its operands. It finds them in its
+// environment: by convention of the Operator Lifecycle Manager in variables RELATED_IMAGE_*, and in
+// those of the platform in *_IMAGE, such as HAPROXY_28_IMAGE of the ingress operator.
 func (rd *readState) addRelated(spec *corev1.PodSpec, owner Owner) {
 	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {
@@ -128,14 +134,16 @@ func (rd *readState) addRelated(spec *corev1.PodSpec, owner Owner) {
 }
 
 func namesImage(e corev1.EnvVar) bool {
-	if e.Value == "" || (e.Name != "IMAGE" && !strings.HasSuffix(e.Name, "_IMAGE") && !strings.HasPrefix(e.Name, "RELATED_IMAGE_")) {
+	if e.Value == "" || (e.Name != "IMAGE" && !strings.HasSuffix(e.Name, "_IMAGE") &&
+		!strings.HasPrefix(e.Name, "RELATED_IMAGE_")) {
 		return false
 	}
 	return looksLikeImage(e.Value)
 }
 
-// looksLikeImage tells whether a free text can be meant as an image of a registry: BASE_IMAGE=ubuntu is somebody's own word,
-// BASE_IMAGE=/var/lib/base.img is a file, and Tekton's $(params.image) is filled in later.
+// looksLikeImage tells whether a free text can be meant as an image of a registry:
+// BASE_IMAGE=ubuntu is somebody's own word, BASE_IMAGE=/var/lib/base.img is a file, and Tekton's
+// $(params.image) is filled in later.
 func looksLikeImage(text string) bool {
 	if !strings.Contains(text, "/") {
 		return false

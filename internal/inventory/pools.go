@@ -12,7 +12,8 @@ import (
 // nodeSoftware is what gaps call the sources of this file.
 const nodeSoftware = "operating system and static pods"
 
-// poolNames are what the MachineConfigPools refer to: the names of rendered MachineConfigs and of PinnedImageSets.
+// poolNames are what the MachineConfigPools refer to: the names of rendered MachineConfigs and of
+// PinnedImageSets.
 type poolNames struct {
 	rendered, pinned []string
 }
@@ -26,15 +27,16 @@ func addPool(rd *readState, p *mcfgv1.MachineConfigPool) {
 	}
 }
 
-// renderedConfigs reads what a fresh node of each pool is given: its operating system, and the static pods in its files. Other
-// MachineConfigs are parts of these, or their past.
+// renderedConfigs reads what a fresh node of each pool is given: its operating system, and the
+// static pods in its files. Other MachineConfigs are parts of these, or their past.
 func renderedConfigs(ctx context.Context, rd *readState, r client.Reader) error {
 	slices.Sort(rd.pools.rendered)
 	for _, name := range slices.Compact(rd.pools.rendered) {
 		mc, err := rd.rendered(ctx, r, name)
 		if err != nil {
-			rd.unreadSources = append(rd.unreadSources, UnreadSource{Source: nodeSoftware, Kind: "MachineConfig", Why: fmt.Sprintf(
-				"rendered MachineConfig %s, which a pool names: %v", name, err)})
+			rd.unreadSources = append(rd.unreadSources,
+				UnreadSource{Source: nodeSoftware, Kind: "MachineConfig", Why: fmt.Sprintf(
+					"rendered MachineConfig %s, which a pool names: %v", name, err)})
 			continue
 		}
 		rd.addRendered(mc)
@@ -51,7 +53,8 @@ func (rd *readState) rendered(ctx context.Context, r client.Reader, name string)
 }
 
 func (rd *readState) addRendered(mc *mcfgv1.MachineConfig) {
-	use := Use{Owner: Owner{Kind: "MachineConfig", Name: mc.Name}, Class: Blocking, NodeStart: true, Image: mc.Spec.OSImageURL}
+	use := Use{Owner: Owner{Kind: "MachineConfig", Name: mc.Name}, Class: Blocking, NodeStart: true,
+		Image: mc.Spec.OSImageURL}
 	rd.c.Add(use)
 	extensions := use
 	extensions.Image = mc.Spec.BaseOSExtensionsContainerImage
@@ -70,11 +73,12 @@ func (rd *readState) addRendered(mc *mcfgv1.MachineConfig) {
 
 // addMachineOSConfig adds the operating system image that was built in the cluster for a pool.
 func addMachineOSConfig(rd *readState, c *mcfgv1.MachineOSConfig) {
-	rd.c.Add(Use{Image: string(c.Status.CurrentImagePullSpec), Owner: Owner{Kind: "MachineOSConfig", Name: c.Name}, Class: Blocking, NodeStart: true})
+	rd.c.Add(Use{Image: string(c.Status.CurrentImagePullSpec), Owner: Owner{Kind: "MachineOSConfig", Name: c.Name},
+		Class: Blocking, NodeStart: true})
 }
 
-// addPinnedImageSet adds what the daemon of every node of a pool pulls, through CRI-O, as soon as the node is there. A set that no
-// pool names is not pulled.
+// addPinnedImageSet adds what the daemon of every node of a pool pulls, through CRI-O, as soon as
+// the node is there. A set that no pool names is not pulled.
 func addPinnedImageSet(rd *readState, s *mcfgv1.PinnedImageSet) {
 	use := Use{Owner: Owner{Kind: "PinnedImageSet", Name: s.Name}, Class: Advisory}
 	if slices.Contains(rd.pools.pinned, s.Name) {

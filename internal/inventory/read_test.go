@@ -22,7 +22,8 @@ func fullCluster() testCluster {
 		var out []client.Object
 		for _, name := range []string{"a", "b", "c"} {
 			text := strings.ReplaceAll(text, "POD", podSpec)
-			out = append(out, manifest(kind, strings.ToLower(kind.Kind)+"-"+name, strings.ReplaceAll(text, "IMAGE", strings.ToLower(kind.Kind)+"-"+name)))
+			out = append(out, manifest(kind, strings.ToLower(kind.Kind)+"-"+name,
+				strings.ReplaceAll(text, "IMAGE", strings.ToLower(kind.Kind)+"-"+name)))
 		}
 		return out
 	}
@@ -39,7 +40,8 @@ func fullCluster() testCluster {
 		of(knativeRevisionKind, "{spec: {containers: [{name: c, image: 'quay.io/acme/IMAGE:v1'}]}, status: {containerStatuses: [{name: c, imageDigest: 'quay.io/acme/IMAGE@sha256:1'}]}}"),
 		of(argoRolloutKind, "spec: {template: POD}"),
 		of(virtualMachineKind, "spec: {running: true, template: {spec: {volumes: [{containerDisk: {image: 'quay.io/acme/IMAGE:v1', imagePullSecret: quay}}]}}}"),
-		of(virtualMachineInstanceKind, "spec: {architecture: arm64, domain: {firmware: {kernelBoot: {container: {image: 'quay.io/acme/IMAGE:v1'}}}}}"),
+		of(virtualMachineInstanceKind,
+			"spec: {architecture: arm64, domain: {firmware: {kernelBoot: {container: {image: 'quay.io/acme/IMAGE:v1'}}}}}"),
 		of(dataVolumeKind, "spec: {source: {registry: {url: 'docker://quay.io/acme/IMAGE:v1', pullMethod: node}}}"),
 		of(dataImportCronKind, "spec: {template: {spec: {source: {registry: {url: 'docker://quay.io/acme/IMAGE:v1', pullMethod: node}}}}}"),
 		of(tektonTaskKind, "spec: {steps: [{name: s, script: 'true', image: 'quay.io/acme/IMAGE:v1'}], stepTemplate: {image: 'quay.io/acme/IMAGE'}}"),
@@ -53,13 +55,15 @@ func fullCluster() testCluster {
 // brokenObjects are of the right kind and not of the right form.
 func brokenObjects() []client.Object {
 	return []client.Object{
-		manifest(argoRolloutKind, "z-broken", "spec: {replicas: many}"), manifest(argoRolloutKind, "y-broken", "spec: [1]"),
-		manifest(csvKind, "broken", "spec: {relatedImages: all}"), manifest(tektonTaskKind, "broken", "spec: {steps: {image: a}}"),
+		manifest(argoRolloutKind, "z-broken", "spec: {replicas: many}"),
+		manifest(argoRolloutKind, "y-broken", "spec: [1]"),
+		manifest(csvKind, "broken", "spec: {relatedImages: all}"),
+		manifest(tektonTaskKind, "broken", "spec: {steps: {image: a}}"),
 	}
 }
 
-// A kind that is refused stops the reading when it is essential, is named if several are, and is a hole otherwise. A kind that is not
-// there is no hole.
+// A kind that is refused stops the reading when it is essential, is named if several are, and is a
+// hole otherwise. A kind that is not there is no hole.
 func TestMissingSources(t *testing.T) {
 	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, "", errors.New("no rule"))
 	full := fullCluster()
@@ -72,7 +76,8 @@ func TestMissingSources(t *testing.T) {
 	}
 	for _, k := range kinds {
 		t.Run(k.Kind, func(t *testing.T) {
-			absent := testCluster{objects: full.objects, absent: []string{k.Kind}}.read(t, Options{ReadPayload: releaseOf(t)})
+			absent := testCluster{objects: full.objects, absent: []string{k.Kind}}.read(t,
+				Options{ReadPayload: releaseOf(t)})
 			// A pool that names a MachineConfig, and an injector that needs a ConfigMap, miss it.
 			if gap := unreadSourceOf(t, absent, k.Kind); !gap.Absent && k.Kind != "MachineConfig" {
 				t.Errorf("absent kind: %+v", gap)
@@ -83,7 +88,8 @@ func TestMissingSources(t *testing.T) {
 			refused := testCluster{objects: full.objects, refused: map[string]error{k.Kind: refusal}}
 			got, err := Read(context.Background(), refused.reader(), Options{ReadPayload: releaseOf(t)})
 			if k.Essential {
-				if err == nil || !strings.Contains(err.Error(), "every "+k.Kind+": things is forbidden: no rule") || got.References != nil {
+				if err == nil || !strings.Contains(err.Error(), "every "+k.Kind+": things is forbidden: no rule") ||
+					got.References != nil {
 					t.Errorf("got %v, %v", got, err)
 				}
 				return
@@ -108,7 +114,8 @@ func unreadSourceOf(t *testing.T, i Inventory, kind string) UnreadSource {
 }
 
 func TestEssentialKindErrors(t *testing.T) {
-	w := testCluster{refused: map[string]error{"Pod": errors.New("connection refused"), "Job": errors.New("too many requests")}}
+	w := testCluster{refused: map[string]error{"Pod": errors.New("connection refused"),
+		"Job": errors.New("too many requests")}}
 	_, err := Read(context.Background(), w.reader(), Options{})
 	want := "reading the images of every Pod: connection refused\nreading the images of every Job: too many requests"
 	if err == nil || err.Error() != want {
@@ -134,7 +141,8 @@ func TestMalformedObjects(t *testing.T) {
 	}
 	for kind, why := range map[string]string{
 		"Rollout":               "2 objects could not be understood, the first is Rollout shop/y-broken: ",
-		"ClusterServiceVersion": "ClusterServiceVersion shop/broken could not be understood: ", "Task": "Task shop/broken could not be understood: ",
+		"ClusterServiceVersion": "ClusterServiceVersion shop/broken could not be understood: ",
+		"Task":                  "Task shop/broken could not be understood: ",
 	} {
 		if g := unreadSourceOf(t, got, kind); g.Absent || !strings.HasPrefix(g.Why, why) {
 			t.Errorf("%+v", g)
@@ -142,16 +150,18 @@ func TestMalformedObjects(t *testing.T) {
 	}
 }
 
-// In a collection of files a kind that is not there was perhaps not recorded, and even the essential ones stop nothing. The
-// CustomResourceDefinitions tell what the cluster did not have.
+// In a collection of files a kind that is not there was perhaps not recorded, and even the
+// essential ones stop nothing. The CustomResourceDefinitions tell what the cluster did not have.
 func TestPartialReader(t *testing.T) {
 	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: global("tasks.tekton.dev")}
-	w := testCluster{objects: []client.Object{crd, deployment("app", replicas(1), image)}, absent: []string{"Pod", "Task", "Rollout", "ImageStream", "ClusterVersion"}}
+	w := testCluster{objects: []client.Object{crd, deployment("app", replicas(1), image)},
+		absent: []string{"Pod", "Task", "Rollout", "ImageStream", "ClusterVersion"}}
 	got := w.read(t, Options{Partial: true})
 	if diff := cmp.Diff([]string{image + " Blocking: Deployment shop/app"}, lines(got.References)); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
-	for kind, absent := range map[string]bool{"Pod": false, "Task": false, "Rollout": true, "ImageStream": false, "ClusterVersion": true, "ConfigMap": false} {
+	for kind, absent := range map[string]bool{"Pod": false, "Task": false, "Rollout": true, "ImageStream": false,
+		"ClusterVersion": true, "ConfigMap": false} {
 		if g := unreadSourceOf(t, got, kind); g.Absent != absent {
 			t.Errorf("%+v, want absent %t", g, absent)
 		}
@@ -165,11 +175,12 @@ func TestPartialReader(t *testing.T) {
 	}
 }
 
-// With a reader past the cache, a cache is asked for the kinds that are listed, and never for single objects: it would then hold all of
-// their kind.
+// With a reader past the cache, a cache is asked for the kinds that are listed, and never for
+// single objects: it would then hold all of their kind.
 func TestReadsPastTheCache(t *testing.T) {
 	full := fullCluster()
-	cache, live := testCluster{objects: full.objects, refused: map[string]error{}}, testCluster{objects: full.objects, refused: map[string]error{}}
+	cache, live := testCluster{objects: full.objects, refused: map[string]error{}},
+		testCluster{objects: full.objects, refused: map[string]error{}}
 	for _, s := range sources {
 		if s.byName {
 			cache.refused[s.kind.Kind] = errors.New("asked the cache for " + s.kind.Kind)
@@ -204,7 +215,8 @@ func TestKinds(t *testing.T) {
 	}
 	for _, c := range []struct{ want, got []string }{
 		{[]string{"ClusterServiceVersion !olm.copiedFrom"}, selected},
-		{[]string{"Node", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}, essential},
+		{[]string{"Node", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job",
+			"CronJob"}, essential},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Errorf("kinds (-want +got):\n%s", diff)

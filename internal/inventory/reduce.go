@@ -7,13 +7,15 @@ import (
 
 // keptMeta are the fields of an object's metadata that everybody may look at.
 var keptMeta = []string{
-	"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels", "ownerReferences",
+	"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels",
+	"ownerReferences",
 }
 
 // pruner is a decoded object of which not all that decodes is needed.
 type pruner interface{ prune() }
 
-// reduce keeps of an object what a T has, and who it is. An object that is no T keeps everything, so that reading it says the same.
+// reduce keeps of an object what a T has, and who it is. An object that is no T keeps everything,
+// so that reading it says the same.
 func reduce[T any](o *unstructured.Unstructured) error {
 	var t T
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &t); err != nil {

@@ -13,23 +13,28 @@ type Reference struct {
 	Image string
 	// Class is that of the owner who is nearest to pulling it.
 	Class Class
-	// Owners are the first owners, those of the reference's class first and then in sort order; Count is how many there are in all.
+	// Owners are the first owners, those of the reference's class first and then in sort order;
+	// Count is how many there are in all.
 	Owners []Owner
 	Count  int
-	// AlwaysPull is true when an owner pulls with the policy Always, spelt or implied by the tag latest: a node asks the registry each time
-	// it starts a container, whatever it has cached.
+	// AlwaysPull is true when an owner pulls with the policy Always, spelt or implied by the tag
+	// latest: a node asks the registry each time it starts a container, whatever it has cached.
 	AlwaysPull bool
-	// NodeStart is true when a node that joins now pulls the image before or as it becomes ready: its operating system, the Machine Config
-	// Operator's own image, the pause image, its static pods and every DaemonSet.
+	// NodeStart is true when a node that joins now pulls the image before or as it becomes ready:
+	// its operating system, the Machine Config Operator's own image, the pause image, its static
+	// pods and every DaemonSet.
 	NodeStart bool
-	// Platforms are those that the pods of the reference's class are bound to, such as linux/arm64, by the node they run on or by a
-	// selector on kubernetes.io/arch. Empty means any platform of the cluster.
+	// Platforms are those that the pods of the reference's class are bound to, such as linux/arm64,
+	// by the node they run on or by a selector on kubernetes.io/arch. Empty means any platform of
+	// the cluster.
 	Platforms []string
-	// Running are digests that running containers report, in sort order. They are hints: CRI-O reports the first digest it knows the
-	// image by, which of a multi-platform image may be the index or the one platform's manifest. At most maxRunning.
+	// Running are digests that running containers report, in sort order. They are hints: CRI-O
+	// reports the first digest it knows the image by, which of a multi-platform image may be the
+	// index or the one platform's manifest. At most maxRunning.
 	Running []string
-	// PullSecrets are the pull secrets of the pods and templates, or of their ServiceAccounts, in sort order. A node sends them to the
-	// registry of the reference, never to a mirror on another host. At most maxPullSecrets.
+	// PullSecrets are the pull secrets of the pods and templates, or of their ServiceAccounts, in
+	// sort order. A node sends them to the registry of the reference, never to a mirror on another
+	// host. At most maxPullSecrets.
 	PullSecrets []types.NamespacedName
 }
 

@@ -8,8 +8,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// clusterVersion adds the release payload that is installed, and the one that shall be next. Which of the components run is known from
-// pods and templates; the others are what the operators of the release may start.
+// clusterVersion adds the release payload that is installed, and the one that shall be next. Which
+// of the components run is known from pods and templates; the others are what the operators of the
+// release may start.
 func clusterVersion(ctx context.Context, rd *readState, r client.Reader) error {
 	v := &configv1.ClusterVersion{}
 	if err := r.Get(ctx, client.ObjectKey{Name: "version"}, v); err != nil {
@@ -24,8 +25,9 @@ func clusterVersion(ctx context.Context, rd *readState, r client.Reader) error {
 	next, version := nextRelease(v)
 	switch {
 	case next == "" && version != "":
-		rd.unreadSources = append(rd.unreadSources, UnreadSource{Source: "release payload", Kind: "ClusterVersion", Why: fmt.Sprintf(
-			"spec.desiredUpdate asks for version %s, and no available update tells its image", version)})
+		rd.unreadSources = append(rd.unreadSources,
+			UnreadSource{Source: "release payload", Kind: "ClusterVersion", Why: fmt.Sprintf(
+				"spec.desiredUpdate asks for version %s, and no available update tells its image", version)})
 	case next != "" && next != now:
 		// The cluster version operator fetches it with a pod of its own, at once.
 		rd.c.Add(Use{Image: next, Owner: owner, Class: Blocking})
@@ -34,8 +36,8 @@ func clusterVersion(ctx context.Context, rd *readState, r client.Reader) error {
 	return nil
 }
 
-// nextRelease is the release that spec.desiredUpdate asks for. When it names a version alone, the image is that of the available
-// update of the version.
+// nextRelease is the release that spec.desiredUpdate asks for. When it names a version alone, the
+// image is that of the available update of the version.
 func nextRelease(v *configv1.ClusterVersion) (image, version string) {
 	u := v.Spec.DesiredUpdate
 	if u == nil || (u.Version != "" && u.Version == v.Status.Desired.Version) {

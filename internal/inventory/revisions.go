@@ -9,15 +9,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// revision is the data of a ControllerRevision of a StatefulSet or DaemonSet: a patch that has the pod template of that revision.
+// revision is the data of a ControllerRevision of a StatefulSet or DaemonSet: a patch that has the
+// pod template of that revision.
 type revision struct {
 	Spec struct {
 		Template corev1.PodTemplateSpec `json:"template"`
 	} `json:"spec"`
 }
 
-// addControllerRevision adds a template that a StatefulSet or DaemonSet had. The newest is the present one, which its owner has named
-// already. Others keep their own data in this kind: KubeVirt keeps instance types.
+// addControllerRevision adds a template that a StatefulSet or DaemonSet had. The newest is the
+// present one, which its owner has named already. Others keep their own data in this kind: KubeVirt
+// keeps instance types.
 func addControllerRevision(rd *readState, r *appsv1.ControllerRevision) {
 	data, err := revisionOf(r)
 	if err != nil {
@@ -25,7 +27,8 @@ func addControllerRevision(rd *readState, r *appsv1.ControllerRevision) {
 		return
 	}
 	if data != nil {
-		rd.addTemplate(&data.Spec.Template, Use{Owner: Owner{"ControllerRevision", r.Namespace, r.Name}, Class: Historical})
+		rd.addTemplate(&data.Spec.Template,
+			Use{Owner: Owner{"ControllerRevision", r.Namespace, r.Name}, Class: Historical})
 	}
 }
 

@@ -19,9 +19,11 @@ type source struct {
 	kind schema.GroupVersionKind
 	// essential kinds hold pods, or start them: without them nothing can be said.
 	essential bool
-	// byName kinds are read object by object, past a cache, which would hold all of the kind for the sake of one.
+	// byName kinds are read object by object, past a cache, which would hold all of the kind for
+	// the sake of one.
 	byName bool
-	// object is an empty object of the kind, for those who watch it; nil for what is not worth a watch.
+	// object is an empty object of the kind, for those who watch it; nil for what is not worth a
+	// watch.
 	object client.Object
 	// selector limits the list, and the watch behind it; nil means all.
 	selector labels.Selector
@@ -31,25 +33,30 @@ type source struct {
 }
 
 // essential is a typed kind without which nothing can be said.
-func essential[T client.Object](kind schema.GroupVersionKind, example T, list client.ObjectList, add func(*readState, T)) source {
+func essential[T client.Object](kind schema.GroupVersionKind, example T, list client.ObjectList,
+	add func(*readState, T)) source {
 	s := listed(kind.Kind, kind, example, list, add)
 	s.essential = true
 	return s
 }
 
 // listed is a typed kind, each object of which adds something.
-func listed[T client.Object](name string, kind schema.GroupVersionKind, example T, list client.ObjectList, add func(*readState, T)) source {
-	return source{name: name, kind: kind, object: example, read: func(ctx context.Context, rd *readState, r client.Reader) error {
-		return each(ctx, r, list, func(o T) { add(rd, o) })
-	}}
+func listed[T client.Object](name string, kind schema.GroupVersionKind, example T, list client.ObjectList,
+	add func(*readState, T)) source {
+	return source{name: name, kind: kind, object: example,
+		read: func(ctx context.Context, rd *readState, r client.Reader) error {
+			return each(ctx, r, list, func(o T) { add(rd, o) })
+		}}
 }
 
-// cacheContinueToken is what a cache of controller-runtime puts in the place of a continue token: it hands everything out at once, and refuses to
-// go on. Source: pkg/cache/internal/cache_reader.go List.
+// cacheContinueToken is what a cache of controller-runtime puts in the place of a continue token:
+// it hands everything out at once, and refuses to go on. Source: pkg/cache/internal/cache_reader.go
+// List.
 const cacheContinueToken = "continue-not-supported"
 
-// each calls add with the objects of a list of the same type as the one that is given, in the parts in which the reader hands it out:
-// memory holds one part at a time. The objects may be a cache's own.
+// each calls add with the objects of a list of the same type as the one that is given, in the parts
+// in which the reader hands it out: memory holds one part at a time. The objects may be a cache's
+// own.
 func each[T client.Object](ctx context.Context, r client.Reader, list client.ObjectList, add func(T)) error {
 	for next := ""; ; {
 		l, ok := list.DeepCopyObject().(client.ObjectList)
@@ -77,9 +84,11 @@ func each[T client.Object](ctx context.Context, r client.Reader, list client.Obj
 	}
 }
 
-// decoded is a kind whose types are not in the scheme. Each object is decoded into a T, which has only the fields that are looked at;
-// the same T says what a cache has to keep. An object that does not decode is listed as a gap and stops nothing.
-func decoded[T any](name string, kind schema.GroupVersionKind, selector labels.Selector, add func(*readState, Owner, *T)) source {
+// decoded is a kind whose types are not in the scheme. Each object is decoded into a T, which has
+// only the fields that are looked at; the same T says what a cache has to keep. An object that does
+// not decode is listed as a gap and stops nothing.
+func decoded[T any](name string, kind schema.GroupVersionKind, selector labels.Selector,
+	add func(*readState, Owner, *T)) source {
 	example := &unstructured.Unstructured{}
 	example.SetGroupVersionKind(kind)
 	return source{

@@ -14,10 +14,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// manifestDir is where the kubelet looks for static pods (staticPodPath in the kubelet.yaml that the MCO renders).
+// manifestDir is where the kubelet looks for static pods (staticPodPath in the kubelet.yaml that
+// the MCO renders).
 const manifestDir = "/etc/kubernetes/manifests"
 
-// ignitionConfig is the part of an Ignition configuration that is read here. It is the same in all versions of the format.
+// ignitionConfig is the part of an Ignition configuration that is read here. It is the same in all
+// versions of the format.
 type ignitionConfig struct {
 	Storage ignitionStorage `json:"storage"`
 }
@@ -36,8 +38,9 @@ type ignitionContents struct {
 	Compression string `json:"compression"`
 }
 
-// staticPods are the pods that an Ignition configuration makes the kubelet of a node start by itself: kube-rbac-proxy-crio everywhere,
-// on bare metal also coredns, keepalived and haproxy. A file that is none stops nothing; the error tells of the first.
+// staticPods are the pods that an Ignition configuration makes the kubelet of a node start by
+// itself: kube-rbac-proxy-crio everywhere, on bare metal also coredns, keepalived and haproxy. A
+// file that is none stops nothing; the error tells of the first.
 func staticPods(raw []byte) ([]corev1.Pod, error) {
 	if len(raw) == 0 {
 		return nil, nil

@@ -60,7 +60,8 @@ type pipelineTask struct {
 	TaskSpec *taskSpec `json:"taskSpec,omitempty"`
 }
 
-// addTektonTask adds the images of a Task, which starts nothing until somebody or something makes a run of it.
+// addTektonTask adds the images of a Task, which starts nothing until somebody or something makes a
+// run of it.
 func addTektonTask(rd *readState, owner Owner, t *tektonTask) {
 	rd.addTask(&t.Spec, Use{Owner: owner, Class: Advisory})
 }
@@ -75,7 +76,8 @@ func addTektonTaskRun(rd *readState, owner Owner, r *tektonTaskRun) {
 	rd.addTask(r.Status.TaskSpec, use)
 }
 
-// addTektonPipelineRun adds the tasks that are still to come, too: each gets its pod when its turn comes.
+// addTektonPipelineRun adds the tasks that are still to come, too: each gets its pod when its turn
+// comes.
 func addTektonPipelineRun(rd *readState, owner Owner, r *tektonPipelineRun) {
 	use := Use{Owner: owner, Class: unlessCompleted(r.Status.CompletionTime)}
 	rd.addPipeline(r.Spec.PipelineSpec, use)
@@ -100,7 +102,8 @@ func (rd *readState) addPipeline(p *pipelineSpec, as Use) {
 	}
 }
 
-// addTask adds the images that are spelt out. An image that is a parameter is known once a run has filled it in.
+// addTask adds the images that are spelt out. An image that is a parameter is known once a run has
+// filled it in.
 func (rd *readState) addTask(t *taskSpec, as Use) {
 	if t == nil {
 		return

@@ -2,7 +2,8 @@ package inventory
 
 import corev1 "k8s.io/api/core/v1"
 
-// replicatedTemplate is a third-party workload that looks like a Deployment: replicas of one pod template.
+// replicatedTemplate is a third-party workload that looks like a Deployment: replicas of one pod
+// template.
 type replicatedTemplate struct {
 	Spec struct {
 		Replicas *int32                  `json:"replicas,omitempty"`

@@ -17,10 +17,11 @@ import (
 // mirrorPodAnnotation is on the API object of a static pod.
 const mirrorPodAnnotation = corev1.MirrorPodAnnotationKey
 
-// Trim is a transform for informers. It keeps of an object what Read, the observation of workloads and a forecast of drains look at:
-// identity, owners, labels, where a pod may run, its images and claims, and what it waits for. It changes the object in place, which is
-// the informer's own, and never fails: what it does not know loses its managed fields and nothing else. A MachineConfigPool keeps those
-// too, because they tell who paused it.
+// Trim is a transform for informers. It keeps of an object what Read, the observation of workloads
+// and a forecast of drains look at: identity, owners, labels, where a pod may run, its images and
+// claims, and what it waits for. It changes the object in place, which is the informer's own, and
+// never fails: what it does not know loses its managed fields and nothing else. A MachineConfigPool
+// keeps those too, because they tell who paused it.
 //
 // Read says the same of trimmed objects as of whole ones.
 func Trim(object any) (any, error) {
@@ -135,7 +136,8 @@ func pruneTemplate(t *corev1.PodTemplateSpec, keep env) {
 	pruneSpec(&t.Spec, keep)
 }
 
-// pruneSpec keeps what decides which images are pulled and where: not what runs in the containers, and not their configuration.
+// pruneSpec keeps what decides which images are pulled and where: not what runs in the containers,
+// and not their configuration.
 func pruneSpec(s *corev1.PodSpec, keep env) {
 	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
 		for i := range list {
@@ -144,7 +146,8 @@ func pruneSpec(s *corev1.PodSpec, keep env) {
 	}
 	for i := range s.EphemeralContainers {
 		c := &s.EphemeralContainers[i]
-		c.EphemeralContainerCommon = corev1.EphemeralContainerCommon{Name: c.Name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy}
+		c.EphemeralContainerCommon = corev1.EphemeralContainerCommon{Name: c.Name, Image: c.Image,
+			ImagePullPolicy: c.ImagePullPolicy}
 	}
 	var volumes []corev1.Volume
 	for i := range s.Volumes {
@@ -171,27 +174,33 @@ func pruneContainer(c *corev1.Container, keep env) {
 		}
 	}
 	*c = corev1.Container{
-		Name: c.Name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy, RestartPolicy: c.RestartPolicy, Env: related, Ports: ports,
+		Name: c.Name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy, RestartPolicy: c.RestartPolicy, Env: related,
+		Ports:     ports,
 		Resources: corev1.ResourceRequirements{Requests: c.Resources.Requests},
 	}
 }
 
 func trimPodStatus(s *corev1.PodStatus) {
 	*s = corev1.PodStatus{
-		Phase: s.Phase, Conditions: keptConditions(s.Conditions), Reason: s.Reason, Message: s.Message, NominatedNodeName: s.NominatedNodeName, StartTime: s.StartTime,
+		Phase: s.Phase, Conditions: keptConditions(s.Conditions), Reason: s.Reason, Message: s.Message,
+		NominatedNodeName: s.NominatedNodeName, StartTime: s.StartTime,
 		InitContainerStatuses: s.InitContainerStatuses, ContainerStatuses: s.ContainerStatuses,
 		EphemeralContainerStatuses: s.EphemeralContainerStatuses,
 	}
-	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
+	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses,
+		s.EphemeralContainerStatuses} {
 		for i := range list {
 			c := &list[i]
-			*c = corev1.ContainerStatus{Name: c.Name, ImageID: c.ImageID, Ready: c.Ready, RestartCount: c.RestartCount, Started: c.Started, State: c.State}
+			*c = corev1.ContainerStatus{Name: c.Name, ImageID: c.ImageID, Ready: c.Ready, RestartCount: c.RestartCount,
+				Started: c.Started, State: c.State}
 		}
 	}
 }
 
-// conditionTypes say whether a pod has a node and a sandbox there, whether it is ready, and whether it is being evicted.
-var conditionTypes = []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReadyToStartContainers, corev1.PodReady, corev1.DisruptionTarget}
+// conditionTypes say whether a pod has a node and a sandbox there, whether it is ready, and whether
+// it is being evicted.
+var conditionTypes = []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReadyToStartContainers, corev1.PodReady,
+	corev1.DisruptionTarget}
 
 func keptConditions(list []corev1.PodCondition) []corev1.PodCondition {
 	out := make([]corev1.PodCondition, 0, 3)
@@ -203,8 +212,8 @@ func keptConditions(list []corev1.PodCondition) []corev1.PodCondition {
 	return out
 }
 
-// trimNode leaves the annotations, by which the MCO's controllers and daemons talk to each other, and of the images on the node their
-// sizes and digests.
+// trimNode leaves the annotations, by which the MCO's controllers and daemons talk to each other,
+// and of the images on the node their sizes and digests.
 func trimNode(n *corev1.Node) {
 	n.ManagedFields = nil
 	n.Status.VolumesInUse, n.Status.VolumesAttached = nil, nil

@@ -11,7 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// handleReadError turns the error of a source into a gap, or returns it when nothing can be said without the source.
+// handleReadError turns the error of a source into a gap, or returns it when nothing can be said
+// without the source.
 func (rd *readState) handleReadError(ctx context.Context, s source, err error) error {
 	gap := UnreadSource{Source: s.name, Kind: s.kind.Kind}
 	switch {
@@ -33,8 +34,9 @@ func (rd *readState) handleReadError(ctx context.Context, s source, err error) e
 	return nil
 }
 
-// groupNotInstalled tells whether files that hold the CustomResourceDefinitions of a cluster hold none of the group. Then its kinds were not
-// left out when the files were made: the cluster has none.
+// groupNotInstalled tells whether files that hold the CustomResourceDefinitions of a cluster hold
+// none of the group. Then its kinds were not left out when the files were made: the cluster has
+// none.
 func (rd *readState) groupNotInstalled(ctx context.Context, group string) bool {
 	if !strings.Contains(group, ".") || servedByAPIServer[group] {
 		return false
@@ -42,7 +44,8 @@ func (rd *readState) groupNotInstalled(ctx context.Context, group string) bool {
 	if rd.groups == nil {
 		rd.groups = map[string]bool{}
 		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinitionList"})
+		list.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1",
+			Kind: "CustomResourceDefinitionList"})
 		if err := rd.r.List(ctx, list); err != nil {
 			list.Items = nil
 		}
@@ -56,7 +59,8 @@ func (rd *readState) groupNotInstalled(ctx context.Context, group string) bool {
 
 // servedByAPIServer are groups that have no CustomResourceDefinitions.
 var servedByAPIServer = map[string]bool{
-	"apps.openshift.io": true, "build.openshift.io": true, "image.openshift.io": true, "admissionregistration.k8s.io": true,
+	"apps.openshift.io": true, "build.openshift.io": true, "image.openshift.io": true,
+	"admissionregistration.k8s.io": true,
 }
 
 // malformedObject is an object that could not be understood.

@@ -28,41 +28,71 @@ func TestWorkloads(t *testing.T) {
 		object client.Object
 		want   []string
 	}{
-		"a running pod":                              {pod("app", corev1.PodRunning, image), as(Blocking, "Pod shop/app")},
-		"a pending pod":                              {pod("app", corev1.PodPending, image), as(Blocking, "Pod shop/app")},
-		"a pod that has succeeded":                   {pod("app", corev1.PodSucceeded, image), as(Historical, "Pod shop/app")},
-		"a pod that has failed":                      {pod("app", corev1.PodFailed, image), as(Historical, "Pod shop/app")},
-		"a Deployment":                               {deployment("app", replicas(2), image), as(Blocking, "Deployment shop/app")},
-		"a Deployment that says no number":           {deployment("app", nil, image), as(Blocking, "Deployment shop/app")},
-		"a Deployment scaled to zero":                {deployment("app", replicas(0), image), as(Advisory, "Deployment shop/app")},
-		"a StatefulSet":                              {statefulSet("app", replicas(1), image), as(Blocking, "StatefulSet shop/app")},
-		"a StatefulSet scaled to zero":               {statefulSet("app", replicas(0), image), as(Advisory, "StatefulSet shop/app")},
-		"a DaemonSet, with or without pods":          {daemonSet("app", image), as(Blocking, "DaemonSet shop/app, birth")},
-		"a ReplicaSet at work":                       {replicaSet(owned("app-1", "Deployment"), replicas(2), image), as(Blocking, "ReplicaSet shop/app-1")},
-		"a ReplicaSet of the past":                   {replicaSet(owned("app-1", "Deployment"), replicas(0), image), as(Historical, "ReplicaSet shop/app-1")},
-		"a ReplicaSet without a Deployment":          {replicaSet(named("app"), replicas(1), image), as(Blocking, "ReplicaSet shop/app")},
-		"one of those scaled to zero":                {replicaSet(named("app"), replicas(0), image), as(Advisory, "ReplicaSet shop/app")},
-		"a ReplicationController at work":            {replicationController(owned("app-1", "DeploymentConfig"), replicas(1), image), as(Blocking, "ReplicationController shop/app-1")},
-		"a ReplicationController of the past":        {replicationController(owned("app-1", "DeploymentConfig"), replicas(0), image), as(Historical, "ReplicationController shop/app-1")},
-		"a ReplicationController on its own":         {replicationController(named("app"), replicas(0), image), as(Advisory, "ReplicationController shop/app")},
+		"a running pod": {pod("app", corev1.PodRunning, image),
+			as(Blocking, "Pod shop/app")},
+		"a pending pod": {pod("app", corev1.PodPending, image),
+			as(Blocking, "Pod shop/app")},
+		"a pod that has succeeded": {pod("app", corev1.PodSucceeded, image),
+			as(Historical, "Pod shop/app")},
+		"a pod that has failed": {pod("app", corev1.PodFailed, image),
+			as(Historical, "Pod shop/app")},
+		"a Deployment": {deployment("app", replicas(2), image),
+			as(Blocking, "Deployment shop/app")},
+		"a Deployment that says no number": {deployment("app", nil, image),
+			as(Blocking, "Deployment shop/app")},
+		"a Deployment scaled to zero": {deployment("app", replicas(0), image),
+			as(Advisory, "Deployment shop/app")},
+		"a StatefulSet": {statefulSet("app", replicas(1), image),
+			as(Blocking, "StatefulSet shop/app")},
+		"a StatefulSet scaled to zero": {statefulSet("app", replicas(0), image),
+			as(Advisory, "StatefulSet shop/app")},
+		"a DaemonSet, with or without pods": {daemonSet("app", image),
+			as(Blocking, "DaemonSet shop/app, birth")},
+		"a ReplicaSet at work": {replicaSet(owned("app-1", "Deployment"), replicas(2), image),
+			as(Blocking, "ReplicaSet shop/app-1")},
+		"a ReplicaSet of the past": {replicaSet(owned("app-1", "Deployment"), replicas(0), image),
+			as(Historical, "ReplicaSet shop/app-1")},
+		"a ReplicaSet without a Deployment": {replicaSet(named("app"), replicas(1), image),
+			as(Blocking, "ReplicaSet shop/app")},
+		"one of those scaled to zero": {replicaSet(named("app"), replicas(0), image),
+			as(Advisory, "ReplicaSet shop/app")},
+		"a ReplicationController at work": {replicationController(owned("app-1", "DeploymentConfig"),
+			replicas(1), image), as(Blocking, "ReplicationController shop/app-1")},
+		"a ReplicationController of the past": {replicationController(owned("app-1", "DeploymentConfig"),
+			replicas(0), image), as(Historical, "ReplicationController shop/app-1")},
+		"a ReplicationController on its own": {replicationController(named("app"), replicas(0), image),
+			as(Advisory, "ReplicationController shop/app")},
 		"a ReplicationController without a template": {&corev1.ReplicationController{ObjectMeta: named("app")}, nil},
-		"a Job":           {job("app", plain, image), as(Blocking, "Job shop/app")},
-		"a suspended Job": {job("app", func(j *batchv1.Job) { j.Spec.Suspend = &yes }, image), as(Advisory, "Job shop/app")},
-		"a resumed Job":   {job("app", func(j *batchv1.Job) { j.Spec.Suspend = &no }, image), as(Blocking, "Job shop/app")},
+		"a Job": {job("app", plain, image), as(Blocking, "Job shop/app")},
+		"a suspended Job": {job("app", func(j *batchv1.Job) { j.Spec.Suspend = &yes }, image),
+			as(Advisory, "Job shop/app")},
+		"a resumed Job": {job("app", func(j *batchv1.Job) { j.Spec.Suspend = &no }, image),
+			as(Blocking, "Job shop/app")},
 		"a Job that has completed": {job("app", func(j *batchv1.Job) {
 			j.Status.CompletionTime = &metav1.Time{Time: time.Unix(1, 0)}
 		}, image), as(Historical, "Job shop/app")},
-		"a Job that says it is complete":      {job("app", condition(batchv1.JobComplete, corev1.ConditionTrue), image), as(Historical, "Job shop/app")},
-		"a Job that has failed":               {job("app", condition(batchv1.JobFailed, corev1.ConditionTrue), image), as(Historical, "Job shop/app")},
-		"a Job that has not failed":           {job("app", condition(batchv1.JobFailed, corev1.ConditionFalse), image), as(Blocking, "Job shop/app")},
-		"a CronJob":                           {cronJob("app", nil, image), as(Blocking, "CronJob shop/app")},
-		"a suspended CronJob":                 {cronJob("app", &yes, image), as(Advisory, "CronJob shop/app")},
-		"a pod template":                      {&corev1.PodTemplate{ObjectMeta: named("app"), Template: template(image)}, as(Advisory, "PodTemplate shop/app")},
-		"a revision of a StatefulSet":         {controllerRevision("StatefulSet", `{"spec":{"template":{"spec":{"containers":[{"image":"`+image+`"}]}}}}`), as(Historical, "ControllerRevision shop/app-1")},
-		"somebody else's revision":            {controllerRevision("VirtualMachine", `{"spec":{"template":{"spec":{"containers":[{"image":"`+image+`"}]}}}}`), nil},
-		"a revision without data":             {controllerRevision("DaemonSet", ``), nil},
-		"a DeploymentConfig":                  {manifest(deploymentConfigKind, "app", "spec: {replicas: 1, template: {spec: {containers: [{image: '"+image+"'}]}}}"), as(Blocking, "DeploymentConfig shop/app")},
-		"a DeploymentConfig scaled to zero":   {manifest(deploymentConfigKind, "app", "spec: {replicas: 0, template: {spec: {containers: [{image: '"+image+"'}]}}}"), as(Advisory, "DeploymentConfig shop/app")},
+		"a Job that says it is complete": {job("app", condition(batchv1.JobComplete, corev1.ConditionTrue), image),
+			as(Historical, "Job shop/app")},
+		"a Job that has failed": {job("app", condition(batchv1.JobFailed, corev1.ConditionTrue), image),
+			as(Historical, "Job shop/app")},
+		"a Job that has not failed": {job("app", condition(batchv1.JobFailed, corev1.ConditionFalse), image),
+			as(Blocking, "Job shop/app")},
+		"a CronJob":           {cronJob("app", nil, image), as(Blocking, "CronJob shop/app")},
+		"a suspended CronJob": {cronJob("app", &yes, image), as(Advisory, "CronJob shop/app")},
+		"a pod template": {&corev1.PodTemplate{ObjectMeta: named("app"),
+			Template: template(image)}, as(Advisory, "PodTemplate shop/app")},
+		"a revision of a StatefulSet": {controllerRevision("StatefulSet",
+			`{"spec":{"template":{"spec":{"containers":[{"image":"`+image+`"}]}}}}`), as(Historical,
+			"ControllerRevision shop/app-1")},
+		"somebody else's revision": {controllerRevision("VirtualMachine",
+			`{"spec":{"template":{"spec":{"containers":[{"image":"`+image+`"}]}}}}`), nil},
+		"a revision without data": {controllerRevision("DaemonSet", ``), nil},
+		"a DeploymentConfig": {manifest(deploymentConfigKind, "app",
+			"spec: {replicas: 1, template: {spec: {containers: [{image: '"+image+"'}]}}}"), as(Blocking,
+			"DeploymentConfig shop/app")},
+		"a DeploymentConfig scaled to zero": {manifest(deploymentConfigKind, "app",
+			"spec: {replicas: 0, template: {spec: {containers: [{image: '"+image+"'}]}}}"), as(Advisory,
+			"DeploymentConfig shop/app")},
 		"a DeploymentConfig without template": {manifest(deploymentConfigKind, "app", "spec: {replicas: 1}"), nil},
 		"a container without an image":        {pod("app", corev1.PodRunning, ""), nil},
 		"one that a trigger will fill in":     {deployment("app", replicas(1), " "), nil},
@@ -103,7 +133,8 @@ func TestContainers(t *testing.T) {
 		"quay.io/acme/migrate:v1 Blocking: Pod shop/app", "quay.io/acme/model:v1 Blocking: Pod shop/app, always",
 		"quay.io/acme/proxy:v1 Blocking: Pod shop/app", "quay.io/acme/sidecar:v1 Blocking: Pod shop/app",
 	}
-	if diff := cmp.Diff(want, lines(testCluster{objects: []client.Object{p}}.read(t, Options{}).References)); diff != "" {
+	if diff := cmp.Diff(want, lines(testCluster{objects: []client.Object{p}}.read(t,
+		Options{}).References)); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
 }
@@ -115,15 +146,18 @@ func TestDeploymentImages(t *testing.T) {
 	d.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{
 		{Name: "RELATED_IMAGE_DB", Value: "quay.io/acme/db@sha256:1111111111111111111111111111111111111111111111111111111111111111"},
 		{Name: "HAPROXY_28_IMAGE", Value: "quay.io/ocp/haproxy:v1"}, {Name: "IMAGE", Value: "quay.io/ocp/router:v1"},
-		{Name: "RELATED_IMAGE_NONE"}, {Name: "DISK_IMAGE", Value: "/var/lib/disk.img"}, {Name: "BASE_IMAGE", Value: "ubuntu"},
-		{Name: "IMAGE_PULL_POLICY", Value: "quay.io/acme/no:v1"}, {Name: "LOGO_IMAGE", Value: "https://acme.example/logo.png"},
+		{Name: "RELATED_IMAGE_NONE"}, {Name: "DISK_IMAGE", Value: "/var/lib/disk.img"},
+		{Name: "BASE_IMAGE", Value: "ubuntu"},
+		{Name: "IMAGE_PULL_POLICY", Value: "quay.io/acme/no:v1"},
+		{Name: "LOGO_IMAGE", Value: "https://acme.example/logo.png"},
 	}
 	want := []string{
 		"quay.io/acme/db@sha256:1111111111111111111111111111111111111111111111111111111111111111 Advisory: Deployment shop/app",
 		"quay.io/acme/operator:v1 Blocking: Deployment shop/app", "quay.io/mesh/proxy:v2 Blocking: Deployment shop/app",
 		"quay.io/ocp/haproxy:v1 Advisory: Deployment shop/app", "quay.io/ocp/router:v1 Advisory: Deployment shop/app",
 	}
-	if diff := cmp.Diff(want, lines(testCluster{objects: []client.Object{d}}.read(t, Options{}).References)); diff != "" {
+	if diff := cmp.Diff(want, lines(testCluster{objects: []client.Object{d}}.read(t,
+		Options{}).References)); diff != "" {
 		t.Errorf("references (-want +got):\n%s", diff)
 	}
 }
@@ -153,7 +187,8 @@ func TestPullPolicy(t *testing.T) {
 	}
 }
 
-// A pod that runs tells which digest and where; one that names no pull secret has those of its ServiceAccount already.
+// A pod that runs tells which digest and where; one that names no pull secret has those of its
+// ServiceAccount already.
 func TestRunningPod(t *testing.T) {
 	node := func(name, system, arch string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
@@ -168,10 +203,12 @@ func TestRunningPod(t *testing.T) {
 		if running {
 			status.State.Running = &corev1.ContainerStateRunning{}
 		}
-		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "other", ImageID: "quay.io/acme/other@sha256:99"}, status}
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "other",
+			ImageID: "quay.io/acme/other@sha256:99"}, status}
 		return p
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: named("builder"), ImagePullSecrets: []corev1.LocalObjectReference{{Name: "harbor"}, {Name: "builder-dockercfg-abcde"}}}
+	account := &corev1.ServiceAccount{ObjectMeta: named("builder"),
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "harbor"}, {Name: "builder-dockercfg-abcde"}}}
 	templated := func(name string, change func(*corev1.PodSpec)) *appsv1.Deployment {
 		d := deployment(name, replicas(1), image)
 		change(&d.Spec.Template.Spec)
@@ -186,13 +223,15 @@ func TestRunningPod(t *testing.T) {
 			on("a", "n1", "quay.io/acme/app@sha256:22", true), on("b", "n2", "mirror.local/app@sha256:11", true),
 		}, "Pod shop/a and 1 more, on [linux/amd64 linux/arm64], runs [sha256:11 sha256:22], with [shop/quay]"},
 		"an ID without a digest": {[]client.Object{on("a", "", "0123456789ab", true)}, "Pod shop/a, with [shop/quay]"},
-		"a container that waits": {[]client.Object{on("a", "", "quay.io/acme/app@sha256:22", false)}, "Pod shop/a, with [shop/quay]"},
-		"a node that is gone":    {[]client.Object{on("a", "n9", "", true)}, "Pod shop/a, with [shop/quay]"},
+		"a container that waits": {[]client.Object{on("a", "", "quay.io/acme/app@sha256:22", false)},
+			"Pod shop/a, with [shop/quay]"},
+		"a node that is gone": {[]client.Object{on("a", "n9", "", true)}, "Pod shop/a, with [shop/quay]"},
 		"a workload that may run anywhere as well": {[]client.Object{
 			node("n1", "linux", "arm64"), on("a", "n1", "", true), deployment("app", replicas(1), image),
 		}, "Deployment shop/app and 1 more, with [shop/quay]"},
 		"an old revision that might": {[]client.Object{
-			node("n1", "linux", "arm64"), on("a", "n1", "", true), replicaSet(owned("old", "Deployment"), replicas(0), image),
+			node("n1", "linux", "arm64"), on("a", "n1", "", true),
+			replicaSet(owned("old", "Deployment"), replicas(0), image),
 		}, "Pod shop/a and 1 more, on [linux/arm64], with [shop/quay]"},
 		"a template with a ServiceAccount": {[]client.Object{account, templated("app", func(s *corev1.PodSpec) {
 			s.ServiceAccountName = "builder"
@@ -204,7 +243,8 @@ func TestRunningPod(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			want := []string{image + " Blocking: " + c.want}
-			if diff := cmp.Diff(want, lines(testCluster{objects: c.objects}.read(t, Options{}).References)); diff != "" {
+			if diff := cmp.Diff(want, lines(testCluster{objects: c.objects}.read(t,
+				Options{}).References)); diff != "" {
 				t.Errorf("references (-want +got):\n%s", diff)
 			}
 		})
@@ -213,30 +253,42 @@ func TestRunningPod(t *testing.T) {
 
 func TestPlatforms(t *testing.T) {
 	arch := func(operator corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorTerm {
-		return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelArchStable, Operator: operator, Values: values}}}
+		return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelArchStable,
+			Operator: operator, Values: values}}}
 	}
 	affinity := func(terms ...corev1.NodeSelectorTerm) *corev1.Affinity {
 		return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}}
 	}
-	elsewhere := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "zone", Operator: corev1.NodeSelectorOpExists}}}
+	elsewhere := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "zone",
+		Operator: corev1.NodeSelectorOpExists}}}
 	cases := map[string]struct {
 		spec corev1.PodSpec
 		want []string
 	}{
-		"any":                          {corev1.PodSpec{}, nil},
-		"a selector":                   {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"}}, []string{"linux/arm64"}},
-		"the selector of old":          {corev1.PodSpec{NodeSelector: map[string]string{oldArchLabel: "s390x"}}, []string{"linux/s390x"}},
-		"one that we do not know":      {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "riscv64"}}, []string{"linux/riscv64"}},
-		"an affinity":                  {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64", "amd64"))}, []string{"linux/amd64", "linux/arm64"}},
-		"an affinity that excludes":    {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpNotIn, "amd64"))}, []string{"linux/arm64", "linux/ppc64le", "linux/s390x"}},
-		"one of two terms":             {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64"), elsewhere)}, nil},
-		"each of two terms":            {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64"), arch(corev1.NodeSelectorOpIn, "arm64", "s390x"))}, []string{"linux/arm64", "linux/s390x"}},
-		"that it exists":               {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpExists))}, nil},
-		"an affinity to something":     {corev1.PodSpec{Affinity: affinity(elsewhere)}, nil},
-		"no node affinity":             {corev1.PodSpec{Affinity: &corev1.Affinity{}}, nil},
-		"a selector and an affinity":   {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"}, Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64", "amd64"))}, []string{"linux/arm64"}},
-		"a contradiction":              {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"}, Affinity: affinity(arch(corev1.NodeSelectorOpIn, "amd64"))}, nil},
-		"Windows":                      {corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Windows}}, []string{"windows/amd64"}},
+		"any": {corev1.PodSpec{}, nil},
+		"a selector": {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"}},
+			[]string{"linux/arm64"}},
+		"the selector of old": {corev1.PodSpec{NodeSelector: map[string]string{oldArchLabel: "s390x"}},
+			[]string{"linux/s390x"}},
+		"one that we do not know": {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "riscv64"}},
+			[]string{"linux/riscv64"}},
+		"an affinity": {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64",
+			"amd64"))}, []string{"linux/amd64", "linux/arm64"}},
+		"an affinity that excludes": {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpNotIn, "amd64"))},
+			[]string{"linux/arm64", "linux/ppc64le", "linux/s390x"}},
+		"one of two terms": {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64"),
+			elsewhere)}, nil},
+		"each of two terms": {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64"),
+			arch(corev1.NodeSelectorOpIn, "arm64", "s390x"))}, []string{"linux/arm64", "linux/s390x"}},
+		"that it exists":           {corev1.PodSpec{Affinity: affinity(arch(corev1.NodeSelectorOpExists))}, nil},
+		"an affinity to something": {corev1.PodSpec{Affinity: affinity(elsewhere)}, nil},
+		"no node affinity":         {corev1.PodSpec{Affinity: &corev1.Affinity{}}, nil},
+		"a selector and an affinity": {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"},
+			Affinity: affinity(arch(corev1.NodeSelectorOpIn, "arm64", "amd64"))}, []string{"linux/arm64"}},
+		"a contradiction": {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"},
+			Affinity: affinity(arch(corev1.NodeSelectorOpIn, "amd64"))}, nil},
+		"Windows": {corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Windows}},
+			[]string{"windows/amd64"}},
 		"Windows by selector":          {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelOSStable: "windows"}}, []string{"windows/amd64"}},
 		"Linux by selector, as always": {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}}, nil},
 	}
@@ -253,7 +305,8 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-// nonPagingCache hands everything out at once, and refuses to go on, as the caches of controller-runtime do.
+// nonPagingCache hands everything out at once, and refuses to go on, as the caches of
+// controller-runtime do.
 type nonPagingCache struct{ client.Reader }
 
 func (c nonPagingCache) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
@@ -268,7 +321,8 @@ func (c nonPagingCache) List(ctx context.Context, list client.ObjectList, opts .
 }
 
 func TestNonPagingCache(t *testing.T) {
-	c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(pod("app", corev1.PodRunning, image)).Build()
+	c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(pod("app", corev1.PodRunning,
+		image)).Build()
 	found, err := Read(context.Background(), nonPagingCache{c}, Options{})
 	if err != nil || len(found.References) != 1 {
 		t.Errorf("%d references, %v", len(found.References), err)

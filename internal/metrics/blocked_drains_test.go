@@ -14,7 +14,8 @@ import (
 func TestBlockedDrains(t *testing.T) {
 	c := &Collector{}
 	c.SetRollout("shop", v1alpha1.SafeMirrorRolloutStatus{BlockedDrains: []v1alpha1.BlockedDrain{
-		{Pool: "worker", Node: "worker-1", Reason: "Pull", PullFailure: "Missing", Since: metav1.NewTime(time.Unix(1700000000, 0))},
+		{Pool: "worker", Node: "worker-1", Reason: "Pull", PullFailure: "Missing",
+			Since: metav1.NewTime(time.Unix(1700000000, 0))},
 		{Pool: "worker", Node: "worker-2", Reason: "Terminating", Transient: true},
 	}})
 	want := `
@@ -26,7 +27,8 @@ safe_mirror_obstacle{cause="",hindrance="Terminating",node="worker-2",pool="work
 # TYPE safe_mirror_obstacle_since_seconds gauge
 safe_mirror_obstacle_since_seconds{node="worker-1",pool="worker",rollout="shop"} 1.7e+09
 `
-	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "safe_mirror_obstacle", "safe_mirror_obstacle_since_seconds"); err != nil {
+	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "safe_mirror_obstacle",
+		"safe_mirror_obstacle_since_seconds"); err != nil {
 		t.Error(err)
 	}
 }

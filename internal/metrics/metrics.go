@@ -1,4 +1,5 @@
-// Package metrics tells Prometheus how rollouts stand and what goes between the operator and the registries.
+// Package metrics tells Prometheus how rollouts stand and what goes between the operator and the
+// registries.
 //
 // What is told of a rollout comes from its status, so that a dashboard and `oc get` never differ.
 package metrics
@@ -14,30 +15,46 @@ import (
 )
 
 var (
-	phaseDesc = prometheus.NewDesc("safe_mirror_rollout_phase", "1 for the phase of the rollout.", []string{"rollout", "phase"}, nil)
-	// conditionDesc is the gauge to alert on: Stalled asks for a person, PauseLimitExceeded for haste.
-	conditionDesc = prometheus.NewDesc("safe_mirror_rollout_condition", "1 when the condition is True, 0 when it is False, -1 when it is Unknown.",
+	phaseDesc = prometheus.NewDesc("safe_mirror_rollout_phase", "1 for the phase of the rollout.",
+		[]string{"rollout", "phase"}, nil)
+	// conditionDesc is the gauge to alert on: Stalled asks for a person, PauseLimitExceeded for
+	// haste.
+	conditionDesc = prometheus.NewDesc("safe_mirror_rollout_condition",
+		"1 when the condition is True, 0 when it is False, -1 when it is Unknown.",
 		[]string{"rollout", "condition", "reason"}, nil)
-	blockersDesc    = prometheus.NewDesc("safe_mirror_rollout_blockers", "What the rollout waits for, by number.", []string{"rollout"}, nil)
-	imagesDesc      = prometheus.NewDesc("safe_mirror_rollout_images", "References of the rollout by state.", []string{"rollout", "state"}, nil)
-	copiedBytesDesc = prometheus.NewDesc("safe_mirror_rollout_copied_bytes", "Bytes that were written to mirrors for the rollout.", []string{"rollout"}, nil)
-	nodesDesc       = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.", []string{"rollout", "pool", "state"}, nil)
-	remediesDesc    = prometheus.NewDesc("safe_mirror_rollout_remedies", "Remedies on the record of the rollout, by action and outcome; an empty outcome is one under way.",
+	blockersDesc = prometheus.NewDesc("safe_mirror_rollout_blockers", "What the rollout waits for, by number.",
+		[]string{"rollout"}, nil)
+	imagesDesc = prometheus.NewDesc("safe_mirror_rollout_images", "References of the rollout by state.",
+		[]string{"rollout", "state"}, nil)
+	copiedBytesDesc = prometheus.NewDesc("safe_mirror_rollout_copied_bytes",
+		"Bytes that were written to mirrors for the rollout.", []string{"rollout"}, nil)
+	nodesDesc = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.",
+		[]string{"rollout", "pool", "state"}, nil)
+	remediesDesc = prometheus.NewDesc("safe_mirror_rollout_remedies",
+		"Remedies on the record of the rollout, by action and outcome; an empty outcome is one under way.",
 		[]string{"rollout", "action", "outcome"}, nil)
-	pausedDesc       = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.", []string{"rollout", "pool"}, nil)
-	drainBlockedDesc = prometheus.NewDesc("safe_mirror_obstacle", "1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.",
+	pausedDesc = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.",
+		[]string{"rollout", "pool"}, nil)
+	drainBlockedDesc = prometheus.NewDesc("safe_mirror_obstacle",
+		"1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.",
 		[]string{"rollout", "pool", "node", "hindrance", "cause"}, nil)
-	drainBlockedSinceDesc = prometheus.NewDesc("safe_mirror_obstacle_since_seconds", "When that began, in seconds since 1970; absent when the cluster does not tell.",
+	drainBlockedSinceDesc = prometheus.NewDesc("safe_mirror_obstacle_since_seconds",
+		"When that began, in seconds since 1970; absent when the cluster does not tell.",
 		[]string{"rollout", "pool", "node"}, nil)
 
-	requestsDesc = prometheus.NewDesc("safe_mirror_registry_requests_total", "Requests to the registry.", []string{"registry", "method"}, nil)
-	bytesDesc    = prometheus.NewDesc("safe_mirror_registry_bytes_total", "Bytes of bodies that went to the registry, or came from it.",
+	requestsDesc = prometheus.NewDesc("safe_mirror_registry_requests_total", "Requests to the registry.",
+		[]string{"registry", "method"}, nil)
+	bytesDesc = prometheus.NewDesc("safe_mirror_registry_bytes_total",
+		"Bytes of bodies that went to the registry, or came from it.",
 		[]string{"registry", "direction"}, nil)
-	rateLimitedDesc = prometheus.NewDesc("safe_mirror_registry_rate_limited_total", "Answers of the registry that asked for fewer requests.", []string{"registry"}, nil)
-	waitDesc        = prometheus.NewDesc("safe_mirror_registry_wait_seconds_total", "Time for which requests have waited for limits and pauses.", []string{"registry"}, nil)
+	rateLimitedDesc = prometheus.NewDesc("safe_mirror_registry_rate_limited_total",
+		"Answers of the registry that asked for fewer requests.", []string{"registry"}, nil)
+	waitDesc = prometheus.NewDesc("safe_mirror_registry_wait_seconds_total",
+		"Time for which requests have waited for limits and pauses.", []string{"registry"}, nil)
 )
 
-// Collector is a prometheus.Collector. The zero value tells nothing yet; a nil one takes nothing in.
+// Collector is a prometheus.Collector. The zero value tells nothing yet; a nil one takes nothing
+// in.
 type Collector struct {
 	mu       sync.Mutex
 	rollouts map[string]v1alpha1.SafeMirrorRolloutStatus
@@ -76,7 +93,9 @@ func (c *Collector) SetRegistryTotals(totals func() map[string]mirror.HostStats)
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{phaseDesc, conditionDesc, blockersDesc, imagesDesc, copiedBytesDesc, nodesDesc, remediesDesc, pausedDesc, drainBlockedDesc, drainBlockedSinceDesc, requestsDesc, bytesDesc, rateLimitedDesc, waitDesc} {
+	for _, d := range []*prometheus.Desc{phaseDesc, conditionDesc, blockersDesc, imagesDesc, copiedBytesDesc, nodesDesc,
+		remediesDesc, pausedDesc, drainBlockedDesc, drainBlockedSinceDesc, requestsDesc, bytesDesc, rateLimitedDesc,
+		waitDesc} {
 		out <- d
 	}
 }
@@ -108,7 +127,8 @@ func collectRollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMi
 	if s.Phase != "" {
 		gauge(out, phaseDesc, 1, name, string(s.Phase))
 	}
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPauseLimitExceeded} {
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled,
+		v1alpha1.ConditionPauseLimitExceeded} {
 		if found := meta.FindStatusCondition(s.Conditions, kind); found != nil {
 			gauge(out, conditionDesc, conditionValue(string(found.Status)), name, kind, found.Reason)
 		}
@@ -116,8 +136,10 @@ func collectRollout(out chan<- prometheus.Metric, name string, s v1alpha1.SafeMi
 	gauge(out, blockersDesc, float64(len(s.Blockers)), name)
 	collectRemedies(out, name, s.Record.Remedies)
 	for state, n := range map[string]int32{
-		"total": s.Images.Total, "changed": s.Images.Changed, "verified": s.Images.Verified, "copied": s.Images.Copied, "failed": s.Images.Failed,
-		"lost": s.Images.Lost, "accepted": s.Images.Accepted, "no_worse": s.Images.NoWorse, "drifted": s.Images.Drifted,
+		"total": s.Images.Total, "changed": s.Images.Changed, "verified": s.Images.Verified, "copied": s.Images.Copied,
+		"failed": s.Images.Failed,
+		"lost":   s.Images.Lost, "accepted": s.Images.Accepted, "no_worse": s.Images.NoWorse,
+		"drifted": s.Images.Drifted,
 	} {
 		gauge(out, imagesDesc, float64(n), name, state)
 	}

@@ -15,11 +15,12 @@ import (
 
 func status() v1alpha1.SafeMirrorRolloutStatus {
 	return v1alpha1.SafeMirrorRolloutStatus{
-		Phase:      "Release",
-		Conditions: []metav1.Condition{{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "DrainTimedOut"}, {Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Waiting"}},
-		Images:     v1alpha1.ImageCounts{Total: 10, Changed: 4, Verified: 3, BytesCopied: 1 << 20},
-		Pools:      []v1alpha1.PoolStatus{{Name: "worker", Total: 3, Updated: 1, Paused: true}},
-		Blockers:   []v1alpha1.Blocker{{}, {}},
+		Phase: "Release",
+		Conditions: []metav1.Condition{{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "DrainTimedOut"},
+			{Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Waiting"}},
+		Images:   v1alpha1.ImageCounts{Total: 10, Changed: 4, Verified: 3, BytesCopied: 1 << 20},
+		Pools:    []v1alpha1.PoolStatus{{Name: "worker", Total: 3, Updated: 1, Paused: true}},
+		Blockers: []v1alpha1.Blocker{{}, {}},
 	}
 }
 
@@ -27,7 +28,8 @@ func TestCollect(t *testing.T) {
 	c := &Collector{}
 	c.SetRollout("shop", status())
 	c.SetRegistryTotals(func() map[string]mirror.HostStats {
-		return map[string]mirror.HostStats{"mirror.local": {Requests: map[string]int64{"PUT": 7}, Sent: 100, Received: 5, RateLimited: 1, Waited: 1500 * time.Millisecond}}
+		return map[string]mirror.HostStats{"mirror.local": {Requests: map[string]int64{"PUT": 7}, Sent: 100,
+			Received: 5, RateLimited: 1, Waited: 1500 * time.Millisecond}}
 	})
 	want := `
 # HELP safe_mirror_pool_nodes Nodes of the pool by state.
@@ -65,8 +67,10 @@ safe_mirror_rollout_copied_bytes{rollout="shop"} 1.048576e+06
 safe_mirror_rollout_phase{phase="Release",rollout="shop"} 1
 `
 	all := []string{
-		"safe_mirror_pool_nodes", "safe_mirror_pool_paused", "safe_mirror_registry_bytes_total", "safe_mirror_registry_rate_limited_total",
-		"safe_mirror_registry_requests_total", "safe_mirror_registry_wait_seconds_total", "safe_mirror_rollout_blockers",
+		"safe_mirror_pool_nodes", "safe_mirror_pool_paused", "safe_mirror_registry_bytes_total",
+		"safe_mirror_registry_rate_limited_total",
+		"safe_mirror_registry_requests_total", "safe_mirror_registry_wait_seconds_total",
+		"safe_mirror_rollout_blockers",
 		"safe_mirror_rollout_condition", "safe_mirror_rollout_copied_bytes", "safe_mirror_rollout_phase",
 	}
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want), all...); err != nil {

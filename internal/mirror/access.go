@@ -8,23 +8,26 @@ import (
 // defaultTimeout is how long a registry may stay silent when Access.Timeout is not set.
 const defaultTimeout = 30 * time.Second
 
-// Access is how one party reaches registries: with which credentials, trusting which CAs, through which network.
-// The zero value is anonymous access with the system's trusted roots.
+// Access is how one party reaches registries: with which credentials, trusting which CAs, through
+// which network. The zero value is anonymous access with the system's trusted roots.
 type Access struct {
 	// Keychain holds the credentials.
 	Keychain Keychain
-	// CAs holds PEM certificates by registry host[:port], exactly as it is written in a reference; they are trusted
-	// for that host only, on top of the system roots. Text without a certificate in it is ignored, as a node does.
+	// CAs holds PEM certificates by registry host[:port], exactly as it is written in a reference;
+	// they are trusted for that host only, on top of the system roots. Text without a certificate
+	// in it is ignored, as a node does.
 	CAs map[string][]byte
-	// ExtraCAs holds PEM certificates trusted for every host (a cluster-wide trust bundle). Optional.
+	// ExtraCAs holds PEM certificates trusted for every host (a cluster-wide trust bundle).
+	// Optional.
 	ExtraCAs []byte
 	// Insecure tells whether plain http and unverified TLS are allowed for a repository, given as
 	// "mirror.example.com:5000/acme/app" without tag or digest. nil means never.
 	Insecure func(reference string) bool
 	// Transport replaces the network, trusted CAs and proxy included. Optional, for tests.
 	Transport http.RoundTripper
-	// Timeout is how long a registry may stay silent: between request and response headers, and between two pieces
-	// of a body. 0 means 30 s. The commit of an upload may take ten times as long: object stores assemble it then.
+	// Timeout is how long a registry may stay silent: between request and response headers, and
+	// between two pieces of a body. 0 means 30 s. The commit of an upload may take ten times as
+	// long: object stores assemble it then.
 	Timeout time.Duration
 
 	traffic *traffic

@@ -50,16 +50,20 @@ func TestTrust(t *testing.T) {
 		host   string
 		class  ErrorClass
 	}{
-		"no CA":                       {access: Access{}, host: g.host, class: TLS},
-		"the CA of that host":         {access: Access{CAs: map[string][]byte{g.host: ours.pem()}}, host: g.host},
-		"a CA of another host":        {access: Access{CAs: map[string][]byte{"other:5000": ours.pem()}}, host: g.host, class: TLS},
-		"another CA":                  {access: Access{CAs: map[string][]byte{g.host: theirs.pem()}}, host: g.host, class: TLS},
-		"a CA for all hosts":          {access: Access{ExtraCAs: ours.pem()}, host: g.host},
-		"insecure":                    {access: Access{Insecure: always}, host: g.host},
-		"insecure for another":        {access: Access{Insecure: func(r string) bool { return r == "other/app" }}, host: g.host, class: TLS},
-		"http where TLS is expected":  {access: Access{}, host: web.host, class: TLS},
-		"http where http is allowed":  {access: Access{Insecure: always}, host: web.host},
-		"insecure by repository name": {access: Access{Insecure: func(r string) bool { return r == web.host+"/app" }}, host: web.host},
+		"no CA":               {access: Access{}, host: g.host, class: TLS},
+		"the CA of that host": {access: Access{CAs: map[string][]byte{g.host: ours.pem()}}, host: g.host},
+		"a CA of another host": {access: Access{CAs: map[string][]byte{"other:5000": ours.pem()}}, host: g.host,
+			class: TLS},
+		"another CA": {access: Access{CAs: map[string][]byte{g.host: theirs.pem()}}, host: g.host,
+			class: TLS},
+		"a CA for all hosts": {access: Access{ExtraCAs: ours.pem()}, host: g.host},
+		"insecure":           {access: Access{Insecure: always}, host: g.host},
+		"insecure for another": {access: Access{Insecure: func(r string) bool { return r == "other/app" }},
+			host: g.host, class: TLS},
+		"http where TLS is expected": {access: Access{}, host: web.host, class: TLS},
+		"http where http is allowed": {access: Access{Insecure: always}, host: web.host},
+		"insecure by repository name": {access: Access{Insecure: func(r string) bool { return r == web.host+"/app" }},
+			host: web.host},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +80,8 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// TestTrustIsPerHost guards against one host's CA being trusted for the next one through a shared transport.
+// TestTrustIsPerHost guards against one host's CA being trusted for the next one through a shared
+// transport.
 func TestTrustIsPerHost(t *testing.T) {
 	one, two := newAuthority(t), newAuthority(t)
 	first, second := newTestTLSRegistry(t, one), newTestTLSRegistry(t, two)
@@ -139,7 +144,8 @@ func TestCredentialsByPath(t *testing.T) {
 	for _, repo := range []string{"acme/app", "other/app", "open/app"} {
 		g.seed(t, repo, "v1", img)
 	}
-	g.inject(basicAuth(map[string]string{"acme/app": "acme", "other/app": "other", "open/app": "nobody", "acme/copy": "acme"}))
+	g.inject(basicAuth(map[string]string{"acme/app": "acme", "other/app": "other", "open/app": "nobody",
+		"acme/copy": "acme"}))
 	c := newTestClient(withLogins(t, g.host+"/acme", "acme", g.host, "other"))
 	for repo, class := range map[string]ErrorClass{"acme/app": "", "other/app": "", "open/app": Denied} {
 		_, err := c.Verify(context.Background(), []string{g.host + "/" + repo + ":v1"}, VerifyOptions{})
@@ -150,8 +156,10 @@ func TestCredentialsByPath(t *testing.T) {
 			assertError(t, err, wantError{class, g.host + "/" + repo + ":v1", "manifest"})
 		}
 	}
-	// From one login's repository to another's on the same host: the mount is refused, the copy works.
-	if _, err := c.Copy(context.Background(), []string{g.host + "/other/app:v1"}, g.host+"/acme/copy:v1", ""); err != nil {
+	// From one login's repository to another's on the same host: the mount is refused, the copy
+	// works.
+	if _, err := c.Copy(context.Background(), []string{g.host + "/other/app:v1"}, g.host+"/acme/copy:v1",
+		""); err != nil {
 		t.Error(err)
 	}
 }
@@ -213,12 +221,20 @@ func TestTokens(t *testing.T) {
 			}
 			_, _ = w.Write([]byte(`{"token":"good"}`))
 		}},
-		"refused":           {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, class: Denied},
-		"not good enough":   {answer: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"token":"bad"}`)) }, class: Denied},
-		"service is down":   {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, class: Unknown},
-		"service is busy":   {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, class: RateLimited},
-		"service hangs up":  {answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, class: Refused},
-		"service is silent": {answer: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, class: Timeout},
+		"refused": {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) },
+			class: Denied},
+		"not good enough": {answer: func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = w.Write([]byte(`{"token":"bad"}`))
+		}, class: Denied},
+		"service is down": {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+			class: Unknown},
+		"service is busy": {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) },
+			class: RateLimited},
+		"service hangs up": {answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			class: Refused},
+		"service is silent": {answer: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			class: Timeout},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -252,7 +268,8 @@ func TestErrorsCarryNoSecrets(t *testing.T) {
 			}
 			_, password, _ := r.BasicAuth()
 			w.WriteHeader(http.StatusForbidden)
-			_, _ = w.Write(toJSON(object{"errors": []object{{"code": "DENIED", "message": r.Header.Get("Authorization") + " " + password}}}))
+			_, _ = w.Write(toJSON(object{"errors": []object{{"code": "DENIED",
+				"message": r.Header.Get("Authorization") + " " + password}}}))
 			return true
 		},
 		"a redirect to a signed URL": func(w http.ResponseWriter, r *http.Request) bool {
@@ -268,11 +285,13 @@ func TestErrorsCarryNoSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newTestRegistry(t)
 			g.inject(func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && fault(w, r) })
-			_, err := newTestClient(access(t, g)).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
+			_, err := newTestClient(access(t, g)).Verify(context.Background(), []string{g.host + "/app:v1"},
+				VerifyOptions{})
 			if err == nil {
 				t.Fatal("no error")
 			}
-			for _, secret := range []string{"acme-secret", auth("acme", "acme-secret"), base64.StdEncoding.EncodeToString([]byte("acme-secret"))} {
+			for _, secret := range []string{"acme-secret", auth("acme", "acme-secret"),
+				base64.StdEncoding.EncodeToString([]byte("acme-secret"))} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("%q carries %q", err, secret)
 				}
@@ -288,7 +307,8 @@ func TestSilenceIsATimeoutEverywhere(t *testing.T) {
 	g := newTestRegistry(t)
 	g.hang()
 	endpoint := g.host + "/app:v1"
-	// Without TLS the host is asked which protocol it speaks, so silence shows at that first question already.
+	// Without TLS the host is asked which protocol it speaks, so silence shows at that first
+	// question already.
 	calls := map[string]func(c *Client) error{
 		"Verify": func(c *Client) error {
 			_, err := c.Verify(context.Background(), []string{endpoint}, VerifyOptions{})
@@ -345,13 +365,17 @@ func TestRateLimit(t *testing.T) {
 		wantWaited time.Duration
 		wantPaused time.Duration // from the last answer on
 	}{
-		// 0.5 + 1 + 2 + 4 + 8 + 8 + 8: the eighth answer is the last, and the host is left alone for another 8 s.
-		"without a hint":         {429, nil, maxRateLimitAttempts, 31500 * time.Millisecond, 8 * time.Second},
-		"with a short hint":      {429, []string{"Retry-After", "3"}, maxRateLimitAttempts, 21 * time.Second, 3 * time.Second},
-		"503 with a hint":        {503, []string{"Retry-After", "3"}, maxRateLimitAttempts, 21 * time.Second, 3 * time.Second},
+		// 0.5 + 1 + 2 + 4 + 8 + 8 + 8: the eighth answer is the last, and the host is left alone
+		// for another 8 s.
+		"without a hint": {429, nil, maxRateLimitAttempts, 31500 * time.Millisecond, 8 * time.Second},
+		"with a short hint": {429, []string{"Retry-After", "3"}, maxRateLimitAttempts, 21 * time.Second,
+			3 * time.Second},
+		"503 with a hint": {503, []string{"Retry-After", "3"}, maxRateLimitAttempts, 21 * time.Second,
+			3 * time.Second},
 		"with a hint of an hour": {429, []string{"Retry-After", "3600"}, 1, 0, time.Hour},
 		"with a hint of a year":  {429, []string{"Retry-After", "31536000"}, 1, 0, time.Hour},
-		"with the window":        {429, []string{"RateLimit-Limit", "100;w=21600", "RateLimit-Remaining", "0;w=21600"}, 1, 0, 216 * time.Second},
+		"with the window": {429, []string{"RateLimit-Limit", "100;w=21600", "RateLimit-Remaining", "0;w=21600"},
+			1, 0, 216 * time.Second},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -375,16 +399,18 @@ func TestRateLimit(t *testing.T) {
 				t.Errorf("asked %d times, want %d", asked, tc.wantAsked)
 			}
 			totals := c.HostStats()[g.host]
-			if totals.Waited != tc.wantWaited || totals.RateLimited != int64(tc.wantAsked) || totals.BackoffUntil.Sub(clock.Now()) != tc.wantPaused {
-				t.Errorf("waited %s, refused %d times, paused for %s; want %s, %d, %s", totals.Waited, totals.RateLimited,
+			if totals.Waited != tc.wantWaited || totals.RateLimited != int64(tc.wantAsked) ||
+				totals.BackoffUntil.Sub(clock.Now()) != tc.wantPaused {
+				t.Errorf("waited %s, refused %d times, paused for %s; want %s, %d, %s", totals.Waited,
+					totals.RateLimited,
 					totals.BackoffUntil.Sub(clock.Now()), tc.wantWaited, tc.wantAsked, tc.wantPaused)
 			}
 		})
 	}
 }
 
-// TestHostBackoffAppliesToAllClients: a host that asked for a long pause is not asked again by anybody, under other credentials
-// either, until it is over; other hosts are.
+// TestHostBackoffAppliesToAllClients: a host that asked for a long pause is not asked again by
+// anybody, under other credentials either, until it is over; other hosts are.
 func TestHostBackoffAppliesToAllClients(t *testing.T) {
 	g, other := newTestRegistry(t), newTestRegistry(t)
 	g.seed(t, "app", "v1", multiArch("app"))

@@ -15,16 +15,19 @@ import (
 // requestKind is what a request wants to be let in as.
 type requestKind struct {
 	write bool
-	// again: the operation has been let in before and has begun to read; it does not queue a second time. An upload whose
-	// download breaks holds its place among the writers while it asks for the rest.
+	// again: the operation has been let in before and has begun to read; it does not queue a second
+	// time. An upload whose download breaks holds its place among the writers while it asks for the
+	// rest.
 	resumed bool
-	// onward: a redirect leads on to another server, which the registry's request rate is not about.
+	// onward: a redirect leads on to another server, which the registry's request rate is not
+	// about.
 	redirected bool
 }
 
-// acquire waits until a request may be sent: for a place among those under way, for the request rate, and for the end of
-// the pause that the host asked for. The error is a *HostBackoffError when that pause is longer than an image should wait, or
-// the cause of the context's end. leave must be called when the request is over, body included; more than once is fine.
+// acquire waits until a request may be sent: for a place among those under way, for the request
+// rate, and for the end of the pause that the host asked for. The error is a *HostBackoffError when
+// that pause is longer than an image should wait, or the cause of the context's end. leave must be
+// called when the request is over, body included; more than once is fine.
 //
 // The time spent here is our own doing: no registry is called silent for it, and no image stalled.
 func (h *hostTraffic) acquire(ctx context.Context, a requestKind) (release func(), err error) {
@@ -64,7 +67,8 @@ func (h *hostTraffic) slotsFor(write bool) *semaphore.Weighted {
 	return h.readSlots
 }
 
-// queuedRequest is one request's way through admit. It notes how long it waited once it has to wait at all.
+// queuedRequest is one request's way through admit. It notes how long it waited once it has to wait
+// at all.
 type queuedRequest struct {
 	h              *hostTraffic
 	ctx            context.Context
@@ -106,8 +110,8 @@ func (q *queuedRequest) waitForReservation(r *rate.Reservation) error {
 	return nil
 }
 
-// waitForBackoff waits as long as the host wants to be left alone. It looks again afterwards: others may have been refused
-// meanwhile.
+// waitForBackoff waits as long as the host wants to be left alone. It looks again afterwards:
+// others may have been refused meanwhile.
 func (q *queuedRequest) waitForBackoff() error {
 	for {
 		until, left := q.h.backoffLeft()
@@ -125,8 +129,8 @@ func (q *queuedRequest) waitForBackoff() error {
 	}
 }
 
-// limitedBody lets the bytes of a body pass no faster than the limit, and counts them. It reads in small pieces, so that the
-// other side sees an even flow and not a burst each second.
+// limitedBody lets the bytes of a body pass no faster than the limit, and counts them. It reads in
+// small pieces, so that the other side sees an even flow and not a burst each second.
 type limitedBody struct {
 	io.ReadCloser
 	ctx     context.Context
@@ -135,7 +139,8 @@ type limitedBody struct {
 	count   *atomic.Int64
 }
 
-func (h *hostTraffic) limitBody(ctx context.Context, body io.ReadCloser, limiter *rate.Limiter, count *atomic.Int64) io.ReadCloser {
+func (h *hostTraffic) limitBody(ctx context.Context, body io.ReadCloser, limiter *rate.Limiter,
+	count *atomic.Int64) io.ReadCloser {
 	return limitedBody{ReadCloser: body, ctx: ctx, h: h, limiter: limiter, count: count}
 }
 

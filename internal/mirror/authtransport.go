@@ -9,14 +9,16 @@ import (
 	"time"
 )
 
-// authTransport stands between regclient and the network. It lets requests out as the limits of the host allow, puts every one on
-// a clock, notes what the registry answered for the classification of errors, and counts each sign of life as progress.
+// authTransport stands between regclient and the network. It lets requests out as the limits of the
+// host allow, puts every one on a clock, notes what the registry answered for the classification of
+// errors, and counts each sign of life as progress.
 type authTransport struct {
 	next    http.RoundTripper
 	timeout time.Duration
 	host    *hostTraffic
-	// lastTokenFailure is how the last request to the token service failed, nil when it went well. regclient makes these requests
-	// without a context and from then on reports "unauthorized", be it a 503 or a refused connection.
+	// lastTokenFailure is how the last request to the token service failed, nil when it went well.
+	// regclient makes these requests without a context and from then on reports "unauthorized", be
+	// it a 503 or a refused connection.
 	lastTokenFailure atomic.Pointer[tokenFailure]
 	tokens           tokenStore
 }
@@ -28,7 +30,8 @@ type tokenFailure struct {
 	err     error
 }
 
-// isTransient tells whether this says nothing about the credentials: the token service was down or busy.
+// isTransient tells whether this says nothing about the credentials: the token service was down or
+// busy.
 func (f *tokenFailure) isTransient() bool {
 	return f != nil && (f.err != nil || f.status.Status >= 500 || f.status.isRateLimit())
 }
@@ -40,7 +43,8 @@ func (g *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return g.requestToken(req)
 	}
 	release, err := g.host.acquire(req.Context(), requestKind{
-		write: isWrite(req.Method), resumed: !isWrite(req.Method) && record.isReading(), redirected: req.Response != nil,
+		write: isWrite(req.Method), resumed: !isWrite(req.Method) && record.isReading(),
+		redirected: req.Response != nil,
 	})
 	if err != nil {
 		if req.Body != nil {
@@ -53,7 +57,8 @@ func (g *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	record.recordResponse(req.Method, status)
-	if req.Method == http.MethodGet && resp.StatusCode < http.StatusMultipleChoices { // a redirect is yet to be followed
+	// a redirect is yet to be followed
+	if req.Method == http.MethodGet && resp.StatusCode < http.StatusMultipleChoices {
 		record.markReading()
 	}
 	used := bearerToken(resp.Request)
@@ -61,15 +66,16 @@ func (g *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case status == nil:
 		g.tokens.markAccepted(used)
 	case status.Status == http.StatusUnauthorized && g.tokens.renew(used, g.requestToken):
-		// regclient compares what was sent with what it would send now, and tries again when they differ.
+		// regclient compares what was sent with what it would send now, and tries again when they
+		// differ.
 		resp.Request.Header.Del("Authorization")
 		record.markTokenRenewed()
 	}
 	return resp, nil
 }
 
-// requestToken sends a request to the token service. It does not queue: whatever needs the token has, or holds a place
-// that others wait for.
+// requestToken sends a request to the token service. It does not queue: whatever needs the token
+// has, or holds a place that others wait for.
 func (g *authTransport) requestToken(req *http.Request) (*http.Response, error) {
 	resp, status, err := g.send(req, func() {})
 	switch {
@@ -85,8 +91,8 @@ func (g *authTransport) requestToken(req *http.Request) (*http.Response, error) 
 	return resp, nil
 }
 
-// send puts a request on the clock and the meter. leave is called when it is over: at a failure, at an answer without a
-// body, or when the body is closed.
+// send puts a request on the clock and the meter. leave is called when it is over: at a failure, at
+// an answer without a body, or when the body is closed.
 func (g *authTransport) send(req *http.Request, release func()) (*http.Response, *StatusError, error) {
 	idle := startIdleTimeout(req.Context(), g.timeout)
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { idle.onConnected() }}
@@ -124,7 +130,8 @@ func (g *authTransport) send(req *http.Request, release func()) (*http.Response,
 	return resp, status, nil
 }
 
-// wrapBody puts the request body, if any, on the clock and the meter. finish makes sure that it is not read any more.
+// wrapBody puts the request body, if any, on the clock and the meter. finish makes sure that it is
+// not read any more.
 func (g *authTransport) wrapBody(idle *idleTimeout, req, out *http.Request) (finish func()) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return func() {}
@@ -148,8 +155,8 @@ func (g *authTransport) wrapBody(idle *idleTimeout, req, out *http.Request) (fin
 	return func() { current.finish() }
 }
 
-// releasingBody gives the place among the requests under way back when the body is done with, or when whoever asked for it is:
-// regclient leaves some bodies open.
+// releasingBody gives the place among the requests under way back when the body is done with, or
+// when whoever asked for it is: regclient leaves some bodies open.
 type releasingBody struct {
 	io.ReadCloser
 	release func()

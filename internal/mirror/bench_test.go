@@ -25,7 +25,8 @@ type corpus struct {
 	unique int64
 }
 
-// newCorpus makes n images on 5 bases of 5 layers each, with 2 layers and a config of their own. Two fifths of the bytes are bases.
+// newCorpus makes n images on 5 bases of 5 layers each, with 2 layers and a config of their own.
+// Two fifths of the bytes are bases.
 func newCorpus(n int, unique int64) corpus {
 	random := rand.New(rand.NewPCG(1, 2)) // the same bytes each time
 	layer := func(size int64) content {
@@ -61,7 +62,8 @@ func newCorpus(n int, unique int64) corpus {
 	return c
 }
 
-// link is a network between a client and a registry: a round trip for each request, and a rate for all bodies together, each way.
+// link is a network between a client and a registry: a round trip for each request, and a rate for
+// all bodies together, each way.
 type slowLink struct {
 	roundTrip          time.Duration
 	down, up           *rate.Limiter
@@ -136,7 +138,8 @@ type benchRun struct {
 	methods  string
 }
 
-func (c corpus) run(b *testing.B, roundTrip time.Duration, bytesPerSecond float64, copyAll func(source, target string, link *slowLink) benchRun) benchRun {
+func (c corpus) run(b *testing.B, roundTrip time.Duration, bytesPerSecond float64,
+	copyAll func(source, target string, link *slowLink) benchRun) benchRun {
 	b.Helper()
 	source, target := benchRegistry(b), benchRegistry(b)
 	for i, img := range c.images {
@@ -160,20 +163,23 @@ func benchRegistry(b *testing.B) *testRegistry {
 func (g *testRegistry) seedBench(b *testing.B, repo string, img image) {
 	b.Helper()
 	for _, blob := range img.blobs {
-		g.must(b, http.MethodPost, "/v2/"+repo+"/blobs/uploads/?digest="+blob.digest, "application/octet-stream", blob.raw)
+		g.must(b, http.MethodPost, "/v2/"+repo+"/blobs/uploads/?digest="+blob.digest, "application/octet-stream",
+			blob.raw)
 	}
 	g.must(b, http.MethodPut, "/v2/"+repo+"/manifests/v1", img.top.mediaType, img.top.raw)
 }
 
 // withEngine copies and proves a corpus with the engine.
-func (c corpus) withEngine(b *testing.B, again func(client *Client, jobs []Job)) func(source, target string, link *slowLink) benchRun {
+func (c corpus) withEngine(b *testing.B, again func(client *Client, jobs []Job)) func(source, target string,
+	link *slowLink) benchRun {
 	return func(source, target string, link *slowLink) benchRun {
 		started := time.Now()
 		client := NewClient(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()})
 		var jobs []Job
 		for _, name := range c.names {
 			from, to := source+"/"+name+":v1", target+"/"+name+":v1"
-			jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", Sources: []string{from}, Targets: []string{to}, PullEndpoints: []string{to}})
+			jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", Sources: []string{from},
+				Targets: []string{to}, PullEndpoints: []string{to}})
 		}
 		verifyAll(b, client, jobs)
 		cold := link.since(started)
@@ -241,8 +247,8 @@ func (c corpus) withRegclient(b *testing.B) func(source, target string, link *sl
 	}
 }
 
-// BenchmarkCopyCorpus copies and proves 60 images on 5 shared bases, beside regclient's own copy of the same images, without a proof, in
-// the same run:
+// BenchmarkCopyCorpus copies and proves 60 images on 5 shared bases, beside regclient's own copy of
+// the same images, without a proof, in the same run:
 //
 //	go test -run - -bench CopyCorpus -benchtime 1x ./internal/mirror
 //
@@ -271,7 +277,8 @@ func BenchmarkCopyCorpus(b *testing.B) {
 				var again time.Duration
 				ours := c.run(b, tc.roundTrip, tc.rate, c.withEngine(b, func(client *Client, jobs []Job) {
 					started := time.Now()
-					verifyAll(b, client.WithAccesses(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()}), jobs)
+					verifyAll(b, client.WithAccesses(Accesses{Source: plainHTTP(), Push: plainHTTP(),
+						Node: plainHTTP()}), jobs)
 					again = time.Since(started)
 				}))
 				b.StopTimer()
@@ -309,7 +316,8 @@ func BenchmarkEnsure(b *testing.B) {
 	var jobs []Job
 	for i := range 10000 {
 		reference := fmt.Sprintf("quay.io/acme/app%d:v1", i)
-		jobs = append(jobs, Job{Reference: reference, Sources: []string{reference}, Targets: []string{"mirror.example.com/" + reference}})
+		jobs = append(jobs, Job{Reference: reference, Sources: []string{reference},
+			Targets: []string{"mirror.example.com/" + reference}})
 	}
 	c := newTestClient(plainHTTP())
 	for b.Loop() {

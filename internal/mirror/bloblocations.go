@@ -7,20 +7,22 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// What the ledger remembers at most: blobs, and repositories for each. A blob takes about 200 bytes.
+// What the ledger remembers at most: blobs, and repositories for each. A blob takes about 200
+// bytes.
 const (
 	maxLocatedBlobs     = 1 << 16
 	maxLocationsPerBlob = 4
 )
 
-// blobLocations knows which repositories of a registry hold which blobs, so that a blob that several images share is uploaded once and
-// mounted everywhere else:
+// blobLocations knows which repositories of a registry hold which blobs, so that a blob that
+// several images share is uploaded once and mounted everywhere else:
 //
 //	acme/app  has pushed    sha256:base    -> acme/app
 //	acme/shop needs         sha256:base    -> POST /v2/acme/shop/blobs/uploads/?mount=sha256:base&from=acme/app
 //
-// What it says is a hint and never a proof: registries collect garbage. A manifest that is refused, or a look at the blobs, decides;
-// what turns out wrong is forgotten and the blob uploaded. It stays when credentials are replaced.
+// What it says is a hint and never a proof: registries collect garbage. A manifest that is refused,
+// or a look at the blobs, decides; what turns out wrong is forgotten and the blob uploaded. It
+// stays when credentials are replaced.
 type blobLocations struct {
 	mu            sync.Mutex
 	blobs         *lruCache[blobKey, []string] // repositories, the latest last
@@ -35,7 +37,8 @@ type blobKey struct {
 	digest   digest.Digest
 }
 
-// mountSupport tells whether a registry takes blobs over from one repository to another, and answers truly whether it could.
+// mountSupport tells whether a registry takes blobs over from one repository to another, and
+// answers truly whether it could.
 type mountSupport int
 
 const (
@@ -45,7 +48,8 @@ const (
 )
 
 func newBlobLocations() *blobLocations {
-	return &blobLocations{blobs: newLRUCache[blobKey, []string](maxLocatedBlobs), mountSupports: map[hostUser]mountSupport{}}
+	return &blobLocations{blobs: newLRUCache[blobKey, []string](maxLocatedBlobs),
+		mountSupports: map[hostUser]mountSupport{}}
 }
 
 func (l *blobLocations) record(s hostUser, repository string, d digest.Digest) {
@@ -69,7 +73,8 @@ func (l *blobLocations) has(s hostUser, repository string, d digest.Digest) bool
 	return slices.Contains(known, repository)
 }
 
-// otherRepository names another repository of the registry that has the blob, "" when none is known.
+// otherRepository names another repository of the registry that has the blob, "" when none is
+// known.
 func (l *blobLocations) otherRepository(s hostUser, repository string, d digest.Digest) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/regclient/regclient/types/ref"
 )
 
-// uploadKey says what must not be uploaded twice at once: a blob to a registry, or to one repository of a registry that does not
-// take over blobs from one repository to another.
+// uploadKey says what must not be uploaded twice at once: a blob to a registry, or to one
+// repository of a registry that does not take over blobs from one repository to another.
 type uploadKey struct {
 	hostUser   hostUser
 	repository string
@@ -25,7 +25,8 @@ type uploadKey struct {
 //	another image is bringing it to the registry        wait for it, then as above
 //	nobody knows                                        POST that asks and opens an upload in one, then GET and PUT
 //
-// Where the registry does not mount, or the image is known to be damaged, the repository is asked by HEAD first.
+// Where the registry does not mount, or the image is known to be damaged, the repository is asked
+// by HEAD first.
 func (j *transfer) ensureBlob(ctx context.Context, b blob) *Error {
 	force := false
 	if j.targetState == targetDamaged || !j.canMount() {
@@ -45,7 +46,8 @@ func (j *transfer) ensureBlob(ctx context.Context, b blob) *Error {
 	return failure
 }
 
-// obtainBlob has the blob in one of the ways above. With force it is uploaded whatever the ledger says.
+// obtainBlob has the blob in one of the ways above. With force it is uploaded whatever the ledger
+// says.
 func (j *transfer) obtainBlob(ctx context.Context, b blob, force bool) (uploaded bool, failure *Error) {
 	for {
 		if !force && j.mountFromKnown(ctx, b) {
@@ -92,7 +94,8 @@ func (j *transfer) uploadKey(b blob) uploadKey {
 	return key
 }
 
-// headTarget asks the target repository for a blob. wrong is a blob of another size than it should have.
+// headTarget asks the target repository for a blob. wrong is a blob of another size than it should
+// have.
 func (j *transfer) headTarget(ctx context.Context, b blob) (found, wrongSize bool, failure *Error) {
 	started := j.round.now()
 	size, failure := j.target.headBlob(ctx, b)
@@ -126,7 +129,8 @@ func (j *transfer) hasLocation(b blob) bool {
 	return j.shared.locations.has(j.target.hostUser, j.target.ref.Repository, b.digest) || j.mountSource(b) != ""
 }
 
-// mountSource names the repository of the target's registry that the blob can be mounted from: one that got it before, or the source's own.
+// mountSource names the repository of the target's registry that the blob can be mounted from: one
+// that got it before, or the source's own.
 func (j *transfer) mountSource(b blob) string {
 	switch own := j.target.ref.Repository; {
 	case j.shared.locations.mountSupport(j.target.hostUser) == mountUnsupported:
@@ -138,7 +142,8 @@ func (j *transfer) mountSource(b blob) string {
 	}
 }
 
-// mountFromKnown has the blob without an upload, as far as the ledger knows. What turns out wrong is forgotten.
+// mountFromKnown has the blob without an upload, as far as the ledger knows. What turns out wrong
+// is forgotten.
 func (j *transfer) mountFromKnown(ctx context.Context, b blob) bool {
 	for {
 		if j.shared.locations.has(j.target.hostUser, j.target.ref.Repository, b.digest) {
@@ -154,8 +159,8 @@ func (j *transfer) mountFromKnown(ctx context.Context, b blob) bool {
 	}
 }
 
-// mount asks the registry to take the blob over from another of its repositories. No is a normal answer: the push login may
-// not read there, the blob may be gone, or the registry does not do it.
+// mount asks the registry to take the blob over from another of its repositories. No is a normal
+// answer: the push login may not read there, the blob may be gone, or the registry does not do it.
 func (j *transfer) mount(ctx context.Context, b blob, from string) *Error {
 	started := j.round.now()
 	failure := j.target.tryOnce(ctx, partPush+" "+b.part(), func(ctx context.Context) error {
@@ -189,7 +194,8 @@ func (j *transfer) mountRefused(b blob) bool {
 	return refused
 }
 
-// uploadBlob brings a blob over the wire, when its turn has come. With ask, the registry may answer that it has it already.
+// uploadBlob brings a blob over the wire, when its turn has come. With ask, the registry may answer
+// that it has it already.
 func (j *transfer) uploadBlob(ctx context.Context, b blob, ask bool) (uploaded bool, failure *Error) {
 	failure = j.target.retry(ctx, func(ctx context.Context) *Error {
 		release, err := j.shared.slots.acquireTransfer(ctx, j.source.hostUser.host, j.target.hostUser.host, b.size)
@@ -203,11 +209,13 @@ func (j *transfer) uploadBlob(ctx context.Context, b blob, ask bool) (uploaded b
 	return uploaded, failure
 }
 
-// streamBlob uploads one blob once, and downloads it at the same time, without storing it. A registry that is not asked whether it has
-// the blob cannot answer that it has it, which it would about one that is damaged.
+// streamBlob uploads one blob once, and downloads it at the same time, without storing it. A
+// registry that is not asked whether it has the blob cannot answer that it has it, which it would
+// about one that is damaged.
 func (j *transfer) streamBlob(ctx context.Context, b blob, ask bool) (uploaded bool, failure *Error) {
 	from, record := withOperationRecord(ctx)
-	in := &sourceReader{progress: j.progress, open: func() (regblob.Reader, error) { return j.source.download(from, b) }}
+	in := &sourceReader{progress: j.progress,
+		open: func() (regblob.Reader, error) { return j.source.download(from, b) }}
 	announced := b.sizedDescriptor()
 	if b.size < 0 {
 		in.body, in.failed = in.open()
@@ -264,13 +272,14 @@ func (r *repository) download(ctx context.Context, b blob) (regblob.Reader, erro
 	return body, nil
 }
 
-// detectMountSupport finds out, once for each registry and login, whether blobs can be mounted: it brings the smallest blob of the image
-// and asks for a mount of what is certainly there.
+// detectMountSupport finds out, once for each registry and login, whether blobs can be mounted: it
+// brings the smallest blob of the image and asks for a mount of what is certainly there.
 //
 //	201    mounts work, so an upload can begin with the question whether the blob is there
 //	202    they do not, and what is there has to be found out by HEAD, for each blob
 func (j *transfer) detectMountSupport(ctx context.Context, largestFirst []blob) *Error {
-	for j.targetState != targetDamaged && len(largestFirst) > 0 && j.shared.locations.mountSupport(j.target.hostUser) == mountUnknown {
+	for j.targetState != targetDamaged && len(largestFirst) > 0 &&
+		j.shared.locations.mountSupport(j.target.hostUser) == mountUnknown {
 		release, err := j.shared.mountTests.acquireOrWait(ctx, j.target.hostUser)
 		if err != nil {
 			return j.target.classify(ctx, partPush, err, &operationRecord{})
@@ -283,7 +292,8 @@ func (j *transfer) detectMountSupport(ctx context.Context, largestFirst []blob) 
 	return nil
 }
 
-// testMount leaves the question open when the answer is neither yes nor no; the next image asks again.
+// testMount leaves the question open when the answer is neither yes nor no; the next image asks
+// again.
 func (j *transfer) testMount(ctx context.Context, b blob) *Error {
 	if j.shared.locations.mountSupport(j.target.hostUser) != mountUnknown {
 		return nil
@@ -305,7 +315,8 @@ func (j *transfer) testMount(ctx context.Context, b blob) *Error {
 	switch {
 	case refused == nil:
 		j.shared.locations.setMountSupport(j.target.hostUser, mountSupported)
-	case errors.Is(refused, errs.ErrMountReturnedLocation) || isStatus(refused, 400, 499) && refused.Class != RateLimited:
+	case errors.Is(refused, errs.ErrMountReturnedLocation) || isStatus(refused, 400, 499) &&
+		refused.Class != RateLimited:
 		j.shared.locations.setMountSupport(j.target.hostUser, mountUnsupported)
 	}
 	return nil

@@ -156,13 +156,15 @@ func TestCopyUploadsOnlyWhatAHalfFilledTargetLacks(t *testing.T) {
 			source, target := newTestRegistry(t), newTestRegistry(t)
 			source.seed(t, "app", "v1", img)
 			for _, b := range img.blobs[:3] { // as somebody leaves it who is killed: blobs and no manifest
-				target.must(t, http.MethodPost, "/v2/app/blobs/uploads/?digest="+b.digest, "application/octet-stream", b.raw)
+				target.must(t, http.MethodPost, "/v2/app/blobs/uploads/?digest="+b.digest,
+					"application/octet-stream", b.raw)
 			}
 			log := target.uploads(t)
 			if !mounts {
 				log.withoutMounts(target)
 			}
-			if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
+			if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"},
+				target.host+"/app:v1", ""); err != nil {
 				t.Fatal(err)
 			}
 			for _, b := range img.blobs[:3] {
@@ -199,7 +201,8 @@ func TestTheNextTakesOverAnUploadThatFailed(t *testing.T) {
 	<-asked
 	done.Go(func() {
 		defer assertVerified(t, target.host+"/app1:v1", images[1])
-		if _, err := c.Copy(context.Background(), []string{source.host + "/app1:v1"}, target.host+"/app1:v1", ""); err != nil {
+		if _, err := c.Copy(context.Background(), []string{source.host + "/app1:v1"}, target.host+"/app1:v1",
+			""); err != nil {
 			t.Error(err)
 		}
 	})
@@ -227,12 +230,14 @@ func TestWrongBlobLocationsAreNotTrusted(t *testing.T) {
 			source.seed(t, "app", "v1", img)
 			c := newTestClient(plainHTTP())
 			recordWrongLocations(c, target, repository, img)
-			if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
+			if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1",
+				""); err != nil {
 				t.Fatal(err)
 			}
 			assertVerified(t, target.host+"/app:v1", img)
 			for _, b := range img.blobs {
-				if repository != "app" && c.shared.locations.has(hostUser{host: target.host}, repository, blobOf(b).digest) {
+				if repository != "app" && c.shared.locations.has(hostUser{host: target.host}, repository,
+					blobOf(b).digest) {
 					t.Errorf("still believes that %s has %s", repository, b.digest)
 				}
 			}
@@ -292,7 +297,8 @@ func TestManifestsOfTheSourceAreReadOnce(t *testing.T) {
 	source.seed(t, "app", "v1", img)
 	c := newTestClient(plainHTTP())
 	for _, target := range []*testRegistry{first, second} {
-		if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest); err != nil {
+		if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1",
+			img.top.digest); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -316,12 +322,14 @@ func TestWithAccessesKeepsBlobLocationsAndNoProofs(t *testing.T) {
 		source.seed(t, fmt.Sprintf("app%d", i), "v1", img)
 	}
 	before := newTestClient(plainHTTP())
-	if _, err := before.Copy(context.Background(), []string{source.host + "/app0:v1"}, target.host+"/app0:v1", ""); err != nil {
+	if _, err := before.Copy(context.Background(), []string{source.host + "/app0:v1"}, target.host+"/app0:v1",
+		""); err != nil {
 		t.Fatal(err)
 	}
 	after := before.WithAccesses(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()})
 	log := target.uploads(t)
-	if _, err := after.Copy(context.Background(), []string{source.host + "/app1:v1"}, target.host+"/app1:v1", ""); err != nil {
+	if _, err := after.Copy(context.Background(), []string{source.host + "/app1:v1"}, target.host+"/app1:v1",
+		""); err != nil {
 		t.Fatal(err)
 	}
 	if slices.Contains(log.digests, base.digest) {

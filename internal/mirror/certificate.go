@@ -11,15 +11,17 @@ import (
 	"time"
 )
 
-// CertificateError is a registry's certificate that was not accepted, with what one needs to know to mend that.
+// CertificateError is a registry's certificate that was not accepted, with what one needs to know
+// to mend that.
 type CertificateError struct {
 	Host                string // whose certificate it is
 	Names               []string
 	Issuer              string
 	NotBefore, NotAfter time.Time
 	Now                 time.Time // by our clock
-	// ServerTime is what the registry's clock said, in the Date header of its answer to a request without verification
-	// and credentials. It is only asked for when the validity is in doubt; the zero time when it did not say.
+	// ServerTime is what the registry's clock said, in the Date header of its answer to a request
+	// without verification and credentials. It is only asked for when the validity is in doubt; the
+	// zero time when it did not say.
 	ServerTime time.Time
 	Err        error // what the verification said
 }
@@ -75,7 +77,8 @@ func formatDuration(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// explainCertificate makes a *CertificateError of a failed verification and leaves other errors alone.
+// explainCertificate makes a *CertificateError of a failed verification and leaves other errors
+// alone.
 func explainCertificate(transport http.RoundTripper, req *http.Request, err error) error {
 	var failed *tls.CertificateVerificationError
 	if !errors.As(err, &failed) || len(failed.UnverifiedCertificates) == 0 {
@@ -83,7 +86,8 @@ func explainCertificate(transport http.RoundTripper, req *http.Request, err erro
 	}
 	leaf, now := failed.UnverifiedCertificates[0], time.Now() // which is also what it was verified by
 	e := &CertificateError{
-		Host: req.URL.Host, Issuer: leaf.Issuer.String(), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Now: now, Err: failed,
+		Host: req.URL.Host, Issuer: leaf.Issuer.String(), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Now: now,
+		Err: failed,
 	}
 	e.Names = append(e.Names, leaf.DNSNames...)
 	for _, ip := range leaf.IPAddresses {
@@ -98,8 +102,8 @@ func explainCertificate(transport http.RoundTripper, req *http.Request, err erro
 // serverTimeTimeout is how long the registry's clock is waited for. It only makes a message better.
 const serverTimeTimeout = 5 * time.Second
 
-// serverTime asks a registry for the time. Its certificate is not verified, so nothing is sent that is not public, and
-// the answer is shown to people and used for nothing else.
+// serverTime asks a registry for the time. Its certificate is not verified, so nothing is sent that
+// is not public, and the answer is shown to people and used for nothing else.
 func serverTime(ctx context.Context, transport http.RoundTripper, url string) time.Time {
 	verifying, ok := transport.(*http.Transport)
 	if !ok {

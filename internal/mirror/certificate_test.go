@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TestClockSkew: when a certificate seems to be of the past or the future, the first question is whose clock is wrong.
+// TestClockSkew: when a certificate seems to be of the past or the future, the first question is
+// whose clock is wrong.
 func TestClockSkew(t *testing.T) {
 	ca := newAuthority(t)
 	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
@@ -19,11 +20,16 @@ func TestClockSkew(t *testing.T) {
 		date        string // of the registry; "" for the right one
 		says        []string
 	}{
-		"we are behind":          {year(2198), year(2199), "Tue, 02 Jan 2198 00:00:00 GMT", []string{"is not valid before 2198-01-01T00:00:00Z", "days behind the registry's"}},
-		"we are ahead":           {year(2018), year(2019), "Tue, 02 Jan 2018 00:00:00 GMT", []string{"expired at 2019-01-01T00:00:00Z", "days ahead of the registry's"}},
-		"the certificate is new": {year(2198), year(2199), "", []string{"is not valid before 2198-01-01T00:00:00Z", "clock agrees with ours"}},
-		"the certificate is old": {year(2018), year(2019), "", []string{"expired at 2019-01-01T00:00:00Z", "clock agrees with ours"}},
-		"no date":                {year(2018), year(2019), "none", []string{"expired at 2019-01-01T00:00:00Z", "days ago by our clock"}},
+		"we are behind": {year(2198), year(2199), "Tue, 02 Jan 2198 00:00:00 GMT",
+			[]string{"is not valid before 2198-01-01T00:00:00Z", "days behind the registry's"}},
+		"we are ahead": {year(2018), year(2019), "Tue, 02 Jan 2018 00:00:00 GMT",
+			[]string{"expired at 2019-01-01T00:00:00Z", "days ahead of the registry's"}},
+		"the certificate is new": {year(2198), year(2199), "",
+			[]string{"is not valid before 2198-01-01T00:00:00Z", "clock agrees with ours"}},
+		"the certificate is old": {year(2018), year(2019), "",
+			[]string{"expired at 2019-01-01T00:00:00Z", "clock agrees with ours"}},
+		"no date": {year(2018), year(2019), "none",
+			[]string{"expired at 2019-01-01T00:00:00Z", "days ago by our clock"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

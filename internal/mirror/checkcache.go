@@ -10,11 +10,13 @@ import (
 // maxCachedChecks is how many checks are remembered, about 300 bytes each.
 const maxCachedChecks = 1 << 17
 
-// checkCache remembers what was seen at a registry and when, so that what many images share is looked at once in a pass:
+// checkCache remembers what was seen at a registry and when, so that what many images share is
+// looked at once in a pass:
 //
 //	app:v1 and app:v2 share 20 layers    the second one's proof rests on the first one's looks, and is as old as they are
 //
-// A blob that the registry has just taken in and confirmed counts as seen; a node's own access must still see part of it.
+// A blob that the registry has just taken in and confirmed counts as seen; a node's own access must
+// still see part of it.
 type checkCache struct {
 	mu        sync.Mutex
 	records   *lruCache[checkKey, checkRecord]
@@ -45,7 +47,8 @@ type checkRecord struct {
 
 func newCheckCache() *checkCache {
 	return &checkCache{
-		records: newLRUCache[checkKey, checkRecord](maxCachedChecks), blobReads: map[accessHost]time.Time{}, manifestReads: map[accessHost]time.Time{},
+		records: newLRUCache[checkKey, checkRecord](maxCachedChecks), blobReads: map[accessHost]time.Time{},
+		manifestReads: map[accessHost]time.Time{},
 		manifestLocks: newKeyedLock[accessHost](),
 	}
 }

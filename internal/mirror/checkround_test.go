@@ -15,7 +15,8 @@ import (
 
 // countRequests counts the requests of a method for blobs, or for manifests.
 func (g *testRegistry) countRequests(method, what string) int {
-	return len(slices.DeleteFunc(g.requests(method+" /v2/"), func(line string) bool { return !strings.Contains(line, what) }))
+	return len(slices.DeleteFunc(g.requests(method+" /v2/"),
+		func(line string) bool { return !strings.Contains(line, what) }))
 }
 
 func TestARoundChecksEachBlobAndManifestOnce(t *testing.T) {
@@ -32,7 +33,8 @@ func TestARoundChecksEachBlobAndManifestOnce(t *testing.T) {
 			blobs[repository+b.digest] = true
 		}
 		to := target.host + "/" + repository + ":" + tag
-		jobs = append(jobs, Job{Reference: "quay.io/" + repository + ":" + tag, Digest: img.top.digest, Targets: []string{to}, PullEndpoints: []string{to}})
+		jobs = append(jobs, Job{Reference: "quay.io/" + repository + ":" + tag, Digest: img.top.digest,
+			Targets: []string{to}, PullEndpoints: []string{to}})
 	}
 	c := newTestClient(plainHTTP())
 	for range 2 {
@@ -95,18 +97,21 @@ func TestACheckIsNotSharedForever(t *testing.T) {
 	e := startEngine(t, EngineOptions{Workers: 1})
 	g.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/manifests/v1") {
-			e.clock.advance(maxCheckAge + time.Second) // a long queue: the third image starts much later than it was queued
+			// a long queue: the third image starts much later than it was queued
+			e.clock.advance(maxCheckAge + time.Second)
 		}
 		return false
 	})
 	var jobs []Job
 	for i := range 3 {
-		jobs = append(jobs, Job{Reference: fmt.Sprintf("quay.io/app:v%d", i), PullEndpoints: []string{fmt.Sprintf("%s/app:v%d", g.host, i)}})
+		jobs = append(jobs, Job{Reference: fmt.Sprintf("quay.io/app:v%d", i),
+			PullEndpoints: []string{fmt.Sprintf("%s/app:v%d", g.host, i)}})
 	}
 	e.Ensure(newTestClient(plainHTTP()), jobs, time.Time{})
 	e.untilState(jobs[2].Reference, Verified)
 	if asked := g.requests("HEAD /v2/app/blobs/" + base.digest); len(asked) != 2 {
-		t.Errorf("the base was looked at %d times, want 2: by the first image and, minutes later, by the third", len(asked))
+		t.Errorf("the base was looked at %d times, want 2: by the first image and, minutes later, by the third",
+			len(asked))
 	}
 }
 
@@ -118,7 +123,8 @@ func TestACheckOfAnotherSizeDoesNotCount(t *testing.T) {
 	g.must(t, http.MethodPut, "/v2/app/manifests/v2", img.top.mediaType, []byte(wrong))
 	c := newTestClient(plainHTTP())
 	round := newCheckRound()
-	if _, failure := c.node.verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{}, round, nil); failure != nil {
+	if _, failure := c.node.verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{}, round,
+		nil); failure != nil {
 		t.Fatal(failure)
 	}
 	_, failure := c.node.verify(context.Background(), []string{g.host + "/app:v2"}, VerifyOptions{}, round, nil)
@@ -131,7 +137,8 @@ func TestTheNodesAccessMustGetABlobThatWasJustUploaded(t *testing.T) {
 	source.seed(t, "app", "v1", img)
 	// Uploads pass, and whoever reads a blob is sent to a store that does not know nodes.
 	target.inject(func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.Contains(r.URL.Path, "/blobs/sha256") && r.Method == http.MethodGet || r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/blobs/") {
+		if strings.Contains(r.URL.Path, "/blobs/sha256") && r.Method == http.MethodGet || r.Method == http.MethodHead &&
+			strings.Contains(r.URL.Path, "/blobs/") {
 			w.WriteHeader(http.StatusForbidden)
 			return true
 		}
@@ -180,7 +187,8 @@ func TestVerifySampleDownloadsOnlyTheSample(t *testing.T) {
 	g := newTestRegistry(t)
 	img := multiArch("app")
 	g.seed(t, "app", "v1", img)
-	if _, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{Download: DownloadSample, Seed: 1}); err != nil {
+	if _, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{g.host + "/app:v1"},
+		VerifyOptions{Download: DownloadSample, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	count, _ := img.bytes()
@@ -251,7 +259,8 @@ func TestOnlySomePlatformsAreCopiedAndProven(t *testing.T) {
 	arm := img.children[1]
 	target.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifests/v1") {
-			// olareg takes an index only whole; registries that can be told not to mind are stood in for here.
+			// olareg takes an index only whole; registries that can be told not to mind are stood
+			// in for here.
 			target.seed(t, "app", "arm", image{top: arm, blobs: img.blobs[3:]})
 			target.storage.ServeHTTP(w, r)
 			target.removeManifest(t, "app", arm)

@@ -16,8 +16,9 @@ import (
 	"github.com/regclient/regclient/types/errs"
 )
 
-// classify turns what one operation came back with into an Error. The order matters: a network failure is believed
-// before an HTTP status, because the status is of an earlier request of the same operation.
+// classify turns what one operation came back with into an Error. The order matters: a network
+// failure is believed before an HTTP status, because the status is of an earlier request of the
+// same operation.
 //
 //	GET manifest -> 401, then the token service refuses the connection: Refused, not Denied
 func (r *repository) classify(ctx context.Context, part string, err error, record *operationRecord) *Error {
@@ -33,8 +34,10 @@ func (r *repository) classify(ctx context.Context, part string, err error, recor
 		return e
 	}
 	status := record.status()
-	if token := r.conn.transport.lastTokenFailure.Load(); errors.Is(err, errs.ErrHTTPUnauthorized) && token.isTransient() {
-		// The registry's 401 only says that a token is needed; that none could be had is the reason, and it may pass.
+	if token := r.conn.transport.lastTokenFailure.Load(); errors.Is(err, errs.ErrHTTPUnauthorized) &&
+		token.isTransient() {
+		// The registry's 401 only says that a token is needed; that none could be had is the
+		// reason, and it may pass.
 		return r.tokenFailed(part, token)
 	}
 	if errors.Is(err, errs.ErrSizeLimitExceeded) {
@@ -80,7 +83,8 @@ func classOf(err error) ErrorClass {
 		return classOfProxy(proxy.Status)
 	case hasType[*HostBackoffError](err):
 		return RateLimited
-	case errors.Is(err, errs.ErrDigestMismatch), hasType[*DigestError](err), hasType[*SizeError](err), hasType[*TooLargeError](err):
+	case errors.Is(err, errs.ErrDigestMismatch), hasType[*DigestError](err), hasType[*SizeError](err),
+		hasType[*TooLargeError](err):
 		return Corrupt
 	case isTLS(err):
 		return TLS
@@ -105,9 +109,11 @@ func isTimeout(err error) bool {
 func isTLS(err error) bool {
 	var remote *net.OpError
 	return hasType[*tls.CertificateVerificationError](err) || hasType[x509.UnknownAuthorityError](err) ||
-		hasType[x509.HostnameError](err) || hasType[x509.CertificateInvalidError](err) || hasType[tls.RecordHeaderError](err) ||
+		hasType[x509.HostnameError](err) || hasType[x509.CertificateInvalidError](err) ||
+		hasType[tls.RecordHeaderError](err) ||
 		errors.Is(err, http.ErrSchemeMismatch) ||
-		// An alert sent by the other side ("remote error: tls: bad certificate") has no exported type.
+		// An alert sent by the other side ("remote error: tls: bad certificate") has no exported
+		// type.
 		errors.As(err, &remote) && remote.Op == "remote error"
 }
 
@@ -123,8 +129,8 @@ func isConnectionError(err error) bool {
 	return hasType[*net.OpError](err) || hasType[*net.DNSError](err) || hasType[*NoConnectionError](err)
 }
 
-// classOfProxy reads a proxy's answer to CONNECT. The registry has not been asked, so any failure that is not a verdict
-// means that it is out of reach.
+// classOfProxy reads a proxy's answer to CONNECT. The registry has not been asked, so any failure
+// that is not a verdict means that it is out of reach.
 func classOfProxy(status int) ErrorClass {
 	switch status {
 	case http.StatusProxyAuthRequired:
@@ -135,8 +141,8 @@ func classOfProxy(status int) ErrorClass {
 	return Refused
 }
 
-// classOfStatus reads an HTTP status, and the words that come with it where the status alone is ambiguous. push matters
-// because 405 to a GET is a broken registry, to a POST a read-only one.
+// classOfStatus reads an HTTP status, and the words that come with it where the status alone is
+// ambiguous. push matters because 405 to a GET is a broken registry, to a POST a read-only one.
 func classOfStatus(status *StatusError, push bool) ErrorClass {
 	switch {
 	case status.isRateLimit():
@@ -161,8 +167,9 @@ func classOfStatus(status *StatusError, push bool) ErrorClass {
 	return Unknown
 }
 
-// isReadOnly knows how registries refuse every push alike: distribution and Harbor's proxy projects answer 405,
-// Quay in read-only mode and others answer 403 or 503 and say so in words, for which there is no code.
+// isReadOnly knows how registries refuse every push alike: distribution and Harbor's proxy projects
+// answer 405, Quay in read-only mode and others answer 403 or 503 and say so in words, for which
+// there is no code.
 func isReadOnly(status *StatusError) bool {
 	switch status.Status {
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusLocked:
@@ -171,8 +178,8 @@ func isReadOnly(status *StatusError) bool {
 	return strings.Contains(normalizedText(status), "readonly")
 }
 
-// normalizedText are a registry's own, in a form in which spellings do not matter: "READ_ONLY", "read-only" and "Read only" all
-// become "readonly".
+// normalizedText are a registry's own, in a form in which spellings do not matter: "READ_ONLY",
+// "read-only" and "Read only" all become "readonly".
 func normalizedText(status *StatusError) string {
 	return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(status.Code + " " + status.Message))
 }
@@ -198,16 +205,18 @@ func isQuotaExceeded(status *StatusError, push bool) bool {
 	return false
 }
 
-// isPolicyBlock knows the verdicts that no login changes: of scanners (Harbor answers 412 PROJECTPOLICYVIOLATION, Xray and
-// Nexus 403), of countries (451, Quay 403), and of web proxies. The word policy alone is not enough: AWS says "no
-// identity-based policy allows" when a login may not do something.
+// isPolicyBlock knows the verdicts that no login changes: of scanners (Harbor answers 412
+// PROJECTPOLICYVIOLATION, Xray and Nexus 403), of countries (451, Quay 403), and of web proxies.
+// The word policy alone is not enough: AWS says "no identity-based policy allows" when a login may
+// not do something.
 func isPolicyBlock(status *StatusError) bool {
 	switch status.Status {
 	case http.StatusUnavailableForLegalReasons:
 		return true
 	case http.StatusForbidden, http.StatusPreconditionFailed:
 		text := normalizedText(status)
-		for _, phrase := range []string{"blocked", "blocking", "policyviolation", "violatespolicy", "quarantine", "prohibited"} {
+		for _, phrase := range []string{"blocked", "blocking", "policyviolation", "violatespolicy", "quarantine",
+			"prohibited"} {
 			if strings.Contains(text, phrase) {
 				return true
 			}
@@ -223,8 +232,8 @@ type errTokenDenied struct{}
 
 func (errTokenDenied) Error() string { return "the registry's token service gave no access" }
 
-// redactedError shows a shortened text of an error that may carry a URL with a signature in its query, and keeps the
-// cause beneath for errors.As.
+// redactedError shows a shortened text of an error that may carry a URL with a signature in its
+// query, and keeps the cause beneath for errors.As.
 type redactedError struct {
 	text  string
 	cause error
@@ -238,8 +247,8 @@ var (
 	userinfoPattern = regexp.MustCompile(`//[^/\s"'@]+@`)
 )
 
-// redact takes the secrets out of an error text. A blob download is often redirected to an object store whose URL is a
-// credential by itself:
+// redact takes the secrets out of an error text. A blob download is often redirected to an object
+// store whose URL is a credential by itself:
 //
 //	Get "https://s3.example.com/b?X-Amz-Signature=...": dial tcp ... -> GET https://s3.example.com/b?...: dial tcp ...
 func redact(err error) error {

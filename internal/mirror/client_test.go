@@ -34,7 +34,8 @@ func TestCanPush(t *testing.T) {
 			host: func(t *testing.T) string {
 				g := newTestRegistry(t)
 				yes := true
-				g.storage = olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem, ReadOnly: &yes}})
+				g.storage = olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem,
+					ReadOnly: &yes}})
 				return g.host
 			},
 			class: ReadOnly,
@@ -42,7 +43,8 @@ func TestCanPush(t *testing.T) {
 		"read-only mode by 503": {
 			host: func(t *testing.T) string {
 				g := newTestRegistry(t)
-				g.respondWith("POST", "/uploads/", 503, `{"errors":[{"code":"READ_ONLY","message":"system is currently read-only"}]}`)
+				g.respondWith("POST", "/uploads/", 503,
+					`{"errors":[{"code":"READ_ONLY","message":"system is currently read-only"}]}`)
 				return g.host
 			},
 			class: ReadOnly,
@@ -66,7 +68,8 @@ func TestCanPush(t *testing.T) {
 		"no such project": {
 			host: func(t *testing.T) string {
 				g := newTestRegistry(t)
-				g.respondWith("POST", "/uploads/", 404, `{"errors":[{"code":"NAME_UNKNOWN","message":"project not found"}]}`)
+				g.respondWith("POST", "/uploads/", 404,
+					`{"errors":[{"code":"NAME_UNKNOWN","message":"project not found"}]}`)
 				return g.host
 			},
 			class: Missing,

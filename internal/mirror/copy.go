@@ -22,12 +22,14 @@ type CopyResult struct {
 	Pushed   bool   // false when the target had everything already
 }
 
-// Copy brings an image to a reference (tagged or by digest) from the first of the sources that serves all of it: the
-// whole index, every child and blob, and the cosign signatures that nodes look for. want is the digest to copy, ""
-// for whatever the source has; with a digest the sources are read by digest, so a tag that moves cannot mix two images.
+// Copy brings an image to a reference (tagged or by digest) from the first of the sources that
+// serves all of it: the whole index, every child and blob, and the cosign signatures that nodes
+// look for. want is the digest to copy, "" for whatever the source has; with a digest the sources
+// are read by digest, so a tag that moves cannot mix two images.
 //
-// Every part is checked at the target even when its top manifest is right already: a copy of something complete pushes
-// nothing, a copy of something damaged repairs it. The error is an *Error; its Endpoint tells source from target.
+// Every part is checked at the target even when its top manifest is right already: a copy of
+// something complete pushes nothing, a copy of something damaged repairs it. The error is an
+// *Error; its Endpoint tells source from target.
 func (c *Client) Copy(ctx context.Context, from []string, to, want string) (CopyResult, error) {
 	request := copyRequest{sources: from, target: to, digest: digest.Digest(want)}
 	target, failure := c.push.open(ctx, to)
@@ -60,7 +62,8 @@ type copyRequest struct {
 	targetState     targetState
 }
 
-// targetState is what the target is known to have of the image when the copy begins. It decides how to ask for the rest:
+// targetState is what the target is known to have of the image when the copy begins. It decides how
+// to ask for the rest:
 //
 //	absent     its top manifest is not there: what the ledger knows is believed, manifests are pushed unasked
 //	different  another image is under the tag: the same, but manifests are looked at before they are pushed
@@ -86,7 +89,8 @@ func targetStateOf(top manifest.Manifest, failure *Error, want digest.Digest) ta
 	}
 }
 
-func (c *Client) copyTo(ctx context.Context, request copyRequest, round checkRound, progress *jobProgress) (pushedCopy, *Error) {
+func (c *Client) copyTo(ctx context.Context, request copyRequest, round checkRound, progress *jobProgress) (pushedCopy,
+	*Error) {
 	target, failure := c.push.open(ctx, request.target)
 	if failure != nil {
 		return pushedCopy{}, failure
@@ -108,7 +112,8 @@ func (c *Client) copyTo(ctx context.Context, request copyRequest, round checkRou
 	return pushedCopy{}, allFailed(tried)
 }
 
-func (c *Client) copyFrom(ctx context.Context, from string, target *repository, request copyRequest, round checkRound, progress *jobProgress) (pushedCopy, *Error) {
+func (c *Client) copyFrom(ctx context.Context, from string, target *repository, request copyRequest, round checkRound,
+	progress *jobProgress) (pushedCopy, *Error) {
 	source, t, failure := c.sourceTree(ctx, from, request.digest, request.platforms)
 	if failure != nil {
 		return pushedCopy{}, failure
@@ -116,7 +121,8 @@ func (c *Client) copyFrom(ctx context.Context, from string, target *repository, 
 	if failure := c.waitForWriteGate(ctx, target); failure != nil {
 		return pushedCopy{}, failure
 	}
-	run := &transfer{shared: c.shared, source: source, target: target, targetState: request.targetState, round: round, progress: progress}
+	run := &transfer{shared: c.shared, source: source, target: target, targetState: request.targetState, round: round,
+		progress: progress}
 	attached := run.findAttached(ctx, t, request)
 	if failure := run.push(ctx, t, target.ref); failure != nil {
 		attached.stop()
@@ -132,7 +138,8 @@ func (c *Client) copyFrom(ctx context.Context, from string, target *repository, 
 }
 
 // sourceTree reads all manifests of an image at one source.
-func (c *Client) sourceTree(ctx context.Context, from string, want digest.Digest, platforms []string) (*repository, *tree, *Error) {
+func (c *Client) sourceTree(ctx context.Context, from string, want digest.Digest, platforms []string) (*repository,
+	*tree, *Error) {
 	source, failure := c.source.open(ctx, from)
 	if failure != nil {
 		return nil, nil, failure
@@ -162,8 +169,8 @@ type transfer struct {
 	pushedTop      atomic.Pointer[pushedManifest]
 }
 
-// push brings a tree to a reference of the target. When the registry then says that it lacks a blob which the ledger or a mount
-// promised, everything is looked at, once.
+// push brings a tree to a reference of the target. When the registry then says that it lacks a blob
+// which the ledger or a mount promised, everything is looked at, once.
 func (j *transfer) push(ctx context.Context, t *tree, to ref.Ref) *Error {
 	failure := j.pushAll(ctx, t, to)
 	if failure == nil || j.targetState == targetDamaged || !isBlobUnknown(failure) {
@@ -171,7 +178,8 @@ func (j *transfer) push(ctx context.Context, t *tree, to ref.Ref) *Error {
 	}
 	j.forgetBlobs(t)
 	j.progress.start()
-	careful := &transfer{shared: j.shared, source: j.source, target: j.target, targetState: targetDamaged, round: j.round, progress: j.progress}
+	careful := &transfer{shared: j.shared, source: j.source, target: j.target, targetState: targetDamaged,
+		round: j.round, progress: j.progress}
 	failure = careful.pushAll(ctx, t, to)
 	j.bytes.Add(careful.bytes.Load())
 	if top := careful.pushedTop.Load(); top != nil {
@@ -180,7 +188,8 @@ func (j *transfer) push(ctx context.Context, t *tree, to ref.Ref) *Error {
 	return failure
 }
 
-// isBlobUnknown reads the refusal of a manifest. Some registries say NotFound without a code; those are not tried again.
+// isBlobUnknown reads the refusal of a manifest. Some registries say NotFound without a code; those
+// are not tried again.
 func isBlobUnknown(e *Error) bool {
 	var status *StatusError
 	return errors.As(e, &status) && (status.Code == "MANIFEST_BLOB_UNKNOWN" || status.Code == "BLOB_UNKNOWN")
@@ -193,8 +202,8 @@ func (j *transfer) forgetBlobs(t *tree) {
 	}
 }
 
-// pushAll brings blobs, the largest first, then manifests from the leaves up, the top one last. Until then the target answers 404
-// and a node would go on to its next endpoint, which is harmless.
+// pushAll brings blobs, the largest first, then manifests from the leaves up, the top one last.
+// Until then the target answers 404 and a node would go on to its next endpoint, which is harmless.
 func (j *transfer) pushAll(ctx context.Context, t *tree, to ref.Ref) *Error {
 	blobs := slices.Clone(t.blobs)
 	slices.SortStableFunc(blobs, func(a, b blob) int { return cmp.Compare(b.size, a.size) })
@@ -215,8 +224,9 @@ func (j *transfer) pushAll(ctx context.Context, t *tree, to ref.Ref) *Error {
 	return j.pushManifests(ctx, t, to)
 }
 
-// ensureSmallest brings the smallest blob before all others: when it is there already, a process before this one has begun the image, and
-// everybody knows before anything large is uploaded, see resumption.
+// ensureSmallest brings the smallest blob before all others: when it is there already, a process
+// before this one has begun the image, and everybody knows before anything large is uploaded, see
+// resumption.
 func (j *transfer) ensureSmallest(ctx context.Context, largestFirst []blob) *Error {
 	last := len(largestFirst) - 1
 	if j.targetState == targetDamaged || last < 1 {
@@ -255,9 +265,10 @@ func (j *transfer) pushManifests(ctx context.Context, t *tree, to ref.Ref) *Erro
 	return nil
 }
 
-// pushManifest pushes one manifest unless the target serves it already. force pushes it all the same: some registries only
-// link children that exist when their index arrives.
-func (j *transfer) pushManifest(ctx context.Context, n *manifestNode, at ref.Ref, force bool) (pushed bool, failure *Error) {
+// pushManifest pushes one manifest unless the target serves it already. force pushes it all the
+// same: some registries only link children that exist when their index arrives.
+func (j *transfer) pushManifest(ctx context.Context, n *manifestNode, at ref.Ref, force bool) (pushed bool,
+	failure *Error) {
 	if !force && j.targetState != targetAbsent {
 		_, failure := j.target.manifest(ctx, partManifest, at, n.desc.Digest, -1)
 		if failure == nil || !pushMayHelp(failure) {
@@ -285,8 +296,9 @@ func (j *transfer) recordCheck(d digest.Digest, size int64, started time.Time) {
 	j.target.client.checks.record(j.target, d, checkRecord{checkedAt: started, client: j.target.client, size: size})
 }
 
-// pushMayHelp tells whether a part that the target does not serve properly should be pushed. Denied is among it: a push
-// secret may be allowed to write and not to read, and if it is not, the push says so better.
+// pushMayHelp tells whether a part that the target does not serve properly should be pushed. Denied
+// is among it: a push secret may be allowed to write and not to read, and if it is not, the push
+// says so better.
 func pushMayHelp(e *Error) bool {
 	return e.Class == Denied || e.Class == Corrupt || headUnreliable(e)
 }

@@ -58,7 +58,8 @@ func TestCopyOfALargeLayer(t *testing.T) {
 	img := singleArch("app", "amd64", layerOf(strings.Repeat("0123456789abcdef", 1<<19))) // 8 MiB
 	source.seed(t, "app", "v1", img)
 	to := target.host + "/app:v1"
-	copied, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, to, img.top.digest)
+	copied, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, to,
+		img.top.digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,8 @@ func TestCopyPushesTheTopManifestLast(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
 	source.seed(t, "app", "v1", img)
-	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
+	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+
+		"/app:v1", ""); err != nil {
 		t.Fatal(err)
 	}
 	wrote := target.requests("PUT ")
@@ -90,7 +92,8 @@ func TestCopyRepairs(t *testing.T) {
 			target.seed(t, "app", "v1", img)
 			tc.damage(t, target, "app")
 			c := newTestClient(plainHTTP())
-			copied, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest)
+			copied, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1",
+				img.top.digest)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +117,8 @@ func TestCopyByDigest(t *testing.T) {
 	for name, to := range cases {
 		t.Run(name, func(t *testing.T) {
 			c := newTestClient(plainHTTP())
-			if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, to, img.top.digest); err != nil {
+			if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, to,
+				img.top.digest); err != nil {
 				t.Fatal(err)
 			}
 			assertVerified(t, to, img)
@@ -128,7 +132,8 @@ func TestCopyReplacesAnotherImageUnderTheTag(t *testing.T) {
 	source.seed(t, "app", "v1", img)
 	target.seed(t, "app", "v1", multiArch("yesterday"))
 	c := newTestClient(plainHTTP())
-	if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest); err != nil {
+	if _, err := c.Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1",
+		img.top.digest); err != nil {
 		t.Fatal(err)
 	}
 	assertVerified(t, target.host+"/app:v1", img)
@@ -138,7 +143,8 @@ func TestCopyWithinARegistryMounts(t *testing.T) {
 	g := newTestRegistry(t)
 	img := multiArch("app")
 	g.seed(t, "acme/app", "v1", img)
-	copied, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{g.host + "/acme/app:v1"}, g.host+"/mirror/app:v1", "")
+	copied, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{g.host + "/acme/app:v1"}, g.host+
+		"/mirror/app:v1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,14 +158,30 @@ func TestCopyTakesTheNextSource(t *testing.T) {
 	img := multiArch("app")
 	cases := map[string]func(t *testing.T, g *testRegistry){
 		"the first does not have it": func(*testing.T, *testRegistry) {},
-		"the first lacks a layer":    func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
+		"the first lacks a layer": func(t *testing.T,
+			g *testRegistry) {
+			g.seed(t, "app", "v1", img)
+			g.removeBlob(t, "app", img.blobs[2])
+		},
 		"the first lacks a child": func(t *testing.T, g *testRegistry) {
 			g.seed(t, "app", "v1", img)
 			g.removeManifest(t, "app", img.children[0])
 		},
-		"the first has a truncated layer":   func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.truncate("app", img.blobs[2]) },
-		"the first serves other content":    func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
-		"the first breaks off in the layer": func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
+		"the first has a truncated layer": func(t *testing.T,
+			g *testRegistry) {
+			g.seed(t, "app", "v1", img)
+			g.truncate("app", img.blobs[2])
+		},
+		"the first serves other content": func(t *testing.T,
+			g *testRegistry) {
+			g.seed(t, "app", "v1", img)
+			g.falsify("app", img.blobs[2])
+		},
+		"the first breaks off in the layer": func(t *testing.T,
+			g *testRegistry) {
+			g.seed(t, "app", "v1", img)
+			g.breakOff("app", img.blobs[2])
+		},
 	}
 	for name, damage := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +189,8 @@ func TestCopyTakesTheNextSource(t *testing.T) {
 			damage(t, first)
 			second.seed(t, "app", "v1", img)
 			from := []string{first.host + "/app:v1", second.host + "/app:v1"}
-			copied, err := newTestClient(plainHTTP()).Copy(context.Background(), from, target.host+"/app:v1", img.top.digest)
+			copied, err := newTestClient(plainHTTP()).Copy(context.Background(), from, target.host+"/app:v1",
+				img.top.digest)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,12 +236,23 @@ func TestCopyFailures(t *testing.T) {
 			want: func(from, _ string) wantError { return wantError{Missing, from, "manifest"} },
 		},
 		"the source lacks a layer": {
-			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.removeBlob(t, "app", img.blobs[2]) },
-			want:   func(from, _ string) wantError { return wantError{Incomplete, from, "blob " + img.blobs[2].digest} },
+			source: func(t *testing.T, g *testRegistry) {
+				g.seed(t, "app", "v1", img)
+				g.removeBlob(t, "app",
+					img.blobs[2])
+			},
+			want: func(from, _ string) wantError {
+				return wantError{Incomplete, from, "blob " +
+					img.blobs[2].digest}
+			},
 		},
 		"the source breaks off": {
-			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.breakOff("app", img.blobs[2]) },
-			want:   func(from, _ string) wantError { return wantError{Refused, from, "blob " + img.blobs[2].digest} },
+			source: func(t *testing.T, g *testRegistry) {
+				g.seed(t, "app", "v1", img)
+				g.breakOff("app",
+					img.blobs[2])
+			},
+			want: func(from, _ string) wantError { return wantError{Refused, from, "blob " + img.blobs[2].digest} },
 		},
 		"the source serves other content": {
 			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img); g.falsify("app", img.blobs[2]) },
@@ -227,7 +261,10 @@ func TestCopyFailures(t *testing.T) {
 		"the target is read-only": {
 			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img) },
 			target: func(_ *testing.T, g *testRegistry) { g.respondWith("POST", "/uploads/", 405, "") },
-			want:   func(_, to string) wantError { return wantError{ReadOnly, to, "push blob " + smallest(img).digest} },
+			want: func(_, to string) wantError {
+				return wantError{ReadOnly, to, "push blob " +
+					smallest(img).digest}
+			},
 		},
 		"the target refuses a manifest": {
 			source: func(t *testing.T, g *testRegistry) { g.seed(t, "app", "v1", img) },
@@ -330,7 +367,8 @@ func TestCopyFallsBackToChunks(t *testing.T) {
 		}
 		return false
 	})
-	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+"/app:v1", ""); err != nil {
+	if _, err := newTestClient(plainHTTP()).Copy(context.Background(), []string{source.host + "/app:v1"}, target.host+
+		"/app:v1", ""); err != nil {
 		t.Fatal(err)
 	}
 	assertVerified(t, target.host+"/app:v1", img)
@@ -347,7 +385,8 @@ func TestCopyStopsWhenCancelled(t *testing.T) {
 		}
 		return false
 	})
-	_, err := newTestClient(plainHTTP()).Copy(ctx, []string{source.host + "/app:v1", source.host + "/other:v1"}, target.host+"/app:v1", "")
+	_, err := newTestClient(plainHTTP()).Copy(ctx, []string{source.host + "/app:v1", source.host + "/other:v1"},
+		target.host+"/app:v1", "")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

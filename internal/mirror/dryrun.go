@@ -17,8 +17,9 @@ type Estimate struct {
 	Err       *Error // why it would fail
 }
 
-// DryRun tells what the jobs would do, one estimate for each in the same order. It reads manifests and asks for blobs by HEAD, and writes
-// nothing. What several jobs need is counted for the first of them: the others mount it.
+// DryRun tells what the jobs would do, one estimate for each in the same order. It reads manifests
+// and asks for blobs by HEAD, and writes nothing. What several jobs need is counted for the first
+// of them: the others mount it.
 func (c *Client) DryRun(ctx context.Context, jobs []Job) []Estimate {
 	found := make([][]missingContent, len(jobs))
 	estimates := make([]Estimate, len(jobs))
@@ -43,8 +44,8 @@ type missingContent struct {
 	manifests int
 }
 
-// What an image costs in requests: the look at the target and the question for a signature; each of its blobs: GET, POST and PUT; each of
-// its manifests: GET and PUT.
+// What an image costs in requests: the look at the target and the question for a signature; each of
+// its blobs: GET, POST and PUT; each of its manifests: GET and PUT.
 const (
 	imageRequests    = 2
 	uploadRequests   = 3

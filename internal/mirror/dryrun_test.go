@@ -35,8 +35,10 @@ func TestDryRunTellsWhatACopyMoves(t *testing.T) {
 		return all - int64(len(base.raw))
 	}
 	want := []Estimate{
-		{Reference: jobs[0].Reference, Digest: images[0].top.digest, Blobs: 3, Bytes: own(images[0]) + int64(len(base.raw)), Requests: 13},
-		{Reference: jobs[1].Reference, Digest: images[1].top.digest, Blobs: 2, Bytes: own(images[1]), Mounts: 1, Requests: 11},
+		{Reference: jobs[0].Reference, Digest: images[0].top.digest, Blobs: 3, Bytes: own(images[0]) +
+			int64(len(base.raw)), Requests: 13},
+		{Reference: jobs[1].Reference, Digest: images[1].top.digest, Blobs: 2, Bytes: own(images[1]), Mounts: 1,
+			Requests: 11},
 		{Reference: jobs[2].Reference, Digest: images[2].top.digest},
 		{Reference: gone.Reference},
 		{Reference: onlyLook.Reference},

@@ -8,30 +8,34 @@ import (
 	"time"
 )
 
-// The engine's defaults. The stall limit must be longer than the slowest single step that makes no visible progress:
-// the commit of a large layer, ten times the default timeout.
+// The engine's defaults. The stall limit must be longer than the slowest single step that makes no
+// visible progress: the commit of a large layer, ten times the default timeout.
 const (
 	defaultWorkers      = 32
 	defaultStallTimeout = 6 * time.Minute
 	minRetryDelay       = time.Second
 	maxRetryDelay       = time.Minute
 	maxRetryAfter       = maxHostBackoff
-	// maxCheckAge is how old a look may be that a proof rests on, when many images are looked at in one go.
+	// maxCheckAge is how old a look may be that a proof rests on, when many images are looked at in
+	// one go.
 	maxCheckAge = 5 * time.Minute
 )
 
 // EngineOptions configure an Engine. The zero value is good.
 type EngineOptions struct {
-	// Workers is how many images are under way at once. 0 means 32. What a registry sees of it is bounded apart from that.
+	// Workers is how many images are under way at once. 0 means 32. What a registry sees of it is
+	// bounded apart from that.
 	Workers int
-	// RetryDelay gives the pause after the n-th failed attempt, counted from 1. nil means 1 s, 2 s, 4 s ... 60 s.
+	// RetryDelay gives the pause after the n-th failed attempt, counted from 1. nil means 1 s, 2 s,
+	// 4 s ... 60 s.
 	RetryDelay func(attempts int) time.Duration
-	// StallTimeout is how long one image may go without any sign of progress before it fails. 0 means 6 minutes.
+	// StallTimeout is how long one image may go without any sign of progress before it fails. 0
+	// means 6 minutes.
 	StallTimeout time.Duration
 	// Now is the clock. nil means time.Now.
 	Now func() time.Time
-	// After calls f once, d from now, unless stop is called before. nil means time.AfterFunc. A test that sets Now
-	// sets this too.
+	// After calls f once, d from now, unless stop is called before. nil means time.AfterFunc. A
+	// test that sets Now sets this too.
 	After func(d time.Duration, f func()) (stop func())
 }
 
@@ -59,8 +63,9 @@ func (o EngineOptions) withDefaults() EngineOptions {
 	return o
 }
 
-// Engine makes a changing set of images pullable, in the background. One goroutine (Start) hands jobs to workers;
-// everything else only changes what is wanted and reads what is known, and never waits for a registry.
+// Engine makes a changing set of images pullable, in the background. One goroutine (Start) hands
+// jobs to workers; everything else only changes what is wanted and reads what is known, and never
+// waits for a registry.
 //
 //	Ensure({a, b})     a and b are queued, and run
 //	Ensure({a', c})    a' is other work than a: a is cancelled, a' queued; b is dropped; c is queued
@@ -70,12 +75,13 @@ type Engine struct {
 	wake    chan struct{} // the dispatcher should look again
 	changed chan struct{}
 
-	mu          sync.Mutex
-	client      *Client
-	tasks       map[string]*task // by reference
-	queue       []*task          // those that wait for a worker, first come first served, and some that were dropped since
-	silentQueue []*task          // the same, about registries that stay silent
-	nextRetry   time.Time        // when the first of the failed ones is tried again, at the earliest
+	mu     sync.Mutex
+	client *Client
+	tasks  map[string]*task // by reference
+	// those that wait for a worker, first come first served, and some that were dropped since
+	queue       []*task
+	silentQueue []*task   // the same, about registries that stay silent
+	nextRetry   time.Time // when the first of the failed ones is tried again, at the earliest
 	busy        int
 
 	silentHosts map[string]bool // hosts whose last failure was silence
@@ -86,8 +92,8 @@ type Engine struct {
 	lastSnapshot snapshot
 }
 
-// task is a job and what is known about it. A task that is not in Engine.tasks any more is nobody's: what its run
-// finds is dropped.
+// task is a job and what is known about it. A task that is not in Engine.tasks any more is
+// nobody's: what its run finds is dropped.
 type task struct {
 	job          Job
 	result       Result
@@ -110,11 +116,13 @@ func NewEngine(opts EngineOptions) *Engine {
 	}
 }
 
-// Changed delivers a value after a job changed its state. Changes are coalesced: read it, then take a Snapshot. Bytes that move are no
-// change; whoever draws a progress bar takes a Snapshot from time to time.
+// Changed delivers a value after a job changed its state. Changes are coalesced: read it, then take
+// a Snapshot. Bytes that move are no change; whoever draws a progress bar takes a Snapshot from
+// time to time.
 func (e *Engine) Changed() <-chan struct{} { return e.changed }
 
-// NeedLeaderElection tells controller-runtime to run the engine on the leader only: two engines would copy twice.
+// NeedLeaderElection tells controller-runtime to run the engine on the leader only: two engines
+// would copy twice.
 func (e *Engine) NeedLeaderElection() bool { return true }
 
 // Start runs jobs until ctx ends, then cancels and waits for those under way. It returns nil.
@@ -140,7 +148,8 @@ func (e *Engine) scheduleWake(due time.Time) (stop func()) {
 	return e.opts.After(due.Sub(e.opts.Now()), func() { signal(e.wake) })
 }
 
-// dispatch starts as many jobs as there are free workers and returns when it must look again, if nothing happens.
+// dispatch starts as many jobs as there are free workers and returns when it must look again, if
+// nothing happens.
 func (e *Engine) dispatch(ctx context.Context, workers *sync.WaitGroup) (wakeAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -74,7 +74,8 @@ func (r *runningEngine) untilState(reference string, state State) Result {
 // jobFor copies source/name:v1 to target/name:v1 and walks the target and then the source.
 func jobFor(source, target *testRegistry, name string) Job {
 	from, to := source.host+"/"+name+":v1", target.host+"/"+name+":v1"
-	return Job{Reference: "quay.io/acme/" + name + ":v1", Sources: []string{from}, Targets: []string{to}, PullEndpoints: []string{to, from}}
+	return Job{Reference: "quay.io/acme/" + name + ":v1", Sources: []string{from}, Targets: []string{to},
+		PullEndpoints: []string{to, from}}
 }
 
 func TestEngineFillsAndProves(t *testing.T) {
@@ -88,14 +89,18 @@ func TestEngineFillsAndProves(t *testing.T) {
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	got := e.untilState(job.Reference, Verified)
 	want := Result{
-		Reference: job.Reference, Key: job.Key(), State: Verified, Digest: img.top.digest, Attempts: 1, At: e.clock.Now(),
+		Reference: job.Reference, Key: job.Key(), State: Verified, Digest: img.top.digest, Attempts: 1,
+		At:           e.clock.Now(),
 		SourceDigest: img.top.digest, NeededBytes: size, UploadedBytes: size,
 		Proof: Proof{
-			Endpoint: job.PullEndpoints[0], Digest: img.top.digest, Digests: img.digests(), MediaType: indexType, At: e.clock.Now(),
+			Endpoint: job.PullEndpoints[0], Digest: img.top.digest, Digests: img.digests(), MediaType: indexType,
+			At: e.clock.Now(),
 		},
-		Copies: []CopyResult{{From: job.Sources[0], To: job.Targets[0], Digest: img.top.digest, Bytes: size, Pushed: true}},
+		Copies: []CopyResult{{From: job.Sources[0], To: job.Targets[0], Digest: img.top.digest, Bytes: size,
+			Pushed: true}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Proof{}, "Platforms", "Blobs", "Bytes", "Slowest")); diff != "" {
+	if diff := cmp.Diff(want, got,
+		cmpopts.IgnoreFields(Proof{}, "Platforms", "Blobs", "Bytes", "Slowest")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -236,7 +241,8 @@ func TestEngineWaitsAsLongAsTheRegistryAsks(t *testing.T) {
 		return true
 	})
 	e := startEngine(t, EngineOptions{})
-	job := Job{Reference: "quay.io/app:v1", Digest: multiArch("app").top.digest, PullEndpoints: []string{target.host + "/app:v1"}}
+	job := Job{Reference: "quay.io/app:v1", Digest: multiArch("app").top.digest,
+		PullEndpoints: []string{target.host + "/app:v1"}}
 	e.Ensure(newTestClient(plainHTTP()), []Job{job}, time.Time{})
 	got := e.untilState(job.Reference, Failed)
 	assertError(t, got.Err, wantError{RateLimited, job.PullEndpoints[0], "manifest"})
@@ -247,7 +253,8 @@ func TestEngineWaitsAsLongAsTheRegistryAsks(t *testing.T) {
 
 func TestDefaultRetry(t *testing.T) {
 	retry := EngineOptions{}.withDefaults().RetryDelay
-	for attempt, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 1000: time.Minute} {
+	for attempt, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second,
+		7: time.Minute, 1000: time.Minute} {
 		if got := retry(attempt); got != want {
 			t.Errorf("after attempt %d: %s, want %s", attempt, got, want)
 		}
@@ -302,7 +309,8 @@ func TestEngineKeepsTheDigestOfATag(t *testing.T) {
 	}
 }
 
-// newHangingRegistry is a registry on which requests hang; started counts the jobs that got stuck there.
+// newHangingRegistry is a registry on which requests hang; started counts the jobs that got stuck
+// there.
 func newHangingRegistry(t *testing.T) (g *testRegistry, started, ended *atomic.Int64) {
 	t.Helper()
 	g = newTestRegistry(t)
@@ -523,7 +531,8 @@ func TestEngineComesBackToARegistryThatAnswersAgain(t *testing.T) {
 	e := startEngine(t, EngineOptions{Workers: 1})
 	var jobs []Job
 	for i := range 5 {
-		jobs = append(jobs, Job{Reference: fmt.Sprintf("quay.io/app%d", i), PullEndpoints: []string{g.host + "/app:v1"}})
+		jobs = append(jobs, Job{Reference: fmt.Sprintf("quay.io/app%d", i),
+			PullEndpoints: []string{g.host + "/app:v1"}})
 	}
 	e.Ensure(newTestClient(shortTimeout()), jobs, time.Time{})
 	e.untilState(jobs[0].Reference, Failed)

@@ -13,17 +13,19 @@ import (
 	"time"
 )
 
-// maxErrorBody is how much of a registry's error answer is read, in bytes; maxMessage how much of it is shown, and maxErrorText
-// how much of an error of our own making, in which a URL with a digest may stand.
+// maxErrorBody is how much of a registry's error answer is read, in bytes; maxMessage how much of
+// it is shown, and maxErrorText how much of an error of our own making, in which a URL with a
+// digest may stand.
 const (
 	maxErrorBody = 8 << 10
 	maxMessage   = 200
 	maxErrorText = 400
 )
 
-// readErrorResponse takes a failed answer apart and leaves a short body for whoever reads it next. Retry-After is taken out
-// of the header: regclient would hold back every request to the host for as long as the registry says, an hour
-// perhaps; how long to wait is decided by the host's traffic, in retry and in the engine.
+// readErrorResponse takes a failed answer apart and leaves a short body for whoever reads it next.
+// Retry-After is taken out of the header: regclient would hold back every request to the host for
+// as long as the registry says, an hour perhaps; how long to wait is decided by the host's traffic,
+// in retry and in the engine.
 func readErrorResponse(req *http.Request, resp *http.Response, now time.Time) *StatusError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a torn body only costs the explanation
 	_ = resp.Body.Close()
@@ -39,7 +41,8 @@ func readErrorResponse(req *http.Request, resp *http.Response, now time.Time) *S
 	}
 	status.Code, status.Message = oneLine(status.Code, maxMessage), oneLine(status.Message, maxMessage)
 	status.rateLimitExhausted = exhausted(resp.Header)
-	status.RetryAfter = requestedWait(resp.Header, resp.StatusCode == http.StatusTooManyRequests || status.rateLimitExhausted, now)
+	status.RetryAfter = requestedWait(resp.Header, resp.StatusCode == http.StatusTooManyRequests ||
+		status.rateLimitExhausted, now)
 	status.uploadSessionLost = isUpload(req) && resp.StatusCode == http.StatusNotFound
 	for _, name := range []string{"Retry-After", "X-Retry-After"} {
 		resp.Header.Del(name)
@@ -47,8 +50,8 @@ func readErrorResponse(req *http.Request, resp *http.Response, now time.Time) *S
 	return status
 }
 
-// parseErrorBody reads {"errors":[{"code":"DENIED","message":"...","detail":"..."}]}; the detail may be anything and is
-// taken when it is text.
+// parseErrorBody reads {"errors":[{"code":"DENIED","message":"...","detail":"..."}]}; the detail
+// may be anything and is taken when it is text.
 func parseErrorBody(body []byte) (code, message string) {
 	var response struct {
 		Errors []struct {
@@ -69,8 +72,8 @@ func parseErrorBody(body []byte) (code, message string) {
 
 var pageTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
 
-// parseErrorPage is what an answer says that is not in the registry's format: a line of text, or the title of the page that a
-// proxy or a portal puts in the place of the registry's answer.
+// parseErrorPage is what an answer says that is not in the registry's format: a line of text, or
+// the title of the page that a proxy or a portal puts in the place of the registry's answer.
 func parseErrorPage(contentType string, body []byte) string {
 	kind, _, _ := mime.ParseMediaType(contentType)
 	switch kind {
@@ -99,7 +102,8 @@ func secretsOf(req *http.Request) []string {
 	return secrets
 }
 
-// oneLine makes foreign text fit to stand in a condition message: no control characters, not too long.
+// oneLine makes foreign text fit to stand in a condition message: no control characters, not too
+// long.
 func oneLine(text string, longest int) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > longest {

@@ -17,16 +17,19 @@ const (
 	Missing ErrorClass = "Missing"
 	// Denied: credentials are missing, wrong, or not allowed to do this.
 	Denied ErrorClass = "Denied"
-	// Blocked: a policy forbids it, whatever the credentials: the registry's, a scanner's, or a proxy's on the way.
+	// Blocked: a policy forbids it, whatever the credentials: the registry's, a scanner's, or a
+	// proxy's on the way.
 	Blocked ErrorClass = "Blocked"
-	// TLS: the certificate is not trusted, or the other side does not speak TLS. See CertificateError.
+	// TLS: the certificate is not trusted, or the other side does not speak TLS. See
+	// CertificateError.
 	TLS ErrorClass = "TLS"
 	// Timeout: no answer in time. See NoResponseError.Connected for the kind on which a node hangs.
 	Timeout ErrorClass = "Timeout"
-	// RateLimited: the registry asked to come back later, several times or for long. See HostBackoffError and
-	// StatusError.RetryAfter.
+	// RateLimited: the registry asked to come back later, several times or for long. See
+	// HostBackoffError and StatusError.RetryAfter.
 	RateLimited ErrorClass = "RateLimited"
-	// Corrupt: what is served is not what its digest or size says, or not the image that was expected.
+	// Corrupt: what is served is not what its digest or size says, or not the image that was
+	// expected.
 	Corrupt ErrorClass = "Corrupt"
 	// Refused: nobody listens, the name does not resolve, or the connection breaks.
 	Refused ErrorClass = "Refused"
@@ -34,18 +37,22 @@ const (
 	Incomplete ErrorClass = "Incomplete"
 	// ReadOnly: the registry does not take pushes here.
 	ReadOnly ErrorClass = "ReadOnly"
-	// Quota: the registry takes no more: a quota is used up, its disk is full, or a layer is too large for it.
+	// Quota: the registry takes no more: a quota is used up, its disk is full, or a layer is too
+	// large for it.
 	Quota ErrorClass = "Quota"
 	// Unknown: anything else, a registry's own 5xx failures among it.
 	Unknown ErrorClass = "Unknown"
 )
 
-// Error is what every operation of this package fails with. Find it with errors.As; Class decides, Error() explains.
+// Error is what every operation of this package fails with. Find it with errors.As; Class decides,
+// Error() explains.
 type Error struct {
 	Class    ErrorClass
 	Endpoint string // the reference, repository or host as the caller wrote it
-	Part     string // "manifest", "child sha256:... (linux/arm64)", "blob sha256:...", "push", "push blob sha256:...", ...
-	Err      error
+	// "manifest", "child sha256:... (linux/arm64)", "blob sha256:...", "push", "push blob
+	// sha256:...", ...
+	Part string
+	Err  error
 
 	// final: a node that meets this does not go on to its next endpoint.
 	noFallback bool
@@ -97,8 +104,8 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// isRateLimit tells the answers that ask for fewer requests: 429 most of all, but GitHub refuses with 403, a server under
-// maintenance with 503, and a few use the code alone.
+// isRateLimit tells the answers that ask for fewer requests: 429 most of all, but GitHub refuses
+// with 403, a server under maintenance with 503, and a few use the code alone.
 func (e *StatusError) isRateLimit() bool {
 	switch e.Status {
 	case http.StatusTooManyRequests:
@@ -140,8 +147,8 @@ func (e *PlatformError) Error() string {
 // NoResponseError is a registry that stays silent.
 type NoResponseError struct {
 	After time.Duration
-	// Connected: the connection stood and no answer came. A node has no limit for this and hangs for ever, so such an
-	// endpoint is worse than one that is down.
+	// Connected: the connection stood and no answer came. A node has no limit for this and hangs
+	// for ever, so such an endpoint is worse than one that is down.
 	Connected bool
 }
 
@@ -155,8 +162,8 @@ func (e *NoResponseError) Error() string {
 // Timeout marks this as a timeout in the sense of net.Error.
 func (e *NoResponseError) Timeout() bool { return true }
 
-// NoConnectionError is a connection that never stood, for a reason that has no type of its own: a proxy that refuses to connect
-// answers with a mere status text, such as "Bad Gateway".
+// NoConnectionError is a connection that never stood, for a reason that has no type of its own: a
+// proxy that refuses to connect answers with a mere status text, such as "Bad Gateway".
 type NoConnectionError struct{ Cause error }
 
 func (e *NoConnectionError) Error() string { return "no connection: " + e.Cause.Error() }
@@ -164,8 +171,8 @@ func (e *NoConnectionError) Error() string { return "no connection: " + e.Cause.
 // Unwrap gives the cause.
 func (e *NoConnectionError) Unwrap() error { return e.Cause }
 
-// HostBackoffError is a registry host that asked to be left alone for longer than an image should wait. Nothing was sent to
-// it.
+// HostBackoffError is a registry host that asked to be left alone for longer than an image should
+// wait. Nothing was sent to it.
 type HostBackoffError struct {
 	Host  string
 	Until time.Time
@@ -177,7 +184,8 @@ func (e *HostBackoffError) Error() string {
 		e.Host, e.Until.UTC().Format(time.RFC3339), e.Wait.Round(time.Second))
 }
 
-// TokenServiceError is a registry's token service that could not be asked. It says nothing about the credentials.
+// TokenServiceError is a registry's token service that could not be asked. It says nothing about
+// the credentials.
 type TokenServiceError struct {
 	Service string // its host
 	Err     error
@@ -197,7 +205,8 @@ type ProxyError struct {
 }
 
 func (e *ProxyError) Error() string {
-	return fmt.Sprintf("the proxy %s does not connect to %s: HTTP %d %s", e.Proxy, e.Target, e.Status, http.StatusText(e.Status))
+	return fmt.Sprintf("the proxy %s does not connect to %s: HTTP %d %s", e.Proxy, e.Target, e.Status,
+		http.StatusText(e.Status))
 }
 
 // ReferenceError is a reference that registries or nodes do not take.
@@ -213,8 +222,8 @@ func (e *StalledError) Error() string { return fmt.Sprintf("no progress for %s",
 // Timeout marks this as a timeout in the sense of net.Error.
 func (e *StalledError) Timeout() bool { return true }
 
-// AttemptsError is the failure of the last endpoint tried, together with those before it. Unwrap gives the last one's
-// cause: that is also the error a node reports.
+// AttemptsError is the failure of the last endpoint tried, together with those before it. Unwrap
+// gives the last one's cause: that is also the error a node reports.
 type AttemptsError struct {
 	Last   error
 	Before []*Error

@@ -11,21 +11,26 @@ import (
 )
 
 func TestErrorText(t *testing.T) {
-	missing := &Error{Class: Missing, Endpoint: "mirror/app:v1", Part: "manifest", Err: &StatusError{Status: 404, Code: "MANIFEST_UNKNOWN", Message: "no such tag"}}
-	silent := &Error{Class: Timeout, Endpoint: "quay.io/app:v1", Part: "manifest", Err: &NoResponseError{After: 30 * time.Second, Connected: true}}
+	missing := &Error{Class: Missing, Endpoint: "mirror/app:v1", Part: "manifest",
+		Err: &StatusError{Status: 404, Code: "MANIFEST_UNKNOWN", Message: "no such tag"}}
+	silent := &Error{Class: Timeout, Endpoint: "quay.io/app:v1", Part: "manifest",
+		Err: &NoResponseError{After: 30 * time.Second, Connected: true}}
 	cases := map[string]struct {
 		err  error
 		want string
 	}{
-		"status":      {missing, "mirror/app:v1: manifest: Missing: HTTP 404 Not Found (MANIFEST_UNKNOWN: no such tag)"},
-		"silence":     {silent, "quay.io/app:v1: manifest: Timeout: accepted the connection but stayed silent for 30s (a node would wait for ever)"},
-		"not dialled": {&Error{Class: Timeout, Endpoint: "m/a", Part: "push", Err: &NoResponseError{After: time.Second}}, "m/a: push: Timeout: no connection within 1s"},
-		"all failed":  {allFailed([]*Error{missing, silent}), "quay.io/app:v1: manifest: Timeout: accepted the connection but stayed silent for 30s (a node would wait for ever) (tried before: mirror/app:v1: manifest: Missing: HTTP 404 Not Found (MANIFEST_UNKNOWN: no such tag))"},
+		"status":  {missing, "mirror/app:v1: manifest: Missing: HTTP 404 Not Found (MANIFEST_UNKNOWN: no such tag)"},
+		"silence": {silent, "quay.io/app:v1: manifest: Timeout: accepted the connection but stayed silent for 30s (a node would wait for ever)"},
+		"not dialled": {&Error{Class: Timeout, Endpoint: "m/a", Part: "push",
+			Err: &NoResponseError{After: time.Second}}, "m/a: push: Timeout: no connection within 1s"},
+		"all failed": {allFailed([]*Error{missing, silent}),
+			"quay.io/app:v1: manifest: Timeout: accepted the connection but stayed silent for 30s (a node would wait for ever) (tried before: mirror/app:v1: manifest: Missing: HTTP 404 Not Found (MANIFEST_UNKNOWN: no such tag))"},
 		"no endpoint": {allFailed(nil), "manifest: Missing: there is no endpoint to pull from"},
 		"size":        {&SizeError{Want: 2048, Got: 12}, "is 12 bytes, its descriptor says 2048"},
 		"digest":      {&DigestError{Want: "sha256:a", Got: "sha256:b"}, "serves sha256:b, expected sha256:a"},
-		"platform":    {&PlatformError{Missing: []string{"linux/s390x"}, Present: []string{"linux/amd64"}}, "index has no linux/s390x, only linux/amd64"},
-		"stall":       {&StalledError{After: time.Minute}, "no progress for 1m0s"},
+		"platform": {&PlatformError{Missing: []string{"linux/s390x"}, Present: []string{"linux/amd64"}},
+			"index has no linux/s390x, only linux/amd64"},
+		"stall": {&StalledError{After: time.Minute}, "no progress for 1m0s"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +61,8 @@ func (h hubTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		status = http.StatusUnauthorized
 		header.Set("WWW-Authenticate", `Basic realm="hub"`)
 	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("")), Request: req}, nil
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("")),
+		Request: req}, nil
 }
 
 func TestDockerHubByItsRealNameAndLogin(t *testing.T) {

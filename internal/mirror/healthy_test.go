@@ -16,8 +16,8 @@ func healthyImages() int {
 	return 1000
 }
 
-// randomImage is small and of any kind that there is: an index of one to three platforms or a single image, with up to
-// four layers, some of them shared with other images, some without a byte.
+// randomImage is small and of any kind that there is: an index of one to three platforms or a
+// single image, with up to four layers, some of them shared with other images, some without a byte.
 func randomImage(random *rand.Rand, n int) image {
 	architectures := []string{"amd64", "arm64", "s390x"}
 	platform := func(arch string) image {
@@ -48,7 +48,8 @@ func randomImage(random *rand.Rand, n int) image {
 	return indexOf(entries...)
 }
 
-// TestNoFalseAlarm copies and proves healthy images, through the proxy that the faults are injected with.
+// TestNoFalseAlarm copies and proves healthy images, through the proxy that the faults are injected
+// with.
 func TestNoFalseAlarm(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	random := rand.New(rand.NewPCG(4, 2)) // the same images each time
@@ -90,7 +91,8 @@ func repositoryOf(i int) string { return fmt.Sprintf("team%d/app%d", i%10, i) }
 
 func copyAndProve(c *Client, source, target *testRegistry, i int, img image) error {
 	to := target.host + "/" + repositoryOf(i) + ":v1"
-	if _, err := c.Copy(context.Background(), []string{source.host + "/" + repositoryOf(i) + ":v1"}, to, img.top.digest); err != nil {
+	if _, err := c.Copy(context.Background(), []string{source.host + "/" + repositoryOf(i) + ":v1"}, to,
+		img.top.digest); err != nil {
 		return err
 	}
 	_, err := c.Verify(context.Background(), []string{to}, VerifyOptions{Digest: img.top.digest})

@@ -8,7 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestTotals: what is counted is what the registries saw, credentials that change meanwhile included.
+// TestTotals: what is counted is what the registries saw, credentials that change meanwhile
+// included.
 func TestTotals(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	one, two := multiArch("one"), multiArch("two")
@@ -16,12 +17,14 @@ func TestTotals(t *testing.T) {
 	source.seed(t, "two", "v1", two)
 	access := plainHTTP()
 	c := NewClient(Accesses{Source: access, Push: access, Node: access})
-	if _, err := c.Copy(context.Background(), []string{source.host + "/one:v1"}, target.host+"/one:v1", ""); err != nil {
+	if _, err := c.Copy(context.Background(), []string{source.host + "/one:v1"}, target.host+"/one:v1",
+		""); err != nil {
 		t.Fatal(err)
 	}
 	access = withLogins(t, target.host, "acme")
 	c = c.WithAccesses(Accesses{Source: access, Push: access, Node: access})
-	if _, err := c.Copy(context.Background(), []string{source.host + "/two:v1"}, target.host+"/two:v1", ""); err != nil {
+	if _, err := c.Copy(context.Background(), []string{source.host + "/two:v1"}, target.host+"/two:v1",
+		""); err != nil {
 		t.Fatal(err)
 	}
 	totals := c.HostStats()

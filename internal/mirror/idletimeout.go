@@ -8,16 +8,18 @@ import (
 	"time"
 )
 
-// commitTimeoutFactor is how many timeouts a registry may take to answer once a whole upload has been sent: a large layer
-// is put together and moved inside the object store before the answer comes.
+// commitTimeoutFactor is how many timeouts a registry may take to answer once a whole upload has
+// been sent: a large layer is put together and moved inside the object store before the answer
+// comes.
 const commitTimeoutFactor = 10
 
-// minDownloadBytes is how many bytes of a download must arrive within one timeout of the registry's time. Somebody who sends a byte
-// every few seconds would otherwise hold a worker for days. 4 KiB in 30 s is slower than any link that pulls images.
+// minDownloadBytes is how many bytes of a download must arrive within one timeout of the registry's
+// time. Somebody who sends a byte every few seconds would otherwise hold a worker for days. 4 KiB
+// in 30 s is slower than any link that pulls images.
 const minDownloadBytes = 4 << 10
 
-// idleTimeout cancels one request when the registry stays silent for too long. Its clock runs only while the registry is
-// the one to move:
+// idleTimeout cancels one request when the registry stays silent for too long. Its clock runs only
+// while the registry is the one to move:
 //
 //	dialling, waiting for headers, waiting for the next 4 KiB of a download       the registry's time
 //	the caller digests what it has read; an upload waits for the other registry  not its time, the clock stands still
@@ -101,7 +103,8 @@ func (d *downloadBody) Close() error {
 	return err
 }
 
-// uploadBody is a request body: the clock stands still while the next piece is fetched from wherever it comes from.
+// uploadBody is a request body: the clock stands still while the next piece is fetched from
+// wherever it comes from.
 type uploadBody struct {
 	idle *idleTimeout
 	body io.ReadCloser
@@ -131,9 +134,9 @@ func (u *uploadBody) Read(p []byte) (int, error) {
 
 func (u *uploadBody) Close() error { return u.body.Close() }
 
-// finish waits for a Read under way and lets no other begin. A registry may answer before it has taken the whole body;
-// net/http goes on reading it for a moment, while the caller begins to read the same source from its start for the next
-// request.
+// finish waits for a Read under way and lets no other begin. A registry may answer before it has
+// taken the whole body; net/http goes on reading it for a moment, while the caller begins to read
+// the same source from its start for the next request.
 func (u *uploadBody) finish() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

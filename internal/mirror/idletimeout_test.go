@@ -37,7 +37,8 @@ func TestIdleTimeout(t *testing.T) {
 		"between the pieces of a download": {
 			steps: func(w *idleTimeout) {
 				w.onHeaders()
-				_, _ = io.ReadAll(w.downloadBody(slowReadCloser(limit/minDownloadBytes, strings.Repeat("a", 2*minDownloadBytes))))
+				_, _ = io.ReadAll(w.downloadBody(slowReadCloser(limit/minDownloadBytes,
+					strings.Repeat("a", 2*minDownloadBytes))))
 				time.Sleep(time.Hour)
 			},
 		},
@@ -113,7 +114,8 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// TestFinishedUploadIsNotReadAnyMore: its source may be at the disposal of the next request already.
+// TestFinishedUploadIsNotReadAnyMore: its source may be at the disposal of the next request
+// already.
 func TestFinishedUploadIsNotReadAnyMore(t *testing.T) {
 	w := startIdleTimeout(t.Context(), limit)
 	defer w.stop()

@@ -13,30 +13,38 @@ import (
 
 // Job is one image that must be pullable, and what may be done to make it so.
 type Job struct {
-	// Reference is the logical reference, the source's form: quay.io/acme/app:v1. It is the identity of the job.
+	// Reference is the logical reference, the source's form: quay.io/acme/app:v1. It is the
+	// identity of the job.
 	Reference string
-	// Digest is the expected digest of the top manifest. "" for a tag: it is resolved at the first of From that
-	// answers and then stays fixed for as long as the job is wanted unchanged, however the tag moves.
+	// Digest is the expected digest of the top manifest. "" for a tag: it is resolved at the first
+	// of From that answers and then stays fixed for as long as the job is wanted unchanged, however
+	// the tag moves.
 	Digest string
 	// Sources is where the image is pulled from today, in order.
 	Sources []string
-	// Targets are the references at our mirrors that must be filled. Empty where somebody else fills them (VerifyOnly).
+	// Targets are the references at our mirrors that must be filled. Empty where somebody else
+	// fills them (VerifyOnly).
 	Targets []string
 	// PullEndpoints are the usable endpoints that a node will try, in order.
 	PullEndpoints []string
-	// OtherMirrors are further mirrors that a node may come to ask for this image, those of other mirror sets included. Each must be complete
-	// or answer 404 at its top manifest; what was found is in Result.Others and does not fail the job.
+	// OtherMirrors are further mirrors that a node may come to ask for this image, those of other
+	// mirror sets included. Each must be complete or answer 404 at its top manifest; what was found
+	// is in Result.Others and does not fail the job.
 	OtherMirrors []string
-	// RequiredPlatforms must be present when the image is an index: those of the nodes that may run it.
+	// RequiredPlatforms must be present when the image is an index: those of the nodes that may run
+	// it.
 	RequiredPlatforms []string
-	// Platforms limits the copy and the proof of an index to these platforms. The index itself is kept whole, so its digest stays; registries
-	// that check what an index names refuse it. nil copies everything.
+	// Platforms limits the copy and the proof of an index to these platforms. The index itself is
+	// kept whole, so its digest stays; registries that check what an index names refuse it. nil
+	// copies everything.
 	Platforms []string
-	// Referrers brings along, whenever the image is copied, what refers to it: attestations, bills of material, signatures of any kind.
-	// cosign's signatures, which nodes look for, are brought along always.
+	// Referrers brings along, whenever the image is copied, what refers to it: attestations, bills
+	// of material, signatures of any kind. cosign's signatures, which nodes look for, are brought
+	// along always.
 	Referrers bool
-	// ChildSignatures looks for cosign's signature of every manifest of an index, also when the index itself has none. "cosign sign
-	// --recursive" signs all of them, so that one question tells; who signs children only sets this.
+	// ChildSignatures looks for cosign's signature of every manifest of an index, also when the
+	// index itself has none. "cosign sign --recursive" signs all of them, so that one question
+	// tells; who signs children only sets this.
 	ChildSignatures bool `json:",omitempty"`
 	// Download says how much a proof downloads.
 	Download Download
@@ -54,18 +62,23 @@ func (j Job) Key() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// equal tells whether two jobs have the same key, at a hundredth of the cost: every reconcile states all its jobs again.
+// equal tells whether two jobs have the same key, at a hundredth of the cost: every reconcile
+// states all its jobs again.
 func (j Job) equal(other Job) bool {
 	return j.Reference == other.Reference && j.Digest == other.Digest &&
-		slices.Equal(j.Sources, other.Sources) && slices.Equal(j.Targets, other.Targets) && slices.Equal(j.PullEndpoints, other.PullEndpoints) &&
-		slices.Equal(j.OtherMirrors, other.OtherMirrors) && slices.Equal(j.RequiredPlatforms, other.RequiredPlatforms) && slices.Equal(j.Platforms, other.Platforms) &&
-		j.Referrers == other.Referrers && j.ChildSignatures == other.ChildSignatures && j.Download == other.Download && j.PullThroughCache == other.PullThroughCache
+		slices.Equal(j.Sources, other.Sources) && slices.Equal(j.Targets, other.Targets) &&
+		slices.Equal(j.PullEndpoints, other.PullEndpoints) &&
+		slices.Equal(j.OtherMirrors, other.OtherMirrors) &&
+		slices.Equal(j.RequiredPlatforms, other.RequiredPlatforms) && slices.Equal(j.Platforms, other.Platforms) &&
+		j.Referrers == other.Referrers && j.ChildSignatures == other.ChildSignatures && j.Download == other.Download &&
+		j.PullThroughCache == other.PullThroughCache
 }
 
 // verifyOptions is what must be found at an endpoint. Each attempt takes another sample.
 func (j Job) verifyOptions(digest string, attempt int) VerifyOptions {
 	return VerifyOptions{
-		Digest: digest, RequiredPlatforms: j.RequiredPlatforms, Platforms: j.Platforms, Download: j.Download, Seed: uint64(attempt), PullThroughCache: j.PullThroughCache,
+		Digest: digest, RequiredPlatforms: j.RequiredPlatforms, Platforms: j.Platforms, Download: j.Download,
+		Seed: uint64(attempt), PullThroughCache: j.PullThroughCache,
 	}
 }
 
@@ -74,12 +87,14 @@ type ImageCheck struct {
 	Endpoint string
 	// Digest is of the top manifest that it serves; empty when it serves none.
 	Digest string
-	// Err is nil when the mirror is complete, or is not asked any further because it answers 404. Class Incomplete or Corrupt: a node
-	// that comes to it fails. Class Corrupt with a DigestError: it serves another image under the tag.
+	// Err is nil when the mirror is complete, or is not asked any further because it answers 404.
+	// Class Incomplete or Corrupt: a node that comes to it fails. Class Corrupt with a DigestError:
+	// it serves another image under the tag.
 	Err *Error
 }
 
-// runResult is what one run of a job came to. On failure, copied and the digests still tell how far it got.
+// runResult is what one run of a job came to. On failure, copied and the digests still tell how far
+// it got.
 type runResult struct {
 	digest       string
 	sourceDigest string // what the tag was resolved to in this run, "" when it was not asked
@@ -98,14 +113,18 @@ type jobRun struct {
 	round    checkRound
 	progress *jobProgress
 	result   runResult
-	// firstCheck is the first look at the first mirror to fill; seen is what a node would see at the mirrors that were filled.
+	// firstCheck is the first look at the first mirror to fill; seen is what a node would see at
+	// the mirrors that were filled.
 	firstCheck *manifestCheck
 	endpoints  map[string]endpointState
 }
 
-// runJob does one job: find out the digest, fill what is not proven, then walk the endpoints as a node.
-func (c *Client) runJob(ctx context.Context, job Job, digest string, attempt int, round checkRound, progress *jobProgress) runResult {
-	w := &jobRun{c: c, job: job, attempt: attempt, round: round, progress: progress, endpoints: map[string]endpointState{}}
+// runJob does one job: find out the digest, fill what is not proven, then walk the endpoints as a
+// node.
+func (c *Client) runJob(ctx context.Context, job Job, digest string, attempt int, round checkRound,
+	progress *jobProgress) runResult {
+	w := &jobRun{c: c, job: job, attempt: attempt, round: round, progress: progress,
+		endpoints: map[string]endpointState{}}
 	w.result.digest = digest
 	progress.start()
 	w.result.err = w.do(ctx)
@@ -155,7 +174,8 @@ func (w *jobRun) recordMirrorDigest() {
 	}
 }
 
-// resolveDigest resolves the tag of a job, once. "" without an error means that any image under the tag will do:
+// resolveDigest resolves the tag of a job, once. "" without an error means that any image under the
+// tag will do:
 //
 //	somebody else fills the mirrors, no source answers (air gap)   there is nothing to compare with, and nothing to copy
 //	every source says 404                                          the same: what the mirrors hold is all there is
@@ -164,7 +184,8 @@ func (w *jobRun) resolveDigest(ctx context.Context) (string, *Error) {
 	if w.job.Digest != "" {
 		return w.job.Digest, nil
 	}
-	// An empty mirror means a copy, which needs the manifest anyway: one GET instead of a HEAD and a GET.
+	// An empty mirror means a copy, which needs the manifest anyway: one GET instead of a HEAD and
+	// a GET.
 	withManifest := w.firstCheck != nil && w.firstCheck.failure != nil && w.firstCheck.failure.Class == Missing
 	found, _, failure := w.c.source.digest(ctx, w.job.Sources, withManifest)
 	if failure == nil {
@@ -189,9 +210,10 @@ func missingEverywhere(e *Error) bool {
 	return e.Class == Missing
 }
 
-// ensureTarget makes sure that a mirror reference of ours holds the image. It looks first as a node does. Where a node is denied or does not
-// trust the mirror, the push access may see more; whether nodes see it too is for the walk to find out, and copying again would not
-// change that. A mirror that is down or silent is not asked a second time.
+// ensureTarget makes sure that a mirror reference of ours holds the image. It looks first as a node
+// does. Where a node is denied or does not trust the mirror, the push access may see more; whether
+// nodes see it too is for the walk to find out, and copying again would not change that. A mirror
+// that is down or silent is not asked a second time.
 func (w *jobRun) ensureTarget(ctx context.Context, target string, first *manifestCheck) *Error {
 	want := w.verifyOptions()
 	found, failure := w.c.node.verifyEndpoint(ctx, target, want, w.round, first)
@@ -215,18 +237,20 @@ func (w *jobRun) ensureTarget(ctx context.Context, target string, first *manifes
 	}
 	w.result.copies = append(w.result.copies, copied.CopyResult)
 	if copied.pushedTop != nil {
-		w.endpoints[target] = endpointState{manifest: w.c.node.checkPushed(ctx, target, copied.pushedTop, w.job.PullThroughCache, w.round)}
+		w.endpoints[target] = endpointState{manifest: w.c.node.checkPushed(ctx, target, copied.pushedTop,
+			w.job.PullThroughCache, w.round)}
 	}
 	return nil
 }
 
-// pushMaySeeMore tells whether a mirror may show the push access what it does not show a node. Some answer 404 where others deny; that is
-// looked into only when a first copy has not helped.
+// pushMaySeeMore tells whether a mirror may show the push access what it does not show a node. Some
+// answer 404 where others deny; that is looked into only when a first copy has not helped.
 func (w *jobRun) pushMaySeeMore(failure *Error) bool {
 	return failure.Class == Denied || failure.Class == TLS || failure.Class == Missing && w.attempt > 1
 }
 
-// recordLocations puts what a mirror was proven to have into the ledger, so that new images take their shared layers from it.
+// recordLocations puts what a mirror was proven to have into the ledger, so that new images take
+// their shared layers from it.
 func (c *Client) recordLocations(ctx context.Context, target string, t *tree) {
 	r, failure := c.push.open(ctx, target)
 	if failure != nil {
@@ -240,7 +264,8 @@ func (c *Client) recordLocations(ctx context.Context, target string, t *tree) {
 
 func (w *jobRun) copyRequest(target string, failure *Error, first *manifestCheck) copyRequest {
 	request := copyRequest{
-		sources: w.job.Sources, target: target, digest: digest.Digest(w.result.digest), platforms: w.job.Platforms, referrers: w.job.Referrers,
+		sources: w.job.Sources, target: target, digest: digest.Digest(w.result.digest), platforms: w.job.Platforms,
+		referrers:       w.job.Referrers,
 		childSignatures: w.job.ChildSignatures,
 	}
 	if first != nil {

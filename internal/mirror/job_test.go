@@ -7,7 +7,8 @@ import (
 )
 
 func TestJobKey(t *testing.T) {
-	base := Job{Reference: "a", Digest: "d", Sources: []string{"f"}, Targets: []string{"m"}, PullEndpoints: []string{"m", "f"}, RequiredPlatforms: []string{"p"}}
+	base := Job{Reference: "a", Digest: "d", Sources: []string{"f"}, Targets: []string{"m"},
+		PullEndpoints: []string{"m", "f"}, RequiredPlatforms: []string{"p"}}
 	same := base
 	same.Sources = []string{"f"}
 	if base.Key() != same.Key() || !base.equal(same) {
@@ -41,7 +42,8 @@ func TestJobKey(t *testing.T) {
 	}
 }
 
-// TestResolveDigest is about tags whose source does not answer: when is that an error, and when is any image accepted?
+// TestResolveDigest is about tags whose source does not answer: when is that an error, and when is
+// any image accepted?
 func TestResolveDigest(t *testing.T) {
 	img := multiArch("app")
 	present := func(t *testing.T) string {
@@ -61,13 +63,19 @@ func TestResolveDigest(t *testing.T) {
 		want  string
 		class ErrorClass
 	}{
-		"given":                                  {job: Job{Digest: "sha256:given"}, from: []func(*testing.T) string{present}, want: "sha256:given"},
-		"the first that answers":                 {from: []func(*testing.T) string{gone, absent, present}, want: img.top.digest},
-		"others fill, no source answers":         {from: []func(*testing.T) string{gone}, want: ""},
-		"we fill, no source has it":              {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{absent, absent}, want: ""},
-		"we fill, the source is down":            {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{gone}, class: Refused},
-		"we fill, one is down, one lacks it":     {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{gone, absent}, class: Missing},
-		"we fill, one lacks it, one is down":     {job: Job{Targets: []string{"m"}}, from: []func(*testing.T) string{absent, gone}, class: Refused},
+		"given": {job: Job{Digest: "sha256:given"},
+			from: []func(*testing.T) string{present}, want: "sha256:given"},
+		"the first that answers": {from: []func(*testing.T) string{gone, absent, present},
+			want: img.top.digest},
+		"others fill, no source answers": {from: []func(*testing.T) string{gone}, want: ""},
+		"we fill, no source has it": {job: Job{Targets: []string{"m"}},
+			from: []func(*testing.T) string{absent, absent}, want: ""},
+		"we fill, the source is down": {job: Job{Targets: []string{"m"}},
+			from: []func(*testing.T) string{gone}, class: Refused},
+		"we fill, one is down, one lacks it": {job: Job{Targets: []string{"m"}},
+			from: []func(*testing.T) string{gone, absent}, class: Missing},
+		"we fill, one lacks it, one is down": {job: Job{Targets: []string{"m"}},
+			from: []func(*testing.T) string{absent, gone}, class: Refused},
 		"we fill, and there is no source at all": {job: Job{Targets: []string{"m"}}, want: ""},
 	}
 	for name, tc := range cases {

@@ -15,7 +15,8 @@ import (
 //   - what is not in jobs any more is dropped, and cancelled when it is running;
 //   - what failed is left to its backoff, also when client is another one than before.
 //
-// Runs that start from now on use client. The jobs must not be changed afterwards. Ensure returns at once.
+// Runs that start from now on use client. The jobs must not be changed afterwards. Ensure returns
+// at once.
 func (e *Engine) Ensure(client *Client, jobs []Job, notOlderThan time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -65,8 +66,8 @@ func (e *Engine) enqueue(t *task, now time.Time) {
 	e.queue = append(e.queue, t)
 }
 
-// requeueDue queues the failed jobs whose time has come, longest due first, and returns when the next one is due (the
-// zero time when none is).
+// requeueDue queues the failed jobs whose time has come, longest due first, and returns when the
+// next one is due (the zero time when none is).
 func (e *Engine) requeueDue(now time.Time) (next time.Time) {
 	if e.nextRetry.IsZero() || e.nextRetry.After(now) {
 		return e.nextRetry
@@ -105,7 +106,8 @@ func (e *Engine) removeJob(reference string) {
 	}
 }
 
-// maxDroppedTasks is how many dropped jobs may stay in the queue, beyond as many as are wanted twice over.
+// maxDroppedTasks is how many dropped jobs may stay in the queue, beyond as many as are wanted
+// twice over.
 const maxDroppedTasks = 1000
 
 // Reset drops everything: no job is wanted any more, and the next Ensure starts from nothing.
@@ -126,8 +128,8 @@ type snapshot struct {
 	needed, uploaded int64 // of the jobs that were running, added up
 }
 
-// Snapshot gives what is known about every wanted job, by reference. It must not be changed: as long as nothing happens, everybody gets
-// the same one.
+// Snapshot gives what is known about every wanted job, by reference. It must not be changed: as
+// long as nothing happens, everybody gets the same one.
 func (e *Engine) Snapshot() map[string]Result {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -135,7 +137,8 @@ func (e *Engine) Snapshot() map[string]Result {
 	for t := range e.running {
 		now.needed, now.uploaded = now.needed+t.progress.needed.Load(), now.uploaded+t.progress.uploaded.Load()
 	}
-	if e.lastSnapshot.results != nil && now.changes == e.lastSnapshot.changes && now.needed == e.lastSnapshot.needed && now.uploaded == e.lastSnapshot.uploaded {
+	if e.lastSnapshot.results != nil && now.changes == e.lastSnapshot.changes && now.needed == e.lastSnapshot.needed &&
+		now.uploaded == e.lastSnapshot.uploaded {
 		return e.lastSnapshot.results
 	}
 	now.results = make(map[string]Result, len(e.tasks))

@@ -21,7 +21,8 @@ func (l Login) String() string { return fmt.Sprintf("login of %q", l.Username) }
 // GoString keeps %#v from printing the secret fields.
 func (l Login) GoString() string { return l.String() }
 
-// Keychain finds credentials by registry host and repository path. The zero value knows nobody: every pull is anonymous.
+// Keychain finds credentials by registry host and repository path. The zero value knows nobody:
+// every pull is anonymous.
 type Keychain struct {
 	documents []map[string]Login
 	warnings  []string
@@ -33,11 +34,12 @@ func (k Keychain) String() string { return fmt.Sprintf("keychain of %d documents
 // GoString keeps %#v from printing the entries.
 func (k Keychain) GoString() string { return k.String() }
 
-// Warnings tells what of the documents is not used and why, one line each: a user who relies on a credential helper would
-// look for the mistake elsewhere.
+// Warnings tells what of the documents is not used and why, one line each: a user who relies on a
+// credential helper would look for the mistake elsewhere.
 func (k Keychain) Warnings() []string { return slices.Clone(k.warnings) }
 
-// KeychainError tells which document could not be read. It never repeats the content of the document.
+// KeychainError tells which document could not be read. It never repeats the content of the
+// document.
 type KeychainError struct {
 	Document int    // counted from 1, in the order given to ParseKeychain
 	Entry    string // the registry key whose "auth" is not base64, empty when the document as a whole is not readable
@@ -56,8 +58,9 @@ type dockerConfig struct {
 	CredHelpers map[string]string     `json:"credHelpers"`
 }
 
-// helperWarnings says which entries are left to credential helpers. These are programs on the machine where somebody logged
-// in; neither a node's auth file nor a pull secret can bring them along.
+// helperWarnings says which entries are left to credential helpers. These are programs on the
+// machine where somebody logged in; neither a node's auth file nor a pull secret can bring them
+// along.
 func (c dockerConfig) helperWarnings(document int) []string {
 	var warnings []string
 	warn := func(what, helper string) {
@@ -80,14 +83,16 @@ type dockerAuth struct {
 	IdentityToken string `json:"identitytoken"`
 }
 
-// ParseKeychain reads docker config JSON documents, {"auths":{"quay.io/acme":{"auth":"..."}}}, most important first.
-// A document that cannot be read is a *KeychainError: a node that cannot read its auth file pulls nothing with it.
+// ParseKeychain reads docker config JSON documents, {"auths":{"quay.io/acme":{"auth":"..."}}}, most
+// important first. A document that cannot be read is a *KeychainError: a node that cannot read its
+// auth file pulls nothing with it.
 func ParseKeychain(docs ...[]byte) (Keychain, error) {
 	var k Keychain
 	for i, doc := range docs {
 		var config dockerConfig
 		if err := json.Unmarshal(doc, &config); err != nil {
-			// The JSON error quotes the offending bytes, which may be a secret: it is dropped on purpose.
+			// The JSON error quotes the offending bytes, which may be a secret: it is dropped on
+			// purpose.
 			return Keychain{}, &KeychainError{Document: i + 1}
 		}
 		entries, bad := readEntries(config.Auths)
@@ -100,7 +105,8 @@ func ParseKeychain(docs ...[]byte) (Keychain, error) {
 	return k, nil
 }
 
-// readEntries turns the auths of one document into logins by normalised key, or names the entry that is not base64.
+// readEntries turns the auths of one document into logins by normalised key, or names the entry
+// that is not base64.
 func readEntries(auths map[string]dockerAuth) (entries map[string]Login, bad string) {
 	entries = map[string]Login{}
 	for _, raw := range sortedKeys(auths) {
@@ -112,7 +118,8 @@ func readEntries(auths map[string]dockerAuth) (entries map[string]Login, bad str
 			continue // {"quay.io":{}} only marks that a credential helper is used
 		}
 		key, exact := normaliseKey(raw)
-		// "docker.io" and "https://index.docker.io/v1/" are the same place; the plain spelling wins, as it does on a node.
+		// "docker.io" and "https://index.docker.io/v1/" are the same place; the plain spelling
+		// wins, as it does on a node.
 		if _, taken := entries[key]; taken && !exact {
 			continue
 		}
@@ -136,11 +143,13 @@ func (a dockerAuth) login() (Login, error) {
 	return login, nil
 }
 
-// Lookup returns the login for a repository: in the first document that has a match, the longest one.
+// Lookup returns the login for a repository: in the first document that has a match, the longest
+// one.
 //
 //	entries quay.io/acme and quay.io: acme/app -> the first, other/app -> the second, acmeco/app -> the second
 //
-// host is host[:port] as it stands in a reference; Docker Hub may be called docker.io or by its aliases.
+// host is host[:port] as it stands in a reference; Docker Hub may be called docker.io or by its
+// aliases.
 func (k Keychain) Lookup(host, repository string) (Login, bool) {
 	candidates := lookupOrder(normaliseHost(host), repository)
 	for _, entries := range k.documents {
@@ -164,8 +173,8 @@ func lookupOrder(host, repository string) []string {
 	return keys
 }
 
-// normaliseKey brings the spellings that docker login has used over the years to host[/path]. exact is false when
-// something had to be rewritten.
+// normaliseKey brings the spellings that docker login has used over the years to host[/path]. exact
+// is false when something had to be rewritten.
 //
 //	https://index.docker.io/v1/ -> docker.io     https://quay.io -> quay.io     quay.io/acme -> quay.io/acme
 func normaliseKey(raw string) (key string, exact bool) {

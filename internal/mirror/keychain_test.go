@@ -140,7 +140,8 @@ func TestKeychainNotesWhatItCannotUse(t *testing.T) {
 			},
 			want: []string{`document 2: credHelpers says that those of "000.dkr.ecr.us-east-1.amazonaws.com" are kept in docker-credential-ecr-login`, `"gcr.io" are kept in docker-credential-gcloud`},
 		},
-		"a store": {docs: [][]byte{[]byte(`{"credsStore":"desktop"}`)}, want: []string{"document 1: credsStore says that credentials are kept in docker-credential-desktop"}},
+		"a store": {docs: [][]byte{[]byte(`{"credsStore":"desktop"}`)},
+			want: []string{"document 1: credsStore says that credentials are kept in docker-credential-desktop"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -172,10 +173,12 @@ func TestParseKeychainNamesTheDocumentAndNotItsContent(t *testing.T) {
 			want:      KeychainError{Document: 2},
 			wantWords: []string{"document 2", "not docker config JSON"},
 		},
-		"empty":          {docs: [][]byte{nil}, want: KeychainError{Document: 1}, wantWords: []string{"document 1"}},
-		"other JSON":     {docs: [][]byte{[]byte(`["hunter2"]`)}, want: KeychainError{Document: 1}},
-		"wrong types":    {docs: [][]byte{[]byte(`{"auths":{"quay.io":{"auth":["hunter2"]}}}`)}, want: KeychainError{Document: 1}},
-		"auth not coded": {docs: [][]byte{[]byte(`{"auths":{"quay.io":{"auth":"hunter2!"}}}`)}, want: KeychainError{Document: 1, Entry: "quay.io"}},
+		"empty":      {docs: [][]byte{nil}, want: KeychainError{Document: 1}, wantWords: []string{"document 1"}},
+		"other JSON": {docs: [][]byte{[]byte(`["hunter2"]`)}, want: KeychainError{Document: 1}},
+		"wrong types": {docs: [][]byte{[]byte(`{"auths":{"quay.io":{"auth":["hunter2"]}}}`)},
+			want: KeychainError{Document: 1}},
+		"auth not coded": {docs: [][]byte{[]byte(`{"auths":{"quay.io":{"auth":"hunter2!"}}}`)},
+			want: KeychainError{Document: 1, Entry: "quay.io"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +210,8 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 	login, _ := k.Lookup("quay.io", "app")
 	for _, value := range []any{login, &login, k, Access{Keychain: k}, Accesses{Node: Access{Keychain: k}}} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
-			if text := fmt.Sprintf(format, value); strings.Contains(text, "robot-secret") || strings.Contains(text, auth("robot", "robot-secret")) {
+			if text := fmt.Sprintf(format, value); strings.Contains(text, "robot-secret") ||
+				strings.Contains(text, auth("robot", "robot-secret")) {
 				t.Errorf("%s of %T prints the password: %s", format, value, text)
 			}
 		}

@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// await waits for done, or for the end of the context. Waiting in line is no stall: whoever is ahead is under a watch of its own.
+// await waits for done, or for the end of the context. Waiting in line is no stall: whoever is
+// ahead is under a watch of its own.
 func await(ctx context.Context, done <-chan struct{}) error {
 	defer pauseWatchdog(ctx)()
 	select {
@@ -27,8 +28,9 @@ type keyedLock[K comparable] struct {
 
 func newKeyedLock[K comparable]() *keyedLock[K] { return &keyedLock[K]{held: map[K]chan struct{}{}} }
 
-// acquireOrWait gives the key to the caller, who must call leave when done. When somebody else has it, take waits until that one has left
-// and returns nil: the caller looks whether anything is left to do. The error is the end of the context.
+// acquireOrWait gives the key to the caller, who must call leave when done. When somebody else has
+// it, take waits until that one has left and returns nil: the caller looks whether anything is left
+// to do. The error is the end of the context.
 func (f *keyedLock[K]) acquireOrWait(ctx context.Context, key K) (release func(), err error) {
 	f.mu.Lock()
 	if done, taken := f.held[key]; taken {

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what one registry host gets from us, all images and all parties together. A token service or an object
-// store that the registry sends us to counts as the registry.
+// Limits bound what one registry host gets from us, all images and all parties together. A token
+// service or an object store that the registry sends us to counts as the registry.
 type Limits struct {
 	// Requests is how many may begin per second. 0 means no limit.
 	Requests float64
-	// Concurrent is how many may be under way at once, those that read and those that write counted apart: each upload
-	// waits for a download, so that one limit for both would lock up once it is used up by downloads. 0 means 60, about as
-	// many as a copy makes use of; see schedule.
+	// Concurrent is how many may be under way at once, those that read and those that write counted
+	// apart: each upload waits for a download, so that one limit for both would lock up once it is
+	// used up by downloads. 0 means 60, about as many as a copy makes use of; see schedule.
 	Concurrent int
 	// Bytes is how many bytes of bodies may pass per second, each way. 0 means no limit.
 	Bytes int64
@@ -25,16 +25,18 @@ type Limits struct {
 
 const defaultConcurrent = maxRequestSlots + smallBlobSlots
 
-// The pauses of a host that asks for one without saying how long, and the longest that is believed: after an hour one
-// request finds out how things are, also where "Retry-After: 31536000" was a slip.
+// The pauses of a host that asks for one without saying how long, and the longest that is believed:
+// after an hour one request finds out how things are, also where "Retry-After: 31536000" was a
+// slip.
 const (
 	initialHostBackoff = 500 * time.Millisecond
 	maxGuessedBackoff  = 8 * time.Second
 	maxHostBackoff     = time.Hour
 )
 
-// traffic is what goes between us and every registry host: the limits, the pauses that hosts asked for, and the counts.
-// Clients that follow one another share it: new credentials are no reason to forget that a host asked to be left alone.
+// traffic is what goes between us and every registry host: the limits, the pauses that hosts asked
+// for, and the counts. Clients that follow one another share it: new credentials are no reason to
+// forget that a host asked to be left alone.
 type traffic struct {
 	now   func() time.Time
 	sleep sleepFunc
@@ -47,7 +49,8 @@ func newTraffic() *traffic {
 	return &traffic{now: time.Now, sleep: sleep, hosts: map[string]*hostTraffic{}}
 }
 
-// forHost gives the traffic of one host. Limits other than before apply from now on, to all clients.
+// forHost gives the traffic of one host. Limits other than before apply from now on, to all
+// clients.
 func (t *traffic) forHost(name string, limits Limits) *hostTraffic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,8 +58,9 @@ func (t *traffic) forHost(name string, limits Limits) *hostTraffic {
 	if !known {
 		h = &hostTraffic{
 			name: name, now: t.now, sleep: t.sleep,
-			requestRate: rate.NewLimiter(rate.Inf, 1), downloadRate: rate.NewLimiter(rate.Inf, 1), uploadRate: rate.NewLimiter(rate.Inf, 1),
-			byMethod: map[string]int64{},
+			requestRate: rate.NewLimiter(rate.Inf, 1), downloadRate: rate.NewLimiter(rate.Inf, 1),
+			uploadRate: rate.NewLimiter(rate.Inf, 1),
+			byMethod:   map[string]int64{},
 		}
 		t.hosts[name] = h
 	}
@@ -84,8 +88,8 @@ type hostTraffic struct {
 	waited                time.Duration
 }
 
-// setLimits sets the limits. Requests under way are not touched, so for a moment more may be under way than a lower limit
-// allows.
+// setLimits sets the limits. Requests under way are not touched, so for a moment more may be under
+// way than a lower limit allows.
 func (h *hostTraffic) setLimits(l Limits) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

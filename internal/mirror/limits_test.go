@@ -28,7 +28,8 @@ func newTestTraffic() (*traffic, *clock) {
 	return t, c
 }
 
-// TestRequestRate runs on synctest's clock, as do the others here: time passes at once, and only when everybody waits.
+// TestRequestRate runs on synctest's clock, as do the others here: time passes at once, and only
+// when everybody waits.
 func TestRequestRate(t *testing.T) {
 	cases := map[string]struct {
 		perSecond float64
@@ -71,7 +72,8 @@ func TestConcurrent(t *testing.T) {
 	}{
 		"reads":                       {limit: 3, reads: 5, wantNow: 3, wantAll: 5},
 		"writes count for themselves": {limit: 3, reads: 3, writes: 2, wantNow: 5, wantAll: 5},
-		"the usual":                   {reads: defaultConcurrent + 1, wantNow: defaultConcurrent, wantAll: defaultConcurrent + 1},
+		"the usual": {reads: defaultConcurrent + 1, wantNow: defaultConcurrent,
+			wantAll: defaultConcurrent + 1},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +95,8 @@ func TestConcurrent(t *testing.T) {
 					}()
 				}
 				synctest.Wait()
-				if got, waiting := int(inside.Load()), h.stats().Waiting; got != tc.wantNow || waiting != tc.wantAll-tc.wantNow {
+				if got, waiting := int(inside.Load()), h.stats().Waiting; got != tc.wantNow ||
+					waiting != tc.wantAll-tc.wantNow {
 					t.Errorf("%d under way and %d waiting, want %d of %d", got, waiting, tc.wantNow, tc.wantAll)
 				}
 				close(release)
@@ -106,8 +109,8 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// TestResumedDownloadsDoNotQueue: an upload holds its place while its download is resumed. Would the download queue, all of them
-// could wait for one another.
+// TestResumedDownloadsDoNotQueue: an upload holds its place while its download is resumed. Would
+// the download queue, all of them could wait for one another.
 func TestResumedDownloadsDoNotQueue(t *testing.T) {
 	h := newTraffic().forHost("quay.io", Limits{Concurrent: 1})
 	if _, err := h.acquire(t.Context(), requestKind{}); err != nil {
@@ -123,8 +126,12 @@ func TestResumedDownloadsDoNotQueue(t *testing.T) {
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	stopped := errors.New("stopped")
 	cases := map[string]func(h *hostTraffic){
-		"for a place":       func(h *hostTraffic) { _, _ = h.acquire(context.Background(), requestKind{}) },
-		"for the rate":      func(h *hostTraffic) { leave, _ := h.acquire(context.Background(), requestKind{}); leave() },
+		"for a place": func(h *hostTraffic) { _, _ = h.acquire(context.Background(), requestKind{}) },
+		"for the rate": func(h *hostTraffic) {
+			leave,
+				_ := h.acquire(context.Background(), requestKind{})
+			leave()
+		},
 		"for a pause's end": func(h *hostTraffic) { h.recordResponse(true, maxRetryWait) },
 	}
 	for name, occupy := range cases {
@@ -157,7 +164,8 @@ func oneAtATime() (*Client, *traffic) {
 	return newSplitClient(Accesses{Source: access, Push: access, Node: access, Limits: one, traffic: all}), all
 }
 
-// TestRedirectedDownloadsCount: most registries send a download on to an object store, and it is still one of theirs.
+// TestRedirectedDownloadsCount: most registries send a download on to an object store, and it is
+// still one of theirs.
 func TestRedirectedDownloadsCount(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")
@@ -171,10 +179,12 @@ func TestRedirectedDownloadsCount(t *testing.T) {
 		source.storage.ServeHTTP(w, r)
 	}))
 	t.Cleanup(store.Close)
-	proxy := source.withFaults([]faultregistry.Fault{{Method: "GET", Path: "/blobs/", Respond: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		http.Redirect(w, r, store.URL+r.URL.Path, http.StatusTemporaryRedirect)
-	}}})
-	if _, err := c.Copy(t.Context(), []string{source.host + "/app:v1"}, target.host+"/app:v1", img.top.digest); err != nil {
+	proxy := source.withFaults([]faultregistry.Fault{{Method: "GET", Path: "/blobs/",
+		Respond: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+			http.Redirect(w, r, store.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		}}})
+	if _, err := c.Copy(t.Context(), []string{source.host + "/app:v1"}, target.host+"/app:v1",
+		img.top.digest); err != nil {
 		t.Fatal(err)
 	}
 	if count, _ := img.bytes(); proxy.Hits()[0] != count {
@@ -182,8 +192,8 @@ func TestRedirectedDownloadsCount(t *testing.T) {
 	}
 }
 
-// TestOneSlotIsEnough: with one request at a time, from a registry to itself and without mounts, every upload gets the
-// download that it needs.
+// TestOneSlotIsEnough: with one request at a time, from a registry to itself and without mounts,
+// every upload gets the download that it needs.
 func TestOneSlotIsEnough(t *testing.T) {
 	g := newTestRegistry(t)
 	img := multiArch("app")
@@ -206,8 +216,8 @@ func TestOneSlotIsEnough(t *testing.T) {
 	}
 }
 
-// TestResumedDownloadsDoNotQueueBehindOthers: its upload holds a place among the writers. Would it queue behind other downloads,
-// they could wait for its upload's place and it for theirs, for ever.
+// TestResumedDownloadsDoNotQueueBehindOthers: its upload holds a place among the writers. Would it
+// queue behind other downloads, they could wait for its upload's place and it for theirs, for ever.
 func TestResumedDownloadsDoNotQueueBehindOthers(t *testing.T) {
 	g := newTestRegistry(t)
 	layer := layerOf("app")
@@ -254,7 +264,8 @@ func TestResumedDownloadsDoNotQueueBehindOthers(t *testing.T) {
 func TestBytesPerSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newTraffic().forHost("quay.io", Limits{Bytes: 1 << 10})
-		body := h.limitBody(t.Context(), io.NopCloser(strings.NewReader(strings.Repeat("x", 10<<10))), h.downloadRate, &h.received)
+		body := h.limitBody(t.Context(), io.NopCloser(strings.NewReader(strings.Repeat("x", 10<<10))), h.downloadRate,
+			&h.received)
 		started := time.Now()
 		var arrivals []time.Duration
 		buffer := make([]byte, 32<<10)
@@ -318,12 +329,13 @@ func TestHostBackoff(t *testing.T) {
 		words []word // each after the pause of the one before
 		want  time.Duration
 	}{
-		"well":                            {[]word{{}}, 0},
-		"a pause of its own":              {[]word{{true, 3 * time.Second}}, 3 * time.Second},
-		"a success with nothing left":     {[]word{{false, 3 * time.Second}}, 3 * time.Second},
-		"the first refusal":               {[]word{refusal}, initialHostBackoff},
-		"the third in a row":              {[]word{refusal, refusal, refusal}, 4 * initialHostBackoff},
-		"the tenth in a row":              {[]word{refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal, refusal}, maxGuessedBackoff},
+		"well":                        {[]word{{}}, 0},
+		"a pause of its own":          {[]word{{true, 3 * time.Second}}, 3 * time.Second},
+		"a success with nothing left": {[]word{{false, 3 * time.Second}}, 3 * time.Second},
+		"the first refusal":           {[]word{refusal}, initialHostBackoff},
+		"the third in a row":          {[]word{refusal, refusal, refusal}, 4 * initialHostBackoff},
+		"the tenth in a row": {[]word{refusal, refusal, refusal, refusal, refusal, refusal, refusal,
+			refusal, refusal, refusal}, maxGuessedBackoff},
 		"a refusal after a success":       {[]word{refusal, refusal, {}, refusal}, initialHostBackoff},
 		"longer than anybody should wait": {[]word{{true, 1000 * time.Hour}}, maxHostBackoff},
 	}
@@ -344,7 +356,8 @@ func TestHostBackoff(t *testing.T) {
 	}
 }
 
-// TestRefusalsAtTheSameTime count as one: sixteen requests that were under way together say the same thing.
+// TestRefusalsAtTheSameTime count as one: sixteen requests that were under way together say the
+// same thing.
 func TestRefusalsAtTheSameTime(t *testing.T) {
 	all, _ := newTestTraffic()
 	h := all.forHost("quay.io", Limits{})
@@ -361,7 +374,8 @@ func TestRefusalsAtTheSameTime(t *testing.T) {
 	}
 }
 
-// TestWatchdogPausesWhileWaiting: an image that we hold back ourselves does not stall, for however long that takes.
+// TestWatchdogPausesWhileWaiting: an image that we hold back ourselves does not stall, for however
+// long that takes.
 func TestWatchdogPausesWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := withWatchdog(t.Context(), time.Minute)

@@ -2,7 +2,8 @@ package mirror
 
 import "container/list"
 
-// lruCache is a map of bounded size that gives up first what was used longest ago. It is not safe for concurrent use.
+// lruCache is a map of bounded size that gives up first what was used longest ago. It is not safe
+// for concurrent use.
 type lruCache[K comparable, V any] struct {
 	capacity int64 // what all values together may cost
 	used     int64
@@ -29,7 +30,8 @@ func (r *lruCache[K, V]) get(key K) (value V, ok bool) {
 	return item.Value.(*lruEntry[K, V]).value, true
 }
 
-// put keeps a value, in place of the one before. One that costs more than there is room for is not kept at all.
+// put keeps a value, in place of the one before. One that costs more than there is room for is not
+// kept at all.
 func (r *lruCache[K, V]) put(key K, value V, cost int64) {
 	r.remove(key)
 	if cost > r.capacity {

@@ -7,11 +7,13 @@ import (
 	"github.com/regclient/regclient/types/manifest"
 )
 
-// manifestCacheBytes is how many bytes of manifests are kept; in memory they take about three times as much.
+// manifestCacheBytes is how many bytes of manifests are kept; in memory they take about three times
+// as much.
 const manifestCacheBytes = 16 << 20
 
-// manifestCache keeps what was read, by digest, so that each manifest of a source is read once: where pulls are counted, as on Docker Hub,
-// each read is one of them. What a digest names never changes.
+// manifestCache keeps what was read, by digest, so that each manifest of a source is read once:
+// where pulls are counted, as on Docker Hub, each read is one of them. What a digest names never
+// changes.
 type manifestCache struct {
 	mu    sync.Mutex
 	cache *lruCache[digest.Digest, manifest.Manifest]

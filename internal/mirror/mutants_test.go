@@ -12,7 +12,8 @@ var _ = []mutant.Mutant{
 		func(t *tree) []blob { return t.blobs },
 		func() []blob { return nil }),
 	mutant.Of("proof: by the top digest only", (*registryClient).verifyEndpoint,
-		func(r *repository, ctx context.Context, first *manifestCheck, only []string, look *endpointCheck) (*tree, *Error) {
+		func(r *repository, ctx context.Context, first *manifestCheck, only []string, look *endpointCheck) (*tree,
+			*Error) {
 			return r.loadTree(ctx, first.top, only, look.fetchChild)
 		},
 		func(r *repository, ctx context.Context, first *manifestCheck, look *endpointCheck) (*tree, *Error) {

@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// operationRecord remembers how one registry operation goes. regclient reports failures as text once its retries are used up;
-// the status, error code and Retry-After of the answer itself are kept here, by the guard that saw it.
+// operationRecord remembers how one registry operation goes. regclient reports failures as text
+// once its retries are used up; the status, error code and Retry-After of the answer itself are
+// kept here, by the guard that saw it.
 type operationRecord struct {
 	mu          sync.Mutex
 	lastError   *StatusError // nil when the last answer was a success, or when there was none
@@ -30,8 +31,9 @@ func operationRecordOf(ctx context.Context) *operationRecord {
 	return record
 }
 
-// recordResponse notes an answer, nil for a success, unless it tells nothing about how the operation goes. regclient follows
-// the failure of an upload up with more requests, and only the first one says why:
+// recordResponse notes an answer, nil for a success, unless it tells nothing about how the
+// operation goes. regclient follows the failure of an upload up with more requests, and only the
+// first one says why:
 //
 //	PUT -> 413, PATCH -> 404, GET (how far did it get) -> 404, DELETE -> 204      the 413 stays
 //	PUT -> 413, PATCH -> 202, PUT -> 201                                          all is well
@@ -39,7 +41,8 @@ func (record *operationRecord) recordResponse(method string, status *StatusError
 	record.mu.Lock()
 	defer record.mu.Unlock()
 	cleanup := method == http.MethodDelete || method == http.MethodGet && record.wrote
-	fallback := method == http.MethodPatch && status != nil && record.lastError != nil && record.lastError.Status != http.StatusUnauthorized
+	fallback := method == http.MethodPatch && status != nil && record.lastError != nil &&
+		record.lastError.Status != http.StatusUnauthorized
 	record.wrote = record.wrote || isWrite(method)
 	if !cleanup && !fallback {
 		record.lastError = status
@@ -79,5 +82,6 @@ func (record *operationRecord) hasNewToken() bool {
 
 // isUpload tells whether a request sends a blob or a piece of one.
 func isUpload(req *http.Request) bool {
-	return (req.Method == http.MethodPut || req.Method == http.MethodPatch) && !strings.Contains(req.URL.Path, "/manifests/")
+	return (req.Method == http.MethodPut || req.Method == http.MethodPatch) &&
+		!strings.Contains(req.URL.Path, "/manifests/")
 }

@@ -7,12 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// maxParallelPerImage is how many parts of one image are under way at once. How much of that a registry sees at the same time is bounded by its
-// slots, see schedule: parts that wait for one cost nothing.
+// maxParallelPerImage is how many parts of one image are under way at once. How much of that a
+// registry sees at the same time is bounded by its slots, see schedule: parts that wait for one
+// cost nothing.
 const maxParallelPerImage = 64
 
-// parallel calls do for 0..n-1, several at a time, and returns the failure with the lowest index. After a failure no
-// further calls are started; those before it have all been started by then, so the answer does not depend on timing.
+// parallel calls do for 0..n-1, several at a time, and returns the failure with the lowest index.
+// After a failure no further calls are started; those before it have all been started by then, so
+// the answer does not depend on timing.
 func parallel(ctx context.Context, n int, do func(ctx context.Context, i int) *Error) *Error {
 	failures := make([]*Error, n)
 	var next atomic.Int64
@@ -40,11 +42,13 @@ func parallel(ctx context.Context, n int, do func(ctx context.Context, i int) *E
 	return nil
 }
 
-// withRecover turns a panic into a failure: one odd manifest must not end the process that looks after a rollout.
+// withRecover turns a panic into a failure: one odd manifest must not end the process that looks
+// after a rollout.
 func withRecover(do func() *Error) (failure *Error) {
 	defer func() {
 		if value := recover(); value != nil {
-			failure = &Error{Class: Unknown, noFallback: true, Err: &PanicError{Value: value, Stack: string(debug.Stack())}}
+			failure = &Error{Class: Unknown, noFallback: true,
+				Err: &PanicError{Value: value, Stack: string(debug.Stack())}}
 		}
 	}()
 	return do()

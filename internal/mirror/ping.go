@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// ping asks scheme://host/v2/ without credentials. 200 and 401 are both a registry that is there; anything else is
-// not, exactly as for a node.
+// ping asks scheme://host/v2/ without credentials. 200 and 401 are both a registry that is there;
+// anything else is not, exactly as for a node.
 func (g *registryClient) ping(ctx context.Context, scheme string, network transportKey, endpoint string) *Error {
 	address := network.host
 	if address == dockerHub {
 		address = dockerHubAPI
 	}
-	transport := &authTransport{next: g.transport(network), timeout: g.access.timeout(), host: g.access.trafficTo(network.host)}
+	transport := &authTransport{next: g.transport(network), timeout: g.access.timeout(),
+		host: g.access.trafficTo(network.host)}
 	r := &repository{endpoint: endpoint, conn: &hostConn{transport: transport}, sleep: g.sleep}
 	return r.do(ctx, partPing, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+"/v2/", nil)

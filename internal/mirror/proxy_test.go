@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestProxyThatDoesNotConnect: what a proxy says instead of a connection is no answer of the registry. It is out of reach, and a node
-// goes on to its next endpoint.
+// TestProxyThatDoesNotConnect: what a proxy says instead of a connection is no answer of the
+// registry. It is out of reach, and a node goes on to its next endpoint.
 func TestProxyThatDoesNotConnect(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadGateway)

@@ -27,7 +27,8 @@ func withPushedDigest(ctx context.Context) (context.Context, *pushedDigest) {
 	return context.WithValue(ctx, pushedDigestKey{}, r), r
 }
 
-// recordPushedDigest keeps what the last answer says, should whoever sent the request want a receipt.
+// recordPushedDigest keeps what the last answer says, should whoever sent the request want a
+// receipt.
 func recordPushedDigest(req *http.Request, resp *http.Response) {
 	r, wanted := req.Context().Value(pushedDigestKey{}).(*pushedDigest)
 	if !wanted || req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/manifests/") {
@@ -52,10 +53,13 @@ type pushedManifest struct {
 	repository *repository
 }
 
-// checkPushed is the first look at an endpoint whose top manifest was acknowledged to the push access. Where this access is the same party to
-// the registry, that is as good as a look of its own, and saves a request per image. One manifest per registry and pass is asked for all
-// the same: that reading works at all must be seen. nil when the parties are not the same, and nothing follows from what one has been told.
-func (g *registryClient) checkPushed(ctx context.Context, endpoint string, known *pushedManifest, cache bool, round checkRound) *manifestCheck {
+// checkPushed is the first look at an endpoint whose top manifest was acknowledged to the push
+// access. Where this access is the same party to the registry, that is as good as a look of its
+// own, and saves a request per image. One manifest per registry and pass is asked for all the same:
+// that reading works at all must be seen. nil when the parties are not the same, and nothing
+// follows from what one has been told.
+func (g *registryClient) checkPushed(ctx context.Context, endpoint string, known *pushedManifest, cache bool,
+	round checkRound) *manifestCheck {
 	r, failure := g.open(ctx, endpoint)
 	if failure != nil || !r.sameAccess(known.repository) {
 		return nil
@@ -78,12 +82,14 @@ func (g *registryClient) checkPushed(ctx context.Context, endpoint string, known
 	}
 }
 
-// sameAccess tells whether a registry cannot tell the two apart, nor they it: the same login, and the same trust.
+// sameAccess tells whether a registry cannot tell the two apart, nor they it: the same login, and
+// the same trust.
 func (r *repository) sameAccess(other *repository) bool {
 	return r.conn.key == other.conn.key && r.client.access.sameTrust(other.client.access, r.conn.key.host)
 }
 
 func (a Access) sameTrust(b Access, host string) bool {
-	return a.Transport == nil && b.Transport == nil && bytes.Equal(a.ExtraCAs, b.ExtraCAs) && bytes.Equal(a.CAs[host], b.CAs[host]) &&
+	return a.Transport == nil && b.Transport == nil && bytes.Equal(a.ExtraCAs, b.ExtraCAs) &&
+		bytes.Equal(a.CAs[host], b.CAs[host]) &&
 		(host != dockerHub || bytes.Equal(a.CAs[dockerHubAPI], b.CAs[dockerHubAPI]))
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestThePushedTopManifestIsReadBackWhenNeeded copies three images, one after the other, and counts the GETs of their tags: one for each
-// image before the copy, and those after it.
+// TestThePushedTopManifestIsReadBackWhenNeeded copies three images, one after the other, and counts
+// the GETs of their tags: one for each image before the copy, and those after it.
 func TestThePushedTopManifestIsReadBackWhenNeeded(t *testing.T) {
 	silent := func(storage http.Handler) http.Handler { // acknowledges without a digest
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -28,12 +28,18 @@ func TestThePushedTopManifestIsReadBackWhenNeeded(t *testing.T) {
 		around func(storage http.Handler) http.Handler
 		after  int
 	}{
-		"the same party: once":     {after: 1},
-		"another login":            {change: func(push *Access, host string) { push.Keychain = login(host) }, after: 3},
-		"another CA":               {change: func(push *Access, host string) { push.CAs = map[string][]byte{host: []byte("CA")} }, after: 3},
-		"another bundle":           {change: func(push *Access, _ string) { push.ExtraCAs = []byte("CA") }, after: 3},
-		"no digest acknowledged":   {around: silent, after: 3},
-		"another host's CA is all": {change: func(push *Access, _ string) { push.CAs = map[string][]byte{"quay.io": []byte("CA")} }, after: 1},
+		"the same party: once": {after: 1},
+		"another login":        {change: func(push *Access, host string) { push.Keychain = login(host) }, after: 3},
+		"another CA": {change: func(push *Access,
+			host string) {
+			push.CAs = map[string][]byte{host: []byte("CA")}
+		}, after: 3},
+		"another bundle":         {change: func(push *Access, _ string) { push.ExtraCAs = []byte("CA") }, after: 3},
+		"no digest acknowledged": {around: silent, after: 3},
+		"another host's CA is all": {change: func(push *Access,
+			_ string) {
+			push.CAs = map[string][]byte{"quay.io": []byte("CA")}
+		}, after: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, target := newTestRegistry(t), newTestRegistry(t)
@@ -75,7 +81,8 @@ func (w *withoutHeader) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// TestAPushedManifestIsReadAgainInTheNextRound: what was acknowledged counts for the copy's own proof only.
+// TestAPushedManifestIsReadAgainInTheNextRound: what was acknowledged counts for the copy's own
+// proof only.
 func TestAPushedManifestIsReadAgainInTheNextRound(t *testing.T) {
 	source, target := newTestRegistry(t), newTestRegistry(t)
 	img := multiArch("app")

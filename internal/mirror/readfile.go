@@ -12,11 +12,14 @@ import (
 	"github.com/regclient/regclient/types/manifest"
 )
 
-// ReadFile reads one file out of an image: "release-manifests/image-references" of a release payload, for example. It asks the first of
-// the references that serves the image, with the source access, and reads layers from the top down until one has the file or removes
-// it, streaming: nothing but the file is kept. A layer is read to its end, to compare its digest. platform chooses from an index ("linux/amd64"); "" takes its first image.
+// ReadFile reads one file out of an image: "release-manifests/image-references" of a release
+// payload, for example. It asks the first of the references that serves the image, with the source
+// access, and reads layers from the top down until one has the file or removes it, streaming:
+// nothing but the file is kept. A layer is read to its end, to compare its digest. platform chooses
+// from an index ("linux/amd64"); "" takes its first image.
 //
-// A file of more than limit bytes is a *SizeError, one that is not there of class Missing. The error is always an *Error.
+// A file of more than limit bytes is a *SizeError, one that is not there of class Missing. The
+// error is always an *Error.
 func (c *Client) ReadFile(ctx context.Context, refs []string, platform, path string, limit int64) ([]byte, error) {
 	var tried []*Error
 	for _, endpoint := range refs {
@@ -55,7 +58,8 @@ func (c *Client) readFile(ctx context.Context, endpoint, platform, path string, 
 }
 
 func (r *repository) fileNotFound(path string) *Error {
-	return &Error{Class: Missing, Endpoint: r.endpoint, Part: "file " + path, Err: errs.ErrFileNotFound, noFallback: true}
+	return &Error{Class: Missing, Endpoint: r.endpoint, Part: "file " + path, Err: errs.ErrFileNotFound,
+		noFallback: true}
 }
 
 // layers lists the layers of the image for a platform, the lowest first.
@@ -89,8 +93,10 @@ func (r *repository) layers(ctx context.Context, top manifest.Manifest, platform
 	}
 }
 
-// findInLayer reads a file from one layer. errs.ErrFileNotFound means that a lower layer may have it.
-func (r *repository) findInLayer(ctx context.Context, layer blob, path string, limit int64) (content []byte, failure *Error) {
+// findInLayer reads a file from one layer. errs.ErrFileNotFound means that a lower layer may have
+// it.
+func (r *repository) findInLayer(ctx context.Context, layer blob, path string, limit int64) (content []byte,
+	failure *Error) {
 	var outcome error
 	failure = r.do(ctx, layer.part(), func(ctx context.Context) error {
 		body, err := r.conn.rc.BlobGet(ctx, r.ref, layer.descriptor())
@@ -130,8 +136,8 @@ func (r *repository) findInLayer(ctx context.Context, layer blob, path string, l
 	return content, nil
 }
 
-// drainLayer reads a layer to its end, because only then its digest is known. What was read through the tar reader counts for the digest,
-// but not for the length that regclient compares too.
+// drainLayer reads a layer to its end, because only then its digest is known. What was read through
+// the tar reader counts for the digest, but not for the length that regclient compares too.
 func drainLayer(body regblob.Reader) error {
 	_, err := io.Copy(io.Discard, body)
 	if errors.Is(err, errs.ErrShortRead) && !errors.Is(err, errs.ErrDigestMismatch) {

@@ -60,16 +60,19 @@ func TestReadFile(t *testing.T) {
 		class ErrorClass
 		cause error
 	}{
-		"in the only layer":                 {image: build(lower), want: "lower"},
-		"the top layer wins":                {image: build(lower, upper), want: "upper"},
-		"in a lower layer":                  {image: build(lower, other), want: "lower"},
-		"removed":                           {image: build(lower, removed), class: Missing, cause: errs.ErrFileDeleted},
-		"the whole directory was emptied":   {image: build(lower, emptied), class: Missing, cause: errs.ErrFileDeleted},
-		"removed and made again":            {image: build(removed, upper), want: "upper"},
-		"nowhere":                           {image: build(other), class: Missing, cause: errs.ErrFileNotFound},
-		"larger than the limit":             {image: build(long), class: Corrupt},
-		"of one platform":                   {image: indexOf(entry{build(other), object{"os": "linux", "architecture": "arm64"}}, entry{build(lower), object{"os": "linux", "architecture": "amd64"}}), want: "lower"},
-		"of a platform that is not offered": {image: indexOf(entry{build(lower), object{"os": "linux", "architecture": "arm64"}}), class: Missing},
+		"in the only layer":               {image: build(lower), want: "lower"},
+		"the top layer wins":              {image: build(lower, upper), want: "upper"},
+		"in a lower layer":                {image: build(lower, other), want: "lower"},
+		"removed":                         {image: build(lower, removed), class: Missing, cause: errs.ErrFileDeleted},
+		"the whole directory was emptied": {image: build(lower, emptied), class: Missing, cause: errs.ErrFileDeleted},
+		"removed and made again":          {image: build(removed, upper), want: "upper"},
+		"nowhere":                         {image: build(other), class: Missing, cause: errs.ErrFileNotFound},
+		"larger than the limit":           {image: build(long), class: Corrupt},
+		"of one platform": {image: indexOf(entry{build(other),
+			object{"os": "linux", "architecture": "arm64"}}, entry{build(lower),
+			object{"os": "linux", "architecture": "amd64"}}), want: "lower"},
+		"of a platform that is not offered": {image: indexOf(entry{build(lower),
+			object{"os": "linux", "architecture": "arm64"}}), class: Missing},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +87,8 @@ func TestReadFile(t *testing.T) {
 				return
 			}
 			failure := asError(t, err)
-			if failure.Class != tc.class || failure.Endpoint != refs[1] || tc.cause != nil && !errors.Is(err, tc.cause) {
+			if failure.Class != tc.class || failure.Endpoint != refs[1] || tc.cause != nil &&
+				!errors.Is(err, tc.cause) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -121,7 +125,8 @@ func TestReadFileDoesNotTrustALayerOfAnotherDigest(t *testing.T) {
 		return true
 	})
 	for _, file := range []string{path, "somewhere/else"} {
-		_, err := newTestClient(plainHTTP()).ReadFile(context.Background(), []string{g.host + "/release:v1"}, "", file, 100)
+		_, err := newTestClient(plainHTTP()).ReadFile(context.Background(), []string{g.host + "/release:v1"}, "",
+			file, 100)
 		assertError(t, err, wantError{Corrupt, g.host + "/release:v1", "blob " + layer.digest})
 	}
 }

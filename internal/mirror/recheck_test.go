@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestRecheck: a job is proven once more when its proof is from before the time, and only then; others are left alone.
+// TestRecheck: a job is proven once more when its proof is from before the time, and only then;
+// others are left alone.
 func TestRecheck(t *testing.T) {
 	cases := map[string]struct {
 		references []string

@@ -12,8 +12,9 @@ import (
 // maxTagLength is how many characters a tag may have (distribution's reference grammar).
 const maxTagLength = 128
 
-// parseReference reads a reference, a repository or a host with a path. It takes what a node takes: a node gives up at a
-// name it cannot parse, without trying its other endpoints. The error is a *ReferenceError.
+// parseReference reads a reference, a repository or a host with a path. It takes what a node takes:
+// a node gives up at a name it cannot parse, without trying its other endpoints. The error is a
+// *ReferenceError.
 func parseReference(endpoint string) (ref.Ref, error) {
 	if _, err := reference.ParseNormalizedNamed(endpoint); err != nil {
 		return ref.Ref{}, &ReferenceError{Reason: invalidReason(endpoint, err)}

@@ -84,7 +84,8 @@ func (g *testRegistry) wrap(around func(storage http.Handler) http.Handler) {
 	g.storage = around(g.storage)
 }
 
-// inject puts a fault in front of the registry: it answers itself and returns true, or lets the request through.
+// inject puts a fault in front of the registry: it answers itself and returns true, or lets the
+// request through.
 func (g *testRegistry) inject(fault func(w http.ResponseWriter, r *http.Request) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -99,7 +100,8 @@ func (g *testRegistry) hang() {
 	})
 }
 
-// respondWith makes the registry answer every request whose method and path contain the two texts with a status.
+// respondWith makes the registry answer every request whose method and path contain the two texts
+// with a status.
 func (g *testRegistry) respondWith(method, path string, status int, body string) {
 	g.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.Method, method) || !strings.Contains(r.URL.Path, path) {
@@ -115,7 +117,8 @@ func (g *testRegistry) respondWith(method, path string, status int, body string)
 func (g *testRegistry) requests(text string) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(g.requestLog), func(line string) bool { return !strings.Contains(line, text) })
+	return slices.DeleteFunc(slices.Clone(g.requestLog),
+		func(line string) bool { return !strings.Contains(line, text) })
 }
 
 func (g *testRegistry) resetRequests() {

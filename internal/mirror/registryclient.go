@@ -31,8 +31,8 @@ type transportKey struct {
 	insecure bool
 }
 
-// hostConnKey tells connections apart. The login is part of it because regclient knows credentials by host only, while
-// quay.io/acme and quay.io/other may need different ones.
+// hostConnKey tells connections apart. The login is part of it because regclient knows credentials
+// by host only, while quay.io/acme and quay.io/other may need different ones.
 type hostConnKey struct {
 	transportKey
 	login     Login
@@ -57,8 +57,8 @@ func newRegistryClient(access Access, m *sharedState, c *checkCache) *registryCl
 	}
 }
 
-// open gives a handle on the repository of a reference. It only talks to the registry where http is allowed, to find
-// out which of https and http it speaks.
+// open gives a handle on the repository of a reference. It only talks to the registry where http is
+// allowed, to find out which of https and http it speaks.
 func (g *registryClient) open(ctx context.Context, endpoint string) (*repository, *Error) {
 	parsed, err := parseReference(endpoint)
 	if err != nil {
@@ -95,7 +95,8 @@ func (g *registryClient) conn(key hostConnKey) *hostConn {
 	if l, ok := g.conns[key]; ok {
 		return l
 	}
-	l := &hostConn{key: key, transport: &authTransport{next: transport, timeout: g.access.timeout(), host: g.access.trafficTo(key.host)}}
+	l := &hostConn{key: key, transport: &authTransport{next: transport, timeout: g.access.timeout(),
+		host: g.access.trafficTo(key.host)}}
 	l.rc = newRegclient(key.host, key.login, key.plainHTTP, l.transport)
 	g.conns[key] = l
 	return l
@@ -103,11 +104,13 @@ func (g *registryClient) conn(key hostConnKey) *hostConn {
 
 // newRegclient builds a regclient without its own retries, delays and limits:
 //
-//   - a retry limit of 1 leaves the one repetition that a login needs. More would repeat a silent registry too, and
-//     regclient's backoff is per host: one forbidden image would slow down every other image of that registry.
-//     What is worth repeating is repeated in retry, per operation.
-//   - RepoAuth keeps a token per repository; otherwise the scopes of all repositories pile up in one token request.
-//   - the concurrency limit is out of reach: a resumed download takes a second slot and never gives it back.
+//   - a retry limit of 1 leaves the one repetition that a login needs. More would repeat a silent
+//     registry too, and regclient's backoff is per host: one forbidden image would slow down every
+//     other image of that registry. What is worth repeating is repeated in retry, per operation.
+//   - RepoAuth keeps a token per repository; otherwise the scopes of all repositories pile up in
+//     one token request.
+//   - the concurrency limit is out of reach: a resumed download takes a second slot and never gives
+//     it back.
 func newRegclient(host string, login Login, plain bool, transport http.RoundTripper) *regclient.RegClient {
 	conf := config.HostNewName(host)
 	conf.User, conf.Pass, conf.Token = login.Username, login.Password, login.IdentityToken

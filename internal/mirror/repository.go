@@ -39,7 +39,8 @@ func (r *repository) withSlots(slots *prioritySemaphore) *repository {
 	return &other
 }
 
-// do runs one operation, again when that may help, and says what came of it in the terms of this package.
+// do runs one operation, again when that may help, and says what came of it in the terms of this
+// package.
 func (r *repository) do(ctx context.Context, part string, op func(ctx context.Context) error) *Error {
 	return r.retry(ctx, func(ctx context.Context) *Error { return r.tryOnce(ctx, part, op) })
 }
@@ -61,8 +62,10 @@ func (r *repository) tryOnce(ctx context.Context, part string, op func(ctx conte
 	return failure
 }
 
-// manifest gets a manifest and recomputes its digest. want is "" for whatever is there; size is -1 when unknown.
-func (r *repository) manifest(ctx context.Context, part string, at ref.Ref, want digest.Digest, size int64) (manifest.Manifest, *Error) {
+// manifest gets a manifest and recomputes its digest. want is "" for whatever is there; size is -1
+// when unknown.
+func (r *repository) manifest(ctx context.Context, part string, at ref.Ref, want digest.Digest,
+	size int64) (manifest.Manifest, *Error) {
 	var m manifest.Manifest
 	failure := r.do(ctx, part, func(ctx context.Context) error {
 		got, err := r.conn.rc.ManifestGet(ctx, at)
@@ -78,21 +81,25 @@ func (r *repository) manifest(ctx context.Context, part string, at ref.Ref, want
 	}
 	var status *StatusError
 	if failure.Class == Unknown && !errors.As(failure, &status) && ctx.Err() == nil {
-		// A 200 whose body is no manifest: a login page, say. A node takes it for the image and fails on it.
+		// A 200 whose body is no manifest: a login page, say. A node takes it for the image and
+		// fails on it.
 		failure.Class, failure.noFallback = Corrupt, true
 	}
 	return nil, failure
 }
 
-// cachedManifest gives a manifest that was read before, here or elsewhere, and asks the registry only when it must.
-func (r *repository) cachedManifest(ctx context.Context, part string, at ref.Ref, want digest.Digest, size int64) (manifest.Manifest, *Error) {
+// cachedManifest gives a manifest that was read before, here or elsewhere, and asks the registry
+// only when it must.
+func (r *repository) cachedManifest(ctx context.Context, part string, at ref.Ref, want digest.Digest,
+	size int64) (manifest.Manifest, *Error) {
 	if m, ok := r.client.shared.manifests.get(want); ok && (size < 0 || m.GetDescriptor().Size == size) {
 		return m, nil
 	}
 	return r.manifest(ctx, part, at, want, size)
 }
 
-// checkManifest compares what was received with what was asked for and with what the registry claims it to be.
+// checkManifest compares what was received with what was asked for and with what the registry
+// claims it to be.
 func checkManifest(m manifest.Manifest, want digest.Digest, size int64) error {
 	got := m.GetDescriptor()
 	if want != "" && got.Digest != want {
@@ -115,8 +122,8 @@ func checkManifest(m manifest.Manifest, want digest.Digest, size int64) error {
 	return nil
 }
 
-// resolveDigest gives the digest of the reference: by HEAD, which costs nothing where pulls are counted, or by GET where
-// HEAD is not answered properly.
+// resolveDigest gives the digest of the reference: by HEAD, which costs nothing where pulls are
+// counted, or by GET where HEAD is not answered properly.
 func (r *repository) resolveDigest(ctx context.Context, at ref.Ref) (string, *Error) {
 	var found digest.Digest
 	failure := r.do(ctx, partManifest, func(ctx context.Context) error {
@@ -144,7 +151,8 @@ func (r *repository) readDigest(ctx context.Context, at ref.Ref) (string, *Error
 	return m.GetDescriptor().Digest.String(), nil
 }
 
-// blob is a config or layer: what its descriptor says about it. size is -1 when it says nothing (docker schema 1).
+// blob is a config or layer: what its descriptor says about it. size is -1 when it says nothing
+// (docker schema 1).
 type blob struct {
 	digest    digest.Digest
 	size      int64
@@ -153,7 +161,8 @@ type blob struct {
 
 func (b blob) part() string { return "blob " + b.digest.String() }
 
-// descriptor is for requests whose size regclient must not check: a wrong length is our error to name, not its own.
+// descriptor is for requests whose size regclient must not check: a wrong length is our error to
+// name, not its own.
 func (b blob) descriptor() descriptor.Descriptor {
 	return descriptor.Descriptor{MediaType: b.mediaType, Digest: b.digest}
 }
@@ -165,10 +174,12 @@ func (b blob) sizedDescriptor() descriptor.Descriptor {
 	return d
 }
 
-// checkBlob proves that a blob is there in its right size. With full it is downloaded and its digest recomputed.
+// checkBlob proves that a blob is there in its right size. With full it is downloaded and its
+// digest recomputed.
 //
-// A node never asks by HEAD, it just downloads. HEAD is cheaper, so it comes first; only where it gives no clear yes
-// does the request decide that a node would make. Pull-through caches may answer HEAD with 404 and GET with the blob.
+// A node never asks by HEAD, it just downloads. HEAD is cheaper, so it comes first; only where it
+// gives no clear yes does the request decide that a node would make. Pull-through caches may answer
+// HEAD with 404 and GET with the blob.
 func (r *repository) checkBlob(ctx context.Context, b blob, full bool) *Error {
 	if !full {
 		size, failure := r.headBlob(ctx, b)
@@ -195,7 +206,8 @@ func (b blob) checkSize(r *repository, size int64) *Error {
 func headUnreliable(e *Error) bool {
 	var status *StatusError
 	return e.Class == Missing ||
-		errors.As(e, &status) && (status.Status == http.StatusMethodNotAllowed || status.Status == http.StatusNotImplemented)
+		errors.As(e, &status) && (status.Status == http.StatusMethodNotAllowed ||
+			status.Status == http.StatusNotImplemented)
 }
 
 // headBlob gives the size of a blob, -1 when the registry does not say.
@@ -219,8 +231,9 @@ func contentLength(answer regblob.Reader) int64 {
 	return resp.ContentLength
 }
 
-// getBlob requests a blob as a node does. Unless full, the answer's header is enough, provided it tells the size. Whole blobs wait for
-// their turn among transfers, unless the registry is asked one thing at a time anyway.
+// getBlob requests a blob as a node does. Unless full, the answer's header is enough, provided it
+// tells the size. Whole blobs wait for their turn among transfers, unless the registry is asked one
+// thing at a time anyway.
 func (r *repository) getBlob(ctx context.Context, b blob, full bool) *Error {
 	if s := r.client.shared.slots; full && r.slots == s.requestSlots(r.hostUser.host) {
 		release, err := s.acquireTransfer(ctx, r.hostUser.host, "", b.size)

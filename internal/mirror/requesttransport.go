@@ -9,16 +9,19 @@ import (
 	"time"
 )
 
-// requestTransport is the last stop between regclient and the guard. It edits how uploads are opened, and measures answers.
+// requestTransport is the last stop between regclient and the guard. It edits how uploads are
+// opened, and measures answers.
 //
-// regclient opens every upload with POST ?mount=<digest> and without "from". Quay fails on that, and most others ignore it. Instead,
-// the upload asks the registry to mount the blob from the very repository it is for:
+// regclient opens every upload with POST ?mount=<digest> and without "from". Quay fails on that,
+// and most others ignore it. Instead, the upload asks the registry to mount the blob from the very
+// repository it is for:
 //
 //	POST /v2/acme/app/blobs/uploads/?mount=sha256:base&from=acme/app
 //	201    the repository has it already: nothing to download or upload
 //	202    it does not; the answer says where to upload to
 //
-// so that one request does the work of a HEAD and a POST. Where that is not wanted (see transfer.stream), the digest is left out.
+// so that one request does the work of a HEAD and a POST. Where that is not wanted (see
+// transfer.stream), the digest is left out.
 type requestTransport struct{ next http.RoundTripper }
 
 // RoundTrip sends one request.
@@ -58,7 +61,8 @@ func withMountFrom(ctx context.Context, repository string) context.Context {
 	return context.WithValue(ctx, mountFromKey{}, repository)
 }
 
-// hostLatency is the longest time that a registry took from the request on an open connection to the first byte of its answer.
+// hostLatency is the longest time that a registry took from the request on an open connection to
+// the first byte of its answer.
 type hostLatency struct{ longest atomic.Int64 }
 
 type hostLatencyKey struct{}

@@ -19,15 +19,18 @@ type Result struct {
 	State          State
 	// Digest is what a tag was resolved to; see Job.Digest. Empty until then.
 	Digest string
-	// SourceDigest is what the source answered when the tag was resolved. MirrorDigest is what the first mirror to fill had under the
-	// tag when that was something else; empty when it had nothing or the same.
+	// SourceDigest is what the source answered when the tag was resolved. MirrorDigest is what the
+	// first mirror to fill had under the tag when that was something else; empty when it had
+	// nothing or the same.
 	SourceDigest, MirrorDigest string
-	// Proof is of the last run that succeeded. While the image is being verified again the old one stays.
+	// Proof is of the last run that succeeded. While the image is being verified again the old one
+	// stays.
 	Proof Proof
 	// Copies tells what was copied for this job so far, one entry per target.
 	Copies []CopyResult
-	// NeededBytes is how many bytes this job uploads in all, as far as is known, and Moved how many of them it has. Need grows when manifests
-	// are read, and shrinks again with each layer that turns out to be there or is brought by another job; at the end both are the same.
+	// NeededBytes is how many bytes this job uploads in all, as far as is known, and Moved how many
+	// of them it has. Need grows when manifests are read, and shrinks again with each layer that
+	// turns out to be there or is brought by another job; at the end both are the same.
 	NeededBytes, UploadedBytes int64
 	// OtherMirrors tells what the other mirrors of the list have; see Job.Others.
 	OtherMirrors []ImageCheck
@@ -35,8 +38,9 @@ type Result struct {
 	Err *Error
 	// Attempts counts the runs since the job was wanted, or wanted again.
 	Attempts int
-	// At is when the state began. For Verified it is when the oldest look began that the proof rests on, for Failed when the run began:
-	// what changed at the registries after that is not in it.
+	// At is when the state began. For Verified it is when the oldest look began that the proof
+	// rests on, for Failed when the run began: what changed at the registries after that is not in
+	// it.
 	At time.Time
 	// RetryAt is when a Failed job is tried again.
 	RetryAt time.Time

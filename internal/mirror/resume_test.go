@@ -24,12 +24,14 @@ func TestCopierProcess(t *testing.T) {
 	var jobs []Job
 	for _, name := range order[2:] {
 		from, to := order[0]+"/"+name+":v1", order[1]+"/"+name+":v1"
-		jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", Sources: []string{from}, Targets: []string{to}, PullEndpoints: []string{to}})
+		jobs = append(jobs, Job{Reference: "quay.io/" + name + ":v1", Sources: []string{from}, Targets: []string{to},
+			PullEndpoints: []string{to}})
 	}
 	runJobs(t, NewClient(Accesses{Source: plainHTTP(), Push: plainHTTP(), Node: plainHTTP()}), EngineOptions{}, jobs...)
 }
 
-// meter counts what uploads bring to a registry. At a number of bytes it holds all of them back until the copier is dead.
+// meter counts what uploads bring to a registry. At a number of bytes it holds all of them back
+// until the copier is dead.
 type meter struct {
 	mu       sync.Mutex
 	under    int // uploads
@@ -129,12 +131,13 @@ func (m *meter) count(n int64) (held chan struct{}) {
 func copier(t *testing.T, source, target *testRegistry, names []string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(context.Background(), os.Args[0], "-test.run", "^TestCopierProcess$", "-test.count", "1")
-	cmd.Env = append(os.Environ(), copierEnv+"="+strings.Join(append([]string{source.host, target.host}, names...), " "))
+	cmd.Env = append(os.Environ(), copierEnv+"="+
+		strings.Join(append([]string{source.host, target.host}, names...), " "))
 	return cmd
 }
 
-// TestKilledCopiesResume kills a copier process (SIGKILL) in the middle of its uploads, several times, and counts at the registry what the
-// next one brings again: nothing that had arrived.
+// TestKilledCopiesResume kills a copier process (SIGKILL) in the middle of its uploads, several
+// times, and counts at the registry what the next one brings again: nothing that had arrived.
 func TestKilledCopiesResume(t *testing.T) {
 	c := newCorpus(12, 12<<20)
 	source, target := newTestRegistry(t), newTestRegistry(t)

@@ -5,20 +5,23 @@ import (
 	"sync"
 )
 
-// resumeHints is what helps a copy that goes on after its process was killed. The ledger is gone then, so a layer that one image had
-// brought to the registry would be uploaded again for another one:
+// resumeHints is what helps a copy that goes on after its process was killed. The ledger is gone
+// then, so a layer that one image had brought to the registry would be uploaded again for another
+// one:
 //
 //	before    acme/app and acme/shop share sha256:base; it was uploaded to acme/app, and the process was killed
 //	after     acme/shop comes first, and asks for a mount from acme/app, because acme/app wants the same layer
 //
-// That costs requests, so it is only done at registries where something was found that this process has not brought.
+// That costs requests, so it is only done at registries where something was found that this process
+// has not brought.
 type resumeHints struct {
 	mu      sync.Mutex
 	resumed map[hostUser]bool
 	wanted  *lruCache[blobKey, []string]
 }
 
-// maxRepositoriesPerBlob is how many repositories are remembered to want a blob: the first ones, whose turn came first before as well.
+// maxRepositoriesPerBlob is how many repositories are remembered to want a blob: the first ones,
+// whose turn came first before as well.
 const maxRepositoriesPerBlob = 8
 
 func newResumeHints() *resumeHints {
@@ -45,7 +48,8 @@ func (r *resumeHints) addWanted(s hostUser, repository string, blobs []blob) {
 	}
 }
 
-// candidates names the other repositories that may have been given a blob by a process before this one.
+// candidates names the other repositories that may have been given a blob by a process before this
+// one.
 func (r *resumeHints) candidates(s hostUser, repository string, b blob) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// maxAttempts is how often one operation is tried, maxRateLimitAttempts how often it is when the registry only asks for
-// patience: where every second request is turned away, 1 in 256 operations fails for it. maxRetryWait is how long a registry
-// may ask to wait in between. What takes longer is left to the engine, which has other images to see to meanwhile.
+// maxAttempts is how often one operation is tried, maxRateLimitAttempts how often it is when the
+// registry only asks for patience: where every second request is turned away, 1 in 256 operations
+// fails for it. maxRetryWait is how long a registry may ask to wait in between. What takes longer
+// is left to the engine, which has other images to see to meanwhile.
 const (
 	maxAttempts          = 3
 	maxRateLimitAttempts = 8
@@ -30,9 +31,9 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// retry repeats an operation that failed for a reason that may be gone a moment later. A dead host is told apart from
-// a hiccup within about a second: 250 ms, then 1 s. Where a host asked for a pause, the next request waits for its end by
-// itself, together with everybody else's.
+// retry repeats an operation that failed for a reason that may be gone a moment later. A dead host
+// is told apart from a hiccup within about a second: 250 ms, then 1 s. Where a host asked for a
+// pause, the next request waits for its end by itself, together with everybody else's.
 func (r *repository) retry(ctx context.Context, op func(ctx context.Context) *Error) *Error {
 	wait := initialRetryWait
 	for n := 1; ; n++ {
@@ -47,8 +48,8 @@ func (r *repository) retry(ctx context.Context, op func(ctx context.Context) *Er
 	}
 }
 
-// maxAttempts is how often an operation that fails like this is tried. Silence is not tried again: it has cost the whole
-// timeout already.
+// maxAttempts is how often an operation that fails like this is tried. Silence is not tried again:
+// it has cost the whole timeout already.
 func (e *Error) maxAttempts() int {
 	var status *StatusError
 	answered := errors.As(e, &status)
@@ -57,7 +58,8 @@ func (e *Error) maxAttempts() int {
 		return maxRateLimitAttempts
 	case e.retryable, e.Class == Refused:
 		return maxAttempts
-	case answered && e.Class == Unknown && (status.Status >= http.StatusInternalServerError || status.uploadSessionLost):
+	case answered && e.Class == Unknown &&
+		(status.Status >= http.StatusInternalServerError || status.uploadSessionLost):
 		return maxAttempts
 	}
 	return 1

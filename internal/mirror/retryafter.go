@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// requestedWait reads how long an answer asks to wait, 0 when it does not say. refused tells whether the request itself was
-// turned away; an answer that grants it only asks for a pause when it says that nothing remains.
+// requestedWait reads how long an answer asks to wait, 0 when it does not say. refused tells
+// whether the request itself was turned away; an answer that grants it only asks for a pause when
+// it says that nothing remains.
 //
 //	Retry-After: 3                                          3 s
 //	Retry-After: Wed, 21 Oct 2026 07:28:03 GMT              until then, by the clock of the answer's Date
@@ -44,7 +45,8 @@ func requestedWait(header http.Header, refused bool, now time.Time) time.Duratio
 	return 0
 }
 
-// rateLimitNames are the spellings of a header: the IETF's draft, the older custom, and a variant of that.
+// rateLimitNames are the spellings of a header: the IETF's draft, the older custom, and a variant
+// of that.
 func rateLimitNames(what string) []string {
 	return []string{"RateLimit-" + what, "X-RateLimit-" + what, "X-Rate-Limit-" + what}
 }
@@ -59,7 +61,8 @@ func exhausted(header http.Header) bool {
 	return parameter(header.Get("RateLimit"), "r", "remaining") == "0"
 }
 
-// refillInterval is the time in which one request becomes free again, on average, where only the window is known.
+// refillInterval is the time in which one request becomes free again, on average, where only the
+// window is known.
 func refillInterval(header http.Header) time.Duration {
 	for _, name := range rateLimitNames("Limit") {
 		value := header.Get(name)
@@ -86,10 +89,12 @@ func parameter(text string, names ...string) string {
 	return ""
 }
 
-// minUnixSeconds tells a number of seconds to wait from a point in time: 31 years from a date after 2001.
+// minUnixSeconds tells a number of seconds to wait from a point in time: 31 years from a date after
+// 2001.
 const minUnixSeconds = 1e9
 
-// parseWait understands seconds, seconds or milliseconds since 1970, and an HTTP date. A number may carry parameters.
+// parseWait understands seconds, seconds or milliseconds since 1970, and an HTTP date. A number may
+// carry parameters.
 func parseWait(text string, now time.Time) time.Duration {
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, at.Sub(now))

@@ -1,6 +1,7 @@
 package mirror
 
-// RetryFailed queues at once what has failed and waits for its next attempt, as if it had not failed before.
+// RetryFailed queues at once what has failed and waits for its next attempt, as if it had not
+// failed before.
 func (e *Engine) RetryFailed() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -18,8 +18,8 @@ const (
 // sampleDivisor is the share of blobs that a sample downloads: one in so many.
 const sampleDivisor = 10
 
-// selectBlobs tells for each blob whether it is downloaded. A sample depends on the seed and the blob's digest alone, so that images that
-// share a blob agree on it, and a run can be repeated.
+// selectBlobs tells for each blob whether it is downloaded. A sample depends on the seed and the
+// blob's digest alone, so that images that share a blob agree on it, and a run can be repeated.
 func (d Download) selectBlobs(blobs []blob, seed uint64) []bool {
 	chosen := make([]bool, len(blobs))
 	lowest, at := ^uint64(0), -1

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// schemeCache remembers which of https and http the hosts speak where both are allowed. It is a property of the host, so what one access
-// has found out holds for the others, and for clients with other credentials.
+// schemeCache remembers which of https and http the hosts speak where both are allowed. It is a
+// property of the host, so what one access has found out holds for the others, and for clients with
+// other credentials.
 type schemeCache struct {
 	detecting singleflight.Group
 
@@ -45,7 +46,8 @@ type schemeResult struct {
 	failure *Error
 }
 
-// usesHTTP finds out which of https and http an insecure host speaks. Images that need it at the same time ask once.
+// usesHTTP finds out which of https and http an insecure host speaks. Images that need it at the
+// same time ask once.
 func (g *registryClient) usesHTTP(ctx context.Context, host, endpoint string) (plain bool, failure *Error) {
 	for {
 		if plain, known := g.shared.schemes.get(host); known {
@@ -72,8 +74,8 @@ func (g *registryClient) usesHTTP(ctx context.Context, host, endpoint string) (p
 	}
 }
 
-// preconnect finds out how the first of the endpoints is reached, meanwhile. stop must be called; a failure shows again when the endpoint
-// is needed.
+// preconnect finds out how the first of the endpoints is reached, meanwhile. stop must be called; a
+// failure shows again when the endpoint is needed.
 func (g *registryClient) preconnect(ctx context.Context, endpoints []string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var under sync.WaitGroup
@@ -86,7 +88,8 @@ func (g *registryClient) preconnect(ctx context.Context, endpoints []string) (st
 	}
 }
 
-// detectScheme finds out how an insecure host is reached, and remembers it. A failure is not remembered: the registry may come back.
+// detectScheme finds out how an insecure host is reached, and remembers it. A failure is not
+// remembered: the registry may come back.
 func (g *registryClient) detectScheme(ctx context.Context, host, endpoint string) (bool, *Error) {
 	plain, failure := g.tryHTTPSThenHTTP(ctx, host, endpoint, false)
 	if failure != nil {
@@ -96,12 +99,14 @@ func (g *registryClient) detectScheme(ctx context.Context, host, endpoint string
 	return plain, nil
 }
 
-// tryHTTPSThenHTTP tries https without verification and then http, which is a node's order. A host that accepts and stays silent
-// is not asked twice: a node hangs on it at the first try. When both fail, the answer to https tells more, unless it
-// only says that the other side does not speak TLS.
+// tryHTTPSThenHTTP tries https without verification and then http, which is a node's order. A host
+// that accepts and stays silent is not asked twice: a node hangs on it at the first try. When both
+// fail, the answer to https tells more, unless it only says that the other side does not speak TLS.
 //
-// A host that answers TLS in HTTP has said what it speaks. Unless what it answers /v2/ matters, it is not asked again.
-func (g *registryClient) tryHTTPSThenHTTP(ctx context.Context, host, endpoint string, answer bool) (plain bool, failure *Error) {
+// A host that answers TLS in HTTP has said what it speaks. Unless what it answers /v2/ matters, it
+// is not asked again.
+func (g *registryClient) tryHTTPSThenHTTP(ctx context.Context, host, endpoint string, answer bool) (plain bool,
+	failure *Error) {
 	network := transportKey{host, true}
 	secure := g.ping(ctx, "https", network, endpoint)
 	if secure == nil || secure.noFallback {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestTheSchemeOfAHostIsSharedByAllAccesses: only the first one asks, by TLS, and the answer in HTTP is enough.
+// TestTheSchemeOfAHostIsSharedByAllAccesses: only the first one asks, by TLS, and the answer in
+// HTTP is enough.
 func TestTheSchemeOfAHostIsSharedByAllAccesses(t *testing.T) {
 	g := newTestRegistry(t)
 	c := newTestClient(plainHTTP())

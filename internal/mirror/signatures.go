@@ -11,12 +11,13 @@ import (
 	"github.com/regclient/regclient/types/ref"
 )
 
-// The tags under which cosign keeps what belongs to an image, made from the digest of each of its manifests:
+// The tags under which cosign keeps what belongs to an image, made from the digest of each of its
+// manifests:
 //
 //	sha256:0a1b... -> sha256-0a1b....sig
 //
-// A node whose policy demands a signature looks for the first of them where it found the manifest, and fails without it. Nodes look
-// for none of the others.
+// A node whose policy demands a signature looks for the first of them where it found the manifest,
+// and fails without it. Nodes look for none of the others.
 var (
 	signatureTags = []string{".sig"}
 	digestTags    = []string{".sig", ".att", ".sbom"}
@@ -35,11 +36,12 @@ type attachment struct {
 	digest string // what the source has under it
 }
 
-// findAttached looks for what stands under tags, while the image is being copied: the signatures that nodes look for and, with
-// referrers, attestations and bills of material. What an image does not have is answered with 404, and that is that.
+// findAttached looks for what stands under tags, while the image is being copied: the signatures
+// that nodes look for and, with referrers, attestations and bills of material. What an image does
+// not have is answered with 404, and that is that.
 //
-// Most indexes have no signature, and then most of their children have none. They are asked about only when the index has one, as
-// "cosign sign --recursive" leaves it, or where the order says so.
+// Most indexes have no signature, and then most of their children have none. They are asked about
+// only when the index has one, as "cosign sign --recursive" leaves it, or where the order says so.
 func (j *transfer) findAttached(ctx context.Context, t *tree, request copyRequest) *attached {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &attached{cancel: cancel}
@@ -86,7 +88,8 @@ func (j *transfer) resolveTags(ctx context.Context, a *attached, manifests []*ma
 	return failure
 }
 
-// pushAttached brings along what was found to belong to the manifests of a tree and, with all, whatever else refers to them.
+// pushAttached brings along what was found to belong to the manifests of a tree and, with all,
+// whatever else refers to them.
 func (j *transfer) pushAttached(ctx context.Context, t *tree, a *attached, all bool) *Error {
 	a.lookups.Wait()
 	a.cancel()
@@ -125,11 +128,13 @@ func (j *transfer) copyAttached(ctx context.Context, part string, at, to ref.Ref
 	return j.push(ctx, t, to)
 }
 
-// copyReferrers copies what names the subject as its subject, and what refers to that in turn. regclient asks the referrers API, or the
-// tag that stands in for it (sha256-0a1b...), and keeps that tag at targets without the API.
+// copyReferrers copies what names the subject as its subject, and what refers to that in turn.
+// regclient asks the referrers API, or the tag that stands in for it (sha256-0a1b...), and keeps
+// that tag at targets without the API.
 func (j *transfer) copyReferrers(ctx context.Context, subject digest.Digest, depth int) *Error {
 	if depth > maxDepth {
-		return &Error{Class: Corrupt, Endpoint: j.source.endpoint, Part: "referrers of " + subject.String(), Err: errTooDeep{}}
+		return &Error{Class: Corrupt, Endpoint: j.source.endpoint, Part: "referrers of " + subject.String(),
+			Err: errTooDeep{}}
 	}
 	var found []descriptor.Descriptor
 	failure := j.source.do(ctx, "referrers of "+subject.String(), func(ctx context.Context) error {
@@ -143,7 +148,8 @@ func (j *transfer) copyReferrers(ctx context.Context, subject digest.Digest, dep
 	// One after the other: each may have to be added to the same tag.
 	for _, d := range slices.Clone(found) {
 		at := j.source.ref.SetDigest(d.Digest.String())
-		if failure := j.copyAttached(ctx, "referrer "+d.Digest.String(), at, j.target.ref.SetDigest(d.Digest.String())); failure != nil {
+		if failure := j.copyAttached(ctx, "referrer "+d.Digest.String(), at,
+			j.target.ref.SetDigest(d.Digest.String())); failure != nil {
 			return failure
 		}
 		if failure := j.copyReferrers(ctx, d.Digest, depth+1); failure != nil {

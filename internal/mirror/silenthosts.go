@@ -2,8 +2,9 @@ package mirror
 
 import "strings"
 
-// silentHostShare is the part of the workers, one in so many, that may be busy with registries that stay silent. Each attempt there takes a
-// whole timeout, so without a bound 1,000 images of a dead registry would keep every worker for hours, and the others waiting.
+// silentHostShare is the part of the workers, one in so many, that may be busy with registries that
+// stay silent. Each attempt there takes a whole timeout, so without a bound 1,000 images of a dead
+// registry would keep every worker for hours, and the others waiting.
 const silentHostShare = 4
 
 // nextTask takes the task that is to run next out of the lines, nil when none is to.

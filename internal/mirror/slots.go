@@ -6,17 +6,20 @@ import (
 	"sync"
 )
 
-// What one registry is asked at once, over all images. Large blobs have slots of their own, so that manifests and small blobs do not
-// wait behind them. Every slot streams: it holds a few buffers of 32 KiB, never a layer.
+// What one registry is asked at once, over all images. Large blobs have slots of their own, so that
+// manifests and small blobs do not wait behind them. Every slot streams: it holds a few buffers of
+// 32 KiB, never a layer.
 const (
 	maxSmallBlob    = 1 << 20 // up to here a blob is small: on the way for about as long as an answer takes
 	maxRequestSlots = 36      // requests to one registry that carry next to nothing: manifests, HEADs, mounts
 	smallBlobSlots  = 24      // small blobs to one registry
 	largeBlobSlots  = 12      // large blobs to one registry
-	sourceReserve   = 3       // of these, two thirds may come from the same source: one that hangs does not stop the others
+	// of these, two thirds may come from the same source: one that hangs does not stop the others
+	sourceReserve = 3
 )
 
-// hostSlots hands out the slots. Each registry has its own: one that hangs fills its own slots only.
+// hostSlots hands out the slots. Each registry has its own: one that hangs fills its own slots
+// only.
 type hostSlots struct {
 	mu         sync.Mutex
 	semaphores map[slotKey]*prioritySemaphore
@@ -36,7 +39,8 @@ func (s *hostSlots) singleSlot(host string) *prioritySemaphore {
 	return s.semaphore(slotKey{"single", "", host}, 1)
 }
 
-// acquireTransfer waits for a slot to bring size bytes from one host to another ("" for nowhere: a download that is only looked at).
+// acquireTransfer waits for a slot to bring size bytes from one host to another ("" for nowhere: a
+// download that is only looked at).
 func (s *hostSlots) acquireTransfer(ctx context.Context, from, to string, size int64) (release func(), err error) {
 	kind, slots := "large", largeBlobSlots
 	if size >= 0 && size <= maxSmallBlob {
@@ -64,8 +68,9 @@ func (s *hostSlots) semaphore(key slotKey, slots int) *prioritySemaphore {
 	return s.semaphores[key]
 }
 
-// prioritySemaphore is a number of slots and the line before them. The largest goes first, whichever image it belongs to: what is largest would
-// otherwise be what everybody waits for at the end. Among equals, first come first served.
+// prioritySemaphore is a number of slots and the line before them. The largest goes first,
+// whichever image it belongs to: what is largest would otherwise be what everybody waits for at the
+// end. Among equals, first come first served.
 type prioritySemaphore struct {
 	mu       sync.Mutex
 	free     int
@@ -73,7 +78,8 @@ type prioritySemaphore struct {
 	queue    waiterQueue
 }
 
-// acquire waits for a slot for size bytes. The error is the end of the context. A nil lane has room for everybody.
+// acquire waits for a slot for size bytes. The error is the end of the context. A nil lane has room
+// for everybody.
 func (l *prioritySemaphore) acquire(ctx context.Context, size int64) (release func(), err error) {
 	if l == nil {
 		return func() {}, nil
@@ -106,7 +112,8 @@ func (l *prioritySemaphore) release() {
 	close(heap.Pop(&l.queue).(*waiter).granted)
 }
 
-// cancel is for a waiter that has given up. If its turn has come in the same moment, it is passed on.
+// cancel is for a waiter that has given up. If its turn has come in the same moment, it is passed
+// on.
 func (l *prioritySemaphore) cancel(w *waiter) {
 	l.mu.Lock()
 	if w.index >= 0 {

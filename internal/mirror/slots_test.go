@@ -10,7 +10,8 @@ import (
 )
 
 // startWaiting lets somebody wait in a lane, and returns when it does.
-func startWaiting(t *testing.T, ctx context.Context, l *prioritySemaphore, size int64, turn func(release func(), err error)) *sync.WaitGroup {
+func startWaiting(t *testing.T, ctx context.Context, l *prioritySemaphore, size int64,
+	turn func(release func(), err error)) *sync.WaitGroup {
 	t.Helper()
 	l.mu.Lock()
 	before := l.sequence

@@ -8,8 +8,9 @@ import (
 	regblob "github.com/regclient/regclient/types/blob"
 )
 
-// sourceReader is a blob on its way from the source. The download begins with the first Read: when the target turns out to have the blob,
-// nobody reads. It counts what passes, and remembers if reading, not writing, was what failed.
+// sourceReader is a blob on its way from the source. The download begins with the first Read: when
+// the target turns out to have the blob, nobody reads. It counts what passes, and remembers if
+// reading, not writing, was what failed.
 type sourceReader struct {
 	open     func() (regblob.Reader, error)
 	progress *jobProgress
@@ -53,8 +54,8 @@ func (i *sourceReader) count(n int64) {
 	i.progress.addUploaded(n)
 }
 
-// Seek lets regclient start over with a chunked upload where a registry, or a proxy before it, does not take the blob
-// in one piece.
+// Seek lets regclient start over with a chunked upload where a registry, or a proxy before it, does
+// not take the blob in one piece.
 func (i *sourceReader) Seek(offset int64, whence int) (int64, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -68,8 +69,8 @@ func (i *sourceReader) Seek(offset int64, whence int) (int64, error) {
 	return at, err
 }
 
-// finish ends the download and tells how many bytes of it were taken, and what it failed with. What a failed upload has taken counts
-// for nothing.
+// finish ends the download and tells how many bytes of it were taken, and what it failed with. What
+// a failed upload has taken counts for nothing.
 func (i *sourceReader) finish(taken bool) (read int64, failed error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

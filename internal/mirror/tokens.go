@@ -10,19 +10,21 @@ import (
 	"time"
 )
 
-// maxTokenBody is how much of a token service's answer is read, in bytes; maxTokens how many tokens are remembered: one a
-// repository, an hour or less.
+// maxTokenBody is how much of a token service's answer is read, in bytes; maxTokens how many tokens
+// are remembered: one a repository, an hour or less.
 const (
 	maxTokenBody = 1 << 20
 	maxTokens    = 4096
 )
 
-// minTokenLife is the life that regclient gives to every token at least, also when its service promised less.
+// minTokenLife is the life that regclient gives to every token at least, also when its service
+// promised less.
 const minTokenLife = time.Minute
 
-// tokenStore are the bearer tokens that came through one guard. regclient keeps each until the time it is said to end, and
-// reports "unauthorized" when the registry refuses it before: after a restart of the registry, a change of its keys, or
-// because the clocks differ. Such a token is replaced here.
+// tokenStore are the bearer tokens that came through one guard. regclient keeps each until the time
+// it is said to end, and reports "unauthorized" when the registry refuses it before: after a
+// restart of the registry, a change of its keys, or because the clocks differ. Such a token is
+// replaced here.
 //
 //	GET layer with T -> 200, ... an hour later PUT upload with T -> 401      ask for T', try again with T'
 //	POST upload with T -> 401, and T was never good for anything             access is denied
@@ -39,8 +41,8 @@ type token struct {
 	renewing sync.Mutex
 }
 
-// remember remembers the token in the answer of a token service, and corrects its life for regclient: from now on by our
-// own clock, and no longer than promised.
+// remember remembers the token in the answer of a token service, and corrects its life for
+// regclient: from now on by our own clock, and no longer than promised.
 func (t *tokenStore) remember(req *http.Request, resp *http.Response) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody))
 	if err != nil {
@@ -65,8 +67,9 @@ type errReader struct{ err error }
 
 func (f errReader) Read([]byte) (int, error) { return 0, f.err }
 
-// parseToken takes the token out of {"token":"...","expires_in":300,"issued_at":"..."} and gives the body to pass on.
-// regclient reads a life below a minute as a minute; it gets the token as one that is older.
+// parseToken takes the token out of {"token":"...","expires_in":300,"issued_at":"..."} and gives
+// the body to pass on. regclient reads a life below a minute as a minute; it gets the token as one
+// that is older.
 //
 //	now 12:00:00, expires_in 20, issued_at 11:30:00 -> issued_at 11:59:20: good until 12:00:20
 func parseToken(body []byte, now time.Time) (value string, passOn []byte) {
@@ -122,8 +125,8 @@ func (t *tokenStore) markAccepted(value string) {
 	}
 }
 
-// renew replaces a token that was good once, and tells whether there is another one now. Of many requests that were
-// refused at the same time one asks, the others wait for what it gets.
+// renew replaces a token that was good once, and tells whether there is another one now. Of many
+// requests that were refused at the same time one asks, the others wait for what it gets.
 func (t *tokenStore) renew(value string, ask func(*http.Request) (*http.Response, error)) bool {
 	t.mu.Lock()
 	known := t.known[value]

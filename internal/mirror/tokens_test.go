@@ -22,11 +22,13 @@ func TestParseToken(t *testing.T) {
 	cases := map[string]struct {
 		body, value, issued string
 	}{
-		"an hour, by a clock that is wrong": {`{"token":"t","expires_in":3600,"issued_at":"2029-06-01T00:00:00Z"}`, "t", "2030-01-01T12:00:00Z"},
-		"less than regclient believes":      {`{"token":"t","expires_in":20}`, "t", "2030-01-01T11:59:20Z"},
-		"without a life":                    {`{"token":"t"}`, "t", "2030-01-01T12:00:00Z"},
-		"OAuth2":                            {`{"access_token":"a","token":"t","expires_in":300}`, "a", "2030-01-01T12:00:00Z"},
-		"no token":                          {`{"expires_in":300}`, "", "2030-01-01T12:00:00Z"},
+		"an hour, by a clock that is wrong": {`{"token":"t","expires_in":3600,"issued_at":"2029-06-01T00:00:00Z"}`, "t",
+			"2030-01-01T12:00:00Z"},
+		"less than regclient believes": {`{"token":"t","expires_in":20}`, "t", "2030-01-01T11:59:20Z"},
+		"without a life":               {`{"token":"t"}`, "t", "2030-01-01T12:00:00Z"},
+		"OAuth2": {`{"access_token":"a","token":"t","expires_in":300}`, "a",
+			"2030-01-01T12:00:00Z"},
+		"no token": {`{"expires_in":300}`, "", "2030-01-01T12:00:00Z"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +70,8 @@ func (i *issuer) ask(*http.Request) (*http.Response, error) {
 		return nil, i.err
 	}
 	i.given++
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"token":"t%d"}`, i.given)))}, nil
+	return &http.Response{StatusCode: http.StatusOK,
+		Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"token":"t%d"}`, i.given)))}, nil
 }
 
 // first makes tokens that know t1.
@@ -137,8 +140,8 @@ func TestManyRefusalsAskOnce(t *testing.T) {
 	})
 }
 
-// TestTokenEndsAnywhere: whichever request is the first that the token is not good for any more, in a download, an upload
-// or between the two, the copy succeeds.
+// TestTokenEndsAnywhere: whichever request is the first that the token is not good for any more, in
+// a download, an upload or between the two, the copy succeeds.
 func TestTokenEndsAnywhere(t *testing.T) {
 	img := multiArch("faulty")
 	for goodFor := 1; ; goodFor++ {
@@ -151,7 +154,8 @@ func TestTokenEndsAnywhere(t *testing.T) {
 			t.Errorf("a token for %d requests: something had to be begun anew", goodFor)
 		}
 		c.source.sleep, c.push.sleep = anew, anew
-		_, err := c.Copy(t.Context(), []string{source.host + "/faulty/app:v1"}, target.host+"/faulty/app:v1", img.top.digest)
+		_, err := c.Copy(t.Context(), []string{source.host + "/faulty/app:v1"}, target.host+"/faulty/app:v1",
+			img.top.digest)
 		if err != nil {
 			t.Errorf("a token for %d requests: %v", goodFor, err)
 		}

@@ -13,11 +13,13 @@ import (
 // tlsHandshakeTimeout is how long a TLS handshake may take: the same 10 s that a node gives it.
 const tlsHandshakeTimeout = 10 * time.Second
 
-// maxManifestBytes is how large a manifest a node reads, in bytes (containers/image, internal/iolimits).
+// maxManifestBytes is how large a manifest a node reads, in bytes (containers/image,
+// internal/iolimits).
 const maxManifestBytes = 4 << 20
 
-// newTransport builds the network for one registry host. Each host has its own: regclient writes a host's TLS settings
-// into the transport it is given, so a shared one would let a CA trusted for one host vouch for every other.
+// newTransport builds the network for one registry host. Each host has its own: regclient writes a
+// host's TLS settings into the transport it is given, so a shared one would let a CA trusted for
+// one host vouch for every other.
 func (a Access) newTransport(host string, insecure bool) http.RoundTripper {
 	if a.Transport != nil {
 		return a.Transport
@@ -46,7 +48,8 @@ func onProxyResponse(_ context.Context, proxy *url.URL, connect *http.Request, a
 	return &ProxyError{Proxy: proxy.Host, Target: connect.Host, Status: answer.StatusCode}
 }
 
-// tlsConfig leaves out the verification only where registrySources.insecureRegistries says so, as a node does.
+// tlsConfig leaves out the verification only where registrySources.insecureRegistries says so, as a
+// node does.
 func (a Access) tlsConfig(host string, insecure bool) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -55,8 +58,9 @@ func (a Access) tlsConfig(host string, insecure bool) *tls.Config {
 	}
 }
 
-// rootCAs is what a node trusts for a host: the system's roots and /etc/docker/certs.d/<host[:port]>. The host is matched
-// as it is written: a CA for "mirror.example.com" says nothing about "mirror.example.com:5000".
+// rootCAs is what a node trusts for a host: the system's roots and
+// /etc/docker/certs.d/<host[:port]>. The host is matched as it is written: a CA for
+// "mirror.example.com" says nothing about "mirror.example.com:5000".
 func (a Access) rootCAs(host string) *x509.CertPool {
 	pool, err := x509.SystemCertPool()
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 // maxDepth is how deep indexes may nest. Real ones nest once, twice at most.
 const maxDepth = 5
 
-// tree is an image with everything beneath its top manifest, each part once however often it is named.
+// tree is an image with everything beneath its top manifest, each part once however often it is
+// named.
 type tree struct {
 	top       *manifestNode
 	manifests map[digest.Digest]*manifestNode
@@ -60,24 +61,28 @@ func (r *repository) fetchChild(ctx context.Context, n *manifestNode) (manifest.
 	return r.cachedManifest(ctx, n.part(), r.ref.SetDigest(n.desc.Digest.String()), n.desc.Digest, n.descriptorSize())
 }
 
-// loadTree fetches every manifest beneath top, level by level. What an index names must be there: its absence is
-// Incomplete, not Missing, since the top manifest has been served and a node will not look elsewhere any more. With only,
-// what an index names for other platforms is left out.
-func (r *repository) loadTree(ctx context.Context, top manifest.Manifest, platforms []string, get fetchFunc) (*tree, *Error) {
+// loadTree fetches every manifest beneath top, level by level. What an index names must be there:
+// its absence is Incomplete, not Missing, since the top manifest has been served and a node will
+// not look elsewhere any more. With only, what an index names for other platforms is left out.
+func (r *repository) loadTree(ctx context.Context, top manifest.Manifest, platforms []string, get fetchFunc) (*tree,
+	*Error) {
 	root := &manifestNode{desc: top.GetDescriptor(), manifest: top}
 	t := &tree{
-		top: root, manifests: map[digest.Digest]*manifestNode{root.desc.Digest: root}, knownBlobs: map[digest.Digest]bool{}, platformFilter: platforms,
+		top: root, manifests: map[digest.Digest]*manifestNode{root.desc.Digest: root},
+		knownBlobs: map[digest.Digest]bool{}, platformFilter: platforms,
 	}
 	level := []*manifestNode{root}
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > maxDepth {
-			return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: level[0].part(), Err: errTooDeep{}, noFallback: true}
+			return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: level[0].part(), Err: errTooDeep{},
+				noFallback: true}
 		}
 		var next []*manifestNode
 		for _, n := range level {
 			below, err := t.expand(n)
 			if err != nil {
-				return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: n.part(), Err: redact(err), noFallback: true}
+				return nil, &Error{Class: Corrupt, Endpoint: r.endpoint, Part: n.part(), Err: redact(err),
+					noFallback: true}
 			}
 			next = append(next, below...)
 		}
@@ -107,8 +112,8 @@ func (n *manifestNode) descriptorSize() int64 {
 	return -1
 }
 
-// belowTopManifest says what a failure below a served top manifest means: a node has committed itself to this endpoint, so it
-// is final, and what is not there makes the image incomplete.
+// belowTopManifest says what a failure below a served top manifest means: a node has committed
+// itself to this endpoint, so it is final, and what is not there makes the image incomplete.
 func belowTopManifest(e *Error) *Error {
 	e.noFallback = true
 	if e.Class == Missing {
@@ -166,7 +171,8 @@ func (t *tree) addBlobs(image manifest.Imager) error {
 	return nil
 }
 
-// addBlob leaves out layers that live elsewhere by design (Windows base layers): nodes fetch them from their URLs.
+// addBlob leaves out layers that live elsewhere by design (Windows base layers): nodes fetch them
+// from their URLs.
 func (t *tree) addBlob(d descriptor.Descriptor) {
 	if len(d.URLs) > 0 || t.knownBlobs[d.Digest] {
 		return
@@ -179,7 +185,8 @@ func (t *tree) addBlob(d descriptor.Descriptor) {
 	t.blobs = append(t.blobs, blob{digest: d.Digest, size: size, mediaType: d.MediaType})
 }
 
-// isManifest tells manifests from blobs among the entries of an index. The type may be missing: then it is a manifest.
+// isManifest tells manifests from blobs among the entries of an index. The type may be missing:
+// then it is a manifest.
 func isManifest(mediaType string) bool {
 	switch mediaType {
 	case "", mediatype.Docker1Manifest, mediatype.Docker1ManifestSigned, mediatype.Docker2Manifest,
@@ -189,7 +196,8 @@ func isManifest(mediaType string) bool {
 	return false
 }
 
-// platformsOf lists the platforms an index offers, nested indexes included; "unknown/unknown" marks build attestations.
+// platformsOf lists the platforms an index offers, nested indexes included; "unknown/unknown" marks
+// build attestations.
 func platformsOf(n *manifestNode) []string {
 	var names []string
 	for _, child := range n.children {
@@ -222,7 +230,8 @@ func (t *tree) missingPlatforms(wanted []string) []string {
 	})
 }
 
-// satisfies tells whether one platform is another, or a variant of it: "linux/arm64/v8" satisfies "linux/arm64".
+// satisfies tells whether one platform is another, or a variant of it: "linux/arm64/v8" satisfies
+// "linux/arm64".
 func satisfies(have, want string) bool { return have == want || strings.HasPrefix(have, want+"/") }
 
 // matchesAny tells whether a platform is among those that are wanted.
@@ -231,8 +240,8 @@ func matchesAny(p *platform.Platform, wanted []string) bool {
 	return slices.ContainsFunc(wanted, func(want string) bool { return satisfies(name, want) })
 }
 
-// levels orders the manifests so that each level only names manifests of the levels before it: registries refuse an index whose
-// children are not there yet, and a reader must never see one.
+// levels orders the manifests so that each level only names manifests of the levels before it:
+// registries refuse an index whose children are not there yet, and a reader must never see one.
 func (t *tree) levels() [][]*manifestNode {
 	var levels [][]*manifestNode
 	height := map[*manifestNode]int{}

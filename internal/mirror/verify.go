@@ -17,14 +17,17 @@ type VerifyOptions struct {
 	Digest string
 	// RequiredPlatforms must be present when the image is an index, "linux/amd64" for example.
 	RequiredPlatforms []string
-	// Platforms limits what is looked at beneath an index to these platforms: the rest need not be there. nil means everything.
+	// Platforms limits what is looked at beneath an index to these platforms: the rest need not be
+	// there. nil means everything.
 	Platforms []string
-	// Download says what is downloaded and its digest recomputed, instead of comparing sizes by HEAD.
+	// Download says what is downloaded and its digest recomputed, instead of comparing sizes by
+	// HEAD.
 	Download Download
 	// Seed chooses the sample of DownloadSample.
 	Seed uint64
-	// PullThroughCache looks at a pull-through cache: what a node would pull (Platforms) is downloaded, one thing at a time. HEAD says nothing
-	// there, and a storm of requests would become a storm at the origin.
+	// PullThroughCache looks at a pull-through cache: what a node would pull (Platforms) is
+	// downloaded, one thing at a time. HEAD says nothing there, and a storm of requests would
+	// become a storm at the origin.
 	PullThroughCache bool
 }
 
@@ -32,22 +35,25 @@ type VerifyOptions struct {
 type Proof struct {
 	Endpoint string // which endpoint serves it
 	Digest   string // of the top manifest
-	// Digests are of the top manifest and of every manifest beneath it that was looked at, sorted. A runtime reports one of them for
-	// what it runs: CRI-O the index's or that of the index's child for the node's platform.
+	// Digests are of the top manifest and of every manifest beneath it that was looked at, sorted.
+	// A runtime reports one of them for what it runs: CRI-O the index's or that of the index's
+	// child for the node's platform.
 	Digests   []string
 	MediaType string   // of the top manifest
 	Platforms []string // of an index; empty for a single image
 	Blobs     int      // different configs and layers
 	Bytes     int64    // their size together, as their descriptors give it
-	// At is when the oldest look was begun that the proof rests on: what changed later is not in it.
+	// At is when the oldest look was begun that the proof rests on: what changed later is not in
+	// it.
 	At time.Time
-	// SlowestResponse is the longest that the endpoint took to begin an answer. A node waits for ever, but users do not.
+	// SlowestResponse is the longest that the endpoint took to begin an answer. A node waits for
+	// ever, but users do not.
 	SlowestResponse time.Duration
 	Skipped         []*Error // endpoints before the one that served, and why a node would go past them
 }
 
-// Verify walks the endpoints in order as a node does. The first one that serves the top manifest must serve everything
-// beneath it; the next one is only tried when the top manifest cannot be had:
+// Verify walks the endpoints in order as a node does. The first one that serves the top manifest
+// must serve everything beneath it; the next one is only tried when the top manifest cannot be had:
 //
 //	404, 401, 403, 429, 5xx, TLS failure, refused, no connection in time    -> the next endpoint
 //	a child or blob is missing, a wrong digest, not a manifest at all       -> an Error at once
@@ -62,7 +68,8 @@ func (c *Client) Verify(ctx context.Context, endpoints []string, want VerifyOpti
 	return proof, nil
 }
 
-// checkRound is one round of looking at many images. What was seen in it, at or after since, is not looked at again.
+// checkRound is one round of looking at many images. What was seen in it, at or after since, is not
+// looked at again.
 type checkRound struct {
 	since time.Time
 	now   func() time.Time
@@ -78,7 +85,8 @@ type endpointState struct {
 }
 
 // verify walks the endpoints. seen is what is known about them, by endpoint.
-func (g *registryClient) verify(ctx context.Context, endpoints []string, want VerifyOptions, round checkRound, seen map[string]endpointState) (Proof, *Error) {
+func (g *registryClient) verify(ctx context.Context, endpoints []string, want VerifyOptions, round checkRound,
+	seen map[string]endpointState) (Proof, *Error) {
 	var skipped []*Error
 	for _, endpoint := range endpoints {
 		found, failure := seen[endpoint].verified, (*Error)(nil)
@@ -105,8 +113,10 @@ type manifestCheck struct {
 	failure    *Error
 }
 
-// checkTopManifest asks for the top manifest, whatever it is; whether it is the right one, see prove.
-func (g *registryClient) checkTopManifest(ctx context.Context, endpoint string, cache bool, round checkRound) *manifestCheck {
+// checkTopManifest asks for the top manifest, whatever it is; whether it is the right one, see
+// prove.
+func (g *registryClient) checkTopManifest(ctx context.Context, endpoint string, cache bool,
+	round checkRound) *manifestCheck {
 	first := &manifestCheck{checkedAt: round.now(), latency: &hostLatency{}}
 	ctx = withHostLatency(ctx, first.latency)
 	if first.repository, first.failure = g.open(ctx, endpoint); first.failure != nil {
@@ -129,8 +139,10 @@ type verifiedImage struct {
 	slowestResponse time.Duration
 }
 
-// verifyEndpoint checks one endpoint down to the last blob. first is the top manifest if it has been asked for already.
-func (g *registryClient) verifyEndpoint(ctx context.Context, endpoint string, want VerifyOptions, round checkRound, first *manifestCheck) (*verifiedImage, *Error) {
+// verifyEndpoint checks one endpoint down to the last blob. first is the top manifest if it has
+// been asked for already.
+func (g *registryClient) verifyEndpoint(ctx context.Context, endpoint string, want VerifyOptions, round checkRound,
+	first *manifestCheck) (*verifiedImage, *Error) {
 	if first == nil {
 		first = g.checkTopManifest(ctx, endpoint, want.PullThroughCache, round)
 	}
@@ -192,7 +204,8 @@ type endpointCheck struct {
 	ownClient   bool // a blob was seen with this access and no other
 }
 
-// cached tells whether a part was seen in this pass, fully where that is wanted, and if so rests the proof on it.
+// cached tells whether a part was seen in this pass, fully where that is wanted, and if so rests
+// the proof on it.
 func (l *endpointCheck) cached(d digest.Digest, size int64, full bool) (client *registryClient, ok bool) {
 	s := l.repository.client.checks.newerThan(l.round.since, l.repository, d)
 	if s == nil || full && !s.downloaded || size >= 0 && s.size >= 0 && s.size != size {
@@ -217,7 +230,8 @@ func (l *endpointCheck) record(d digest.Digest, size int64, full bool, started t
 	l.noteCheckTime(started)
 }
 
-// fetchChild gets a manifest beneath the top one. One that was seen here in this pass is taken from memory.
+// fetchChild gets a manifest beneath the top one. One that was seen here in this pass is taken from
+// memory.
 func (l *endpointCheck) fetchChild(ctx context.Context, n *manifestNode) (manifest.Manifest, *Error) {
 	r := l.repository
 	if m, ok := r.client.shared.manifests.get(n.desc.Digest); ok {
@@ -233,23 +247,26 @@ func (l *endpointCheck) fetchChild(ctx context.Context, n *manifestNode) (manife
 	return m, failure
 }
 
-// checkBlobs looks at what was not seen in this pass yet. When all of it was, but with another access only (the one that has just
-// uploaded it), the smallest is looked at all the same, once for each registry: that this access gets blobs there at all, which often
-// are at another host than the manifests, must be seen.
+// checkBlobs looks at what was not seen in this pass yet. When all of it was, but with another
+// access only (the one that has just uploaded it), the smallest is looked at all the same, once for
+// each registry: that this access gets blobs there at all, which often are at another host than the
+// manifests, must be seen.
 func (l *endpointCheck) checkBlobs(ctx context.Context, blobs []blob, want VerifyOptions) *Error {
 	download := want.Download
 	if want.PullThroughCache {
 		download = DownloadFull
 	}
 	full := download.selectBlobs(blobs, want.Seed)
-	failure := parallel(ctx, len(blobs), func(ctx context.Context, i int) *Error { return l.checkBlobOnce(ctx, blobs[i], full[i]) })
+	failure := parallel(ctx, len(blobs),
+		func(ctx context.Context, i int) *Error { return l.checkBlobOnce(ctx, blobs[i], full[i]) })
 	if failure != nil || l.ownClient || len(blobs) == 0 || l.hasRecentBlobRead() {
 		return failure
 	}
 	return l.checkBlob(ctx, slices.MinFunc(blobs, func(a, b blob) int { return cmp.Compare(a.size, b.size) }), false)
 }
 
-// checkBlobOnce looks at one blob, unless another image has done so in this pass or is just doing it.
+// checkBlobOnce looks at one blob, unless another image has done so in this pass or is just doing
+// it.
 func (l *endpointCheck) checkBlobOnce(ctx context.Context, b blob, full bool) *Error {
 	for {
 		if client, seen := l.cached(b.digest, b.size, full); seen {
@@ -286,7 +303,8 @@ func (l *endpointCheck) noteClient(client *registryClient) {
 	l.ownClient = l.ownClient || client == l.repository.client
 }
 
-// hasRecentBlobRead tells whether this access has got a blob of the registry in this pass, whichever repository it was in.
+// hasRecentBlobRead tells whether this access has got a blob of the registry in this pass,
+// whichever repository it was in.
 func (l *endpointCheck) hasRecentBlobRead() bool {
 	at, ok := l.repository.client.checks.lastBlobRead(l.repository)
 	if !ok || at.Before(l.round.since) {

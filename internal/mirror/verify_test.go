@@ -83,7 +83,8 @@ func TestVerifyNestedIndex(t *testing.T) {
 	}
 	g.removeManifest(t, "app", inner.children[1])
 	_, err = c.Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
-	assertError(t, err, wantError{Incomplete, g.host + "/app:v1", "child " + inner.children[1].digest + " (linux/arm64/v8)"})
+	assertError(t, err, wantError{Incomplete, g.host + "/app:v1", "child " + inner.children[1].digest +
+		" (linux/arm64/v8)"})
 }
 
 // damages are the ways in which a mirror can hold the right top manifest and still not be pullable.
@@ -251,7 +252,8 @@ func TestVerifyFallsBackWhenTheTopManifestIsUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			second := newTestRegistry(t)
 			second.seed(t, "app", "v1", img)
-			// Only the second one may be reached by http: the handshake of the silent one must be the thing that fails.
+			// Only the second one may be reached by http: the handshake of the silent one must be
+			// the thing that fails.
 			access := Access{Timeout: 200 * time.Millisecond, Insecure: func(reference string) bool {
 				return !strings.HasPrefix(name, "no connection") || strings.HasPrefix(reference, second.host)
 			}}
@@ -317,7 +319,8 @@ func TestVerifyStopsAtASilentRegistry(t *testing.T) {
 func TestVerifyReportsEveryEndpointThatFailed(t *testing.T) {
 	empty := newTestRegistry(t)
 	denied := respondingWith(403, `{"errors":[{"code":"DENIED","message":"not yours"}]}`)(t)
-	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{empty.host + "/app:v1", denied}, VerifyOptions{})
+	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{empty.host + "/app:v1", denied},
+		VerifyOptions{})
 	assertError(t, err, wantError{Denied, denied, "manifest"})
 	got := asError(t, err)
 	var status *StatusError
@@ -337,7 +340,8 @@ func TestVerifyWithoutEndpoints(t *testing.T) {
 }
 
 func TestVerifyDoesNotGoPastANameThatIsNone(t *testing.T) {
-	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{"Not A Name", "quay.io/app:v1"}, VerifyOptions{})
+	_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{"Not A Name", "quay.io/app:v1"},
+		VerifyOptions{})
 	assertError(t, err, wantError{Unknown, "Not A Name", "reference"})
 }
 
@@ -351,7 +355,8 @@ func TestVerifyBelievesTheDownloadMoreThanHEAD(t *testing.T) {
 		"a pull-through cache that has not cached it yet": {head: func(w http.ResponseWriter) { w.WriteHeader(404) }},
 		"HEAD is not supported":                           {head: func(w http.ResponseWriter) { w.WriteHeader(405) }},
 		"HEAD does not tell the size":                     {head: func(w http.ResponseWriter) { w.WriteHeader(200) }},
-		"HEAD is forbidden":                               {head: func(w http.ResponseWriter) { w.WriteHeader(403) }, class: Denied},
+		"HEAD is forbidden": {head: func(w http.ResponseWriter) { w.WriteHeader(403) },
+			class: Denied},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -364,7 +369,8 @@ func TestVerifyBelievesTheDownloadMoreThanHEAD(t *testing.T) {
 				tc.head(w)
 				return true
 			})
-			_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{})
+			_, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{g.host + "/app:v1"},
+				VerifyOptions{})
 			if tc.class == "" && err != nil {
 				t.Fatal(err)
 			}
@@ -408,7 +414,8 @@ func TestVerifyRetriesATransientFailure(t *testing.T) {
 		}
 		return false
 	})
-	if _, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{g.host + "/app:v1"}, VerifyOptions{}); err != nil {
+	if _, err := newTestClient(plainHTTP()).Verify(context.Background(), []string{g.host + "/app:v1"},
+		VerifyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -18,8 +18,9 @@ type watchdog struct {
 	stopped bool // the image is done; a late beat must not start the clock again
 }
 
-// withWatchdog cancels the context it returns, with a *StalledError as cause, when limit passes without any sign of
-// progress. Every answer and every piece of a body, up or down, is a sign: a 20 GB layer that flows is not a stall.
+// withWatchdog cancels the context it returns, with a *StalledError as cause, when limit passes
+// without any sign of progress. Every answer and every piece of a body, up or down, is a sign: a 20
+// GB layer that flows is not a stall.
 func withWatchdog(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &watchdog{limit: limit}
@@ -34,8 +35,8 @@ func (s *watchdog) reset() { s.update(0, false) }
 
 func (s *watchdog) stop() { s.update(0, true) }
 
-// update notes what happened and sets the clock anew. It stands still while a request waits for our own limits: an image
-// that we hold back ourselves does not stall.
+// update notes what happened and sets the clock anew. It stands still while a request waits for our
+// own limits: an image that we hold back ourselves does not stall.
 func (s *watchdog) update(holds int, stopped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,8 +30,10 @@ type site struct {
 func newSite(c client.Client) *site {
 	transfers, pulls := &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, &execute.PullChecks{}
 	live := &observe.Observer{
-		Client: c, API: c, Namespace: observe.OperatorNamespace, DryRun: dryrun.New(c), Transfers: transfers, PullChecks: pulls,
-		Kinds: observe.NewCachedKinds(minicluster.Scheme()), Now: func() time.Time { return minicluster.StartTime },
+		Client: c, API: c, Namespace: observe.OperatorNamespace, DryRun: dryrun.New(c), Transfers: transfers,
+		PullChecks: pulls,
+		Kinds:      observe.NewCachedKinds(minicluster.Scheme()),
+		Now:        func() time.Time { return minicluster.StartTime },
 	}
 	return &site{live, &execute.Executor{Client: c, API: c, Observer: live, Transfers: transfers, PullChecks: pulls}}
 }
@@ -56,7 +58,8 @@ func (s *site) read(t *testing.T) *observe.Observation {
 // The engine gets the jobs of the plan, and the next reading knows that it has them.
 func TestTransfersAreStarted(t *testing.T) {
 	app := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "app"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "app"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}}},
 	}
 	start := rollout.EnsureTransfers{Copy: true}
 	s := newSite(minicluster.Client(interceptor.Funcs{}, observe.AtRest(app)...))
@@ -79,7 +82,8 @@ func TestTransfersAreStarted(t *testing.T) {
 }
 
 func TestCanaryPulls(t *testing.T) {
-	objects := append(minicluster.Pool("worker"), observe.CanaryNode("worker-0"), observe.Pod("cart"), observe.Budget("shop", &metav1.LabelSelector{}))
+	objects := append(minicluster.Pool("worker"), observe.CanaryNode("worker-0"), observe.Pod("cart"),
+		observe.Budget("shop", &metav1.LabelSelector{}))
 	c := minicluster.Client(interceptor.Funcs{}, objects...)
 	observer := newSite(c)
 	w := observe.Asked(t, observe.Blocking("quay.io/acme/cart:v1"))
@@ -96,10 +100,13 @@ func TestCanaryPulls(t *testing.T) {
 	}
 	observer.do(t, w, rollout.EnsureCanaryPulls{})
 	pods := canaryPods()
-	if len(pods) != 1 || pods[0].Spec.Containers[0].Image != "quay.io/acme/cart:v1" || pods[0].Labels[pullcheck.LabelName] != pullcheck.CanaryName {
+	if len(pods) != 1 || pods[0].Spec.Containers[0].Image != "quay.io/acme/cart:v1" ||
+		pods[0].Labels[pullcheck.LabelName] != pullcheck.CanaryName {
 		t.Fatalf("pods %+v", pods)
 	}
-	want := rollout.CanaryPulls{PodsLeft: 1, Groups: []rollout.CanaryGroup{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"}, Selected: true, Wanted: 1, UpdatedWhenSelected: 1}}}
+	want := rollout.CanaryPulls{PodsLeft: 1,
+		Groups: []rollout.CanaryGroup{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"},
+			Selected: true, Wanted: 1, UpdatedWhenSelected: 1}}}
 	ignore := cmpopts.IgnoreFields(rollout.CanaryPulls{}, "Until")
 	if diff := cmp.Diff(want, observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)), ignore); diff != "" {
 		t.Errorf("while it is pulled (-want +got):\n%s", diff)
@@ -119,7 +126,10 @@ func TestCanaryPulls(t *testing.T) {
 				w.Plan.Digest, w.Observed.Record.AppliedPlanHash = "sha256:next", "sha256:next"
 			},
 			"another rendering": func(w *observe.Observation) {
-				w.Observed.Pools = rollout.Known([]rollout.Pool{{Name: "worker", Rendered: "rendered-9", Registries: rollout.MatchesPlanned, Nodes: []rollout.Node{{CurrentConfig: "rendered-9", DesiredConfig: "rendered-9", State: "Done"}}}})
+				w.Observed.Pools = rollout.Known([]rollout.Pool{{Name: "worker", Rendered: "rendered-9",
+					Registries: rollout.MatchesPlanned,
+					Nodes: []rollout.Node{{CurrentConfig: "rendered-9", DesiredConfig: "rendered-9",
+						State: "Done"}}}})
 			},
 			"the way back": func(w *observe.Observation) { w.Observed.Record.Rollback = &v1alpha1.RollbackRecord{} },
 		} {
@@ -160,21 +170,29 @@ func TestCanaryPulls(t *testing.T) {
 	})
 }
 
-// With preload each node that has the configuration is given what it lacks, with the canary and without it, and not what only pods need that stay.
+// With preload each node that has the configuration is given what it lacks, with the canary and
+// without it, and not what only pods need that stay.
 func TestPreload(t *testing.T) {
 	daemon := func(p *corev1.Pod) {
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", UID: "2", Controller: new(true)}}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", UID: "2",
+			Controller: new(true)}}
 	}
-	for name, first := range map[string]v1alpha1.Switch{"with the canary": v1alpha1.Enabled, "without": v1alpha1.Disabled} {
+	for name, first := range map[string]v1alpha1.Switch{"with the canary": v1alpha1.Enabled,
+		"without": v1alpha1.Disabled} {
 		t.Run(name, func(t *testing.T) {
-			c := minicluster.Client(interceptor.Funcs{}, append(minicluster.Pool("worker"), observe.CanaryNode("worker-0"), observe.CanaryNode("worker-1"), observe.Pod("cart"), observe.Pod("agent", daemon), observe.Budget("shop", &metav1.LabelSelector{}))...)
+			c := minicluster.Client(interceptor.Funcs{},
+				append(minicluster.Pool("worker"), observe.CanaryNode("worker-0"), observe.CanaryNode("worker-1"),
+					observe.Pod("cart"), observe.Pod("agent", daemon),
+					observe.Budget("shop", &metav1.LabelSelector{}))...)
 			observer := newSite(c)
 			w := observe.Asked(t, observe.Blocking("quay.io/acme/cart:v1"), observe.Blocking("quay.io/acme/agent:v1"))
 			w.Rollout.Spec.Release.Preload = v1alpha1.PreloadUpdatedNodes
 			w.Rollout.Spec.Mirroring.Verification.AfterFirstNode = first
 			observer.do(t, w, rollout.EnsureCanaryPulls{})
 			got := observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)).Preload
-			want := rollout.Preload{Enabled: true, Pools: []rollout.PreloadPool{{Pool: "worker", Nodes: []string{"worker-0", "worker-1"}, Wanted: 2, Waiting: []string{"worker-0", "worker-1"}}}}
+			want := rollout.Preload{Enabled: true,
+				Pools: []rollout.PreloadPool{{Pool: "worker", Nodes: []string{"worker-0", "worker-1"}, Wanted: 2,
+					Waiting: []string{"worker-0", "worker-1"}}}}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("while they are pulled (-want +got):\n%s", diff)
 			}

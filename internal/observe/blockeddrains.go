@@ -10,19 +10,22 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// evictionDryRunAfter is how long a drain waits for no reason that can be seen before the API server is asked what it says to evictions. The Machine
-// Config Controller itself tries again within a minute.
+// evictionDryRunAfter is how long a drain waits for no reason that can be seen before the API
+// server is asked what it says to evictions. The Machine Config Controller itself tries again
+// within a minute.
 const evictionDryRunAfter = 30 * time.Second
 
-// blockedDrains diagnoses the drains under way, and what keeps the pods of the release from coming back. While no node is, nothing is read for
-// it. It is always read from the caches: pods are what there is most of, and no action rests on its being the newest.
+// blockedDrains diagnoses the drains under way, and what keeps the pods of the release from coming
+// back. While no node is, nothing is read for it. It is always read from the caches: pods are what
+// there is most of, and no action rests on its being the newest.
 func (observer *Observer) blockedDrains(ctx context.Context, obs *Observation) rollout.Value[[]rollout.BlockedDrain] {
 	pools, ok := obs.Observed.Pools.Get()
 	if !ok {
 		return rollout.Unknown[[]rollout.BlockedDrain](obs.Observed.Pools.Why())
 	}
 	source := evidence.Source{
-		Reader: observer.cached(), API: observer.API, Predictor: &observer.predictor, LastCheck: lastFailure(obs.Results), Now: obs.Observed.Now,
+		Reader: observer.cached(), API: observer.API, Predictor: &observer.predictor,
+		LastCheck: lastFailure(obs.Results), Now: obs.Observed.Now,
 		DryRunEvict: evidence.DryRun(observer.DryRun), DryRunAfter: evictionDryRunAfter,
 	}
 	if r := obs.Observed.Record.Release; r != nil && len(r.Nodes) > 0 {

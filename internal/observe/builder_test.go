@@ -38,8 +38,9 @@ func newObserverWith(funcs interceptor.Funcs, objects ...client.Object) *Observe
 
 func observerOn(c client.Client) *Observer {
 	return &Observer{
-		Client: c, API: c, Namespace: operatorNamespace, DryRun: dryrun.New(c), Transfers: idle{}, PullChecks: idle{}, Kinds: NewCachedKinds(minicluster.Scheme()),
-		Now: func() time.Time { return minicluster.StartTime },
+		Client: c, API: c, Namespace: operatorNamespace, DryRun: dryrun.New(c), Transfers: idle{}, PullChecks: idle{},
+		Kinds: NewCachedKinds(minicluster.Scheme()),
+		Now:   func() time.Time { return minicluster.StartTime },
 	}
 }
 
@@ -102,13 +103,15 @@ func drop[T client.Object](objects []client.Object, name string) []client.Object
 
 // rendered lets the worker pool's rendered MachineConfig write these files.
 func rendered(objects []client.Object, files ...minicluster.File) []client.Object {
-	return replace[*mcfgv1.MachineConfig](objects, minicluster.MachineConfig(minicluster.FirstRendered("worker"), files...))
+	return replace[*mcfgv1.MachineConfig](objects,
+		minicluster.MachineConfig(minicluster.FirstRendered("worker"), files...))
 }
 
 // countReads notes how often each object was read by its name.
 func countReads(reads map[string]int) interceptor.Funcs {
 	return interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object,
+			opts ...client.GetOption) error {
 			reads[key.Name]++
 			return c.Get(ctx, key, o, opts...)
 		},

@@ -16,12 +16,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 )
 
-// CachedKinds knows which of the kinds that name images the manager's caches serve. A cache waits for ever for a kind that the cluster does
-// not have or that the operator may not list, so it is asked only for those that were found to be there and readable.
+// CachedKinds knows which of the kinds that name images the manager's caches serve. A cache waits
+// for ever for a kind that the cluster does not have or that the operator may not list, so it is
+// asked only for those that were found to be there and readable.
 type CachedKinds struct {
 	mu     sync.Mutex
 	cached map[schema.GroupVersionKind]bool
-	// refused are the answers for kinds that cannot be read, with the time at which they were given.
+	// refused are the answers for kinds that cannot be read, with the time at which they were
+	// given.
 	refused map[schema.GroupVersionKind]refusal
 }
 
@@ -30,10 +32,12 @@ type refusal struct {
 	err error
 }
 
-// refusalMaxAge is how long the API server's word is good for that a kind is not there, or not for us to read.
+// refusalMaxAge is how long the API server's word is good for that a kind is not there, or not for
+// us to read.
 const refusalMaxAge = time.Minute
 
-// NewCachedKinds knows the kinds without which there is no inventory; they are always asked of the caches.
+// NewCachedKinds knows the kinds without which there is no inventory; they are always asked of the
+// caches.
 func NewCachedKinds(scheme *runtime.Scheme) *CachedKinds {
 	k := &CachedKinds{cached: map[schema.GroupVersionKind]bool{}, refused: map[schema.GroupVersionKind]refusal{}}
 	for _, kind := range inventory.Kinds() {
@@ -51,7 +55,8 @@ func (k *CachedKinds) MarkCached(kind schema.GroupVersionKind) {
 	k.cached[kind] = true
 }
 
-// reader reads the kinds that are served from the cache, and the others from the API server, whose refusals it remembers for a while.
+// reader reads the kinds that are served from the cache, and the others from the API server, whose
+// refusals it remembers for a while.
 func (k *CachedKinds) reader(cached, api client.Reader, scheme *runtime.Scheme, now time.Time) client.Reader {
 	return &kindReader{Reader: cached, kinds: k, api: api, scheme: scheme, now: now}
 }

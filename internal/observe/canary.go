@@ -21,12 +21,16 @@ import (
 )
 
 // canaryPulls says what the nodes with the new configuration have pulled.
-func (observer *Observer) canaryPulls(ctx context.Context, r client.Reader, obs *Observation) rollout.Value[rollout.CanaryPulls] {
+func (observer *Observer) canaryPulls(ctx context.Context, r client.Reader,
+	obs *Observation) rollout.Value[rollout.CanaryPulls] {
 	var pods corev1.PodList
-	if err := r.List(ctx, &pods, client.InNamespace(observer.Namespace), client.MatchingLabels{pullcheck.LabelName: pullcheck.CanaryName, mirrorset.LabelRollout: obs.Rollout.Name}); err != nil {
+	if err := r.List(ctx, &pods, client.InNamespace(observer.Namespace),
+		client.MatchingLabels{pullcheck.LabelName: pullcheck.CanaryName,
+			mirrorset.LabelRollout: obs.Rollout.Name}); err != nil {
 		return rollout.Unknown[rollout.CanaryPulls]("listing the canary pods: " + err.Error())
 	}
-	out := rollout.CanaryPulls{Disabled: !pullcheck.AfterFirstNode(obs.Rollout), Preload: rollout.Preload{Enabled: pullcheck.PreloadsNodes(obs.Rollout)}}
+	out := rollout.CanaryPulls{Disabled: !pullcheck.AfterFirstNode(obs.Rollout),
+		Preload: rollout.Preload{Enabled: pullcheck.PreloadsNodes(obs.Rollout)}}
 	for i := range pods.Items {
 		if pods.Items[i].DeletionTimestamp == nil {
 			out.PodsLeft++
@@ -38,7 +42,8 @@ func (observer *Observer) canaryPulls(ctx context.Context, r client.Reader, obs 
 	return rollout.Known(out)
 }
 
-// tellCanaries says what was chosen and what has become of it, as far as it is about the configurations of now.
+// tellCanaries says what was chosen and what has become of it, as far as it is about the
+// configurations of now.
 func tellCanaries(out *rollout.CanaryPulls, c pullcheck.CanaryChecks, now map[string]string, notOlderThan time.Time) {
 	current := func(pool string) bool { return now[pool] != "" && now[pool] == c.Configs[pool] }
 	if !out.Disabled || out.Preload.Enabled {
@@ -62,7 +67,8 @@ func tellCanaries(out *rollout.CanaryPulls, c pullcheck.CanaryChecks, now map[st
 	}
 }
 
-// markNodesCannotPull gives failures the reason that they have once a node runs the new configuration.
+// markNodesCannotPull gives failures the reason that they have once a node runs the new
+// configuration.
 func markNodesCannotPull(problems []rollout.Problem) {
 	for i := range problems {
 		problems[i].Reason = v1alpha1.ReasonNodesCannotPull
@@ -72,7 +78,8 @@ func markNodesCannotPull(problems []rollout.Problem) {
 // maxNodeGroups bounds how many kinds of nodes are told of: pools times architectures.
 const maxNodeGroups = 128
 
-// canaryConfigs are the configurations under which something is to be found out: those of pools that have a node with the planned one.
+// canaryConfigs are the configurations under which something is to be found out: those of pools
+// that have a node with the planned one.
 func canaryConfigs(obs *Observation) map[string]string {
 	pools, ok := obs.Observed.Pools.Get()
 	if !ok || obs.Observed.Record.Rollback != nil || obs.Observed.Record.AppliedPlanHash != obs.Plan.Digest {
@@ -87,7 +94,8 @@ func canaryConfigs(obs *Observation) map[string]string {
 	return out
 }
 
-// CanaryInput reads which nodes have the new configuration, and which images each of them may have to pull.
+// CanaryInput reads which nodes have the new configuration, and which images each of them may have
+// to pull.
 func (observer *Observer) CanaryInput(ctx context.Context, obs *Observation) (pullcheck.CanaryInput, error) {
 	nodes, err := observer.pullCheckNodes(ctx, obs)
 	if err != nil {
@@ -135,25 +143,29 @@ func changedPulls(obs *Observation) map[string]changedPull {
 }
 
 func criticalImage(spelling string, i plan.Item, result mirror.Result) pullcheck.CriticalImage {
-	out := pullcheck.CriticalImage{Reference: spelling, Endpoint: i.Target, Digest: result.Proof.Digest, Bytes: result.Proof.Bytes, Platforms: result.Proof.Platforms}
+	out := pullcheck.CriticalImage{Reference: spelling, Endpoint: i.Target, Digest: result.Proof.Digest,
+		Bytes: result.Proof.Bytes, Platforms: result.Proof.Platforms}
 	if usable := i.After.Usable(); out.Endpoint == "" && len(usable) > 0 {
 		out.Endpoint = usable[0].Reference
 	}
 	return out
 }
 
-// affects tells whether the pull changes for the pool. Items may be about nodes of a pool that run an older configuration: "worker after
-// rendered-worker-1".
+// affects tells whether the pull changes for the pool. Items may be about nodes of a pool that run
+// an older configuration: "worker after rendered-worker-1".
 func (c changedPull) affects(pool string) bool {
-	return slices.ContainsFunc(c.pools, func(p string) bool { return p == pool || strings.HasPrefix(p, pool+" after ") })
+	return slices.ContainsFunc(c.pools,
+		func(p string) bool { return p == pool || strings.HasPrefix(p, pool+" after ") })
 }
 
-// criticalImagesFor are the images that matter to a node of this sort, the most critical first: those of guarded pods that may come to it, small
-// ones first, so that many are shown before the bounds are reached; then those without which a node of the kind is not born.
+// criticalImagesFor are the images that matter to a node of this sort, the most critical first:
+// those of guarded pods that may come to it, small ones first, so that many are shown before the
+// bounds are reached; then those without which a node of the kind is not born.
 func criticalImagesFor(n pullcheck.Node, pods []criticalPod, changes map[string]changedPull) []pullcheck.CriticalImage {
 	rank, evicted := map[string]int{}, map[string]bool{}
 	for _, p := range pods {
-		if !slices.ContainsFunc(p.images, func(i string) bool { return changes[i].affects(n.Pool) }) || !p.mayRunOn(n.Object) {
+		if !slices.ContainsFunc(p.images, func(i string) bool { return changes[i].affects(n.Pool) }) ||
+			!p.mayRunOn(n.Object) {
 			continue
 		}
 		for _, i := range p.images {

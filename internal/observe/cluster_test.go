@@ -16,10 +16,13 @@ func TestUnsupportedTopologies(t *testing.T) {
 		change func(*configv1.Infrastructure)
 		want   string
 	}{
-		"a cluster":           {},
-		"one without pools":   {absent: "MachineConfigPool", want: "this cluster has no MachineConfigPool (machineconfiguration.openshift.io/v1)"},
-		"one without sets":    {absent: "ImageTagMirrorSet", want: "this cluster has no ImageTagMirrorSet (config.openshift.io/v1)"},
-		"one without version": {absent: "ClusterVersion", want: "this cluster has no ClusterVersion (config.openshift.io/v1)"},
+		"a cluster": {},
+		"one without pools": {absent: "MachineConfigPool",
+			want: "this cluster has no MachineConfigPool (machineconfiguration.openshift.io/v1)"},
+		"one without sets": {absent: "ImageTagMirrorSet",
+			want: "this cluster has no ImageTagMirrorSet (config.openshift.io/v1)"},
+		"one without version": {absent: "ClusterVersion",
+			want: "this cluster has no ClusterVersion (config.openshift.io/v1)"},
 		"a hosted control plane": {
 			change: func(i *configv1.Infrastructure) { i.Status.ControlPlaneTopology = configv1.ExternalTopologyMode },
 			want:   "the control plane is hosted elsewhere (HyperShift)",
@@ -54,15 +57,19 @@ func TestUpgrades(t *testing.T) {
 		status configv1.ClusterVersionStatus
 		want   string
 	}{
-		"at rest":                 {configv1.ClusterVersionStatus{History: history(done), Conditions: progressing(configv1.ConditionFalse)}, ""},
-		"without any history":     {configv1.ClusterVersionStatus{}, ""},
-		"under way":               {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate, Version: "4.20.2"}, done)}, "4.20.2"},
-		"one that was abandoned":  {configv1.ClusterVersionStatus{History: history(done, configv1.UpdateHistory{State: configv1.PartialUpdate, Version: "4.20.0"})}, ""},
-		"to an image":             {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate, Image: "quay.io/ocp@sha256:1"}, done)}, "quay.io/ocp@sha256:1"},
-		"to nobody knows what":    {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate}, done)}, "another release"},
-		"about to begin":          {configv1.ClusterVersionStatus{Desired: configv1.Release{Version: "4.20.2"}, History: history(done), Conditions: progressing(configv1.ConditionTrue)}, "4.20.2"},
+		"at rest": {configv1.ClusterVersionStatus{History: history(done),
+			Conditions: progressing(configv1.ConditionFalse)}, ""},
+		"without any history": {configv1.ClusterVersionStatus{}, ""},
+		"under way":           {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate, Version: "4.20.2"}, done)}, "4.20.2"},
+		"one that was abandoned": {configv1.ClusterVersionStatus{History: history(done,
+			configv1.UpdateHistory{State: configv1.PartialUpdate, Version: "4.20.0"})}, ""},
+		"to an image":          {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate, Image: "quay.io/ocp@sha256:1"}, done)}, "quay.io/ocp@sha256:1"},
+		"to nobody knows what": {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate}, done)}, "another release"},
+		"about to begin": {configv1.ClusterVersionStatus{Desired: configv1.Release{Version: "4.20.2"},
+			History: history(done), Conditions: progressing(configv1.ConditionTrue)}, "4.20.2"},
 		"about to begin by image": {configv1.ClusterVersionStatus{Desired: configv1.Release{Image: "quay.io/ocp@sha256:1"}, Conditions: progressing(configv1.ConditionTrue)}, "quay.io/ocp@sha256:1"},
-		"nobody knows whether":    {configv1.ClusterVersionStatus{History: history(done), Conditions: progressing(configv1.ConditionUnknown)}, ""},
+		"nobody knows whether": {configv1.ClusterVersionStatus{History: history(done),
+			Conditions: progressing(configv1.ConditionUnknown)}, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -77,9 +84,11 @@ func TestUpgrades(t *testing.T) {
 // What cannot be read is unknown, and not a cluster without upgrades.
 func TestUnreadableClusterIsUnknown(t *testing.T) {
 	cases := map[string]*Observer{
-		"infrastructure unreadable": newObserverWith(minicluster.FailingReads[*configv1.Infrastructure](errDown), cluster()...),
-		"version unreadable":        newObserverWith(minicluster.FailingReads[*configv1.ClusterVersion](errDown), cluster()...),
-		"version absent":            newObserver(drop[*configv1.ClusterVersion](cluster(), "version")...),
+		"infrastructure unreadable": newObserverWith(minicluster.FailingReads[*configv1.Infrastructure](errDown),
+			cluster()...),
+		"version unreadable": newObserverWith(minicluster.FailingReads[*configv1.ClusterVersion](errDown),
+			cluster()...),
+		"version absent": newObserver(drop[*configv1.ClusterVersion](cluster(), "version")...),
 	}
 	for name, observer := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/pullcheck"
 )
 
-// criticalPod is a pod of which a drain may be unable to go on once it is not replaced: a PodDisruptionBudget counts it, or it holds a port of
-// its node and so has few nodes to go to.
+// criticalPod is a pod of which a drain may be unable to go on once it is not replaced: a
+// PodDisruptionBudget counts it, or it holds a port of its node and so has few nodes to go to.
 type criticalPod struct {
 	spec   *corev1.PodSpec
 	images []string
@@ -44,7 +44,8 @@ func criticalPods(ctx context.Context, r, api client.Reader) ([]criticalPod, err
 	seen := map[string]bool{}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if drain.IsPodTerminal(p) || pullcheck.IsCheckPod(p) || (!usesHostPort(&p.Spec) && !matchesAny(selectors[p.Namespace], p.Labels)) {
+		if drain.IsPodTerminal(p) || pullcheck.IsCheckPod(p) ||
+			(!usesHostPort(&p.Spec) && !matchesAny(selectors[p.Namespace], p.Labels)) {
 			continue
 		}
 		critical := criticalPod{&p.Spec, inventory.Images(&p.Spec), drain.FilterActionOf(p, nil) == drain.ActionIgnore}
@@ -60,7 +61,8 @@ func criticalPods(ctx context.Context, r, api client.Reader) ([]criticalPod, err
 	return out, nil
 }
 
-// selectorsByNamespace are the budgets' selectors by namespace. One that is absent selects nothing, an empty one everything.
+// selectorsByNamespace are the budgets' selectors by namespace. One that is absent selects nothing,
+// an empty one everything.
 func selectorsByNamespace(budgets []policyv1.PodDisruptionBudget) (map[string][]labels.Selector, error) {
 	out := map[string][]labels.Selector{}
 	for i := range budgets {
@@ -78,18 +80,21 @@ func matchesAny(selectors []labels.Selector, pod map[string]string) bool {
 	return slices.ContainsFunc(selectors, func(s labels.Selector) bool { return s.Matches(labels.Set(pod)) })
 }
 
-// usesHostPort tells whether the pod has a port of its node, by a container or by a sidecar, which is an init container that goes on.
+// usesHostPort tells whether the pod has a port of its node, by a container or by a sidecar, which
+// is an init container that goes on.
 func usesHostPort(spec *corev1.PodSpec) bool {
 	usesPort := func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort != 0 })
 	}
-	return slices.ContainsFunc(spec.Containers, usesPort) || slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
-		return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && usesPort(c)
-	})
+	return slices.ContainsFunc(spec.Containers, usesPort) ||
+		slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
+			return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && usesPort(c)
+		})
 }
 
-// mayRunOn tells whether the pod, or its replacement, may come to nodes of this sort: it is on one, or its node selector and tolerations
-// let it. What else binds it (affinity, volumes) is left aside: then one image too many is asked for, not one too few.
+// mayRunOn tells whether the pod, or its replacement, may come to nodes of this sort: it is on one,
+// or its node selector and tolerations let it. What else binds it (affinity, volumes) is left
+// aside: then one image too many is asked for, not one too few.
 func (critical criticalPod) mayRunOn(n *corev1.Node) bool {
 	for key, value := range critical.spec.NodeSelector {
 		if have, ok := n.Labels[key]; (!ok || have != value) && key != corev1.LabelHostname {

@@ -13,9 +13,11 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// desiredMirrorSets settles what the rollout wants to be in the cluster, and compares. On the way back that is what the record names, and before
-// anything was applied what is there. In the first pass of a staged rollout it is what the spec says with the sources as a fallback.
-func (observer *Observer) desiredMirrorSets(ctx context.Context, obs *Observation, all registriesconf.Sets) (rollout.MirrorSets, *rollout.Problem) {
+// desiredMirrorSets settles what the rollout wants to be in the cluster, and compares. On the way
+// back that is what the record names, and before anything was applied what is there. In the first
+// pass of a staged rollout it is what the spec says with the sources as a fallback.
+func (observer *Observer) desiredMirrorSets(ctx context.Context, obs *Observation,
+	all registriesconf.Sets) (rollout.MirrorSets, *rollout.Problem) {
 	idms, itms := obs.ownedMirrorSets()
 	before := observer.previously(ctx, obs, all)
 	var pass v1alpha1.Pass
@@ -41,8 +43,9 @@ func (observer *Observer) desiredMirrorSets(ctx context.Context, obs *Observatio
 	return state, nil
 }
 
-// choosePass aims at the first pass of a staged rollout while that is not over. Which pass it is stands on record; when the record is lost, or
-// is about other lists, the mirror sets tell: those that are declared are there already, or in part, or it is the first pass.
+// choosePass aims at the first pass of a staged rollout while that is not over. Which pass it is
+// stands on record; when the record is lost, or is about other lists, the mirror sets tell: those
+// that are declared are there already, or in part, or it is the first pass.
 func (obs *Observation) choosePass(all registriesconf.Sets, previous mirrorset.Previous) v1alpha1.Pass {
 	if obs.Rollout.Spec.SourcePolicy != v1alpha1.SourcePolicyStaged {
 		return ""
@@ -53,7 +56,8 @@ func (obs *Observation) choosePass(all registriesconf.Sets, previous mirrorset.P
 	}
 	first, declared := prediction.DesiredSetsOf(firstPass), obs.States(all)
 	firstStates := first.States(all)
-	partlyEnforced := (declared.IDMS == rollout.SetEqual && firstStates.IDMS != rollout.SetEqual) || (declared.ITMS == rollout.SetEqual && firstStates.ITMS != rollout.SetEqual)
+	partlyEnforced := (declared.IDMS == rollout.SetEqual && firstStates.IDMS != rollout.SetEqual) ||
+		(declared.ITMS == rollout.SetEqual && firstStates.ITMS != rollout.SetEqual)
 	rec := obs.Observed.Record
 	pass := v1alpha1.PassAllow
 	switch {

@@ -13,15 +13,17 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// maxDryRunEvictions and evictionDryRunTimeout bound what one look asks the API server about evictions.
+// maxDryRunEvictions and evictionDryRunTimeout bound what one look asks the API server about
+// evictions.
 const (
 	maxDryRunEvictions    = 20
 	evictionDryRunTimeout = 5 * time.Second
 )
 
-// dryRunEvictions asks the API server whether it would evict the pods of the nodes that can be next, with dryRun=All: nothing is evicted. It runs the
-// admission webhooks and the budgets as they are at this moment. A refusal overrides the arithmetic, which comes first (R12): the API
-// server does not count down from one question to the next, and cannot tell where a replacement would go.
+// dryRunEvictions asks the API server whether it would evict the pods of the nodes that can be
+// next, with dryRun=All: nothing is evicted. It runs the admission webhooks and the budgets as they
+// are at this moment. A refusal overrides the arithmetic, which comes first (R12): the API server
+// does not count down from one question to the next, and cannot tell where a replacement would go.
 func (observer *Observer) dryRunEvictions(ctx context.Context, s drain.Snapshot, report *drain.Report) {
 	ctx, cancel := context.WithTimeout(ctx, evictionDryRunTimeout)
 	defer cancel()
@@ -31,14 +33,16 @@ func (observer *Observer) dryRunEvictions(ctx context.Context, s drain.Snapshot,
 			continue
 		}
 		report.Downgrade(candidate.Node, outcome, rollout.Problem{
-			Reason: v1alpha1.ReasonDrainForecast, Kind: "Pod", Namespace: candidate.Pod.Namespace, Name: candidate.Pod.Name, Transient: true,
-			Message: fmt.Sprintf("the API server would not evict pod %s/%s from %s now: %s", candidate.Pod.Namespace, candidate.Pod.Name, candidate.Node, why),
+			Reason: v1alpha1.ReasonDrainForecast, Kind: "Pod", Namespace: candidate.Pod.Namespace,
+			Name: candidate.Pod.Name, Transient: true,
+			Message: fmt.Sprintf("the API server would not evict pod %s/%s from %s now: %s", candidate.Pod.Namespace,
+				candidate.Pod.Name, candidate.Node, why),
 		})
 	}
 }
 
-// evictionOutcome reads what the API server has said. That it may not be asked, or that a webhook does not support dry runs, says nothing against
-// the arithmetic.
+// evictionOutcome reads what the API server has said. That it may not be asked, or that a webhook
+// does not support dry runs, says nothing against the arithmetic.
 func evictionOutcome(err error) (rollout.DrainForecast, string) {
 	switch {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
@@ -47,7 +51,8 @@ func evictionOutcome(err error) (rollout.DrainForecast, string) {
 		return rollout.DrainBlocked, withCauses(err)
 	case strings.Contains(err.Error(), "does not support dry run"):
 		return rollout.DrainSafe, ""
-	case strings.Contains(err.Error(), "admission webhook"), strings.Contains(err.Error(), "failed calling webhook"), apierrors.IsInternalError(err):
+	case strings.Contains(err.Error(), "admission webhook"), strings.Contains(err.Error(), "failed calling webhook"),
+		apierrors.IsInternalError(err):
 		return rollout.DrainBlocked, err.Error()
 	case apierrors.IsForbidden(err), apierrors.IsMethodNotSupported(err):
 		return rollout.DrainSafe, ""

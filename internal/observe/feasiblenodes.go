@@ -16,10 +16,12 @@ import (
 // feasibleNodes are the nodes on which another pod of an owner could start.
 type feasibleNodes map[string][]string // by owner, as FailingPod names it
 
-// feasibleNodes sifts the nodes for each owner: Ready, schedulable, selected, tolerated, without a pod of the same owner or one that has the same
-// host port, and with the images: cached, or pulled from where they were pulled before. It is a sieve and not a scheduler. Should a pod find
-// no place after all, it waits as it did before, and the remedy is undone.
-func (observer *Observer) feasibleNodes(ctx context.Context, reader client.Reader, obs *Observation, blocked rollout.BlockedDrain) (feasibleNodes, error) {
+// feasibleNodes sifts the nodes for each owner: Ready, schedulable, selected, tolerated, without a
+// pod of the same owner or one that has the same host port, and with the images: cached, or pulled
+// from where they were pulled before. It is a sieve and not a scheduler. Should a pod find no place
+// after all, it waits as it did before, and the remedy is undone.
+func (observer *Observer) feasibleNodes(ctx context.Context, reader client.Reader, obs *Observation,
+	blocked rollout.BlockedDrain) (feasibleNodes, error) {
 	var nodes corev1.NodeList
 	var pods corev1.PodList
 	for _, list := range []client.ObjectList{&nodes, &pods} {
@@ -35,14 +37,15 @@ func (observer *Observer) feasibleNodes(ctx context.Context, reader client.Reade
 			continue
 		}
 		out[failing.Owner] = []string{}
-		unobtainable := copyEnabled(obs.Rollout) && slices.ContainsFunc(failing.Pulls, func(pull rollout.FailedPull) bool { return pull.ProofError != "" })
+		unobtainable := copyEnabled(obs.Rollout) &&
+			slices.ContainsFunc(failing.Pulls, func(pull rollout.FailedPull) bool { return pull.ProofError != "" })
 		for n := range nodes.Items {
 			node := &nodes.Items[n]
 			if node.Name == failing.Node || node.Name == blocked.Node || !fits(&pods.Items[i], node, pods.Items) {
 				continue
 			}
-			// When not even the operator can get the image from anywhere, only a node that has it helps. One that only verifies has not asked
-			// the source.
+			// When not even the operator can get the image from anywhere, only a node that has it
+			// helps. One that only verifies has not asked the source.
 			if imagesPresent(&pods.Items[i], node) || (onPreviousConfig[node.Name] && !unobtainable) {
 				out[failing.Owner] = append(out[failing.Owner], node.Name)
 			}
@@ -56,7 +59,8 @@ func copyEnabled(r *v1alpha1.SafeMirrorRollout) bool {
 	return r.Spec.Mirroring.Mode != v1alpha1.VerifyOnly
 }
 
-// nodesOnPreviousConfig are those that run what their pool had before, and pull from where they did before.
+// nodesOnPreviousConfig are those that run what their pool had before, and pull from where they did
+// before.
 func nodesOnPreviousConfig(obs *Observation) map[string]bool {
 	out := map[string]bool{}
 	pools, _ := obs.Observed.Pools.Get()
@@ -82,10 +86,12 @@ func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
 	})
 }
 
-// imagesPresent tells whether the node says that it has every image of the pod. It lists its 50 largest, so that it may have one and not say so.
+// imagesPresent tells whether the node says that it has every image of the pod. It lists its 50
+// largest, so that it may have one and not say so.
 func imagesPresent(p *corev1.Pod, n *corev1.Node) bool {
 	has := func(image string) bool {
-		return slices.ContainsFunc(n.Status.Images, func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, image) })
+		return slices.ContainsFunc(n.Status.Images,
+			func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, image) })
 	}
 	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
 		for i := range list {

@@ -40,11 +40,13 @@ type Observer struct {
 	// Transfers and PullChecks are what execute has started, and what has come of it.
 	Transfers  Transfers
 	PullChecks PullChecks
-	// Namespace is the operator's own, where the Secrets that a spec names are. PodName is the pod of this process when it is one of several
-	// that elect a leader; empty when it has nobody to hand over to.
+	// Namespace is the operator's own, where the Secrets that a spec names are. PodName is the pod
+	// of this process when it is one of several that elect a leader; empty when it has nobody to
+	// hand over to.
 	Namespace string
 	PodName   string
-	// Payload reads the component images of a release payload; nil leaves them out. See ReadPayload.
+	// Payload reads the component images of a release payload; nil leaves them out. See
+	// ReadPayload.
 	Payload func(ctx context.Context, c *mirror.Client, endpoints []string, image string) ([]payload.Component, error)
 	// Kinds tells which kinds the caches serve.
 	Kinds *CachedKinds
@@ -65,9 +67,11 @@ type Observer struct {
 	clientCache cachedClient
 }
 
-// Observation is one look: what the core decides on, and what the executor needs to act on the decision.
+// Observation is one look: what the core decides on, and what the executor needs to act on the
+// decision.
 type Observation struct {
-	// Wanted is what is to be in the cluster: what the spec says, or, on the way back, what was there before.
+	// Wanted is what is to be in the cluster: what the spec says, or, on the way back, what was
+	// there before.
 	prediction.DesiredSets
 	Rollout  *v1alpha1.SafeMirrorRollout
 	Observed rollout.Observed
@@ -76,13 +80,15 @@ type Observation struct {
 	Inventory inventory.Inventory
 	Results   map[string]mirror.Result
 	Registry  *mirror.Client
-	// PresentIDMS and PresentITMS are the mirror sets of the rollout's name that the cluster has; nil stands for none.
+	// PresentIDMS and PresentITMS are the mirror sets of the rollout's name that the cluster has;
+	// nil stands for none.
 	PresentIDMS *configv1.ImageDigestMirrorSet
 	PresentITMS *configv1.ImageTagMirrorSet
 }
 
-// Observe looks at everything that concerns the rollout. It fails only when the rollout itself cannot be read; the rollout is
-// read past the cache, because its record must never be older than what was done on the strength of it.
+// Observe looks at everything that concerns the rollout. It fails only when the rollout itself
+// cannot be read; the rollout is read past the cache, because its record must never be older than
+// what was done on the strength of it.
 func (observer *Observer) Observe(ctx context.Context, name string) (*Observation, error) {
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := observer.API.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
@@ -112,8 +118,10 @@ func (observer *Observer) Refresh(ctx context.Context, obs *Observation) (*Obser
 	}
 	fresh.Rollout, fresh.DesiredSets = r, prediction.DesiredSetsOf(r)
 	fresh.Observed = obs.Observed
-	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = observer.Now(), rollout.Effective(r), r.Status.Record
-	fresh.Observed.Cluster = prediction.ReadCluster(ctx, observer.API, prediction.DiscoveryFrom(observer.Client.RESTMapper()))
+	fresh.Observed.Now, fresh.Observed.Rollout, fresh.Observed.Record = observer.Now(), rollout.Effective(r),
+		r.Status.Record
+	fresh.Observed.Cluster = prediction.ReadCluster(ctx, observer.API,
+		prediction.DiscoveryFrom(observer.Client.RESTMapper()))
 	observer.readCluster(ctx, fresh, observer.API, true)
 	return fresh, nil
 }
@@ -140,7 +148,8 @@ func (observer *Observer) readCluster(ctx context.Context, obs *Observation, rea
 	predicted, err := observer.predictor.Pools(ctx, reader, observer.API, obs.DesiredSets, all)
 	if err != nil {
 		o.Pools = rollout.Unknown[[]rollout.Pool](err.Error())
-		o.Plan, o.Transfers = rollout.Unknown[rollout.PlanSummary](err.Error()), rollout.Unknown[rollout.Transfers](err.Error())
+		o.Plan, o.Transfers = rollout.Unknown[rollout.PlanSummary](err.Error()),
+			rollout.Unknown[rollout.Transfers](err.Error())
 	} else {
 		o.Pools = rollout.Known(predicted.Pools)
 		observer.mu.Lock()
@@ -175,7 +184,8 @@ func (observer *Observer) readCluster(ctx context.Context, obs *Observation, rea
 	o.Remedies = observer.remedies(ctx, reader, obs)
 }
 
-func (observer *Observer) otherRollouts(ctx context.Context, r *v1alpha1.SafeMirrorRollout) rollout.Value[[]rollout.OtherRollout] {
+func (observer *Observer) otherRollouts(ctx context.Context,
+	r *v1alpha1.SafeMirrorRollout) rollout.Value[[]rollout.OtherRollout] {
 	var list v1alpha1.SafeMirrorRolloutList
 	if err := observer.cached().List(ctx, &list); err != nil {
 		return rollout.Unknown[[]rollout.OtherRollout](err.Error())
@@ -196,9 +206,11 @@ func (observer *Observer) otherRollouts(ctx context.Context, r *v1alpha1.SafeMir
 	return rollout.Known(out)
 }
 
-// inventory is read from the caches even by Refresh: a pod that was created this instant was not proven a moment ago either, and it
-// holds the next release.
+// inventory is read from the caches even by Refresh: a pod that was created this instant was not
+// proven a moment ago either, and it holds the next release.
 func (observer *Observer) inventory(ctx context.Context, obs *Observation) (inventory.Inventory, error) {
 	reader := observer.Kinds.reader(observer.cached(), observer.API, observer.Client.Scheme(), observer.Now())
-	return inventory.Read(ctx, reader, inventory.Options{Additional: obs.Rollout.Spec.Inventory.AdditionalImages, API: observer.API, Rendered: observer.predictor.RenderedReader(observer.API), Skip: pullcheck.IsCheckPod, ReadPayload: observer.payloadComponents(obs)})
+	return inventory.Read(ctx, reader, inventory.Options{Additional: obs.Rollout.Spec.Inventory.AdditionalImages,
+		API: observer.API, Rendered: observer.predictor.RenderedReader(observer.API), Skip: pullcheck.IsCheckPod,
+		ReadPayload: observer.payloadComponents(obs)})
 }

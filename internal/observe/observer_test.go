@@ -27,34 +27,43 @@ import (
 func TestEffectiveSpec(t *testing.T) {
 	now, three := metav1.NewTime(minicluster.StartTime), int32(3)
 	r := minicluster.Rollout("shop")
-	want := rollout.Spec{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.StartTime, SpecHash: rollout.Identity(r.Spec),
+	want := rollout.Spec{Name: "shop", UID: "uid-shop", Generation: 1, Created: minicluster.StartTime,
+		SpecHash: rollout.Identity(r.Spec),
 		Remedies: []v1alpha1.RemedyAction{v1alpha1.MirrorMissingImages, v1alpha1.RestartFailingPods}}
 	if diff := cmp.Diff(want, rollout.Effective(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
-	r.DeletionTimestamp, r.Finalizers, r.Spec.State = &now, []string{"another/finalizer", rollout.Finalizer}, v1alpha1.StateHeld
+	r.DeletionTimestamp, r.Finalizers, r.Spec.State = &now, []string{"another/finalizer", rollout.Finalizer},
+		v1alpha1.StateHeld
 	r.Spec.Release.Stages = []v1alpha1.ReleaseStage{{Pool: "infra", Nodes: &three}, {Pool: "worker"}}
 	minute := int32(60)
-	r.Spec.Release.SoakSeconds, r.Spec.Release.Stages[1].SoakSeconds, r.Spec.Release.Stages[1].Approval = &three, &minute, v1alpha1.ApprovalRequired
-	r.Spec.Release.ApplyApproval, r.Spec.Release.DrainTimeoutSeconds, r.Spec.Release.MaxPauseSeconds = v1alpha1.ApprovalRequired, &minute, &minute
-	r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: "0 1 * * *", DurationSeconds: 60, TimeZone: "Europe/Berlin"}}
-	r.Spec.Requests = []v1alpha1.Request{{ID: "a", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: "sha256:1"}}
+	r.Spec.Release.SoakSeconds, r.Spec.Release.Stages[1].SoakSeconds, r.Spec.Release.Stages[1].Approval = &three,
+		&minute, v1alpha1.ApprovalRequired
+	r.Spec.Release.ApplyApproval, r.Spec.Release.DrainTimeoutSeconds,
+		r.Spec.Release.MaxPauseSeconds = v1alpha1.ApprovalRequired, &minute, &minute
+	r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: "0 1 * * *", DurationSeconds: 60,
+		TimeZone: "Europe/Berlin"}}
+	r.Spec.Requests = []v1alpha1.Request{{ID: "a", Action: v1alpha1.RequestApprove, Gate: "apply",
+		PlanHash: "sha256:1"}}
 	r.Spec.Deletion, r.Spec.OnFailure = v1alpha1.DeletionRollback, v1alpha1.FailureRollback
 	want.Deleting, want.Finalizer, want.Held, want.SpecHash = true, true, true, rollout.Identity(r.Spec)
 	want.Soak, want.ApplyApproval, want.DrainTimeout, want.PauseLimit = 3*time.Second, true, time.Minute, time.Minute
-	want.Windows = []rollout.MaintenanceWindow{{Schedule: "0 1 * * *", Duration: time.Minute, TimeZone: "Europe/Berlin"}}
+	want.Windows = []rollout.MaintenanceWindow{{Schedule: "0 1 * * *", Duration: time.Minute,
+		TimeZone: "Europe/Berlin"}}
 	want.Requests = []rollout.Request{{ID: "a", Verb: v1alpha1.RequestApprove, Gate: "apply", PlanDigest: "sha256:1"}}
 	want.RollbackOnDelete, want.RollbackOnFailure = true, true
 	r.Spec.Release.Disruption = v1alpha1.DisruptionReload
 	want.Reload, want.EnforceAfter, want.SpecHash = true, 3*time.Second, rollout.Identity(r.Spec)
-	want.Stages = []rollout.Stage{{Pool: "infra", Nodes: 3, Soak: 3 * time.Second}, {Pool: "worker", Soak: time.Minute, Approval: true}}
+	want.Stages = []rollout.Stage{{Pool: "infra", Nodes: 3, Soak: 3 * time.Second},
+		{Pool: "worker", Soak: time.Minute, Approval: true}}
 	if diff := cmp.Diff(want, rollout.Effective(r)); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
 }
 
 // asDeclared identifies the two sets of minicluster.Rollout.
-var asDeclared = mirrorset.IDMSHash(mirrorset.IDMS(minicluster.Rollout("shop"))) + "+" + mirrorset.ITMSHash(mirrorset.ITMS(minicluster.Rollout("shop")))
+var asDeclared = mirrorset.IDMSHash(mirrorset.IDMS(minicluster.Rollout("shop"))) + "+" +
+	mirrorset.ITMSHash(mirrorset.ITMS(minicluster.Rollout("shop")))
 
 // previous are the mirror sets of the rollout as its record names them.
 func previous(r *v1alpha1.SafeMirrorRollout) *v1alpha1.PreviousMirrorSets {
@@ -99,10 +108,12 @@ func TestOtherRollouts(t *testing.T) {
 		return r
 	}
 	objects := cluster(
-		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpecHash: rollout.Identity(minicluster.Rollout("done").Spec)}),
+		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1,
+			CompletedSpecHash: rollout.Identity(minicluster.Rollout("done").Spec)}),
 		other("new", 1, v1alpha1.Record{}),
 		other("under-way", 1, v1alpha1.Record{StartedAt: &at}),
-		other("with-a-new-spec", 2, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1, CompletedSpecHash: "another"}),
+		other("with-a-new-spec", 2, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1,
+			CompletedSpecHash: "another"}),
 	)
 	want := map[string]rollout.OtherRollout{
 		"done":            {Name: "done"},
@@ -125,7 +136,8 @@ func TestOtherRollouts(t *testing.T) {
 	})
 }
 
-// TestSets: every kind that decides registries.conf is read, or nothing that depends on it is known.
+// TestSets: every kind that decides registries.conf is read, or nothing that depends on it is
+// known.
 func TestSets(t *testing.T) {
 	cases := map[string]interceptor.Funcs{
 		"listing ImageTagMirrorSets: connection refused":                minicluster.FailingReads[*configv1.ImageTagMirrorSetList](errDown),
@@ -138,7 +150,8 @@ func TestSets(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			o := mustObserve(t, newObserverWith(funcs, cluster()...)).Observed
 			for part, why := range map[string]string{
-				"sets": o.Sets.Why(), "plan": o.Plan.Why(), "spec": o.SpecProblems.Why(), "transfers": o.Transfers.Why(), "pools": o.Pools.Why(),
+				"sets": o.Sets.Why(), "plan": o.Plan.Why(), "spec": o.SpecProblems.Why(),
+				"transfers": o.Transfers.Why(), "pools": o.Pools.Why(),
 			} {
 				if why != want {
 					t.Errorf("%s are unknown because %q, want %q", part, why, want)
@@ -149,7 +162,8 @@ func TestSets(t *testing.T) {
 	t.Run("no image configuration and no policies", func(t *testing.T) {
 		objects := drop[*configv1.Image](cluster(), "cluster")
 		got := mustKnow(t, mustObserve(t, observerOn(withoutKinds(objects, "ImageContentSourcePolicy"))).Observed.Sets)
-		want := rollout.MirrorSets{IDMS: rollout.SetMissing, ITMS: rollout.SetMissing, PreviousSaved: true, DesiredHash: asDeclared, ListsHash: got.ListsHash}
+		want := rollout.MirrorSets{IDMS: rollout.SetMissing, ITMS: rollout.SetMissing, PreviousSaved: true,
+			DesiredHash: asDeclared, ListsHash: got.ListsHash}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
 		}
@@ -158,7 +172,8 @@ func TestSets(t *testing.T) {
 		obs := mustObserve(t, newObserver(cluster(ownSets()...)...))
 		got := mustKnow(t, obs.Observed.Sets)
 		digest, tag, _ := strings.Cut(asDeclared, "+")
-		want := rollout.MirrorSets{IDMS: rollout.SetEqual, ITMS: rollout.SetEqual, Previous: previous(minicluster.Rollout("shop")),
+		want := rollout.MirrorSets{IDMS: rollout.SetEqual, ITMS: rollout.SetEqual,
+			Previous:        previous(minicluster.Rollout("shop")),
 			PresentIDMSHash: digest, PresentITMSHash: tag, DesiredHash: asDeclared, ListsHash: got.ListsHash}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("sets (-want +got):\n%s", diff)
@@ -169,9 +184,12 @@ func TestSets(t *testing.T) {
 	})
 }
 
-// A plan names what changes, with and without the own sets in the cluster: what a rollout changes is known half way through it.
+// A plan names what changes, with and without the own sets in the cluster: what a rollout changes
+// is known half way through it.
 func TestPlanIsIndependentOfAppliedSets(t *testing.T) {
-	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"}, {Image: "ghcr.io/other:v1"}}}}
+	app := &corev1.Pod{ObjectMeta: metaOf("app"),
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/acme/app:v1"},
+			{Image: "ghcr.io/other:v1"}}}}
 	before := mustObserve(t, newObserver(cluster(app)...))
 	after := mustObserve(t, newObserver(cluster(append(ownSets(), app)...)...))
 	sum := mustKnow(t, before.Observed.Plan)
@@ -183,25 +201,31 @@ func TestPlanIsIndependentOfAppliedSets(t *testing.T) {
 	}
 }
 
-// What nodes run and the mirror sets of now do not tell of is compared with the plan as well: what it serves must not be lost (I2).
+// What nodes run and the mirror sets of now do not tell of is compared with the plan as well: what
+// it serves must not be lost (I2).
 func TestPlanComparesRunningConfigs(t *testing.T) {
-	app := &corev1.Pod{ObjectMeta: metaOf("app"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/books/app:v1"}}}}
+	app := &corev1.Pod{ObjectMeta: metaOf("app"),
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "quay.io/books/app:v1"}}}}
 	withBooks := minicluster.RegistriesFile(text(t, registriesconf.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
 	both := minicluster.RegistriesFile(planned(t, registriesconf.Sets{ITMSs: []configv1.ImageTagMirrorSet{*books()}}))
 	onNode := func(objects []client.Object, config string) []client.Object {
-		return minicluster.Edit(objects, "worker-1", func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
+		return minicluster.Edit(objects, "worker-1",
+			func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
 	}
 	cases := map[string]struct {
 		objects []client.Object
 		want    int
 	}{
-		"nothing":                         {cluster(app), 0},
-		"an earlier spec of ours":         {rendered(cluster(app, earlierSet()), withBooks), 1},
-		"a set that was deleted since":    {rendered(cluster(append(ownSets(), app)...), both), 1},
-		"a set that nobody has yet":       {cluster(app, books()), 1},
-		"a set that everybody has":        {rendered(cluster(app, books()), withBooks), 0},
-		"a node that has it all":          {onNode(cluster(app, minicluster.MachineConfig("planned", minicluster.RegistriesFile(planned(t, registriesconf.Sets{})))), "planned"), 0},
-		"one node of several":             {onNode(cluster(app, minicluster.MachineConfig("with-books", withBooks)), "with-books"), 1},
+		"nothing":                      {cluster(app), 0},
+		"an earlier spec of ours":      {rendered(cluster(app, earlierSet()), withBooks), 1},
+		"a set that was deleted since": {rendered(cluster(append(ownSets(), app)...), both), 1},
+		"a set that nobody has yet":    {cluster(app, books()), 1},
+		"a set that everybody has":     {rendered(cluster(app, books()), withBooks), 0},
+		"a node that has it all": {onNode(cluster(app,
+			minicluster.MachineConfig("planned", minicluster.RegistriesFile(planned(t, registriesconf.Sets{})))),
+			"planned"), 0},
+		"one node of several": {onNode(cluster(app, minicluster.MachineConfig("with-books", withBooks)),
+			"with-books"), 1},
 		"a node whose own is gone":        {onNode(cluster(app), "rendered-worker-9"), 0},
 		"a node that is not taken up yet": {onNode(cluster(app), ""), 0},
 	}
@@ -250,7 +274,8 @@ func TestWorkloadsOnReleasedNode(t *testing.T) {
 // TestRefresh: before a disruptive action the same things are read past the caches.
 func TestRefresh(t *testing.T) {
 	ctx := context.Background()
-	cache, api := minicluster.Client(interceptor.Funcs{}, cluster()...), minicluster.Client(interceptor.Funcs{}, cluster(ownSets()...)...)
+	cache, api := minicluster.Client(interceptor.Funcs{}, cluster()...),
+		minicluster.Client(interceptor.Funcs{}, cluster(ownSets()...)...)
 	observer := observerOn(cache)
 	old := mustObserve(t, observer)
 	observer.API, observer.Now = api, func() time.Time { return minicluster.StartTime.Add(time.Minute) }
@@ -261,7 +286,8 @@ func TestRefresh(t *testing.T) {
 	if got := mustKnow(t, fresh.Observed.Sets).ITMS; got != rollout.SetEqual {
 		t.Errorf("tag mirror set %s, want what the API server has", got)
 	}
-	if !fresh.Observed.Now.Equal(minicluster.StartTime.Add(time.Minute)) || !cmp.Equal(fresh.IDMS, old.IDMS) || fresh.PresentITMS == nil {
+	if !fresh.Observed.Now.Equal(minicluster.StartTime.Add(time.Minute)) || !cmp.Equal(fresh.IDMS, old.IDMS) ||
+		fresh.PresentITMS == nil {
 		t.Errorf("%+v", fresh)
 	}
 	if got := mustKnow(t, old.Observed.Sets).ITMS; got != rollout.SetMissing {

@@ -13,12 +13,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// locateOperators notes where the replicas of this operator run. What cannot be read is left out: of it nothing is demanded.
+// locateOperators notes where the replicas of this operator run. What cannot be read is left out:
+// of it nothing is demanded.
 func (observer *Observer) locateOperators(ctx context.Context, r client.Reader, o *rollout.Observed) {
 	o.Operator = observer.operatorReplicas(ctx, r)
 }
 
-// operatorReplicas finds the pod of this process and the replicas that stand by. Without an election, or outside of a cluster, there are none.
+// operatorReplicas finds the pod of this process and the replicas that stand by. Without an
+// election, or outside of a cluster, there are none.
 func (observer *Observer) operatorReplicas(ctx context.Context, r client.Reader) rollout.OperatorReplicas {
 	if observer.PodName == "" {
 		return rollout.OperatorReplicas{}
@@ -33,7 +35,8 @@ func (observer *Observer) operatorReplicas(ctx context.Context, r client.Reader)
 		return out
 	}
 	var replicas corev1.PodList
-	if err := r.List(ctx, &replicas, client.InNamespace(observer.Namespace), client.MatchingLabels{appNameLabel: name}); err != nil {
+	if err := r.List(ctx, &replicas, client.InNamespace(observer.Namespace),
+		client.MatchingLabels{appNameLabel: name}); err != nil {
 		return out
 	}
 	for i := range replicas.Items {
@@ -49,7 +52,8 @@ func (observer *Observer) operatorReplicas(ctx context.Context, r client.Reader)
 	return out
 }
 
-// warningMaxAge is how long the look for what adds and removes nodes is good for: it decides nothing.
+// warningMaxAge is how long the look for what adds and removes nodes is good for: it decides
+// nothing.
 const warningMaxAge = 5 * time.Minute
 
 // addLifecycleWarnings notes what else adds or removes nodes by itself.

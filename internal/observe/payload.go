@@ -11,8 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 )
 
-// payloadCache reads release payloads in the background and remembers them: one by digest never changes, and a look does not wait for a
-// registry.
+// payloadCache reads release payloads in the background and remembers them: one by digest never
+// changes, and a look does not wait for a registry.
 type payloadCache struct {
 	mu      sync.Mutex
 	entries map[string]*cachedPayload
@@ -25,22 +25,26 @@ type cachedPayload struct {
 }
 
 const (
-	// payloadTimeout is how long reading a payload may take, payloadRetryAfter how long a failure stands.
+	// payloadTimeout is how long reading a payload may take, payloadRetryAfter how long a failure
+	// stands.
 	payloadTimeout    = 5 * time.Minute
 	payloadRetryAfter = 5 * time.Minute
 	// maxPayload bounds release-manifests/image-references, in bytes; it has some 100 KB.
 	maxPayload = 16 << 20
 )
 
-// ReadPayload reads the component images of the release payload at the first of the places that serves it.
+// ReadPayload reads the component images of the release payload at the first of the places that
+// serves it.
 func ReadPayload(ctx context.Context, c *mirror.Client, endpoints []string, image string) ([]payload.Component, error) {
 	return payload.ReadComponents(ctx, func(ctx context.Context, _, path string) ([]byte, error) {
 		return c.ReadFile(ctx, endpoints, "", path, maxPayload)
 	}, image)
 }
 
-// payloadComponents gives the component images of a payload as far as they are known, and starts reading the others.
-func (observer *Observer) payloadComponents(obs *Observation) func(context.Context, string) ([]payload.Component, error) {
+// payloadComponents gives the component images of a payload as far as they are known, and starts
+// reading the others.
+func (observer *Observer) payloadComponents(obs *Observation) func(context.Context, string) ([]payload.Component,
+	error) {
 	registryClient := obs.Registry
 	if registryClient == nil || observer.Payload == nil {
 		return nil
@@ -73,8 +77,10 @@ func pullEndpoints(pools []plan.PoolConfig, image string) []string {
 	return []string{image}
 }
 
-// get returns what is known of the payload; when nothing is, or only a failure of long ago, reading begins.
-func (p *payloadCache) get(image string, now time.Time, read func(context.Context) ([]payload.Component, error)) ([]payload.Component, error) {
+// get returns what is known of the payload; when nothing is, or only a failure of long ago, reading
+// begins.
+func (p *payloadCache) get(image string, now time.Time,
+	read func(context.Context) ([]payload.Component, error)) ([]payload.Component, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	entry := p.entries[image]
@@ -89,7 +95,8 @@ func (p *payloadCache) get(image string, now time.Time, read func(context.Contex
 	return entry.components, entry.err
 }
 
-func (p *payloadCache) load(entry *cachedPayload, now time.Time, read func(context.Context) ([]payload.Component, error)) {
+func (p *payloadCache) load(entry *cachedPayload, now time.Time,
+	read func(context.Context) ([]payload.Component, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), payloadTimeout)
 	defer cancel()
 	components, err := read(ctx)

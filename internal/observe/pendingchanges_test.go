@@ -28,26 +28,36 @@ func TestPendingChanges(t *testing.T) {
 		next *mcfgv1.MachineConfig
 		want []string
 	}{
-		"nothing":                        {next(), nil},
-		"registries.conf alone":          {minicluster.MachineConfig("rendered-worker-1", minicluster.RegistriesFile(planned(t, registriesconf.Sets{}))), nil},
+		"nothing": {next(), nil},
+		"registries.conf alone": {minicluster.MachineConfig("rendered-worker-1",
+			minicluster.RegistriesFile(planned(t, registriesconf.Sets{}))), nil},
 		"a pull secret that was rotated": {next(file("/var/lib/kubelet/config.json")), nil},
 		"what the MCO reloads for": {next(
-			file("/etc/containers/policy.json"), file("/etc/containers/registries.d/sigstore.yaml"), file("/etc/crio/policies/shop.json"),
+			file("/etc/containers/policy.json"), file("/etc/containers/registries.d/sigstore.yaml"),
+			file("/etc/crio/policies/shop.json"),
 			file("/etc/machine-config-daemon/no-reboot/containers-gpg.pub"), file("/etc/nmstate/openshift/cluster.yml"),
 		), nil},
-		"what the MCO restarts for":             {next(file("/etc/pki/ca-trust/source/anchors/openshift-config-user-ca-bundle.crt")), nil},
-		"a drop-in of registries.conf":          {next(file(registriesconf.DropInDir + "/01-image-searchRegistries.conf")), []string{registriesconf.DropInDir + "/01-image-searchRegistries.conf"}},
-		"a file of which nobody knows":          {next(file("/etc/chrony.conf")), []string{"/etc/chrony.conf"}},
-		"a neighbour of what is harmless":       {next(file("/etc/containers/policy.json.bak")), []string{"/etc/containers/policy.json.bak"}},
-		"a namesake of what is harmless":        {next(file("/opt/var/lib/kubelet/config.json")), []string{"/opt/var/lib/kubelet/config.json"}},
+		"what the MCO restarts for": {next(file("/etc/pki/ca-trust/source/anchors/openshift-config-user-ca-bundle.crt")), nil},
+		"a drop-in of registries.conf": {next(file(registriesconf.DropInDir +
+			"/01-image-searchRegistries.conf")), []string{registriesconf.DropInDir +
+			"/01-image-searchRegistries.conf"}},
+		"a file of which nobody knows": {next(file("/etc/chrony.conf")), []string{"/etc/chrony.conf"}},
+		"a neighbour of what is harmless": {next(file("/etc/containers/policy.json.bak")),
+			[]string{"/etc/containers/policy.json.bak"}},
+		"a namesake of what is harmless": {next(file("/opt/var/lib/kubelet/config.json")),
+			[]string{"/opt/var/lib/kubelet/config.json"}},
 		"a unit that is named like a directory": {withUnit(next(), "passwd"), []string{"unit passwd"}},
-		"another operating system":              {with(next(), func(s *mcfgv1.MachineConfigSpec) { s.OSImageURL = "quay.io/os@sha256:2" }), []string{"osImageURL"}},
-		"kernel arguments":                      {with(next(), func(s *mcfgv1.MachineConfigSpec) { s.KernelArguments = []string{"quiet"} }), []string{"kernelArguments"}},
-		"no more than can be read":              {next(file("/a"), file("/b"), file("/c"), file("/d"), file("/e"), file("/f")), []string{"/a", "/b", "/c", "/d", "/e"}},
+		"another operating system": {with(next(),
+			func(s *mcfgv1.MachineConfigSpec) { s.OSImageURL = "quay.io/os@sha256:2" }), []string{"osImageURL"}},
+		"kernel arguments": {with(next(),
+			func(s *mcfgv1.MachineConfigSpec) { s.KernelArguments = []string{"quiet"} }), []string{"kernelArguments"}},
+		"no more than can be read": {next(file("/a"), file("/b"), file("/c"), file("/d"), file("/e"),
+			file("/f")), []string{"/a", "/b", "/c", "/d", "/e"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			objects := minicluster.Edit(cluster(c.next), "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = c.next.Name })
+			objects := minicluster.Edit(cluster(c.next), "worker",
+				func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = c.next.Name })
 			p := poolOf(t, mustObserve(t, newObserver(objects...)), "worker")
 			if diff := cmp.Diff(c.want, p.PendingChanges); diff != "" {
 				t.Errorf("riders (-want +got):\n%s", diff)
@@ -69,11 +79,14 @@ func TestPendingChangesOfSeveralConfigs(t *testing.T) {
 	a, b := minicluster.File{Path: "/etc/a", Content: "a"}, minicluster.File{Path: "/etc/b", Content: "b"}
 	onNode := func(name, config string) func([]client.Object) []client.Object {
 		return func(objects []client.Object) []client.Object {
-			return minicluster.Edit(objects, name, func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
+			return minicluster.Edit(objects, name,
+				func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = config })
 		}
 	}
-	objects := cluster(minicluster.MachineConfig("rendered-worker-1", base, a, b), minicluster.MachineConfig("rendered-worker-2", base, a))
-	objects = minicluster.Edit(objects, "worker", func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
+	objects := cluster(minicluster.MachineConfig("rendered-worker-1", base, a, b),
+		minicluster.MachineConfig("rendered-worker-2", base, a))
+	objects = minicluster.Edit(objects, "worker",
+		func(p *mcfgv1.MachineConfigPool) { p.Spec.Configuration.Name = "rendered-worker-1" })
 	cases := map[string]struct {
 		first string
 		want  []string

@@ -23,9 +23,10 @@ type previousSets struct {
 	problem *rollout.Problem
 }
 
-// previously reads the mirror sets before the rollout: those that the record names, once something was applied, and until then those that
-// are in the cluster. When these are what the rollout wants already, because its record was lost after they were written, their
-// annotation names what was there before.
+// previously reads the mirror sets before the rollout: those that the record names, once something
+// was applied, and until then those that are in the cluster. When these are what the rollout wants
+// already, because its record was lost after they were written, their annotation names what was
+// there before.
 func (observer *Observer) previously(ctx context.Context, w *Observation, all registriesconf.Sets) previousSets {
 	digest, tag := w.ownedMirrorSets()
 	if rec := w.Observed.Record; rec.AppliedPlanHash != "" {
@@ -41,15 +42,18 @@ func (observer *Observer) previously(ctx context.Context, w *Observation, all re
 	return previousSets{ref: ref, lists: lists, saved: observer.read(ctx, ref).saved}
 }
 
-// read reads the ControllerRevision past the caches: the operator needs no other, and one of each StatefulSet is none of its business.
+// read reads the ControllerRevision past the caches: the operator needs no other, and one of each
+// StatefulSet is none of its business.
 func (observer *Observer) read(ctx context.Context, ref *v1alpha1.PreviousMirrorSets) previousSets {
 	if ref == nil {
 		return previousSets{saved: true}
 	}
 	problem := func(transient bool, format string, args ...any) previousSets {
 		return previousSets{ref: ref, problem: &rollout.Problem{
-			Reason: v1alpha1.ReasonRollbackImpossible, Kind: "ControllerRevision", Namespace: observer.Namespace, Name: ref.Name, Transient: transient,
-			Message: "the mirror sets before the rollout are unknown: ControllerRevision " + observer.Namespace + "/" + ref.Name + " " + fmt.Sprintf(format, args...),
+			Reason: v1alpha1.ReasonRollbackImpossible, Kind: "ControllerRevision", Namespace: observer.Namespace,
+			Name: ref.Name, Transient: transient,
+			Message: "the mirror sets before the rollout are unknown: ControllerRevision " + observer.Namespace + "/" +
+				ref.Name + " " + fmt.Sprintf(format, args...),
 		}}
 	}
 	var revision appsv1.ControllerRevision
@@ -68,7 +72,8 @@ func (observer *Observer) read(ctx context.Context, ref *v1alpha1.PreviousMirror
 }
 
 // previousFromAnnotations is what the sets say of the time before them.
-func previousFromAnnotations(digest *configv1.ImageDigestMirrorSet, tag *configv1.ImageTagMirrorSet) (*v1alpha1.PreviousMirrorSets, bool) {
+func previousFromAnnotations(digest *configv1.ImageDigestMirrorSet,
+	tag *configv1.ImageTagMirrorSet) (*v1alpha1.PreviousMirrorSets, bool) {
 	if digest != nil {
 		if ref, ok := mirrorset.PreviousFrom(digest.Annotations); ok {
 			return ref, true

@@ -19,9 +19,12 @@ import (
 )
 
 // pullChecks says how far the probes of the plan are.
-func (observer *Observer) pullChecks(ctx context.Context, r client.Reader, obs *Observation) rollout.Value[rollout.PullChecks] {
+func (observer *Observer) pullChecks(ctx context.Context, r client.Reader,
+	obs *Observation) rollout.Value[rollout.PullChecks] {
 	var pods corev1.PodList
-	if err := r.List(ctx, &pods, client.InNamespace(observer.Namespace), client.MatchingLabels{pullcheck.LabelName: pullcheck.AppName, mirrorset.LabelRollout: obs.Rollout.Name}); err != nil {
+	if err := r.List(ctx, &pods, client.InNamespace(observer.Namespace),
+		client.MatchingLabels{pullcheck.LabelName: pullcheck.AppName,
+			mirrorset.LabelRollout: obs.Rollout.Name}); err != nil {
 		return rollout.Unknown[rollout.PullChecks]("listing the probe pods: " + err.Error())
 	}
 	out := rollout.PullChecks{Disabled: !pullcheck.FromNodes(obs.Rollout), PodsLeft: len(pods.Items)}
@@ -52,7 +55,8 @@ type ProbeInput struct {
 	Images []pullcheck.Image
 }
 
-// ProbeInput reads the nodes that could prove a mirror, and the images that are proven at the mirrors by other means.
+// ProbeInput reads the nodes that could prove a mirror, and the images that are proven at the
+// mirrors by other means.
 func (observer *Observer) ProbeInput(ctx context.Context, obs *Observation) (ProbeInput, error) {
 	nodes, err := observer.pullCheckNodes(ctx, obs)
 	if err != nil {
@@ -93,8 +97,9 @@ func (observer *Observer) pullCheckNodes(ctx context.Context, obs *Observation) 
 	return out, nil
 }
 
-// pullCheckImages are the images that were proven at our mirrors, by their name there. Where the nodes' present configuration redirects the
-// mirror itself, a pod that names it would prove another place.
+// pullCheckImages are the images that were proven at our mirrors, by their name there. Where the
+// nodes' present configuration redirects the mirror itself, a pod that names it would prove another
+// place.
 func (observer *Observer) pullCheckImages(obs *Observation, critical map[string]bool) []pullcheck.Image {
 	observer.mu.Lock()
 	pools := observer.predictedConfigs
@@ -110,12 +115,14 @@ func (observer *Observer) pullCheckImages(obs *Observation, critical map[string]
 			continue
 		}
 		seen[reference] = true
-		out = append(out, pullcheck.Image{Reference: reference, Bytes: result.Proof.Bytes, Platforms: result.Proof.Platforms, Critical: isCritical})
+		out = append(out, pullcheck.Image{Reference: reference, Bytes: result.Proof.Bytes,
+			Platforms: result.Proof.Platforms, Critical: isCritical})
 	}
 	return out
 }
 
-// byDigest names a proven image by its digest: mirror/acme/shop:v1 becomes mirror/acme/shop@sha256:….
+// byDigest names a proven image by its digest: mirror/acme/shop:v1 becomes
+// mirror/acme/shop@sha256:….
 func byDigest(target string, result mirror.Result) (string, bool) {
 	if target == "" || result.Proof.Digest == "" || result.Proof.Endpoint != target {
 		return "", false

@@ -9,18 +9,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// cacheReadTimeout is how long a cache may take to be filled. One that never can be (a right is missing, the kind has gone) would be waited
-// for without end, and a look that hangs reports nothing.
+// cacheReadTimeout is how long a cache may take to be filled. One that never can be (a right is
+// missing, the kind has gone) would be waited for without end, and a look that hangs reports
+// nothing.
 const cacheReadTimeout = 15 * time.Second
 
-// timeoutReader gives up on a cache after its patience, in seconds of the wall clock. The cache goes on filling, so a large one is there at
-// a later look.
+// timeoutReader gives up on a cache after its patience, in seconds of the wall clock. The cache
+// goes on filling, so a large one is there at a later look.
 type timeoutReader struct {
 	client.Reader
 	timeout time.Duration
 }
 
-func (r timeoutReader) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+func (r timeoutReader) Get(ctx context.Context, key client.ObjectKey, obj client.Object,
+	opts ...client.GetOption) error {
 	return r.withTimeout(ctx, func(ctx context.Context) error { return r.Reader.Get(ctx, key, obj, opts...) })
 }
 

@@ -25,15 +25,18 @@ func (neverSynced) Get(context.Context, client.ObjectKey, client.Object, ...clie
 
 func TestCacheThatNeverSyncs(t *testing.T) {
 	r := timeoutReader{neverSynced{}, time.Microsecond}
-	if err := r.List(context.Background(), &configv1.ImageList{}); err == nil || !strings.Contains(err.Error(), "no answer within 1µs") {
+	if err := r.List(context.Background(), &configv1.ImageList{}); err == nil ||
+		!strings.Contains(err.Error(), "no answer within 1µs") {
 		t.Errorf("got %v", err)
 	}
-	if err := r.Get(context.Background(), client.ObjectKey{Name: "cluster"}, &configv1.Image{}); !errors.Is(err, errDown) {
+	if err := r.Get(context.Background(), client.ObjectKey{Name: "cluster"}, &configv1.Image{}); !errors.Is(err,
+		errDown) {
 		t.Errorf("got %v, want what the cache says", err)
 	}
 	ended, end := context.WithCancel(context.Background())
 	end()
-	if err := r.List(ended, &configv1.ImageList{}); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "no answer") {
+	if err := r.List(ended, &configv1.ImageList{}); !errors.Is(err, context.Canceled) ||
+		strings.Contains(err.Error(), "no answer") {
 		t.Errorf("got %v, want the end of the look", err)
 	}
 }

@@ -25,17 +25,19 @@ const (
 	pullSecret      = "pull-secret"
 )
 
-// cachedClient keeps the registry client, and with it connections and tokens, for as long as nothing that it was made from
-// changes.
+// cachedClient keeps the registry client, and with it connections and tokens, for as long as
+// nothing that it was made from changes.
 type cachedClient struct {
 	fingerprint string
 	client      *mirror.Client
 }
 
-// registryClient makes the client that reads the sources, writes the mirrors and looks at both as a node would: with the global pull
-// secret alone, because a node sends the credentials of a pod to the pod's own registry only, and with the CAs of
-// image.config additionalTrustedCA. Secrets are read each time, so a rotated one is used at the next look.
-func (observer *Observer) registryClient(ctx context.Context, r *v1alpha1.SafeMirrorRollout, all registriesconf.Sets) (*mirror.Client, []rollout.Problem) {
+// registryClient makes the client that reads the sources, writes the mirrors and looks at both as a
+// node would: with the global pull secret alone, because a node sends the credentials of a pod to
+// the pod's own registry only, and with the CAs of image.config additionalTrustedCA. Secrets are
+// read each time, so a rotated one is used at the next look.
+func (observer *Observer) registryClient(ctx context.Context, r *v1alpha1.SafeMirrorRollout,
+	all registriesconf.Sets) (*mirror.Client, []rollout.Problem) {
 	var problems []rollout.Problem
 	global, problem := observer.dockerConfig(ctx, "the cluster's global pull secret", configNamespace, pullSecret)
 	problems = appendProblem(problems, problem)
@@ -46,7 +48,8 @@ func (observer *Observer) registryClient(ctx context.Context, r *v1alpha1.SafeMi
 	}
 	var source [][]byte
 	for i, s := range r.Spec.Mirroring.SourceSecrets {
-		doc, problem := observer.dockerConfig(ctx, fmt.Sprintf("spec.mirroring.sourceSecrets[%d]", i), observer.Namespace, s.Name)
+		doc, problem := observer.dockerConfig(ctx, fmt.Sprintf("spec.mirroring.sourceSecrets[%d]", i),
+			observer.Namespace, s.Name)
 		problems = appendProblem(problems, problem)
 		source = append(source, doc)
 	}
@@ -70,13 +73,15 @@ func (observer *Observer) registryClient(ctx context.Context, r *v1alpha1.SafeMi
 	for _, host := range sortedKeys(cas) {
 		fmt.Fprintf(h, "%s\n%s", host, cas[host])
 	}
-	return observer.cachedRegistryClient(hex.EncodeToString(h.Sum(nil)), func(previous *mirror.Client) (*mirror.Client, error) {
-		return observer.newClient(previous, credentials{global, push, source}, cas, bundle, r.Spec.Mirroring.Limits)
-	})
+	return observer.cachedRegistryClient(hex.EncodeToString(h.Sum(nil)),
+		func(previous *mirror.Client) (*mirror.Client, error) {
+			return observer.newClient(previous, credentials{global, push, source}, cas, bundle, r.Spec.Mirroring.Limits)
+		})
 }
 
 // cachedRegistryClient returns the cached client when nothing has changed.
-func (observer *Observer) cachedRegistryClient(fingerprint string, build func(previous *mirror.Client) (*mirror.Client, error)) (*mirror.Client, []rollout.Problem) {
+func (observer *Observer) cachedRegistryClient(fingerprint string,
+	build func(previous *mirror.Client) (*mirror.Client, error)) (*mirror.Client, []rollout.Problem) {
 	observer.mu.Lock()
 	defer observer.mu.Unlock()
 	if observer.clientCache.client != nil && observer.clientCache.fingerprint == fingerprint {
@@ -84,19 +89,22 @@ func (observer *Observer) cachedRegistryClient(fingerprint string, build func(pr
 	}
 	c, err := build(observer.clientCache.client)
 	if err != nil {
-		return nil, []rollout.Problem{{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Name: "credentials", Message: err.Error()}}
+		return nil, []rollout.Problem{{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Name: "credentials",
+			Message: err.Error()}}
 	}
 	observer.clientCache = cachedClient{fingerprint: fingerprint, client: c}
 	return c, nil
 }
 
-// credentials are docker configurations: the node's own, the one to push with, and those to read the sources with, first come first.
+// credentials are docker configurations: the node's own, the one to push with, and those to read
+// the sources with, first come first.
 type credentials struct {
 	global, push []byte
 	source       [][]byte
 }
 
-func (observer *Observer) newClient(previous *mirror.Client, s credentials, cas map[string][]byte, bundle []byte, limits v1alpha1.RegistryLimits) (*mirror.Client, error) {
+func (observer *Observer) newClient(previous *mirror.Client, s credentials, cas map[string][]byte, bundle []byte,
+	limits v1alpha1.RegistryLimits) (*mirror.Client, error) {
 	var keychains [3]mirror.Keychain
 	for i, docs := range [][][]byte{append(slices.Clone(s.source), s.global), {s.push}, {s.global}} {
 		var err error
@@ -108,20 +116,22 @@ func (observer *Observer) newClient(previous *mirror.Client, s credentials, cas 
 		return mirror.Access{Keychain: k, CAs: cas, ExtraCAs: extra, Insecure: observer.insecure}
 	}
 	each := mirror.Limits{
-		Requests: float64(limits.RequestsPerSecond), Concurrent: int(limits.ConcurrentRequests), Bytes: int64(limits.MebibytesPerSecond) << 20,
+		Requests: float64(limits.RequestsPerSecond), Concurrent: int(limits.ConcurrentRequests),
+		Bytes: int64(limits.MebibytesPerSecond) << 20,
 	}
 	all := mirror.Accesses{
 		Source: access(keychains[0], bundle), Push: access(keychains[1], bundle), Node: access(keychains[2], nil),
 		Limits: func(string) mirror.Limits { return each },
 	}
 	if previous != nil {
-		return previous.WithAccesses(all), nil // what was learnt of the registries is not forgotten for another password
+		// what was learnt of the registries is not forgotten for another password
+		return previous.WithAccesses(all), nil
 	}
 	return mirror.NewClient(all), nil
 }
 
-// insecure asks the nodes' own configuration, as it shall be. The client outlives the look for which it was made, so this is the
-// configuration that was predicted last.
+// insecure asks the nodes' own configuration, as it shall be. The client outlives the look for
+// which it was made, so this is the configuration that was predicted last.
 func (observer *Observer) insecure(repository string) bool {
 	observer.mu.Lock()
 	pools := observer.predictedConfigs
@@ -139,7 +149,8 @@ func allInsecure(pools []plan.PoolConfig, repository string) bool {
 	return len(pools) > 0
 }
 
-// caBundleKey is the key of a ConfigMap with CA certificates, as the cluster network operator and everybody else has it.
+// caBundleKey is the key of a ConfigMap with CA certificates, as the cluster network operator and
+// everybody else has it.
 const caBundleKey = "ca-bundle.crt"
 
 // readCABundle are the CAs that the operator trusts beside those of the nodes.
@@ -149,8 +160,10 @@ func (observer *Observer) readCABundle(ctx context.Context, r *v1alpha1.SafeMirr
 		return nil, nil
 	}
 	problem := func(transient bool, format string, args ...any) *rollout.Problem {
-		return &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "ConfigMap", Namespace: observer.Namespace, Name: name, Transient: transient,
-			Message: fmt.Sprintf("spec.mirroring.caBundle: ConfigMap %s/%s ", observer.Namespace, name) + fmt.Sprintf(format, args...)}
+		return &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "ConfigMap", Namespace: observer.Namespace,
+			Name: name, Transient: transient,
+			Message: fmt.Sprintf("spec.mirroring.caBundle: ConfigMap %s/%s ", observer.Namespace, name) +
+				fmt.Sprintf(format, args...)}
 	}
 	config := &corev1.ConfigMap{}
 	switch err := observer.API.Get(ctx, client.ObjectKey{Namespace: observer.Namespace, Name: name}, config); {
@@ -184,7 +197,8 @@ func (observer *Observer) dockerConfig(ctx context.Context, field, namespace, na
 	}
 	doc, ok := secret.Data[corev1.DockerConfigJsonKey]
 	if !ok {
-		return nil, problem("has no key %s; its type has to be kubernetes.io/dockerconfigjson", corev1.DockerConfigJsonKey)
+		return nil, problem("has no key %s; its type has to be kubernetes.io/dockerconfigjson",
+			corev1.DockerConfigJsonKey)
 	}
 	if _, err := mirror.ParseKeychain(doc); err != nil {
 		return nil, problem("is not a docker configuration: %v", err)
@@ -192,9 +206,10 @@ func (observer *Observer) dockerConfig(ctx context.Context, field, namespace, na
 	return doc, nil
 }
 
-// trustedCAs are those of image.config additionalTrustedCA: the MCO writes them to every node by itself, pause or not. The key
-// registry.example.com..5000 stands for registry.example.com:5000.
-func (observer *Observer) trustedCAs(ctx context.Context, all registriesconf.Sets) (map[string][]byte, *rollout.Problem) {
+// trustedCAs are those of image.config additionalTrustedCA: the MCO writes them to every node by
+// itself, pause or not. The key registry.example.com..5000 stands for registry.example.com:5000.
+func (observer *Observer) trustedCAs(ctx context.Context, all registriesconf.Sets) (map[string][]byte,
+	*rollout.Problem) {
 	out := map[string][]byte{}
 	if all.Image == nil || all.Image.Spec.AdditionalTrustedCA.Name == "" {
 		return out, nil
@@ -202,7 +217,8 @@ func (observer *Observer) trustedCAs(ctx context.Context, all registriesconf.Set
 	name := all.Image.Spec.AdditionalTrustedCA.Name
 	config := &corev1.ConfigMap{}
 	if err := observer.API.Get(ctx, client.ObjectKey{Namespace: configNamespace, Name: name}, config); err != nil {
-		return nil, &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "ConfigMap", Namespace: configNamespace, Name: name, Transient: !apierrors.IsNotFound(err),
+		return nil, &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "ConfigMap",
+			Namespace: configNamespace, Name: name, Transient: !apierrors.IsNotFound(err),
 			Message: fmt.Sprintf("image.config.openshift.io/cluster spec.additionalTrustedCA names ConfigMap %s/%s, which could not be read: %v; "+
 				"while it is missing the nodes trust no registry CA of yours", configNamespace, name, err)}
 	}

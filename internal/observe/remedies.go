@@ -17,15 +17,18 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// remedies reads what remedies have changed, what they could change about the drains that are held up, and the notes of remedies that the
-// record has lost. On a cluster at rest that is a look at the nodes, which are cached.
-func (observer *Observer) remedies(ctx context.Context, reader client.Reader, obs *Observation) rollout.Value[rollout.Remedies] {
+// remedies reads what remedies have changed, what they could change about the drains that are held
+// up, and the notes of remedies that the record has lost. On a cluster at rest that is a look at
+// the nodes, which are cached.
+func (observer *Observer) remedies(ctx context.Context, reader client.Reader,
+	obs *Observation) rollout.Value[rollout.Remedies] {
 	var out rollout.Remedies
 	for _, r := range rollout.OpenRemedies(obs.Observed.Record) {
 		if remediation.NewObject(r) == nil {
 			continue
 		}
-		// Past the caches, which do not hold all of these kinds, and may be older than our own write.
+		// Past the caches, which do not hold all of these kinds, and may be older than our own
+		// write.
 		_, c, err := remediation.ReadObject(ctx, observer.API, r)
 		if err != nil {
 			return rollout.Unknown[rollout.Remedies](err.Error())
@@ -43,9 +46,10 @@ func (observer *Observer) remedies(ctx context.Context, reader client.Reader, ob
 	return rollout.Known(out)
 }
 
-// remediesOnObjects are the remedies of this rollout of which the objects tell. Only nodes are always looked at; workloads when the user lets them be
-// scaled.
-func (observer *Observer) remediesOnObjects(ctx context.Context, reader client.Reader, obs *Observation) ([]v1alpha1.RemedyRecord, error) {
+// remediesOnObjects are the remedies of this rollout of which the objects tell. Only nodes are
+// always looked at; workloads when the user lets them be scaled.
+func (observer *Observer) remediesOnObjects(ctx context.Context, reader client.Reader,
+	obs *Observation) ([]v1alpha1.RemedyRecord, error) {
 	var objects []client.Object
 	var nodes corev1.NodeList
 	if err := reader.List(ctx, &nodes); err != nil {
@@ -82,8 +86,10 @@ func (observer *Observer) remediesOnObjects(ctx context.Context, reader client.R
 	return out, nil
 }
 
-// addProofs tells of each image that a pod waits for when it was last proven, and what the last try was told.
-func addProofs(o rollout.Value[[]rollout.BlockedDrain], find func(reference string) (mirror.Result, bool)) rollout.Value[[]rollout.BlockedDrain] {
+// addProofs tells of each image that a pod waits for when it was last proven, and what the last try
+// was told.
+func addProofs(o rollout.Value[[]rollout.BlockedDrain],
+	find func(reference string) (mirror.Result, bool)) rollout.Value[[]rollout.BlockedDrain] {
 	blockedDrains, ok := o.Get()
 	if !ok {
 		return o
@@ -106,8 +112,8 @@ func addProofs(o rollout.Value[[]rollout.BlockedDrain], find func(reference stri
 	return rollout.Known(blockedDrains)
 }
 
-// worstResult is the result of the job for a reference, in whatever spelling a pod has it. Of several, one per pool, the one that failed or is
-// oldest counts.
+// worstResult is the result of the job for a reference, in whatever spelling a pod has it. Of
+// several, one per pool, the one that failed or is oldest counts.
 func (obs *Observation) worstResult(reference string) (mirror.Result, bool) {
 	var out mirror.Result
 	found := false

@@ -15,7 +15,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// ingressNamespace is where IngressControllers are; their Deployments carry owningIngressLabel and are in another namespace.
+// ingressNamespace is where IngressControllers are; their Deployments carry owningIngressLabel and
+// are in another namespace.
 const (
 	ingressNamespace   = "openshift-ingress-operator"
 	owningIngressLabel = "ingresscontroller.operator.openshift.io/owning-ingresscontroller"
@@ -24,8 +25,10 @@ const (
 // remediationRole is what the remedies need that are Disabled when nobody asks for them.
 const remediationRole = "safe-mirror-remediation"
 
-// remedyCandidates are read for the drains that are held up, and for the remedies that disturb something and that the user has switched on.
-func (observer *Observer) remedyCandidates(ctx context.Context, reader client.Reader, obs *Observation) ([]rollout.RemedyCandidate, error) {
+// remedyCandidates are read for the drains that are held up, and for the remedies that disturb
+// something and that the user has switched on.
+func (observer *Observer) remedyCandidates(ctx context.Context, reader client.Reader,
+	obs *Observation) ([]rollout.RemedyCandidate, error) {
 	blockedDrains, ok := obs.Observed.BlockedDrains.Get()
 	spec := obs.Rollout.Spec.Remediation
 	var out []rollout.RemedyCandidate
@@ -37,7 +40,8 @@ func (observer *Observer) remedyCandidates(ctx context.Context, reader client.Re
 		if err != nil {
 			return nil, err
 		}
-		for action, read := range map[v1alpha1.RemedyAction]func(context.Context, client.Reader, *Observation, rollout.BlockedDrain, feasibleNodes) ([]rollout.RemedyCandidate, error){
+		for action, read := range map[v1alpha1.RemedyAction]func(context.Context, client.Reader, *Observation,
+			rollout.BlockedDrain, feasibleNodes) ([]rollout.RemedyCandidate, error){
 			v1alpha1.TrustMirrorCA: observer.trustCandidates, v1alpha1.Relocate: observer.cordonCandidates,
 			v1alpha1.ScaleIngress: observer.scaleCandidates, v1alpha1.ScaleDeployments: observer.scaleCandidates,
 		} {
@@ -61,8 +65,10 @@ func (observer *Observer) remedyCandidates(ctx context.Context, reader client.Re
 	return out, nil
 }
 
-// checkAccess asks the API server whether the operator has a right. The refusal names the role that gives it.
-func (observer *Observer) checkAccess(ctx context.Context, rights ...authorizationv1.ResourceAttributes) (refusal string) {
+// checkAccess asks the API server whether the operator has a right. The refusal names the role that
+// gives it.
+func (observer *Observer) checkAccess(ctx context.Context,
+	rights ...authorizationv1.ResourceAttributes) (refusal string) {
 	for _, r := range rights {
 		allowed, err := observer.DryRun.Allowed(ctx, r)
 		if err != nil {
@@ -81,24 +87,29 @@ func (observer *Observer) checkAccess(ctx context.Context, rights ...authorizati
 }
 
 // cordonCandidates offers the nodes on which pods wait for images.
-func (observer *Observer) cordonCandidates(ctx context.Context, reader client.Reader, _ *Observation, blocked rollout.BlockedDrain, feasible feasibleNodes) ([]rollout.RemedyCandidate, error) {
+func (observer *Observer) cordonCandidates(ctx context.Context, reader client.Reader, _ *Observation,
+	blocked rollout.BlockedDrain, feasible feasibleNodes) ([]rollout.RemedyCandidate, error) {
 	var out []rollout.RemedyCandidate
 	for _, p := range blocked.Pods {
-		if p.Node == "" || p.Node == blocked.Node || slices.ContainsFunc(out, func(candidate rollout.RemedyCandidate) bool { return candidate.Name == p.Node }) {
+		if p.Node == "" || p.Node == blocked.Node ||
+			slices.ContainsFunc(out, func(candidate rollout.RemedyCandidate) bool { return candidate.Name == p.Node }) {
 			continue
 		}
 		n := &corev1.Node{}
 		if err := reader.Get(ctx, client.ObjectKey{Name: p.Node}, n); err != nil {
 			return nil, client.IgnoreNotFound(err)
 		}
-		candidate := rollout.RemedyCandidate{Node: blocked.Node, Action: v1alpha1.Relocate, Kind: "Node", Name: n.Name, UID: string(n.UID), Value: rollout.Schedulable, FeasibleNodes: len(feasible[p.Owner])}
+		candidate := rollout.RemedyCandidate{Node: blocked.Node, Action: v1alpha1.Relocate, Kind: "Node", Name: n.Name,
+			UID: string(n.UID), Value: rollout.Schedulable, FeasibleNodes: len(feasible[p.Owner])}
 		switch {
 		case n.Spec.Unschedulable:
-			candidate.Value, candidate.Refusal = rollout.Cordoned, "node "+n.Name+" is cordoned already, and not by this rollout"
+			candidate.Value, candidate.Refusal = rollout.Cordoned, "node "+n.Name+
+				" is cordoned already, and not by this rollout"
 		case remediation.NodeUpdating(n):
 			candidate.Refusal = "node " + n.Name + " is under way itself"
 		default:
-			candidate.Refusal = observer.checkAccess(ctx, authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes"})
+			candidate.Refusal = observer.checkAccess(ctx,
+				authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes"})
 		}
 		out = append(out, candidate)
 	}

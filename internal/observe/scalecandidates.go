@@ -20,11 +20,13 @@ import (
 )
 
 // scaleCandidates offers the IngressController, or the Deployment, whose pods the budget protects.
-func (observer *Observer) scaleCandidates(ctx context.Context, _ client.Reader, _ *Observation, blocked rollout.BlockedDrain, feasible feasibleNodes) ([]rollout.RemedyCandidate, error) {
+func (observer *Observer) scaleCandidates(ctx context.Context, _ client.Reader, _ *Observation,
+	blocked rollout.BlockedDrain, feasible feasibleNodes) ([]rollout.RemedyCandidate, error) {
 	var out []rollout.RemedyCandidate
 	for _, p := range blocked.Pods {
 		kind, namespace, name, ok := splitOwner(p.Owner)
-		if !ok || kind != "Deployment" || slices.ContainsFunc(out, func(candidate rollout.RemedyCandidate) bool { return candidate.Name == name }) {
+		if !ok || kind != "Deployment" ||
+			slices.ContainsFunc(out, func(candidate rollout.RemedyCandidate) bool { return candidate.Name == name }) {
 			continue
 		}
 		d := &appsv1.Deployment{}
@@ -53,25 +55,34 @@ func splitOwner(owner string) (kind, namespace, name string, ok bool) {
 	return parts[0], parts[1], parts[2], true
 }
 
-// deploymentCandidate: a router's Deployment is its IngressController's, whose operator would take a change of it back at once.
-func (observer *Observer) deploymentCandidate(ctx context.Context, d *appsv1.Deployment) (rollout.RemedyCandidate, error) {
+// deploymentCandidate: a router's Deployment is its IngressController's, whose operator would take
+// a change of it back at once.
+func (observer *Observer) deploymentCandidate(ctx context.Context, d *appsv1.Deployment) (rollout.RemedyCandidate,
+	error) {
 	if ingress, is := d.Labels[owningIngressLabel]; is {
 		return observer.ingressCandidate(ctx, ingress)
 	}
-	candidate := rollout.RemedyCandidate{Action: v1alpha1.ScaleDeployments, Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, UID: string(d.UID),
+	candidate := rollout.RemedyCandidate{Action: v1alpha1.ScaleDeployments, Kind: "Deployment", Namespace: d.Namespace,
+		Name: d.Name, UID: string(d.UID),
 		Value: fmt.Sprint(replicasOrOne(d.Spec.Replicas))}
 	manager := remediation.ReplicasManager(d)
 	switch owner := metav1.GetControllerOf(d); {
 	case owner != nil:
-		candidate.Refusal = fmt.Sprintf("Deployment %s/%s belongs to %s %s, which would take the change back", d.Namespace, d.Name, owner.Kind, owner.Name)
+		candidate.Refusal = fmt.Sprintf("Deployment %s/%s belongs to %s %s, which would take the change back",
+			d.Namespace, d.Name, owner.Kind, owner.Name)
 		return candidate, nil
 	case manager != "":
-		candidate.Refusal = fmt.Sprintf("the number of replicas of Deployment %s/%s is %q's to set", d.Namespace, d.Name, manager)
+		candidate.Refusal = fmt.Sprintf("the number of replicas of Deployment %s/%s is %q's to set", d.Namespace,
+			d.Name, manager)
 		return candidate, nil
 	}
-	candidate.Refusal = observer.checkAccess(ctx, authorizationv1.ResourceAttributes{Verb: "patch", Group: "apps", Resource: "deployments", Namespace: d.Namespace},
-		authorizationv1.ResourceAttributes{Verb: "patch", Group: "apps", Resource: "deployments", Subresource: "scale", Namespace: d.Namespace},
-		authorizationv1.ResourceAttributes{Verb: "list", Group: "autoscaling", Resource: "horizontalpodautoscalers", Namespace: d.Namespace})
+	candidate.Refusal = observer.checkAccess(ctx,
+		authorizationv1.ResourceAttributes{Verb: "patch", Group: "apps", Resource: "deployments",
+			Namespace: d.Namespace},
+		authorizationv1.ResourceAttributes{Verb: "patch", Group: "apps", Resource: "deployments", Subresource: "scale",
+			Namespace: d.Namespace},
+		authorizationv1.ResourceAttributes{Verb: "list", Group: "autoscaling", Resource: "horizontalpodautoscalers",
+			Namespace: d.Namespace})
 	if candidate.Refusal != "" {
 		return candidate, nil
 	}
@@ -88,11 +99,15 @@ func (observer *Observer) deploymentCandidate(ctx context.Context, d *appsv1.Dep
 }
 
 func (observer *Observer) ingressCandidate(ctx context.Context, name string) (rollout.RemedyCandidate, error) {
-	candidate := rollout.RemedyCandidate{Action: v1alpha1.ScaleIngress, Kind: "IngressController", Namespace: ingressNamespace, Name: name}
+	candidate := rollout.RemedyCandidate{Action: v1alpha1.ScaleIngress, Kind: "IngressController",
+		Namespace: ingressNamespace, Name: name}
 	const group, resource = "operator.openshift.io", "ingresscontrollers"
-	candidate.Refusal = observer.checkAccess(ctx, authorizationv1.ResourceAttributes{Verb: "get", Group: group, Resource: resource, Namespace: ingressNamespace},
-		authorizationv1.ResourceAttributes{Verb: "patch", Group: group, Resource: resource, Namespace: ingressNamespace},
-		authorizationv1.ResourceAttributes{Verb: "patch", Group: group, Resource: resource, Subresource: "scale", Namespace: ingressNamespace})
+	candidate.Refusal = observer.checkAccess(ctx,
+		authorizationv1.ResourceAttributes{Verb: "get", Group: group, Resource: resource, Namespace: ingressNamespace},
+		authorizationv1.ResourceAttributes{Verb: "patch", Group: group, Resource: resource,
+			Namespace: ingressNamespace},
+		authorizationv1.ResourceAttributes{Verb: "patch", Group: group, Resource: resource, Subresource: "scale",
+			Namespace: ingressNamespace})
 	if candidate.Refusal != "" {
 		return candidate, nil
 	}

@@ -30,7 +30,8 @@ func TestInvalidFields(t *testing.T) {
 			s.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: "0 0 * * *", TimeZone: "Mars/Base"}}
 		}, []string{`spec.release.windows[0].timeZone: "Mars/Base" is not the name of a time zone such as Europe/Berlin`}},
 		"stages of one name": {func(s *v1alpha1.SafeMirrorRolloutSpec) {
-			s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker"}, {Pool: "worker"}, {Name: "all", Pool: "worker"}, {Name: "apply", Pool: "worker"}}
+			s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker"}, {Pool: "worker"},
+				{Name: "all", Pool: "worker"}, {Name: "apply", Pool: "worker"}}
 		}, []string{
 			`spec.release.stages[2].name: "all" is the name of spec.release.stages[0] already; a request could not tell them apart`,
 			`spec.release.stages[3].name: "apply" is the name of a gate before pools are paused; give the stage another name`,

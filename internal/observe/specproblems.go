@@ -25,12 +25,14 @@ type dryRun struct {
 	problems []rollout.Problem
 }
 
-// dryRunMaxAge is how long the API server's word on the mirror sets is good for: an admission policy may change.
+// dryRunMaxAge is how long the API server's word on the mirror sets is good for: an admission
+// policy may change.
 const dryRunMaxAge = time.Minute
 
-// specProblems adds to what is wrong with the spec in the light of this cluster the Secrets that were found wanting, and what the API
-// server itself says (R3, R4).
-func (observer *Observer) specProblems(ctx context.Context, obs *Observation, all registriesconf.Sets, p prediction.Prediction, found []rollout.Problem) rollout.Value[[]rollout.Problem] {
+// specProblems adds to what is wrong with the spec in the light of this cluster the Secrets that
+// were found wanting, and what the API server itself says (R3, R4).
+func (observer *Observer) specProblems(ctx context.Context, obs *Observation, all registriesconf.Sets,
+	p prediction.Prediction, found []rollout.Problem) rollout.Value[[]rollout.Problem] {
 	out := append([]rollout.Problem{}, found...)
 	out = append(out, obs.Problems(all, p)...)
 	if len(out) == 0 && obs.Observed.Record.StartedAt == nil && !obs.Observed.Rollout.Deleting {
@@ -39,7 +41,8 @@ func (observer *Observer) specProblems(ctx context.Context, obs *Observation, al
 	return rollout.Known(out)
 }
 
-// dryRun asks the API server whether it would take the mirror sets: managed clusters refuse them by webhook.
+// dryRun asks the API server whether it would take the mirror sets: managed clusters refuse them by
+// webhook.
 func (observer *Observer) dryRun(ctx context.Context, obs *Observation) []rollout.Problem {
 	key := fmt.Sprintf("%s/%d", obs.Rollout.UID, obs.Rollout.Generation)
 	observer.mu.Lock()
@@ -73,7 +76,8 @@ func dryRunProblems(kind, name string, err error) []rollout.Problem {
 	p := rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: kind, Name: name, Message: fmt.Sprintf(
 		"the API server refuses the %s %s: %v; nothing was changed", kind, name, oneLine(err))}
 	var status apierrors.APIStatus
-	if !errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError || status.Status().Code == http.StatusTooManyRequests {
+	if !errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError ||
+		status.Status().Code == http.StatusTooManyRequests {
 		p.Transient = true
 	}
 	return []rollout.Problem{p}
@@ -82,11 +86,13 @@ func dryRunProblems(kind, name string, err error) []rollout.Problem {
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // buildPlan builds the plan, judges it by what the registries have said so far, and notes both.
-func (observer *Observer) buildPlan(ctx context.Context, obs *Observation, all registriesconf.Sets, p prediction.Prediction) {
+func (observer *Observer) buildPlan(ctx context.Context, obs *Observation, all registriesconf.Sets,
+	p prediction.Prediction) {
 	o := &obs.Observed
 	found, err := observer.inventory(ctx, obs)
 	if err != nil {
-		o.Plan, o.Transfers = rollout.Unknown[rollout.PlanSummary](err.Error()), rollout.Unknown[rollout.Transfers](err.Error())
+		o.Plan, o.Transfers = rollout.Unknown[rollout.PlanSummary](err.Error()),
+			rollout.Unknown[rollout.Transfers](err.Error())
 		return
 	}
 	obs.Inventory = found

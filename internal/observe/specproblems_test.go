@@ -23,32 +23,45 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-func tagSet(name, source string, policy configv1.MirrorSourcePolicy, labels map[string]string) *configv1.ImageTagMirrorSet {
-	return &configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: configv1.ImageTagMirrorSetSpec{
-		ImageTagMirrors: []configv1.ImageTagMirrors{{Source: source, Mirrors: []configv1.ImageMirror{"other.local/acme"}, MirrorSourcePolicy: policy}},
-	}}
+func tagSet(name, source string, policy configv1.MirrorSourcePolicy,
+	labels map[string]string) *configv1.ImageTagMirrorSet {
+	return &configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+		Spec: configv1.ImageTagMirrorSetSpec{
+			ImageTagMirrors: []configv1.ImageTagMirrors{{Source: source,
+				Mirrors: []configv1.ImageMirror{"other.local/acme"}, MirrorSourcePolicy: policy}},
+		}}
 }
 
 // TestSpecProblems: what is wrong with the spec in the light of the cluster.
 func TestSpecProblems(t *testing.T) {
-	conflict := rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: "ImageTagMirrorSet", Name: "shop", Message: "spec.imageTagMirrors[0]"}
+	conflict := rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: "ImageTagMirrorSet", Name: "shop",
+		Message: "spec.imageTagMirrors[0]"}
 	foreign := func(kind string) rollout.Problem {
-		return rollout.Problem{Reason: v1alpha1.ReasonManagedElsewhere, Kind: kind, Name: "shop", Message: kind + " shop exists and is not this rollout's (no label safemirror.io/rollout=shop)"}
+		return rollout.Problem{Reason: v1alpha1.ReasonManagedElsewhere, Kind: kind, Name: "shop", Message: kind +
+			" shop exists and is not this rollout's (no label safemirror.io/rollout=shop)"}
 	}
 	cases := map[string]struct {
 		objects []client.Object
 		want    []rollout.Problem
 	}{
-		"none":                                {cluster(), nil},
-		"none, with the own sets":             {cluster(ownSets()...), nil},
-		"a set of the same name":              {cluster(tagSet("shop", "ghcr.io", "", nil)), []rollout.Problem{foreign("ImageTagMirrorSet")}},
-		"a digest set of the same name":       {cluster(&configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}), []rollout.Problem{foreign("ImageDigestMirrorSet")}},
-		"another set for the source":          {cluster(tagSet("other", "quay.io/acme", configv1.NeverContactSource, nil)), nil},
-		"another set of another policy":       {cluster(tagSet("books", "quay.io/acme", "", nil)), []rollout.Problem{{Reason: conflict.Reason, Kind: "ImageTagMirrorSet", Name: "books", Message: "ImageTagMirrorSet books, spec.imageTagMirrors[0]"}, conflict}},
-		"an invalid set of somebody else":     {cluster(tagSet("bad", "Quay.io/BAD", "", nil)), []rollout.Problem{{Reason: conflict.Reason, Kind: "ImageTagMirrorSet", Name: "bad", Message: "ImageTagMirrorSet bad, spec.imageTagMirrors[0].source"}}},
-		"an own set of before does not count": {cluster(tagSet("shop", "quay.io/acme", "", map[string]string{"safemirror.io/rollout": "shop"})), nil},
+		"none":                    {cluster(), nil},
+		"none, with the own sets": {cluster(ownSets()...), nil},
+		"a set of the same name": {cluster(tagSet("shop", "ghcr.io", "", nil)),
+			[]rollout.Problem{foreign("ImageTagMirrorSet")}},
+		"a digest set of the same name": {cluster(&configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}), []rollout.Problem{foreign("ImageDigestMirrorSet")}},
+		"another set for the source": {cluster(tagSet("other", "quay.io/acme", configv1.NeverContactSource,
+			nil)), nil},
+		"another set of another policy": {cluster(tagSet("books", "quay.io/acme", "", nil)),
+			[]rollout.Problem{{Reason: conflict.Reason, Kind: "ImageTagMirrorSet", Name: "books",
+				Message: "ImageTagMirrorSet books, spec.imageTagMirrors[0]"}, conflict}},
+		"an invalid set of somebody else": {cluster(tagSet("bad", "Quay.io/BAD", "", nil)),
+			[]rollout.Problem{{Reason: conflict.Reason, Kind: "ImageTagMirrorSet", Name: "bad",
+				Message: "ImageTagMirrorSet bad, spec.imageTagMirrors[0].source"}}},
+		"an own set of before does not count": {cluster(tagSet("shop", "quay.io/acme", "",
+			map[string]string{"safemirror.io/rollout": "shop"})), nil},
 		"a missing Secret": {drop[*corev1.Secret](cluster(), pullSecret), []rollout.Problem{{
-			Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Namespace: configNamespace, Name: pullSecret, Message: "the cluster's global pull secret",
+			Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Namespace: configNamespace, Name: pullSecret,
+			Message: "the cluster's global pull secret",
 		}}},
 	}
 	for name, c := range cases {
@@ -70,7 +83,8 @@ func sameBeginning(a, b rollout.Problem) bool {
 
 // TestDryRun: the API server is asked before anything is changed (R4), and not at each look.
 func TestDryRun(t *testing.T) {
-	webhook := apierrors.NewForbidden(schema.GroupResource{Resource: "imagetagmirrorsets"}, "shop", errors.New("managed\n  cluster"))
+	webhook := apierrors.NewForbidden(schema.GroupResource{Resource: "imagetagmirrorsets"}, "shop",
+		errors.New("managed\n  cluster"))
 	cases := map[string]struct {
 		err       error
 		transient bool
@@ -83,12 +97,14 @@ func TestDryRun(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := mustKnow(t, mustObserve(t, newObserverWith(refusing(c.err, new(int)), cluster()...)).Observed.SpecProblems)
+			got := mustKnow(t, mustObserve(t,
+				newObserverWith(refusing(c.err, new(int)), cluster()...)).Observed.SpecProblems)
 			if len(got) != 2 || got[0].Kind != "ImageDigestMirrorSet" || got[1].Kind != "ImageTagMirrorSet" {
 				t.Fatalf("problems %+v, want one for each set", got)
 			}
 			for _, p := range got {
-				if p.Reason != v1alpha1.ReasonInvalidMirrorSets || p.Transient != c.transient || !strings.Contains(p.Message, "the API server refuses the "+p.Kind+" shop: ") {
+				if p.Reason != v1alpha1.ReasonInvalidMirrorSets || p.Transient != c.transient ||
+					!strings.Contains(p.Message, "the API server refuses the "+p.Kind+" shop: ") {
 					t.Errorf("%+v, want passing %t", p, c.transient)
 				}
 				if strings.Contains(p.Message, "\n") {
@@ -101,7 +117,8 @@ func TestDryRun(t *testing.T) {
 
 // refusing counts the dry runs and refuses them; anything but a dry run is an error.
 func refusing(err error, runs *int) interceptor.Funcs {
-	return interceptor.Funcs{Apply: func(_ context.Context, _ client.WithWatch, _ runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+	return interceptor.Funcs{Apply: func(_ context.Context, _ client.WithWatch, _ runtime.ApplyConfiguration,
+		opts ...client.ApplyOption) error {
 		if !minicluster.DryRun(opts) {
 			return errors.New("a look has written something")
 		}
@@ -136,7 +153,8 @@ func TestDryRunsAreCached(t *testing.T) {
 	}
 }
 
-// Once the rollout has begun, or is on its way out, nothing hangs on the API server's word any more.
+// Once the rollout has begun, or is on its way out, nothing hangs on the API server's word any
+// more.
 func TestNoDryRunAfterStart(t *testing.T) {
 	began := metav1.NewTime(minicluster.StartTime)
 	cases := map[string]func(*v1alpha1.SafeMirrorRollout){
@@ -156,10 +174,12 @@ func TestNoDryRunAfterStart(t *testing.T) {
 	}
 }
 
-// Only the kinds that a plan needs are asked about, and one that cannot be read makes the plan unknown, and nothing else.
+// Only the kinds that a plan needs are asked about, and one that cannot be read makes the plan
+// unknown, and nothing else.
 func TestUnreadableInventory(t *testing.T) {
 	obs := mustObserve(t, newObserverWith(minicluster.FailingReads[*appsv1.DeploymentList](errDown), cluster()...))
-	for part, why := range map[string]string{"plan": obs.Observed.Plan.Why(), "transfers": obs.Observed.Transfers.Why()} {
+	for part, why := range map[string]string{"plan": obs.Observed.Plan.Why(),
+		"transfers": obs.Observed.Transfers.Why()} {
 		if !strings.Contains(why, "every Deployment: connection refused") {
 			t.Errorf("%s are unknown because %q", part, why)
 		}

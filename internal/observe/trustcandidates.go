@@ -15,8 +15,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// trustCandidates offers the ConfigMap that the cluster trusts already, when the mirror is not in it.
-func (observer *Observer) trustCandidates(ctx context.Context, reader client.Reader, obs *Observation, blocked rollout.BlockedDrain, _ feasibleNodes) ([]rollout.RemedyCandidate, error) {
+// trustCandidates offers the ConfigMap that the cluster trusts already, when the mirror is not in
+// it.
+func (observer *Observer) trustCandidates(ctx context.Context, reader client.Reader, obs *Observation,
+	blocked rollout.BlockedDrain, _ feasibleNodes) ([]rollout.RemedyCandidate, error) {
 	host := untrustedHost(blocked)
 	if host == "" {
 		return nil, nil
@@ -27,7 +29,8 @@ func (observer *Observer) trustCandidates(ctx context.Context, reader client.Rea
 	image, err := trustedCAConfigMap(ctx, reader)
 	switch {
 	case apierrors.IsNotFound(err) || (err == nil && image == ""):
-		out.Name, out.Refusal = "cluster", "image.config.openshift.io/cluster spec.additionalTrustedCA names no ConfigMap that a key could be added to"
+		out.Name, out.Refusal = "cluster",
+			"image.config.openshift.io/cluster spec.additionalTrustedCA names no ConfigMap that a key could be added to"
 		return []rollout.RemedyCandidate{out}, nil
 	case err != nil:
 		return nil, err
@@ -44,16 +47,20 @@ func (observer *Observer) trustCandidates(ctx context.Context, reader client.Rea
 	case err != nil:
 		out.Refusal = fmt.Sprintf("ConfigMap %s/%s does not exist", configNamespace, image)
 	case there:
-		out.Refusal = fmt.Sprintf("ConfigMap %s/%s has certificates for %s already, and is not ours to change", configNamespace, image, host)
+		out.Refusal = fmt.Sprintf("ConfigMap %s/%s has certificates for %s already, and is not ours to change",
+			configNamespace, image, host)
 	case missing != nil:
 		out.Refusal = missing.Error()
 	default:
-		out.Refusal = observer.checkAccess(ctx, authorizationv1.ResourceAttributes{Verb: "patch", Resource: "configmaps", Namespace: configNamespace, Name: image})
+		out.Refusal = observer.checkAccess(ctx,
+			authorizationv1.ResourceAttributes{Verb: "patch", Resource: "configmaps", Namespace: configNamespace,
+				Name: image})
 	}
 	return []rollout.RemedyCandidate{out}, nil
 }
 
-// untrustedHost is the host, with its port, of the first mirror whose certificate a node does not trust.
+// untrustedHost is the host, with its port, of the first mirror whose certificate a node does not
+// trust.
 func untrustedHost(blocked rollout.BlockedDrain) string {
 	for _, p := range blocked.Pods {
 		for _, pull := range p.Pulls {

@@ -25,8 +25,9 @@ import (
 // workloadSecretsRole is what spec.mirroring.workloadPullSecrets needs.
 const workloadSecretsRole = "safe-mirror-workload-secrets"
 
-// workloadCredentials are the repositories whose source has refused the operator's own credentials, with the pull secrets of the workloads that
-// use them. Only for these are Secrets of other namespaces read.
+// workloadCredentials are the repositories whose source has refused the operator's own credentials,
+// with the pull secrets of the workloads that use them. Only for these are Secrets of other
+// namespaces read.
 type workloadCredentials struct {
 	mu           sync.Mutex
 	repositories map[string][]types.NamespacedName
@@ -41,7 +42,8 @@ func (p *workloadCredentials) recordDenied(items []plan.Item, results map[string
 	defer p.mu.Unlock()
 	for _, i := range items {
 		result := results[i.Key()]
-		if result.Err == nil || result.Err.Class != mirror.Denied || len(i.Reference.PullSecrets) == 0 || len(p.repositories) >= maxWorkloadRepositories {
+		if result.Err == nil || result.Err.Class != mirror.Denied || len(i.Reference.PullSecrets) == 0 ||
+			len(p.repositories) >= maxWorkloadRepositories {
 			continue
 		}
 		if p.repositories == nil {
@@ -66,9 +68,11 @@ func repositoryOf(reference string) string {
 	return named.Name()
 }
 
-// workloadDockerConfig is a docker configuration with one entry for each private repository: the login by which the workloads there pull. Two
-// namespaces may have different logins for one registry, so the entries are as narrow as the repositories. It is nil when there is none.
-func (observer *Observer) workloadDockerConfig(ctx context.Context, r *v1alpha1.SafeMirrorRollout) ([]byte, *rollout.Problem) {
+// workloadDockerConfig is a docker configuration with one entry for each private repository: the
+// login by which the workloads there pull. Two namespaces may have different logins for one
+// registry, so the entries are as narrow as the repositories. It is nil when there is none.
+func (observer *Observer) workloadDockerConfig(ctx context.Context, r *v1alpha1.SafeMirrorRollout) ([]byte,
+	*rollout.Problem) {
 	wanted := observer.workloadCredentials.snapshot()
 	if r.Spec.Mirroring.WorkloadPullSecrets != v1alpha1.Enabled || len(wanted) == 0 {
 		return nil, nil
@@ -90,33 +94,40 @@ func (observer *Observer) workloadDockerConfig(ctx context.Context, r *v1alpha1.
 				keychains[name] = keychain
 			}
 			if login, ok := keychain.Lookup(host, path); ok {
-				auths[repository] = entry{base64.StdEncoding.EncodeToString([]byte(login.Username + ":" + login.Password)), login.IdentityToken}
+				auths[repository] = entry{base64.StdEncoding.EncodeToString([]byte(login.Username + ":" +
+					login.Password)), login.IdentityToken}
 				break
 			}
 		}
 	}
 	doc, err := json.Marshal(map[string]any{"auths": auths})
 	if err != nil {
-		return nil, &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Name: "workload pull secrets", Message: err.Error()}
+		return nil, &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret",
+			Name: "workload pull secrets", Message: err.Error()}
 	}
 	return doc, nil
 }
 
-// workloadSecret reads a pull secret of a workload. One that is gone, or is no docker configuration, helps its pods no more than us.
-func (observer *Observer) workloadSecret(ctx context.Context, name types.NamespacedName, repository string) (mirror.Keychain, *rollout.Problem) {
+// workloadSecret reads a pull secret of a workload. One that is gone, or is no docker
+// configuration, helps its pods no more than us.
+func (observer *Observer) workloadSecret(ctx context.Context, name types.NamespacedName,
+	repository string) (mirror.Keychain, *rollout.Problem) {
 	secret := &corev1.Secret{}
 	err := observer.API.Get(ctx, client.ObjectKey(name), secret)
 	problem := func(transient bool, format string, args ...any) *rollout.Problem {
-		return &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Namespace: name.Namespace, Name: name.Name, Transient: transient, Message: fmt.Sprintf(format, args...)}
+		return &rollout.Problem{Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Namespace: name.Namespace,
+			Name: name.Name, Transient: transient, Message: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case apierrors.IsNotFound(err):
 		return mirror.Keychain{}, nil
 	case apierrors.IsForbidden(err):
-		return mirror.Keychain{}, problem(false, "spec.mirroring.workloadPullSecrets is Enabled, and the operator may not read Secret %s, by which the pods that use %s pull it: "+
-			"bind the ClusterRole %s to its ServiceAccount, for all namespaces or for this one, or name a Secret in spec.mirroring.sourceSecrets", name, repository, workloadSecretsRole)
+		return mirror.Keychain{}, problem(false,
+			"spec.mirroring.workloadPullSecrets is Enabled, and the operator may not read Secret %s, by which the pods that use %s pull it: "+
+				"bind the ClusterRole %s to its ServiceAccount, for all namespaces or for this one, or name a Secret in spec.mirroring.sourceSecrets", name, repository, workloadSecretsRole)
 	case err != nil:
-		return mirror.Keychain{}, problem(true, "reading Secret %s, by which the pods that use %s pull it: %v", name, repository, err)
+		return mirror.Keychain{}, problem(true, "reading Secret %s, by which the pods that use %s pull it: %v", name,
+			repository, err)
 	}
 	keychain, err := mirror.ParseKeychain(secret.Data[corev1.DockerConfigJsonKey])
 	if err != nil {

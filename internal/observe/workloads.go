@@ -16,8 +16,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// unreadyWorkloads lists the controllers that have fewer ready pods than they want, with what their youngest unready pod waits
-// for. released are the nodes of the release under way, if any.
+// unreadyWorkloads lists the controllers that have fewer ready pods than they want, with what their
+// youngest unready pod waits for. released are the nodes of the release under way, if any.
 func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) rollout.Value[[]rollout.Workload] {
 	pods, err := podsByController(ctx, r)
 	if err != nil {
@@ -39,7 +39,8 @@ func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) r
 		w.MissingPods = present < desired
 		out = append(out, w)
 	}
-	for _, read := range []func(context.Context, client.Reader, func(string, metav1.ObjectMeta, int32, int32, ...types.UID)) error{
+	for _, read := range []func(context.Context, client.Reader,
+		func(string, metav1.ObjectMeta, int32, int32, ...types.UID)) error{
 		deployments, replicationControllers, statefulSets, daemonSets,
 	} {
 		if err := read(ctx, r, add); err != nil {
@@ -52,8 +53,8 @@ func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) r
 
 type addWorkload = func(kind string, o metav1.ObjectMeta, desired, ready int32, owners ...types.UID)
 
-// deployments are looked at together with the ReplicaSets through which they own their pods. A ReplicaSet without a Deployment
-// is a workload of its own, whatever else may own it.
+// deployments are looked at together with the ReplicaSets through which they own their pods. A
+// ReplicaSet without a Deployment is a workload of its own, whatever else may own it.
 func deployments(ctx context.Context, r client.Reader, add addWorkload) error {
 	var sets appsv1.ReplicaSetList
 	if err := r.List(ctx, &sets); err != nil {
@@ -133,8 +134,8 @@ func podsByController(ctx context.Context, r client.Reader) (map[types.UID][]*co
 	return out, nil
 }
 
-// describeUnreadyPod notes the youngest pod that is not ready, of several the first by name: lists come in any order, and what is said of
-// the same world has to be the same.
+// describeUnreadyPod notes the youngest pod that is not ready, of several the first by name: lists
+// come in any order, and what is said of the same world has to be the same.
 func describeUnreadyPod(w *rollout.Workload, p *corev1.Pod, released []string) {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {

@@ -23,7 +23,8 @@ const (
 	allow = v1alpha1.AllowContactingSource
 )
 
-// builder makes the input of a plan: what the spec wants, what is in the cluster already, and who uses what.
+// builder makes the input of a plan: what the spec wants, what is in the cluster already, and who
+// uses what.
 type builder struct {
 	spec     v1alpha1.SafeMirrorRolloutSpec
 	existing registriesconf.Sets
@@ -54,7 +55,8 @@ func (b *builder) verifyOnly() *builder {
 }
 
 func (b *builder) accepts(pattern string) *builder {
-	b.spec.Inventory.AcceptedRisks = append(b.spec.Inventory.AcceptedRisks, v1alpha1.AcceptedRisk{Pattern: pattern, Reason: "nobody needs " + pattern})
+	b.spec.Inventory.AcceptedRisks = append(b.spec.Inventory.AcceptedRisks,
+		v1alpha1.AcceptedRisk{Pattern: pattern, Reason: "nobody needs " + pattern})
 	return b
 }
 
@@ -62,7 +64,8 @@ func (b *builder) accepts(pattern string) *builder {
 func (b *builder) existingDigests(source string, mirrors ...configv1.ImageMirror) *builder {
 	b.existing.IDMSs = append(b.existing.IDMSs, configv1.ImageDigestMirrorSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "existing"},
-		Spec:       configv1.ImageDigestMirrorSetSpec{ImageDigestMirrors: []configv1.ImageDigestMirrors{{Source: source, Mirrors: mirrors}}},
+		Spec: configv1.ImageDigestMirrorSetSpec{ImageDigestMirrors: []configv1.ImageDigestMirrors{{Source: source,
+			Mirrors: mirrors}}},
 	})
 	return b
 }
@@ -77,7 +80,8 @@ func (b *builder) blocks(registry ...string) *builder {
 func (b *builder) uses(images ...string) *builder {
 	for _, i := range images {
 		b.refs = append(b.refs, inventory.Reference{
-			Image: i, Class: inventory.Blocking, Count: 1, Owners: []inventory.Owner{{Kind: "Deployment", Namespace: "shop", Name: "app"}},
+			Image: i, Class: inventory.Blocking, Count: 1,
+			Owners: []inventory.Owner{{Kind: "Deployment", Namespace: "shop", Name: "app"}},
 		})
 	}
 	return b
@@ -110,7 +114,8 @@ func (b *builder) build(t *testing.T) Plan {
 	after := b.existing.With(mirrorset.IDMS(r), mirrorset.ITMS(r))
 	in := Input{References: b.refs, Spec: b.spec, Sets: after, Platforms: []string{"linux/arm64", "linux/amd64"}}
 	for _, name := range b.pools {
-		p := PoolConfig{Name: name, Before: config(t, b.existing, b.dropIns[name]), After: config(t, after, b.dropIns[name])}
+		p := PoolConfig{Name: name, Before: config(t, b.existing, b.dropIns[name]),
+			After: config(t, after, b.dropIns[name])}
 		in.Pools = append(in.Pools, p)
 		text, err := registriesconf.Render([]byte(base), after)
 		if err != nil {
@@ -150,7 +155,8 @@ func (a registryResults) proven(job string, age time.Duration) registryResults {
 }
 
 func (a registryResults) failed(job string, class mirror.ErrorClass) registryResults {
-	a[job] = mirror.Result{Reference: job, State: mirror.Failed, At: now, Attempts: 9, Err: &mirror.Error{Class: class, Endpoint: strings.Fields(job)[0]}}
+	a[job] = mirror.Result{Reference: job, State: mirror.Failed, At: now, Attempts: 9,
+		Err: &mirror.Error{Class: class, Endpoint: strings.Fields(job)[0]}}
 	return a
 }
 

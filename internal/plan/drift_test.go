@@ -18,8 +18,10 @@ const (
 
 func tagged(running ...string) Item {
 	return Item{
-		Name: "quay.io/acme/app:v1", Target: "m.local/acme/app:v1", Reference: inventory.Reference{Class: inventory.Blocking, Running: running},
-		After: registriesconf.Resolution{Reference: "quay.io/acme/app:v1", Endpoints: []registriesconf.Endpoint{endpoint("m.local/acme/app:v1")}},
+		Name: "quay.io/acme/app:v1", Target: "m.local/acme/app:v1",
+		Reference: inventory.Reference{Class: inventory.Blocking, Running: running},
+		After: registriesconf.Resolution{Reference: "quay.io/acme/app:v1",
+			Endpoints: []registriesconf.Endpoint{endpoint("m.local/acme/app:v1")}},
 	}
 }
 
@@ -37,10 +39,11 @@ func TestDrift(t *testing.T) {
 		r    mirror.Result
 		want bool
 	}{
-		"the same index runs":              {tagged(indexDigest), provenAs(indexDigest, childDigest), false},
-		"one platform of it runs":          {tagged(childDigest), provenAs(indexDigest, childDigest), false},
-		"another image runs":               {tagged(otherDigest), provenAs(indexDigest, childDigest), true},
-		"some run it, some another":        {tagged(otherDigest, childDigest), provenAs(indexDigest, childDigest), false},
+		"the same index runs":     {tagged(indexDigest), provenAs(indexDigest, childDigest), false},
+		"one platform of it runs": {tagged(childDigest), provenAs(indexDigest, childDigest), false},
+		"another image runs":      {tagged(otherDigest), provenAs(indexDigest, childDigest), true},
+		"some run it, some another": {tagged(otherDigest, childDigest),
+			provenAs(indexDigest, childDigest), false},
 		"nothing runs":                     {tagged(), provenAs(indexDigest), false},
 		"nothing is proven yet":            {tagged(otherDigest), mirror.Result{}, false},
 		"a digest cannot move":             {byDigest, provenAs(indexDigest), false},
@@ -55,7 +58,8 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// TestTagDrift: Hold waits for a person, UseSource counts and goes on, UseRunning asks for what runs.
+// TestTagDrift: Hold waits for a person, UseSource counts and goes on, UseRunning asks for what
+// runs.
 func TestTagDrift(t *testing.T) {
 	item := tagged(otherDigest)
 	results := map[string]mirror.Result{item.Key(): provenAs(indexDigest)}
@@ -64,12 +68,14 @@ func TestTagDrift(t *testing.T) {
 		p.Mirroring.TagDrift = how
 		return p
 	}
-	for how, held := range map[v1alpha1.TagDrift]bool{"": true, v1alpha1.TagDriftHold: true, v1alpha1.TagDriftUseSource: false} {
+	for how, held := range map[v1alpha1.TagDrift]bool{"": true, v1alpha1.TagDriftHold: true,
+		v1alpha1.TagDriftUseSource: false} {
 		sum, transfers := plan(how).Summarize(results, "", true)
 		if sum.Drifted != 1 || (transfers.Failed == 1) != held || (transfers.Verified == 1) == held {
 			t.Errorf("%q: %d drifted, %d failed, %d verified", how, sum.Drifted, transfers.Failed, transfers.Verified)
 		}
-		if held && (len(transfers.Problems) != 1 || transfers.Problems[0].Reason != v1alpha1.ReasonTagsDrifted || !strings.Contains(transfers.Problems[0].Message, "run "+otherDigest)) {
+		if held && (len(transfers.Problems) != 1 || transfers.Problems[0].Reason != v1alpha1.ReasonTagsDrifted ||
+			!strings.Contains(transfers.Problems[0].Message, "run "+otherDigest)) {
 			t.Errorf("%q: worst %+v", how, transfers.Problems)
 		}
 	}

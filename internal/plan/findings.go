@@ -6,7 +6,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 )
 
-// State is what is known of an item under the planned configuration, in the words of a SafeMirrorReport.
+// State is what is known of an item under the planned configuration, in the words of a
+// SafeMirrorReport.
 type State string
 
 // The states of an item.
@@ -15,7 +16,8 @@ const (
 	StateProven State = "Proven"
 	// StateOpen: a registry has not been asked, or has not answered yet.
 	StateOpen State = "Open"
-	// StateFailing: it could be pulled today, and is not proven at the mirror of the spec that is to serve it.
+	// StateFailing: it could be pulled today, and is not proven at the mirror of the spec that is
+	// to serve it.
 	StateFailing State = "Failing"
 	// StateLost: it could be pulled today, and no mirror of the spec serves it.
 	StateLost State = "Lost"
@@ -31,14 +33,16 @@ const (
 type Finding struct {
 	Item  Item
 	State State
-	// Result is that of the item's job, with the proof if there is one; the zero Result when the engine has none. An item that is
-	// accepted or ignored may have a proof, too.
+	// Result is that of the item's job, with the proof if there is one; the zero Result when the
+	// engine has none. An item that is accepted or ignored may have a proof, too.
 	Result mirror.Result
-	// Message says what is wrong and what to do, or why it holds nothing. It is empty when there is nothing to say.
+	// Message says what is wrong and what to do, or why it holds nothing. It is empty when there is
+	// nothing to say.
 	Message string
 }
 
-// Findings are what is known of every item, in the order of the items. Judge counts the same, and names the worst.
+// Findings are what is known of every item, in the order of the items. Judge counts the same, and
+// names the worst.
 func (p Plan) Findings(results map[string]mirror.Result) []Finding {
 	out := make([]Finding, 0, len(p.Items))
 	for _, i := range p.Items {
@@ -88,7 +92,8 @@ func (p Plan) message(f Finding, before mirror.Result) string {
 		return text
 	case StateOpen:
 		if unpullable(i.After) || f.Result.Err != nil {
-			return "whether it can be pulled today is still being asked; under the planned configuration " + whyUnpullable(i, f.Result)
+			return "whether it can be pulled today is still being asked; under the planned configuration " +
+				whyUnpullable(i, f.Result)
 		}
 	case StateProven:
 	}

@@ -21,24 +21,34 @@ func TestFindings(t *testing.T) {
 		want    State
 		says    []string // nothing: there is no message
 	}{
-		"not asked yet":               {mirroredTag(), registryResults{}, StateOpen, nil},
-		"proven":                      {mirroredTag(), registryResults{}.proven(mirroredJob, 0), StateProven, nil},
-		"proven, and looked at again": {mirroredTag(), registryResults{}.proven(mirroredJob, 0).recheckedAs(mirroredJob, mirror.Running), StateProven, nil},
-		"failed, and whether it matters is asked": {mirroredTag(), registryResults{}.failed(mirroredJob, mirror.Missing), StateOpen,
+		"not asked yet": {mirroredTag(), registryResults{}, StateOpen, nil},
+		"proven":        {mirroredTag(), registryResults{}.proven(mirroredJob, 0), StateProven, nil},
+		"proven, and looked at again": {mirroredTag(),
+			registryResults{}.proven(mirroredJob, 0).recheckedAs(mirroredJob, mirror.Running), StateProven, nil},
+		"failed, and whether it matters is asked": {mirroredTag(),
+			registryResults{}.failed(mirroredJob, mirror.Missing), StateOpen,
 			[]string{"still being asked", "it can only be pulled from m.local/acme/app:v1, and that fails", "Missing"}},
-		"blocked, and whether it matters is asked": {blockedDigest(), registryResults{}, StateOpen, []string{"still being asked", "blocked (NeverContactSource on quay.io/acme"}},
-		"failed, and it matters": {mirroredTag(), registryResults{}.failed(mirroredJob, mirror.Denied).proven("before "+mirroredJob, 0), StateFailing,
+		"blocked, and whether it matters is asked": {blockedDigest(), registryResults{}, StateOpen,
+			[]string{"still being asked", "blocked (NeverContactSource on quay.io/acme"}},
+		"failed, and it matters": {mirroredTag(), registryResults{}.failed(mirroredJob, mirror.Denied).proven("before "+
+			mirroredJob, 0), StateFailing,
 			[]string{"used by Deployment shop/app", "not proven at m.local/acme/app:v1", "spec.mirroring.pushSecret"}},
-		"failed, and somebody else fills the mirror": {mirroredTag().verifyOnly(), registryResults{}.failed(mirroredJob, mirror.Missing).proven("before "+mirroredJob, 0), StateFailing,
+		"failed, and somebody else fills the mirror": {mirroredTag().verifyOnly(),
+			registryResults{}.failed(mirroredJob, mirror.Missing).proven("before "+mirroredJob, 0), StateFailing,
 			[]string{"spec.mirroring.mode is VerifyOnly"}},
 		"lost": {blockedDigest(), registryResults{}.proven("before "+blockedJob, 0), StateLost,
 			[]string{"could not be pulled any more", "Add to spec.imageDigestMirrors: {source: quay.io/acme"}},
-		"was missing before": {mirroredTag(), registryResults{}.failed(mirroredJob, mirror.Missing).failed("before "+mirroredJob, mirror.Missing), StateNoWorse,
+		"was missing before": {mirroredTag(), registryResults{}.failed(mirroredJob, mirror.Missing).failed("before "+
+			mirroredJob, mirror.Missing), StateNoWorse,
 			[]string{"cannot be pulled today either: before"}},
-		"was blocked before":       {mirroredTag().blocks("quay.io", "m.local"), registryResults{}, StateNoWorse, []string{"cannot be pulled today either: every place it could be pulled from is blocked by quay.io"}},
-		"accepted":                 {wildcard(), registryResults{}, StateAccepted, []string{"spec.inventory.acceptedRisks: nobody needs quay.io/acme/*"}},
-		"nothing can start it now": {off(), registryResults{}, StateIgnored, []string{"Advisory: nothing can start a pod with it now"}},
-		"nothing can start it now, and it fails": {off(), registryResults{}.failed(mirroredJob, mirror.Quota), StateIgnored,
+		"was blocked before": {mirroredTag().blocks("quay.io", "m.local"), registryResults{}, StateNoWorse,
+			[]string{"cannot be pulled today either: every place it could be pulled from is blocked by quay.io"}},
+		"accepted": {wildcard(), registryResults{}, StateAccepted,
+			[]string{"spec.inventory.acceptedRisks: nobody needs quay.io/acme/*"}},
+		"nothing can start it now": {off(), registryResults{}, StateIgnored,
+			[]string{"Advisory: nothing can start a pod with it now"}},
+		"nothing can start it now, and it fails": {off(), registryResults{}.failed(mirroredJob, mirror.Quota),
+			StateIgnored,
 			[]string{"so it holds nothing; under the planned configuration it can only be pulled from m.local/acme/app:v1", "Quota"}},
 	}
 	for name, c := range cases {
@@ -85,7 +95,8 @@ func TestFindingsCarryTheProof(t *testing.T) {
 // Findings tell of each item what Judge counts.
 func TestFindingsAgreeWithSummary(t *testing.T) {
 	b := newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).
-		uses("quay.io/acme/good:v1", "quay.io/acme/open:v1", "quay.io/acme/failed:v1", "quay.io/acme/dead:v1", "quay.io/acme/lost"+sha, "quay.io/acme/risky:v1").
+		uses("quay.io/acme/good:v1", "quay.io/acme/open:v1", "quay.io/acme/failed:v1", "quay.io/acme/dead:v1",
+			"quay.io/acme/lost"+sha, "quay.io/acme/risky:v1").
 		knowsAdvisory("quay.io/acme/off:v1").accepts("quay.io/acme/risky:*")
 	job := func(name string) string { return "quay.io/acme/" + name + " in worker" }
 	results := registryResults{}.proven(job("good:v1"), 0).
@@ -99,7 +110,8 @@ func TestFindingsAgreeWithSummary(t *testing.T) {
 	}
 	sum, transfers := p.Summarize(results, "", true)
 	want := map[State]int{
-		StateProven: transfers.Verified, StateFailing: transfers.Failed, StateOpen: transfers.Total - transfers.Verified - transfers.Failed,
+		StateProven: transfers.Verified, StateFailing: transfers.Failed,
+		StateOpen: transfers.Total - transfers.Verified - transfers.Failed,
 		StateLost: sum.Lost, StateNoWorse: sum.NoWorse, StateAccepted: sum.Accepted, StateIgnored: 1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -108,8 +120,10 @@ func TestFindingsAgreeWithSummary(t *testing.T) {
 }
 
 func TestSpellings(t *testing.T) {
-	p := newBuilder().tags(item("docker.io", block, "m.local/docker")).uses("nginx", "docker.io/nginx", "nginx", "docker.io/library/nginx:latest").build(t)
-	if want := []string{"docker.io/library/nginx:latest", "docker.io/nginx", "nginx"}; !slices.Equal(p.Items[0].Spellings, want) {
+	p := newBuilder().tags(item("docker.io", block, "m.local/docker")).uses("nginx", "docker.io/nginx", "nginx",
+		"docker.io/library/nginx:latest").build(t)
+	if want := []string{"docker.io/library/nginx:latest", "docker.io/nginx",
+		"nginx"}; !slices.Equal(p.Items[0].Spellings, want) {
 		t.Errorf("spellings %q, want %q", p.Items[0].Spellings, want)
 	}
 }

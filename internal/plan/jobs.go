@@ -42,11 +42,14 @@ func endpointReferences(endpoints []registriesconf.Endpoint) []string {
 	return out
 }
 
-// job proves that the item can be pulled under the planned configuration, filling our mirror first when copy is set.
+// job proves that the item can be pulled under the planned configuration, filling our mirror first
+// when copy is set.
 func (p Plan) job(i Item, copying bool) mirror.Job {
 	j := mirror.Job{
-		Reference: i.Key(), PullEndpoints: endpointReferences(i.After.Usable()), OtherMirrors: i.OtherMirrors, RequiredPlatforms: p.platformsOf(i), Platforms: p.Mirroring.Platforms,
-		Download: p.download(), PullThroughCache: p.usesCache(i), Referrers: p.Mirroring.Attachments == v1alpha1.AttachAll, Digest: p.pinnedDigest(i),
+		Reference: i.Key(), PullEndpoints: endpointReferences(i.After.Usable()), OtherMirrors: i.OtherMirrors,
+		RequiredPlatforms: p.platformsOf(i), Platforms: p.Mirroring.Platforms,
+		Download: p.download(), PullThroughCache: p.usesCache(i),
+		Referrers: p.Mirroring.Attachments == v1alpha1.AttachAll, Digest: p.pinnedDigest(i),
 	}
 	if !copying || p.VerifyOnly || i.Target == "" {
 		return j
@@ -62,7 +65,8 @@ func (p Plan) job(i Item, copying bool) mirror.Job {
 	return j
 }
 
-// platformsOf are those that an index must have: those of the nodes to which the pods of the reference are bound, or of all nodes.
+// platformsOf are those that an index must have: those of the nodes to which the pods of the
+// reference are bound, or of all nodes.
 func (p Plan) platformsOf(i Item) []string {
 	if len(i.Reference.Platforms) > 0 {
 		return i.Reference.Platforms
@@ -84,20 +88,24 @@ func (p Plan) download() mirror.Download {
 // usesCache tells whether a mirror of the item is a pull-through cache.
 func (p Plan) usesCache(i Item) bool {
 	return slices.ContainsFunc(i.After.Usable(), func(e registriesconf.Endpoint) bool {
-		return e.Mirror && slices.ContainsFunc(p.Mirroring.Verification.Caches, func(c string) bool { return isWithin(e.Reference, c) })
+		return e.Mirror && slices.ContainsFunc(p.Mirroring.Verification.Caches,
+			func(c string) bool { return isWithin(e.Reference, c) })
 	})
 }
 
 // beforeJob asks whether the item can be pulled today.
 func (p Plan) beforeJob(i Item) mirror.Job {
-	return mirror.Job{Reference: i.beforeKey(), PullEndpoints: endpointReferences(i.Before.Usable()), RequiredPlatforms: p.Platforms}
+	return mirror.Job{Reference: i.beforeKey(), PullEndpoints: endpointReferences(i.Before.Usable()),
+		RequiredPlatforms: p.Platforms}
 }
 
-// hasTarget tells whether the item is served by a mirror of our spec, so that missing content is work and not a loss.
+// hasTarget tells whether the item is served by a mirror of our spec, so that missing content is
+// work and not a loss.
 func (i Item) hasTarget() bool { return i.Target != "" }
 
-// Jobs are what the mirror engine has to work on. Without copying only what needs no copy is looked at. Whether an item can
-// be pulled today is asked only where it matters: when it cannot be pulled afterwards.
+// Jobs are what the mirror engine has to work on. Without copying only what needs no copy is looked
+// at. Whether an item can be pulled today is asked only where it matters: when it cannot be pulled
+// afterwards.
 func (p Plan) Jobs(copying bool, results map[string]mirror.Result) []mirror.Job {
 	var out []mirror.Job
 	for _, i := range p.Items {
@@ -112,8 +120,9 @@ func (p Plan) Jobs(copying bool, results map[string]mirror.Result) []mirror.Job 
 	return out
 }
 
-// checkState is what the last finished run of a job has found out. While the image is looked at again, which is most of the time,
-// the finding before stands: it goes stale by its age, not by being checked.
+// checkState is what the last finished run of a job has found out. While the image is looked at
+// again, which is most of the time, the finding before stands: it goes stale by its age, not by
+// being checked.
 type checkState int
 
 const (
@@ -133,8 +142,9 @@ func checkStateOf(r mirror.Result) checkState {
 	}
 }
 
-// resultError is why the image cannot be relied upon: the job failed, or another mirror of the list holds it in part, or another image under
-// its name. A node that comes to that mirror gets no further.
+// resultError is why the image cannot be relied upon: the job failed, or another mirror of the list
+// holds it in part, or another image under its name. A node that comes to that mirror gets no
+// further.
 func resultError(r mirror.Result) *mirror.Error {
 	if r.Err != nil {
 		return r.Err
@@ -147,12 +157,14 @@ func resultError(r mirror.Result) *mirror.Error {
 	return nil
 }
 
-// minFailedAttempts is how many runs have to fail before an endpoint that cannot be reached counts as gone for good. In an air gap it is;
-// in a short outage everything would look as if it had never been pullable.
+// minFailedAttempts is how many runs have to fail before an endpoint that cannot be reached counts
+// as gone for good. In an air gap it is; in a short outage everything would look as if it had never
+// been pullable.
 const minFailedAttempts = 3
 
-// checkStateToday tells whether the image can be pulled before anything changes, and doubts a failure: what is held for no reason is accepted
-// in the spec, and what is let through for no reason is an outage.
+// checkStateToday tells whether the image can be pulled before anything changes, and doubts a
+// failure: what is held for no reason is accepted in the spec, and what is let through for no
+// reason is an outage.
 func checkStateToday(r mirror.Result) checkState {
 	found := checkStateOf(r)
 	if found != checkFailed {

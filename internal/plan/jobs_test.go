@@ -15,11 +15,16 @@ func TestJobs(t *testing.T) {
 		Reference: mirroredJob, Sources: []string{"quay.io/acme/app:v1"}, Targets: []string{"m.local/acme/app:v1"},
 		PullEndpoints: []string{"m.local/acme/app:v1"}, RequiredPlatforms: platforms,
 	}
-	lookJob := mirror.Job{Reference: mirroredJob, PullEndpoints: []string{"m.local/acme/app:v1"}, RequiredPlatforms: platforms}
-	beforeJob := mirror.Job{Reference: "before " + mirroredJob, PullEndpoints: []string{"quay.io/acme/app:v1"}, RequiredPlatforms: platforms}
-	shadowedLook := mirror.Job{Reference: shadowedJob, PullEndpoints: []string{"quay.io/acme/shop/app" + sha}, RequiredPlatforms: platforms}
+	lookJob := mirror.Job{Reference: mirroredJob, PullEndpoints: []string{"m.local/acme/app:v1"},
+		RequiredPlatforms: platforms}
+	beforeJob := mirror.Job{Reference: "before " + mirroredJob, PullEndpoints: []string{"quay.io/acme/app:v1"},
+		RequiredPlatforms: platforms}
+	shadowedLook := mirror.Job{Reference: shadowedJob, PullEndpoints: []string{"quay.io/acme/shop/app" + sha},
+		RequiredPlatforms: platforms}
 	shadowedBefore := mirror.Job{
-		Reference: "before " + shadowedJob, PullEndpoints: []string{"m.local/acme/shop/app" + sha, "quay.io/acme/shop/app" + sha}, RequiredPlatforms: platforms,
+		Reference:         "before " + shadowedJob,
+		PullEndpoints:     []string{"m.local/acme/shop/app" + sha, "quay.io/acme/shop/app" + sha},
+		RequiredPlatforms: platforms,
 	}
 	cases := map[string]struct {
 		b       *builder
@@ -30,26 +35,36 @@ func TestJobs(t *testing.T) {
 		"ours, before anything may be written": {mirroredTag(), false, nil, nil},
 		"ours":                                 {mirroredTag(), true, nil, []mirror.Job{copyJob}},
 		"ours, filled by somebody else":        {mirroredTag().verifyOnly(), true, nil, []mirror.Job{lookJob}},
-		"ours, failed: could it be pulled":     {mirroredTag(), true, registryResults{}.failed(mirroredJob, mirror.Missing), []mirror.Job{copyJob, beforeJob}},
-		"that stays asked while it is tried again": {mirroredTag(), true, registryResults{}.failed(mirroredJob, mirror.Missing).recheckedAs(mirroredJob, mirror.Running),
+		"ours, failed: could it be pulled": {mirroredTag(), true,
+			registryResults{}.failed(mirroredJob, mirror.Missing), []mirror.Job{copyJob, beforeJob}},
+		"that stays asked while it is tried again": {mirroredTag(), true,
+			registryResults{}.failed(mirroredJob, mirror.Missing).recheckedAs(mirroredJob, mirror.Running),
 			[]mirror.Job{copyJob, beforeJob}},
 		"ours, proven": {mirroredTag(), true, registryResults{}.proven(mirroredJob, 0), []mirror.Job{copyJob}},
-		"nobody's: only whether it could be pulled": {blockedDigest(), false, nil, []mirror.Job{{Reference: "before " + blockedJob, PullEndpoints: []string{"quay.io/acme/app" + sha}, RequiredPlatforms: platforms}}},
-		"nobody's, and nobody's before":             {mirroredTag().blocks("quay.io", "m.local"), true, nil, nil},
-		"somebody else's, before anything":          {shadowed(), false, nil, []mirror.Job{shadowedLook}},
-		"somebody else's":                           {shadowed(), true, nil, []mirror.Job{shadowedLook}},
-		"somebody else's, failed":                   {shadowed(), false, registryResults{}.failed(shadowedJob, mirror.Refused), []mirror.Job{shadowedLook, shadowedBefore}},
-		"what nothing can start is mirrored, too": {newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).knowsAdvisory("quay.io/acme/app:v1"), true, nil,
+		"nobody's: only whether it could be pulled": {blockedDigest(), false, nil,
+			[]mirror.Job{{Reference: "before " + blockedJob, PullEndpoints: []string{"quay.io/acme/app" + sha},
+				RequiredPlatforms: platforms}}},
+		"nobody's, and nobody's before":    {mirroredTag().blocks("quay.io", "m.local"), true, nil, nil},
+		"somebody else's, before anything": {shadowed(), false, nil, []mirror.Job{shadowedLook}},
+		"somebody else's":                  {shadowed(), true, nil, []mirror.Job{shadowedLook}},
+		"somebody else's, failed": {shadowed(), false,
+			registryResults{}.failed(shadowedJob, mirror.Refused), []mirror.Job{shadowedLook, shadowedBefore}},
+		"what nothing can start is mirrored, too": {newBuilder().tags(item("quay.io/acme", block,
+			"m.local/acme")).knowsAdvisory("quay.io/acme/app:v1"), true, nil,
 			[]mirror.Job{copyJob}},
 		"the source comes last, and is copied from": {
-			newBuilder().blocks("quay.io").digests(item("quay.io/acme", allow, "m.local/acme")).uses("quay.io/acme/app" + sha), true, nil,
+			newBuilder().blocks("quay.io").digests(item("quay.io/acme", allow,
+				"m.local/acme")).uses("quay.io/acme/app" + sha), true, nil,
 			[]mirror.Job{{
-				Reference: blockedJob, Targets: []string{"m.local/acme/app" + sha}, PullEndpoints: []string{"m.local/acme/app" + sha}, RequiredPlatforms: platforms,
+				Reference: blockedJob, Targets: []string{"m.local/acme/app" + sha},
+				PullEndpoints: []string{"m.local/acme/app" + sha}, RequiredPlatforms: platforms,
 			}},
 		},
 		"(c) the source may be contacted": {
-			newBuilder().tags(item("quay.io/acme", allow, "m.local/acme")).uses("quay.io/acme/app:v1"), true, nil, []mirror.Job{{
-				Reference: mirroredJob, Sources: []string{"quay.io/acme/app:v1", "quay.io/acme/app:v1"}, Targets: []string{"m.local/acme/app:v1"},
+			newBuilder().tags(item("quay.io/acme", allow, "m.local/acme")).uses("quay.io/acme/app:v1"), true, nil,
+			[]mirror.Job{{
+				Reference: mirroredJob, Sources: []string{"quay.io/acme/app:v1", "quay.io/acme/app:v1"},
+				Targets:       []string{"m.local/acme/app:v1"},
 				PullEndpoints: []string{"m.local/acme/app:v1", "quay.io/acme/app:v1"}, RequiredPlatforms: platforms,
 			}},
 		},
@@ -68,7 +83,8 @@ func TestJobs(t *testing.T) {
 
 // Every job has a name of its own: the engine keeps one for each.
 func TestJobsHaveNamesOfTheirOwn(t *testing.T) {
-	b := newBuilder().inPools("custom", "worker").withDropIn("custom", "[[registry]]\nprefix = \"m.local\"\nlocation = \"n.local\"\n").
+	b := newBuilder().inPools("custom", "worker").withDropIn("custom",
+		"[[registry]]\nprefix = \"m.local\"\nlocation = \"n.local\"\n").
 		tags(item("quay.io/acme", allow, "m.local/acme"), item("docker.io", block, "m.local/docker")).
 		uses("quay.io/acme/app:v1", "quay.io/acme/app"+sha, "nginx", "docker.io/nginx", "docker.io/library/nginx:1")
 	p := b.build(t)

@@ -15,7 +15,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// PoolConfig is the registries configuration of one MachineConfigPool without our mirror sets and with them.
+// PoolConfig is the registries configuration of one MachineConfigPool without our mirror sets and
+// with them.
 type PoolConfig struct {
 	Name   string
 	Before registriesconf.Config
@@ -38,7 +39,8 @@ type Input struct {
 // Item is a reference whose pull changes.
 type Item struct {
 	Reference inventory.Reference
-	// Spellings are the images of all references that come down to this item, in sort order: nginx and docker.io/library/nginx:latest.
+	// Spellings are the images of all references that come down to this item, in sort order: nginx
+	// and docker.io/library/nginx:latest.
 	Spellings []string
 	// Name is the normalised reference; of a short name, one of its candidates.
 	Name   string
@@ -46,18 +48,20 @@ type Item struct {
 	Change registriesconf.Change
 	Before registriesconf.Resolution
 	After  registriesconf.Resolution
-	// Target is the mirror endpoint of ours that has to hold the image; empty when none of ours serves the reference. MoreTargets are
-	// further ones, when the spec names several targets.
+	// Target is the mirror endpoint of ours that has to hold the image; empty when none of ours
+	// serves the reference. MoreTargets are further ones, when the spec names several targets.
 	Target      string
 	MoreTargets []string
-	// OtherMirrors are further mirrors that a node may come to ask, those of other mirror sets included, and that it does not ask today.
+	// OtherMirrors are further mirrors that a node may come to ask, those of other mirror sets
+	// included, and that it does not ask today.
 	OtherMirrors []string
 	// Accepted is the reason of the accepted risk that covers the reference.
 	Accepted string
-	// OtherKindMirrors are the mirrors that our spec has for the scope, of the kind that does not serve this reference: those of the tag
-	// mirrors for a reference by digest.
+	// OtherKindMirrors are the mirrors that our spec has for the scope, of the kind that does not
+	// serve this reference: those of the tag mirrors for a reference by digest.
 	OtherKindMirrors []string
-	// NeverContactSource is true when the scope that decides has the policy NeverContactSource in our spec.
+	// NeverContactSource is true when the scope that decides has the policy NeverContactSource in
+	// our spec.
 	NeverContactSource bool
 	// ShadowedBy names the object whose scope takes the reference away from its present mirrors.
 	ShadowedBy string
@@ -65,11 +69,13 @@ type Item struct {
 
 // Plan is the outcome of Build: the references whose pull changes.
 type Plan struct {
-	// Digest identifies the mirror sets and the predicted configuration. References come and go without changing it.
+	// Digest identifies the mirror sets and the predicted configuration. References come and go
+	// without changing it.
 	Digest string
 	Total  int
 	Items  []Item
-	// InvalidReferences are references that are no references; no node can pull them, before or after.
+	// InvalidReferences are references that are no references; no node can pull them, before or
+	// after.
 	InvalidReferences []string
 	Platforms         []string
 	VerifyOnly        bool
@@ -96,12 +102,14 @@ func Build(in Input) Plan {
 		slices.Sort(item.Spellings)
 		p.Items = append(p.Items, *item)
 	}
-	slices.SortFunc(p.Items, func(a, b Item) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Pools[0], b.Pools[0])) })
+	slices.SortFunc(p.Items, func(a, b Item) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Pools[0], b.Pools[0]))
+	})
 	return p
 }
 
-// addItems resolves one reference for one pool. A short name stands for one candidate per search registry, each with mirrors
-// of its own.
+// addItems resolves one reference for one pool. A short name stands for one candidate per search
+// registry, each with mirrors of its own.
 func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool PoolConfig) error {
 	names := []string{ref.Image}
 	var short *registriesconf.ShortNameError
@@ -124,9 +132,11 @@ func addItems(items map[string]*Item, in Input, ref inventory.Reference, pool Po
 		item, ok := items[key]
 		if !ok {
 			item = &Item{
-				Reference: ref, Name: before.Reference, Change: registriesconf.Compare(before, after), Before: before, After: after,
-				Accepted:   acceptedReason(in.Spec, ref.Image, before.Reference),
-				ShadowedBy: registriesconf.ShadowedBy(in.Sets, before, after), OtherKindMirrors: otherKindMirrors(in.Spec, after),
+				Reference: ref, Name: before.Reference, Change: registriesconf.Compare(before, after), Before: before,
+				After:              after,
+				Accepted:           acceptedReason(in.Spec, ref.Image, before.Reference),
+				ShadowedBy:         registriesconf.ShadowedBy(in.Sets, before, after),
+				OtherKindMirrors:   otherKindMirrors(in.Spec, after),
 				NeverContactSource: neverContactsSource(in.Spec, after.Scope),
 			}
 			item.Target, item.MoreTargets = targetsOf(in.Spec, after)
@@ -172,12 +182,14 @@ func otherKindMirrors(spec v1alpha1.SafeMirrorRolloutSpec, after registriesconf.
 }
 
 func neverContactsSource(spec v1alpha1.SafeMirrorRolloutSpec, scope string) bool {
-	return slices.ContainsFunc(slices.Concat(spec.ImageTagMirrors, spec.ImageDigestMirrors), func(m v1alpha1.ImageMirrors) bool {
-		return m.Source == scope && m.MirrorSourcePolicy == v1alpha1.NeverContactSource
-	})
+	return slices.ContainsFunc(slices.Concat(spec.ImageTagMirrors, spec.ImageDigestMirrors),
+		func(m v1alpha1.ImageMirrors) bool {
+			return m.Source == scope && m.MirrorSourcePolicy == v1alpha1.NeverContactSource
+		})
 }
 
-// isWithin tells whether the reference lies in the location: the location itself, or a path, tag or digest below it.
+// isWithin tells whether the reference lies in the location: the location itself, or a path, tag or
+// digest below it.
 func isWithin(reference, location string) bool {
 	rest, ok := strings.CutPrefix(reference, location)
 	return ok && (rest == "" || strings.ContainsAny(rest[:1], "/:@"))
@@ -195,7 +207,8 @@ func acceptedReason(spec v1alpha1.SafeMirrorRolloutSpec, spellings ...string) st
 	return ""
 }
 
-// matchesPattern compares with * for any characters, slashes included: quay.io/acme/* covers quay.io/acme/team/shop:v1.
+// matchesPattern compares with * for any characters, slashes included: quay.io/acme/* covers
+// quay.io/acme/team/shop:v1.
 func matchesPattern(pattern, s string) bool {
 	// path.Match stops * at slashes, so both sides are flattened first.
 	flat := strings.NewReplacer("/", "\x00", "[", `\[`, "?", `\?`)

@@ -26,7 +26,8 @@ func summaries(p Plan) []summary {
 	for _, i := range p.Items {
 		out = append(out, summary{
 			Name: short(i.Name), Pools: strings.Join(i.Pools, " "), Change: i.Change, Fill: short(i.Target),
-			After: short(strings.Join(endpointReferences(i.After.Usable()), " ")), Accepted: i.Accepted != "", Shadow: i.ShadowedBy,
+			After: short(strings.Join(endpointReferences(i.After.Usable()), " ")), Accepted: i.Accepted != "",
+			Shadow: i.ShadowedBy,
 		})
 	}
 	return out
@@ -49,7 +50,8 @@ func TestBuild(t *testing.T) {
 			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.NewlyBlocked}},
 		},
 		"(b) a digest, and digests are mirrored, too": {
-			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).digests(item("quay.io/acme", block, "m.local/acme")).
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).digests(item("quay.io/acme", block,
+				"m.local/acme")).
 				uses("quay.io/acme/app" + sha),
 			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.NewlyBlocked,
 				Fill: "m.local/acme/app@sha", After: "m.local/acme/app@sha"}},
@@ -60,7 +62,8 @@ func TestBuild(t *testing.T) {
 				Fill: "m.local/acme/app:v1", After: "m.local/acme/app:v1 quay.io/acme/app:v1"}},
 		},
 		"(d) a narrower scope takes the digest mirrors away": {
-			b: newBuilder().existingDigests("quay.io/acme", "m.local/acme").tags(item("quay.io/acme/shop", "", "m.local/shop")).
+			b: newBuilder().existingDigests("quay.io/acme",
+				"m.local/acme").tags(item("quay.io/acme/shop", "", "m.local/shop")).
 				uses("quay.io/acme/shop/app" + sha),
 			want: []summary{{Name: "quay.io/acme/shop/app@sha", Pools: "worker", Change: registriesconf.LosesMirror,
 				After: "quay.io/acme/shop/app@sha", Shadow: "ImageTagMirrorSet/shop"}},
@@ -69,45 +72,58 @@ func TestBuild(t *testing.T) {
 			b: newBuilder().inPools("custom", "worker").tags(item("quay.io/acme", block, "m.local/acme")).
 				uses("quay.io/acme/one:v1", "quay.io/acme/two:v1"),
 			want: []summary{
-				{Name: "quay.io/acme/one:v1", Pools: "custom worker", Change: registriesconf.NewlyBlocked, Fill: "m.local/acme/one:v1", After: "m.local/acme/one:v1"},
-				{Name: "quay.io/acme/two:v1", Pools: "custom worker", Change: registriesconf.NewlyBlocked, Fill: "m.local/acme/two:v1", After: "m.local/acme/two:v1"},
+				{Name: "quay.io/acme/one:v1", Pools: "custom worker", Change: registriesconf.NewlyBlocked,
+					Fill: "m.local/acme/one:v1", After: "m.local/acme/one:v1"},
+				{Name: "quay.io/acme/two:v1", Pools: "custom worker", Change: registriesconf.NewlyBlocked,
+					Fill: "m.local/acme/two:v1", After: "m.local/acme/two:v1"},
 			},
 		},
 		"what is elsewhere does not change": {
-			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/other/app:v1", "docker.io/library/nginx"),
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/other/app:v1",
+				"docker.io/library/nginx"),
 		},
 		"the mirror itself does not change": {
 			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("m.local/acme/app:v1"),
 		},
 		"the first mirror is filled": {
-			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.NewlyBlocked, Fill: "m.local/acme/app:v1",
+			b: newBuilder().tags(item("quay.io/acme", block, "m.local/acme",
+				"n.local/acme")).uses("quay.io/acme/app:v1"),
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.NewlyBlocked,
+				Fill:  "m.local/acme/app:v1",
 				After: "m.local/acme/app:v1 n.local/acme/app:v1"}},
 		},
 		"a mirror that is blocked is not": {
-			b: newBuilder().blocks("m.local").tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.NewlyBlocked, Fill: "n.local/acme/app:v1",
+			b: newBuilder().blocks("m.local").tags(item("quay.io/acme", block, "m.local/acme",
+				"n.local/acme")).uses("quay.io/acme/app:v1"),
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.NewlyBlocked,
+				Fill:  "n.local/acme/app:v1",
 				After: "n.local/acme/app:v1"}},
 		},
 		"a source among its own mirrors is not filled": {
 			b: newBuilder().tags(item("quay.io/acme", "", "quay.io/acme", "m.local/acme")).uses("quay.io/acme/app:v1"),
-			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.GainsMirror, Fill: "m.local/acme/app:v1",
+			want: []summary{{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.GainsMirror,
+				Fill:  "m.local/acme/app:v1",
 				After: "quay.io/acme/app:v1 m.local/acme/app:v1 quay.io/acme/app:v1"}},
 		},
 		"somebody else's mirror is not filled": {
-			b: newBuilder().existingDigests("quay.io/acme", "m.local/acme").digests(item("quay.io/acme", "", "n.local/acme")).uses("quay.io/acme/app" + sha),
-			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.GainsMirror, Fill: "n.local/acme/app@sha",
+			b: newBuilder().existingDigests("quay.io/acme",
+				"m.local/acme").digests(item("quay.io/acme", "", "n.local/acme")).uses("quay.io/acme/app" + sha),
+			want: []summary{{Name: "quay.io/acme/app@sha", Pools: "worker", Change: registriesconf.GainsMirror,
+				Fill:  "n.local/acme/app@sha",
 				After: "m.local/acme/app@sha n.local/acme/app@sha quay.io/acme/app@sha"}},
 		},
 		"a short name stands for one reference per search registry": {
 			b: newBuilder().tags(item("docker.io", block, "m.local/docker")).uses("nginx"),
-			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker", Change: registriesconf.NewlyBlocked,
-				Fill: "m.local/docker/library/nginx:latest", After: "m.local/docker/library/nginx:latest"}},
+			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker",
+				Change: registriesconf.NewlyBlocked,
+				Fill:   "m.local/docker/library/nginx:latest", After: "m.local/docker/library/nginx:latest"}},
 		},
 		"spellings of one reference are one item": {
-			b: newBuilder().tags(item("docker.io", block, "m.local/docker")).uses("nginx", "docker.io/nginx", "docker.io/library/nginx:latest"),
-			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker", Change: registriesconf.NewlyBlocked,
-				Fill: "m.local/docker/library/nginx:latest", After: "m.local/docker/library/nginx:latest"}},
+			b: newBuilder().tags(item("docker.io", block, "m.local/docker")).uses("nginx", "docker.io/nginx",
+				"docker.io/library/nginx:latest"),
+			want: []summary{{Name: "docker.io/library/nginx:latest", Pools: "worker",
+				Change: registriesconf.NewlyBlocked,
+				Fill:   "m.local/docker/library/nginx:latest", After: "m.local/docker/library/nginx:latest"}},
 		},
 		"a tag with a digest is a digest": {
 			b: newBuilder().digests(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/app:v1" + sha),
@@ -115,11 +131,14 @@ func TestBuild(t *testing.T) {
 				Fill: "m.local/acme/app@sha", After: "m.local/acme/app@sha"}},
 		},
 		"pools that differ are told apart": {
-			b: newBuilder().inPools("custom", "worker").withDropIn("custom", "[[registry]]\nprefix = \"m.local\"\nlocation = \"n.local\"\nblocked = true\n").
+			b: newBuilder().inPools("custom", "worker").withDropIn("custom",
+				"[[registry]]\nprefix = \"m.local\"\nlocation = \"n.local\"\nblocked = true\n").
 				tags(item("quay.io/acme", allow, "m.local/acme")).uses("quay.io/acme/app:v1"),
 			want: []summary{
-				{Name: "quay.io/acme/app:v1", Pools: "custom", Change: registriesconf.Unchanged, After: "quay.io/acme/app:v1"},
-				{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.GainsMirror, Fill: "m.local/acme/app:v1",
+				{Name: "quay.io/acme/app:v1", Pools: "custom", Change: registriesconf.Unchanged,
+					After: "quay.io/acme/app:v1"},
+				{Name: "quay.io/acme/app:v1", Pools: "worker", Change: registriesconf.GainsMirror,
+					Fill:  "m.local/acme/app:v1",
 					After: "m.local/acme/app:v1 quay.io/acme/app:v1"},
 			},
 		},
@@ -148,10 +167,13 @@ func TestInvalidReferences(t *testing.T) {
 	}
 }
 
-// The plan does not depend on the order in which references and pools are listed, but for the order of the pools' own names.
+// The plan does not depend on the order in which references and pools are listed, but for the order
+// of the pools' own names.
 func TestBuildIsSorted(t *testing.T) {
-	one := newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/a:v1", "quay.io/acme/b:v1", "quay.io/acme/c:v1").build(t)
-	two := newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/c:v1", "quay.io/acme/a:v1", "quay.io/acme/b:v1").build(t)
+	one := newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/a:v1", "quay.io/acme/b:v1",
+		"quay.io/acme/c:v1").build(t)
+	two := newBuilder().tags(item("quay.io/acme", block, "m.local/acme")).uses("quay.io/acme/c:v1", "quay.io/acme/a:v1",
+		"quay.io/acme/b:v1").build(t)
 	if diff := cmp.Diff(summaries(one), summaries(two)); diff != "" {
 		t.Errorf("items (-one +two):\n%s", diff)
 	}
@@ -162,7 +184,8 @@ func TestBuildIsSorted(t *testing.T) {
 
 // The owner that matters is one that can pull now.
 func TestBlockingOwnersComeFirst(t *testing.T) {
-	p := newBuilder().tags(item("docker.io", block, "m.local/docker")).knowsAdvisory("docker.io/library/nginx:latest").uses("docker.io/nginx").build(t)
+	p := newBuilder().tags(item("docker.io", block,
+		"m.local/docker")).knowsAdvisory("docker.io/library/nginx:latest").uses("docker.io/nginx").build(t)
 	if got := p.Items[0].Reference; !got.Blocking() || got.Image != "docker.io/nginx" {
 		t.Errorf("the item is about %+v", got)
 	}
@@ -204,14 +227,17 @@ func TestAcceptedRisks(t *testing.T) {
 		b    *builder
 		want string
 	}{
-		"nothing is accepted":            {base().uses("nginx"), ""},
-		"as it is normalised":            {base().uses("nginx").accepts("docker.io/library/*"), "nobody needs docker.io/library/*"},
-		"as it is spelt":                 {base().uses("nginx").accepts("nginx"), "nobody needs nginx"},
-		"the first pattern counts":       {base().uses("nginx").accepts("*").accepts("nginx"), "nobody needs *"},
-		"of two spellings both":          {base().uses("nginx", "docker.io/nginx").accepts("*nginx*"), "nobody needs *nginx*"},
-		"of two spellings only one":      {base().uses("docker.io/nginx", "nginx").accepts("nginx"), ""},
-		"the other way round":            {base().uses("nginx", "docker.io/nginx").accepts("nginx"), ""},
-		"one that nothing can start now": {base().uses("nginx").knowsAdvisory("docker.io/nginx").accepts("nginx"), "nobody needs nginx"},
+		"nothing is accepted": {base().uses("nginx"), ""},
+		"as it is normalised": {base().uses("nginx").accepts("docker.io/library/*"),
+			"nobody needs docker.io/library/*"},
+		"as it is spelt":           {base().uses("nginx").accepts("nginx"), "nobody needs nginx"},
+		"the first pattern counts": {base().uses("nginx").accepts("*").accepts("nginx"), "nobody needs *"},
+		"of two spellings both": {base().uses("nginx", "docker.io/nginx").accepts("*nginx*"),
+			"nobody needs *nginx*"},
+		"of two spellings only one": {base().uses("docker.io/nginx", "nginx").accepts("nginx"), ""},
+		"the other way round":       {base().uses("nginx", "docker.io/nginx").accepts("nginx"), ""},
+		"one that nothing can start now": {base().uses("nginx").knowsAdvisory("docker.io/nginx").accepts("nginx"),
+			"nobody needs nginx"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +269,8 @@ func TestIsWithin(t *testing.T) {
 	}
 }
 
-// The digest is about the mirror sets and the configuration predicted from them: references come and go without changing it.
+// The digest is about the mirror sets and the configuration predicted from them: references come
+// and go without changing it.
 func TestDigest(t *testing.T) {
 	base := func() *builder { return newBuilder().tags(item("quay.io/acme", block, "m.local/acme", "n.local/acme")) }
 	first := base().uses("quay.io/acme/app:v1").build(t).Digest

@@ -17,9 +17,11 @@ type PullForecast string
 const (
 	// Proven: the registries were asked, and it can be pulled under the planned configuration.
 	Proven PullForecast = "Proven"
-	// ToMirror: a mirror of the spec serves it, and has to hold it before the mirror sets are applied.
+	// ToMirror: a mirror of the spec serves it, and has to hold it before the mirror sets are
+	// applied.
 	ToMirror PullForecast = "ToFill"
-	// AtRisk: no mirror of the spec serves it, and whether the places that are left can was not found out.
+	// AtRisk: no mirror of the spec serves it, and whether the places that are left can was not
+	// found out.
 	AtRisk PullForecast = "AtRisk"
 	// Lost: it could not be pulled any more.
 	Lost PullForecast = "Lost"
@@ -31,8 +33,9 @@ const (
 	NotBlocking PullForecast = "Spared"
 )
 
-// PullForecast judges an item by what the registries said. With nil results nobody has asked them: then an item of which every place would be
-// blocked counts as lost, since something runs that was pulled from one of them.
+// PullForecast judges an item by what the registries said. With nil results nobody has asked them:
+// then an item of which every place would be blocked counts as lost, since something runs that was
+// pulled from one of them.
 func (p Plan) PullForecast(i Item, results map[string]mirror.Result) PullForecast {
 	if results == nil && unpullable(i.After) && !unpullable(i.Before) {
 		results = map[string]mirror.Result{i.beforeKey(): deniedToday}
@@ -62,7 +65,8 @@ func (p Plan) PullForecast(i Item, results map[string]mirror.Result) PullForecas
 // deniedToday stands for what its pods can pull and we cannot tell about.
 var deniedToday = mirror.Result{Err: &mirror.Error{Class: mirror.Denied}}
 
-// LossMessage says what becomes of an item that would be lost or is at risk: who needs it, why, and what to add to the spec.
+// LossMessage says what becomes of an item that would be lost or is at risk: who needs it, why, and
+// what to add to the spec.
 func (p Plan) LossMessage(i Item, results map[string]mirror.Result) string {
 	if p.PullForecast(i, results) == Lost && (results != nil || unpullable(i.After)) {
 		return lostProblem(i, results[i.Key()], results[i.beforeKey()]).Message
@@ -77,10 +81,12 @@ func (p Plan) LossMessage(i Item, results map[string]mirror.Result) string {
 	if i.Change == registriesconf.Unblocked {
 		return fmt.Sprintf("%s, used by %s: %s", i.Name, i.Reference.UsedBy(), why)
 	}
-	return fmt.Sprintf("%s, used by %s, may not be pullable any more: %s. %s", i.Name, i.Reference.UsedBy(), why, suggestion(i))
+	return fmt.Sprintf("%s, used by %s, may not be pullable any more: %s. %s", i.Name, i.Reference.UsedBy(), why,
+		suggestion(i))
 }
 
-// FailureMessage says why an item is not proven at the mirror that serves it; empty when it is, or when nobody has asked.
+// FailureMessage says why an item is not proven at the mirror that serves it; empty when it is, or
+// when nobody has asked.
 func (p Plan) FailureMessage(i Item, results map[string]mirror.Result) string {
 	e := results[i.Key()].Err
 	if e == nil {
@@ -89,12 +95,15 @@ func (p Plan) FailureMessage(i Item, results map[string]mirror.Result) string {
 	return e.Error()
 }
 
-// KeepsEndpoints tells whether a pull that works today goes on being tried at all the places that it is tried at now, in whatever order.
+// KeepsEndpoints tells whether a pull that works today goes on being tried at all the places that
+// it is tried at now, in whatever order.
 func (i Item) KeepsEndpoints() bool {
-	return i.Change == registriesconf.OrderChanged || i.Change == registriesconf.Unblocked || i.Change == registriesconf.GainsMirror
+	return i.Change == registriesconf.OrderChanged || i.Change == registriesconf.Unblocked ||
+		i.Change == registriesconf.GainsMirror
 }
 
-// AcceptedRiskIndex is the index of the accepted risk of the spec that covers the item; -1 when none does.
+// AcceptedRiskIndex is the index of the accepted risk of the spec that covers the item; -1 when
+// none does.
 func (i Item) AcceptedRiskIndex(risks []v1alpha1.AcceptedRisk) int {
 	if i.Accepted == "" {
 		return -1

@@ -14,9 +14,10 @@ import (
 // maxProblems bounds how many references are named.
 const maxProblems = 10
 
-// Summarize folds what the registries said into the plan. engaged is the digest of the plan whose jobs the engine has, copying
-// whether it may write to the mirrors.
-func (p Plan) Summarize(results map[string]mirror.Result, transferPlan string, copying bool) (rollout.PlanSummary, rollout.Transfers) {
+// Summarize folds what the registries said into the plan. engaged is the digest of the plan whose
+// jobs the engine has, copying whether it may write to the mirrors.
+func (p Plan) Summarize(results map[string]mirror.Result, transferPlan string, copying bool) (rollout.PlanSummary,
+	rollout.Transfers) {
 	sum := rollout.PlanSummary{Digest: p.Digest, Total: p.Total, Changed: len(p.Items)}
 	transfers := rollout.Transfers{PlanDigest: transferPlan, Copying: copying}
 	for _, problem := range p.collisions() {
@@ -68,7 +69,8 @@ func countNotBlocking(sum *rollout.PlanSummary, i Item) {
 	}
 }
 
-// countPullable counts what is proven. A tag that has moved is proven to be another image than the one that runs.
+// countPullable counts what is proven. A tag that has moved is proven to be another image than the
+// one that runs.
 func (p Plan) countPullable(sum *rollout.PlanSummary, transfers *rollout.Transfers, i Item, result mirror.Result) {
 	transfers.Total++
 	if i.drifted(result) {
@@ -107,7 +109,8 @@ func lostProblem(i Item, result, before mirror.Result) rollout.Problem {
 	}
 	return rollout.Problem{
 		Reason: v1alpha1.ReasonImagesLost, Kind: "Image", Name: i.Name,
-		Message: fmt.Sprintf("%s, used by %s, could not be pulled any more: %s. %s", i.Name, i.Reference.UsedBy(), why, suggestion(i)),
+		Message: fmt.Sprintf("%s, used by %s, could not be pulled any more: %s. %s", i.Name, i.Reference.UsedBy(), why,
+			suggestion(i)),
 	}
 }
 
@@ -117,13 +120,16 @@ func whyUnpullable(i Item, result mirror.Result) string {
 	case i.After.Err != "":
 		return "its name cannot be rewritten for the mirror: " + i.After.Err
 	case unpullable(i.After):
-		return "every place it could be pulled from is blocked (NeverContactSource on " + blockedBy(i.After) + " blocks pulls by tag and by digest)"
+		return "every place it could be pulled from is blocked (NeverContactSource on " + blockedBy(i.After) +
+			" blocks pulls by tag and by digest)"
 	default:
-		return "it can only be pulled from " + strings.Join(endpointReferences(i.After.Usable()), ", ") + ", and that fails: " + failureText(result)
+		return "it can only be pulled from " + strings.Join(endpointReferences(i.After.Usable()), ", ") +
+			", and that fails: " + failureText(result)
 	}
 }
 
-// suggestion names the item to add: the kind of mirror that serves this kind of reference, for the scope that decides.
+// suggestion names the item to add: the kind of mirror that serves this kind of reference, for the
+// scope that decides.
 func suggestion(i Item) string {
 	field := "imageTagMirrors"
 	if i.After.ByDigest {
@@ -144,8 +150,9 @@ func suggestion(i Item) string {
 	return fmt.Sprintf("Add to spec.%s: {%s}, or list the reference in spec.inventory.acceptedRisks", field, item)
 }
 
-// currentMirrors gives the mirrors that serve the reference today, cut down to the scope. With scope quay.io/acme/shop the
-// endpoint mirror/acme/shop/app@sha256:… for quay.io/acme/shop/app@sha256:… becomes mirror/acme/shop.
+// currentMirrors gives the mirrors that serve the reference today, cut down to the scope. With
+// scope quay.io/acme/shop the endpoint mirror/acme/shop/app@sha256:… for
+// quay.io/acme/shop/app@sha256:… becomes mirror/acme/shop.
 func currentMirrors(before registriesconf.Resolution, scope string) []string {
 	rest, ok := strings.CutPrefix(before.Reference, scope)
 	if scope == "" || !ok || strings.HasPrefix(scope, "*.") {
@@ -201,7 +208,8 @@ func failedProblem(i Item, result mirror.Result, verifyOnly bool) rollout.Proble
 	}
 	return rollout.Problem{
 		Reason: why, Kind: "Image", Name: i.Name, Transient: true,
-		Message: fmt.Sprintf("%s, used by %s, is not proven at %s: %s; %s", i.Name, i.Reference.UsedBy(), i.Target, failureText(result), next),
+		Message: fmt.Sprintf("%s, used by %s, is not proven at %s: %s; %s", i.Name, i.Reference.UsedBy(), i.Target,
+			failureText(result), next),
 	}
 }
 

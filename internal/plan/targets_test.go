@@ -16,15 +16,18 @@ func endpoint(reference string) registriesconf.Endpoint {
 	return registriesconf.Endpoint{Reference: reference, Mirror: true}
 }
 
-// TestTargets: the first mirror of the spec is filled, or those that it names as targets; every other one is looked at.
+// TestTargets: the first mirror of the spec is filled, or those that it names as targets; every
+// other one is looked at.
 func TestTargets(t *testing.T) {
 	spec := func(targets ...string) v1alpha1.SafeMirrorRolloutSpec {
-		s := v1alpha1.SafeMirrorRolloutSpec{ImageTagMirrors: []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"a.local/acme", "b.local/acme", "c.local/acme"}}}}
+		s := v1alpha1.SafeMirrorRolloutSpec{ImageTagMirrors: []v1alpha1.ImageMirrors{{Source: "quay.io/acme",
+			Mirrors: []string{"a.local/acme", "b.local/acme", "c.local/acme"}}}}
 		s.Mirroring.Targets = targets
 		return s
 	}
 	after := registriesconf.Resolution{Reference: "quay.io/acme/app:v1", Endpoints: []registriesconf.Endpoint{
-		endpoint("foreign.local/app:v1"), endpoint("a.local/acme/app:v1"), endpoint("b.local/acme/app:v1"), endpoint("c.local/acme/app:v1"), {Reference: "quay.io/acme/app:v1"},
+		endpoint("foreign.local/app:v1"), endpoint("a.local/acme/app:v1"), endpoint("b.local/acme/app:v1"),
+		endpoint("c.local/acme/app:v1"), {Reference: "quay.io/acme/app:v1"},
 	}}
 	cases := map[string]struct {
 		targets []string
@@ -32,10 +35,14 @@ func TestTargets(t *testing.T) {
 		more    []string
 		others  []string
 	}{
-		"the first of ours":         {nil, "a.local/acme/app:v1", nil, []string{"foreign.local/app:v1", "b.local/acme/app:v1"}},
-		"a target":                  {[]string{"b.local/acme"}, "b.local/acme/app:v1", nil, []string{"foreign.local/app:v1", "a.local/acme/app:v1"}},
-		"two targets":               {[]string{"b.local", "a.local/acme"}, "a.local/acme/app:v1", []string{"b.local/acme/app:v1"}, []string{"foreign.local/app:v1"}},
-		"a target for other images": {[]string{"a.local/acme/other"}, "", nil, []string{"foreign.local/app:v1", "a.local/acme/app:v1", "b.local/acme/app:v1"}},
+		"the first of ours": {nil, "a.local/acme/app:v1", nil,
+			[]string{"foreign.local/app:v1", "b.local/acme/app:v1"}},
+		"a target": {[]string{"b.local/acme"}, "b.local/acme/app:v1", nil,
+			[]string{"foreign.local/app:v1", "a.local/acme/app:v1"}},
+		"two targets": {[]string{"b.local", "a.local/acme"}, "a.local/acme/app:v1",
+			[]string{"b.local/acme/app:v1"}, []string{"foreign.local/app:v1"}},
+		"a target for other images": {[]string{"a.local/acme/other"}, "", nil,
+			[]string{"foreign.local/app:v1", "a.local/acme/app:v1", "b.local/acme/app:v1"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -43,8 +50,10 @@ func TestTargets(t *testing.T) {
 			if first != c.first || !cmp.Equal(c.more, more) {
 				t.Errorf("fills %q and %v, want %q and %v", first, more, c.first, c.more)
 			}
-			before := registriesconf.Resolution{Endpoints: []registriesconf.Endpoint{endpoint("c.local/acme/app:v1"), {Reference: "quay.io/acme/app:v1"}}}
-			if diff := cmp.Diff(c.others, otherMirrors(Item{Before: before, After: after, Target: first, MoreTargets: more})); diff != "" {
+			before := registriesconf.Resolution{Endpoints: []registriesconf.Endpoint{endpoint("c.local/acme/app:v1"),
+				{Reference: "quay.io/acme/app:v1"}}}
+			if diff := cmp.Diff(c.others, otherMirrors(Item{Before: before, After: after, Target: first,
+				MoreTargets: more})); diff != "" {
 				t.Errorf("others (-want +got):\n%s", diff)
 			}
 		})
@@ -56,15 +65,19 @@ func TestMirroringInTheJob(t *testing.T) {
 	p := Plan{Platforms: []string{"linux/amd64", "linux/arm64"}}
 	p.Mirroring.Platforms = []string{"linux/amd64"}
 	p.Mirroring.Attachments = v1alpha1.AttachAll
-	p.Mirroring.Verification = v1alpha1.VerificationSpec{Download: v1alpha1.DownloadAll, Caches: []string{"a.local/acme"}}
+	p.Mirroring.Verification = v1alpha1.VerificationSpec{Download: v1alpha1.DownloadAll,
+		Caches: []string{"a.local/acme"}}
 	i := Item{
-		Name: "quay.io/acme/app:v1", Target: "b.local/acme/app:v1", MoreTargets: []string{"c.local/acme/app:v1"}, OtherMirrors: []string{"d.local/app:v1"},
-		Reference: inventory.Reference{Platforms: []string{"linux/amd64"}},
-		After:     registriesconf.Resolution{Endpoints: []registriesconf.Endpoint{endpoint("a.local/acme/app:v1")}},
+		Name: "quay.io/acme/app:v1", Target: "b.local/acme/app:v1", MoreTargets: []string{"c.local/acme/app:v1"},
+		OtherMirrors: []string{"d.local/app:v1"},
+		Reference:    inventory.Reference{Platforms: []string{"linux/amd64"}},
+		After:        registriesconf.Resolution{Endpoints: []registriesconf.Endpoint{endpoint("a.local/acme/app:v1")}},
 	}
 	want := mirror.Job{
-		Reference: "quay.io/acme/app:v1", Targets: []string{"b.local/acme/app:v1", "c.local/acme/app:v1"}, Sources: []string{}, PullEndpoints: []string{"a.local/acme/app:v1"},
-		OtherMirrors: []string{"d.local/app:v1"}, RequiredPlatforms: []string{"linux/amd64"}, Platforms: []string{"linux/amd64"},
+		Reference: "quay.io/acme/app:v1", Targets: []string{"b.local/acme/app:v1", "c.local/acme/app:v1"},
+		Sources: []string{}, PullEndpoints: []string{"a.local/acme/app:v1"},
+		OtherMirrors: []string{"d.local/app:v1"}, RequiredPlatforms: []string{"linux/amd64"},
+		Platforms: []string{"linux/amd64"},
 		Referrers: true, ChildSignatures: true, Download: mirror.DownloadFull, PullThroughCache: true,
 	}
 	if diff := cmp.Diff(want, p.job(i, true)); diff != "" {
@@ -76,7 +89,8 @@ func TestMirroringInTheJob(t *testing.T) {
 	}
 }
 
-// A mirror further down the list that holds the image in part is a trap for the node that comes to it, whatever the first one holds.
+// A mirror further down the list that holds the image in part is a trap for the node that comes to
+// it, whatever the first one holds.
 func TestOtherMirrors(t *testing.T) {
 	proof := mirror.Result{}
 	proof.Proof.At = proof.Proof.At.AddDate(1, 0, 0)
@@ -95,7 +109,8 @@ func TestOtherMirrors(t *testing.T) {
 			r := proof
 			r.OtherMirrors = []mirror.ImageCheck{{Endpoint: "b.local/acme/app:v1"}}
 			if c.class != "" {
-				r.OtherMirrors[0].Err = &mirror.Error{Class: c.class, Endpoint: "b.local/acme/app:v1", Err: errors.New("x")}
+				r.OtherMirrors[0].Err = &mirror.Error{Class: c.class, Endpoint: "b.local/acme/app:v1",
+					Err: errors.New("x")}
 			}
 			if got := checkStateOf(r); got != c.want {
 				t.Errorf("finding %d, want %d", got, c.want)

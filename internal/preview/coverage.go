@@ -33,8 +33,8 @@ type CoverageGap struct {
 // ViewerRole is the ClusterRole that lets a plan see everything.
 const ViewerRole = "safe-mirror-plan-viewer"
 
-// lenientReader answers "there are none" for what may not be read, and remembers that. What decides the nodes' configuration is not read
-// through it: without that there is nothing to tolerate for.
+// lenientReader answers "there are none" for what may not be read, and remembers that. What decides
+// the nodes' configuration is not read through it: without that there is nothing to tolerate for.
 type lenientReader struct {
 	client.Reader
 	scheme *runtime.Scheme
@@ -45,13 +45,15 @@ type lenientReader struct {
 	tolerated map[schema.GroupKind]error
 }
 
-func (t *lenientReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+func (t *lenientReader) Get(ctx context.Context, key client.ObjectKey, object client.Object,
+	opts ...client.GetOption) error {
 	err := t.Reader.Get(ctx, key, object, opts...)
 	kind, excused := t.tolerate(object, err)
 	if !excused {
 		return err
 	}
-	return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: strings.ToLower(kind.Kind)}, key.Name)
+	return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: strings.ToLower(kind.Kind)},
+		key.Name)
 }
 
 func (t *lenientReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
@@ -88,8 +90,8 @@ func isForbidden(_ schema.GroupKind, err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }
 
-// isAbsentFile excuses, in files, that they say nothing of the mirror sets or of the cluster's own configuration: what a cluster has none of
-// leaves no file behind.
+// isAbsentFile excuses, in files, that they say nothing of the mirror sets or of the cluster's own
+// configuration: what a cluster has none of leaves no file behind.
 func isAbsentFile(kind schema.GroupKind, err error) bool {
 	return meta.IsNoMatchError(err) && (kind.Group == configv1.GroupName || kind.Kind == "ImageContentSourcePolicy")
 }
@@ -108,7 +110,8 @@ func (t *lenientReader) gaps(gapFor func(schema.GroupKind, error) CoverageGap) [
 }
 
 func forbiddenGap(kind schema.GroupKind, err error) CoverageGap {
-	return CoverageGap{Essential: Essential(kind.Kind), Why: fmt.Sprintf("reading it is not allowed (%v): ask for the ClusterRole %s", err, ViewerRole)}
+	return CoverageGap{Essential: Essential(kind.Kind),
+		Why: fmt.Sprintf("reading it is not allowed (%v): ask for the ClusterRole %s", err, ViewerRole)}
 }
 
 func absentFileGap(schema.GroupKind, error) CoverageGap {
@@ -133,14 +136,15 @@ func gapRank(g CoverageGap) int {
 	}
 }
 
-// strictConfigReader reads MachineConfigs strictly: they are the configuration of the nodes. The rest of what a prediction reads past a cache
-// has a default to fall back on.
+// strictConfigReader reads MachineConfigs strictly: they are the configuration of the nodes. The
+// rest of what a prediction reads past a cache has a default to fall back on.
 type strictConfigReader struct {
 	strict client.Reader
 	*lenientReader
 }
 
-func (h *strictConfigReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+func (h *strictConfigReader) Get(ctx context.Context, key client.ObjectKey, object client.Object,
+	opts ...client.GetOption) error {
 	if _, ok := object.(*mcfgv1.MachineConfig); ok {
 		return h.strict.Get(ctx, key, object, opts...)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 )
 
-// CrossPoolDeadlock are applications of which a plain mirror set, which drains all pools at the same time, can make a deadlock. A rollout drains
-// one pool at a time.
+// CrossPoolDeadlock are applications of which a plain mirror set, which drains all pools at the
+// same time, can make a deadlock. A rollout drains one pool at a time.
 type CrossPoolDeadlock struct {
 	// Budgets are the PodDisruptionBudgets, namespace/name.
 	Budgets []string
@@ -37,17 +37,20 @@ type deadlockFinder struct {
 	pods  map[string][]podPlacement // by namespace
 }
 
-// saturatingBudget is a budget whose pods fill every node that they may use, in several pools that drain at the same time.
+// saturatingBudget is a budget whose pods fill every node that they may use, in several pools that
+// drain at the same time.
 type saturatingBudget struct {
 	budget       string
 	pools, nodes []string
 }
 
-// find finds budgets that share nodes, two or more of them. One alone does not deadlock: its evicted pod waits for the node that is
-// drained to come back, and that drain has nothing else to wait for.
+// find finds budgets that share nodes, two or more of them. One alone does not deadlock: its
+// evicted pod waits for the node that is drained to come back, and that drain has nothing else to
+// wait for.
 //
-// Example: two nodes in two pools, and two applications with a pod on either node and a budget of one. One drain evicts the first
-// application's pod, the other drain the second's; then each is refused the pod that is left, for none of the evicted has a node.
+// Example: two nodes in two pools, and two applications with a pod on either node and a budget of
+// one. One drain evicts the first application's pod, the other drain the second's; then each is
+// refused the pod that is left, for none of the evicted has a node.
 func (t deadlockFinder) find(budgets []policyv1.PodDisruptionBudget) []CrossPoolDeadlock {
 	groups := map[string]*CrossPoolDeadlock{}
 	for i := range budgets {
@@ -94,7 +97,8 @@ func (t deadlockFinder) saturatesNodes(b *policyv1.PodDisruptionBudget) (saturat
 	if len(usable) > len(pods) || !pods[0].onePerNode {
 		return saturatingBudget{}, false
 	}
-	return saturatingBudget{budget: b.Namespace + "/" + b.Name, pools: slices.Sorted(maps.Keys(pools)), nodes: usable}, true
+	return saturatingBudget{budget: b.Namespace + "/" + b.Name, pools: slices.Sorted(maps.Keys(pools)),
+		nodes: usable}, true
 }
 
 // feasibleNodes are the nodes on which the pod may run, whatever else is on them.
@@ -110,7 +114,8 @@ func (t deadlockFinder) feasibleNodes(p podPlacement) []string {
 	return out
 }
 
-// isOnePerNode tells whether two pods like this one cannot be on one node: by anti-affinity to its own kind, or by a port of the host.
+// isOnePerNode tells whether two pods like this one cannot be on one node: by anti-affinity to its
+// own kind, or by a port of the host.
 func isOnePerNode(p *corev1.Pod) bool {
 	for _, c := range p.Spec.Containers {
 		if slices.ContainsFunc(c.Ports, func(port corev1.ContainerPort) bool { return port.HostPort != 0 }) {
@@ -120,8 +125,9 @@ func isOnePerNode(p *corev1.Pod) bool {
 	if p.Spec.Affinity == nil || p.Spec.Affinity.PodAntiAffinity == nil {
 		return false
 	}
-	return slices.ContainsFunc(p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, func(term corev1.PodAffinityTerm) bool {
-		selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
-		return err == nil && term.TopologyKey == corev1.LabelHostname && selector.Matches(labels.Set(p.Labels))
-	})
+	return slices.ContainsFunc(p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+		func(term corev1.PodAffinityTerm) bool {
+			selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector)
+			return err == nil && term.TopologyKey == corev1.LabelHostname && selector.Matches(labels.Set(p.Labels))
+		})
 }

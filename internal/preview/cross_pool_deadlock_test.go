@@ -18,7 +18,8 @@ type poolsFixture struct {
 
 // newPoolsFixture makes nodes, written "node pool"; pool - for one that does not drain.
 func newPoolsFixture(lines ...string) *poolsFixture {
-	s := &poolsFixture{deadlockFinder: deadlockFinder{pools: map[string]string{}, nodes: map[string]*corev1.Node{}, pods: map[string][]podPlacement{}}}
+	s := &poolsFixture{deadlockFinder: deadlockFinder{pools: map[string]string{}, nodes: map[string]*corev1.Node{},
+		pods: map[string][]podPlacement{}}}
 	for _, line := range lines {
 		name, pool, _ := strings.Cut(line, " ")
 		s.nodes[name] = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"name": name}}}
@@ -29,15 +30,17 @@ func newPoolsFixture(lines ...string) *poolsFixture {
 	return s
 }
 
-// app has a pod on each of the nodes, which cannot share one, and a budget that allows so many disruptions.
+// app has a pod on each of the nodes, which cannot share one, and a budget that allows so many
+// disruptions.
 func (s *poolsFixture) app(name string, allowed int32, nodes ...string) *poolsFixture {
 	labels := map[string]string{"app": name}
 	for _, n := range nodes {
 		s.pods["shop"] = append(s.pods["shop"], podPlacement{node: n, labels: labels, onePerNode: true})
 	}
 	s.budgets = append(s.budgets, policyv1.PodDisruptionBudget{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}},
-		Status: policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: allowed},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+		Spec:       policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}},
+		Status:     policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: allowed},
 	})
 	return s
 }
@@ -58,16 +61,23 @@ func TestCrossPoolDeadlock(t *testing.T) {
 		fixture *poolsFixture
 		want    []string
 	}{
-		"two applications on two nodes of two pools": {newPoolsFixture("a worker", "b edge").app("cart", 1, "a", "b").app("till", 1, "a", "b"), []string{"shop/cart shop/till: edge worker: a b"}},
-		"one alone ends":                     {newPoolsFixture("a worker", "b edge").app("cart", 1, "a", "b"), nil},
-		"a node to spare":                    {newPoolsFixture("a worker", "b edge", "c worker").app("cart", 1, "a", "b").app("till", 1, "a", "b"), nil},
-		"one that is cordoned is none":       {cordoned, []string{"shop/cart shop/till: edge worker: a b"}},
-		"one that repels is none":            {tainted, []string{"shop/cart shop/till: edge worker: a b"}},
-		"one pool drains one node at a time": {newPoolsFixture("a worker", "b worker").app("cart", 1, "a", "b").app("till", 1, "a", "b"), nil},
-		"the other pool does not drain":      {newPoolsFixture("a worker", "b -").app("cart", 1, "a", "b").app("till", 1, "a", "b"), nil},
-		"a generous budget":                  {newPoolsFixture("a worker", "b edge").app("cart", 2, "a", "b").app("till", 2, "a", "b"), nil},
-		"pods that can share a node":         {newPoolsFixture("a worker", "b edge").app("cart", 1, "a", "b").app("till", 1, "a", "b").each(func(p *podPlacement) { p.onePerNode = false }), nil},
-		"on different nodes":                 {newPoolsFixture("a worker", "b edge", "c worker", "d edge").app("cart", 1, "a", "b").app("till", 1, "c", "d"), nil},
+		"two applications on two nodes of two pools": {newPoolsFixture("a worker", "b edge").app("cart", 1, "a",
+			"b").app("till", 1, "a", "b"), []string{"shop/cart shop/till: edge worker: a b"}},
+		"one alone ends": {newPoolsFixture("a worker", "b edge").app("cart", 1, "a", "b"), nil},
+		"a node to spare": {newPoolsFixture("a worker", "b edge", "c worker").app("cart", 1, "a",
+			"b").app("till", 1, "a", "b"), nil},
+		"one that is cordoned is none": {cordoned, []string{"shop/cart shop/till: edge worker: a b"}},
+		"one that repels is none":      {tainted, []string{"shop/cart shop/till: edge worker: a b"}},
+		"one pool drains one node at a time": {newPoolsFixture("a worker", "b worker").app("cart", 1, "a",
+			"b").app("till", 1, "a", "b"), nil},
+		"the other pool does not drain": {newPoolsFixture("a worker", "b -").app("cart", 1, "a", "b").app("till",
+			1, "a", "b"), nil},
+		"a generous budget": {newPoolsFixture("a worker", "b edge").app("cart", 2, "a",
+			"b").app("till", 2, "a", "b"), nil},
+		"pods that can share a node": {newPoolsFixture("a worker", "b edge").app("cart", 1, "a",
+			"b").app("till", 1, "a", "b").each(func(p *podPlacement) { p.onePerNode = false }), nil},
+		"on different nodes": {newPoolsFixture("a worker", "b edge", "c worker", "d edge").app("cart",
+			1, "a", "b").app("till", 1, "c", "d"), nil},
 		"one that tolerates the taint": {tainted.clone().each(func(p *podPlacement) {
 			p.tolerations = []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}
 		}), nil},
@@ -76,7 +86,8 @@ func TestCrossPoolDeadlock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			for _, e := range c.fixture.find(c.fixture.budgets) {
-				got = append(got, strings.Join(e.Budgets, " ")+": "+strings.Join(e.Pools, " ")+": "+strings.Join(e.Nodes, " "))
+				got = append(got, strings.Join(e.Budgets, " ")+": "+strings.Join(e.Pools, " ")+": "+
+					strings.Join(e.Nodes, " "))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("entangled (-want +got):\n%s", diff)
@@ -112,7 +123,8 @@ func TestOnePerNode(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := isOnePerNode(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "me"}}, Spec: c.spec}); got != c.want {
+			if got := isOnePerNode(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "me"}},
+				Spec: c.spec}); got != c.want {
 				t.Errorf("alone %t, want %t", got, c.want)
 			}
 		})

@@ -34,8 +34,9 @@ import (
 
 const topology = "machineconfiguration.openshift.io/controlPlaneTopology"
 
-// TestPlanAndOperatorAgree puts one cluster through both roads, what the operator observes before anything is paused and what a plan
-// foresees, and demands the same pools, problems, references and forecasts. What one of them builds by itself shows up here.
+// TestPlanAndOperatorAgree puts one cluster through both roads, what the operator observes before
+// anything is paused and what a plan foresees, and demands the same pools, problems, references and
+// forecasts. What one of them builds by itself shows up here.
 func TestPlanAndOperatorAgree(t *testing.T) {
 	const clusters = 150
 	drains, held, pending := 0, 0, 0
@@ -57,26 +58,32 @@ func TestPlanAndOperatorAgree(t *testing.T) {
 		})
 	}
 	if drains == 0 || held == 0 || pending == 0 {
-		t.Errorf("the clusters show %d drains, %d problems and %d pending changes: they compare nothing", drains, held, pending)
+		t.Errorf("the clusters show %d drains, %d problems and %d pending changes: they compare nothing", drains, held,
+			pending)
 	}
 }
 
-func bothRoads(t *testing.T, r *v1alpha1.SafeMirrorRollout, objects []client.Object) (*preview.Preview, *observe.Observation) {
+func bothRoads(t *testing.T, r *v1alpha1.SafeMirrorRollout, objects []client.Object) (*preview.Preview,
+	*observe.Observation) {
 	t.Helper()
 	ctx := context.Background()
 	c := minicluster.Client(interceptor.Funcs{}, append(objects, r)...)
 	now := func() time.Time { return minicluster.StartTime }
 	live := &observe.Observer{Client: c, API: c, Namespace: "safe-mirror-operator", DryRun: dryrun.New(c),
-		Transfers: &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})}, PullChecks: &execute.PullChecks{}, Kinds: observe.NewCachedKinds(minicluster.Scheme()), Now: now}
+		Transfers:  &execute.Transfers{Engine: mirror.NewEngine(mirror.EngineOptions{})},
+		PullChecks: &execute.PullChecks{}, Kinds: observe.NewCachedKinds(minicluster.Scheme()), Now: now}
 	w, err := live.Observe(ctx, r.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := preview.Compute(ctx, preview.Source{Reader: c, Scheme: minicluster.Scheme(), Discovery: prediction.DiscoveryFrom(c.RESTMapper()), Now: now()}, preview.ProposedChange{Rollout: r})
+	f, err := preview.Compute(ctx,
+		preview.Source{Reader: c, Scheme: minicluster.Scheme(), Discovery: prediction.DiscoveryFrom(c.RESTMapper()),
+			Now: now()}, preview.ProposedChange{Rollout: r})
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, "cluster", known(t, w.Observed.Cluster), known(t, f.Cluster), cmpopts.IgnoreFields(rollout.Cluster{}, "Warnings"))
+	compare(t, "cluster", known(t, w.Observed.Cluster), known(t, f.Cluster),
+		cmpopts.IgnoreFields(rollout.Cluster{}, "Warnings"))
 	compare(t, "pools", known(t, w.Observed.Pools), f.Prediction.All())
 	compare(t, "problems", known(t, w.Observed.SpecProblems), f.Problems)
 	compare(t, "references", w.Inventory.References, f.Inventory.References)
@@ -140,11 +147,13 @@ func (g *generator) cluster() []client.Object {
 		objects = append(objects, g.workload(fmt.Sprint("app", i), nodes)...)
 	}
 	if g.oneIn(2) {
-		objects = append(objects, daemonOf("openshift-machine-config-operator", "machine-config-operator-1", nodes[g.Intn(len(nodes))].Name,
+		objects = append(objects, daemonOf("openshift-machine-config-operator", "machine-config-operator-1",
+			nodes[g.Intn(len(nodes))].Name,
 			map[string]string{"k8s-app": "machine-config-operator"}))
 	}
 	if g.oneIn(3) {
-		objects = append(objects, daemonOf("safe-mirror-operator", "safe-mirror-operator-1", nodes[g.Intn(len(nodes))].Name,
+		objects = append(objects, daemonOf("safe-mirror-operator", "safe-mirror-operator-1",
+			nodes[g.Intn(len(nodes))].Name,
 			map[string]string{"app.kubernetes.io/name": "safe-mirror-operator"}))
 	}
 	return objects
@@ -177,7 +186,8 @@ func (g *generator) node(n *corev1.Node, single bool) {
 	if g.oneIn(4) {
 		n.Status.NodeInfo.Architecture = "arm64"
 	}
-	n.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("4Gi"), corev1.ResourcePods: resource.MustParse("20")}
+	n.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2"),
+		corev1.ResourceMemory: resource.MustParse("4Gi"), corev1.ResourcePods: resource.MustParse("20")}
 }
 
 // pending lets the worker pool have another change that its nodes do not have yet.
@@ -188,14 +198,16 @@ func (g *generator) pending(objects []client.Object) client.Object {
 			pool.Spec.Configuration.Name, pool.Spec.Paused = name, true
 		}
 	}
-	return minicluster.MachineConfig(name, minicluster.RegistriesFile(minicluster.BaseRegistriesConf), minicluster.File{Path: "/etc/chrony.conf", Content: "server"})
+	return minicluster.MachineConfig(name, minicluster.RegistriesFile(minicluster.BaseRegistriesConf),
+		minicluster.File{Path: "/etc/chrony.conf", Content: "server"})
 }
 
 // policies are those of a cluster whose Machine Config Operator knows node disruption policies.
 func policies() client.Object {
 	mc := &opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "cluster"}}
 	mc.Status.NodeDisruptionPolicyStatus.ClusterPolicies.Files = []opv1.NodeDisruptionPolicyStatusFile{
-		{Path: "/etc/containers/registries.conf", Actions: []opv1.NodeDisruptionPolicyStatusAction{{Type: opv1.SpecialStatusAction}}},
+		{Path: "/etc/containers/registries.conf",
+			Actions: []opv1.NodeDisruptionPolicyStatusAction{{Type: opv1.SpecialStatusAction}}},
 	}
 	return mc
 }
@@ -206,7 +218,8 @@ func (g *generator) workload(name string, nodes []*corev1.Node) []client.Object 
 	spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "quay.io/acme/" + name + ":v1"}}}
 	spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("700m")}
 	if g.oneIn(3) {
-		spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80, Protocol: corev1.ProtocolTCP}}
+		spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80,
+			Protocol: corev1.ProtocolTCP}}
 	}
 	if g.oneIn(3) {
 		spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{
@@ -214,19 +227,25 @@ func (g *generator) workload(name string, nodes []*corev1.Node) []client.Object 
 	}
 	meta := metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("deployment-" + name)}
 	set := metav1.ObjectMeta{Namespace: "shop", Name: name + "-1", UID: types.UID("set-" + name), Labels: labels,
-		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: name, UID: meta.UID, Controller: &yes}}}
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: name, UID: meta.UID,
+			Controller: &yes}}}
 	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}
 	selector := &metav1.LabelSelector{MatchLabels: labels}
 	out := []client.Object{
-		&appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: selector, Template: template}},
-		&appsv1.ReplicaSet{ObjectMeta: set, Spec: appsv1.ReplicaSetSpec{Replicas: &replicas, Selector: selector, Template: template}},
+		&appsv1.Deployment{ObjectMeta: meta,
+			Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: selector, Template: template}},
+		&appsv1.ReplicaSet{ObjectMeta: set,
+			Spec: appsv1.ReplicaSetSpec{Replicas: &replicas, Selector: selector, Template: template}},
 	}
 	for i := range replicas {
-		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprint(name, "-1-", i), UID: types.UID(fmt.Sprint(name, i)), Labels: labels,
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprint(name, "-1-", i),
+			UID: types.UID(fmt.Sprint(name, i)), Labels: labels,
 			CreationTimestamp: metav1.NewTime(minicluster.StartTime.Add(-time.Hour)),
-			OwnerReferences:   []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: set.Name, UID: set.UID, Controller: &yes}}}, Spec: spec}
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: set.Name,
+				UID: set.UID, Controller: &yes}}}, Spec: spec}
 		p.Spec.NodeName = nodes[g.Intn(len(nodes))].Name
-		p.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+		p.Status = corev1.PodStatus{Phase: corev1.PodRunning,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
 		if g.oneIn(5) {
 			p.Status.Conditions[0].Status = corev1.ConditionFalse
 		}
@@ -241,7 +260,8 @@ func (g *generator) workload(name string, nodes []*corev1.Node) []client.Object 
 }
 
 func daemonOf(namespace, name, node string, labels map[string]string) client.Object {
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels}, Spec: corev1.PodSpec{NodeName: node},
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
+		Spec:   corev1.PodSpec{NodeName: node},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning}}
 }
 
@@ -264,7 +284,8 @@ func (g *generator) rollout() *v1alpha1.SafeMirrorRollout {
 		r.Spec.Release.Mechanism = v1alpha1.MechanismTargeted
 	}
 	if g.oneIn(6) {
-		r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: "61 25 * * *", DurationSeconds: 3600, TimeZone: "Mars/Olympus"}}
+		r.Spec.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: "61 25 * * *", DurationSeconds: 3600,
+			TimeZone: "Mars/Olympus"}}
 	}
 	if g.oneIn(6) {
 		r.Spec.Mirroring.Targets = []string{"elsewhere.local/acme"}
@@ -278,7 +299,8 @@ func (g *generator) rollout() *v1alpha1.SafeMirrorRollout {
 	return r
 }
 
-// TestPendingChangesCount: the mirror sets alone reload, and behind the pause waits a change that does not.
+// TestPendingChangesCount: the mirror sets alone reload, and behind the pause waits a change that
+// does not.
 func TestPendingChangesCount(t *testing.T) {
 	g := &generator{rand.New(rand.NewSource(1))} //nolint:gosec // seeded on purpose
 	r := minicluster.Rollout("shop")
@@ -295,7 +317,8 @@ func TestPendingChangesCount(t *testing.T) {
 	}
 }
 
-// TestSingleReplicaIsNotDrained: the note on the node decides, on workers too, with or without an Infrastructure.
+// TestSingleReplicaIsNotDrained: the note on the node decides, on workers too, with or without an
+// Infrastructure.
 func TestSingleReplicaIsNotDrained(t *testing.T) {
 	for name, c := range map[string]struct {
 		nodes   []string

@@ -11,11 +11,13 @@ import (
 
 // Explanation is where one reference is pulled from, and by which nodes.
 type Explanation struct {
-	// Reference is as it was asked for, and Normal what it stands for: several references when it names no registry.
+	// Reference is as it was asked for, and Normal what it stands for: several references when it
+	// names no registry.
 	Reference string
 	UsedBy    *inventory.Reference
-	// Current is one view for each configuration that nodes really run and that treats the reference differently; After is the same for
-	// the predicted ones, and empty when nothing was wished for.
+	// Current is one view for each configuration that nodes really run and that treats the
+	// reference differently; After is the same for the predicted ones, and empty when nothing was
+	// wished for.
 	Current, Proposed []PullPath
 	// UnreadNodes says of which nodes nothing is known, and why.
 	UnreadNodes []string
@@ -24,7 +26,8 @@ type Explanation struct {
 // PullPath is how some nodes pull the reference.
 type PullPath struct {
 	Nodes []NodeGroup
-	// Candidates are the references that are tried one after another: one, or the candidates of a short name.
+	// Candidates are the references that are tried one after another: one, or the candidates of a
+	// short name.
 	Candidates []Candidate
 }
 
@@ -51,14 +54,16 @@ func (f *Preview) Explain(ref string) (Explanation, error) {
 	for _, p := range f.Pools {
 		for _, g := range p.Running {
 			if g.Why != "" {
-				out.UnreadNodes = append(out.UnreadNodes, fmt.Sprintf("%d nodes of pool %s: %s", len(g.Nodes), p.Name, g.Why))
+				out.UnreadNodes = append(out.UnreadNodes,
+					fmt.Sprintf("%d nodes of pool %s: %s", len(g.Nodes), p.Name, g.Why))
 				continue
 			}
 			candidates, err := resolveCandidates(g.Config, f.CurrentSets, ref)
 			if err != nil {
 				return Explanation{}, err
 			}
-			out.Current = addPullPath(out.Current, NodeGroup{Pool: p.Name, Rendered: g.Rendered, Nodes: g.Nodes}, candidates)
+			out.Current = addPullPath(out.Current, NodeGroup{Pool: p.Name, Rendered: g.Rendered, Nodes: g.Nodes},
+				candidates)
 		}
 	}
 	for _, c := range f.Prediction.Configs {

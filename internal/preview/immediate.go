@@ -7,16 +7,18 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 )
 
-// ImmediateConsumer is somebody who reads the mirror sets from the API, so that pausing pools does not hold it back.
+// ImmediateConsumer is somebody who reads the mirror sets from the API, so that pausing pools does
+// not hold it back.
 type ImmediateConsumer struct {
 	By    string
 	Owner inventory.Owner
-	// Images are those whose sources change; none means that which images it pulls cannot be told from the cluster.
+	// Images are those whose sources change; none means that which images it pulls cannot be told
+	// from the cluster.
 	Images []string
 }
 
-// findImmediateConsumers finds those of the immediate ones who are concerned. They follow the mirror sets and no pool, so any one pool's configuration
-// stands for theirs.
+// findImmediateConsumers finds those of the immediate ones who are concerned. They follow the
+// mirror sets and no pool, so any one pool's configuration stands for theirs.
 func (f *Preview) findImmediateConsumers() {
 	if len(f.Prediction.Configs) == 0 {
 		return
@@ -27,7 +29,8 @@ func (f *Preview) findImmediateConsumers() {
 			f.Immediate = append(f.Immediate, ImmediateConsumer{By: i.By, Owner: i.Owner})
 			continue
 		}
-		changed := slices.DeleteFunc(slices.Clone(i.Images), func(image string) bool { return !changesPull(pool, image) })
+		changed := slices.DeleteFunc(slices.Clone(i.Images),
+			func(image string) bool { return !changesPull(pool, image) })
 		if len(changed) > 0 {
 			f.Immediate = append(f.Immediate, ImmediateConsumer{By: i.By, Owner: i.Owner, Images: changed})
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 )
 
-// podCollector is a reader that takes note of pods as they come by. A big cluster has tens of thousands, and they are listed for the inventory
-// anyway.
+// podCollector is a reader that takes note of pods as they come by. A big cluster has tens of
+// thousands, and they are listed for the inventory anyway.
 type podCollector struct {
 	client.Reader
 
@@ -43,7 +43,8 @@ type podPlacement struct {
 
 // collectPods reads the budgets, and lets the pods come by.
 func (f *Preview) collectPods(ctx context.Context, r client.Reader) *podCollector {
-	out := &podCollector{Reader: r, evictions: map[string]int{}, protectedPods: map[string][]podPlacement{}, trimmer: drain.NewPodTrimmer()}
+	out := &podCollector{Reader: r, evictions: map[string]int{}, protectedPods: map[string][]podPlacement{},
+		trimmer: drain.NewPodTrimmer()}
 	var budgets policyv1.PodDisruptionBudgetList
 	if err := r.List(ctx, &budgets, client.UnsafeDisableDeepCopy); err != nil {
 		f.addGap(CoverageGap{Source: "PodDisruptionBudget", Why: errorText(err)})
@@ -70,13 +71,15 @@ func (p *podCollector) List(ctx context.Context, list client.ObjectList, opts ..
 
 func (p *podCollector) collect(pod *corev1.Pod) {
 	p.pods = append(p.pods, p.trimmer.Trim(pod))
-	if action := drain.FilterActionOf(pod, nil); pod.Spec.NodeName == "" || (action != drain.ActionEvict && action != drain.ActionEvictUnmanaged) {
+	if action := drain.FilterActionOf(pod, nil); pod.Spec.NodeName == "" ||
+		(action != drain.ActionEvict && action != drain.ActionEvictUnmanaged) {
 		return
 	}
 	p.evictions[pod.Spec.NodeName]++
 	if have, ok := p.protectedPods[pod.Namespace]; ok {
 		p.protectedPods[pod.Namespace] = append(have, podPlacement{
-			node: pod.Spec.NodeName, labels: pod.Labels, selector: pod.Spec.NodeSelector, tolerations: pod.Spec.Tolerations, affinity: pod.Spec.Affinity, onePerNode: isOnePerNode(pod),
+			node: pod.Spec.NodeName, labels: pod.Labels, selector: pod.Spec.NodeSelector,
+			tolerations: pod.Spec.Tolerations, affinity: pod.Spec.Affinity, onePerNode: isOnePerNode(pod),
 		})
 	}
 }

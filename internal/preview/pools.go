@@ -18,16 +18,19 @@ import (
 // PoolForecast is what would become of the nodes of one MachineConfigPool.
 type PoolForecast struct {
 	rollout.Pool
-	// Disruption is what the change costs each node; its Verdict is empty when the pool could not be predicted.
+	// Disruption is what the change costs each node; its Verdict is empty when the pool could not
+	// be predicted.
 	Disruption  prediction.NodeDisruption
 	UpdateOrder drain.UpdateOrder
-	// Evictions are the pods that drains of all its nodes would evict, today; Most are those of the fullest node.
+	// Evictions are the pods that drains of all its nodes would evict, today; Most are those of the
+	// fullest node.
 	Evictions, MaxEvictionsPerNode int
 	// Running are the nodes grouped by the configuration that they really run.
 	Running []RunningConfig
 }
 
-// RunningConfig is the registries configuration that some nodes of a pool run now, according to their current rendered MachineConfig.
+// RunningConfig is the registries configuration that some nodes of a pool run now, according to
+// their current rendered MachineConfig.
 type RunningConfig struct {
 	Rendered string
 	Nodes    []string
@@ -40,7 +43,8 @@ type RunningConfig struct {
 func (f *Preview) readPools(ctx context.Context, s Source, pods *podCollector, p *prediction.Predictor) {
 	t := deadlockFinder{pools: map[string]string{}, nodes: f.readNodes(ctx, s), pods: pods.protectedPods}
 	for _, observed := range f.Prediction.All() {
-		pool := PoolForecast{Pool: observed, Disruption: f.Prediction.CostOf(observed, f.reloads), UpdateOrder: drain.UpdateOrderOf(observed), Running: runningConfigs(ctx, s.Reader, p, observed)}
+		pool := PoolForecast{Pool: observed, Disruption: f.Prediction.CostOf(observed, f.reloads),
+			UpdateOrder: drain.UpdateOrderOf(observed), Running: runningConfigs(ctx, s.Reader, p, observed)}
 		for _, n := range observed.Nodes {
 			if pool.Disruption.Effect == "" || !pool.Disruption.Disrupts() || n.NotDrained {
 				continue
@@ -69,7 +73,8 @@ func (f *Preview) readNodes(ctx context.Context, s Source) map[string]*corev1.No
 }
 
 // runningConfigs groups the pool's nodes by their current rendered MachineConfig.
-func runningConfigs(ctx context.Context, r client.Reader, p *prediction.Predictor, observed rollout.Pool) []RunningConfig {
+func runningConfigs(ctx context.Context, r client.Reader, p *prediction.Predictor,
+	observed rollout.Pool) []RunningConfig {
 	var out []RunningConfig
 	for _, n := range observed.Nodes {
 		i := slices.IndexFunc(out, func(g RunningConfig) bool { return g.Rendered == n.CurrentConfig })

@@ -33,9 +33,11 @@ type Source struct {
 	Scheme *runtime.Scheme
 	// Discovery tells which kinds there are.
 	Discovery prediction.Discovery
-	// Partial says that the reader is a collection of files, in which a kind can be absent that the cluster has.
+	// Partial says that the reader is a collection of files, in which a kind can be absent that the
+	// cluster has.
 	Partial bool
-	// ReleaseComponents reads the component images of a release payload; nil leaves it out, as a gap.
+	// ReleaseComponents reads the component images of a release payload; nil leaves it out, as a
+	// gap.
 	ReleaseComponents func(ctx context.Context, image string) ([]payload.Component, error)
 	// Now is the time of the look.
 	Now time.Time
@@ -49,13 +51,16 @@ type Preview struct {
 	ClusterVersion string
 	// CurrentSets and After are all mirror sets of the cluster as they are, and as they would be.
 	CurrentSets, ProposedSets registriesconf.Sets
-	// AlreadyApplied is true when the cluster has the mirror sets as wished for, and every node runs what follows from them.
+	// AlreadyApplied is true when the cluster has the mirror sets as wished for, and every node
+	// runs what follows from them.
 	AlreadyApplied bool
-	// Problems are what would be refused; Held are all the reasons for which a rollout would not begin now, those among them.
+	// Problems are what would be refused; Held are all the reasons for which a rollout would not
+	// begin now, those among them.
 	Problems          []rollout.Problem
 	PreflightBlockers []rollout.Blocker
-	// Traps are surprises that the mirror sets bring; Standing are those that the cluster has already, and Broken is what makes the
-	// Machine Config Operator refuse even the mirror sets of now.
+	// Traps are surprises that the mirror sets bring; Standing are those that the cluster has
+	// already, and Broken is what makes the Machine Config Operator refuse even the mirror sets of
+	// now.
 	Traps, ExistingTraps, ExistingProblems []registriesconf.Problem
 	CrossPoolDeadlocks                     []CrossPoolDeadlock
 	// NodeLifecycleControllers names what adds or removes nodes by itself.
@@ -65,7 +70,8 @@ type Preview struct {
 	Inventory  inventory.Inventory
 	Plan       plan.Plan
 	Pools      []PoolForecast
-	// Immediate are those who pull other than through a node, and would switch as soon as the mirror sets exist.
+	// Immediate are those who pull other than through a node, and would switch as soon as the
+	// mirror sets exist.
 	Immediate []ImmediateConsumer
 	Gaps      []CoverageGap
 
@@ -78,13 +84,14 @@ type Preview struct {
 	change snapshot.Change
 }
 
-// Compute reads the cluster. What cannot be read is in the result as a gap; it fails only when the cluster cannot be asked at all, or has
-// nothing by which anything could be said.
+// Compute reads the cluster. What cannot be read is in the result as a gap; it fails only when the
+// cluster cannot be asked at all, or has nothing by which anything could be said.
 func Compute(ctx context.Context, s Source, change ProposedChange) (*Preview, error) {
 	if change.Rollout == nil {
 		change.Rollout = &v1alpha1.SafeMirrorRollout{}
 	}
-	f := &Preview{Change: change, Spec: effective(change.Rollout, s.Now), Cluster: prediction.ReadCluster(ctx, s.Reader, s.discovery())}
+	f := &Preview{Change: change, Spec: effective(change.Rollout, s.Now),
+		Cluster: prediction.ReadCluster(ctx, s.Reader, s.discovery())}
 	if c, ok := f.Cluster.Get(); !ok {
 		f.addGap(CoverageGap{Source: "ClusterVersion", Essential: true, Why: f.Cluster.Why()})
 	} else if c.Unsupported != "" {
@@ -102,7 +109,8 @@ func Compute(ctx context.Context, s Source, change ProposedChange) (*Preview, er
 
 	r := &lenientReader{Reader: s.Reader, scheme: s.Scheme, tolerates: isForbidden}
 	p := &prediction.Predictor{}
-	if f.Prediction, err = p.PoolsBetween(ctx, s.Reader, &strictConfigReader{s.Reader, r}, change.Rollout.Name, change.unions(all)); err != nil {
+	if f.Prediction, err = p.PoolsBetween(ctx, s.Reader, &strictConfigReader{s.Reader, r}, change.Rollout.Name,
+		change.unions(all)); err != nil {
 		return nil, withHint(err)
 	}
 	f.Problems = change.problems(all, f.Prediction)
@@ -110,7 +118,8 @@ func Compute(ctx context.Context, s Source, change ProposedChange) (*Preview, er
 	f.NodeLifecycleControllers = prediction.NodeLifecycleControllers(ctx, s.Reader)
 	for _, failed := range f.Prediction.Unpredicted {
 		if !isInvalid(failed) { // that is among the problems
-			f.addGap(CoverageGap{Source: "MachineConfigPool " + failed.Pool.Name, Essential: true, Why: failed.Err.Error()})
+			f.addGap(CoverageGap{Source: "MachineConfigPool " + failed.Pool.Name, Essential: true,
+				Why: failed.Err.Error()})
 		}
 	}
 	pods := f.collectPods(ctx, r)
@@ -118,7 +127,8 @@ func Compute(ctx context.Context, s Source, change ProposedChange) (*Preview, er
 		return nil, withHint(err)
 	}
 	f.Plan = plan.Build(plan.Input{
-		References: f.Inventory.References, Pools: f.Prediction.Configs, Spec: change.Rollout.Spec, Sets: f.ProposedSets,
+		References: f.Inventory.References, Pools: f.Prediction.Configs, Spec: change.Rollout.Spec,
+		Sets:      f.ProposedSets,
 		Platforms: f.Prediction.Platforms, RegistriesConfs: f.Prediction.RegistriesConfs,
 	})
 	f.readPools(ctx, s, pods, p)
@@ -138,7 +148,8 @@ func (f *Preview) AddGaps(gaps ...CoverageGap) {
 	sortGaps(f.Gaps)
 }
 
-// Essential tells whether objects of the kind hold pods or start them, so that a change is not called safe without them.
+// Essential tells whether objects of the kind hold pods or start them, so that a change is not
+// called safe without them.
 func Essential(kind string) bool { return slices.Contains(essentialKinds, kind) }
 
 // addGap notes the first that is said of a source, unless what is said later decides more.
@@ -152,7 +163,8 @@ func (f *Preview) addGap(g CoverageGap) {
 	}
 }
 
-// discovery of files cannot tell what the cluster does not have: what OpenShift cannot be without is taken to be there.
+// discovery of files cannot tell what the cluster does not have: what OpenShift cannot be without
+// is taken to be there.
 func (s Source) discovery() prediction.Discovery {
 	if !s.Partial {
 		return s.Discovery
@@ -160,9 +172,11 @@ func (s Source) discovery() prediction.Discovery {
 	return func(schema.GroupVersionKind) (bool, error) { return true, nil }
 }
 
-// lenientReader reads what decides the nodes' configuration. Of files it is excused that they hold nothing of what a cluster may have none of.
+// lenientReader reads what decides the nodes' configuration. Of files it is excused that they hold
+// nothing of what a cluster may have none of.
 func (s Source) lenientReader() *lenientReader {
-	return &lenientReader{Reader: s.Reader, scheme: s.Scheme, tolerates: func(kind schema.GroupKind, err error) bool { return s.Partial && isAbsentFile(kind, err) }}
+	return &lenientReader{Reader: s.Reader, scheme: s.Scheme,
+		tolerates: func(kind schema.GroupKind, err error) bool { return s.Partial && isAbsentFile(kind, err) }}
 }
 
 // Sets are all mirror sets of the cluster as they are.
@@ -200,7 +214,8 @@ func (f *Preview) compareSets(all registriesconf.Sets) {
 func (f *Preview) readInventory(ctx context.Context, s Source, r client.Reader, p *prediction.Predictor) error {
 	var err error
 	f.Inventory, err = inventory.Read(ctx, r, inventory.Options{
-		Additional: f.Change.Rollout.Spec.Inventory.AdditionalImages, API: r, Rendered: p.RenderedReader(r), Skip: pullcheck.IsCheckPod, ReadPayload: s.ReleaseComponents, Partial: s.Partial,
+		Additional: f.Change.Rollout.Spec.Inventory.AdditionalImages, API: r, Rendered: p.RenderedReader(r),
+		Skip: pullcheck.IsCheckPod, ReadPayload: s.ReleaseComponents, Partial: s.Partial,
 	})
 	if err != nil {
 		return err
@@ -212,12 +227,13 @@ func (f *Preview) readInventory(ctx context.Context, s Source, r client.Reader, 
 	return nil
 }
 
-// alwaysPresentKinds are the kinds of which every cluster has some, so that files without them are not all of it. Of the others there may be none,
-// and then there is no file.
+// alwaysPresentKinds are the kinds of which every cluster has some, so that files without them are
+// not all of it. Of the others there may be none, and then there is no file.
 var alwaysPresentKinds = []string{"Pod", "Deployment", "DaemonSet", "ReplicaSet"}
 
 // essentialKinds hold pods, or start most of them.
-var essentialKinds = []string{"Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
+var essentialKinds = []string{"Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController",
+	"Job", "CronJob"}
 
 func gapSource(g inventory.UnreadSource) string {
 	if g.Source == g.Kind || g.Kind == "" {
@@ -238,12 +254,14 @@ func (f *Preview) allNodesUpdated() bool {
 
 // addAssumptions says where a default of the platform stands in for what was not seen.
 func (f *Preview) addAssumptions(s Source) {
-	has, err := s.Discovery(schema.GroupVersionKind{Group: "operator.openshift.io", Version: "v1", Kind: "MachineConfiguration"})
+	has, err := s.Discovery(schema.GroupVersionKind{Group: "operator.openshift.io", Version: "v1",
+		Kind: "MachineConfiguration"})
 	if err != nil || has {
 		return
 	}
-	f.addGap(CoverageGap{Source: "MachineConfiguration", Absent: !s.Partial, Why: "without it the default node disruption policy is assumed: " +
-		"a change of registries.conf that may take images away drains, any other reloads"})
+	f.addGap(CoverageGap{Source: "MachineConfiguration", Absent: !s.Partial,
+		Why: "without it the default node disruption policy is assumed: " +
+			"a change of registries.conf that may take images away drains, any other reloads"})
 }
 
 // preflightBlockers asks the operator's own preflight what would keep a rollout from beginning now.
@@ -265,11 +283,13 @@ func (f *Preview) preflightBlockers(ctx context.Context, s Source) []rollout.Blo
 // effective is the spec as a rollout that is created now, and goes on, would have it.
 func effective(r *v1alpha1.SafeMirrorRollout, now time.Time) rollout.Spec {
 	v := rollout.Effective(r)
-	v.UID, v.Generation, v.Created, v.Finalizer, v.Deleting, v.Held, v.Requests = "plan", 1, now, true, false, false, nil
+	v.UID, v.Generation, v.Created, v.Finalizer, v.Deleting, v.Held, v.Requests = "plan", 1, now, true, false,
+		false, nil
 	return v
 }
 
-// otherRollouts are the other rollouts that are under way. On a cluster without the operator there are none.
+// otherRollouts are the other rollouts that are under way. On a cluster without the operator there
+// are none.
 func otherRollouts(ctx context.Context, s Source, name string) []rollout.OtherRollout {
 	var list v1alpha1.SafeMirrorRolloutList
 	if err := s.Reader.List(ctx, &list); err != nil {

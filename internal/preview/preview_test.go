@@ -35,7 +35,8 @@ func shop(more ...client.Object) []client.Object {
 	on := spec
 	on.NodeName = "worker-0"
 	return append(append(minicluster.Objects("worker-0", "worker-1"),
-		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "app"}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: spec}}},
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "app"},
+			Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: spec}}},
 		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "app-1"}, Spec: on},
 	), more...)
 }
@@ -43,7 +44,8 @@ func shop(more ...client.Object) []client.Object {
 func compute(t *testing.T, funcs interceptor.Funcs, change ProposedChange, objects ...client.Object) (*Preview, error) {
 	t.Helper()
 	return Compute(context.Background(), Source{
-		Reader: minicluster.Client(funcs, objects...), Scheme: minicluster.Scheme(), Discovery: prediction.DiscoveryFrom(minicluster.Mapper()), Now: noon,
+		Reader: minicluster.Client(funcs, objects...), Scheme: minicluster.Scheme(),
+		Discovery: prediction.DiscoveryFrom(minicluster.Mapper()), Now: noon,
 	}, change)
 }
 
@@ -54,13 +56,15 @@ func forbids(kinds ...string) interceptor.Funcs {
 	refuse := func(o any) error {
 		for _, kind := range kinds {
 			if fmt.Sprintf("%T", o) == kind {
-				return apierrors.NewForbidden(schema.GroupResource{Resource: strings.ToLower(kind)}, "", errors.New("no rights"))
+				return apierrors.NewForbidden(schema.GroupResource{Resource: strings.ToLower(kind)}, "",
+					errors.New("no rights"))
 			}
 		}
 		return nil
 	}
 	return interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object,
+			opts ...client.GetOption) error {
 			if err := refuse(o); err != nil {
 				return err
 			}
@@ -106,7 +110,8 @@ func TestForbiddenKindsAreCoverageGaps(t *testing.T) {
 
 // Without these nothing can be said at all, and the error says which role is missing.
 func TestComputeFails(t *testing.T) {
-	for _, kind := range []string{"*v1.MachineConfigPoolList", "*v1.NodeList", "*v1.ImageTagMirrorSetList", "*v1.ImageDigestMirrorSetList", "*v1.Image"} {
+	for _, kind := range []string{"*v1.MachineConfigPoolList", "*v1.NodeList", "*v1.ImageTagMirrorSetList",
+		"*v1.ImageDigestMirrorSetList", "*v1.Image"} {
 		f, err := compute(t, forbids(kind), acmeChange(), shop()...)
 		if err == nil || !strings.Contains(err.Error(), ViewerRole) {
 			t.Errorf("%s: %v, %v", kind, f, err)
@@ -126,10 +131,12 @@ func TestAPoolThatCannotBePredicted(t *testing.T) {
 	for _, p := range f.Pools {
 		verdicts[p.Name] = p.Disruption.Effect
 	}
-	if diff := cmp.Diff(map[string]registriesconf.NodeEffect{"edge": "", "worker": registriesconf.EffectDrain}, verdicts); diff != "" {
+	if diff := cmp.Diff(map[string]registriesconf.NodeEffect{"edge": "", "worker": registriesconf.EffectDrain},
+		verdicts); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
-	if len(f.Plan.Items) != 1 || len(f.Gaps) == 0 || f.Gaps[0].Source != "MachineConfigPool edge" || !f.Gaps[0].Essential {
+	if len(f.Plan.Items) != 1 || len(f.Gaps) == 0 || f.Gaps[0].Source != "MachineConfigPool edge" ||
+		!f.Gaps[0].Essential {
 		t.Errorf("items %d, gaps %+v", len(f.Plan.Items), f.Gaps)
 	}
 }
@@ -137,7 +144,8 @@ func TestAPoolThatCannotBePredicted(t *testing.T) {
 // A cluster that nobody rolls is said to be one, and nothing else is asked of it.
 func TestUnsupportedClusters(t *testing.T) {
 	f, err := Compute(context.Background(), Source{
-		Reader: minicluster.Client(interceptor.Funcs{}), Scheme: minicluster.Scheme(), Discovery: prediction.DiscoveryFrom(minicluster.Mapper("MachineConfigPool")), Now: noon,
+		Reader: minicluster.Client(interceptor.Funcs{}), Scheme: minicluster.Scheme(),
+		Discovery: prediction.DiscoveryFrom(minicluster.Mapper("MachineConfigPool")), Now: noon,
 	}, acmeChange())
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +157,8 @@ func TestUnsupportedClusters(t *testing.T) {
 
 func TestAlreadyApplied(t *testing.T) {
 	change := acmeChange()
-	sets := registriesconf.Sets{Image: &configv1.Image{}}.With(mirrorset.IDMS(change.Rollout), mirrorset.ITMS(change.Rollout))
+	sets := registriesconf.Sets{Image: &configv1.Image{}}.With(mirrorset.IDMS(change.Rollout),
+		mirrorset.ITMS(change.Rollout))
 	text, err := registriesconf.Render([]byte(minicluster.BaseRegistriesConf), sets)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +176,8 @@ func TestAlreadyApplied(t *testing.T) {
 	if f, err := compute(t, interceptor.Funcs{}, change, cluster(string(text))...); err != nil || !f.AlreadyApplied {
 		t.Errorf("every node has it: done %t, %v", f.AlreadyApplied, err)
 	}
-	if f, err := compute(t, interceptor.Funcs{}, change, cluster(minicluster.BaseRegistriesConf)...); err != nil || f.AlreadyApplied {
+	if f, err := compute(t, interceptor.Funcs{}, change, cluster(minicluster.BaseRegistriesConf)...); err != nil ||
+		f.AlreadyApplied {
 		t.Errorf("no node has it: done %t, %v", f.AlreadyApplied, err)
 	}
 	other := change
@@ -176,7 +186,8 @@ func TestAlreadyApplied(t *testing.T) {
 	if f, err := compute(t, interceptor.Funcs{}, other, cluster(string(text))...); err != nil || f.AlreadyApplied {
 		t.Errorf("another spec: done %t, %v", f.AlreadyApplied, err)
 	}
-	plain := ProposedChange{Rollout: &v1alpha1.SafeMirrorRollout{}, Tags: []configv1.ImageTagMirrorSet{*mirrorset.ITMS(change.Rollout)}}
+	plain := ProposedChange{Rollout: &v1alpha1.SafeMirrorRollout{},
+		Tags: []configv1.ImageTagMirrorSet{*mirrorset.ITMS(change.Rollout)}}
 	if f, err := compute(t, interceptor.Funcs{}, plain, cluster(string(text))...); err != nil || !f.AlreadyApplied {
 		t.Errorf("the same as a plain set: done %t, %v", f.AlreadyApplied, err)
 	}
@@ -185,10 +196,12 @@ func TestAlreadyApplied(t *testing.T) {
 // The same cluster gives the same foresight, in whatever order it is listed.
 func TestComputeIsDeterministic(t *testing.T) {
 	shuffled := func(seed uint64) interceptor.Funcs {
-		return interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+		return interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, l client.ObjectList,
+			opts ...client.ListOption) error {
 			err := c.List(ctx, l, opts...)
 			if nodes, ok := l.(*corev1.NodeList); ok {
-				rand.New(rand.NewPCG(seed, 1)).Shuffle(len(nodes.Items), func(i, j int) { nodes.Items[i], nodes.Items[j] = nodes.Items[j], nodes.Items[i] })
+				rand.New(rand.NewPCG(seed, 1)).Shuffle(len(nodes.Items),
+					func(i, j int) { nodes.Items[i], nodes.Items[j] = nodes.Items[j], nodes.Items[i] })
 			}
 			return err
 		}}
@@ -233,8 +246,10 @@ func TestExplain(t *testing.T) {
 			after: []string{`2 nodes, "quay.io/acme" by [ImageDigestMirrorSet/shop ImageTagMirrorSet/shop]: mirror.local/acme/app:v1 [ImageTagMirrorSet/shop] false quay.io/acme/app:v1 [] true`},
 		},
 		"nginx": {
-			now:   []string{`2 nodes, "" by []: registry.access.redhat.com/nginx:latest [] false`, `2 nodes, "" by []: docker.io/library/nginx:latest [] false`},
-			after: []string{`2 nodes, "" by []: registry.access.redhat.com/nginx:latest [] false`, `2 nodes, "" by []: docker.io/library/nginx:latest [] false`},
+			now: []string{`2 nodes, "" by []: registry.access.redhat.com/nginx:latest [] false`,
+				`2 nodes, "" by []: docker.io/library/nginx:latest [] false`},
+			after: []string{`2 nodes, "" by []: registry.access.redhat.com/nginx:latest [] false`,
+				`2 nodes, "" by []: docker.io/library/nginx:latest [] false`},
 		},
 	}
 	for ref, want := range cases {
@@ -259,12 +274,15 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// Nodes of one pool that run different configurations are told apart, and those of which nothing is known are named.
+// Nodes of one pool that run different configurations are told apart, and those of which nothing is
+// known are named.
 func TestExplainGroupsNodes(t *testing.T) {
 	behind, gone := minicluster.Node("worker-2", "worker"), minicluster.Node("worker-3", "worker")
 	behind.Annotations[minicluster.CurrentConfig] = "rendered-worker-old"
 	gone.Annotations[minicluster.CurrentConfig] = "rendered-worker-gone"
-	old := minicluster.MachineConfig("rendered-worker-old", minicluster.RegistriesFile(minicluster.BaseRegistriesConf+"[[registry]]\nlocation = 'quay.io'\nblocked = true\n"))
+	old := minicluster.MachineConfig("rendered-worker-old",
+		minicluster.RegistriesFile(minicluster.BaseRegistriesConf+
+			"[[registry]]\nlocation = 'quay.io'\nblocked = true\n"))
 	f, err := compute(t, interceptor.Funcs{}, ProposedChange{}, shop(behind, gone, old)...)
 	if err != nil {
 		t.Fatal(err)
@@ -273,10 +291,12 @@ func TestExplainGroupsNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(e.Current) != 2 || len(e.Proposed) != 0 || len(e.UnreadNodes) != 1 || !strings.Contains(e.UnreadNodes[0], "rendered-worker-gone") {
+	if len(e.Current) != 2 || len(e.Proposed) != 0 || len(e.UnreadNodes) != 1 ||
+		!strings.Contains(e.UnreadNodes[0], "rendered-worker-gone") {
 		t.Fatalf("%d views now, %d after, unseen %q", len(e.Current), len(e.Proposed), e.UnreadNodes)
 	}
-	if g := e.Current[1].Nodes[0]; g.Rendered != "rendered-worker-old" || !e.Current[1].Candidates[0].Endpoints[0].Blocked {
+	if g := e.Current[1].Nodes[0]; g.Rendered != "rendered-worker-old" ||
+		!e.Current[1].Candidates[0].Endpoints[0].Blocked {
 		t.Errorf("the node behind: %+v", e.Current[1])
 	}
 }

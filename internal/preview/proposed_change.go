@@ -15,10 +15,11 @@ import (
 
 // ProposedChange is what a cluster is to have. The zero Wish is the cluster as it is.
 type ProposedChange struct {
-	// Rollout is the wish. Of plain mirror sets it is one that was made of them, and never leaves memory.
+	// Rollout is the wish. Of plain mirror sets it is one that was made of them, and never leaves
+	// memory.
 	Rollout *v1alpha1.SafeMirrorRollout
-	// Digests and Tags are the plain mirror sets that Rollout was made of, if it was: they take the place of those of the same names,
-	// whoever made those.
+	// Digests and Tags are the plain mirror sets that Rollout was made of, if it was: they take the
+	// place of those of the same names, whoever made those.
 	Digests []configv1.ImageDigestMirrorSet
 	Tags    []configv1.ImageTagMirrorSet
 }
@@ -86,7 +87,8 @@ func (change ProposedChange) problems(all registriesconf.Sets, p prediction.Pred
 	}
 	out := slices.Clone(p.UnmanagedNodes)
 	for _, p := range registriesconf.Validate(change.unions(all).After) {
-		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: p.Kind, Name: p.Name, Message: p.String()})
+		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: p.Kind, Name: p.Name,
+			Message: p.String()})
 	}
 	return out
 }

@@ -14,7 +14,8 @@ import (
 // configNamespace holds what configures the cluster.
 const configNamespace = "openshift-config"
 
-// PullSecret is the cluster's global pull secret, the only credentials that a node sends to a mirror.
+// PullSecret is the cluster's global pull secret, the only credentials that a node sends to a
+// mirror.
 func PullSecret(ctx context.Context, r client.Reader) ([]byte, error) {
 	s := &corev1.Secret{}
 	if err := r.Get(ctx, client.ObjectKey{Namespace: configNamespace, Name: "pull-secret"}, s); err != nil {
@@ -22,13 +23,14 @@ func PullSecret(ctx context.Context, r client.Reader) ([]byte, error) {
 	}
 	doc, ok := s.Data[corev1.DockerConfigJsonKey]
 	if !ok {
-		return nil, fmt.Errorf("the cluster's pull secret %s/pull-secret has no key %s", configNamespace, corev1.DockerConfigJsonKey)
+		return nil, fmt.Errorf("the cluster's pull secret %s/pull-secret has no key %s", configNamespace,
+			corev1.DockerConfigJsonKey)
 	}
 	return doc, nil
 }
 
-// TrustedCAs are those of image.config additionalTrustedCA, by registry. The key registry.example.com..5000 stands for
-// registry.example.com:5000.
+// TrustedCAs are those of image.config additionalTrustedCA, by registry. The key
+// registry.example.com..5000 stands for registry.example.com:5000.
 func TrustedCAs(ctx context.Context, r client.Reader, sets registriesconf.Sets) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	if sets.Image == nil || sets.Image.Spec.AdditionalTrustedCA.Name == "" {
@@ -45,7 +47,8 @@ func TrustedCAs(ctx context.Context, r client.Reader, sets registriesconf.Sets) 
 	return out, nil
 }
 
-// Insecure tells whether all nodes would use plain HTTP, or a certificate that nobody vouches for, with the repository.
+// Insecure tells whether all nodes would use plain HTTP, or a certificate that nobody vouches for,
+// with the repository.
 func Insecure(sets registriesconf.Sets) func(repository string) bool {
 	text, err := registriesconf.Render(nil, sets)
 	if err != nil {

@@ -29,15 +29,18 @@ type CopyEstimate struct {
 	Unknown int
 }
 
-// maxAttempts is how often a registry that cannot be reached is asked: once is no proof of anything.
+// maxAttempts is how often a registry that cannot be reached is asked: once is no proof of
+// anything.
 const maxAttempts = 3
 
-// CheckRegistries looks at every reference whose pull changes as a node would under the planned configuration, and, where that fails, whether it can
-// be pulled today. Nothing is ever written to a registry. When ctx ends, what is known by then is the answer.
+// CheckRegistries looks at every reference whose pull changes as a node would under the planned
+// configuration, and, where that fails, whether it can be pulled today. Nothing is ever written to
+// a registry. When ctx ends, what is known by then is the answer.
 func CheckRegistries(ctx context.Context, c *mirror.Client, p plan.Plan, workers int) RegistryChecks {
 	copying := p
 	p.VerifyOnly = true // its jobs have nothing to fill then
-	engine := mirror.NewEngine(mirror.EngineOptions{Workers: workers, RetryDelay: func(n int) time.Duration { return time.Duration(n) * 300 * time.Millisecond }})
+	engine := mirror.NewEngine(mirror.EngineOptions{Workers: workers,
+		RetryDelay: func(n int) time.Duration { return time.Duration(n) * 300 * time.Millisecond }})
 	running, stop := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { _ = engine.Start(running) }) // it returns nil
@@ -66,7 +69,8 @@ func CheckRegistries(ctx context.Context, c *mirror.Client, p plan.Plan, workers
 	}
 }
 
-// estimateCopy asks what the mirrors of the spec lack. A dry run reads manifests and asks for blobs, and writes nothing.
+// estimateCopy asks what the mirrors of the spec lack. A dry run reads manifests and asks for
+// blobs, and writes nothing.
 func estimateCopy(ctx context.Context, c *mirror.Client, p plan.Plan) CopyEstimate {
 	seen := map[string]bool{} // pools that differ have items of their own for one image
 	jobs := slices.DeleteFunc(p.Jobs(true, nil), func(j mirror.Job) bool {

@@ -23,8 +23,9 @@ const namespace = "safe-mirror-operator"
 // node is a healthy node at rest, with 100 GiB of disk of which images take 10.
 func node(name, pool string, edits ...func(*Node)) Node {
 	n := Node{
-		Pool:  pool,
-		State: rollout.Node{Name: name, CurrentConfig: "rendered-0", DesiredConfig: "rendered-0", State: "Done", Ready: true, DesiredDrain: "uncordon-0", LastAppliedDrain: "uncordon-0"},
+		Pool: pool,
+		State: rollout.Node{Name: name, CurrentConfig: "rendered-0", DesiredConfig: "rendered-0", State: "Done",
+			Ready: true, DesiredDrain: "uncordon-0", LastAppliedDrain: "uncordon-0"},
 		Object: &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: "a"}},
 			Status: corev1.NodeStatus{
@@ -32,9 +33,11 @@ func node(name, pool string, edits ...func(*Node)) Node {
 				Capacity:    corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("100Gi")},
 				Allocatable: corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("90Gi")},
 				Conditions: []corev1.NodeCondition{
-					{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, LastHeartbeatTime: metav1.NewTime(now.Add(-time.Minute))},
+					{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse,
+						LastHeartbeatTime: metav1.NewTime(now.Add(-time.Minute))},
 				},
-				Images: []corev1.ContainerImage{{Names: []string{"quay.io/acme/base@" + digestOf(1), "quay.io/acme/base:v1"}, SizeBytes: 10 << 30}},
+				Images: []corev1.ContainerImage{{Names: []string{"quay.io/acme/base@" + digestOf(1),
+					"quay.io/acme/base:v1"}, SizeBytes: 10 << 30}},
 			},
 		},
 	}
@@ -70,12 +73,14 @@ func critical(i *Image) { i.Critical = true }
 func platforms(p ...string) func(*Image) { return func(i *Image) { i.Platforms = p } }
 
 func target(name string, free int64, present ...string) SelectedNode {
-	return SelectedNode{Group: NodeGroup{Pool: "worker", Architecture: "amd64", Zone: "a"}, Node: name, FreeBytes: free, PresentDigests: present}
+	return SelectedNode{Group: NodeGroup{Pool: "worker", Architecture: "amd64", Zone: "a"}, Node: name, FreeBytes: free,
+		PresentDigests: present}
 }
 
 // checkOf is a probe of a small image of that repository on that node.
 func checkOf(node, repository string) Check {
-	checks, _ := SelectChecks(shop.Name, []Image{image(repository, 7, mib)}, []SelectedNode{target(node, 1<<40)}, DefaultLimits())
+	checks, _ := SelectChecks(shop.Name, []Image{image(repository, 7, mib)}, []SelectedNode{target(node, 1<<40)},
+		DefaultLimits())
 	return checks[0]
 }
 
@@ -88,7 +93,8 @@ func podOf(p Check, edits ...func(*corev1.Pod)) *corev1.Pod {
 	started := metav1.NewTime(now.Add(-time.Minute))
 	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, StartTime: &started, Conditions: []corev1.PodCondition{
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
-		{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-50 * time.Second))},
+		{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue,
+			LastTransitionTime: metav1.NewTime(now.Add(-50 * time.Second))},
 	}}
 	waiting("ContainerCreating", "")(pod)
 	for _, edit := range edits {

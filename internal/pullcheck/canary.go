@@ -13,12 +13,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// A canary is a probe on a node that runs the new configuration already: the pod names the image as workloads do, so the kubelet goes the
-// way that theirs will go, through the new registries.conf, to whatever mirror, with whatever credentials and under whatever policy. It is
-// asked of one node of each pool and architecture, before any other node is released.
+// A canary is a probe on a node that runs the new configuration already: the pod names the image as
+// workloads do, so the kubelet goes the way that theirs will go, through the new registries.conf,
+// to whatever mirror, with whatever credentials and under whatever policy. It is asked of one node
+// of each pool and architecture, before any other node is released.
 //
-// An image that the node has already is not downloaded again: the mirror serves its manifest and nothing else. Such a pull shows less, and is
-// told apart (Probe.Fresh). As soon as another node of the kind has the configuration and not the image, that one is asked as well.
+// An image that the node has already is not downloaded again: the mirror serves its manifest and
+// nothing else. Such a pull shows less, and is told apart (Probe.Fresh). As soon as another node of
+// the kind has the configuration and not the image, that one is asked as well.
 
 // CanaryName is the label value of canaries; see AppName.
 const CanaryName = "safe-mirror-canary"
@@ -32,21 +34,25 @@ const (
 // CriticalImage is a reference without which a drain may be unable to end, as the pods spell it.
 type CriticalImage struct {
 	Reference string
-	// Endpoint is where nodes find it under the planned configuration: the first place that they ask.
+	// Endpoint is where nodes find it under the planned configuration: the first place that they
+	// ask.
 	Endpoint string
-	// Digest is that of the image there, and Bytes what a node downloads for it at most; empty and 0 when they are not known.
+	// Digest is that of the image there, and Bytes what a node downloads for it at most; empty and
+	// 0 when they are not known.
 	Digest string
 	Bytes  int64
 	// Platforms are those of an index; empty for a single image, which is taken to suit every node.
 	Platforms []string
-	// EvictedPods is true when a pod that a drain moves may need it. Pods of a DaemonSet stay, and what a node is born with is there.
+	// EvictedPods is true when a pod that a drain moves may need it. Pods of a DaemonSet stay, and
+	// what a node is born with is there.
 	EvictedPods bool
 }
 
 // CanaryInput is everything that decides who is asked for what.
 type CanaryInput struct {
 	Rollout string
-	// Nodes are those of all pools, and Configs the rendered MachineConfigs that are the new configuration, by pool.
+	// Nodes are those of all pools, and Configs the rendered MachineConfigs that are the new
+	// configuration, by pool.
 	Nodes   []Node
 	Configs map[string]string
 	// Critical are the images that a node of this sort may have to pull, the most critical first.
@@ -63,18 +69,22 @@ type CanarySet struct {
 	Nodes   []string
 	Checks  []Check
 	Skipped []SkippedNode
-	// UpdatedNodes is how many nodes of the pool had the configuration when this was chosen, whether they can be asked or not.
+	// UpdatedNodes is how many nodes of the pool had the configuration when this was chosen,
+	// whether they can be asked or not.
 	UpdatedNodes int
-	// WaitingFor says why no node of the kind can be asked yet; empty when one can, or when none ever will: that is a Gap.
+	// WaitingFor says why no node of the kind can be asked yet; empty when one can, or when none
+	// ever will: that is a Gap.
 	WaitingFor string
 }
 
-// Canaries chooses, for every kind that has a node with the new configuration, which node pulls which image.
+// Canaries chooses, for every kind that has a node with the new configuration, which node pulls
+// which image.
 func Canaries(in CanaryInput) []CanarySet {
 	allowedTaints := poolTaints(in.Nodes)
 	groups, updatedNodes := map[NodeGroup][]Node{}, map[string]int{}
 	for _, n := range in.Nodes {
-		if config := in.Configs[n.Pool]; config != "" && n.State.CurrentConfig == config && n.State.DesiredConfig == config && n.State.State == "Done" {
+		if config := in.Configs[n.Pool]; config != "" && n.State.CurrentConfig == config &&
+			n.State.DesiredConfig == config && n.State.State == "Done" {
 			group := NodeGroup{Pool: n.Pool, Architecture: n.Object.Status.NodeInfo.Architecture}
 			groups[group] = append(groups[group], n)
 			updatedNodes[n.Pool]++
@@ -82,7 +92,8 @@ func Canaries(in CanaryInput) []CanarySet {
 	}
 	var out []CanarySet
 	for _, group := range slices.SortedFunc(maps.Keys(groups), NodeGroup.compare) {
-		r := canarySelection{CanaryInput: in, set: CanarySet{Group: group, UpdatedNodes: updatedNodes[group.Pool]}, bytes: map[string]int64{}}
+		r := canarySelection{CanaryInput: in, set: CanarySet{Group: group, UpdatedNodes: updatedNodes[group.Pool]},
+			bytes: map[string]int64{}}
 		r.findCandidates(groups[group], allowedTaints[group.Pool])
 		r.choose()
 		out = append(out, r.set)
@@ -96,7 +107,8 @@ type canarySelection struct {
 	set        CanarySet
 	candidates []candidate
 	bytes      map[string]int64
-	// preloadedBytes and pulls are what a node that is preloaded has pulled for it before; its room is less by that already, its bounds are not.
+	// preloadedBytes and pulls are what a node that is preloaded has pulled for it before; its room
+	// is less by that already, its bounds are not.
 	preloadedBytes  int64
 	preloadedImages int
 }
@@ -107,7 +119,8 @@ type candidate struct {
 	node Node
 }
 
-// findCandidates finds the nodes that can be asked. One that cannot for a reason that passes is waited for: a release would not get by it either.
+// findCandidates finds the nodes that can be asked. One that cannot for a reason that passes is
+// waited for: a release would not get by it either.
 func (r *canarySelection) findCandidates(nodes []Node, allowedTaints []corev1.Taint) {
 	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Object.Name, b.Object.Name) })
 	excluded := ExcludedNodes(r.Results, r.Now, r.Limits)
@@ -129,7 +142,8 @@ func (r *canarySelection) findCandidates(nodes []Node, allowedTaints []corev1.Ta
 			continue
 		}
 		r.candidates = append(r.candidates, candidate{node: n, SelectedNode: SelectedNode{
-			Group: r.set.Group, Node: n.Object.Name, FreeBytes: free, Tolerations: tolerations(allowedTaints), PresentDigests: presentDigests(n.Object),
+			Group: r.set.Group, Node: n.Object.Name, FreeBytes: free, Tolerations: tolerations(allowedTaints),
+			PresentDigests: presentDigests(n.Object),
 		}})
 	}
 	switch {
@@ -141,11 +155,13 @@ func (r *canarySelection) findCandidates(nodes []Node, allowedTaints []corev1.Ta
 	}
 }
 
-// isTransient tells whether what is against the node is on its way out by itself, or holds every release anyway: a cordon, a condition.
+// isTransient tells whether what is against the node is on its way out by itself, or holds every
+// release anyway: a cordon, a condition.
 func isTransient(n Node) bool {
 	s := n.State
 	return s.Unschedulable || n.Object.Spec.Unschedulable || !s.Ready || s.DesiredDrain != s.LastAppliedDrain ||
-		slices.ContainsFunc(n.Object.Spec.Taints, func(t corev1.Taint) bool { return repelsPods(t) && isConditionTaint(t) })
+		slices.ContainsFunc(n.Object.Spec.Taints,
+			func(t corev1.Taint) bool { return repelsPods(t) && isConditionTaint(t) })
 }
 
 // choose finds a node for each image.
@@ -158,7 +174,8 @@ func (r *canarySelection) choose() {
 		switch {
 		case !image.runsOn(r.set.Group.Architecture):
 		case len(r.set.Checks) >= r.Limits.PodsPerNode:
-			r.skip(i.Reference, fmt.Sprintf("at most %d critical images are asked of the first node of a kind", r.Limits.PodsPerNode))
+			r.skip(i.Reference, fmt.Sprintf("at most %d critical images are asked of the first node of a kind",
+				r.Limits.PodsPerNode))
 		default:
 			r.selectNode(i)
 		}
@@ -167,11 +184,13 @@ func (r *canarySelection) choose() {
 	r.set.Nodes = slices.Compact(r.set.Nodes)
 }
 
-// selectNode lets a proof stand that has shown the layers; otherwise it prefers a node that lacks the image, then one that has answered already.
+// selectNode lets a proof stand that has shown the layers; otherwise it prefers a node that lacks
+// the image, then one that has answered already.
 func (r *canarySelection) selectNode(i CriticalImage) {
 	answered := ""
 	for _, o := range r.Results {
-		if o.Pull.State != Pulled || o.Group != r.set.Group || o.Config != r.Configs[r.set.Group.Pool] || o.Image != i.Reference {
+		if o.Pull.State != Pulled || o.Group != r.set.Group || o.Config != r.Configs[r.set.Group.Pool] ||
+			o.Image != i.Reference {
 			continue
 		}
 		if o.ImageAbsent {
@@ -203,7 +222,8 @@ func (r *canarySelection) selectNode(i CriticalImage) {
 	r.add(&r.candidates[best], i, false)
 }
 
-// limitReached says why the node is not to be burdened with the image. One that it has for sure costs nothing.
+// limitReached says why the node is not to be burdened with the image. One that it has for sure
+// costs nothing.
 func (r *canarySelection) limitReached(t *candidate, i CriticalImage, absent bool) string {
 	if has := slices.Contains(t.PresentDigests, i.Digest); has && !absent {
 		return ""
@@ -213,9 +233,11 @@ func (r *canarySelection) limitReached(t *candidate, i CriticalImage, absent boo
 	case i.Bytes <= 0:
 		return "its size is not known"
 	case total+r.preloadedBytes > r.Limits.BytesPerNode:
-		return fmt.Sprintf("node %s downloads at most %s for this, and with its %s there would be %s", t.Node, formatBytes(r.Limits.BytesPerNode), formatBytes(i.Bytes), formatBytes(total+r.preloadedBytes))
+		return fmt.Sprintf("node %s downloads at most %s for this, and with its %s there would be %s", t.Node,
+			formatBytes(r.Limits.BytesPerNode), formatBytes(i.Bytes), formatBytes(total+r.preloadedBytes))
 	case total > t.FreeBytes/unpackFactor:
-		return fmt.Sprintf("node %s has room for %s beside its headroom, and unpacked that is not enough for %s", t.Node, formatBytes(t.FreeBytes), formatBytes(total))
+		return fmt.Sprintf("node %s has room for %s beside its headroom, and unpacked that is not enough for %s",
+			t.Node, formatBytes(t.FreeBytes), formatBytes(total))
 	}
 	return ""
 }
@@ -227,8 +249,11 @@ func (r *canarySelection) add(t *candidate, i CriticalImage, absent bool) {
 	config := r.Configs[r.set.Group.Pool]
 	r.set.Nodes = append(r.set.Nodes, t.Node)
 	r.set.Checks = append(r.set.Checks, Check{
-		Name: canaryPodName(r.Rollout, config, t.Node, i.Reference), Group: r.set.Group, Node: t.Node, Tolerations: t.Tolerations,
-		Image: i.Reference, Bytes: i.Bytes, Scope: i.Reference, Critical: true, Config: config, Endpoint: i.Endpoint, ImageAbsent: absent,
+		Name: canaryPodName(r.Rollout, config, t.Node, i.Reference), Group: r.set.Group, Node: t.Node,
+		Tolerations: t.Tolerations,
+		Image:       i.Reference, Bytes: i.Bytes, Scope: i.Reference, Critical: true, Config: config,
+		Endpoint:    i.Endpoint,
+		ImageAbsent: absent,
 	})
 }
 
@@ -240,11 +265,13 @@ func canaryPodName(rollout, config, node, image string) string {
 	return CanaryName + strings.TrimPrefix(podName(rollout+"\n"+config, node, image), AppName)
 }
 
-// maxReportedImages is how many images a node reports at most (nodeStatusMaxImages of the kubelet), the largest first.
+// maxReportedImages is how many images a node reports at most (nodeStatusMaxImages of the kubelet),
+// the largest first.
 const maxReportedImages = 50
 
-// lacksImage tells whether the node surely does not have the image. It does not report it; and should it report as many as it ever does,
-// then the smallest of them is smaller than the image, which would have come before it:
+// lacksImage tells whether the node surely does not have the image. It does not report it; and
+// should it report as many as it ever does, then the smallest of them is smaller than the image,
+// which would have come before it:
 //
 //	50 images reported, the smallest of 120 MiB; the image is 300 MiB on the wire: it is not there
 //	50 images reported, the smallest of 120 MiB; the image is  40 MiB on the wire: nobody knows
@@ -255,12 +282,14 @@ func lacksImage(n *corev1.Node, i CriticalImage) bool {
 	if len(n.Status.Images) < maxReportedImages {
 		return true
 	}
-	smallest := slices.MinFunc(n.Status.Images, func(a, b corev1.ContainerImage) int { return cmp.Compare(a.SizeBytes, b.SizeBytes) })
+	smallest := slices.MinFunc(n.Status.Images,
+		func(a, b corev1.ContainerImage) int { return cmp.Compare(a.SizeBytes, b.SizeBytes) })
 	return i.Bytes > smallest.SizeBytes
 }
 
-// maxCanaryAttempts is how often a pull is tried to be asked for that cannot be (the pod is not admitted, finds no place) before the release goes on
-// without: that is no failure of the mirror, and is said.
+// maxCanaryAttempts is how often a pull is tried to be asked for that cannot be (the pod is not
+// admitted, finds no place) before the release goes on without: that is no failure of the mirror,
+// and is said.
 const maxCanaryAttempts = 3
 
 func attemptsExhausted(o CheckResult, state checkState) bool {
@@ -270,7 +299,8 @@ func attemptsExhausted(o CheckResult, state checkState) bool {
 // Summarize says how far the kind is.
 func (s CanarySet) Summarize(results []CheckResult, notOlderThan time.Time) rollout.CanaryGroup {
 	out := rollout.CanaryGroup{
-		Pool: s.Group.Pool, Architecture: s.Group.Architecture, Nodes: s.Nodes, Selected: s.WaitingFor == "", Wanted: len(s.Checks), UpdatedWhenSelected: s.UpdatedNodes,
+		Pool: s.Group.Pool, Architecture: s.Group.Architecture, Nodes: s.Nodes, Selected: s.WaitingFor == "",
+		Wanted: len(s.Checks), UpdatedWhenSelected: s.UpdatedNodes,
 	}
 	for _, g := range s.Skipped {
 		out.Skipped = appendText(out.Skipped, g.String())
@@ -300,11 +330,13 @@ func appendText(list []string, s string) []string {
 	return append(list, s)
 }
 
-// canaryProblem says which image the node could not pull, where it should have come from, and what happens now.
+// canaryProblem says which image the node could not pull, where it should have come from, and what
+// happens now.
 func canaryProblem(o CheckResult) rollout.Problem {
 	out := problem(o)
 	out.Message = fmt.Sprintf("%s; under the new configuration it should have come from %s, where it was proven before; no other node is released until "+
-		"this one can pull it, and the pods that are there are not touched", out.Message, cmp.Or(o.Endpoint, "its source"))
+		"this one can pull it, and the pods that are there are not touched", out.Message,
+		cmp.Or(o.Endpoint, "its source"))
 	return out
 }
 

@@ -7,11 +7,12 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// ProofAge is how long the proof of a node is good for: credentials, CAs and routes change slowly, content is proven by other means.
+// ProofAge is how long the proof of a node is good for: credentials, CAs and routes change slowly,
+// content is proven by other means.
 const ProofAge = time.Hour
 
-// CanaryProofAge is how long what a node has shown under the new configuration is good for: longer than a rollout takes that goes on,
-// shorter than one is held.
+// CanaryProofAge is how long what a node has shown under the new configuration is good for: longer
+// than a rollout takes that goes on, shorter than one is held.
 const CanaryProofAge = 24 * time.Hour
 
 // Checks are the probes of one plan: what is asked of which nodes, and what has come of it.
@@ -35,13 +36,14 @@ type CanaryChecks struct {
 	Sets     []CanarySet
 	Preloads []PreloadSet
 	Outcomes []CheckResult
-	// Loaded are the pods, by name, that have brought an image to their node, and when. It is what is left of their outcomes: with hundreds
-	// of nodes those would be too many to go through.
+	// Loaded are the pods, by name, that have brought an image to their node, and when. It is what
+	// is left of their outcomes: with hundreds of nodes those would be too many to go through.
 	Loaded map[string]time.Time
 	Until  time.Time
 }
 
-// Proven are the outcomes without those that are no proof: what they were about is tried again at once.
+// Proven are the outcomes without those that are no proof: what they were about is tried again at
+// once.
 func Proven(results []CheckResult) []CheckResult {
 	return slices.DeleteFunc(slices.Clone(results), func(o CheckResult) bool { return o.Pull.State != Pulled })
 }
@@ -51,7 +53,8 @@ func FromNodes(r *v1alpha1.SafeMirrorRollout) bool {
 	return r.Spec.Mirroring.Verification.FromNodes != v1alpha1.Disabled
 }
 
-// AfterFirstNode tells whether the first updated node of a kind proves what a drain cannot end without.
+// AfterFirstNode tells whether the first updated node of a kind proves what a drain cannot end
+// without.
 func AfterFirstNode(r *v1alpha1.SafeMirrorRollout) bool {
 	return r.Spec.Mirroring.Verification.AfterFirstNode != v1alpha1.Disabled
 }

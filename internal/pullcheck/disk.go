@@ -9,12 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// unpackFactor is how much more room an image takes on a disk than on the wire: its layers are stored uncompressed, and while they are
-// unpacked the compressed ones are there as well.
+// unpackFactor is how much more room an image takes on a disk than on the wire: its layers are
+// stored uncompressed, and while they are unpacked the compressed ones are there as well.
 const unpackFactor = 2
 
-// maxHeartbeatAge is how old the kubelet's word on its disk may be: it writes at least every five minutes (nodeStatusReportFrequency in
-// the MCO's kubelet templates), and one write may get lost.
+// maxHeartbeatAge is how old the kubelet's word on its disk may be: it writes at least every five
+// minutes (nodeStatusReportFrequency in the MCO's kubelet templates), and one write may get lost.
 const maxHeartbeatAge = 10 * time.Minute
 
 // freeDiskBytes is how many bytes probes may take on the node's disk, or why nobody knows:
@@ -24,12 +24,15 @@ const maxHeartbeatAge = 10 * time.Minute
 //	15 % of the disk              - 15 GiB
 //	                                40 GiB
 //
-// A node reports its 50 largest images only (nodeStatusMaxImages) and nothing of logs and volumes, so this is an upper bound. The
-// kubelet's own word makes up for that: without disk pressure at least 15 % of the images' file system are free by default, also
-// where that is another disk than the one reported. Should a probe cross that line all the same, the kubelet first deletes images
-// that no container uses, the probe's among them, and evicts pods only when that was not enough (pkg/kubelet/eviction).
+// A node reports its 50 largest images only (nodeStatusMaxImages) and nothing of logs and volumes,
+// so this is an upper bound. The kubelet's own word makes up for that: without disk pressure at
+// least 15 % of the images' file system are free by default, also where that is another disk than
+// the one reported. Should a probe cross that line all the same, the kubelet first deletes images
+// that no container uses, the probe's among them, and evicts pods only when that was not enough
+// (pkg/kubelet/eviction).
 func freeDiskBytes(n *corev1.Node, headroom float64, now time.Time) (int64, string) {
-	i := slices.IndexFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeDiskPressure })
+	i := slices.IndexFunc(n.Status.Conditions,
+		func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeDiskPressure })
 	if i < 0 {
 		return 0, "does not report whether its disk is under pressure"
 	}
@@ -38,7 +41,8 @@ func freeDiskBytes(n *corev1.Node, headroom float64, now time.Time) (int64, stri
 	} else if now.Sub(c.LastHeartbeatTime.Time) > maxHeartbeatAge {
 		return 0, "has not reported on its disk since " + c.LastHeartbeatTime.UTC().Format(time.RFC3339)
 	}
-	capacity, allocatable := n.Status.Capacity.StorageEphemeral().Value(), n.Status.Allocatable.StorageEphemeral().Value()
+	capacity, allocatable := n.Status.Capacity.StorageEphemeral().Value(),
+		n.Status.Allocatable.StorageEphemeral().Value()
 	if capacity <= 0 || allocatable <= 0 {
 		return 0, "does not report the size of its disk (ephemeral-storage)"
 	}
@@ -51,7 +55,8 @@ func freeDiskBytes(n *corev1.Node, headroom float64, now time.Time) (int64, stri
 	}
 	free := allocatable - used - int64(headroom*float64(capacity))
 	if free <= 0 {
-		return 0, fmt.Sprintf("has too little room: its images take %s of %s, and %.0f %% of %s have to stay free", formatBytes(used), formatBytes(allocatable), headroom*100, formatBytes(capacity))
+		return 0, fmt.Sprintf("has too little room: its images take %s of %s, and %.0f %% of %s have to stay free",
+			formatBytes(used), formatBytes(allocatable), headroom*100, formatBytes(capacity))
 	}
 	return free, ""
 }

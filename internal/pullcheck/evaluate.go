@@ -38,10 +38,11 @@ type PullResult struct {
 	State State
 	// Until is when time alone decides an open probe; zero for a decided one.
 	Until time.Time
-	// Took is how long it was from the start of the pull to that of the container; 0 when there was no container.
+	// Took is how long it was from the start of the pull to that of the container; 0 when there was
+	// no container.
 	Took time.Duration
-	// ImageID is what the node calls the image that it has pulled. It may be another digest than that of the reference: that of an
-	// index's child, or of the config.
+	// ImageID is what the node calls the image that it has pulled. It may be another digest than
+	// that of the reference: that of an index's child, or of the config.
 	ImageID string
 	// Class of the failure, when there was one; also while the node tries again.
 	Class mirror.ErrorClass
@@ -52,23 +53,27 @@ type PullResult struct {
 // Decided tells whether there is nothing more to wait for.
 func (v PullResult) Decided() bool { return v.State != Pending && v.State != Pulling }
 
-// afterPull are the reasons with which a kubelet holds a container whose image it has pulled: startContainer pulls first
-// (pkg/kubelet/kuberuntime/kuberuntime_container.go).
+// afterPull are the reasons with which a kubelet holds a container whose image it has pulled:
+// startContainer pulls first (pkg/kubelet/kuberuntime/kuberuntime_container.go).
 var afterPull = []string{
-	"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError",
+	"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "PreStartHookError",
+	"PostStartHookError",
 	"RunContainerError", "CrashLoopBackOff",
 }
 
-// Evaluate reads a probe's pod. events are those of the pod, and needed only where the pod itself lacks the words: before Kubernetes 1.32 a
-// pod in ImagePullBackOff does not say why. A pull that goes on for longer than the deadline has failed.
+// Evaluate reads a probe's pod. events are those of the pod, and needed only where the pod itself
+// lacks the words: before Kubernetes 1.32 a pod in ImagePullBackOff does not say why. A pull that
+// goes on for longer than the deadline has failed.
 func Evaluate(pod *corev1.Pod, events []corev1.Event, now time.Time, limits Limits) PullResult {
 	j := evaluation{pod: pod, events: events, now: now, limits: limits}
 	status := containerStatus(pod)
 	switch reason := podChange(pod); {
 	case reason != "":
-		return j.decided(Inconclusive, "something has changed the pod when it was created, perhaps an admission webhook: "+reason)
+		return j.decided(Inconclusive,
+			"something has changed the pod when it was created, perhaps an admission webhook: "+reason)
 	case canaryConfig(pod) != "" && pulled(pod, status) && j.event("Pulled", "already present on machine") != "":
-		return j.decided(Inconclusive, "the node has "+j.image()+" and did not ask any registry for it, although the pod's imagePullPolicy is Always")
+		return j.decided(Inconclusive, "the node has "+j.image()+
+			" and did not ask any registry for it, although the pod's imagePullPolicy is Always")
 	case pulled(pod, status):
 		v := j.decided(Pulled, "pulled "+j.image())
 		v.ImageID, v.Took = status.ImageID, j.took(status)
@@ -117,8 +122,8 @@ func podChange(pod *corev1.Pod) string {
 	return "it has no container " + containerName
 }
 
-// pulled tells whether the container got beyond its pull. A kubelet that lost sight of a container calls it terminated with the reason
-// ContainerStatusUnknown, also one that never was.
+// pulled tells whether the container got beyond its pull. A kubelet that lost sight of a container
+// calls it terminated with the reason ContainerStatusUnknown, also one that never was.
 func pulled(pod *corev1.Pod, s corev1.ContainerStatus) bool {
 	switch {
 	case s.ImageID != "", s.State.Running != nil, pod.Status.Phase == corev1.PodSucceeded:
@@ -141,7 +146,8 @@ func (j evaluation) scheduling() PullResult {
 	if c := j.condition(corev1.PodScheduled); c != nil {
 		reason = errorDetail(c.Message)
 	}
-	return j.decided(Unschedulable, fmt.Sprintf("the pod is not on its node after %s: %s", j.limits.SchedulingTimeout, reason))
+	return j.decided(Unschedulable, fmt.Sprintf("the pod is not on its node after %s: %s", j.limits.SchedulingTimeout,
+		reason))
 }
 
 // pulling judges a pod that is on its node and whose container has not been created.
@@ -155,22 +161,26 @@ func (j evaluation) pulling(waiting *corev1.ContainerStateWaiting) PullResult {
 	case "", "ContainerCreating":
 		return j.silentKubelet(late)
 	case "PodInitializing":
-		return j.waitOrEnd(late, Pending, Inconclusive, "the pod waits for containers that something has put before its own")
+		return j.waitOrEnd(late, Pending, Inconclusive,
+			"the pod waits for containers that something has put before its own")
 	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed":
 		return j.failedPull(reason, cmp.Or(trimKubeletPrefix(message), j.eventMessage()), late)
 	case "InvalidImageName":
-		return PullResult{State: Failed, Class: mirror.Unknown, Message: j.message("cannot read the reference " + j.image() + ": " + errorDetail(message))}
+		return PullResult{State: Failed, Class: mirror.Unknown,
+			Message: j.message("cannot read the reference " + j.image() + ": " + errorDetail(message))}
 	default: // ErrImageNeverPull after somebody's webhook, ImageInspectError, and whatever comes next
 		return j.decided(Inconclusive, "the container waits with "+reason+": "+errorDetail(message))
 	}
 }
 
-// silentKubelet judges a pod of which the kubelet says nothing: its sandbox is being made, or its image is being pulled.
+// silentKubelet judges a pod of which the kubelet says nothing: its sandbox is being made, or its
+// image is being pulled.
 func (j evaluation) silentKubelet(late bool) PullResult {
 	sandbox := j.condition(corev1.PodReadyToStartContainers)
 	switch {
 	case sandbox != nil && sandbox.Status != corev1.ConditionTrue:
-		return j.waitOrEnd(late, Pending, Inconclusive, "the pod is being set up and the pull has not begun; when that takes minutes, look at the node's pod network")
+		return j.waitOrEnd(late, Pending, Inconclusive,
+			"the pod is being set up and the pull has not begun; when that takes minutes, look at the node's pod network")
 	case late:
 		v := j.decided(Failed, fmt.Sprintf("the pull of %s has not ended in %s: the registry is very slow, or accepts the connection and does not answer, "+
 			"and then a node waits for ever", j.image(), j.limits.PullTimeout))
@@ -184,15 +194,19 @@ func (j evaluation) silentKubelet(late bool) PullResult {
 // failedPull judges a pull that has failed at least once.
 func (j evaluation) failedPull(reason, message string, late bool) PullResult {
 	policy := reason == "SignatureValidationFailed" || isPolicyRefusal(message)
-	if policy && canaryConfig(j.pod) != "" { // it names the image as the workloads do, so what is refused here is refused to them
-		return j.decided(Failed, "the node's policy for signatures and registries refuses "+j.image()+" from where the new configuration leads: "+errorDetail(message))
+	// it names the image as the workloads do, so what is refused here is refused to them
+	if policy && canaryConfig(j.pod) != "" {
+		return j.decided(Failed, "the node's policy for signatures and registries refuses "+j.image()+
+			" from where the new configuration leads: "+errorDetail(message))
 	}
 	if policy {
-		return j.decided(Inconclusive, "the mirror serves "+j.image()+", and the node's policy for signatures and registries refuses it under the mirror's own name; "+
+		return j.decided(Inconclusive, "the mirror serves "+j.image()+
+			", and the node's policy for signatures and registries refuses it under the mirror's own name; "+
 			"under the mirror sets the policy of the source's name counts: "+errorDetail(message))
 	}
 	if isNodeProblem(message) {
-		return j.waitOrEnd(late, Pulling, Inconclusive, "the node itself is in the way of the pull: "+errorDetail(message))
+		return j.waitOrEnd(late, Pulling, Inconclusive, "the node itself is in the way of the pull: "+
+			errorDetail(message))
 	}
 	class := mirror.Unknown
 	what := "backs off from pulling " + j.image() + " and does not say why: see the events of the pod"
@@ -205,7 +219,8 @@ func (j evaluation) failedPull(reason, message string, late bool) PullResult {
 	return v
 }
 
-// withoutNames takes the names out of the words: a repository may be called mirror.local/acme/forbidden.
+// withoutNames takes the names out of the words: a repository may be called
+// mirror.local/acme/forbidden.
 func (j evaluation) withoutNames(message string) string {
 	for _, name := range []string{j.image(), j.pod.Annotations[annotationEndpoint]} {
 		if name, _, _ = strings.Cut(name, "@"); name != "" {
@@ -248,7 +263,8 @@ func (j evaluation) took(s corev1.ContainerStatus) time.Duration {
 	return max(0, started.Sub(j.startedAt()))
 }
 
-// startedAt is when the node could begin to pull: the sandbox stood (Kubernetes 1.29 on), or the kubelet took the pod.
+// startedAt is when the node could begin to pull: the sandbox stood (Kubernetes 1.29 on), or the
+// kubelet took the pod.
 func (j evaluation) startedAt() time.Time {
 	if c := j.condition(corev1.PodReadyToStartContainers); c != nil && c.Status == corev1.ConditionTrue {
 		return c.LastTransitionTime.Time
@@ -268,7 +284,8 @@ func (j evaluation) condition(kind corev1.PodConditionType) *corev1.PodCondition
 	return nil
 }
 
-// trimKubeletPrefix takes the kubelet's own words off: Back-off pulling image "…": ErrImagePull: rpc error: …
+// trimKubeletPrefix takes the kubelet's own words off: Back-off pulling image "…": ErrImagePull:
+// rpc error: …
 func trimKubeletPrefix(message string) string {
 	rest, ok := strings.CutPrefix(message, "Back-off pulling image ")
 	if !ok {
@@ -278,7 +295,8 @@ func trimKubeletPrefix(message string) string {
 	return strings.TrimPrefix(cause, "ErrImagePull: ")
 }
 
-// eventMessage are those of the newest event about a failed pull: Failed to pull image "…": rpc error: …
+// eventMessage are those of the newest event about a failed pull: Failed to pull image "…": rpc
+// error: …
 func (j evaluation) eventMessage() string {
 	_, cause, _ := strings.Cut(j.event("Failed", "Failed to pull image "), `": `)
 	return cause
@@ -302,7 +320,8 @@ func (j evaluation) event(reason, message string) string {
 	return newest.Message
 }
 
-// NeedsEvents tells whether the pod needs its events to be judged: those of a canary tell whether the node has asked a registry.
+// NeedsEvents tells whether the pod needs its events to be judged: those of a canary tell whether
+// the node has asked a registry.
 func NeedsEvents(pod *corev1.Pod) bool {
 	if canaryConfig(pod) != "" && pulled(pod, containerStatus(pod)) {
 		return true

@@ -8,19 +8,21 @@ type Limits struct {
 	BytesPerNode int64
 	// PodsPerNode is how many different images one node pulls in a round at most.
 	PodsPerNode int
-	// Headroom is the share of the node's disk that has to stay free beside the probes, from 0 to 1.
+	// Headroom is the share of the node's disk that has to stay free beside the probes, from 0 to
+	// 1.
 	Headroom float64
-	// ConcurrentNodes is on how many nodes probes run at the same time. Disk pressure evicts pods past their disruption budgets; should a
-	// probe cause it against all odds, then on one node.
+	// ConcurrentNodes is on how many nodes probes run at the same time. Disk pressure evicts pods
+	// past their disruption budgets; should a probe cause it against all odds, then on one node.
 	ConcurrentNodes int
 	// ConcurrentPodsPerNode is how many probes a node has at the same time; 0 means one.
 	ConcurrentPodsPerNode int
 	// SchedulingTimeout is how long the scheduler may take to put a pod on its node.
 	SchedulingTimeout time.Duration
-	// PullTimeout is how long a pull may take. It tells slow from impossible: a node waits for ever for a registry that accepts the
-	// connection and never answers.
+	// PullTimeout is how long a pull may take. It tells slow from impossible: a node waits for ever
+	// for a registry that accepts the connection and never answers.
 	PullTimeout time.Duration
-	// RetryDelay is the pause before a probe that has not succeeded is made again; it doubles up to MaxRetryDelay.
+	// RetryDelay is the pause before a probe that has not succeeded is made again; it doubles up to
+	// MaxRetryDelay.
 	RetryDelay    time.Duration
 	MaxRetryDelay time.Duration
 }
@@ -29,16 +31,19 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		BytesPerNode: 300 << 20, PodsPerNode: 4, Headroom: 0.15, ConcurrentNodes: 1,
-		SchedulingTimeout: time.Minute, PullTimeout: 5 * time.Minute, RetryDelay: time.Minute, MaxRetryDelay: 30 * time.Minute,
+		SchedulingTimeout: time.Minute, PullTimeout: 5 * time.Minute, RetryDelay: time.Minute,
+		MaxRetryDelay: 30 * time.Minute,
 	}
 }
 
-// CanaryLimits are for the pulls on a node that has the new configuration. It pulls what it would pull anyway once pods come to it, so the
-// bounds are those of a node's ordinary life; a release waits for it, so it is looked at again sooner.
+// CanaryLimits are for the pulls on a node that has the new configuration. It pulls what it would
+// pull anyway once pods come to it, so the bounds are those of a node's ordinary life; a release
+// waits for it, so it is looked at again sooner.
 func CanaryLimits() Limits {
 	return Limits{
 		BytesPerNode: 4 << 30, PodsPerNode: 40, Headroom: 0.15, ConcurrentNodes: 4, ConcurrentPodsPerNode: 3,
-		SchedulingTimeout: time.Minute, PullTimeout: 10 * time.Minute, RetryDelay: 20 * time.Second, MaxRetryDelay: 5 * time.Minute,
+		SchedulingTimeout: time.Minute, PullTimeout: 10 * time.Minute, RetryDelay: 20 * time.Second,
+		MaxRetryDelay: 5 * time.Minute,
 	}
 }
 

@@ -13,12 +13,13 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// NodeGroup is a sort of node that is proven by one of its nodes: its pool decides the configuration, its architecture what is pulled,
-// its zone the network.
+// NodeGroup is a sort of node that is proven by one of its nodes: its pool decides the
+// configuration, its architecture what is pulled, its zone the network.
 type NodeGroup struct{ Pool, Architecture, Zone string }
 
 func (k NodeGroup) String() string {
-	return strings.TrimSuffix(fmt.Sprintf("pool %s, %s, zone %s", k.Pool, cmp.Or(k.Architecture, "architecture unknown"), k.Zone), ", zone ")
+	return strings.TrimSuffix(fmt.Sprintf("pool %s, %s, zone %s", k.Pool,
+		cmp.Or(k.Architecture, "architecture unknown"), k.Zone), ", zone ")
 }
 
 func (k NodeGroup) compare(l NodeGroup) int {
@@ -33,7 +34,8 @@ type Node struct {
 }
 
 func (n Node) group() NodeGroup {
-	return NodeGroup{Pool: n.Pool, Architecture: n.Object.Status.NodeInfo.Architecture, Zone: n.Object.Labels[corev1.LabelTopologyZone]}
+	return NodeGroup{Pool: n.Pool, Architecture: n.Object.Status.NodeInfo.Architecture,
+		Zone: n.Object.Labels[corev1.LabelTopologyZone]}
 }
 
 // SelectedNode is the node that stands for its kind.
@@ -63,9 +65,11 @@ func (g SkippedNode) String() string {
 	return g.Group.String() + ": " + g.Subject + ": " + g.Reason
 }
 
-// SelectNodes takes one node of each kind, the first by name that may be used. shunned are nodes on which a probe could not be made
-// lately, and why (see Shunned): they are taken last. A kind without any usable node is a Gap that names its nodes.
-func SelectNodes(nodes []Node, excluded map[string]string, limits Limits, now time.Time) ([]SelectedNode, []SkippedNode) {
+// SelectNodes takes one node of each kind, the first by name that may be used. shunned are nodes on
+// which a probe could not be made lately, and why (see Shunned): they are taken last. A kind
+// without any usable node is a Gap that names its nodes.
+func SelectNodes(nodes []Node, excluded map[string]string, limits Limits, now time.Time) ([]SelectedNode,
+	[]SkippedNode) {
 	allowedTaints := poolTaints(nodes)
 	groups := map[NodeGroup][]Node{}
 	for _, n := range nodes {
@@ -76,19 +80,22 @@ func SelectNodes(nodes []Node, excluded map[string]string, limits Limits, now ti
 	for _, group := range slices.SortedFunc(maps.Keys(groups), NodeGroup.compare) {
 		members := groups[group]
 		slices.SortFunc(members, func(a, b Node) int {
-			return cmp.Or(compareBools(excluded[a.Object.Name] != "", excluded[b.Object.Name] != ""), cmp.Compare(a.Object.Name, b.Object.Name))
+			return cmp.Or(compareBools(excluded[a.Object.Name] != "", excluded[b.Object.Name] != ""),
+				cmp.Compare(a.Object.Name, b.Object.Name))
 		})
 		if t, reason, ok := firstUsable(members, allowedTaints[group.Pool], limits, now); ok {
 			targets = append(targets, t)
 		} else {
-			skipped = append(skipped, SkippedNode{Group: group, Reason: "no node of this kind can be used now: " + reason})
+			skipped = append(skipped, SkippedNode{Group: group, Reason: "no node of this kind can be used now: " +
+				reason})
 		}
 	}
 	return targets, skipped
 }
 
 // firstUsable is the first usable node as a target, or what is against each of them.
-func firstUsable(nodes []Node, allowedTaints []corev1.Taint, limits Limits, now time.Time) (SelectedNode, string, bool) {
+func firstUsable(nodes []Node, allowedTaints []corev1.Taint, limits Limits, now time.Time) (SelectedNode,
+	string, bool) {
 	const named = 3
 	var reasons []string
 	for _, n := range nodes {
@@ -99,7 +106,8 @@ func firstUsable(nodes []Node, allowedTaints []corev1.Taint, limits Limits, now 
 		}
 		if reason == "" {
 			return SelectedNode{
-				Group: n.group(), Node: n.Object.Name, FreeBytes: free, Tolerations: tolerations(allowedTaints), PresentDigests: presentDigests(n.Object),
+				Group: n.group(), Node: n.Object.Name, FreeBytes: free, Tolerations: tolerations(allowedTaints),
+				PresentDigests: presentDigests(n.Object),
 			}, "", true
 		}
 		reasons = append(reasons, n.Object.Name+" "+reason)
@@ -136,15 +144,18 @@ func filterReason(n Node, allowedTaints []corev1.Taint) string {
 	return ""
 }
 
-// repelsPods tells whether the taint keeps pods off. PreferNoSchedule, such as the MCO's UpdateInProgress, does not: it makes the scheduler
-// prefer other nodes, and a pod that may go to one node only has no other.
+// repelsPods tells whether the taint keeps pods off. PreferNoSchedule, such as the MCO's
+// UpdateInProgress, does not: it makes the scheduler prefer other nodes, and a pod that may go to
+// one node only has no other.
 func repelsPods(t corev1.Taint) bool {
 	return t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
 }
 
-// isConditionTaint tells of taints that say how the node is, not what it is for. DaemonSets tolerate them; a probe is better off elsewhere.
+// isConditionTaint tells of taints that say how the node is, not what it is for. DaemonSets
+// tolerate them; a probe is better off elsewhere.
 func isConditionTaint(t corev1.Taint) bool {
-	for _, prefix := range []string{"node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler"} {
+	for _, prefix := range []string{"node.kubernetes.io/", "node.cloudprovider.kubernetes.io/",
+		"ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler"} {
 		if strings.HasPrefix(t.Key, prefix) {
 			return true
 		}
@@ -156,13 +167,15 @@ func sameTaint(a, b corev1.Taint) bool {
 	return a.Key == b.Key && a.Value == b.Value && a.Effect == b.Effect
 }
 
-// poolTaints are the taints that every node of a pool carries: node-role.kubernetes.io/master on the control plane, the taint of an
-// infra pool. One that only some nodes carry, such as maintenance=true, was put there to keep pods away and is respected.
+// poolTaints are the taints that every node of a pool carries: node-role.kubernetes.io/master on
+// the control plane, the taint of an infra pool. One that only some nodes carry, such as
+// maintenance=true, was put there to keep pods away and is respected.
 func poolTaints(nodes []Node) map[string][]corev1.Taint {
 	out := map[string][]corev1.Taint{}
 	seen := map[string]bool{}
 	for _, n := range nodes {
-		lasting := slices.DeleteFunc(slices.Clone(n.Object.Spec.Taints), func(t corev1.Taint) bool { return !repelsPods(t) || isConditionTaint(t) })
+		lasting := slices.DeleteFunc(slices.Clone(n.Object.Spec.Taints),
+			func(t corev1.Taint) bool { return !repelsPods(t) || isConditionTaint(t) })
 		if !seen[n.Pool] {
 			seen[n.Pool], out[n.Pool] = true, lasting
 			continue
@@ -177,7 +190,8 @@ func poolTaints(nodes []Node) map[string][]corev1.Taint {
 func tolerations(taints []corev1.Taint) []corev1.Toleration {
 	var out []corev1.Toleration
 	for _, t := range taints {
-		out = append(out, corev1.Toleration{Key: t.Key, Operator: corev1.TolerationOpEqual, Value: t.Value, Effect: t.Effect})
+		out = append(out, corev1.Toleration{Key: t.Key, Operator: corev1.TolerationOpEqual, Value: t.Value,
+			Effect: t.Effect})
 	}
 	slices.SortFunc(out, func(a, b corev1.Toleration) int {
 		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Value, b.Value), cmp.Compare(a.Effect, b.Effect))

@@ -18,7 +18,8 @@ func TestPod(t *testing.T) {
 	p.Tolerations = []corev1.Toleration{{Key: "node-role.kubernetes.io/infra", Operator: corev1.TolerationOpExists}}
 	pod := NewPod(p, shop, namespace, 5*time.Minute)
 	about := pod.Annotations["safemirror.io/about"]
-	for _, part := range []string{"SafeMirrorRollout shop", "node w0", "10m0s after", "oc delete pod -n safe-mirror-operator " + p.Name} {
+	for _, part := range []string{"SafeMirrorRollout shop", "node w0", "10m0s after",
+		"oc delete pod -n safe-mirror-operator " + p.Name} {
 		if !strings.Contains(about, part) {
 			t.Errorf("%q does not say %q", about, part)
 		}
@@ -104,11 +105,13 @@ status: {}
 	}
 }
 
-// Names and labels are valid for the longest names that the API admits, and differ by rollout, node and image.
+// Names and labels are valid for the longest names that the API admits, and differ by rollout, node
+// and image.
 func TestPodNames(t *testing.T) {
 	long := Owner{Name: strings.Repeat("r", 63), UID: "u"}
 	names := map[string]bool{}
-	for _, n := range []string{podName("a", "n", "i"), podName("b", "n", "i"), podName("a", "m", "i"), podName("a", "n", "j"), podName(long.Name, strings.Repeat("n", 253), "i")} {
+	for _, n := range []string{podName("a", "n", "i"), podName("b", "n", "i"), podName("a", "m", "i"),
+		podName("a", "n", "j"), podName(long.Name, strings.Repeat("n", 253), "i")} {
 		if errs := validation.IsDNS1123Label(n); len(errs) > 0 || names[n] {
 			t.Errorf("%q: %v", n, errs)
 		}

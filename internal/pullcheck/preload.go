@@ -13,14 +13,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// A preload is a canary for each node instead of one for each kind of node: once it has succeeded the image is there, under the name that
-// workloads use, and the pod of a drain that comes to the node starts without a pull. A node that reports the image under that name
-// with the mirror's digest is not asked at all.
+// A preload is a canary for each node instead of one for each kind of node: once it has succeeded
+// the image is there, under the name that workloads use, and the pod of a drain that comes to the
+// node starts without a pull. A node that reports the image under that name with the mirror's
+// digest is not asked at all.
 
 // PreloadSet is what the nodes of one pool are given.
 type PreloadSet struct {
 	Pool string
-	// Nodes are the nodes that were looked at, by name. One that has only just been uncordoned is not among them yet.
+	// Nodes are the nodes that were looked at, by name. One that has only just been uncordoned is
+	// not among them yet.
 	Nodes []NodePreload
 }
 
@@ -34,19 +36,22 @@ type NodePreload struct {
 	Skipped []SkippedNode
 }
 
-// Preloads chooses, for every node that has the new configuration and can take pods, which images it still has to pull. loaded are the pods,
-// by name, whose pulls have succeeded, and when; one that is older than the bound is done again.
+// Preloads chooses, for every node that has the new configuration and can take pods, which images
+// it still has to pull. loaded are the pods, by name, whose pulls have succeeded, and when; one
+// that is older than the bound is done again.
 func Preloads(in CanaryInput, loaded map[string]time.Time, notOlderThan time.Time) []PreloadSet {
 	allowedTaints := poolTaints(in.Nodes)
 	pools := map[string][]NodePreload{}
 	for _, n := range in.Nodes {
-		if config := in.Configs[n.Pool]; config == "" || n.State.CurrentConfig != config || !takesPods(n) || uncordoning(n.Object) {
+		if config := in.Configs[n.Pool]; config == "" || n.State.CurrentConfig != config || !takesPods(n) ||
+			uncordoning(n.Object) {
 			continue
 		}
 		group := NodeGroup{Pool: n.Pool, Architecture: n.Object.Status.NodeInfo.Architecture}
 		r := canarySelection{CanaryInput: in, set: CanarySet{Group: group}, bytes: map[string]int64{}}
 		pools[n.Pool] = append(pools[n.Pool], r.preload(n, allowedTaints[n.Pool], func(name string, absent bool) bool {
-			// The node reports what it has some time after a pull, and what it no longer has: garbage is collected where disks are full.
+			// The node reports what it has some time after a pull, and what it no longer has:
+			// garbage is collected where disks are full.
 			at, ok := loaded[name]
 			return ok && !at.Before(notOlderThan) && (!absent || in.Now.Sub(at) < maxHeartbeatAge)
 		}))
@@ -59,7 +64,8 @@ func Preloads(in CanaryInput, loaded map[string]time.Time, notOlderThan time.Tim
 	return out
 }
 
-// MergeChecks are the probes of both, each once: what a canary asks of a node and what that node is given may be the same pod.
+// MergeChecks are the probes of both, each once: what a canary asks of a node and what that node is
+// given may be the same pod.
 func MergeChecks(sets []CanarySet, loads []PreloadSet) []Check {
 	var out []Check
 	at := map[string]int{}
@@ -83,19 +89,23 @@ func MergeChecks(sets []CanarySet, loads []PreloadSet) []Check {
 	return out
 }
 
-// takesPods tells whether the scheduler may put pods on the node and nothing is on its way there; the rollout waits for no other ones.
+// takesPods tells whether the scheduler may put pods on the node and nothing is on its way there;
+// the rollout waits for no other ones.
 func takesPods(n Node) bool {
 	s := n.State
 	return s.Ready && !s.Unschedulable && s.DesiredConfig == s.CurrentConfig && s.State == "Done"
 }
 
-// uncordoning tells of the moment in which a node is schedulable again and still has the taint of its cordon.
+// uncordoning tells of the moment in which a node is schedulable again and still has the taint of
+// its cordon.
 func uncordoning(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
+	return slices.ContainsFunc(n.Spec.Taints,
+		func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
 }
 
 // preload finds what one node lacks.
-func (r *canarySelection) preload(n Node, allowedTaints []corev1.Taint, loaded func(name string, absent bool) bool) NodePreload {
+func (r *canarySelection) preload(n Node, allowedTaints []corev1.Taint,
+	loaded func(name string, absent bool) bool) NodePreload {
 	out := NodePreload{Node: n.Object.Name}
 	images := slices.DeleteFunc(r.Critical(n), func(i CriticalImage) bool {
 		return !i.EvictedPods || !Image{Platforms: i.Platforms}.runsOn(r.set.Group.Architecture)
@@ -104,7 +114,8 @@ func (r *canarySelection) preload(n Node, allowedTaints []corev1.Taint, loaded f
 	if reason == "" {
 		free, reason = freeDiskBytes(n.Object, r.Limits.Headroom, r.Now)
 	}
-	t := candidate{node: n, SelectedNode: SelectedNode{Group: r.set.Group, Node: n.Object.Name, FreeBytes: free, Tolerations: tolerations(allowedTaints), PresentDigests: presentDigests(n.Object)}}
+	t := candidate{node: n, SelectedNode: SelectedNode{Group: r.set.Group, Node: n.Object.Name, FreeBytes: free,
+		Tolerations: tolerations(allowedTaints), PresentDigests: presentDigests(n.Object)}}
 	for _, i := range images {
 		absent := lacksImage(n.Object, i)
 		ours := loaded(canaryPodName(r.Rollout, r.Configs[n.Pool], n.Object.Name, i.Reference), absent)
@@ -136,8 +147,8 @@ func (r *canarySelection) preload(n Node, allowedTaints []corev1.Taint, loaded f
 	return out
 }
 
-// hasImage tells whether the node reports the image under the name that workloads use, and as the mirror has it: then a pod that does not
-// insist on a pull starts without one.
+// hasImage tells whether the node reports the image under the name that workloads use, and as the
+// mirror has it: then a pod that does not insist on a pull starts without one.
 func hasImage(n *corev1.Node, i CriticalImage) bool {
 	for _, image := range n.Status.Images {
 		if !slices.Contains(image.Names, i.Reference) {
@@ -146,7 +157,8 @@ func hasImage(n *corev1.Node, i CriticalImage) bool {
 		if strings.Contains(i.Reference, "@") {
 			return true
 		}
-		return i.Digest != "" && slices.ContainsFunc(image.Names, func(name string) bool { return strings.HasSuffix(name, "@"+i.Digest) })
+		return i.Digest != "" && slices.ContainsFunc(image.Names,
+			func(name string) bool { return strings.HasSuffix(name, "@"+i.Digest) })
 	}
 	return false
 }

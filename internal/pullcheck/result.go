@@ -12,7 +12,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// CheckResult is what one probe came to. It outlives the pod, and nothing but memory has to keep it: what is lost is proven again.
+// CheckResult is what one probe came to. It outlives the pod, and nothing but memory has to keep
+// it: what is lost is proven again.
 type CheckResult struct {
 	Check
 	// Pod is the UID of the pod; empty when none was admitted.
@@ -27,11 +28,13 @@ type CheckResult struct {
 // retryAt is when a probe that has not succeeded may be made again.
 func (o CheckResult) retryAt(limits Limits) time.Time { return o.At.Add(limits.backoff(o.Attempts)) }
 
-// proves tells whether the outcome is a proof for the probe that is not older than the bound: of the same image on the same kind of
-// node or, for a probe that only stands for its scope, of any image of the scope. Where the layers can be shown, a manifest does not do, and
-// where the image shall be on the node, another node does not.
+// proves tells whether the outcome is a proof for the probe that is not older than the bound: of
+// the same image on the same kind of node or, for a probe that only stands for its scope, of any
+// image of the scope. Where the layers can be shown, a manifest does not do, and where the image
+// shall be on the node, another node does not.
 func (o CheckResult) proves(p Check, notOlderThan time.Time) bool {
-	return o.Pull.State == Pulled && !o.At.Before(notOlderThan) && o.Group == p.Group && o.Config == p.Config && (o.ImageAbsent || !p.ImageAbsent) && (o.Node == p.Node || !p.NodeSpecific) &&
+	return o.Pull.State == Pulled && !o.At.Before(notOlderThan) && o.Group == p.Group && o.Config == p.Config &&
+		(o.ImageAbsent || !p.ImageAbsent) && (o.Node == p.Node || !p.NodeSpecific) &&
 		(o.Image == p.Image || !p.Critical && o.Scope == p.Scope)
 }
 
@@ -55,7 +58,8 @@ func lastResult(p Check, results []CheckResult) (CheckResult, bool) {
 	return results[i], true
 }
 
-// record puts an outcome in the place of the probe's last one. A pod is recorded once, however often it is looked at.
+// record puts an outcome in the place of the probe's last one. A pod is recorded once, however
+// often it is looked at.
 func record(results []CheckResult, next CheckResult) []CheckResult {
 	before, known := lastResult(next.Check, results)
 	switch {
@@ -68,16 +72,19 @@ func record(results []CheckResult, next CheckResult) []CheckResult {
 	return append(results, next)
 }
 
-// prune drops the outcomes that say nothing any more, so that they cannot pile up while images and nodes come and go: those of probes that
-// are not wanted, unless they prove one that is, or are so recent that their node may have to be shunned.
+// prune drops the outcomes that say nothing any more, so that they cannot pile up while images and
+// nodes come and go: those of probes that are not wanted, unless they prove one that is, or are so
+// recent that their node may have to be shunned.
 func prune(results []CheckResult, want []Check, notOlderThan, now time.Time, limits Limits) []CheckResult {
 	return slices.DeleteFunc(slices.Clone(results), func(o CheckResult) bool {
 		recent := o.Pull.State != Pulled && now.Before(o.At.Add(limits.MaxRetryDelay))
-		return !recent && !slices.ContainsFunc(want, func(p Check) bool { return p.Name == o.Name || o.proves(p, notOlderThan) })
+		return !recent && !slices.ContainsFunc(want,
+			func(p Check) bool { return p.Name == o.Name || o.proves(p, notOlderThan) })
 	})
 }
 
-// ExcludedNodes names the nodes on which a probe could not be made lately, through no fault of the mirror, and why. Targets takes others first.
+// ExcludedNodes names the nodes on which a probe could not be made lately, through no fault of the
+// mirror, and why. Targets takes others first.
 func ExcludedNodes(results []CheckResult, now time.Time, limits Limits) map[string]string {
 	out := map[string]string{}
 	for _, o := range results {
@@ -118,8 +125,9 @@ func checkStateOf(p Check, results []CheckResult, notOlderThan time.Time) (Check
 // Progress is how far the wanted probes are.
 type Progress struct {
 	Wanted int
-	// Proven are those with a proof that is not older than was asked for; Failed those that the mirror or the way to it failed; Unsure
-	// those that could not be made or decided. The rest are still open.
+	// Proven are those with a proof that is not older than was asked for; Failed those that the
+	// mirror or the way to it failed; Unsure those that could not be made or decided. The rest are
+	// still open.
 	Proven, Failed, Inconclusive int
 	// Oldest is when the oldest of the proofs was found; zero when there is none.
 	Oldest time.Time
@@ -172,9 +180,11 @@ func problem(o CheckResult) rollout.Problem {
 	case mirror.TLS:
 		next = "add the mirror's CA to the ConfigMap that image.config.openshift.io/cluster spec.additionalTrustedCA names"
 	case mirror.Refused, mirror.Timeout:
-		next = "see that nodes of " + o.Group.String() + " reach the mirror: DNS, routes, firewalls and the cluster's proxy; it is tried again by itself"
+		next = "see that nodes of " + o.Group.String() +
+			" reach the mirror: DNS, routes, firewalls and the cluster's proxy; it is tried again by itself"
 	case mirror.Missing, mirror.Incomplete, mirror.Corrupt:
-		reason, next = v1alpha1.ReasonImagesFailed, "what the mirror gives to nodes is not what it gives to the operator; it is tried again by itself"
+		reason, next = v1alpha1.ReasonImagesFailed,
+			"what the mirror gives to nodes is not what it gives to the operator; it is tried again by itself"
 	default:
 	}
 	if o.Pull.State != Failed {

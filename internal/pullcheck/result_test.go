@@ -13,13 +13,16 @@ import (
 )
 
 func TestSummarize(t *testing.T) {
-	proven, stale, failed, unsure, open := checkOf("w0", "m.local/a/x"), checkOf("w0", "m.local/b/x"), checkOf("w0", "m.local/c/x"), checkOf("w0", "m.local/d/x"), checkOf("w0", "m.local/e/x")
+	proven, stale, failed, unsure, open := checkOf("w0", "m.local/a/x"), checkOf("w0", "m.local/b/x"),
+		checkOf("w0", "m.local/c/x"), checkOf("w0", "m.local/d/x"), checkOf("w0", "m.local/e/x")
 	results := []CheckResult{
-		outcome(proven, Pulled, 3*time.Minute, 0), outcome(stale, Pulled, time.Hour, 0), outcome(failed, Failed, time.Minute, 2),
+		outcome(proven, Pulled, 3*time.Minute, 0), outcome(stale, Pulled, time.Hour, 0),
+		outcome(failed, Failed, time.Minute, 2),
 		outcome(unsure, Inconclusive, time.Minute, 1), outcome(checkOf("w9", "m.local/z/x"), Failed, time.Minute, 1),
 	}
 	got := Summarize([]Check{proven, stale, failed, unsure, open}, results, now.Add(-10*time.Minute))
-	if got.Wanted != 5 || got.Proven != 1 || got.Failed != 1 || got.Inconclusive != 1 || got.Open() != 2 || !got.Oldest.Equal(now.Add(-3*time.Minute)) {
+	if got.Wanted != 5 || got.Proven != 1 || got.Failed != 1 || got.Inconclusive != 1 || got.Open() != 2 ||
+		!got.Oldest.Equal(now.Add(-3*time.Minute)) {
 		t.Errorf("%+v, %d open", got, got.Open())
 	}
 	if len(got.Problems) != 1 || len(got.InconclusiveProblems) != 1 || got.InconclusiveProblems[0].Reason != "" {
@@ -43,9 +46,10 @@ func TestProblemsAreBounded(t *testing.T) {
 func TestProblems(t *testing.T) {
 	const unreachable, failing = v1alpha1.ReasonMirrorUnreachable, v1alpha1.ReasonImagesFailed
 	cases := map[mirror.ErrorClass]struct{ reason, remedy string }{
-		mirror.Denied:      {unreachable, "openshift-config/pull-secret"},
-		mirror.TLS:         {unreachable, "additionalTrustedCA"},
-		mirror.Refused:     {unreachable, "nodes of pool worker, amd64, zone a reach the mirror: DNS, routes, firewalls"},
+		mirror.Denied: {unreachable, "openshift-config/pull-secret"},
+		mirror.TLS:    {unreachable, "additionalTrustedCA"},
+		mirror.Refused: {unreachable,
+			"nodes of pool worker, amd64, zone a reach the mirror: DNS, routes, firewalls"},
 		mirror.Timeout:     {unreachable, "proxy"},
 		mirror.RateLimited: {unreachable, "it is tried again by itself"},
 		mirror.Missing:     {failing, "not what it gives to the operator"},
@@ -55,7 +59,8 @@ func TestProblems(t *testing.T) {
 		o := outcome(checkOf("w0", "m.local/a/x"), Failed, 0, 1)
 		o.Pull.Class = class
 		got := problem(o)
-		if got.Reason != c.reason || !strings.Contains(got.Message, "node w0: Failed (pool worker, amd64, zone a); ") || !strings.Contains(got.Message, c.remedy) {
+		if got.Reason != c.reason || !strings.Contains(got.Message, "node w0: Failed (pool worker, amd64, zone a); ") ||
+			!strings.Contains(got.Message, c.remedy) {
 			t.Errorf("%s: %+v, want %v", class, got, c)
 		}
 		if diff := cmp.Diff("Node w0", got.Kind+" "+got.Name); diff != "" {

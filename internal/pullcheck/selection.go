@@ -15,19 +15,23 @@ import (
 
 // Image is an image at a mirror that nodes are going to pull.
 type Image struct {
-	// Reference is the mirror reference by digest: mirror.example.com/acme/shop@sha256:... It must be one that the nodes' present
-	// configuration pulls from that very place: no mirror set may have mirrors for the mirror.
+	// Reference is the mirror reference by digest: mirror.example.com/acme/shop@sha256:... It must
+	// be one that the nodes' present configuration pulls from that very place: no mirror set may
+	// have mirrors for the mirror.
 	Reference string
-	// Bytes is what a node downloads for it at most; 0 when that is not known, and then it is never probed.
+	// Bytes is what a node downloads for it at most; 0 when that is not known, and then it is never
+	// probed.
 	Bytes int64
 	// Critical is true when a drain cannot end without it.
 	Critical bool
-	// Platforms are those of an index, such as linux/arm64; empty for a single image, which is taken to suit every node.
+	// Platforms are those of an index, such as linux/arm64; empty for a single image, which is
+	// taken to suit every node.
 	Platforms []string
 }
 
-// scope is the part of a mirror that one credential, CA and network path usually cover: the host and the first component of the path.
-// mirror.example.com:5000/acme/shop/web@sha256:... is in mirror.example.com:5000/acme.
+// scope is the part of a mirror that one credential, CA and network path usually cover: the host
+// and the first component of the path. mirror.example.com:5000/acme/shop/web@sha256:... is in
+// mirror.example.com:5000/acme.
 func (i Image) scope() string {
 	name, _, _ := strings.Cut(i.Reference, "@")
 	parts := strings.SplitN(name, "/", 3)
@@ -50,7 +54,8 @@ func (i Image) runsOn(architecture string) bool {
 
 // Check is one image that one node shall pull.
 type Check struct {
-	// Name of the pod: the same for the same rollout, node and image, so that a restart finds it again.
+	// Name of the pod: the same for the same rollout, node and image, so that a restart finds it
+	// again.
 	Name        string
 	Group       NodeGroup
 	Node        string
@@ -63,20 +68,24 @@ type Check struct {
 
 	// What follows is for a canary only; see Canaries.
 
-	// Config is the rendered MachineConfig under which the node shall pull. A proof is one for that configuration alone.
+	// Config is the rendered MachineConfig under which the node shall pull. A proof is one for that
+	// configuration alone.
 	Config string
 	// Endpoint is where the node is expected to find it, for messages.
 	Endpoint string
-	// ImageAbsent is true when the node surely did not have the image when the pod was made: then the pull has shown its layers too.
+	// ImageAbsent is true when the node surely did not have the image when the pod was made: then
+	// the pull has shown its layers too.
 	ImageAbsent bool
-	// NodeSpecific is true when the image shall be on this very node, and not only be shown by one of its kind; see Preloads.
+	// NodeSpecific is true when the image shall be on this very node, and not only be shown by one
+	// of its kind; see Preloads.
 	NodeSpecific bool
 }
 
-// SelectChecks takes a sample of the images for each target: of every scope one image, a critical one if there is one that leaves the other scopes
-// their share, and else the smallest; those with critical ones first; then every other critical image, smallest first, for as long as there
-// are bytes, pods and room. What finds no place is a Gap. Images that the node has already come last in their
-// scope: a pull of those downloads no layers.
+// SelectChecks takes a sample of the images for each target: of every scope one image, a critical
+// one if there is one that leaves the other scopes their share, and else the smallest; those with
+// critical ones first; then every other critical image, smallest first, for as long as there are
+// bytes, pods and room. What finds no place is a Gap. Images that the node has already come last in
+// their scope: a pull of those downloads no layers.
 func SelectChecks(rollout string, images []Image, targets []SelectedNode, limits Limits) ([]Check, []SkippedNode) {
 	var checks []Check
 	var skipped []SkippedNode
@@ -126,8 +135,9 @@ func (r *nodeSelection) selectImages(images []Image) {
 	}
 }
 
-// sample is the image that stands for its scope. A critical one that the node does not have stands for two things at once; it may take no
-// more than an equal share of the bytes from the other scopes.
+// sample is the image that stands for its scope. A critical one that the node does not have stands
+// for two things at once; it may take no more than an equal share of the bytes from the other
+// scopes.
 func (r *nodeSelection) sample(images []Image, scopes int64) Image {
 	for _, i := range images {
 		if i.Critical && !r.has(i) && i.Bytes <= r.limits.BytesPerNode/scopes {
@@ -137,7 +147,8 @@ func (r *nodeSelection) sample(images []Image, scopes int64) Image {
 	return images[0]
 }
 
-// usable are the images that the node can be asked to pull, each once: fresh before present, then by size.
+// usable are the images that the node can be asked to pull, each once: fresh before present, then
+// by size.
 func (r *nodeSelection) usable(images []Image) []Image {
 	distinct := map[string]Image{}
 	for _, i := range images {
@@ -151,7 +162,8 @@ func (r *nodeSelection) usable(images []Image) []Image {
 		distinct[i.Reference] = i
 	}
 	var out []Image
-	for _, i := range slices.SortedFunc(maps.Values(distinct), func(a, b Image) int { return cmp.Compare(a.Reference, b.Reference) }) {
+	for _, i := range slices.SortedFunc(maps.Values(distinct),
+		func(a, b Image) int { return cmp.Compare(a.Reference, b.Reference) }) {
 		switch {
 		case i.digest() == "":
 			r.skip(i.Reference, "it is not a reference by digest")
@@ -182,12 +194,14 @@ func (r *nodeSelection) add(i Image, subject string) {
 		r.skip(subject, fmt.Sprintf("node %s downloads at most %s for probes, and %s with %s is more than what is left of it", r.target.Node,
 			formatBytes(r.limits.BytesPerNode), path.Base(i.Reference), formatBytes(i.Bytes)))
 	case r.bytes+i.Bytes > r.target.FreeBytes/unpackFactor:
-		r.skip(subject, fmt.Sprintf("node %s has room for %s beside its headroom, and unpacked that is not enough", r.target.Node, formatBytes(r.target.FreeBytes)))
+		r.skip(subject, fmt.Sprintf("node %s has room for %s beside its headroom, and unpacked that is not enough",
+			r.target.Node, formatBytes(r.target.FreeBytes)))
 	default:
 		r.bytes += i.Bytes
 		r.checks = append(r.checks, Check{
-			Name: podName(r.rollout, r.target.Node, i.Reference), Group: r.target.Group, Node: r.target.Node, Tolerations: r.target.Tolerations,
-			Image: i.Reference, Bytes: i.Bytes, Scope: i.scope(), Critical: i.Critical,
+			Name: podName(r.rollout, r.target.Node, i.Reference), Group: r.target.Group, Node: r.target.Node,
+			Tolerations: r.target.Tolerations,
+			Image:       i.Reference, Bytes: i.Bytes, Scope: i.scope(), Critical: i.Critical,
 		})
 	}
 }
@@ -201,8 +215,10 @@ func podName(rollout, node, image string) string {
 	return "safe-mirror-probe-" + hex.EncodeToString(sum[:10])
 }
 
-// cloudRegistries are the patterns of the credential providers that the MCO's templates configure on AWS, Azure and Google Cloud
-// (templates/common/*/files/etc-kubernetes-credential-providers-*.yaml). As there, * stands for one part of a host name.
+// cloudRegistries are the patterns of the credential providers that the MCO's templates configure
+// on AWS, Azure and Google Cloud
+// (templates/common/*/files/etc-kubernetes-credential-providers-*.yaml). As there, * stands for one
+// part of a host name.
 var cloudRegistries = []string{
 	"*.dkr.ecr.*.amazonaws.com", "*.dkr.ecr.*.amazonaws.com.cn", "*.dkr.ecr-fips.*.amazonaws.com",
 	"*.dkr.ecr.us-iso-east-1.c2s.ic.gov", "*.dkr.ecr.us-isob-east-1.sc2s.sgov.gov",

@@ -36,8 +36,9 @@ func TestSelectChecks(t *testing.T) {
 			want:   []string{ref(m+"/small", 2)},
 		},
 		"one of each scope, smallest first": {
-			images: []Image{image(m+"/a", 1, 9*mib), image(n+"/b", 2, 3*mib), image("mirror.local:5000/acme/c", 3, 5*mib), image("flat.local", 4, mib)},
-			want:   []string{ref("flat.local", 4), ref(n+"/b", 2), ref("mirror.local:5000/acme/c", 3), ref(m+"/a", 1)},
+			images: []Image{image(m+"/a", 1, 9*mib), image(n+"/b", 2, 3*mib),
+				image("mirror.local:5000/acme/c", 3, 5*mib), image("flat.local", 4, mib)},
+			want: []string{ref("flat.local", 4), ref(n+"/b", 2), ref("mirror.local:5000/acme/c", 3), ref(m+"/a", 1)},
 		},
 		"equal sizes, by name": {
 			images: []Image{image(m+"/b", 1, mib), image(m+"/a", 1, mib)},
@@ -53,34 +54,40 @@ func TestSelectChecks(t *testing.T) {
 			want: []string{ref(m+"/small", 2)},
 		},
 		"a critical one stands for its scope, too": {
-			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 80*mib, critical), image(m+"/other", 3, 2*mib)},
-			want:   []string{ref(m+"/router", 2)},
+			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 80*mib, critical),
+				image(m+"/other", 3, 2*mib)},
+			want: []string{ref(m+"/router", 2)},
 		},
 		"scopes with a critical one come first": {
 			images: []Image{image(m+"/small", 1, mib), image(n+"/router", 2, 80*mib, critical)},
 			want:   []string{ref(n+"/router", 2), ref(m+"/small", 1)},
 		},
 		"a critical one that would take the share of another scope comes after": {
-			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 160*mib, critical), image(n+"/b", 3, 100*mib)},
-			want:   []string{ref(m+"/small", 1), ref(n+"/b", 3), ref(m+"/router", 2)},
+			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 160*mib, critical),
+				image(n+"/b", 3, 100*mib)},
+			want: []string{ref(m+"/small", 1), ref(n+"/b", 3), ref(m+"/router", 2)},
 		},
 		"a critical one that the node has shows less than a small one that it has not": {
-			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 2*mib, critical)}, has: []string{digestOf(2)},
-			want: []string{ref(m+"/small", 1), ref(m+"/router", 2)},
+			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 2*mib, critical)},
+			has:    []string{digestOf(2)},
+			want:   []string{ref(m+"/small", 1), ref(m+"/router", 2)},
 		},
 		"a critical one that is the smallest, once": {
 			images: []Image{image(m+"/router", 2, mib, critical), image(m+"/other", 3, 2*mib)},
 			want:   []string{ref(m+"/router", 2)},
 		},
 		"critical under one of two names": {
-			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 2*mib), image(m+"/router", 2, 0, critical)},
-			want:   []string{ref(m+"/router", 2)},
+			images: []Image{image(m+"/small", 1, mib), image(m+"/router", 2, 2*mib),
+				image(m+"/router", 2, 0, critical)},
+			want: []string{ref(m+"/router", 2)},
 		},
 		"too many bytes": {
-			images: []Image{image(m+"/a", 1, 200*mib), image(n+"/b", 2, 101*mib), image(m+"/router", 3, 300*mib, critical)},
-			want:   []string{ref(n+"/b", 2)},
+			images: []Image{image(m+"/a", 1, 200*mib), image(n+"/b", 2, 101*mib),
+				image(m+"/router", 3, 300*mib, critical)},
+			want: []string{ref(n+"/b", 2)},
 			skipped: []string{
-				"mirror.local/acme: node w0 downloads at most 300", "mirror.local/acme/router@" + digestOf(3) + ": node w0 downloads at most 300",
+				"mirror.local/acme: node w0 downloads at most 300", "mirror.local/acme/router@" + digestOf(3) +
+					": node w0 downloads at most 300",
 			},
 		},
 		"exactly the bytes": {
@@ -88,8 +95,10 @@ func TestSelectChecks(t *testing.T) {
 			want:   []string{ref(n+"/b", 2), ref(m+"/a", 1)},
 		},
 		"too many images": {
-			images:  []Image{image("a.local/a/a", 1, 1), image("b.local/a/a", 1, 2), image("c.local/a/a", 1, 3), image("d.local/a/a", 1, 4), image("e.local/a/a", 1, 5)},
-			want:    []string{ref("a.local/a/a", 1), ref("b.local/a/a", 1), ref("c.local/a/a", 1), ref("d.local/a/a", 1)},
+			images: []Image{image("a.local/a/a", 1, 1), image("b.local/a/a", 1, 2), image("c.local/a/a", 1, 3),
+				image("d.local/a/a", 1, 4), image("e.local/a/a", 1, 5)},
+			want: []string{ref("a.local/a/a", 1), ref("b.local/a/a", 1), ref("c.local/a/a", 1),
+				ref("d.local/a/a", 1)},
 			skipped: []string{"e.local/a: node w0 pulls at most 4 images"},
 		},
 		"too little room when unpacked": {
@@ -98,8 +107,9 @@ func TestSelectChecks(t *testing.T) {
 			skipped: []string{"mirror.local/acme: node w0 has room for 100"},
 		},
 		"another architecture": {
-			images: []Image{image(m+"/arm", 1, mib, platforms("linux/arm64/v8", "linux/s390x")), image(m+"/both", 2, 2*mib, platforms("linux/arm64", "linux/amd64/v2"))},
-			want:   []string{ref(m+"/both", 2)},
+			images: []Image{image(m+"/arm", 1, mib, platforms("linux/arm64/v8", "linux/s390x")),
+				image(m+"/both", 2, 2*mib, platforms("linux/arm64", "linux/amd64/v2"))},
+			want: []string{ref(m+"/both", 2)},
 		},
 		"another architecture, says one of two": {
 			images: []Image{image(m+"/arm", 1, mib), image(m+"/arm", 1, mib, platforms("linux/arm64"))},
@@ -124,7 +134,8 @@ func TestSelectChecks(t *testing.T) {
 			if free == 0 {
 				free = 1 << 40
 			}
-			checks, skipped := SelectChecks("shop", c.images, []SelectedNode{target("w0", free, c.has...)}, DefaultLimits())
+			checks, skipped := SelectChecks("shop", c.images, []SelectedNode{target("w0", free, c.has...)},
+				DefaultLimits())
 			if diff := cmp.Diff(c.want, chosen(checks)); diff != "" {
 				t.Errorf("chosen (-want +got):\n%s", diff)
 			}
@@ -138,8 +149,8 @@ func TestSelectChecks(t *testing.T) {
 	}
 }
 
-// Whatever the images and nodes are: the caps hold, each scope is sampled at most once beside its critical images, every probe fits
-// its node, and the order in which images come does not matter.
+// Whatever the images and nodes are: the caps hold, each scope is sampled at most once beside its
+// critical images, every probe fits its node, and the order in which images come does not matter.
 func TestSelectChecksKeepsItsLimits(t *testing.T) {
 	limits := DefaultLimits()
 	dns := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
@@ -149,7 +160,8 @@ func TestSelectChecksKeepsItsLimits(t *testing.T) {
 		checks, skipped := SelectChecks("shop", images, targets, limits)
 		shuffled := slices.Clone(images)
 		r.Shuffle(len(shuffled), func(a, b int) { shuffled[a], shuffled[b] = shuffled[b], shuffled[a] })
-		if again, gapsAgain := SelectChecks("shop", shuffled, targets, limits); !reflect.DeepEqual(checks, again) || !reflect.DeepEqual(skipped, gapsAgain) {
+		if again, gapsAgain := SelectChecks("shop", shuffled, targets, limits); !reflect.DeepEqual(checks, again) ||
+			!reflect.DeepEqual(skipped, gapsAgain) {
 			t.Fatalf("seed %d: another choice for another order:\n%s", seed, cmp.Diff(checks, again))
 		}
 		seen := map[string]bool{}
@@ -161,7 +173,8 @@ func TestSelectChecksKeepsItsLimits(t *testing.T) {
 				}
 			}
 			if bytes > limits.BytesPerNode || bytes*unpackFactor > target.FreeBytes || pods > limits.PodsPerNode {
-				t.Fatalf("seed %d: node %s gets %d bytes in %d pods with room for %d", seed, target.Node, bytes, pods, target.FreeBytes)
+				t.Fatalf("seed %d: node %s gets %d bytes in %d pods with room for %d", seed, target.Node, bytes, pods,
+					target.FreeBytes)
 			}
 		}
 		for _, p := range checks {
@@ -199,11 +212,14 @@ func randomTargets(r *rand.Rand) []SelectedNode {
 	return out
 }
 
-// The patterns are those of the kubelet's credential providers, in which * stays within one part of the host's name.
+// The patterns are those of the kubelet's credential providers, in which * stays within one part of
+// the host's name.
 func TestCloudRegistries(t *testing.T) {
 	cases := map[string]bool{
-		"123.dkr.ecr.eu-west-1.amazonaws.com/acme": true, "acme.azurecr.io/base": true, "gcr.io/acme": true, "eu.gcr.io/acme": true,
-		"europe-docker.pkg.dev/acme": true, "quay.io/acme": false, "mirror.local:5000/acme": false, "a.b.azurecr.io/acme": false, "amazonaws.com/acme": false,
+		"123.dkr.ecr.eu-west-1.amazonaws.com/acme": true, "acme.azurecr.io/base": true, "gcr.io/acme": true,
+		"eu.gcr.io/acme":             true,
+		"europe-docker.pkg.dev/acme": true, "quay.io/acme": false, "mirror.local:5000/acme": false,
+		"a.b.azurecr.io/acme": false, "amazonaws.com/acme": false,
 	}
 	for scope, want := range cases {
 		if got := cloudRegistry(scope); got != want {

@@ -15,7 +15,8 @@ type StepInput struct {
 	Owner Owner
 	// Wanted are the probes that Choose has chosen. With none, every pod of the rollout is deleted.
 	Wanted []Check
-	// Pods are all probes in the namespace, those of other rollouts included, and Events what is known about them.
+	// Pods are all probes in the namespace, those of other rollouts included, and Events what is
+	// known about them.
 	Pods   []corev1.Pod
 	Events []corev1.Event
 	// Results are those of the step before.
@@ -32,8 +33,8 @@ type Step struct {
 	Delete []PodDeletion
 	// InProgress are the probes whose pods are at it.
 	InProgress []InProgress
-	// Results are those of before and the new ones. They have to be kept before the pods are deleted that they were read from, or the
-	// probes are made again.
+	// Results are those of before and the new ones. They have to be kept before the pods are
+	// deleted that they were read from, or the probes are made again.
 	Results []CheckResult
 	// Done is true when every wanted probe has its proof and no pod of the rollout is left.
 	Done bool
@@ -58,8 +59,8 @@ type InProgress struct {
 	Result PullResult
 }
 
-// NextStep compares what is wanted with the pods there are. A node has so many probes at a time as the limits say,
-// whoever's they are, until the pods are gone.
+// NextStep compares what is wanted with the pods there are. A node has so many probes at a time as
+// the limits say, whoever's they are, until the pods are gone.
 func NextStep(in StepInput) Step {
 	s := &stepBuilder{StepInput: in, busy: map[string]int{}}
 	s.step.Results = prune(in.Results, in.Wanted, in.NotOlderThan, in.Now, in.Limits)
@@ -80,7 +81,8 @@ func NextStep(in StepInput) Step {
 type stepBuilder struct {
 	StepInput
 	step Step
-	// busy are the nodes that have probes, with how many; pods tells whether the rollout has one anywhere.
+	// busy are the nodes that have probes, with how many; pods tells whether the rollout has one
+	// anywhere.
 	busy map[string]int
 	pods bool
 }
@@ -100,7 +102,8 @@ func (s *stepBuilder) evaluate(pod *corev1.Pod) {
 	p, result := s.Wanted[i], Evaluate(pod, s.Events, s.Now, s.Limits)
 	p.ImageAbsent = pod.Annotations[annotationFresh] == "true" // as it was before the pull
 	if pod.DeletionTimestamp != nil && !result.Decided() {
-		result = PullResult{State: Evicted, Message: "node " + p.Node + ": the pod was deleted before its pull was decided: " + result.Message}
+		result = PullResult{State: Evicted, Message: "node " + p.Node +
+			": the pod was deleted before its pull was decided: " + result.Message}
 	}
 	if !result.Decided() {
 		s.step.InProgress = append(s.step.InProgress, InProgress{p, result})
@@ -113,11 +116,13 @@ func (s *stepBuilder) evaluate(pod *corev1.Pod) {
 
 func (s *stepBuilder) remove(pod *corev1.Pod) {
 	if pod.DeletionTimestamp == nil {
-		s.step.Delete = append(s.step.Delete, PodDeletion{types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, pod.UID})
+		s.step.Delete = append(s.step.Delete,
+			PodDeletion{types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, pod.UID})
 	}
 }
 
-// start creates the probe if its node is free, the last failure is long enough ago, and not too many nodes have one.
+// start creates the probe if its node is free, the last failure is long enough ago, and not too
+// many nodes have one.
 func (s *stepBuilder) start(p Check) {
 	if s.busy[p.Node] >= max(1, s.Limits.ConcurrentPodsPerNode) || s.has(p.Name) {
 		return
@@ -138,7 +143,8 @@ func (s *stepBuilder) has(name string) bool {
 	return slices.ContainsFunc(s.Pods, func(p corev1.Pod) bool { return p.Name == name })
 }
 
-// recheck moves the next look forward. A time that has passed, of a pod that is only waited for, is no reason to look at once.
+// recheck moves the next look forward. A time that has passed, of a pod that is only waited for, is
+// no reason to look at once.
 func (s *stepBuilder) recheck(at time.Time) {
 	if at.After(s.Now) && (s.step.RecheckAt.IsZero() || at.Before(s.step.RecheckAt)) {
 		s.step.RecheckAt = at

@@ -44,7 +44,8 @@ func summarize(s Step) summary {
 }
 
 func outcome(p Check, s State, ago time.Duration, attempts int) CheckResult {
-	return CheckResult{Check: p, Pull: PullResult{State: s, Message: "node " + p.Node + ": " + string(s)}, At: now.Add(-ago), Attempts: attempts}
+	return CheckResult{Check: p, Pull: PullResult{State: s, Message: "node " + p.Node + ": " + string(s)},
+		At: now.Add(-ago), Attempts: attempts}
 }
 
 func TestNextStep(t *testing.T) {
@@ -70,34 +71,67 @@ func TestNextStep(t *testing.T) {
 		atOnce  int
 		is      summary
 	}{
-		"nothing wanted":                     {is: summary{Done: true}},
-		"the first":                          {want: []Check{a0, b0, otherZone}, is: summary{Create: []string{"w0 m.local/a"}}},
-		"the first on two nodes":             {want: []Check{a0, b0, otherZone}, atOnce: 2, is: summary{Create: []string{"w0 m.local/a", "w1 m.local/a"}}},
-		"under way":                          {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0)}, atOnce: 9, is: summary{Open: []string{"w0 m.local/a"}, Recheck: 250 * time.Second}},
-		"another rollout's probe":            {want: []Check{a0}, pods: []*corev1.Pod{podOf(b0, label(mirrorset.LabelRollout, "other"))}, atOnce: 9},
-		"another rollout's probe, elsewhere": {want: []Check{a0}, pods: []*corev1.Pod{podOf(a1, label(mirrorset.LabelRollout, "other"))}},
-		"proven":                             {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0, completed)}, atOnce: 9, is: summary{Delete: []string{uid(a0)}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"the pod is gone":                    {want: []Check{a0, b0}, results: []CheckResult{recorded}, is: summary{Create: []string{"w0 m.local/b"}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"the pod is going":                   {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0, completed, terminating)}, results: []CheckResult{recorded}, is: summary{Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"all proven":                         {want: []Check{a0}, results: []CheckResult{recorded}, is: summary{Done: true, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"all proven, the pod is going":       {want: []Check{a0}, pods: []*corev1.Pod{podOf(a0, completed, terminating)}, results: []CheckResult{recorded}, is: summary{Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"the deletion failed":                {want: []Check{a0}, pods: []*corev1.Pod{podOf(a0, completed)}, results: []CheckResult{recorded}, is: summary{Delete: []string{uid(a0)}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"proven by another node of the kind": {want: []Check{a1}, results: []CheckResult{recorded}, is: summary{Done: true, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"not by a node of another kind":      {want: []Check{otherZone}, results: []CheckResult{recorded}, is: summary{Create: []string{"w1 m.local/a"}}},
-		"proven by another image":            {want: []Check{smaller}, results: []CheckResult{recorded}, is: summary{Done: true, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"a critical one is not":              {want: []Check{criticalOne}, results: []CheckResult{recorded}, is: summary{Create: []string{"w0 m.local/a"}}},
-		"the proof is too old":               {want: []Check{a0}, results: []CheckResult{outcome(a0, Pulled, time.Hour, 0)}, bound: time.Minute, is: summary{Create: []string{"w0 m.local/a"}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
-		"failed":                             {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0, missing)}, is: summary{Delete: []string{uid(a0)}, Outcomes: map[string]State{"w0 m.local/a": Failed}}},
-		"failed, and others meanwhile":       {want: []Check{a0, b0}, results: []CheckResult{outcome(a0, Failed, 50*time.Second, 1)}, is: summary{Create: []string{"w0 m.local/b"}, Outcomes: map[string]State{"w0 m.local/a": Failed}, Recheck: 10 * time.Second}},
-		"failed, again":                      {want: []Check{a0}, results: []CheckResult{outcome(a0, Failed, time.Minute, 1)}, is: summary{Create: []string{"w0 m.local/a"}, Outcomes: map[string]State{"w0 m.local/a": Failed}}},
-		"failed often":                       {want: []Check{a0}, results: []CheckResult{outcome(a0, Failed, 29*time.Minute, 99)}, is: summary{Outcomes: map[string]State{"w0 m.local/a": Failed}, Recheck: time.Minute}},
-		"evicted":                            {want: []Check{a0}, pods: []*corev1.Pod{podOf(a0, terminating)}, is: summary{Outcomes: map[string]State{"w0 m.local/a": Evicted}}},
-		"not wanted any more":                {want: []Check{b0}, pods: []*corev1.Pod{podOf(a0)}, is: summary{Delete: []string{uid(a0)}}},
-		"not wanted and going":               {want: []Check{b0}, pods: []*corev1.Pod{podOf(a0, terminating)}},
-		"nothing wanted, one left":           {pods: []*corev1.Pod{podOf(a0)}, is: summary{Delete: []string{uid(a0)}}},
-		"of an earlier rollout of this name": {want: []Check{a0}, pods: []*corev1.Pod{podOf(a0, completed, stale)}, is: summary{Delete: []string{uid(a0)}}},
-		"old outcomes go":                    {results: []CheckResult{outcome(a0, Pulled, time.Hour, 0), outcome(a1, Evicted, 31*time.Minute, 1)}, is: summary{Done: true}},
-		"recent troubles of a node stay":     {results: []CheckResult{outcome(a1, Evicted, 29*time.Minute, 1)}, is: summary{Done: true, Outcomes: map[string]State{"w1 m.local/a": Evicted}}},
+		"nothing wanted": {is: summary{Done: true}},
+		"the first": {want: []Check{a0, b0, otherZone},
+			is: summary{Create: []string{"w0 m.local/a"}}},
+		"the first on two nodes": {want: []Check{a0, b0, otherZone}, atOnce: 2,
+			is: summary{Create: []string{"w0 m.local/a", "w1 m.local/a"}}},
+		"under way": {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0)}, atOnce: 9,
+			is: summary{Open: []string{"w0 m.local/a"}, Recheck: 250 * time.Second}},
+		"another rollout's probe": {want: []Check{a0},
+			pods: []*corev1.Pod{podOf(b0, label(mirrorset.LabelRollout, "other"))}, atOnce: 9},
+		"another rollout's probe, elsewhere": {want: []Check{a0},
+			pods: []*corev1.Pod{podOf(a1, label(mirrorset.LabelRollout, "other"))}},
+		"proven": {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0, completed)},
+			atOnce: 9, is: summary{Delete: []string{uid(a0)}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"the pod is gone": {want: []Check{a0, b0}, results: []CheckResult{recorded},
+			is: summary{Create: []string{"w0 m.local/b"}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"the pod is going": {want: []Check{a0, b0},
+			pods: []*corev1.Pod{podOf(a0, completed, terminating)}, results: []CheckResult{recorded},
+			is: summary{Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"all proven": {want: []Check{a0}, results: []CheckResult{recorded},
+			is: summary{Done: true, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"all proven, the pod is going": {want: []Check{a0},
+			pods: []*corev1.Pod{podOf(a0, completed, terminating)}, results: []CheckResult{recorded},
+			is: summary{Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"the deletion failed": {want: []Check{a0}, pods: []*corev1.Pod{podOf(a0, completed)},
+			results: []CheckResult{recorded},
+			is:      summary{Delete: []string{uid(a0)}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"proven by another node of the kind": {want: []Check{a1}, results: []CheckResult{recorded},
+			is: summary{Done: true, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"not by a node of another kind": {want: []Check{otherZone}, results: []CheckResult{recorded},
+			is: summary{Create: []string{"w1 m.local/a"}}},
+		"proven by another image": {want: []Check{smaller}, results: []CheckResult{recorded},
+			is: summary{Done: true, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"a critical one is not": {want: []Check{criticalOne}, results: []CheckResult{recorded},
+			is: summary{Create: []string{"w0 m.local/a"}}},
+		"the proof is too old": {want: []Check{a0},
+			results: []CheckResult{outcome(a0, Pulled, time.Hour, 0)}, bound: time.Minute,
+			is: summary{Create: []string{"w0 m.local/a"}, Outcomes: map[string]State{"w0 m.local/a": Pulled}}},
+		"failed": {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0, missing)},
+			is: summary{Delete: []string{uid(a0)}, Outcomes: map[string]State{"w0 m.local/a": Failed}}},
+		"failed, and others meanwhile": {want: []Check{a0, b0},
+			results: []CheckResult{outcome(a0, Failed, 50*time.Second, 1)},
+			is: summary{Create: []string{"w0 m.local/b"}, Outcomes: map[string]State{"w0 m.local/a": Failed},
+				Recheck: 10 * time.Second}},
+		"failed, again": {want: []Check{a0},
+			results: []CheckResult{outcome(a0, Failed, time.Minute, 1)},
+			is:      summary{Create: []string{"w0 m.local/a"}, Outcomes: map[string]State{"w0 m.local/a": Failed}}},
+		"failed often": {want: []Check{a0},
+			results: []CheckResult{outcome(a0, Failed, 29*time.Minute, 99)},
+			is:      summary{Outcomes: map[string]State{"w0 m.local/a": Failed}, Recheck: time.Minute}},
+		"evicted": {want: []Check{a0}, pods: []*corev1.Pod{podOf(a0, terminating)},
+			is: summary{Outcomes: map[string]State{"w0 m.local/a": Evicted}}},
+		"not wanted any more": {want: []Check{b0}, pods: []*corev1.Pod{podOf(a0)},
+			is: summary{Delete: []string{uid(a0)}}},
+		"not wanted and going":     {want: []Check{b0}, pods: []*corev1.Pod{podOf(a0, terminating)}},
+		"nothing wanted, one left": {pods: []*corev1.Pod{podOf(a0)}, is: summary{Delete: []string{uid(a0)}}},
+		"of an earlier rollout of this name": {want: []Check{a0}, pods: []*corev1.Pod{podOf(a0, completed, stale)},
+			is: summary{Delete: []string{uid(a0)}}},
+		"old outcomes go": {results: []CheckResult{outcome(a0, Pulled, time.Hour, 0),
+			outcome(a1, Evicted, 31*time.Minute, 1)}, is: summary{Done: true}},
+		"recent troubles of a node stay": {results: []CheckResult{outcome(a1, Evicted, 29*time.Minute, 1)},
+			is: summary{Done: true, Outcomes: map[string]State{"w1 m.local/a": Evicted}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -130,8 +164,10 @@ func TestAttempts(t *testing.T) {
 		pod   string
 		state State
 		want  int
-	}{{"1", Failed, 1}, {"1", Failed, 1}, {"2", Inconclusive, 2}, {"", Inconclusive, 3}, {"", Inconclusive, 4}, {"3", Pulled, 0}, {"4", Failed, 1}} {
-		results = record(results, CheckResult{Check: p, Pod: types.UID(c.pod), Pull: PullResult{State: c.state}, At: now})
+	}{{"1", Failed, 1}, {"1", Failed, 1}, {"2", Inconclusive, 2}, {"", Inconclusive, 3}, {"", Inconclusive, 4},
+		{"3", Pulled, 0}, {"4", Failed, 1}} {
+		results = record(results, CheckResult{Check: p, Pod: types.UID(c.pod), Pull: PullResult{State: c.state},
+			At: now})
 		if len(results) != 1 || results[0].Attempts != c.want {
 			t.Fatalf("after pod %q: %+v, want %d attempts", c.pod, results, c.want)
 		}
@@ -139,7 +175,8 @@ func TestAttempts(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	for attempts, want := range map[int]time.Duration{0: time.Minute, 1: time.Minute, 2: 2 * time.Minute, 5: 16 * time.Minute, 6: 30 * time.Minute, 1000: 30 * time.Minute} {
+	for attempts, want := range map[int]time.Duration{0: time.Minute, 1: time.Minute, 2: 2 * time.Minute,
+		5: 16 * time.Minute, 6: 30 * time.Minute, 1000: 30 * time.Minute} {
 		if got := DefaultLimits().backoff(attempts); got != want {
 			t.Errorf("after %d attempts: %s, want %s", attempts, got, want)
 		}
@@ -178,11 +215,12 @@ type fakeNodes struct {
 	outcomes []CheckResult
 }
 
-// Whatever happens to the pods, a node never has two, nothing is created beyond the nodes at once, and in the end all is proven and
-// every pod gone.
+// Whatever happens to the pods, a node never has two, nothing is created beyond the nodes at once,
+// and in the end all is proven and every pod gone.
 func TestNeverTwoChecksOnANode(t *testing.T) {
 	for seed := range int64(150) {
-		w := &fakeNodes{t: t, rand: rand.New(rand.NewSource(seed)), now: now, pods: map[string]*corev1.Pod{}, broken: map[string]bool{"w1": true}}
+		w := &fakeNodes{t: t, rand: rand.New(rand.NewSource(seed)), now: now, pods: map[string]*corev1.Pod{},
+			broken: map[string]bool{"w1": true}}
 		want, _ := SelectChecks(shop.Name, randomImages(w.rand), randomTargets(w.rand), DefaultLimits())
 		limits := DefaultLimits()
 		limits.ConcurrentNodes = 1 + w.rand.Intn(3)

@@ -45,7 +45,8 @@ func (i item) imageMirrors() (out []configv1.ImageMirror) {
 func itms(name string, items ...item) configv1.ImageTagMirrorSet {
 	set := configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	for _, i := range items {
-		set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors, configv1.ImageTagMirrors{Source: i.source, Mirrors: i.imageMirrors(), MirrorSourcePolicy: i.policy})
+		set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors,
+			configv1.ImageTagMirrors{Source: i.source, Mirrors: i.imageMirrors(), MirrorSourcePolicy: i.policy})
 	}
 	return set
 }
@@ -53,7 +54,8 @@ func itms(name string, items ...item) configv1.ImageTagMirrorSet {
 func idms(name string, items ...item) configv1.ImageDigestMirrorSet {
 	set := configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	for _, i := range items {
-		set.Spec.ImageDigestMirrors = append(set.Spec.ImageDigestMirrors, configv1.ImageDigestMirrors{Source: i.source, Mirrors: i.imageMirrors(), MirrorSourcePolicy: i.policy})
+		set.Spec.ImageDigestMirrors = append(set.Spec.ImageDigestMirrors,
+			configv1.ImageDigestMirrors{Source: i.source, Mirrors: i.imageMirrors(), MirrorSourcePolicy: i.policy})
 	}
 	return set
 }
@@ -61,7 +63,8 @@ func idms(name string, items ...item) configv1.ImageDigestMirrorSet {
 func icsp(name string, items ...item) operatorv1alpha1.ImageContentSourcePolicy {
 	set := operatorv1alpha1.ImageContentSourcePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	for _, i := range items {
-		set.Spec.RepositoryDigestMirrors = append(set.Spec.RepositoryDigestMirrors, operatorv1alpha1.RepositoryDigestMirrors{Source: i.source, Mirrors: i.mirrors})
+		set.Spec.RepositoryDigestMirrors = append(set.Spec.RepositoryDigestMirrors,
+			operatorv1alpha1.RepositoryDigestMirrors{Source: i.source, Mirrors: i.mirrors})
 	}
 	return set
 }

@@ -58,7 +58,8 @@ func TestMatchesCImage(t *testing.T) {
 // and, independently, any text as a drop-in.
 func FuzzResolve(f *testing.F) {
 	f.Add([]byte{}, "quay.io/acme/app:v1", "")
-	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, "a.example.com/app"+digest, "[[registry]]\nlocation = 'a.example.com'\nblocked = true")
+	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, "a.example.com/app"+digest,
+		"[[registry]]\nlocation = 'a.example.com'\nblocked = true")
 	f.Add([]byte("\x05\x01\x00\x02\x07\x03\x00\x01\x04"), "docker.io/nginx", "unqualified-search-registries = []")
 	f.Add([]byte{200, 17, 3, 99, 42, 1, 0, 0, 8}, "h.io:5000/x:1", "[aliases]\nnginx = 'quay.io/nginx'")
 	f.Add([]byte{9, 9, 9}, "localhost/x@sha256:00", "[registries.search]\nregistries = ['a.io']")
@@ -82,8 +83,8 @@ func FuzzResolve(f *testing.F) {
 	})
 }
 
-// requireSameParse writes a configuration into dir and checks that Parse accepts it exactly if a node
-// does, with the same entries and search list.
+// requireSameParse writes a configuration into dir and checks that Parse accepts it exactly if a
+// node does, with the same entries and search list.
 func requireSameParse(t *testing.T, dir, main string, dropIns map[string]string) (Config, bool) {
 	t.Helper()
 	sys := writeConfig(t, dir, main, dropIns)
@@ -149,7 +150,8 @@ func resolveAsNode(sys *types.SystemContext, ref string) (Resolution, error) {
 		return out, nil
 	}
 	for i, source := range sources {
-		e := Endpoint{Reference: source.Reference.String(), Mirror: i < len(sources)-1, Insecure: source.Endpoint.Insecure}
+		e := Endpoint{Reference: source.Reference.String(), Mirror: i < len(sources)-1,
+			Insecure: source.Endpoint.Insecure}
 		own, err := sysregistriesv2.FindRegistry(sys, source.Reference.Name())
 		if err != nil {
 			return Resolution{}, err
@@ -209,13 +211,15 @@ func (g generator) oneIn(n int) bool { return g.choose(n) == n-1 }
 
 func (g generator) host() string {
 	if g.oneIn(4) {
-		return g.pick("localhost", "a.com", "aa.com", "a.example.com.example.com", "example.com:5000", "[::1]:5000", "[fe80::1]", "b.example.com")
+		return g.pick("localhost", "a.com", "aa.com", "a.example.com.example.com", "example.com:5000", "[::1]:5000",
+			"[fe80::1]", "b.example.com")
 	}
 	return g.pick("quay.io", "a.example.com", "a.b.example.com", "example.com", "docker.io", "h.io:5000", "h.io")
 }
 
 func (g generator) path() string {
-	return g.pick("", "", "/acme", "/acme", "/acme/app", "/acme/app/x", "/library", "/library/nginx", "/app", "/acme-x", strings.Repeat("/long-path", 22))
+	return g.pick("", "", "/acme", "/acme", "/acme/app", "/acme/app/x", "/library", "/library/nginx", "/app", "/acme-x",
+		strings.Repeat("/long-path", 22))
 }
 
 func (g generator) scope() string {
@@ -234,7 +238,8 @@ func (g generator) scope() string {
 
 func (g generator) ref() string {
 	suffix := g.pick("", ":v1", digest, ":v1"+digest)
-	path := g.pick("/acme", "/acme/app", "/acme/app/x/y", "/nginx", "/library/nginx", "/app", "/acme-x/app", strings.Repeat("/long-path", 12))
+	path := g.pick("/acme", "/acme/app", "/acme/app/x/y", "/nginx", "/library/nginx", "/app", "/acme-x/app",
+		strings.Repeat("/long-path", 12))
 	return g.host() + path + suffix
 }
 
@@ -246,20 +251,24 @@ func (g generator) file(main bool) string {
 		return b.String()
 	}
 	if g.oneIn(3) {
-		fmt.Fprintf(&b, "unqualified-search-registries = [%s]\n", g.pick("", "'docker.io'", "'quay.io', 'docker.io'", "'a.io/'", "'docker.io', '[::1]:5000'"))
+		fmt.Fprintf(&b, "unqualified-search-registries = [%s]\n",
+			g.pick("", "'docker.io'", "'quay.io', 'docker.io'", "'a.io/'", "'docker.io', '[::1]:5000'"))
 		if g.oneIn(20) {
 			b.Reset()
 			b.WriteString("unqualified-search-registries = ['quay.io/acme']\n")
 		}
 	}
 	if g.oneIn(4) {
-		fmt.Fprintf(&b, "short-name-mode = '%s'\n", g.pick("disabled", "enforcing", "permissive", "disabled", "", strings.Repeat("loud", g.choose(8)/7)))
+		fmt.Fprintf(&b, "short-name-mode = '%s'\n",
+			g.pick("disabled", "enforcing", "permissive", "disabled", "", strings.Repeat("loud", g.choose(8)/7)))
 	}
 	for range g.choose(12) {
 		g.entry(&b)
 	}
 	if g.oneIn(20) {
-		fmt.Fprintf(&b, "[aliases]\n'%s' = '%s'\n", g.pick("nginx", "acme/app", "nginx", "quay.io/x", "nginx:1", "Nginx"), g.pick("quay.io/nginx", "docker.io/nginx", "", "nginx", "quay.io/nginx:1", "quay.io/UP"))
+		fmt.Fprintf(&b, "[aliases]\n'%s' = '%s'\n",
+			g.pick("nginx", "acme/app", "nginx", "quay.io/x", "nginx:1", "Nginx"),
+			g.pick("quay.io/nginx", "docker.io/nginx", "", "nginx", "quay.io/nginx:1", "quay.io/UP"))
 	}
 	return b.String()
 }

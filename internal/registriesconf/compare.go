@@ -52,7 +52,8 @@ func Compare(before, after Resolution) Change {
 	}
 	lost, common := partition(was, is)
 	gained, _ := partition(is, was)
-	known := slices.DeleteFunc(slices.Clone(gained), func(e Endpoint) bool { return !contains(before.Endpoints, e.Reference) })
+	known := slices.DeleteFunc(slices.Clone(gained),
+		func(e Endpoint) bool { return !contains(before.Endpoints, e.Reference) })
 	switch {
 	case slices.ContainsFunc(lost, func(e Endpoint) bool { return isBlocked(after, e.Reference) }):
 		return NewlyBlocked

@@ -80,32 +80,43 @@ func TestShadowedBy(t *testing.T) {
 		want          string
 	}{
 		"a tag set below a digest set": {
-			union(idms("site", from("q.io", "d.io"))), union(idms("site", from("q.io", "d.io")), itms("acme", from("q.io/app", "m.io"))),
+			union(idms("site", from("q.io", "d.io"))),
+			union(idms("site", from("q.io", "d.io")), itms("acme", from("q.io/app", "m.io"))),
 			"q.io/app/x" + digest, "ImageTagMirrorSet/acme"},
 		"its tags lose nothing": {
-			union(idms("site", from("q.io", "d.io"))), union(idms("site", from("q.io", "d.io")), itms("acme", from("q.io/app", "m.io"))),
+			union(idms("site", from("q.io", "d.io"))),
+			union(idms("site", from("q.io", "d.io")), itms("acme", from("q.io/app", "m.io"))),
 			"q.io/app/x:1", ""},
-		"a block that is lifted": {union(site), union(site, itms("acme", from("q.io/app", "m.io"))), "q.io/app/x:1", "ImageTagMirrorSet/acme"},
-		"outside of the scope":   {union(site), union(site, itms("acme", from("q.io/app", "m.io"))), "q.io/other" + digest, ""},
+		"a block that is lifted": {union(site), union(site, itms("acme", from("q.io/app", "m.io"))), "q.io/app/x:1",
+			"ImageTagMirrorSet/acme"},
+		"outside of the scope": {union(site), union(site, itms("acme", from("q.io/app", "m.io"))), "q.io/other" +
+			digest, ""},
 		"a digest set below a tag set": {
-			union(itms("acme", from("q.io", "m.io"))), union(itms("acme", from("q.io", "m.io")), idms("d", from("q.io/app", "d.io"))),
+			union(itms("acme", from("q.io", "m.io"))),
+			union(itms("acme", from("q.io", "m.io")), idms("d", from("q.io/app", "d.io"))),
 			"q.io/app/x:1", "ImageDigestMirrorSet/d"},
 		"two owners": {
 			union(site), union(site, itms("a", from("q.io/app", "m.io")), itms("b", from("q.io/app", "n.io"))),
 			"q.io/app/x" + digest, "ImageTagMirrorSet/a, ImageTagMirrorSet/b"},
 		"a narrower set that repeats the mirror": {
-			union(idms("site", from("q.io", "d.io"))), union(idms("site", from("q.io", "d.io")), idms("app", from("q.io/app", "d.io/app")), itms("acme", from("q.io/app", "m.io"))),
+			union(idms("site", from("q.io", "d.io"))),
+			union(idms("site", from("q.io", "d.io")), idms("app", from("q.io/app", "d.io/app")),
+				itms("acme", from("q.io/app", "m.io"))),
 			"q.io/app/x" + digest, ""},
-		"an insecure scope inherits": {union(itms("i", from("q.io", "m.io"))), union(itms("i", from("q.io", "m.io"))).insecure("q.io/dev"), "q.io/dev/x:1", ""},
+		"an insecure scope inherits": {union(itms("i", from("q.io", "m.io"))),
+			union(itms("i", from("q.io", "m.io"))).insecure("q.io/dev"), "q.io/dev/x:1", ""},
 		"an insecure scope drops the block": {
-			union(itms("i", from("q.io", "m.io").with(never))), union(itms("i", from("q.io", "m.io").with(never))).insecure("q.io/dev"),
+			union(itms("i", from("q.io", "m.io").with(never))),
+			union(itms("i", from("q.io", "m.io").with(never))).insecure("q.io/dev"),
 			"q.io/dev/x:1", "Image/cluster"},
 		"an insecure scope inherits from another parent": {
-			union(itms("i", from("q.io", "m.io"), from("q.io/a", "n.io"))), union(itms("i", from("q.io", "m.io"), from("q.io/a", "n.io"))).insecure("q.io/a/b"),
+			union(itms("i", from("q.io", "m.io"), from("q.io/a", "n.io"))),
+			union(itms("i", from("q.io", "m.io"), from("q.io/a", "n.io"))).insecure("q.io/a/b"),
 			"q.io/a/b/x:1", "Image/cluster"},
 		"no scope before": {union(), union(site), "q.io/x:1", ""},
-		"the same scope":  {union(idms("site", from("q.io", "d.io"))), union(idms("site", from("q.io", "e.io"))), "q.io/x" + digest, ""},
-		"back again":      {union(site, itms("acme", from("q.io/app", "m.io"))), union(site), "q.io/app/x:1", ""},
+		"the same scope": {union(idms("site", from("q.io", "d.io"))), union(idms("site", from("q.io", "e.io"))),
+			"q.io/x" + digest, ""},
+		"back again": {union(site, itms("acme", from("q.io/app", "m.io"))), union(site), "q.io/app/x:1", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

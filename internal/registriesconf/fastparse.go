@@ -23,9 +23,10 @@ type fastDigested struct{ fastNamed }
 // Digest makes it a reference.Canonical.
 func (p fastDigested) Digest() godigest.Digest { return godigest.Digest(p.text[len(p.name)+1:]) }
 
-// fastParse parses what nearly all references of a cluster look like, without the regular expressions of c/image, which take longer
-// than everything else that is done with a reference. It answers what reference.ParseDockerRef would; certain is false when that has to
-// be asked: for Docker Hub, for anything unusual, and for anything wrong.
+// fastParse parses what nearly all references of a cluster look like, without the regular
+// expressions of c/image, which take longer than everything else that is done with a reference. It
+// answers what reference.ParseDockerRef would; certain is false when that has to be asked: for
+// Docker Hub, for anything unusual, and for anything wrong.
 //
 //	quay.io/acme/app:v1                certain
 //	quay.io/acme/app:v1@sha256:…       certain, and is quay.io/acme/app@sha256:…

@@ -27,7 +27,8 @@ func requireSameAsLibrary(t *testing.T, ref string) (certain bool) {
 	gotTag, gotTagged := got.(reference.Tagged)
 	wantDigest, digested := want.(reference.Canonical)
 	gotDigest, gotDigested := got.(reference.Canonical)
-	if tagged != gotTagged || digested != gotDigested || tagged && gotTag.Tag() != wantTag.Tag() || digested && gotDigest.Digest() != wantDigest.Digest() {
+	if tagged != gotTagged || digested != gotDigested || tagged && gotTag.Tag() != wantTag.Tag() || digested &&
+		gotDigest.Digest() != wantDigest.Digest() {
 		t.Errorf("%q is a %T of c/image and a %T here", ref, want, got)
 	}
 	return true
@@ -72,7 +73,8 @@ func TestFastParse(t *testing.T) {
 
 // TestFastParseMatchesCImage draws references from pieces that are right, wrong, and nearly right.
 func TestFastParseMatchesCImage(t *testing.T) {
-	pieces := []string{"quay.io", "a", "B", "0", ".", "-", "_", "__", "/", ":", "@", "@sha256:" + strings.Repeat("0f", 32), ":5000", "/acme", "/app", ":v1", "docker.io", "é", " "}
+	pieces := []string{"quay.io", "a", "B", "0", ".", "-", "_", "__", "/", ":", "@", "@sha256:" +
+		strings.Repeat("0f", 32), ":5000", "/acme", "/app", ":v1", "docker.io", "é", " "}
 	random, certain := rand.New(rand.NewPCG(1, 2)), 0
 	for range 200_000 {
 		var b strings.Builder

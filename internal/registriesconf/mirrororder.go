@@ -58,7 +58,8 @@ func orderConflict(group []mirrorItem) (Problem, bool) {
 	for _, r := range group {
 		wants = append(wants, fmt.Sprintf("%s wants %s", r.id(), strings.Join(wantedOrder(r), ", ")))
 	}
-	return group[i].problem("mirrors", "the orders of mirrors for %q contradict each other (%s), and nodes will try %s. Give all of them the same order",
+	return group[i].problem("mirrors",
+		"the orders of mirrors for %q contradict each other (%s), and nodes will try %s. Give all of them the same order",
 		group[i].source, strings.Join(wants, "; "), strings.Join(merged, ", ")), true
 }
 
@@ -91,7 +92,8 @@ func mergedOrder(group []mirrorItem) []string {
 		set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors, item)
 	}
 	var conf sysregistriesv2.V2RegistriesConf
-	if err := registries.EditRegistriesConfig(&conf, nil, nil, nil, nil, []*configv1.ImageTagMirrorSet{&set}); err != nil || len(conf.Registries) != 1 {
+	if err := registries.EditRegistriesConfig(&conf, nil, nil, nil, nil,
+		[]*configv1.ImageTagMirrorSet{&set}); err != nil || len(conf.Registries) != 1 {
 		return nil
 	}
 	var out []string

@@ -18,7 +18,8 @@ const (
 	EffectNone NodeEffect = "None"
 	// EffectReload means: services are reloaded or restarted; pods stay.
 	EffectReload NodeEffect = "Reload"
-	// EffectDrain means: all pods are evicted first. The MCD of a single-node cluster leaves that out.
+	// EffectDrain means: all pods are evicted first. The MCD of a single-node cluster leaves that
+	// out.
 	EffectDrain NodeEffect = "Drain"
 	// EffectReboot means: drained and rebooted.
 	EffectReboot NodeEffect = "Reboot"
@@ -83,7 +84,8 @@ func byPolicy(policy opv1.NodeDisruptionPolicyStatusFile, old, new []byte) (Node
 
 // PolicyFor finds the policy of a file: the longest path that is the file or a directory
 // above it (MCO pkg/controller/common FindClosestFilePolicyPathMatch).
-func PolicyFor(file string, policies []opv1.NodeDisruptionPolicyStatusFile) (best opv1.NodeDisruptionPolicyStatusFile, found bool) {
+func PolicyFor(file string, policies []opv1.NodeDisruptionPolicyStatusFile) (best opv1.NodeDisruptionPolicyStatusFile,
+	found bool) {
 	for _, p := range policies {
 		covers := p.Path == file || strings.HasPrefix(file, path.Clean(p.Path)+"/")
 		if covers && len(p.Path) > len(best.Path) {

@@ -57,7 +57,8 @@ func TestNodeEffectPolicies(t *testing.T) {
 		return f
 	}
 	list := func(files ...opv1.NodeDisruptionPolicyStatusFile) []opv1.NodeDisruptionPolicyStatusFile {
-		return append([]opv1.NodeDisruptionPolicyStatusFile{policy("/var/lib/kubelet/config.json", opv1.NoneStatusAction)}, files...)
+		return append([]opv1.NodeDisruptionPolicyStatusFile{policy("/var/lib/kubelet/config.json",
+			opv1.NoneStatusAction)}, files...)
 	}
 	const safe, unsafe = "[[registry]]\nlocation='a.io'\n[[registry.mirror]]\nlocation='m.io'\npull-from-mirror='digest-only'", "[[registry]]\nlocation='a.io'\nblocked=true"
 	cases := map[string]struct {
@@ -66,25 +67,40 @@ func TestNodeEffectPolicies(t *testing.T) {
 		want     NodeEffect
 		why      string
 	}{
-		"default, safe":                {nil, safe, EffectReload, "counts as safe"},
-		"default, unsafe":              {nil, unsafe, EffectDrain, "rule 7: the entry for a.io is new"},
-		"default, no change":           {nil, "", EffectNone, "does not change"},
-		"no change beats every policy": {list(policy(RegistriesPath, opv1.RebootStatusAction)), "", EffectNone, "does not change"},
-		"special, unsafe":              {list(policy(RegistriesPath, opv1.SpecialStatusAction)), unsafe, EffectDrain, "rule 7"},
-		"special, safe":                {list(policy(RegistriesPath, opv1.SpecialStatusAction)), safe, EffectReload, "safe"},
-		"reload whatever it is":        {list(policy(RegistriesPath, opv1.ReloadStatusAction)), unsafe, EffectReload, RegistriesPath + " says reload"},
-		"restart":                      {list(policy(RegistriesPath, opv1.DaemonReloadStatusAction, opv1.RestartStatusAction)), unsafe, EffectReload, "restart"},
-		"drain and reload":             {list(policy(RegistriesPath, opv1.ReloadStatusAction, opv1.DrainStatusAction)), safe, EffectDrain, "says Drain"},
-		"reboot":                       {list(policy(RegistriesPath, opv1.RebootStatusAction)), safe, EffectReboot, "says Reboot"},
-		"none":                         {list(policy(RegistriesPath, opv1.NoneStatusAction)), unsafe, EffectNone, "says None"},
-		"no actions":                   {list(policy(RegistriesPath)), unsafe, EffectNone, "says None"},
-		"no policy":                    {list(policy(RegistriesPath+".d", opv1.NoneStatusAction)), safe, EffectReboot, "no node disruption policy"},
-		"empty list":                   {[]opv1.NodeDisruptionPolicyStatusFile{}, safe, EffectReboot, "no node disruption policy"},
-		"by directory":                 {list(policy("/etc/containers", opv1.NoneStatusAction)), unsafe, EffectNone, "/etc/containers says"},
-		"the file beats the directory": {list(policy(RegistriesPath, opv1.DrainStatusAction), policy("/etc/containers", opv1.NoneStatusAction)), safe, EffectDrain, "Drain"},
-		"the longer directory wins":    {list(policy("/etc", opv1.RebootStatusAction), policy("/etc/containers/", opv1.ReloadStatusAction)), safe, EffectReload, "/etc/containers/ says"},
-		"the first of equals wins":     {list(policy(RegistriesPath, opv1.DrainStatusAction), policy(RegistriesPath, opv1.RebootStatusAction)), safe, EffectDrain, "Drain"},
-		"half a name is no directory":  {list(policy("/etc/containers/reg", opv1.NoneStatusAction)), safe, EffectReboot, "no node disruption policy"},
+		"default, safe":      {nil, safe, EffectReload, "counts as safe"},
+		"default, unsafe":    {nil, unsafe, EffectDrain, "rule 7: the entry for a.io is new"},
+		"default, no change": {nil, "", EffectNone, "does not change"},
+		"no change beats every policy": {list(policy(RegistriesPath, opv1.RebootStatusAction)), "", EffectNone,
+			"does not change"},
+		"special, unsafe": {list(policy(RegistriesPath, opv1.SpecialStatusAction)), unsafe, EffectDrain,
+			"rule 7"},
+		"special, safe": {list(policy(RegistriesPath, opv1.SpecialStatusAction)), safe, EffectReload,
+			"safe"},
+		"reload whatever it is": {list(policy(RegistriesPath, opv1.ReloadStatusAction)), unsafe, EffectReload,
+			RegistriesPath + " says reload"},
+		"restart": {list(policy(RegistriesPath, opv1.DaemonReloadStatusAction,
+			opv1.RestartStatusAction)), unsafe, EffectReload, "restart"},
+		"drain and reload": {list(policy(RegistriesPath, opv1.ReloadStatusAction, opv1.DrainStatusAction)),
+			safe, EffectDrain, "says Drain"},
+		"reboot": {list(policy(RegistriesPath, opv1.RebootStatusAction)), safe, EffectReboot,
+			"says Reboot"},
+		"none": {list(policy(RegistriesPath, opv1.NoneStatusAction)), unsafe, EffectNone,
+			"says None"},
+		"no actions": {list(policy(RegistriesPath)), unsafe, EffectNone, "says None"},
+		"no policy": {list(policy(RegistriesPath+".d", opv1.NoneStatusAction)), safe, EffectReboot,
+			"no node disruption policy"},
+		"empty list": {[]opv1.NodeDisruptionPolicyStatusFile{}, safe, EffectReboot,
+			"no node disruption policy"},
+		"by directory": {list(policy("/etc/containers", opv1.NoneStatusAction)), unsafe, EffectNone,
+			"/etc/containers says"},
+		"the file beats the directory": {list(policy(RegistriesPath, opv1.DrainStatusAction),
+			policy("/etc/containers", opv1.NoneStatusAction)), safe, EffectDrain, "Drain"},
+		"the longer directory wins": {list(policy("/etc", opv1.RebootStatusAction),
+			policy("/etc/containers/", opv1.ReloadStatusAction)), safe, EffectReload, "/etc/containers/ says"},
+		"the first of equals wins": {list(policy(RegistriesPath, opv1.DrainStatusAction),
+			policy(RegistriesPath, opv1.RebootStatusAction)), safe, EffectDrain, "Drain"},
+		"half a name is no directory": {list(policy("/etc/containers/reg", opv1.NoneStatusAction)), safe, EffectReboot,
+			"no node disruption policy"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -50,7 +50,8 @@ func normaliseEntry(entry sysregistriesv2.Registry) (sysregistriesv2.Registry, e
 	case wildcard && strings.ContainsAny(entry.Prefix, "/@:"):
 		return entry, fmt.Errorf("registry %q: a wildcard prefix is *.domain, without port and path", entry.Prefix)
 	case entry.PullFromMirror != "":
-		return entry, fmt.Errorf("registry %q: pull-from-mirror belongs into its [[registry.mirror]] tables", entry.Prefix)
+		return entry, fmt.Errorf("registry %q: pull-from-mirror belongs into its [[registry.mirror]] tables",
+			entry.Prefix)
 	}
 	entry.Mirrors = slices.Clone(entry.Mirrors)
 	for i := range entry.Mirrors {
@@ -70,13 +71,15 @@ func normaliseMirror(entry sysregistriesv2.Registry, mirror *sysregistriesv2.End
 		return fmt.Errorf("registry %q has a mirror without location: set it", entry.Prefix)
 	}
 	if entry.MirrorByDigestOnly && mirror.PullFromMirror != "" {
-		return fmt.Errorf("registry %q sets mirror-by-digest-only and its mirror %q pull-from-mirror: keep the latter", entry.Prefix, mirror.Location)
+		return fmt.Errorf("registry %q sets mirror-by-digest-only and its mirror %q pull-from-mirror: keep the latter",
+			entry.Prefix, mirror.Location)
 	}
 	switch mirror.PullFromMirror {
 	case "", sysregistriesv2.MirrorAll, sysregistriesv2.MirrorByDigestOnly, sysregistriesv2.MirrorByTagOnly:
 		return nil
 	}
-	return fmt.Errorf("registry %q, mirror %q: pull-from-mirror %q is none of all, digest-only, tag-only", entry.Prefix, mirror.Location, mirror.PullFromMirror)
+	return fmt.Errorf("registry %q, mirror %q: pull-from-mirror %q is none of all, digest-only, tag-only", entry.Prefix,
+		mirror.Location, mirror.PullFromMirror)
 }
 
 func trimLocation(location string) (string, error) {
@@ -137,7 +140,8 @@ func normaliseAliases(aliases map[string]string) (map[string]string, error) {
 		target := aliases[name]
 		if target != "" {
 			if named, err := parseRepository(target); err != nil || !hasHost(named) {
-				return nil, fmt.Errorf("alias %q = %q: use a name with a registry, without tag and digest", name, target)
+				return nil, fmt.Errorf("alias %q = %q: use a name with a registry, without tag and digest",
+					name, target)
 			}
 			named, err := reference.ParseNormalizedNamed(target)
 			if err != nil {

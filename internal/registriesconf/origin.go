@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Origins names the objects that make an entry of registries.conf for a scope, such as ImageTagMirrorSet/acme or Image/cluster. None
-// means that no mirror set does: the entry, if there is one, comes from a MachineConfig's own file.
+// Origins names the objects that make an entry of registries.conf for a scope, such as
+// ImageTagMirrorSet/acme or Image/cluster. None means that no mirror set does: the entry, if there
+// is one, comes from a MachineConfig's own file.
 func (s Sets) Origins(scope string) []string {
 	var out []string
 	for _, r := range s.mirrorItems() {
@@ -22,11 +23,13 @@ func (s Sets) Origins(scope string) []string {
 	return out
 }
 
-// MirrorOrigins names the objects that send a reference to one of its mirrors. A mirror may come from the object of a broader scope: an
-// entry that has no mirrors of its own inherits those of the entry around it.
+// MirrorOrigins names the objects that send a reference to one of its mirrors. A mirror may come
+// from the object of a broader scope: an entry that has no mirrors of its own inherits those of the
+// entry around it.
 //
-// Example: ImageTagMirrorSet/acme has quay.io -> m.local, and quay.io/acme is listed as insecure. The scope of quay.io/acme/app:v1 is
-// then quay.io/acme, and its mirror m.local/acme/app:v1 comes from ImageTagMirrorSet/acme.
+// Example: ImageTagMirrorSet/acme has quay.io -> m.local, and quay.io/acme is listed as insecure.
+// The scope of quay.io/acme/app:v1 is then quay.io/acme, and its mirror m.local/acme/app:v1 comes
+// from ImageTagMirrorSet/acme.
 func (s Sets) MirrorOrigins(r Resolution, mirror Endpoint) []string {
 	var out []string
 	for _, item := range s.mirrorItems() {

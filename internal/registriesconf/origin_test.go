@@ -7,22 +7,29 @@ import (
 
 func TestOrigins(t *testing.T) {
 	inherits := union(itms("acme", from("quay.io", "m.local"))).insecure("quay.io/acme")
-	both := union(idms("site", from("quay.io/acme", "d.local/acme")), itms("acme", from("quay.io/acme", "m.local/acme", "n.local/acme")))
+	both := union(idms("site", from("quay.io/acme", "d.local/acme")),
+		itms("acme", from("quay.io/acme", "m.local/acme", "n.local/acme")))
 	two := union(itms("a", from("quay.io/acme", "m.local/acme")), itms("b", from("quay.io/acme", "n.local/acme")))
 	wild := union(itms("wild", from("*.example.com", "m.local/ex")))
 	cases := map[string]struct {
 		sets Sets
 		ref  string
-		// scope are the objects of the entry, mirrors those of each endpoint, the source's being none.
+		// scope are the objects of the entry, mirrors those of each endpoint, the source's being
+		// none.
 		scope, mirrors string
 	}{
-		"no entry":                      {union(), "quay.io/acme/app:v1", "", ""},
-		"both kinds, by tag":            {both, "quay.io/acme/app:v1", "ImageDigestMirrorSet/site ImageTagMirrorSet/acme", "ImageTagMirrorSet/acme, ImageTagMirrorSet/acme, "},
-		"both kinds, by digest":         {both, "quay.io/acme/app" + digest, "ImageDigestMirrorSet/site ImageTagMirrorSet/acme", "ImageDigestMirrorSet/site, "},
-		"two objects":                   {two, "quay.io/acme/app:v1", "ImageTagMirrorSet/a ImageTagMirrorSet/b", "ImageTagMirrorSet/a, ImageTagMirrorSet/b, "},
-		"a mirror that is inherited":    {inherits, "quay.io/acme/app:v1", "Image/cluster", "ImageTagMirrorSet/acme, "},
-		"a wildcard":                    {wild, "a.example.com/app:v1", "ImageTagMirrorSet/wild", "ImageTagMirrorSet/wild, "},
-		"a set that is ignored is none": {union(itms("self", from("quay.io", "quay.io"))).insecure("quay.io"), "quay.io/app:v1", "Image/cluster", ""},
+		"no entry": {union(), "quay.io/acme/app:v1", "", ""},
+		"both kinds, by tag": {both, "quay.io/acme/app:v1",
+			"ImageDigestMirrorSet/site ImageTagMirrorSet/acme", "ImageTagMirrorSet/acme, ImageTagMirrorSet/acme, "},
+		"both kinds, by digest": {both, "quay.io/acme/app" + digest,
+			"ImageDigestMirrorSet/site ImageTagMirrorSet/acme", "ImageDigestMirrorSet/site, "},
+		"two objects": {two, "quay.io/acme/app:v1", "ImageTagMirrorSet/a ImageTagMirrorSet/b",
+			"ImageTagMirrorSet/a, ImageTagMirrorSet/b, "},
+		"a mirror that is inherited": {inherits, "quay.io/acme/app:v1", "Image/cluster", "ImageTagMirrorSet/acme, "},
+		"a wildcard": {wild, "a.example.com/app:v1", "ImageTagMirrorSet/wild",
+			"ImageTagMirrorSet/wild, "},
+		"a set that is ignored is none": {union(itms("self", from("quay.io", "quay.io"))).insecure("quay.io"),
+			"quay.io/app:v1", "Image/cluster", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -76,7 +76,8 @@ func kernelType(spec mcfgv1.MachineConfigSpec) string {
 	return "default"
 }
 
-// ignitionSections is an Ignition configuration as plain JSON values, taken apart by what changes alone.
+// ignitionSections is an Ignition configuration as plain JSON values, taken apart by what changes
+// alone.
 type ignitionSections struct {
 	files, units, sections map[string]any
 }
@@ -90,7 +91,8 @@ func parseSections(mc *mcfgv1.MachineConfig) (ignitionSections, error) {
 	root := map[string]any{}
 	if len(mc.Spec.Config.Raw) > 0 {
 		if err := json.Unmarshal(mc.Spec.Config.Raw, &root); err != nil {
-			return ignitionSections{}, fmt.Errorf("MachineConfig/%s spec.config is not an Ignition configuration: %w", mc.Name, err)
+			return ignitionSections{}, fmt.Errorf("MachineConfig/%s spec.config is not an Ignition configuration: %w",
+				mc.Name, err)
 		}
 	}
 	out := ignitionSections{sections: map[string]any{}}

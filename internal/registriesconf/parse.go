@@ -105,7 +105,8 @@ func normalise(conf sysregistriesv2.V2RegistriesConf) (fileContent, error) {
 	switch conf.ShortNameMode {
 	case "", "disabled", "enforcing", "permissive":
 	default:
-		return fileContent{}, fmt.Errorf("short-name-mode %q: use disabled, enforcing or permissive", conf.ShortNameMode)
+		return fileContent{}, fmt.Errorf("short-name-mode %q: use disabled, enforcing or permissive",
+			conf.ShortNameMode)
 	}
 	return fileContent{entries, search, aliases, conf.ShortNameMode}, nil
 }

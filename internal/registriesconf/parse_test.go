@@ -37,7 +37,8 @@ location = "m.local/acme"
 			},
 			"quay.io/acme/x:1", []string{"quay.io/acme/x:1 (I)"}, []string{"z.io"}},
 		"other file names do not count": {
-			map[string]string{"50-admin.conf.bak": "[[registry]]\nlocation = 'quay.io/acme'\nblocked = true", "README": "hello"},
+			map[string]string{"50-admin.conf.bak": "[[registry]]\nlocation = 'quay.io/acme'\nblocked = true",
+				"README": "hello"},
 			"quay.io/acme/x:1", []string{"m.local/acme/x:1", "quay.io/acme/x:1"}, []string{"docker.io"}},
 		"the search list of image.config replaces": {
 			map[string]string{"01-image-searchRegistries.conf": "unqualified-search-registries = ['a.io', 'b.io']"},
@@ -71,30 +72,40 @@ location = "m.local/acme"
 func TestParseErrors(t *testing.T) {
 	const r = "[[registry]]\n"
 	cases := map[string]struct{ main, dropIn, want string }{
-		"not TOML":                   {main: "registry", want: RegistriesPath + ": not TOML"},
-		"not TOML, drop-in":          {dropIn: "x y", want: DropInDir + "/50.conf: not TOML"},
-		"no location":                {main: r + "insecure = true", want: "neither location nor prefix"},
-		"prefix without location":    {main: r + "prefix = 'a.io'", want: `"a.io" has no location`},
-		"scheme":                     {main: r + "location = 'https://a.io'", want: "leave out the scheme"},
-		"scheme in a prefix":         {main: r + "prefix = 'http://a.io'\nlocation = 'a.io'", want: "leave out the scheme"},
-		"scheme in a mirror":         {main: r + "location = 'a.io'\n[[registry.mirror]]\nlocation='https://m.io'", want: "leave out the scheme"},
-		"scheme in a search list":    {main: "unqualified-search-registries = ['https://a.io']", want: "leave out the scheme"},
-		"wildcard with a path":       {main: r + "prefix = '*.a.io/x'", want: "wildcard prefix"},
-		"usage on the entry":         {main: r + "location = 'a.io'\npull-from-mirror = 'all'", want: "belongs into"},
-		"mirror without location":    {main: r + "location = 'a.io'\n[[registry.mirror]]\ninsecure = true", want: "mirror without location"},
-		"usage set twice":            {main: r + "location = 'a.io'\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation='m.io'\npull-from-mirror='all'", want: "keep the latter"},
-		"unknown usage":              {main: r + "location = 'a.io'\n[[registry.mirror]]\nlocation='m.io'\npull-from-mirror='never'", want: `"never"`},
-		"flags contradict":           {main: r + "location = 'a.io'\nblocked = true\n" + r + "prefix = 'b.io'\nlocation = 'a.io'", want: "make them equal"},
-		"search list with a path":    {main: "unqualified-search-registries = ['a.io/x']", want: `"a.io/x"`},
-		"alias with a registry":      {main: "[aliases]\n'a.io/x' = 'b.io/x'", want: `alias "a.io/x"`},
-		"alias to a short name":      {main: "[aliases]\nx = 'y'", want: `"x" = "y"`},
-		"alias to a tag":             {main: "[aliases]\nx = 'b.io/y:1'", want: `"b.io/y:1"`},
-		"alias to a nameless hub":    {main: "[aliases]\nx = 'docker.io/" + strings.Repeat("0", 64) + "x!'", want: "alias"},
-		"unknown mode":               {main: "short-name-mode = 'loud'", want: `"loud"`},
-		"version 1 in a drop-in":     {dropIn: "[registries.search]\nregistries = ['a.io']", want: "version 1"},
-		"versions mixed":             {main: "unqualified-search-registries = ['a.io']\n[registries.search]\nregistries = ['a.io']", want: "mixes version 1"},
-		"version 1 with a scheme":    {main: "[registries.block]\nregistries = ['https://a.io']", want: "not supported"},
-		"a mistake beside a drop-in": {main: "short-name-mode = 'loud'", dropIn: "short-name-mode = 'disabled'", want: RegistriesPath + ":"},
+		"not TOML":                {main: "registry", want: RegistriesPath + ": not TOML"},
+		"not TOML, drop-in":       {dropIn: "x y", want: DropInDir + "/50.conf: not TOML"},
+		"no location":             {main: r + "insecure = true", want: "neither location nor prefix"},
+		"prefix without location": {main: r + "prefix = 'a.io'", want: `"a.io" has no location`},
+		"scheme":                  {main: r + "location = 'https://a.io'", want: "leave out the scheme"},
+		"scheme in a prefix": {main: r + "prefix = 'http://a.io'\nlocation = 'a.io'",
+			want: "leave out the scheme"},
+		"scheme in a mirror": {main: r + "location = 'a.io'\n[[registry.mirror]]\nlocation='https://m.io'",
+			want: "leave out the scheme"},
+		"scheme in a search list": {main: "unqualified-search-registries = ['https://a.io']",
+			want: "leave out the scheme"},
+		"wildcard with a path": {main: r + "prefix = '*.a.io/x'", want: "wildcard prefix"},
+		"usage on the entry":   {main: r + "location = 'a.io'\npull-from-mirror = 'all'", want: "belongs into"},
+		"mirror without location": {main: r + "location = 'a.io'\n[[registry.mirror]]\ninsecure = true",
+			want: "mirror without location"},
+		"usage set twice": {main: r +
+			"location = 'a.io'\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation='m.io'\npull-from-mirror='all'", want: "keep the latter"},
+		"unknown usage": {main: r +
+			"location = 'a.io'\n[[registry.mirror]]\nlocation='m.io'\npull-from-mirror='never'", want: `"never"`},
+		"flags contradict": {main: r + "location = 'a.io'\nblocked = true\n" + r +
+			"prefix = 'b.io'\nlocation = 'a.io'", want: "make them equal"},
+		"search list with a path": {main: "unqualified-search-registries = ['a.io/x']", want: `"a.io/x"`},
+		"alias with a registry":   {main: "[aliases]\n'a.io/x' = 'b.io/x'", want: `alias "a.io/x"`},
+		"alias to a short name":   {main: "[aliases]\nx = 'y'", want: `"x" = "y"`},
+		"alias to a tag":          {main: "[aliases]\nx = 'b.io/y:1'", want: `"b.io/y:1"`},
+		"alias to a nameless hub": {main: "[aliases]\nx = 'docker.io/" + strings.Repeat("0", 64) + "x!'",
+			want: "alias"},
+		"unknown mode":           {main: "short-name-mode = 'loud'", want: `"loud"`},
+		"version 1 in a drop-in": {dropIn: "[registries.search]\nregistries = ['a.io']", want: "version 1"},
+		"versions mixed":         {main: "unqualified-search-registries = ['a.io']\n[registries.search]\nregistries = ['a.io']", want: "mixes version 1"},
+		"version 1 with a scheme": {main: "[registries.block]\nregistries = ['https://a.io']",
+			want: "not supported"},
+		"a mistake beside a drop-in": {main: "short-name-mode = 'loud'", dropIn: "short-name-mode = 'disabled'",
+			want: RegistriesPath + ":"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +119,8 @@ func TestParseErrors(t *testing.T) {
 
 func TestVersion1(t *testing.T) {
 	config := parsed(t, "[registries.search]\nregistries = ['a.io']\n[registries.block]\nregistries = ['b.io']\n[registries.insecure]\nregistries = ['c.io/x']\n")
-	want := map[string][]string{"b.io/y:1": {"b.io/y:1 (B)"}, "c.io/x/y:1": {"c.io/x/y:1 (I)"}, "d.io/y:1": {"d.io/y:1"}}
+	want := map[string][]string{"b.io/y:1": {"b.io/y:1 (B)"}, "c.io/x/y:1": {"c.io/x/y:1 (I)"},
+		"d.io/y:1": {"d.io/y:1"}}
 	got := map[string][]string{}
 	for ref := range want {
 		got[ref] = attempts(resolved(t, config, ref))

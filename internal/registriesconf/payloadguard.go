@@ -78,7 +78,8 @@ func (s Sets) scopes() scopeLists {
 func (s Sets) payloadReachable(payload reference.Named) (bool, error) {
 	spec := s.Image.Spec.RegistrySources
 	var conf sysregistriesv2.V2RegistriesConf
-	if err := registries.EditRegistriesConfig(&conf, spec.InsecureRegistries, spec.BlockedRegistries, pointers(s.ICSPs), pointers(s.IDMSs), nil); err != nil {
+	if err := registries.EditRegistriesConfig(&conf, spec.InsecureRegistries, spec.BlockedRegistries, pointers(s.ICSPs),
+		pointers(s.IDMSs), nil); err != nil {
 		return false, fmt.Errorf("protecting the release payload %s: %w", payload, err)
 	}
 	config, err := newConfig(conf)

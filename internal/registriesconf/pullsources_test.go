@@ -56,7 +56,8 @@ func TestPullSources(t *testing.T) {
 			},
 		},
 		"09 policies contradict": {
-			sets:        union(idms("d", from(src, "d1.io/t").with(allow)), itms("i", from(src, "m1.io/t").with(never))),
+			sets: union(idms("d", from(src, "d1.io/t").with(allow)),
+				itms("i", from(src, "m1.io/t").with(never))),
 			wantInvalid: "ImageDigestMirrorSet/d",
 		},
 		"10 same location for both kinds": {
@@ -79,7 +80,8 @@ func TestPullSources(t *testing.T) {
 			want: map[string][]string{"q.io/app/x:v1": one("q.io/app/x:v1")},
 		},
 		"15 a narrower set lifts the block": {
-			sets: union(idms("d", from("q.io", "d.io/q").with(never)), itms("i", from("q.io/app", "m.io/a").with(allow))),
+			sets: union(idms("d", from("q.io", "d.io/q").with(never)),
+				itms("i", from("q.io/app", "m.io/a").with(allow))),
 			want: map[string][]string{"q.io/app/x" + digest: one("q.io/app/x@d")},
 		},
 		"16 overlapping orders are joined": {
@@ -92,7 +94,8 @@ func TestPullSources(t *testing.T) {
 		},
 		"18 contradicting orders put the source first": {
 			sets: union(itms("i", from("docker.io", "m1.io", "m2.io")), itms("j", from("docker.io", "m2.io", "m1.io"))),
-			want: map[string][]string{"docker.io/x/y:1": one("docker.io/x/y:1", "m1.io/x/y:1", "m2.io/x/y:1", "docker.io/x/y:1")},
+			want: map[string][]string{"docker.io/x/y:1": one("docker.io/x/y:1", "m1.io/x/y:1", "m2.io/x/y:1",
+				"docker.io/x/y:1")},
 		},
 		"19 a wildcard source drops the host": {
 			sets: union(itms("i", from("*.redhat.io", "m.local/rh"))),

@@ -34,7 +34,8 @@ func Render(base []byte, s Sets) ([]byte, error) {
 	if _, err := toml.Decode(string(base), &conf); err != nil {
 		return nil, fmt.Errorf("base %s is not TOML: %w", RegistriesPath, err)
 	}
-	if err := registries.EditRegistriesConfig(&conf, scopes.insecure, scopes.blocked, pointers(s.ICSPs), pointers(s.IDMSs), pointers(s.ITMSs)); err != nil {
+	if err := registries.EditRegistriesConfig(&conf, scopes.insecure, scopes.blocked, pointers(s.ICSPs),
+		pointers(s.IDMSs), pointers(s.ITMSs)); err != nil {
 		return nil, fmt.Errorf("merging the mirror sets into %s: %w", RegistriesPath, err)
 	}
 	var text bytes.Buffer

@@ -69,7 +69,8 @@ func TestRenderLeavesBase(t *testing.T) {
 		"insecure list absent":   {union().insecure(), true},
 		"insecure list empty":    {union().insecure([]string{}...), false},
 		"ignored mirror set":     {union(itms("i", from("quay.io"))), false},
-		"mirror set alone":       {Sets{ITMSs: []configv1.ImageTagMirrorSet{itms("i", from("quay.io", "m.local"))}}, false},
+		"mirror set alone": {Sets{ITMSs: []configv1.ImageTagMirrorSet{itms("i",
+			from("quay.io", "m.local"))}}, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -108,11 +109,13 @@ func TestRenderIgnoresObjectOrder(t *testing.T) {
 }
 
 func TestRenderErrors(t *testing.T) {
-	if _, err := Render([]byte("= nonsense"), union(itms("i", from("quay.io", "m.io")))); err == nil || !strings.Contains(err.Error(), RegistriesPath) {
+	if _, err := Render([]byte("= nonsense"), union(itms("i", from("quay.io", "m.io")))); err == nil ||
+		!strings.Contains(err.Error(), RegistriesPath) {
 		t.Errorf("a base that is not TOML: got %v, want an error naming %s", err, RegistriesPath)
 	}
 	nested := "[[registry]]\nlocation = 'a.x.io'\n" // in the base, of which the objects know nothing
-	if _, err := Render([]byte(nested), union(itms("i", from("*.x.io", "m.io")))); err == nil || !strings.Contains(err.Error(), "wildcard") {
+	if _, err := Render([]byte(nested), union(itms("i", from("*.x.io", "m.io")))); err == nil ||
+		!strings.Contains(err.Error(), "wildcard") {
 		t.Errorf("a wildcard above an entry of the base: got %v", err)
 	}
 	_, err := Render([]byte(base), union(itms("i", from("quay.io:v1", "m.io"), from("docker.io", "m:io/x:y"))))
@@ -129,17 +132,26 @@ func TestMerge(t *testing.T) {
 		sets Sets
 		want []string // mirrors of the entry, in order
 	}{
-		"chain":                       {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "b.io", "c.io"))), []string{"a.io", "b.io", "c.io"}},
-		"chain the other way round":   {union(itms("1", from(s, "b.io", "c.io")), itms("2", from(s, "a.io", "b.io"))), []string{"a.io", "b.io", "c.io"}},
-		"unrelated":                   {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "c.io"))), []string{"a.io", "c.io", "b.io"}},
-		"equal":                       {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "a.io", "b.io"))), []string{"a.io", "b.io"}},
-		"loop, source sorts last":     {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "b.io", "a.io"))), []string{"a.io", "b.io"}},
-		"loop, source sorts first":    {union(itms("1", from(s, "x.io", "y.io")), itms("2", from(s, "y.io", "x.io"))), []string{s, "x.io", "y.io"}},
+		"chain": {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "b.io", "c.io"))),
+			[]string{"a.io", "b.io", "c.io"}},
+		"chain the other way round": {union(itms("1", from(s, "b.io", "c.io")), itms("2", from(s, "a.io", "b.io"))),
+			[]string{"a.io", "b.io", "c.io"}},
+		"unrelated": {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "c.io"))),
+			[]string{"a.io", "c.io", "b.io"}},
+		"equal": {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "a.io", "b.io"))),
+			[]string{"a.io", "b.io"}},
+		"loop, source sorts last": {union(itms("1", from(s, "a.io", "b.io")), itms("2", from(s, "b.io", "a.io"))),
+			[]string{"a.io", "b.io"}},
+		"loop, source sorts first": {union(itms("1", from(s, "x.io", "y.io")), itms("2", from(s, "y.io", "x.io"))),
+			[]string{s, "x.io", "y.io"}},
 		"source listed in the middle": {union(itms("1", from(s, "a.io", s, "b.io"))), []string{"a.io", s, "b.io"}},
 		"source listed last":          {union(itms("1", from(s, "a.io", s))), []string{"a.io"}},
-		"digest sets and policies":    {union(idms("1", from(s, "a.io", "b.io")), icsp("2", from(s, "b.io", "c.io"))), []string{"a.io", "b.io", "c.io"}},
-		"kinds do not mix":            {union(idms("1", from(s, "x.io")), itms("2", from(s, "a.io"))), []string{"x.io", "a.io"}},
-		"one set dropped, one kept":   {union(itms("1", from(s).with(allow)), itms("2", from(s, "a.io"))), []string{"a.io"}},
+		"digest sets and policies": {union(idms("1", from(s, "a.io", "b.io")), icsp("2", from(s, "b.io", "c.io"))),
+			[]string{"a.io", "b.io", "c.io"}},
+		"kinds do not mix": {union(idms("1", from(s, "x.io")), itms("2", from(s, "a.io"))),
+			[]string{"x.io", "a.io"}},
+		"one set dropped, one kept": {union(itms("1", from(s).with(allow)), itms("2", from(s, "a.io"))),
+			[]string{"a.io"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -211,15 +223,25 @@ func TestPayloadGuard(t *testing.T) {
 		sets        Sets
 		wantBlocked []string // of the references below
 	}{
-		"an unrelated block stands":         {union().blocked("docker.io").release(release), []string{"docker.io/x/y:1"}},
-		"a covering block is left out":      {union().blocked("quay.io", "docker.io").release(release), []string{"docker.io/x/y:1"}},
-		"the repository itself as well":     {union().blocked("quay.io/ocp/release").release(release), nil},
-		"unless digests are mirrored":       {union(idms("d", from("quay.io/ocp", "m.io"))).blocked("quay.io").release(release), []string{"quay.io/ocp/release:1", "quay.io/other:1"}},
-		"an old digest set will do":         {union(icsp("d", from("quay.io/ocp", "m.io"))).blocked("quay.io").release(release), []string{"quay.io/ocp/release:1", "quay.io/other:1"}},
-		"tag mirrors do not help":           {union(itms("i", from("quay.io/ocp", "m.io"))).blocked("quay.io").release(release), nil},
-		"nor do mirrors that are blocked":   {union(idms("d", from("quay.io/ocp", "docker.io/m"))).blocked("quay.io", "docker.io").release(release), []string{"docker.io/x/y:1"}},
-		"nor digest mirrors for a tag":      {union(idms("d", from("quay.io/ocp", "m.io"))).blocked("quay.io").release("quay.io/ocp/release:1"), nil},
-		"an unknown release guards nothing": {union().blocked("quay.io"), []string{"quay.io/ocp/release:1", "quay.io/other:1"}},
+		"an unrelated block stands": {union().blocked("docker.io").release(release),
+			[]string{"docker.io/x/y:1"}},
+		"a covering block is left out": {union().blocked("quay.io", "docker.io").release(release),
+			[]string{"docker.io/x/y:1"}},
+		"the repository itself as well": {union().blocked("quay.io/ocp/release").release(release), nil},
+		"unless digests are mirrored": {union(idms("d",
+			from("quay.io/ocp", "m.io"))).blocked("quay.io").release(release), []string{"quay.io/ocp/release:1",
+			"quay.io/other:1"}},
+		"an old digest set will do": {union(icsp("d",
+			from("quay.io/ocp", "m.io"))).blocked("quay.io").release(release), []string{"quay.io/ocp/release:1",
+			"quay.io/other:1"}},
+		"tag mirrors do not help": {union(itms("i",
+			from("quay.io/ocp", "m.io"))).blocked("quay.io").release(release), nil},
+		"nor do mirrors that are blocked": {union(idms("d", from("quay.io/ocp", "docker.io/m"))).blocked("quay.io",
+			"docker.io").release(release), []string{"docker.io/x/y:1"}},
+		"nor digest mirrors for a tag": {union(idms("d",
+			from("quay.io/ocp", "m.io"))).blocked("quay.io").release("quay.io/ocp/release:1"), nil},
+		"an unknown release guards nothing": {union().blocked("quay.io"),
+			[]string{"quay.io/ocp/release:1", "quay.io/other:1"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -252,7 +274,8 @@ func TestWithAndWithout(t *testing.T) {
 		want []string
 	}{
 		"replace and add": {original.With(&added, &replaced), []string{
-			"ImageDigestMirrorSet/d d.io", "ImageDigestMirrorSet/e e.io", "ImageTagMirrorSet/a new.io", "ImageTagMirrorSet/b b.io"}},
+			"ImageDigestMirrorSet/d d.io", "ImageDigestMirrorSet/e e.io", "ImageTagMirrorSet/a new.io",
+			"ImageTagMirrorSet/b b.io"}},
 		"nothing":          {original.With(nil, nil), before},
 		"remove":           {original.Without("d", "a"), []string{"ImageTagMirrorSet/b b.io"}},
 		"remove no such":   {original.Without("", "zzz"), before},

@@ -65,9 +65,10 @@ unqualified-search-registries = ["registry.access.redhat.com", "docker.io"]
 "gone" = ""
 `)
 	cases := map[string][]string{
-		"nginx:1":                    {"registry.access.redhat.com/nginx:1", "docker.io/library/nginx:1"},
-		"nginx":                      {"registry.access.redhat.com/nginx:latest", "docker.io/library/nginx:latest"},
-		"library/nginx" + digest:     {"registry.access.redhat.com/library/nginx" + digest, "docker.io/library/nginx" + digest},
+		"nginx:1": {"registry.access.redhat.com/nginx:1", "docker.io/library/nginx:1"},
+		"nginx":   {"registry.access.redhat.com/nginx:latest", "docker.io/library/nginx:latest"},
+		"library/nginx" + digest: {"registry.access.redhat.com/library/nginx" + digest, "docker.io/library/nginx" +
+			digest},
 		"nginx:1" + digest:           {"registry.access.redhat.com/nginx" + digest, "docker.io/library/nginx" + digest},
 		"localhost:5000":             {"registry.access.redhat.com/localhost:5000", "docker.io/library/localhost:5000"},
 		"fedora:42":                  {"registry.fedoraproject.org/fedora:42"},
@@ -90,7 +91,8 @@ unqualified-search-registries = ["registry.access.redhat.com", "docker.io"]
 }
 
 func TestUsableAndEqual(t *testing.T) {
-	a, b, blocked := Endpoint{Reference: "a", Mirror: true}, Endpoint{Reference: "b"}, Endpoint{Reference: "b", Blocked: true, BlockedBy: "x"}
+	a, b, blocked := Endpoint{Reference: "a", Mirror: true}, Endpoint{Reference: "b"},
+		Endpoint{Reference: "b", Blocked: true, BlockedBy: "x"}
 	of := func(endpoints ...Endpoint) Resolution { return Resolution{Endpoints: endpoints} }
 	if diff := cmp.Diff([]Endpoint{a}, of(a, blocked).Usable()); diff != "" {
 		t.Errorf("usable (-want +got):\n%s", diff)

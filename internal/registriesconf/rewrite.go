@@ -13,11 +13,14 @@ type pullSource struct {
 	insecure  bool
 }
 
-// pullSources rewrites a reference for every endpoint of its entry that serves it: mirrors in order, then the source.
+// pullSources rewrites a reference for every endpoint of its entry that serves it: mirrors in
+// order, then the source.
 //
-// The answer is that of c/image PullSourcesFromReference, which parses each result anew with regular expressions. Where the outcome of
-// that is certain beforehand it is put together here instead, and a cluster's thousands of references take a third of the time.
-func (c Config) pullSources(entry *sysregistriesv2.Registry, named reference.Named, byDigest bool) ([]pullSource, error) {
+// The answer is that of c/image PullSourcesFromReference, which parses each result anew with
+// regular expressions. Where the outcome of that is certain beforehand it is put together here
+// instead, and a cluster's thousands of references take a third of the time.
+func (c Config) pullSources(entry *sysregistriesv2.Registry, named reference.Named, byDigest bool) ([]pullSource,
+	error) {
 	if rest, certain := cutEntryPrefix(entry.Prefix, named); certain {
 		if out, ok := c.fastPullSources(entry, rest, byDigest); ok {
 			return out, nil
@@ -34,10 +37,12 @@ func (c Config) pullSources(entry *sysregistriesv2.Registry, named reference.Nam
 	return out, nil
 }
 
-// suffix is what follows the prefix in a reference. Of prefix quay.io/acme and quay.io/acme/app:v1 it is the path /app and the version :v1.
+// suffix is what follows the prefix in a reference. Of prefix quay.io/acme and quay.io/acme/app:v1
+// it is the path /app and the version :v1.
 type suffix struct{ path, version string }
 
-// cutEntryPrefix cuts the prefix off; certain is false where it ends within the host, as the prefix h does in h:5000/app, and for wildcards.
+// cutEntryPrefix cuts the prefix off; certain is false where it ends within the host, as the prefix
+// h does in h:5000/app, and for wildcards.
 func cutEntryPrefix(prefix string, named reference.Named) (suffix, bool) {
 	name := named.Name()
 	path, ok := strings.CutPrefix(name, prefix)
@@ -81,7 +86,8 @@ func serves(entry *sysregistriesv2.Registry, mirror *sysregistriesv2.Endpoint, b
 	return byDigest || !entry.MirrorByDigestOnly
 }
 
-// locationKind says what may follow a location for the result to be a valid reference in its canonical form.
+// locationKind says what may follow a location for the result to be a valid reference in its
+// canonical form.
 type locationKind int
 
 const (
@@ -90,8 +96,9 @@ const (
 	hostAndPath                         // a repository or namespace: anything may follow
 )
 
-// classifyLocation judges a location once, when the configuration is made. docker.io is left to c/image: docker.io/app is completed to
-// docker.io/library/app, so it is not canonical, and the pull fails.
+// classifyLocation judges a location once, when the configuration is made. docker.io is left to
+// c/image: docker.io/app is completed to docker.io/library/app, so it is not canonical, and the
+// pull fails.
 func classifyLocation(location string) locationKind {
 	canonical := func(name string) bool {
 		named, err := reference.ParseNamed(name)

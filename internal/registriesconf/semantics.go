@@ -33,7 +33,8 @@ func EffectiveDifferences(a, b Config) []string {
 		}
 	}
 	if !slices.Equal(a.search, b.search) {
-		out = append(out, fmt.Sprintf("unqualified-search-registries: %s -> %s", bracketed(a.search), bracketed(b.search)))
+		out = append(out, fmt.Sprintf("unqualified-search-registries: %s -> %s", bracketed(a.search),
+			bracketed(b.search)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(mergeKeys(a.aliases, b.aliases))) {
 		if a.aliases[name] != b.aliases[name] {

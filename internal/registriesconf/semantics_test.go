@@ -13,8 +13,11 @@ func TestEffectiveDifferences(t *testing.T) {
 		want []string
 	}{
 		"order of entries and of kinds, text": {
-			a: "# comment\n" + r + "location='a.io'\n" + m + "location='t.io'\npull-from-mirror='tag-only'\n" + m + "location='d.io'\npull-from-mirror='digest-only'\n" + r + "location='b.io'\nblocked=true",
-			b: "short-name-mode=''\n" + r + "prefix=''\nlocation='b.io'\nblocked=true\n" + r + "location='a.io/'\n" + m + "location='d.io'\ninsecure=false\npull-from-mirror='digest-only'\n" + m + "location='t.io'\npull-from-mirror='tag-only'",
+			a: "# comment\n" + r + "location='a.io'\n" + m + "location='t.io'\npull-from-mirror='tag-only'\n" + m +
+				"location='d.io'\npull-from-mirror='digest-only'\n" + r + "location='b.io'\nblocked=true",
+			b: "short-name-mode=''\n" + r + "prefix=''\nlocation='b.io'\nblocked=true\n" + r + "location='a.io/'\n" +
+				m + "location='d.io'\ninsecure=false\npull-from-mirror='digest-only'\n" + m +
+				"location='t.io'\npull-from-mirror='tag-only'",
 		},
 		"two ways to say digests only": {
 			a: r + "location='a.io'\nmirror-by-digest-only=true\n" + m + "location='d.io'",
@@ -26,7 +29,8 @@ func TestEffectiveDifferences(t *testing.T) {
 		},
 		"one mirror for all, or twice": {
 			a: r + "location='a.io'\n" + m + "location='d.io'",
-			b: r + "location='a.io'\n" + m + "location='d.io'\npull-from-mirror='tag-only'\n" + m + "location='d.io'\npull-from-mirror='digest-only'",
+			b: r + "location='a.io'\n" + m + "location='d.io'\npull-from-mirror='tag-only'\n" + m +
+				"location='d.io'\npull-from-mirror='digest-only'",
 		},
 		"an entry that says nothing": {a: r + "location='a.io'", b: ""},
 		"an entry that hides another": {
@@ -43,8 +47,12 @@ func TestEffectiveDifferences(t *testing.T) {
 			},
 		},
 		"every field": {
-			a: r + "location='a.io'\n" + m + "location='m.io'\npull-from-mirror='tag-only'\n" + m + "location='n.io'\npull-from-mirror='tag-only'",
-			b: r + "prefix='a.io'\nlocation='z.io'\nblocked=true\ninsecure=true\n" + m + "location='n.io'\npull-from-mirror='tag-only'\n" + m + "location='m.io'\ninsecure=true\npull-from-mirror='tag-only'\n" + m + "location='d.io'\npull-from-mirror='digest-only'",
+			a: r + "location='a.io'\n" + m + "location='m.io'\npull-from-mirror='tag-only'\n" + m +
+				"location='n.io'\npull-from-mirror='tag-only'",
+			b: r + "prefix='a.io'\nlocation='z.io'\nblocked=true\ninsecure=true\n" + m +
+				"location='n.io'\npull-from-mirror='tag-only'\n" + m +
+				"location='m.io'\ninsecure=true\npull-from-mirror='tag-only'\n" + m +
+				"location='d.io'\npull-from-mirror='digest-only'",
 			want: []string{
 				"a.io location: a.io -> z.io",
 				"a.io blocked: no -> yes",
@@ -54,9 +62,10 @@ func TestEffectiveDifferences(t *testing.T) {
 			},
 		},
 		"search, aliases, mode": {
-			a:    "unqualified-search-registries=['a.io','b.io']\n[aliases]\nx='a.io/x'\n",
-			b:    "unqualified-search-registries=['b.io','a.io']\nshort-name-mode='enforcing'\n[aliases]\nx=''\n",
-			want: []string{"unqualified-search-registries: [a.io, b.io] -> [b.io, a.io]", `alias x: "a.io/x" -> ""`, `short-name-mode: "" -> "enforcing"`},
+			a: "unqualified-search-registries=['a.io','b.io']\n[aliases]\nx='a.io/x'\n",
+			b: "unqualified-search-registries=['b.io','a.io']\nshort-name-mode='enforcing'\n[aliases]\nx=''\n",
+			want: []string{"unqualified-search-registries: [a.io, b.io] -> [b.io, a.io]", `alias x: "a.io/x" -> ""`,
+				`short-name-mode: "" -> "enforcing"`},
 		},
 	}
 	for name, tc := range cases {

@@ -56,8 +56,10 @@ func (s Sets) With(idms *configv1.ImageDigestMirrorSet, itms *configv1.ImageTagM
 // deletes nothing. The receiver is left as it was.
 func (s Sets) Without(idmsName, itmsName string) Sets {
 	s = s.clone()
-	s.IDMSs = slices.DeleteFunc(s.IDMSs, func(o configv1.ImageDigestMirrorSet) bool { return idmsName != "" && o.Name == idmsName })
-	s.ITMSs = slices.DeleteFunc(s.ITMSs, func(o configv1.ImageTagMirrorSet) bool { return itmsName != "" && o.Name == itmsName })
+	s.IDMSs = slices.DeleteFunc(s.IDMSs,
+		func(o configv1.ImageDigestMirrorSet) bool { return idmsName != "" && o.Name == idmsName })
+	s.ITMSs = slices.DeleteFunc(s.ITMSs,
+		func(o configv1.ImageTagMirrorSet) bool { return itmsName != "" && o.Name == itmsName })
 	return s
 }
 
@@ -86,17 +88,20 @@ func (s Sets) mirrorItems() []mirrorItem {
 	var out []mirrorItem
 	for _, o := range byName(s.IDMSs, func(o configv1.ImageDigestMirrorSet) string { return o.Name }) {
 		for i, m := range o.Spec.ImageDigestMirrors {
-			out = append(out, newMirrorItem(KindIDMS, o.Name, fmt.Sprintf("spec.imageDigestMirrors[%d]", i), m.Source, m.Mirrors, m.MirrorSourcePolicy))
+			out = append(out, newMirrorItem(KindIDMS, o.Name, fmt.Sprintf("spec.imageDigestMirrors[%d]", i), m.Source,
+				m.Mirrors, m.MirrorSourcePolicy))
 		}
 	}
 	for _, o := range byName(s.ICSPs, func(o operatorv1alpha1.ImageContentSourcePolicy) string { return o.Name }) {
 		for i, m := range o.Spec.RepositoryDigestMirrors {
-			out = append(out, newMirrorItem(KindICSP, o.Name, fmt.Sprintf("spec.repositoryDigestMirrors[%d]", i), m.Source, m.Mirrors, ""))
+			out = append(out, newMirrorItem(KindICSP, o.Name, fmt.Sprintf("spec.repositoryDigestMirrors[%d]", i),
+				m.Source, m.Mirrors, ""))
 		}
 	}
 	for _, o := range byName(s.ITMSs, func(o configv1.ImageTagMirrorSet) string { return o.Name }) {
 		for i, m := range o.Spec.ImageTagMirrors {
-			out = append(out, newMirrorItem(KindITMS, o.Name, fmt.Sprintf("spec.imageTagMirrors[%d]", i), m.Source, m.Mirrors, m.MirrorSourcePolicy))
+			out = append(out, newMirrorItem(KindITMS, o.Name, fmt.Sprintf("spec.imageTagMirrors[%d]", i), m.Source,
+				m.Mirrors, m.MirrorSourcePolicy))
 		}
 	}
 	return out
@@ -104,7 +109,8 @@ func (s Sets) mirrorItems() []mirrorItem {
 
 // newMirrorItem fills in the policy that an omitted one means (an ICSP has no such field and
 // always means it).
-func newMirrorItem[M ~string](kind, object, field, source string, mirrors []M, policy configv1.MirrorSourcePolicy) mirrorItem {
+func newMirrorItem[M ~string](kind, object, field, source string, mirrors []M,
+	policy configv1.MirrorSourcePolicy) mirrorItem {
 	r := mirrorItem{kind: kind, object: object, field: field, source: source, policy: policy}
 	if r.policy == "" {
 		r.policy = configv1.AllowContactingSource

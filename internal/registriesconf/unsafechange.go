@@ -67,7 +67,8 @@ func byScope(entries []sysregistriesv2.Registry) map[string]sysregistriesv2.Regi
 // unsafeSearch: short names are tried in the order of the list, so only its end may grow.
 func unsafeSearch(old, new []string) string {
 	if len(new) < len(old) || !slices.Equal(old, new[:len(old)]) {
-		return fmt.Sprintf("rule 1: unqualified-search-registries changes from %s to %s, not only at its end", bracketed(old), bracketed(new))
+		return fmt.Sprintf("rule 1: unqualified-search-registries changes from %s to %s, not only at its end",
+			bracketed(old), bracketed(new))
 	}
 	return ""
 }
@@ -105,7 +106,8 @@ func unsafeMirrors(scope string, old, new sysregistriesv2.Registry) string {
 		digestOnly := mirror.PullFromMirror == sysregistriesv2.MirrorByDigestOnly
 		switch {
 		case existed && mirror.PullFromMirror != was.PullFromMirror && !digestOnly:
-			return fmt.Sprintf("rule 5: mirror %s of %s, so far %s, serves %s", mirror.Location, scope, usage(was), usage(mirror))
+			return fmt.Sprintf("rule 5: mirror %s of %s, so far %s, serves %s", mirror.Location, scope, usage(was),
+				usage(mirror))
 		case !existed && !digestOnly && !new.MirrorByDigestOnly:
 			return fmt.Sprintf("rule 6: mirror %s is added to %s and serves %s", mirror.Location, scope, usage(mirror))
 		}
@@ -122,7 +124,8 @@ func unsafeNew(scope string, entry sysregistriesv2.Registry) string {
 	}
 	for _, mirror := range entry.Mirrors {
 		if mirror.PullFromMirror != sysregistriesv2.MirrorByDigestOnly {
-			return fmt.Sprintf("rule 7: the entry for %s is new and its mirror %s serves %s", scope, mirror.Location, usage(mirror))
+			return fmt.Sprintf("rule 7: the entry for %s is new and its mirror %s serves %s", scope, mirror.Location,
+				usage(mirror))
 		}
 	}
 	return ""

@@ -52,11 +52,13 @@ func nameProblems(items []mirrorItem) []Problem {
 	var out []Problem
 	for _, r := range items {
 		if !sourceFormat.MatchString(r.source) {
-			out = append(out, r.problem("source", "%q is not host[:port][/path] or *.domain: write it without scheme, tag and digest, the path in lower case", r.source))
+			out = append(out, r.problem("source",
+				"%q is not host[:port][/path] or *.domain: write it without scheme, tag and digest, the path in lower case", r.source))
 		}
 		for i, m := range r.mirrors {
 			if !mirrorFormat.MatchString(m) {
-				out = append(out, r.problem(fmt.Sprintf("mirrors[%d]", i), "%q is not host[:port][/path]: write it without scheme, wildcard, tag and digest, the path in lower case", m))
+				out = append(out, r.problem(fmt.Sprintf("mirrors[%d]", i),
+					"%q is not host[:port][/path]: write it without scheme, wildcard, tag and digest, the path in lower case", m))
 			}
 		}
 	}
@@ -82,7 +84,9 @@ func policyConflicts(items []mirrorItem) []Problem {
 			}
 		}
 		if len(against) > 0 {
-			out = append(out, r.problem("mirrorSourcePolicy", "%s for source %q contradicts %s: give all of them the same policy", r.policy, r.source, strings.Join(against, ", ")))
+			out = append(out, r.problem("mirrorSourcePolicy",
+				"%s for source %q contradicts %s: give all of them the same policy", r.policy, r.source,
+				strings.Join(against, ", ")))
 		}
 	}
 	return out
@@ -95,7 +99,8 @@ func ownSourceProblems(items []mirrorItem) []Problem {
 	for _, r := range items {
 		i := slices.Index(r.mirrors, r.source)
 		if r.policy == configv1.NeverContactSource && i >= 0 {
-			out = append(out, r.problem(fmt.Sprintf("mirrors[%d]", i), "source %q is one of its own mirrors although the policy is NeverContactSource: remove it from the mirrors or allow contacting the source", r.source))
+			out = append(out, r.problem(fmt.Sprintf("mirrors[%d]", i),
+				"source %q is one of its own mirrors although the policy is NeverContactSource: remove it from the mirrors or allow contacting the source", r.source))
 		}
 	}
 	return out
@@ -119,7 +124,8 @@ func scopeProblems(s Sets, scopes scopeLists) []Problem {
 		out = append(out, malformedScopes("allowedRegistries", spec.AllowedRegistries, nil)...)
 	}
 	if scopes.allowsAndBlocks() {
-		out = append(out, imageProblem("allowedRegistries", "set together with blockedRegistries: the machine-config-operator accepts only one of the two lists"))
+		out = append(out, imageProblem("allowedRegistries",
+			"set together with blockedRegistries: the machine-config-operator accepts only one of the two lists"))
 	}
 	return out
 }
@@ -128,7 +134,8 @@ func malformedScopes(field string, scopes []string, skip []int) []Problem {
 	var out []Problem
 	for i, scope := range scopes {
 		if !slices.Contains(skip, i) && !registries.IsValidRegistriesConfScope(scope) {
-			out = append(out, imageProblem(fmt.Sprintf("%s[%d]", field, i), "%q is not a registry scope: use host[:port][/path], or *.domain without port and path", scope))
+			out = append(out, imageProblem(fmt.Sprintf("%s[%d]", field, i),
+				"%q is not a registry scope: use host[:port][/path], or *.domain without port and path", scope))
 		}
 	}
 	return out

@@ -18,7 +18,8 @@ func TestValidate(t *testing.T) {
 	}{
 		"nothing": {Sets{}, nil},
 		"all is well": {
-			union(idms("d", from("quay.io", "m.io").with(never)), itms("i", from("quay.io", "m.io/t").with(never), from("*.x.io", "m.io/x"))).
+			union(idms("d", from("quay.io", "m.io").with(never)),
+				itms("i", from("quay.io", "m.io/t").with(never), from("*.x.io", "m.io/x"))).
 				insecure("*.local", "m.io").blocked("docker.io").release(release), nil},
 		"malformed source": {union(itms("i", from("quay.io/Acme", "m.io"))), []problem{
 			{"ImageTagMirrorSet/i spec.imageTagMirrors[0].source", `"quay.io/Acme"`}}},
@@ -26,17 +27,22 @@ func TestValidate(t *testing.T) {
 			{"ImageContentSourcePolicy/p spec.repositoryDigestMirrors[0].mirrors[1]", `"*.m.io"`},
 			{"ImageContentSourcePolicy/p spec.repositoryDigestMirrors[0].mirrors[2]", `"m.io/x:v1"`}}},
 		"policies of two kinds": {
-			union(idms("site", from("quay.io", "m.io")), itms("acme", from("docker.io", "m.io"), from("quay.io", "m.io").with(never))), []problem{
-				{"ImageTagMirrorSet/acme spec.imageTagMirrors[1].mirrorSourcePolicy", "ImageDigestMirrorSet/site spec.imageDigestMirrors[0] (AllowContactingSource)"}}},
+			union(idms("site", from("quay.io", "m.io")),
+				itms("acme", from("docker.io", "m.io"), from("quay.io", "m.io").with(never))), []problem{
+				{"ImageTagMirrorSet/acme spec.imageTagMirrors[1].mirrorSourcePolicy",
+					"ImageDigestMirrorSet/site spec.imageDigestMirrors[0] (AllowContactingSource)"}}},
 		"policy against an old digest set": {
 			union(icsp("old", from("quay.io", "m.io")), itms("acme", from("quay.io", "m.io").with(never))), []problem{
 				{"ImageTagMirrorSet/acme spec.imageTagMirrors[0].mirrorSourcePolicy", "ImageContentSourcePolicy/old"}}},
 		"policies within one object": {
 			union(itms("acme", from("quay.io", "m.io").with(allow), from("quay.io", "n.io").with(never))), []problem{
-				{"ImageTagMirrorSet/acme spec.imageTagMirrors[1].mirrorSourcePolicy", "ImageTagMirrorSet/acme spec.imageTagMirrors[0]"}}},
+				{"ImageTagMirrorSet/acme spec.imageTagMirrors[1].mirrorSourcePolicy",
+					"ImageTagMirrorSet/acme spec.imageTagMirrors[0]"}}},
 		"one against two": {
-			union(itms("a", from("q.io", "m.io")), itms("b", from("q.io", "m.io")), itms("c", from("q.io", "m.io").with(never))), []problem{
-				{"ImageTagMirrorSet/c spec.imageTagMirrors[0].mirrorSourcePolicy", "ImageTagMirrorSet/a spec.imageTagMirrors[0] (AllowContactingSource), ImageTagMirrorSet/b"}}},
+			union(itms("a", from("q.io", "m.io")), itms("b", from("q.io", "m.io")),
+				itms("c", from("q.io", "m.io").with(never))), []problem{
+				{"ImageTagMirrorSet/c spec.imageTagMirrors[0].mirrorSourcePolicy",
+					"ImageTagMirrorSet/a spec.imageTagMirrors[0] (AllowContactingSource), ImageTagMirrorSet/b"}}},
 		"even a set that is ignored counts": {
 			union(idms("d", from("q.io").with(never)), itms("i", from("q.io", "m.io"))), []problem{
 				{"ImageTagMirrorSet/i spec.imageTagMirrors[0].mirrorSourcePolicy", "ImageDigestMirrorSet/d"}}},
@@ -59,8 +65,10 @@ func TestValidate(t *testing.T) {
 		"wildcard above an insecure host": {union(itms("w", from("*.x.io", "m.io"))).insecure("a.x.io"), []problem{
 			{"ImageTagMirrorSet/w spec.imageTagMirrors[0].source", `"a.x.io" of Image/cluster insecureRegistries`}}},
 		"wildcard above a blocked wildcard": {union(idms("w", from("*.io", "m.io"))).blocked("*.x.io"), []problem{
-			{"ImageDigestMirrorSet/w spec.imageDigestMirrors[0].source", `"*.x.io" of Image/cluster blockedRegistries`}}},
-		"wildcard above a mirrored host": {union(itms("w", from("*.x.io", "m.io"), from("a.x.io", "n.io"))).insecure("a.x.io"), nil},
+			{"ImageDigestMirrorSet/w spec.imageDigestMirrors[0].source",
+				`"*.x.io" of Image/cluster blockedRegistries`}}},
+		"wildcard above a mirrored host": {union(itms("w", from("*.x.io", "m.io"),
+			from("a.x.io", "n.io"))).insecure("a.x.io"), nil},
 		"wildcard above a host that inherits from a digest set": {
 			union(itms("w", from("*.x.io", "m.io")), idms("d", from("a.x.io", "n.io"))).insecure("a.x.io/b"), nil},
 		"wildcard of a digest set comes first": {

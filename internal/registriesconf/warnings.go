@@ -27,15 +27,18 @@ func imageWarnings(s Sets, items []mirrorItem) []Problem {
 		if len(items) == 0 {
 			return nil
 		}
-		return []Problem{{KindImage, "cluster", "metadata.name", "the object does not exist, and without it the machine-config-operator ignores every mirror set: create it, an empty spec will do"}}
+		return []Problem{{KindImage, "cluster", "metadata.name",
+			"the object does not exist, and without it the machine-config-operator ignores every mirror set: create it, an empty spec will do"}}
 	}
 	scopes := s.scopes()
 	if scopes.payloadGuardErr != nil {
-		return []Problem{imageProblem("blockedRegistries", "blocked and allowed registries are all ignored, because the machine-config-operator failed in %v: repair that object or unblock the payload", scopes.payloadGuardErr)}
+		return []Problem{imageProblem("blockedRegistries",
+			"blocked and allowed registries are all ignored, because the machine-config-operator failed in %v: repair that object or unblock the payload", scopes.payloadGuardErr)}
 	}
 	var out []Problem
 	for _, i := range scopes.payloadProtected {
-		out = append(out, imageProblem(fmt.Sprintf("blockedRegistries[%d]", i), "%q is ignored: it covers the release payload %s, which no ImageDigestMirrorSet makes reachable elsewhere. Add one for the payload, or block narrower scopes",
+		out = append(out, imageProblem(fmt.Sprintf("blockedRegistries[%d]", i),
+			"%q is ignored: it covers the release payload %s, which no ImageDigestMirrorSet makes reachable elsewhere. Add one for the payload, or block narrower scopes",
 			s.Image.Spec.RegistrySources.BlockedRegistries[i], scopes.payload))
 	}
 	return out
@@ -52,7 +55,8 @@ func ignoredItems(items []mirrorItem) []Problem {
 		if r.policy == configv1.NeverContactSource {
 			also = ", and its NeverContactSource with it: the source is not blocked"
 		}
-		out = append(out, r.problem("mirrors", "the item for %q is ignored, it has no mirror other than its source%s. Add a mirror, or block the source in images.config/cluster", r.source, also))
+		out = append(out, r.problem("mirrors",
+			"the item for %q is ignored, it has no mirror other than its source%s. Add a mirror, or block the source in images.config/cluster", r.source, also))
 	}
 	return out
 }
@@ -69,7 +73,8 @@ func wildcardSources(items []mirrorItem) []Problem {
 			continue
 		}
 		domain := r.source[len("*."):]
-		out = append(out, r.problem("source", "with the wildcard %q the host is lost: a.%s/app and b.%s/app are both pulled from %s/app. Name the hosts one by one, each with a mirror path of its own", r.source, domain, domain, r.mirrors[0]))
+		out = append(out, r.problem("source",
+			"with the wildcard %q the host is lost: a.%s/app and b.%s/app are both pulled from %s/app. Name the hosts one by one, each with a mirror path of its own", r.source, domain, domain, r.mirrors[0]))
 	}
 	return out
 }
@@ -99,7 +104,8 @@ func blockedMirrors(s Sets, items []mirrorItem) []Problem {
 			if blockers := neverContacted(items, entry.Prefix); blockers != "" {
 				by = fmt.Sprintf("NeverContactSource for %s in %s", entry.Prefix, blockers)
 			}
-			out = append(out, r.problem(fmt.Sprintf("mirrors[%d]", i), "nodes refuse to contact mirror %q, it is covered by %s. Use a mirror outside of that scope, or narrow the scope", mirror, by))
+			out = append(out, r.problem(fmt.Sprintf("mirrors[%d]", i),
+				"nodes refuse to contact mirror %q, it is covered by %s. Use a mirror outside of that scope, or narrow the scope", mirror, by))
 		}
 	}
 	return out

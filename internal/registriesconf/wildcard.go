@@ -33,7 +33,8 @@ func wildcardNesting(items []mirrorItem, scopes scopeLists) []Problem {
 				continue
 			}
 			if r.wildcard() {
-				out = append(out, r.problem("source", "wildcard source %q covers %q of Image/cluster %s, an entry without mirrors of its own, and the machine-config-operator cannot copy mirrors out of a wildcard: it renders nothing. Name the hosts one by one, or give %q a mirror set",
+				out = append(out, r.problem("source",
+					"wildcard source %q covers %q of Image/cluster %s, an entry without mirrors of its own, and the machine-config-operator cannot copy mirrors out of a wildcard: it renders nothing. Name the hosts one by one, or give %q a mirror set",
 					r.source, entry.scope, entry.field, entry.scope))
 				continue
 			}

@@ -13,7 +13,8 @@ import (
 // Annotation is where an object carries the note of the remedy that has changed it.
 const Annotation = "safemirror.io/remedy"
 
-// Note is what a person reads in oc describe, and what the operator finds the remedy by when its record was lost.
+// Note is what a person reads in oc describe, and what the operator finds the remedy by when its
+// record was lost.
 type Note struct {
 	// Rollout is the SafeMirrorRollout on whose behalf the object was changed.
 	Rollout string `json:"rollout"`
@@ -29,8 +30,9 @@ func NewNote(rollout string, r v1alpha1.RemedyRecord) Note {
 	r.State = v1alpha1.RemedyTaken
 	return Note{
 		Rollout: rollout,
-		Why:     fmt.Sprintf("%s by safe-mirror-operator, because the drain of node %s does not progress", r.Action, r.Node),
-		Until:   r.Deadline.UTC().Format(time.RFC3339), Undo: undoCommand(r), Remedy: r,
+		Why: fmt.Sprintf("%s by safe-mirror-operator, because the drain of node %s does not progress", r.Action,
+			r.Node),
+		Until: r.Deadline.UTC().Format(time.RFC3339), Undo: undoCommand(r), Remedy: r,
 	}
 }
 
@@ -43,12 +45,14 @@ func undoCommand(r v1alpha1.RemedyRecord) string {
 	case "ConfigMap":
 		return fmt.Sprintf(`kept on purpose; without it: oc patch configmap %s --type=merge -p '{"data":{%q:null}}' && %s`, objectArguments(r), r.IntendedValue, removeNote)
 	default:
-		return fmt.Sprintf("oc scale %s %s --replicas=%s && %s", resourceName(r.Kind), objectArguments(r), r.OriginalValue, removeNote)
+		return fmt.Sprintf("oc scale %s %s --replicas=%s && %s", resourceName(r.Kind), objectArguments(r),
+			r.OriginalValue, removeNote)
 	}
 }
 
 func resourceName(kind string) string {
-	return map[string]string{"Node": "node", "ConfigMap": "configmap", "IngressController": "ingresscontroller", "Deployment": "deployment"}[kind]
+	return map[string]string{"Node": "node", "ConfigMap": "configmap", "IngressController": "ingresscontroller",
+		"Deployment": "deployment"}[kind]
 }
 
 func objectArguments(r v1alpha1.RemedyRecord) string {

@@ -35,8 +35,10 @@ func NewObject(r v1alpha1.RemedyRecord) client.Object {
 	return nil
 }
 
-// ReadObject reads the object of the remedy and compares. An object that was deleted and created again under the same name is not the one.
-func ReadObject(ctx context.Context, reader client.Reader, r v1alpha1.RemedyRecord) (client.Object, rollout.RemedyObject, error) {
+// ReadObject reads the object of the remedy and compares. An object that was deleted and created
+// again under the same name is not the one.
+func ReadObject(ctx context.Context, reader client.Reader, r v1alpha1.RemedyRecord) (client.Object,
+	rollout.RemedyObject, error) {
 	c := rollout.RemedyObject{ID: r.ID}
 	o := NewObject(r)
 	if o == nil {
@@ -57,7 +59,8 @@ func ReadObject(ctx context.Context, reader client.Reader, r v1alpha1.RemedyReco
 	c.HasNote = noted && note.Remedy.ID == r.ID
 	c.Value = CurrentValue(o, r)
 	manager := LastManager(o, fieldKey(r))
-	c.Ours = c.HasNote && (manager == pool.FieldManager || manager == "") // an object that tells of no writers has the note at least
+	// an object that tells of no writers has the note at least
+	c.Ours = c.HasNote && (manager == pool.FieldManager || manager == "")
 	return o, c, nil
 }
 
@@ -99,7 +102,8 @@ func fieldKey(r v1alpha1.RemedyRecord) string {
 	return "f:replicas"
 }
 
-// LastManager names the manager that last wrote the field of the object's spec; empty when the object does not tell.
+// LastManager names the manager that last wrote the field of the object's spec; empty when the
+// object does not tell.
 func LastManager(o client.Object, name string) string {
 	var newest metav1.ManagedFieldsEntry
 	for _, f := range ManagersOf(o, name) {
@@ -114,18 +118,21 @@ func LastManager(o client.Object, name string) string {
 func ManagersOf(o client.Object, name string) []metav1.ManagedFieldsEntry {
 	var out []metav1.ManagedFieldsEntry
 	for _, f := range o.GetManagedFields() {
-		if f.FieldsV1 != nil && f.Subresource != "status" && strings.Contains(f.FieldsV1.GetRawString(), strconv.Quote(name)) {
+		if f.FieldsV1 != nil && f.Subresource != "status" &&
+			strings.Contains(f.FieldsV1.GetRawString(), strconv.Quote(name)) {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// reconcilingManagers are parts of the names of managers that write a number of replicas again and again.
-var reconcilingManagers = []string{"argocd", "argo-cd", "flux", "kustomize-controller", "helm-controller", "keda", "autoscaler", "kube-controller-manager"}
+// reconcilingManagers are parts of the names of managers that write a number of replicas again and
+// again.
+var reconcilingManagers = []string{"argocd", "argo-cd", "flux", "kustomize-controller", "helm-controller", "keda",
+	"autoscaler", "kube-controller-manager"}
 
-// ReplicasManager names the manager that would fight for the number of replicas: a pipeline that applies it, or an autoscaler. Empty when there
-// is none.
+// ReplicasManager names the manager that would fight for the number of replicas: a pipeline that
+// applies it, or an autoscaler. Empty when there is none.
 func ReplicasManager(o client.Object) string {
 	for _, f := range ManagersOf(o, "f:replicas") {
 		if f.Manager == pool.FieldManager {

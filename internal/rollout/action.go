@@ -8,8 +8,9 @@ import "time"
 type Action interface {
 	// Key names the action in logs and tells two actions apart.
 	Key() string
-	// Disruptive is true when the action may take capacity away or switch pulls: at most one of those is in a Decision,
-	// its intent is in the record before it is executed, and it is checked once more on fresh reads (I3, I4).
+	// Disruptive is true when the action may take capacity away or switch pulls: at most one of
+	// those is in a Decision, its intent is in the record before it is executed, and it is checked
+	// once more on fresh reads (I3, I4).
 	Disruptive() bool
 	isAction()
 }
@@ -31,48 +32,52 @@ func (SavePrevious) Disruptive() bool { return false }
 
 func (SavePrevious) isAction() {}
 
-// EnsureTransfers hands the jobs of the plan to the mirror engine and returns at once; progress comes back as Transfers.
-// Without Copy only what needs no copy is looked at, so that a plan that is refused leaves no trace on the mirrors.
-// Proofs made before NotOlderThan are made again.
+// EnsureTransfers hands the jobs of the plan to the mirror engine and returns at once; progress
+// comes back as Transfers. Without Copy only what needs no copy is looked at, so that a plan that
+// is refused leaves no trace on the mirrors. Proofs made before NotOlderThan are made again.
 type EnsureTransfers struct {
 	PlanDigest   string
 	Copy         bool
 	NotOlderThan time.Time
 }
 
-// EnsurePullChecks brings the probe pods of the plan one step further: it creates those whose turn it is, and deletes those that have been
-// decided. The pulls come back as Probes.
+// EnsurePullChecks brings the probe pods of the plan one step further: it creates those whose turn
+// it is, and deletes those that have been decided. The pulls come back as Probes.
 type EnsurePullChecks struct{ PlanDigest string }
 
-// EnsureCanaryPulls brings the pods by which the first nodes with the new configuration pull under it one step further. The pulls come back as
-// Canary. With Sweep it takes away what is left of them.
+// EnsureCanaryPulls brings the pods by which the first nodes with the new configuration pull under
+// it one step further. The pulls come back as Canary. With Sweep it takes away what is left of
+// them.
 type EnsureCanaryPulls struct {
 	PlanDigest string
 	CleanUp    bool
 }
 
-// RetryFailed forgets how often and when images and probes have failed, so that they are tried again at once.
+// RetryFailed forgets how often and when images and probes have failed, so that they are tried
+// again at once.
 type RetryFailed struct{ ID string }
 
-// PausePool pauses the pool and writes the ledger on it, in one patch. It is also how a released pool is closed again.
+// PausePool pauses the pool and writes the ledger on it, in one patch. It is also how a released
+// pool is closed again.
 type PausePool struct {
 	Pool   string
 	Record PauseRecord
 }
 
-// ApplyMirrorSets writes the mirror sets of the spec and removes those of ours that it no longer wants, digest mirrors
-// first.
+// ApplyMirrorSets writes the mirror sets of the spec and removes those of ours that it no longer
+// wants, digest mirrors first.
 type ApplyMirrorSets struct{ PlanDigest string }
 
-// ReleaseNodes is one release: it unpauses the pool, with room for as many more unavailable nodes as the release is for, and writes the
-// deadline of the pulse on it, all in one patch (R1).
+// ReleaseNodes is one release: it unpauses the pool, with room for as many more unavailable nodes
+// as the release is for, and writes the deadline of the pulse on it, all in one patch (R1).
 type ReleaseNodes struct {
 	Pool           string
 	MaxUnavailable int
 	Record         PauseRecord
 }
 
-// TargetNodes tells the nodes to run what their pool is rendered with. The pool stays paused, and its ledger says so first.
+// TargetNodes tells the nodes to run what their pool is rendered with. The pool stays paused, and
+// its ledger says so first.
 type TargetNodes struct {
 	Pool   string
 	Target string
@@ -90,13 +95,16 @@ type RestorePool struct {
 	MaxUnavailable string
 }
 
-// FinishMirrorSets writes the rest of a change of the mirror sets that somebody died in the middle of.
+// FinishMirrorSets writes the rest of a change of the mirror sets that somebody died in the middle
+// of.
 type FinishMirrorSets struct{}
 
-// EnsurePolicy writes the node disruption policy by which nodes reload instead of being drained, and the ledger beside it, in one patch.
+// EnsurePolicy writes the node disruption policy by which nodes reload instead of being drained,
+// and the ledger beside it, in one patch.
 type EnsurePolicy struct{ Record PolicyRecord }
 
-// RestorePolicy gives back the policy of before, and takes the ledger off. An entry that somebody else has changed since stays.
+// RestorePolicy gives back the policy of before, and takes the ledger off. An entry that somebody
+// else has changed since stays.
 type RestorePolicy struct{ Prior string }
 
 // Key implements Action.
@@ -111,10 +119,12 @@ func (RestorePolicy) Key() string { return "restore-policy" }
 // Disruptive implements Action. Builds and imports follow the mirror sets at once.
 func (FinishMirrorSets) Disruptive() bool { return true }
 
-// Disruptive implements Action. It takes nothing away, but it is decided on what the user's policy is, and that has to be fresh.
+// Disruptive implements Action. It takes nothing away, but it is decided on what the user's policy
+// is, and that has to be fresh.
 func (EnsurePolicy) Disruptive() bool { return true }
 
-// Disruptive implements Action. A node that has been given its target and has not begun would be drained by it.
+// Disruptive implements Action. A node that has been given its target and has not begun would be
+// drained by it.
 func (RestorePolicy) Disruptive() bool { return true }
 
 // Key implements Action.
@@ -167,7 +177,8 @@ func (RemoveFinalizer) Disruptive() bool { return false }
 // Disruptive implements Action.
 func (EnsureTransfers) Disruptive() bool { return false }
 
-// Disruptive implements Action. A probe pod is tiny, lands only where there is room on the disk, and makes nobody leave.
+// Disruptive implements Action. A probe pod is tiny, lands only where there is room on the disk,
+// and makes nobody leave.
 func (EnsurePullChecks) Disruptive() bool { return false }
 
 // Disruptive implements Action. Like a probe, such a pod makes nobody leave.
@@ -188,10 +199,12 @@ func (ReleaseNodes) Disruptive() bool { return true }
 // Disruptive implements Action.
 func (TargetNodes) Disruptive() bool { return true }
 
-// Disruptive implements Action. Everything is on record, so that whoever leads next goes on where this one ends.
+// Disruptive implements Action. Everything is on record, so that whoever leads next goes on where
+// this one ends.
 func (StepDown) Disruptive() bool { return false }
 
-// Disruptive implements Action. Unpausing is safe only while every node already runs the pool's configuration (I5).
+// Disruptive implements Action. Unpausing is safe only while every node already runs the pool's
+// configuration (I5).
 func (RestorePool) Disruptive() bool { return true }
 
 func (EnsureFinalizer) isAction()   {}

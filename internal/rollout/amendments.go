@@ -9,12 +9,14 @@ type amendment struct {
 	name string
 	// about is the row's text on the page.
 	about string
-	// amend gets the decision as the guards and phases made it, which says what goes on, and as the amendments above have left it.
+	// amend gets the decision as the guards and phases made it, which says what goes on, and as the
+	// amendments above have left it.
 	amend func(o Observed, made, d Decision) Decision
 }
 
-// amendments are made in this order. Closures come after remedies, because they take out whatever is disruptive; the time of the next
-// reading comes last, because it depends on whether anything is left to do.
+// amendments are made in this order. Closures come after remedies, because they take out whatever
+// is disruptive; the time of the next reading comes last, because it depends on whether anything is
+// left to do.
 var amendments = []amendment{
 	{"SweepCanary", "deletes pull check pods that nothing waits for any more; the end is put on record after that",
 		func(o Observed, _, d Decision) Decision { return cleanUpCanaryPulls(o, d) }},

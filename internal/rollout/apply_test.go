@@ -10,7 +10,8 @@ import (
 
 func TestApply(t *testing.T) {
 	const apply = "apply-mirror-sets/" + planDigest
-	release := want{phase: PhaseRender, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}}
+	release := want{phase: PhaseRender, reason: v1alpha1.ReasonWaiting,
+		blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}}
 	cases := map[string]struct {
 		o    Observed
 		want want
@@ -40,8 +41,9 @@ func TestApply(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}},
 		},
 		"a set of that name is somebody else's": {
-			o:    observed().intended().sets(SetForeign, SetMissing).build(),
-			want: want{reason: v1alpha1.ReasonManagedElsewhere, stalled: true, blockers: []string{"ImageDigestMirrorSet shop"}},
+			o: observed().intended().sets(SetForeign, SetMissing).build(),
+			want: want{reason: v1alpha1.ReasonManagedElsewhere, stalled: true,
+				blockers: []string{"ImageDigestMirrorSet shop"}},
 		},
 		"held": {
 			o:    observed().held().intended().build(),
@@ -57,7 +59,8 @@ func TestApply(t *testing.T) {
 				says: []string{"is not paused", "3 of its 3 nodes"}},
 		},
 		"a pool is closed, and the MCO has not seen it": {
-			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").sets(SetNotWanted, SetMissing).
+			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").sets(SetNotWanted,
+				SetMissing).
 				eachPool(func(p *Pool) { p.ObservedGeneration-- }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"}},
 		},
@@ -79,19 +82,22 @@ func TestApply(t *testing.T) {
 	t.Run("held, as declared", func(t *testing.T) { check(t, observed().held().applied().build(), release) })
 }
 
-// The mirror sets are never written while a pool is the MCO's own: one that was given back already is taken again first, and what
-// it is given back the second time is what its user has made of it meanwhile.
+// The mirror sets are never written while a pool is the MCO's own: one that was given back already
+// is taken again first, and what it is given back the second time is what its user has made of it
+// meanwhile.
 func TestApplyAgainReclaimsPools(t *testing.T) {
 	b := func() *builder {
 		return observed().cordoned("master-2").rendered().done("master-0", "master-1", "master-2").restored("master").
 			eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "master")
 	}
 	t.Run("not while the sets are as declared", func(t *testing.T) {
-		check(t, b().build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
+		check(t, b().build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"ReleaseIntended worker"}})
 	})
 	o := b().sets(SetNotWanted, SetMissing).build()
 	t.Run("recorded", func(t *testing.T) {
-		d := check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolReclaimed master"}})
+		d := check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"PoolReclaimed master"}})
 		wanted := v1alpha1.PoolRecord{Name: "master", MaxUnavailable: "2", Unavailable: []string{"master-2"}}
 		if diff := cmp.Diff(wanted, fact[PoolReclaimed](t, d).Pool); diff != "" {
 			t.Errorf("record (-want +got):\n%s", diff)
@@ -102,13 +108,18 @@ func TestApplyAgainReclaimsPools(t *testing.T) {
 		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/master"}})
 	})
 	t.Run("one that its user has paused meanwhile stays as it is", func(t *testing.T) {
-		o := b().sets(SetNotWanted, SetMissing).eachPool(func(p *Pool) { p.Paused, p.PausedBy, p.PausedByUs = true, "kubectl", false }, "master").build()
+		o := b().sets(SetNotWanted, SetMissing).eachPool(func(p *Pool) {
+			p.Paused, p.PausedBy, p.PausedByUs = true,
+				"kubectl", false
+		}, "master").build()
 		o.Record = Apply(o.Record, Decide(o).Facts)
-		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}})
+		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing,
+			actions: []string{"apply-mirror-sets/" + planDigest}})
 	})
 	t.Run("not while it cannot be told", func(t *testing.T) {
 		o := b().with(func(o *Observed) { o.Sets = Unknown[MirrorSets]("timeout") }).build()
-		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonUnreadable, blockers: []string{"ImageTagMirrorSet ImageTagMirrorSet"}})
+		check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonUnreadable,
+			blockers: []string{"ImageTagMirrorSet ImageTagMirrorSet"}})
 	})
 }
 
@@ -118,12 +129,20 @@ func TestRender(t *testing.T) {
 		want want
 	}{
 		"not rendered yet": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Rendered, p.Registries = renderedName("worker", earlier), MatchesBefore }, "worker").build(),
-			want: want{blockers: []string{"MachineConfigPool worker"}, says: []string{"rendered-worker-earlier still has", "machine-config-controller log"}},
+			o: observed().rendered().eachPool(func(p *Pool) {
+				p.Rendered,
+					p.Registries = renderedName("worker", earlier), MatchesBefore
+			}, "worker").build(),
+			want: want{blockers: []string{"MachineConfigPool worker"},
+				says: []string{"rendered-worker-earlier still has", "machine-config-controller log"}},
 		},
 		"something else is rendered": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Registries, p.Difference = MatchesOther, []string{"quay.io/acme: another mirror"} }, "worker").build(),
-			want: want{blockers: []string{"MachineConfigPool worker"}, says: []string{"quay.io/acme: another mirror", "no node is released"}},
+			o: observed().rendered().eachPool(func(p *Pool) {
+				p.Registries, p.Difference = MatchesOther,
+					[]string{"quay.io/acme: another mirror"}
+			}, "worker").build(),
+			want: want{blockers: []string{"MachineConfigPool worker"},
+				says: []string{"quay.io/acme: another mirror", "no node is released"}},
 		},
 		"what it means is not known": {
 			o:    observed().rendered().eachPool(func(p *Pool) { p.Registries = "" }, "worker").build(),
@@ -148,7 +167,9 @@ func TestRender(t *testing.T) {
 		})
 	}
 	t.Run("what rode along is on every node already", func(t *testing.T) {
-		o := observed().updated().eachPool(func(p *Pool) { p.PendingChanges = []string{"kernelArguments: +nosmt"} }, "worker").build()
-		check(t, o, want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
+		o := observed().updated().eachPool(func(p *Pool) { p.PendingChanges = []string{"kernelArguments: +nosmt"} },
+			"worker").build()
+		check(t, o, want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"PoolRestored master"}})
 	})
 }

@@ -11,15 +11,18 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// A release is for one node, or for a few of one pool: as many as the user and the pool both allow. They are one proven batch (I3): all
-// of them are proven before the first is taken, and all of them are done, with their pods back, before the next batch.
+// A release is for one node, or for a few of one pool: as many as the user and the pool both allow.
+// They are one proven batch (I3): all of them are proven before the first is taken, and all of them
+// are done, with their pods back, before the next batch.
 
-// maxReleaseNodes bounds the nodes on the record of a release. It is more than a release is ever for.
+// maxReleaseNodes bounds the nodes on the record of a release. It is more than a release is ever
+// for.
 const maxReleaseNodes = 64
 
-// maxConcurrent is how many nodes of the pool one release may take: what the user asks for, and never more than the pool itself allowed before
-// the rollout. With maxUnavailable "30%" and 5 nodes that is one node, whatever the user asks for. The control plane goes one by one,
-// because every one of its nodes carries a member of etcd.
+// maxConcurrent is how many nodes of the pool one release may take: what the user asks for, and
+// never more than the pool itself allowed before the rollout. With maxUnavailable "30%" and 5 nodes
+// that is one node, whatever the user asks for. The control plane goes one by one, because every
+// one of its nodes carries a member of etcd.
 func maxConcurrent(o Observed, p Pool) int {
 	rec := poolRecord(o.Record, p.Name)
 	if rec == nil {
@@ -28,7 +31,8 @@ func maxConcurrent(o Observed, p Pool) int {
 	return p.MaxConcurrent(rec.MaxUnavailable, o.Rollout.MaxConcurrent)
 }
 
-// MaxConcurrent is how many of its nodes a release may take, when its maxUnavailable was own before and the user wants so many.
+// MaxConcurrent is how many of its nodes a release may take, when its maxUnavailable was own before
+// and the user wants so many.
 func (p Pool) MaxConcurrent(maxUnavailable string, wanted int) int {
 	if p.ControlPlane {
 		return 1
@@ -36,8 +40,9 @@ func (p Pool) MaxConcurrent(maxUnavailable string, wanted int) int {
 	return min(max(1, wanted), scaledMaxUnavailable(maxUnavailable, len(p.Nodes)))
 }
 
-// scaledMaxUnavailable is the MCO's own arithmetic: one when nothing is set, percentages round down, and never less than one. A percentage is of the
-// nodes that the pool has now: one that has shrunk since the start has less to spare.
+// scaledMaxUnavailable is the MCO's own arithmetic: one when nothing is set, percentages round
+// down, and never less than one. A percentage is of the nodes that the pool has now: one that has
+// shrunk since the start has less to spare.
 func scaledMaxUnavailable(maxUnavailable string, nodes int) int {
 	text, percent := strings.CutSuffix(maxUnavailable, "%")
 	n, err := strconv.Atoi(text)
@@ -50,8 +55,9 @@ func scaledMaxUnavailable(maxUnavailable string, nodes int) int {
 	return max(1, n)
 }
 
-// batchSize is how many nodes the next release of the stage is for: a canary stage of one node stays one, whatever the limit. It is no
-// more than those of which the forecast has looked at every one that may be taken, and no more than can be drained at the same time.
+// batchSize is how many nodes the next release of the stage is for: a canary stage of one node
+// stays one, whatever the limit. It is no more than those of which the forecast has looked at every
+// one that may be taken, and no more than can be drained at the same time.
 func batchSize(o Observed, s Stage, p Pool) int {
 	size := max(1, min(maxConcurrent(o, p), s.requiredNodes(p)-p.Updated(), len(candidates(o, p))))
 	size = min(size, maxConcurrentDrains(o, p, size))
@@ -61,9 +67,10 @@ func batchSize(o Observed, s Stage, p Pool) int {
 	return size
 }
 
-// NextReleases are the nodes of the pool that the next release can take, as far as that can be told before it is decided on: those that the
-// forecast has to look at. The first are those that a release of one node can take, the second those of a release of two, and so on to
-// as many as are allowed. Empty when none is to come.
+// NextReleases are the nodes of the pool that the next release can take, as far as that can be told
+// before it is decided on: those that the forecast has to look at. The first are those that a
+// release of one node can take, the second those of a release of two, and so on to as many as are
+// allowed. Empty when none is to come.
 func NextReleases(o Observed, p Pool) [][]string {
 	var out [][]string
 	for size := range min(maxConcurrent(o, p), len(candidates(o, p))) {
@@ -72,12 +79,14 @@ func NextReleases(o Observed, p Pool) [][]string {
 	return out
 }
 
-// candidates are the nodes of the pool that can be released now, in the order of their turn. With a pulse the MCO chooses among them, by
-// nearly the same order; with targets the first of them are taken.
+// candidates are the nodes of the pool that can be released now, in the order of their turn. With a
+// pulse the MCO chooses among them, by nearly the same order; with targets the first of them are
+// taken.
 func candidates(o Observed, p Pool) []Node {
 	var out []Node
 	for _, n := range p.Nodes {
-		// The MCO takes a node that fails on its way to something else, if it is schedulable. We never name a node that is not at rest.
+		// The MCO takes a node that fails on its way to something else, if it is schedulable. We
+		// never name a node that is not at rest.
 		if n.DesiredConfig != p.Rendered && n.Ready && !n.Unschedulable && (n.done() || !o.Rollout.Targeted) {
 			out = append(out, n)
 		}
@@ -90,18 +99,22 @@ func candidates(o Observed, p Pool) []Node {
 	return out
 }
 
-// compareUpdateOrder is the MCO's order. Where we choose, our own node comes last of all (R9), and names decide between equals.
+// compareUpdateOrder is the MCO's order. Where we choose, our own node comes last of all (R9), and
+// names decide between equals.
 func compareUpdateOrder(p Pool, self string, a, b Node) int {
 	maxUnavailable := func(n Node) bool { return self != "" && n.Name == self }
-	return cmp.Or(compareBool(maxUnavailable(a), maxUnavailable(b)), p.CompareCandidates(a, b), cmp.Compare(a.Name, b.Name))
+	return cmp.Or(compareBool(maxUnavailable(a), maxUnavailable(b)), p.CompareCandidates(a, b),
+		cmp.Compare(a.Name, b.Name))
 }
 
-// CompareCandidates is the order in which the MCO takes the nodes of the pool: by zone, nodes of no zone last, then the oldest first
-// (sortNodeList), and of the control plane the node of the machine-config-operator at the end (filterControlPlaneCandidateNodes).
-// 0 means that either can be first: the choice among such nodes is made anew, at random, each time. Creation times have seconds.
+// CompareCandidates is the order in which the MCO takes the nodes of the pool: by zone, nodes of no
+// zone last, then the oldest first (sortNodeList), and of the control plane the node of the
+// machine-config-operator at the end (filterControlPlaneCandidateNodes). 0 means that either can be
+// first: the choice among such nodes is made anew, at random, each time. Creation times have
+// seconds.
 //
-// Zones are finished one after another, not taken in turn. With nodes a1, a2 (zone a) and b1 (zone b, the oldest of all), a1 and a2
-// come before b1.
+// Zones are finished one after another, not taken in turn. With nodes a1, a2 (zone a) and b1 (zone
+// b, the oldest of all), a1 and a2 come before b1.
 func (p Pool) CompareCandidates(a, b Node) int {
 	return cmp.Or(
 		compareBool(p.late(a), p.late(b)),
@@ -113,8 +126,9 @@ func (p Pool) CompareCandidates(a, b Node) int {
 
 func (p Pool) late(n Node) bool { return p.ControlPlane && n.RunsMCO }
 
-// nextNodes are the nodes that a release of so many can take. With targets it is those that come first. With a pulse it is a set: nodes of one
-// zone that were created in one second are taken in an order that nobody knows.
+// nextNodes are the nodes that a release of so many can take. With targets it is those that come
+// first. With a pulse it is a set: nodes of one zone that were created in one second are taken in
+// an order that nobody knows.
 func nextNodes(o Observed, p Pool, size int) []Node {
 	list := candidates(o, p)
 	if size >= len(list) || o.Rollout.Targeted {
@@ -128,8 +142,9 @@ func nextNodes(o Observed, p Pool, size int) []Node {
 	return list[:end]
 }
 
-// stepDown hands the lead to a replica elsewhere before a release may drain the leader's own node (R9). Where there is none, the release
-// goes on all the same: everything is on record, and whoever is started next carries it on.
+// stepDown hands the lead to a replica elsewhere before a release may drain the leader's own node
+// (R9). Where there is none, the release goes on all the same: everything is on record, and whoever
+// is started next carries it on.
 func stepDown(o Observed, p Pool, size int) Step {
 	next := nextNodes(o, p, size)
 	in := func(name string) bool {
@@ -149,10 +164,12 @@ func stepDown(o Observed, p Pool, size int) Step {
 	return nil
 }
 
-// startedNodes are the nodes that took the release: those under way, because none was when it began. Should they be done already, because
-// nobody looked meanwhile, any nodes with the target serve: what is checked from here on holds for all of them.
+// startedNodes are the nodes that took the release: those under way, because none was when it
+// began. Should they be done already, because nobody looked meanwhile, any nodes with the target
+// serve: what is checked from here on holds for all of them.
 func startedNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {
-	recorded := p.PauseRecord != nil && p.PauseRecord.Release != nil && p.PauseRecord.Release.IntendedAt.Equal(r.IntendedAt.Time)
+	recorded := p.PauseRecord != nil && p.PauseRecord.Release != nil &&
+		p.PauseRecord.Release.IntendedAt.Equal(r.IntendedAt.Time)
 	isNew := func(n Node) bool { return n.CurrentConfig == "" } // on its way, and not by the release
 	if updating := slices.DeleteFunc(p.progressingNodes(o), isNew); len(updating) > 0 && recorded {
 		return namesOf(updating)
@@ -173,7 +190,8 @@ func startedNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {
 func additionalNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {
 	var out []string
 	for _, n := range p.progressingNodes(o) {
-		if n.DesiredConfig == r.TargetConfig && n.CurrentConfig != "" && !slices.Contains(r.Nodes, n.Name) && len(r.Nodes)+len(out) < maxReleaseNodes {
+		if n.DesiredConfig == r.TargetConfig && n.CurrentConfig != "" && !slices.Contains(r.Nodes, n.Name) &&
+			len(r.Nodes)+len(out) < maxReleaseNodes {
 			out = append(out, n.Name)
 		}
 	}

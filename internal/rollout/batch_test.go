@@ -9,7 +9,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// concurrent is a rendered rollout whose user wants so many nodes at once; the worker pool allows two of its three.
+// concurrent is a rendered rollout whose user wants so many nodes at once; the worker pool allows
+// two of its three.
 func concurrent(n int) *builder {
 	b := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "worker").rendered()
 	b.o.Rollout.MaxConcurrent = n
@@ -41,7 +42,8 @@ func TestMaxConcurrent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := somePool("worker", c.nodes)
 			p.ControlPlane = c.control
-			o := Observed{Rollout: Spec{MaxConcurrent: c.wants}, Record: v1alpha1.Record{Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: c.own}}}}
+			o := Observed{Rollout: Spec{MaxConcurrent: c.wants},
+				Record: v1alpha1.Record{Pools: []v1alpha1.PoolRecord{{Name: "worker", MaxUnavailable: c.own}}}}
 			if got := maxConcurrent(o, p); got != c.want {
 				t.Errorf("%d at once, want %d", got, c.want)
 			}
@@ -57,7 +59,8 @@ func TestMaxConcurrent(t *testing.T) {
 // Whose turn it is: the MCO's order, and with targets our own node at the end.
 func TestUpdateOrder(t *testing.T) {
 	at := func(name, zone string, age time.Duration) Node {
-		return Node{Name: name, Zone: zone, Created: now.Add(-age), Ready: true, CurrentConfig: "old", DesiredConfig: "old", State: stateDone}
+		return Node{Name: name, Zone: zone, Created: now.Add(-age), Ready: true, CurrentConfig: "old",
+			DesiredConfig: "old", State: stateDone}
 	}
 	mco := func(n Node) Node {
 		n.RunsMCO = true
@@ -70,13 +73,20 @@ func TestUpdateOrder(t *testing.T) {
 		self     string
 		want     []string
 	}{
-		"zones by name, then age":        {nodes: []Node{at("b", "b", 9*time.Hour), at("a2", "a", time.Hour), at("a1", "a", 2*time.Hour)}, want: []string{"a1", "a2", "b"}},
-		"no zone is last":                {nodes: []Node{at("old", "", 9*time.Hour), at("z", "z", time.Hour)}, want: []string{"z", "old"}},
-		"equals by name":                 {nodes: []Node{at("b", "", time.Hour), at("a", "", time.Hour)}, want: []string{"a", "b"}},
-		"the MCO's node is late":         {nodes: []Node{mco(at("a", "", 2*time.Hour)), at("b", "", time.Hour)}, control: true, want: []string{"b", "a"}},
-		"of the control plane only":      {nodes: []Node{mco(at("a", "", 2*time.Hour)), at("b", "", time.Hour)}, want: []string{"a", "b"}},
-		"our own is last of all":         {nodes: []Node{at("a", "", 3*time.Hour), mco(at("b", "", 2*time.Hour)), at("c", "", time.Hour)}, control: true, targeted: true, self: "a", want: []string{"c", "b", "a"}},
-		"the MCO does not know our node": {nodes: []Node{at("a", "", 3*time.Hour), at("c", "", time.Hour)}, self: "a", want: []string{"a", "c"}},
+		"zones by name, then age": {nodes: []Node{at("b", "b", 9*time.Hour), at("a2", "a", time.Hour),
+			at("a1", "a", 2*time.Hour)}, want: []string{"a1", "a2", "b"}},
+		"no zone is last": {nodes: []Node{at("old", "", 9*time.Hour), at("z", "z", time.Hour)},
+			want: []string{"z", "old"}},
+		"equals by name": {nodes: []Node{at("b", "", time.Hour), at("a", "", time.Hour)},
+			want: []string{"a", "b"}},
+		"the MCO's node is late": {nodes: []Node{mco(at("a", "", 2*time.Hour)), at("b", "", time.Hour)},
+			control: true, want: []string{"b", "a"}},
+		"of the control plane only": {nodes: []Node{mco(at("a", "", 2*time.Hour)), at("b", "", time.Hour)},
+			want: []string{"a", "b"}},
+		"our own is last of all": {nodes: []Node{at("a", "", 3*time.Hour), mco(at("b", "", 2*time.Hour)),
+			at("c", "", time.Hour)}, control: true, targeted: true, self: "a", want: []string{"c", "b", "a"}},
+		"the MCO does not know our node": {nodes: []Node{at("a", "", 3*time.Hour), at("c", "", time.Hour)}, self: "a",
+			want: []string{"a", "c"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -103,15 +113,19 @@ func TestNextNodes(t *testing.T) {
 		size int
 		want []string
 	}{
-		"equals are a set":            {three, 1, []string{"worker-0", "worker-1", "worker-2"}},
-		"the oldest is alone":         {older, 1, []string{"worker-2"}},
-		"with the next come equals":   {older, 2, []string{"worker-2", "worker-0", "worker-1"}},
-		"more than there are":         {three, 9, []string{"worker-0", "worker-1", "worker-2"}},
-		"not what is down":            {observed().rendered().down("worker-0").cordoned("worker-1"), 1, []string{"worker-2"}},
-		"targets are exact":           {observed().rendered().with(targetedMechanism), 1, []string{"worker-0"}},
-		"as many as there may be":     {observed().rendered().with(targetedMechanism), 2, []string{"worker-0", "worker-1"}},
-		"a failing node for the MCO":  {observed().rendered().done("worker-1", "worker-2").node("worker-0", degradedNode), 1, []string{"worker-0"}},
-		"never a target: not at rest": {observed().rendered().done("worker-1", "worker-2").node("worker-0", degradedNode).with(targetedMechanism), 1, nil},
+		"equals are a set":          {three, 1, []string{"worker-0", "worker-1", "worker-2"}},
+		"the oldest is alone":       {older, 1, []string{"worker-2"}},
+		"with the next come equals": {older, 2, []string{"worker-2", "worker-0", "worker-1"}},
+		"more than there are":       {three, 9, []string{"worker-0", "worker-1", "worker-2"}},
+		"not what is down": {observed().rendered().down("worker-0").cordoned("worker-1"), 1,
+			[]string{"worker-2"}},
+		"targets are exact": {observed().rendered().with(targetedMechanism), 1, []string{"worker-0"}},
+		"as many as there may be": {observed().rendered().with(targetedMechanism), 2,
+			[]string{"worker-0", "worker-1"}},
+		"a failing node for the MCO": {observed().rendered().done("worker-1", "worker-2").node("worker-0",
+			degradedNode), 1, []string{"worker-0"}},
+		"never a target: not at rest": {observed().rendered().done("worker-1", "worker-2").node("worker-0",
+			degradedNode).with(targetedMechanism), 1, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -141,13 +155,15 @@ func TestReleaseSize(t *testing.T) {
 		"a canary stays one":           {concurrent(2).with(canary(1)).build(), 0},
 		"a stage of two in one":        {concurrent(2).with(canary(2)).build(), 2},
 		"no more than the stage needs": {concurrent(2).with(canary(2)).done("worker-0").build(), 0},
-		"no more than can go": {observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "worker").cordoned("worker-1").rendered().done("worker-0").
+		"no more than can go": {observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" },
+			"worker").cordoned("worker-1").rendered().done("worker-0").
 			with(workers).with(func(o *Observed) { o.Rollout.MaxConcurrent = 2 }).build(), 0},
 		"the default canary is one": {concurrent(2).build(), 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := check(t, c.o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
+			d := check(t, c.o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+				facts: []string{"ReleaseIntended worker"}})
 			if got := fact[ReleaseIntended](t, d).Release.NodeCount; got != c.want {
 				t.Errorf("size %d, want %d", got, c.want)
 			}
@@ -155,14 +171,17 @@ func TestReleaseSize(t *testing.T) {
 	}
 }
 
-// A pulse of two has room for two beside the baseline; it ends with the second node, or with the end of the first.
+// A pulse of two has room for two beside the baseline; it ends with the second node, or with the
+// end of the first.
 func TestUnpauseWindowForTwoNodes(t *testing.T) {
 	two := func(b *builder) *builder {
 		b.releaseIntended("worker").o.Record.Release.NodeCount = 2
 		return b
 	}
-	d := check(t, two(concurrent(2).done("worker-2")).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
-		actions: []string{"release-one/worker"}, says: []string{"releasing two nodes of pool worker: 1 of 3 done, room for 2"}})
+	d := check(t, two(concurrent(2).done("worker-2")).build(),
+		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			actions: []string{"release-one/worker"},
+			says:    []string{"releasing two nodes of pool worker: 1 of 3 done, room for 2"}})
 	if got := action[ReleaseNodes](t, d); got.MaxUnavailable != 2 || got.Record.Release.Size != 2 {
 		t.Errorf("room for %d, size %d, want both 2", got.MaxUnavailable, got.Record.Release.Size)
 	}
@@ -177,11 +196,13 @@ func TestUnpauseWindowForTwoNodes(t *testing.T) {
 		b    *builder
 		want bool
 	}{
-		"nobody yet":           {open(), false},
-		"the first is taken":   {open().startsUpdate("worker-0", "Draining"), false},
-		"the second is taken":  {open().startsUpdate("worker-0", "Draining").startsUpdate("worker-1", "Targeted"), true},
-		"the first is done":    {open().done("worker-0"), true},
-		"one with another one": {open().startsUpdate("worker-0", "Draining").node("worker-1", func(n *Node) { n.DesiredConfig = "rendered-worker-other" }), true},
+		"nobody yet":         {open(), false},
+		"the first is taken": {open().startsUpdate("worker-0", "Draining"), false},
+		"the second is taken": {open().startsUpdate("worker-0", "Draining").startsUpdate("worker-1",
+			"Targeted"), true},
+		"the first is done": {open().done("worker-0"), true},
+		"one with another one": {open().startsUpdate("worker-0", "Draining").node("worker-1",
+			func(n *Node) { n.DesiredConfig = "rendered-worker-other" }), true},
 	}
 	for name, c := range over {
 		t.Run(name, func(t *testing.T) {
@@ -226,19 +247,24 @@ func TestBatchesAreInForecast(t *testing.T) {
 	if got := size(base().with(knows("worker-0")).with(rollbackOnRecord).build()); got != 2 {
 		t.Errorf("on the way back: a release of %d, want 2", got)
 	}
-	if diff := cmp.Diff([][]string{{"worker-0"}, {"worker-0", "worker-1"}}, NextReleases(base().build(), poolAt(base().build(), 1))); diff != "" {
+	if diff := cmp.Diff([][]string{{"worker-0"}, {"worker-0", "worker-1"}},
+		NextReleases(base().build(), poolAt(base().build(), 1))); diff != "" {
 		t.Errorf("coming (-want +got):\n%s", diff)
 	}
 	named := base().with(targetedMechanism).with(knows("worker-2"))
-	check(t, named.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainForecast, blockers: []string{"MachineConfigPool worker"}})
-	check(t, named.releaseIntended("worker").targetsOnRecord("worker-2", "worker-1").with(knows("worker-0", "worker-2")).build(),
-		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"the drain of node worker-1 of pool worker"}})
+	check(t, named.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainForecast,
+		blockers: []string{"MachineConfigPool worker"}})
+	check(t, named.releaseIntended("worker").targetsOnRecord("worker-2",
+		"worker-1").with(knows("worker-0", "worker-2")).build(),
+		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"},
+			says: []string{"the drain of node worker-1 of pool worker"}})
 }
 
-// A batch is no larger than what can be drained at the same time, and says what keeps it from being so. An intent that has become too
-// large is given up.
+// A batch is no larger than what can be drained at the same time, and says what keeps it from being
+// so. An intent that has become too large is given up.
 func TestBatchesDrainConcurrently(t *testing.T) {
-	cross := []Problem{{Kind: "PodDisruptionBudget", Namespace: "shop", Name: "cart", Message: "with worker-0 and worker-1 drained at the same time PDB shop/cart allows 0"}}
+	cross := []Problem{{Kind: "PodDisruptionBudget", Namespace: "shop", Name: "cart",
+		Message: "with worker-0 and worker-1 drained at the same time PDB shop/cart allows 0"}}
 	jointly := func(list ...ConcurrentDrains) func(*Observed) {
 		return func(o *Observed) {
 			f, _ := safeForecast(o.Pools).Get()
@@ -252,15 +278,21 @@ func TestBatchesDrainConcurrently(t *testing.T) {
 		size int32
 		says string
 	}{
-		"both go":                    {concurrent(2).with(jointly(ConcurrentDrains{Pool: "worker", Size: 2})), 2, "about to release 2 more"},
-		"only one after the other":   {concurrent(2).with(jointly(ConcurrentDrains{Pool: "worker", Size: 1, Problems: cross})), 0, "about to release one more; two nodes at the same time would not go through: with worker-0 and worker-1"},
-		"nobody has looked":          {concurrent(2).with(jointly()), 0, "about to release one more"},
-		"it is said of another pool": {concurrent(2).with(jointly(ConcurrentDrains{Pool: "master", Size: 2})), 0, "about to release one more"},
-		"it is advice":               {concurrent(2).with(jointly()).with(func(o *Observed) { o.Rollout.ForecastAdvisory = true }), 2, "about to release 2 more"},
+		"both go": {concurrent(2).with(jointly(ConcurrentDrains{Pool: "worker", Size: 2})), 2,
+			"about to release 2 more"},
+		"only one after the other": {concurrent(2).with(jointly(ConcurrentDrains{Pool: "worker", Size: 1,
+			Problems: cross})), 0, "about to release one more; two nodes at the same time would not go through: with worker-0 and worker-1"},
+		"nobody has looked": {concurrent(2).with(jointly()), 0, "about to release one more"},
+		"it is said of another pool": {concurrent(2).with(jointly(ConcurrentDrains{Pool: "master", Size: 2})), 0,
+			"about to release one more"},
+		"it is advice": {concurrent(2).with(jointly()).with(func(o *Observed) { o.Rollout.ForecastAdvisory = true }), 2,
+			"about to release 2 more"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := check(t, c.b.with(workers).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{c.says}})
+			d := check(t, c.b.with(workers).build(),
+				want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"},
+					says: []string{c.says}})
 			if got := fact[ReleaseIntended](t, d).Release.NodeCount; got != c.size {
 				t.Errorf("size %d, want %d", got, c.size)
 			}
@@ -269,12 +301,14 @@ func TestBatchesDrainConcurrently(t *testing.T) {
 	one := jointly(ConcurrentDrains{Pool: "worker", Size: 1, Problems: cross})
 	tooLarge := map[string]*builder{
 		"a pulse": concurrent(2).releaseIntended("worker").with(func(o *Observed) { o.Record.Release.NodeCount = 2 }),
-		"by name": concurrent(2).with(targetedMechanism).releaseIntended("worker").targetsOnRecord("worker-0", "worker-1"),
+		"by name": concurrent(2).with(targetedMechanism).releaseIntended("worker").targetsOnRecord("worker-0",
+			"worker-1"),
 	}
 	for name, b := range tooLarge {
 		t.Run(name, func(t *testing.T) {
-			check(t, b.with(one).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"},
-				says: []string{"two nodes of pool worker cannot be drained at the same time any more; two nodes at the same time would not go through: with worker-0"}})
+			check(t, b.with(one).build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+				facts: []string{"ReleaseEnded"},
+				says:  []string{"two nodes of pool worker cannot be drained at the same time any more; two nodes at the same time would not go through: with worker-0"}})
 		})
 	}
 }

@@ -2,7 +2,8 @@ package rollout
 
 import "time"
 
-// DrainBlockReason is the sort of thing that keeps a drain from progressing. It decides which remedies can help at all.
+// DrainBlockReason is the sort of thing that keeps a drain from progressing. It decides which
+// remedies can help at all.
 type DrainBlockReason string
 
 // The hindrances. The first four are slow and pass by themselves; the others do not.
@@ -10,19 +11,23 @@ const (
 	DrainBlockTerminating DrainBlockReason = "Terminating" // a pod is within its grace period
 	DrainBlockMigrating   DrainBlockReason = "Migrating"   // a virtual machine moves, or storage recovers
 	DrainBlockStarting    DrainBlockReason = "Starting"    // a replacement is pulling or becoming ready, and gets on
-	DrainBlockRetrying    DrainBlockReason = "Retrying"    // nothing is in the way any more, and the MCO has not tried again yet
+	// nothing is in the way any more, and the MCO has not tried again yet
+	DrainBlockRetrying DrainBlockReason = "Retrying"
 
-	DrainBlockPull          DrainBlockReason = "Pull"          // a replacement cannot get its image; Obstacle.Pulls says why
+	// a replacement cannot get its image; Obstacle.Pulls says why
+	DrainBlockPull          DrainBlockReason = "Pull"
 	DrainBlockUnschedulable DrainBlockReason = "Unschedulable" // a replacement has no node to go to
 	DrainBlockCrashing      DrainBlockReason = "Crashing"      // a protected pod elsewhere does not become ready
 	DrainBlockBudgetZero    DrainBlockReason = "BudgetZero"    // the budget never allows a disruption
-	DrainBlockOverlap       DrainBlockReason = "Overlap"       // more than one budget selects a pod: the eviction fails with 500
-	DrainBlockFinalizer     DrainBlockReason = "Finalizer"     // a pod is past its grace period and does not go
-	DrainBlockWebhook       DrainBlockReason = "Webhook"       // something refuses the eviction, or fails closed
-	DrainBlockBudgetStale   DrainBlockReason = "BudgetStale"   // the disruption controller has not computed, or cannot compute, the budget
-	DrainBlockNodeLost      DrainBlockReason = "NodeLost"      // a node with protected pods is gone or NotReady
-	DrainBlockNotDraining   DrainBlockReason = "NotDraining"   // the node is not held by its drain, but by its daemon
-	DrainBlockUnknown       DrainBlockReason = "Unknown"
+	// more than one budget selects a pod: the eviction fails with 500
+	DrainBlockOverlap   DrainBlockReason = "Overlap"
+	DrainBlockFinalizer DrainBlockReason = "Finalizer" // a pod is past its grace period and does not go
+	DrainBlockWebhook   DrainBlockReason = "Webhook"   // something refuses the eviction, or fails closed
+	// the disruption controller has not computed, or cannot compute, the budget
+	DrainBlockBudgetStale DrainBlockReason = "BudgetStale"
+	DrainBlockNodeLost    DrainBlockReason = "NodeLost"    // a node with protected pods is gone or NotReady
+	DrainBlockNotDraining DrainBlockReason = "NotDraining" // the node is not held by its drain, but by its daemon
+	DrainBlockUnknown     DrainBlockReason = "Unknown"
 )
 
 // Transient tells whether it is slow rather than impossible.
@@ -47,7 +52,8 @@ type BlockedDrain struct {
 	Node   string           `json:"node"`
 	Since  time.Time        `json:"since,omitzero"`
 	Reason DrainBlockReason `json:"hindrance"`
-	// CauseChain has one link for each thing that waits for the next, the drain first and the root cause last; bounded.
+	// CauseChain has one link for each thing that waits for the next, the drain first and the root
+	// cause last; bounded.
 	CauseChain []CauseLink `json:"chain,omitempty"`
 	// Budget is the PodDisruptionBudget that refuses, if one does.
 	Budget *DisruptionBudget `json:"budget,omitempty"`
@@ -92,11 +98,13 @@ type FailingPod struct {
 	PodRef
 	// Node is where it is; empty when it has none yet.
 	Node string `json:"node,omitempty"`
-	// Reason is what the kubelet or the scheduler calls it: ImagePullBackOff, CrashLoopBackOff, Unschedulable.
+	// Reason is what the kubelet or the scheduler calls it: ImagePullBackOff, CrashLoopBackOff,
+	// Unschedulable.
 	Reason string `json:"reason,omitempty"`
 	// Owner is the workload that would replace it, as Kind/namespace/name; empty for a bare pod.
 	Owner string `json:"owner,omitempty"`
-	// NeverStarted is true when none of its containers has run: deleting it takes nothing away. A pod in phase Pending may have running ones.
+	// NeverStarted is true when none of its containers has run: deleting it takes nothing away. A
+	// pod in phase Pending may have running ones.
 	NeverStarted bool `json:"allWaiting,omitempty"`
 	// Pulls are its images that cannot be pulled.
 	Pulls []FailedPull `json:"pulls,omitempty"`
@@ -122,18 +130,21 @@ const (
 type FailedPull struct {
 	Reference string    `json:"reference"`
 	Cause     PullCause `json:"cause"`
-	// Endpoint is the location that decides: the mirror that has served the manifest, or should have.
+	// Endpoint is the location that decides: the mirror that has served the manifest, or should
+	// have.
 	Endpoint string `json:"endpoint,omitempty"`
 	// Message says what the endpoint answers, in a sentence with the node's own words.
 	Message string `json:"message,omitempty"`
 	// Attempts are all places that the node has asked, in order, the source last; bounded.
 	Attempts []PullAttempt `json:"attempts,omitempty"`
-	// BlockedBy names what forbids the source to the node, as Kind/name: ImageTagMirrorSet/quay. ShadowedBy names what takes the reference
-	// away from a mirror that serves it to nodes that do not have the new configuration yet.
+	// BlockedBy names what forbids the source to the node, as Kind/name: ImageTagMirrorSet/quay.
+	// ShadowedBy names what takes the reference away from a mirror that serves it to nodes that do
+	// not have the new configuration yet.
 	BlockedBy  string `json:"blockedBy,omitempty"`
 	ShadowedBy string `json:"shadowedBy,omitempty"`
-	// ProvenAt is when the operator has last proven, with a node's eyes, that the image can be pulled; zero when it never has, or when the last
-	// try has failed. Refused is what it was told at that try.
+	// ProvenAt is when the operator has last proven, with a node's eyes, that the image can be
+	// pulled; zero when it never has, or when the last try has failed. Refused is what it was told
+	// at that try.
 	ProvenAt   time.Time `json:"proven,omitzero"`
 	ProofError string    `json:"refused,omitempty"`
 }
@@ -189,8 +200,8 @@ func (o BlockedDrain) String() string {
 	return out
 }
 
-// Summary is the chain with the cause first, so that a column which cuts it off leaves what matters: what waits, since when and for
-// what in the end, and then what is in between.
+// Summary is the chain with the cause first, so that a column which cuts it off leaves what
+// matters: what waits, since when and for what in the end, and then what is in between.
 func (o BlockedDrain) Summary() string {
 	out := o.headline() + ": " + o.RootCause()
 	if len(o.CauseChain) < 3 {

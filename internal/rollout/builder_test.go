@@ -31,12 +31,14 @@ func renderedName(pool, which string) string { return "rendered-" + pool + "-" +
 // builder makes an Observed step by step. Each of its methods changes one thing and says which.
 type builder struct{ o Observed }
 
-// observed is a new rollout in a healthy cluster of three masters and three workers, of which nothing has been done yet.
+// observed is a new rollout in a healthy cluster of three masters and three workers, of which
+// nothing has been done yet.
 func observed() *builder {
 	b := &builder{}
 	b.o = Observed{
-		Now:           now,
-		Rollout:       Spec{Name: "shop", UID: "uid-shop", Generation: 1, SpecHash: "spec-1", Created: now.Add(-time.Hour)},
+		Now: now,
+		Rollout: Spec{Name: "shop", UID: "uid-shop", Generation: 1, SpecHash: "spec-1",
+			Created: now.Add(-time.Hour)},
 		Cluster:       Known(Cluster{}),
 		OtherRollouts: Known([]OtherRollout{}),
 		SpecProblems:  Known([]Problem{}),
@@ -51,7 +53,8 @@ func observed() *builder {
 	return b
 }
 
-// safeForecast is a forecast in which each node of the pools could be drained, and all of them at the same time.
+// safeForecast is a forecast in which each node of the pools could be drained, and all of them at
+// the same time.
 func safeForecast(pools Value[[]Pool]) Value[Forecast] {
 	list, ok := pools.Get()
 	if !ok {
@@ -74,7 +77,8 @@ func (b *builder) forecasts(node string, outlook DrainForecast) *builder {
 	for i := range f.Nodes {
 		if n := &f.Nodes[i]; n.Node == node {
 			n.Result = outlook
-			n.Problems = []Problem{{Reason: v1alpha1.ReasonDrainForecast, Kind: "PodDisruptionBudget", Namespace: "shop", Name: "cart", Message: "PDB shop/cart allows 0"}}
+			n.Problems = []Problem{{Reason: v1alpha1.ReasonDrainForecast, Kind: "PodDisruptionBudget",
+				Namespace: "shop", Name: "cart", Message: "PDB shop/cart allows 0"}}
 		}
 	}
 	b.o.Forecast = Known(f)
@@ -88,7 +92,8 @@ func somePool(name string, nodes int) Pool {
 	}
 	for i := range nodes {
 		p.Nodes = append(p.Nodes, Node{
-			Name: fmt.Sprintf("%s-%d", name, i), CurrentConfig: p.Rendered, DesiredConfig: p.Rendered, State: stateDone, Ready: true,
+			Name: fmt.Sprintf("%s-%d", name, i), CurrentConfig: p.Rendered, DesiredConfig: p.Rendered, State: stateDone,
+			Ready: true,
 		})
 	}
 	return p
@@ -197,9 +202,11 @@ func (b *builder) deleting() *builder {
 
 // The builders from here on are the way of a rollout, each including those before it.
 
-// copied: every reference is on the mirror and was proven a minute ago, and nodes have pulled from there.
+// copied: every reference is on the mirror and was proven a minute ago, and nodes have pulled from
+// there.
 func (b *builder) copied() *builder {
-	b.o.Transfers = Known(Transfers{PlanDigest: planDigest, Copying: true, Total: 4, Verified: 4, Copied: 2, OldestProof: now.Add(-time.Minute)})
+	b.o.Transfers = Known(Transfers{PlanDigest: planDigest, Copying: true, Total: 4, Verified: 4, Copied: 2,
+		OldestProof: now.Add(-time.Minute)})
 	b.o.PullChecks = Known(PullChecks{PlanDigest: planDigest, Nodes: 2, Wanted: 4, Proven: 4})
 	return b
 }
@@ -264,11 +271,13 @@ func atStage(n Node, target, stage string) Node {
 	case "Working":
 		n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = "Working", "drain-"+target, "drain-"+target, true
 	case "Uncordoning":
-		n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = "Working", "uncordon-"+target, "drain-"+target, true
+		n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = "Working", "uncordon-"+target, "drain-"+
+			target, true
 	case "Degraded":
 		n.State, n.Reason, n.DesiredDrain, n.Unschedulable = "Degraded", "failed to drain node", "drain-"+target, true
 	case stateDone:
-		n.CurrentConfig, n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = target, stateDone, "uncordon-"+target, "uncordon-"+target, false
+		n.CurrentConfig, n.State, n.DesiredDrain, n.LastAppliedDrain, n.Unschedulable = target, stateDone, "uncordon-"+
+			target, "uncordon-"+target, false
 	default:
 		panic("no such stage: " + stage)
 	}
@@ -304,7 +313,8 @@ func (b *builder) opened(pool string) *builder {
 	r := b.o.Record.Release
 	return b.eachPool(func(p *Pool) {
 		ledger := *p.PauseRecord
-		ledger.Release = &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes), Deadline: now.Add(20 * time.Second)}
+		ledger.Release = &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig,
+			UpdatedBefore: int(r.UpdatedNodes), Deadline: now.Add(20 * time.Second)}
 		p.PauseRecord, p.Paused, p.MaxUnavailable = &ledger, false, "1"
 		p.Generation++
 		p.ObservedGeneration = p.Generation
@@ -336,7 +346,8 @@ func (b *builder) targets(pool string) *builder {
 	r := b.o.Record.Release
 	b.eachPool(func(p *Pool) {
 		ledger := *p.PauseRecord
-		ledger.Release = &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes), Nodes: r.TargetNodes, Closed: true}
+		ledger.Release = &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig,
+			UpdatedBefore: int(r.UpdatedNodes), Nodes: r.TargetNodes, Closed: true}
 		p.PauseRecord = &ledger
 	}, pool)
 	for _, name := range r.TargetNodes {
@@ -365,7 +376,8 @@ func (b *builder) restored(names ...string) *builder {
 // completed: the end is on record.
 func (b *builder) completed() *builder {
 	b.updated().restored("master", "worker")
-	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration, b.o.Record.CompletedSpecHash = &metav1.Time{Time: now.Add(-time.Minute)}, 1, "spec-1"
+	b.o.Record.CompletedAt, b.o.Record.CompletedGeneration,
+		b.o.Record.CompletedSpecHash = &metav1.Time{Time: now.Add(-time.Minute)}, 1, "spec-1"
 	return b
 }
 
@@ -386,16 +398,19 @@ const (
 // reloads: the user wants nodes to reload, and has a policy of his own that drains.
 func (b *builder) reloads() *builder {
 	b.o.Rollout.Reload = true
-	b.o.NodeDisruptionPolicy = Known(NodeDisruptionPolicy{Generation: 3, ObservedGeneration: 3, Effective: "Drain", Entry: userPolicy, ChangedBy: "kubectl"})
+	b.o.NodeDisruptionPolicy = Known(NodeDisruptionPolicy{Generation: 3, ObservedGeneration: 3, Effective: "Drain",
+		Entry: userPolicy, ChangedBy: "kubectl"})
 	return b
 }
 
 // policed: ours is written and in effect.
 func (b *builder) policyInstalled() *builder {
 	b.reloads()
-	b.o.Record.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: userPolicy, Since: metav1.NewTime(began)}
+	b.o.Record.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: userPolicy,
+		Since: metav1.NewTime(began)}
 	ledger := newPolicyRecord(b.o, *b.o.Record.NodeDisruptionPolicy)
-	b.o.NodeDisruptionPolicy = Known(NodeDisruptionPolicy{Generation: 4, ObservedGeneration: 4, Reloads: true, Effective: "the reload of crio.service", Entry: operatorPolicy, Ours: true,
+	b.o.NodeDisruptionPolicy = Known(NodeDisruptionPolicy{Generation: 4, ObservedGeneration: 4, Reloads: true,
+		Effective: "the reload of crio.service", Entry: operatorPolicy, Ours: true,
 		ChangedBy: "safe-mirror-operator", Record: &ledger})
 	return b
 }
@@ -413,7 +428,8 @@ func (b *builder) partiallyWritten() *builder {
 	sets, _ := b.o.Sets.Get()
 	sets.PresentIDMSHash, sets.DesiredHash = "new", "new+new"
 	b.o.Sets = Known(sets)
-	b.o.Record.PendingWrite = &v1alpha1.PendingWriteRecord{DigestMirrorsHash: "old", TagMirrorsHash: "old", TargetHash: "new+new"}
+	b.o.Record.PendingWrite = &v1alpha1.PendingWriteRecord{DigestMirrorsHash: "old", TagMirrorsHash: "old",
+		TargetHash: "new+new"}
 	return b
 }
 
@@ -423,7 +439,8 @@ func (b *builder) recordLost() *builder {
 	return b
 }
 
-// want is what a table expects of a Decision. Blockers are "Kind name"; says are parts of their messages or of the reason why.
+// want is what a table expects of a Decision. Blockers are "Kind name"; says are parts of their
+// messages or of the reason why.
 type want struct {
 	phase    Phase
 	reason   string
@@ -439,8 +456,9 @@ func check(t *testing.T, o Observed, w want) Decision {
 	t.Helper()
 	d := Decide(o)
 	got := want{
-		phase: d.Phase, reason: d.Reason, actions: keys(d.Actions), facts: factNames(d.Facts), blockers: blockerNames(d.Blockers),
-		stalled: d.Stalled, complete: d.Complete, says: w.says,
+		phase: d.Phase, reason: d.Reason, actions: keys(d.Actions), facts: factNames(d.Facts),
+		blockers: blockerNames(d.Blockers),
+		stalled:  d.Stalled, complete: d.Complete, says: w.says,
 	}
 	if diff := cmp.Diff(w, got, cmp.AllowUnexported(want{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("decision (-want +got):\n%s\nwhy: %s", diff, d.Why)
@@ -485,10 +503,12 @@ func factNames(facts []Fact) []string {
 		case NodesStarted:
 			name += " " + strings.Join(f.Nodes, " ")
 		case RemedyStarted:
-			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name + strings.Join(f.Remedy.References, " ")
+			name += " " + string(f.Remedy.Action) + " " + f.Remedy.Kind + " " + f.Remedy.Name +
+				strings.Join(f.Remedy.References, " ")
 		case RemedyStateChanged:
 			name += " " + string(f.State) + " " + string(f.Outcome)
-		case RolloutStarted, ApplyIntended, RollbackStarted, GateApproved, StageReached, Retried, ReleaseEnded, RolloutCompleted, RolloutRestarted,
+		case RolloutStarted, ApplyIntended, RollbackStarted, GateApproved, StageReached, Retried, ReleaseEnded,
+			RolloutCompleted, RolloutRestarted,
 			MirrorSetsWritten, PassReached, PassStarted, PolicyIntended, PolicyRestored:
 		}
 		out = append(out, name)

@@ -7,9 +7,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Decide says what to do next. It is total, deterministic and free of side effects. Three tables make the decision, and docs/phases.md
-// shows them: the first guard that applies decides; if none does, the first phase that is not done decides; then come the amendments, which
-// are about every decision.
+// Decide says what to do next. It is total, deterministic and free of side effects. Three tables
+// make the decision, and docs/phases.md shows them: the first guard that applies decides; if none
+// does, the first phase that is not done decides; then come the amendments, which are about every
+// decision.
 func Decide(o Observed) Decision {
 	d, decided := firstGuard(o)
 	if !decided {
@@ -18,15 +19,19 @@ func Decide(o Observed) Decision {
 	return amended(o, d)
 }
 
-// mustRepause tells whether a pool that is open for one node has to be closed before it has had it: the user holds the rollout, the maintenance window
-// closes, or what forbids a release has come up meanwhile (I6), as when the policy is gone by which its node would reload: it would be drained,
-// and nobody has looked ahead at that. Proofs that are being made anew do not: they are all the time.
+// mustRepause tells whether a pool that is open for one node has to be closed before it has had it:
+// the user holds the rollout, the maintenance window closes, or what forbids a release has come up
+// meanwhile (I6), as when the policy is gone by which its node would reload: it would be drained,
+// and nobody has looked ahead at that. Proofs that are being made anew do not: they are all the
+// time.
 func mustRepause(o Observed, d Decision) bool {
 	_, closed := outsideWindows(o)
-	return o.Rollout.Held || (closed && !rollingBack(o)) || d.Stalled || d.Phase == PhasePreflight || d.Phase == PhasePolicy
+	return o.Rollout.Held || (closed && !rollingBack(o)) || d.Stalled || d.Phase == PhasePreflight ||
+		d.Phase == PhasePolicy
 }
 
-// recheck bounds the time of the next look: never before now, and while there is something to do never later than maxRecheckInterval (I7).
+// recheck bounds the time of the next look: never before now, and while there is something to do
+// never later than maxRecheckInterval (I7).
 func recheck(d Decision, now time.Time) time.Time {
 	latest := now.Add(maxRecheckInterval)
 	switch {
@@ -41,8 +46,8 @@ func recheck(d Decision, now time.Time) time.Time {
 	}
 }
 
-// StillSafe runs the same decision on a fresh look and tells whether it still asks for the action. It is called with
-// uncached reads right before a disruptive action; why says what has changed.
+// StillSafe runs the same decision on a fresh look and tells whether it still asks for the action.
+// It is called with uncached reads right before a disruptive action; why says what has changed.
 func StillSafe(fresh Observed, a Action) (why string, ok bool) {
 	d := Decide(fresh)
 	for _, b := range d.Actions {
@@ -56,7 +61,8 @@ func StillSafe(fresh Observed, a Action) (why string, ok bool) {
 	return d.Why, false
 }
 
-// evaluatePhases goes through the phases in order; the first one that is not done is the current phase.
+// evaluatePhases goes through the phases in order; the first one that is not done is the current
+// phase.
 func evaluatePhases(table []phase, o Observed) Decision {
 	d := Decision{}
 	var background []Action
@@ -64,7 +70,8 @@ func evaluatePhases(table []phase, o Observed) Decision {
 		step := p.evaluate(o)
 		if done, ok := step.(Done); ok {
 			background = append(background, done.Actions...)
-			d.PhaseResults = append(d.PhaseResults, PhaseResult{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone, Message: done.Message})
+			d.PhaseResults = append(d.PhaseResults,
+				PhaseResult{Phase: p.name, Done: true, Reason: v1alpha1.ReasonDone, Message: done.Message})
 			continue
 		}
 		d.Phase = p.name
@@ -111,8 +118,9 @@ func windowOutdated(o Observed, window UnpauseWindow) bool {
 	return rollingBack(o) && (r == nil || !r.IntendedAt.Time.Equal(window.IntendedAt))
 }
 
-// repauseActions are the pauses that are due whatever else is going on: a pulse that has had its node or its time, and a pool
-// that somebody else unpaused. They come before everything, in every phase, and while the rollout is being deleted.
+// repauseActions are the pauses that are due whatever else is going on: a pulse that has had its
+// node or its time, and a pool that somebody else unpaused. They come before everything, in every
+// phase, and while the rollout is being deleted.
 func repauseActions(o Observed, repause bool) []Action {
 	pools, ok := o.Pools.Get()
 	if !ok {
@@ -142,8 +150,8 @@ func repauseActions(o Observed, repause bool) []Action {
 	return out
 }
 
-// repauseFirst puts the closures before the decision's own actions and takes the disruptive ones out: what is disruptive
-// can wait for a loop in which nothing had to be stopped.
+// repauseFirst puts the closures before the decision's own actions and takes the disruptive ones
+// out: what is disruptive can wait for a loop in which nothing had to be stopped.
 func repauseFirst(d Decision, repauses []Action) Decision {
 	if len(repauses) == 0 {
 		return d

@@ -15,14 +15,16 @@ import (
 // Finalizer keeps a SafeMirrorRollout until nothing of it dangles.
 const Finalizer = "safemirror.io/rollout"
 
-// Effective is what the spec of the rollout comes to, with the defaults filled in: what everything that decides goes by.
+// Effective is what the spec of the rollout comes to, with the defaults filled in: what everything
+// that decides goes by.
 func Effective(r *v1alpha1.SafeMirrorRollout) Spec {
 	release := r.Spec.Release
 	v := Spec{
 		Name: r.Name, UID: string(r.UID), Generation: r.Generation, Created: r.CreationTimestamp.Time,
 		Deleting: !r.DeletionTimestamp.IsZero(), Held: r.Spec.State == v1alpha1.StateHeld,
 		Finalizer: slices.Contains(r.Finalizers, Finalizer),
-		Soak:      seconds(release.SoakSeconds), DrainTimeout: seconds(release.DrainTimeoutSeconds), PauseLimit: seconds(release.MaxPauseSeconds),
+		Soak:      seconds(release.SoakSeconds), DrainTimeout: seconds(release.DrainTimeoutSeconds),
+		PauseLimit:       seconds(release.MaxPauseSeconds),
 		ForecastAdvisory: release.Forecast == v1alpha1.ForecastAdvisory,
 		ApplyApproval:    release.ApplyApproval == v1alpha1.ApprovalRequired,
 	}
@@ -62,17 +64,20 @@ func Effective(r *v1alpha1.SafeMirrorRollout) Spec {
 	return v
 }
 
-// SpecProblems are what the schema cannot tell of a spec by itself: schedules and time zones, stages of one name, locations that are none of
-// its mirrors, and platforms that are left out. platforms are those of the nodes; nil when they are not known.
+// SpecProblems are what the schema cannot tell of a spec by itself: schedules and time zones,
+// stages of one name, locations that are none of its mirrors, and platforms that are left out.
+// platforms are those of the nodes; nil when they are not known.
 func SpecProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []Problem {
 	return append(releaseProblems(r), mirroringProblems(r, platforms)...)
 }
 
-// mirroringProblems are what the schema cannot tell of spec.mirroring. platforms are those of the nodes; nil when they are not known.
+// mirroringProblems are what the schema cannot tell of spec.mirroring. platforms are those of the
+// nodes; nil when they are not known.
 func mirroringProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []Problem {
 	var out []Problem
 	problem := func(format string, args ...any) {
-		out = append(out, Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name, Message: fmt.Sprintf(format, args...)})
+		out = append(out, Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name,
+			Message: fmt.Sprintf(format, args...)})
 	}
 	mirrors := map[string]bool{}
 	for _, m := range slices.Concat(r.Spec.ImageTagMirrors, r.Spec.ImageDigestMirrors) {
@@ -80,10 +85,12 @@ func mirroringProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []Prob
 			mirrors[location] = true
 		}
 	}
-	for field, locations := range map[string][]string{"targets": r.Spec.Mirroring.Targets, "verification.caches": r.Spec.Mirroring.Verification.Caches} {
+	for field, locations := range map[string][]string{"targets": r.Spec.Mirroring.Targets,
+		"verification.caches": r.Spec.Mirroring.Verification.Caches} {
 		for i, location := range locations {
 			if !related(location, mirrors) {
-				problem("spec.mirroring.%s[%d]: %q is none of the mirrors of the spec, nor above or below one", field, i, location)
+				problem("spec.mirroring.%s[%d]: %q is none of the mirrors of the spec, nor above or below one", field,
+					i, location)
 			}
 		}
 	}
@@ -98,7 +105,8 @@ func mirroringProblems(r *v1alpha1.SafeMirrorRollout, platforms []string) []Prob
 	return out
 }
 
-// related tells whether the location is one of the mirrors, or lies above or below one: registry.local above registry.local/acme.
+// related tells whether the location is one of the mirrors, or lies above or below one:
+// registry.local above registry.local/acme.
 func related(location string, mirrors map[string]bool) bool {
 	for m := range mirrors {
 		if location == m || strings.HasPrefix(location, m+"/") || strings.HasPrefix(m, location+"/") {
@@ -116,14 +124,17 @@ func seconds(n *int32) time.Duration {
 }
 
 func window(w v1alpha1.MaintenanceWindow) MaintenanceWindow {
-	return MaintenanceWindow{Schedule: w.Schedule, Duration: time.Duration(w.DurationSeconds) * time.Second, TimeZone: w.TimeZone}
+	return MaintenanceWindow{Schedule: w.Schedule, Duration: time.Duration(w.DurationSeconds) * time.Second,
+		TimeZone: w.TimeZone}
 }
 
-// releaseProblems are what the schema cannot tell: schedules and time zones, and stages of one name.
+// releaseProblems are what the schema cannot tell: schedules and time zones, and stages of one
+// name.
 func releaseProblems(r *v1alpha1.SafeMirrorRollout) []Problem {
 	var out []Problem
 	problem := func(format string, args ...any) {
-		out = append(out, Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name, Message: fmt.Sprintf(format, args...)})
+		out = append(out, Problem{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: r.Name,
+			Message: fmt.Sprintf(format, args...)})
 	}
 	for i, w := range r.Spec.Release.Windows {
 		if err := window(w).Check(); err != nil {
@@ -146,7 +157,8 @@ func releaseProblems(r *v1alpha1.SafeMirrorRollout) []Problem {
 	return out
 }
 
-// Identity tells one spec from another by what they want; requests, remedies, and whether the rollout is held, are about the way there.
+// Identity tells one spec from another by what they want; requests, remedies, and whether the
+// rollout is held, are about the way there.
 func Identity(spec v1alpha1.SafeMirrorRolloutSpec) string {
 	spec.Requests, spec.State, spec.Remediation = nil, "", v1alpha1.RemediationSpec{}
 	text, err := json.Marshal(spec)

@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Fact changes the record. Facts are written with the status, and only a later loop may act on them: whatever dies in
-// between, the record never claims less than what was done (I4).
+// Fact changes the record. Facts are written with the status, and only a later loop may act on
+// them: whatever dies in between, the record never claims less than what was done (I4).
 //
 //sumtype:decl
 type Fact interface{ apply(r *v1alpha1.Record) }
@@ -28,8 +28,8 @@ type PoolAdded struct{ Pool v1alpha1.PoolRecord }
 // PoolReclaimed remembers that a pool which was given back is taken again, and what it is like now.
 type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 
-// ApplyIntended remembers which plan is about to be applied, what the mirror sets were like before the first of them, and what they are
-// like now.
+// ApplyIntended remembers which plan is about to be applied, what the mirror sets were like before
+// the first of them, and what they are like now.
 type ApplyIntended struct {
 	PlanDigest string
 	Previous   *v1alpha1.PreviousMirrorSets
@@ -52,7 +52,8 @@ type PassStarted struct {
 	ListsHash string
 }
 
-// PolicyIntended remembers the node disruption policy of before; the rollout's own is about to be written.
+// PolicyIntended remembers the node disruption policy of before; the rollout's own is about to be
+// written.
 type PolicyIntended struct {
 	Prior string
 	At    time.Time
@@ -118,7 +119,8 @@ func (f RolloutStarted) apply(r *v1alpha1.Record) {
 	}
 }
 
-// apply never replaces a pool's record: what is known of the time before is worth more than any later look.
+// apply never replaces a pool's record: what is known of the time before is worth more than any
+// later look.
 func (f PoolAdded) apply(r *v1alpha1.Record) {
 	if poolRecord(*r, f.Pool.Name) == nil {
 		r.Pools = append(r.Pools, f.Pool)
@@ -148,7 +150,8 @@ func (f PassReached) apply(r *v1alpha1.Record) {
 	}
 }
 
-// apply forgets which stages were reached when the pass is another one: they are gone through, and watched, in each.
+// apply forgets which stages were reached when the pass is another one: they are gone through, and
+// watched, in each.
 func (f PassStarted) apply(r *v1alpha1.Record) {
 	switch {
 	case f.Pass == "":
@@ -168,13 +171,14 @@ func (PolicyRestored) apply(r *v1alpha1.Record) {
 	}
 }
 
-// apply opens what had ended already, so that the way back is gone like any other, and forgets the release under way: whatever became
-// of its node is seen on the node.
+// apply opens what had ended already, so that the way back is gone like any other, and forgets the
+// release under way: whatever became of its node is seen on the node.
 func (f RollbackStarted) apply(r *v1alpha1.Record) {
 	if r.Rollback != nil {
 		return
 	}
-	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, RequestID: f.Request, DecidedAt: *apiTime(f.At), SpecHash: f.SpecHash}
+	r.Rollback = &v1alpha1.RollbackRecord{Reason: f.Reason, RequestID: f.Request, DecidedAt: *apiTime(f.At),
+		SpecHash: f.SpecHash}
 	if r.CompletedGeneration != 0 {
 		r.StartedAt = apiTime(f.At) // behind whatever has begun since it was complete
 	}
@@ -189,11 +193,13 @@ func (f GateApproved) apply(r *v1alpha1.Record) {
 	if approved(*r, f.Gate, f.PlanDigest) {
 		return
 	}
-	r.Approvals = append(r.Approvals, v1alpha1.ApprovalRecord{Gate: f.Gate, PlanHash: f.PlanDigest, RequestID: f.Request, ApprovedAt: *apiTime(f.At)})
+	r.Approvals = append(r.Approvals,
+		v1alpha1.ApprovalRecord{Gate: f.Gate, PlanHash: f.PlanDigest, RequestID: f.Request, ApprovedAt: *apiTime(f.At)})
 	r.Approvals = r.Approvals[max(0, len(r.Approvals)-maxApprovals):]
 }
 
-// maxStages is more than a rollout has: 32 of the spec and one for each of 32 pools, or by default two for each pool. The oldest go first.
+// maxStages is more than a rollout has: 32 of the spec and one for each of 32 pools, or by default
+// two for each pool. The oldest go first.
 const maxStages = 128
 
 func (f StageReached) apply(r *v1alpha1.Record) {
@@ -245,7 +251,8 @@ func (f RolloutCompleted) apply(r *v1alpha1.Record) {
 	r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = apiTime(f.At), f.Generation, f.SpecHash, nil
 }
 
-// apply keeps the ids of requests: they were carried out, whatever the spec says now. Remedies are kept until they are undone.
+// apply keeps the ids of requests: they were carried out, whatever the spec says now. Remedies are
+// kept until they are undone.
 func (RolloutRestarted) apply(r *v1alpha1.Record) {
 	*r = v1alpha1.Record{HandledRequests: r.HandledRequests, Remedies: OpenRemedies(*r)}
 }
@@ -259,7 +266,8 @@ func Apply(r v1alpha1.Record, facts []Fact) v1alpha1.Record {
 	return out
 }
 
-// apiTime truncates to the second, as the API stores it, so that a fact reads back as it was written.
+// apiTime truncates to the second, as the API stores it, so that a fact reads back as it was
+// written.
 func apiTime(t time.Time) *metav1.Time {
 	s := metav1.NewTime(t.Truncate(time.Second))
 	return &s

@@ -14,11 +14,14 @@ import (
 // What is observed can be stored and decided again.
 func TestObservedRoundTrip(t *testing.T) {
 	cases := map[string]Observed{
-		"a rollout":         windowOpen().startsUpdate("worker-0", "Degraded").unready(Workload{Kind: "Deployment", Name: "cart", NewestUnreadyAt: now}).build(),
-		"nothing is known":  {Now: now, Cluster: Unknown[Cluster]("connection refused")},
-		"lists are empty":   {Now: now, Pools: Known([]Pool{}), OtherRollouts: Known([]OtherRollout{})},
-		"lists are nil":     {Now: now, Pools: Known([]Pool(nil)), SpecProblems: Known([]Problem(nil)), Workloads: Known([]Workload(nil))},
-		"values are zero":   {Now: now, Cluster: Known(Cluster{}), Plan: Known(PlanSummary{}), Transfers: Known(Transfers{})},
+		"a rollout": windowOpen().startsUpdate("worker-0",
+			"Degraded").unready(Workload{Kind: "Deployment", Name: "cart", NewestUnreadyAt: now}).build(),
+		"nothing is known": {Now: now, Cluster: Unknown[Cluster]("connection refused")},
+		"lists are empty":  {Now: now, Pools: Known([]Pool{}), OtherRollouts: Known([]OtherRollout{})},
+		"lists are nil": {Now: now, Pools: Known([]Pool(nil)), SpecProblems: Known([]Problem(nil)),
+			Workloads: Known([]Workload(nil))},
+		"values are zero": {Now: now, Cluster: Known(Cluster{}), Plan: Known(PlanSummary{}),
+			Transfers: Known(Transfers{})},
 		"everything is new": observed().build(),
 	}
 	for name, o := range cases {
@@ -91,24 +94,29 @@ func TestFacts(t *testing.T) {
 			r.Pools = []v1alpha1.PoolRecord{{Name: "infra"}, {Name: "worker", MaxUnavailable: "10%"}}
 		})},
 		"a pool's record is kept": {PoolAdded{v1alpha1.PoolRecord{Name: "worker", Paused: true}}, start},
-		"a pool is reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: "2"}}, with(func(r *v1alpha1.Record) {
-			r.Pools[0].MaxUnavailable = "2"
-		})},
+		"a pool is reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: "2"}},
+			with(func(r *v1alpha1.Record) {
+				r.Pools[0].MaxUnavailable = "2"
+			})},
 		"a pool that is unknown is not reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "infra"}}, start},
-		"an intent to apply":                      {ApplyIntended{PlanDigest: "sha256:x"}, with(func(r *v1alpha1.Record) { r.AppliedPlanHash = "sha256:x" })},
+		"an intent to apply": {ApplyIntended{PlanDigest: "sha256:x"},
+			with(func(r *v1alpha1.Record) { r.AppliedPlanHash = "sha256:x" })},
 		"an intent to release": {ReleaseIntended{v1alpha1.ReleaseRecord{Pool: "infra"}}, with(func(r *v1alpha1.Record) {
 			r.Release = &v1alpha1.ReleaseRecord{Pool: "infra"}
 		})},
-		"a node": {NodesStarted{Nodes: []string{"worker-0"}, At: now.Add(time.Millisecond)}, with(func(r *v1alpha1.Record) {
-			r.Release.Nodes, r.Release.UpdateStartedAt = []string{"worker-0"}, &metav1.Time{Time: now}
-		})},
-		"the end of a release":   {ReleaseEnded{}, with(func(r *v1alpha1.Record) { r.Release = nil })},
-		"a pool is restored":     {PoolRestored{"worker"}, with(func(r *v1alpha1.Record) { r.Pools[0].Restored = true })},
+		"a node": {NodesStarted{Nodes: []string{"worker-0"}, At: now.Add(time.Millisecond)},
+			with(func(r *v1alpha1.Record) {
+				r.Release.Nodes, r.Release.UpdateStartedAt = []string{"worker-0"}, &metav1.Time{Time: now}
+			})},
+		"the end of a release": {ReleaseEnded{}, with(func(r *v1alpha1.Record) { r.Release = nil })},
+		"a pool is restored": {PoolRestored{"worker"},
+			with(func(r *v1alpha1.Record) { r.Pools[0].Restored = true })},
 		"an unknown pool is not": {PoolRestored{"infra"}, start},
 		"the end": {RolloutCompleted{At: now, Generation: 3, SpecHash: "s"}, with(func(r *v1alpha1.Record) {
 			r.CompletedAt, r.CompletedGeneration, r.CompletedSpecHash, r.Release = apiTime(now), 3, "s", nil
 		})},
-		"an intent to write twice": {ApplyIntended{PlanDigest: "sha256:x", Writing: &v1alpha1.PendingWriteRecord{TargetHash: "new"}}, with(func(r *v1alpha1.Record) {
+		"an intent to write twice": {ApplyIntended{PlanDigest: "sha256:x",
+			Writing: &v1alpha1.PendingWriteRecord{TargetHash: "new"}}, with(func(r *v1alpha1.Record) {
 			r.AppliedPlanHash, r.PendingWrite = "sha256:x", &v1alpha1.PendingWriteRecord{TargetHash: "new"}
 		})},
 		"it is written": {MirrorSetsWritten{}, start},
@@ -116,7 +124,8 @@ func TestFacts(t *testing.T) {
 			r.Pass, r.Stages = &v1alpha1.PassRecord{Pass: v1alpha1.PassAllow, MirrorsHash: "l"}, nil
 		})},
 		"a policy": {PolicyIntended{Prior: userPolicy, At: now}, with(func(r *v1alpha1.Record) {
-			r.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: userPolicy, Since: metav1.NewTime(now)}
+			r.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: userPolicy,
+				Since: metav1.NewTime(now)}
 		})},
 		"no policy is given back": {PolicyRestored{}, start},
 		"the start of another":    {RolloutRestarted{}, v1alpha1.Record{}},
@@ -138,9 +147,11 @@ func TestFacts(t *testing.T) {
 	}
 	t.Run("a node is noted once, with the time of the first", func(t *testing.T) {
 		got := Apply(start, []Fact{
-			NodesStarted{Nodes: []string{"worker-0"}, At: now}, NodesStarted{Nodes: []string{"worker-0", "worker-1"}, At: now.Add(time.Minute)},
+			NodesStarted{Nodes: []string{"worker-0"}, At: now},
+			NodesStarted{Nodes: []string{"worker-0", "worker-1"}, At: now.Add(time.Minute)},
 		})
-		if diff := cmp.Diff([]string{"worker-0", "worker-1"}, got.Release.Nodes); diff != "" || !got.Release.UpdateStartedAt.Time.Equal(now) {
+		if diff := cmp.Diff([]string{"worker-0", "worker-1"}, got.Release.Nodes); diff != "" ||
+			!got.Release.UpdateStartedAt.Time.Equal(now) {
 			t.Errorf("taken at %s; nodes (-want +got):\n%s", got.Release.UpdateStartedAt, diff)
 		}
 	})
@@ -182,14 +193,18 @@ func TestNodes(t *testing.T) {
 func TestActions(t *testing.T) {
 	disruptive := map[string]bool{}
 	for _, a := range []Action{
-		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{PlanDigest: "p"}, EnsurePullChecks{PlanDigest: "p"}, EnsureCanaryPulls{PlanDigest: "p"}, EnsureCanaryPulls{CleanUp: true}, PausePool{Pool: "worker"}, ApplyMirrorSets{PlanDigest: "p"},
+		EnsureFinalizer{}, RemoveFinalizer{}, EnsureTransfers{PlanDigest: "p"}, EnsurePullChecks{PlanDigest: "p"},
+		EnsureCanaryPulls{PlanDigest: "p"}, EnsureCanaryPulls{CleanUp: true}, PausePool{Pool: "worker"},
+		ApplyMirrorSets{PlanDigest: "p"},
 		ReleaseNodes{Pool: "worker"}, RestorePool{Pool: "worker"}, FinishMirrorSets{}, EnsurePolicy{}, RestorePolicy{},
 	} {
 		disruptive[a.Key()] = a.Disruptive()
 	}
 	want := map[string]bool{
-		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "ensure-probes/p": false, "ensure-canary/p": false, "sweep-canary": false, "pause-pool/worker": false,
-		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true, "finish-mirror-sets": true, "ensure-policy": true, "restore-policy": true,
+		"ensure-finalizer": false, "remove-finalizer": false, "ensure-transfers/p": false, "ensure-probes/p": false,
+		"ensure-canary/p": false, "sweep-canary": false, "pause-pool/worker": false,
+		"apply-mirror-sets/p": true, "release-one/worker": true, "restore-pool/worker": true,
+		"finish-mirror-sets": true, "ensure-policy": true, "restore-policy": true,
 	}
 	if diff := cmp.Diff(want, disruptive); diff != "" {
 		t.Errorf("disruptive (-want +got):\n%s", diff)

@@ -12,8 +12,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// fakeCluster is a cluster in memory: pools and nodes that a trivial MCO moves, a mirror engine, one workload whose pod sits on whatever
-// node is drained, and the status of one rollout. One step of it takes five seconds.
+// fakeCluster is a cluster in memory: pools and nodes that a trivial MCO moves, a mirror engine,
+// one workload whose pod sits on whatever node is drained, and the status of one rollout. One step
+// of it takes five seconds.
 type fakeCluster struct {
 	now           time.Time
 	spec          Spec
@@ -36,9 +37,10 @@ const tick = 5 * time.Second
 
 func newFakeCluster() *fakeCluster {
 	w := &fakeCluster{
-		now: now, spec: Spec{Name: "shop", UID: "uid", Generation: 1, SpecHash: "spec-1", Created: now}, counted: map[string]bool{},
-		pools: []Pool{somePool("master", 3), somePool("worker", 3)},
-		cart:  Workload{Kind: "Deployment", Namespace: "shop", Name: "cart", Desired: 3, Ready: 3},
+		now: now, spec: Spec{Name: "shop", UID: "uid", Generation: 1, SpecHash: "spec-1", Created: now},
+		counted: map[string]bool{},
+		pools:   []Pool{somePool("master", 3), somePool("worker", 3)},
+		cart:    Workload{Kind: "Deployment", Namespace: "shop", Name: "cart", Desired: 3, Ready: 3},
 	}
 	w.pools[1].MaxUnavailable = "10%"
 	w.mcoCache = w.copyPools()
@@ -64,9 +66,12 @@ func (w *fakeCluster) observe() Observed {
 	}
 	return Observed{
 		Now: w.now, Rollout: w.spec, Record: *w.record.DeepCopy(),
-		Cluster: Known(Cluster{}), OtherRollouts: Known([]OtherRollout{}), SpecProblems: Known([]Problem{}), Sets: Known(sets),
-		Plan: Known(PlanSummary{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Known(w.engine), PullChecks: Known(w.pullChecks),
-		Pools: Known(w.copyPools()), Workloads: Known(workloads), CanaryPulls: Known(w.canary), ControlPlane: Known([]Problem{}), Forecast: safeForecast(Known(w.copyPools())),
+		Cluster: Known(Cluster{}), OtherRollouts: Known([]OtherRollout{}), SpecProblems: Known([]Problem{}),
+		Sets: Known(sets),
+		Plan: Known(PlanSummary{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Known(w.engine),
+		PullChecks: Known(w.pullChecks),
+		Pools:      Known(w.copyPools()), Workloads: Known(workloads), CanaryPulls: Known(w.canary),
+		ControlPlane: Known([]Problem{}), Forecast: safeForecast(Known(w.copyPools())),
 	}
 }
 
@@ -114,7 +119,8 @@ func (w *fakeCluster) act(a Action) {
 	case RemoveFinalizer:
 		w.spec.Finalizer = false
 	case EnsureTransfers:
-		if w.engine.PlanDigest != a.PlanDigest || w.engine.Copying != a.Copy || w.engine.OldestProof.Before(a.NotOlderThan) {
+		if w.engine.PlanDigest != a.PlanDigest || w.engine.Copying != a.Copy ||
+			w.engine.OldestProof.Before(a.NotOlderThan) {
 			w.engine = Transfers{PlanDigest: a.PlanDigest, Copying: a.Copy, Total: 2, OldestProof: w.now}
 		}
 	case RetryFailed: // nothing fails here
@@ -164,7 +170,8 @@ func (w *fakeCluster) ensureCanaryPulls(sweep bool) {
 	}
 }
 
-// advance lets five seconds pass: the MCO renders, picks and moves nodes, the engine proves, the workload comes back.
+// advance lets five seconds pass: the MCO renders, picks and moves nodes, the engine proves, the
+// workload comes back.
 func (w *fakeCluster) advance() {
 	w.now = w.now.Add(tick)
 	w.engine.Verified = w.engine.Total
@@ -201,7 +208,8 @@ func (w *fakeCluster) advance() {
 
 // advanceNodes takes each node that is on its way one stage further.
 func (w *fakeCluster) advanceNodes(p *Pool) {
-	next := map[string]string{"Targeted": "Draining", "Draining": "Working", "Working": "Uncordoning", "Uncordoning": stateDone}
+	next := map[string]string{"Targeted": "Draining", "Draining": "Working", "Working": "Uncordoning",
+		"Uncordoning": stateDone}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		stage := next[n.UpdateStage(n.DesiredConfig)]
@@ -239,7 +247,8 @@ func (w *fakeCluster) assignNodes(p *Pool, seen Pool) {
 	}
 }
 
-// run lets the operator and the cluster take turns until there is nothing left to do. hook may interfere before each step.
+// run lets the operator and the cluster take turns until there is nothing left to do. hook may
+// interfere before each step.
 func (w *fakeCluster) run(t *testing.T, hook func(step int) crash) (steps int) {
 	t.Helper()
 	for step := range 1000 {
@@ -282,7 +291,8 @@ func TestCompleteRollout(t *testing.T) {
 	w.run(t, nil)
 	w.checkEnd(t)
 	story := []Phase{
-		PhaseMirror, PhaseProve, PhasePause, PhaseVerify, PhaseApply, PhaseRender, PhaseRelease, PhaseRestore, PhaseFinish, PhaseComplete,
+		PhaseMirror, PhaseProve, PhasePause, PhaseVerify, PhaseApply, PhaseRender, PhaseRelease, PhaseRestore,
+		PhaseFinish, PhaseComplete,
 	}
 	if diff := cmp.Diff(story, w.phases); diff != "" {
 		t.Errorf("story (-want +got):\n%s", diff)
@@ -384,8 +394,8 @@ func TestCompleteRolloutWithDisturbances(t *testing.T) {
 	}
 }
 
-// The operator dies for good at any step. What is left on the pools is enough for a replica that only closes what is over, and at
-// most one more node moves (I14).
+// The operator dies for good at any step. What is left on the pools is enough for a replica that
+// only closes what is over, and at most one more node moves (I14).
 func TestAtMostOneMoreNodeUpdates(t *testing.T) {
 	steps := newFakeCluster().run(t, nil)
 	for at := range steps {
@@ -414,7 +424,8 @@ func TestAtMostOneMoreNodeUpdates(t *testing.T) {
 	}
 }
 
-// The way of a rollout that is refused, and of one that is deleted while it waits, leaves nothing behind.
+// The way of a rollout that is refused, and of one that is deleted while it waits, leaves nothing
+// behind.
 func TestDeletionAtEachStep(t *testing.T) {
 	for at := range 12 {
 		t.Run(fmt.Sprintf("deleted at step %d", at), func(t *testing.T) {

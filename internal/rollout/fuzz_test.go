@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// FuzzDecide decides on whatever can be read as an observation. Some rules are about observations that make sense (a ledger's pool is not
-// another rollout's); the ones here hold for all.
+// FuzzDecide decides on whatever can be read as an observation. Some rules are about observations
+// that make sense (a ledger's pool is not another rollout's); the ones here hold for all.
 func FuzzDecide(f *testing.F) {
 	g := generator{rand.New(rand.NewSource(1))}
 	for range 50 {
@@ -25,7 +25,8 @@ func FuzzDecide(f *testing.F) {
 		}
 		d := Decide(o)
 		for _, rule := range []func(Observed, Decision) string{
-			deterministic, oneDisruption, factsFirst, factsOnce, knownInputs, applyRule, finalizerRule, stillSafe, phaseResultsInOrder,
+			deterministic, oneDisruption, factsFirst, factsOnce, knownInputs, applyRule, finalizerRule, stillSafe,
+			phaseResultsInOrder,
 		} {
 			if why := rule(o, d); why != "" {
 				t.Error(why)
@@ -38,7 +39,8 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("I7: neither progress nor a blocker in %s", d.Phase)
 		}
 		if d.Complete && len(d.Actions)+len(d.Facts)+len(d.Blockers) > 0 && !d.Stalled {
-			t.Errorf("I7: complete, and %d actions, %d facts and %d blockers", len(d.Actions), len(d.Facts), len(d.Blockers))
+			t.Errorf("I7: complete, and %d actions, %d facts and %d blockers", len(d.Actions), len(d.Facts),
+				len(d.Blockers))
 		}
 	})
 }

@@ -11,9 +11,9 @@ import (
 // GateApply is the gate before the first pool is paused.
 const GateApply = "apply"
 
-// consent says what keeps a step that disrupts from being taken now, although nothing about the cluster does: the user holds the
-// rollout, no maintenance window is open, or a gate waits for its approval. A gate that was opened stays open for its plan, whatever
-// becomes of the request.
+// consent says what keeps a step that disrupts from being taken now, although nothing about the
+// cluster does: the user holds the rollout, no maintenance window is open, or a gate waits for its
+// approval. A gate that was opened stays open for its plan, whatever becomes of the request.
 func consent(o Observed, gates ...string) Step {
 	if w, yes := waitWhileHeld(o); yes {
 		return w
@@ -54,7 +54,8 @@ func awaitApproval(o Observed, gate string) Step {
 	if i := slices.IndexFunc(approvals, func(a Request) bool { return a.Gate == gate }); i >= 0 {
 		message += fmt.Sprintf("; request %s approves another plan (%s)", approvals[i].ID, approvals[i].PlanDigest)
 	}
-	return Wait{Blockers: []Blocker{{Reason: v1alpha1.ReasonApprovalRequired, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: message}}}
+	return Wait{Blockers: []Blocker{{Reason: v1alpha1.ReasonApprovalRequired, Kind: "SafeMirrorRollout",
+		Name: o.Rollout.Name, Message: message}}}
 }
 
 func needsApproval(o Observed, gate string) bool {
@@ -66,11 +67,13 @@ func needsApproval(o Observed, gate string) bool {
 }
 
 func approved(r v1alpha1.Record, gate, plan string) bool {
-	return slices.ContainsFunc(r.Approvals, func(a v1alpha1.ApprovalRecord) bool { return a.Gate == gate && a.PlanHash == plan })
+	return slices.ContainsFunc(r.Approvals,
+		func(a v1alpha1.ApprovalRecord) bool { return a.Gate == gate && a.PlanHash == plan })
 }
 
-// awaitSoak waits until the stages that come before this one have been watched for as long as the user wants. When a stage was reached
-// is on record from the first look at it, so that a node that is released later does not start the time anew.
+// awaitSoak waits until the stages that come before this one have been watched for as long as the
+// user wants. When a stage was reached is on record from the first look at it, so that a node that
+// is released later does not start the time anew.
 func awaitSoak(o Observed, stages []Stage, pools []Pool, next Stage) Step {
 	for _, s := range stages {
 		if s == next {
@@ -81,11 +84,14 @@ func awaitSoak(o Observed, stages []Stage, pools []Pool, next Stage) Step {
 		}
 		at, known := stageReachedAt(o.Record, s.Name)
 		if !known {
-			return Do{Facts: []Fact{StageReached{Name: s.Name, At: o.Now}}, Why: "stage " + s.Name + " is reached and is watched from now on"}
+			return Do{Facts: []Fact{StageReached{Name: s.Name, At: o.Now}}, Why: "stage " + s.Name +
+				" is reached and is watched from now on"}
 		}
 		if until := at.Add(s.Soak); o.Now.Before(until) {
-			return Wait{RecheckAt: until, Blockers: []Blocker{{Reason: v1alpha1.ReasonSoaking, Kind: "MachineConfigPool", Name: s.Pool, Message: fmt.Sprintf(
-				"stage %s was reached at %s and is watched until %s; stage %s begins then", s.Name, at.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), next.Name)}}}
+			return Wait{RecheckAt: until, Blockers: []Blocker{{Reason: v1alpha1.ReasonSoaking,
+				Kind: "MachineConfigPool", Name: s.Pool, Message: fmt.Sprintf(
+					"stage %s was reached at %s and is watched until %s; stage %s begins then", s.Name,
+					at.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), next.Name)}}}
 		}
 	}
 	return nil
@@ -100,7 +106,8 @@ func stageReachedAt(r v1alpha1.Record, stage string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// stageReached tells whether the pool has as many nodes done as the stage wants, or has none that could still be released.
+// stageReached tells whether the pool has as many nodes done as the stage wants, or has none that
+// could still be released.
 func stageReached(o Observed, s Stage, pools []Pool) bool {
 	i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == s.Pool })
 	return i < 0 || pools[i].Updated() >= s.requiredNodes(pools[i]) || len(candidates(o, pools[i])) == 0
@@ -114,8 +121,8 @@ func (s Stage) requiredNodes(p Pool) int {
 	return len(p.Nodes)
 }
 
-// addRetry adds to the decision what the requests to try again ask for. It goes with any step but a disruptive one, which it would only
-// delay by a moment.
+// addRetry adds to the decision what the requests to try again ask for. It goes with any step but a
+// disruptive one, which it would only delay by a moment.
 func addRetry(o Observed, d Decision) Decision {
 	if o.Rollout.Deleting || d.Complete || slices.ContainsFunc(d.Actions, Action.Disruptive) {
 		return d

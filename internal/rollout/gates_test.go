@@ -12,13 +12,15 @@ import (
 
 func approval(gate, plan string) func(*Observed) {
 	return func(o *Observed) {
-		o.Rollout.Requests = append(o.Rollout.Requests, Request{ID: "by-ann", Verb: v1alpha1.RequestApprove, Gate: gate, PlanDigest: plan})
+		o.Rollout.Requests = append(o.Rollout.Requests,
+			Request{ID: "by-ann", Verb: v1alpha1.RequestApprove, Gate: gate, PlanDigest: plan})
 	}
 }
 
 func approvalOnRecord(gate, plan string) func(*Observed) {
 	return func(o *Observed) {
-		o.Record.Approvals = append(o.Record.Approvals, v1alpha1.ApprovalRecord{Gate: gate, PlanHash: plan, RequestID: "by-ann"})
+		o.Record.Approvals = append(o.Record.Approvals,
+			v1alpha1.ApprovalRecord{Gate: gate, PlanHash: plan, RequestID: "by-ann"})
 	}
 }
 
@@ -30,7 +32,8 @@ func workersNeedApproval(o *Observed) {
 
 func TestApprovals(t *testing.T) {
 	waits := func(phase Phase, says ...string) want {
-		return want{phase: phase, reason: v1alpha1.ReasonApprovalRequired, blockers: []string{"SafeMirrorRollout shop"}, says: says}
+		return want{phase: phase, reason: v1alpha1.ReasonApprovalRequired, blockers: []string{"SafeMirrorRollout shop"},
+			says: says}
 	}
 	cases := map[string]struct {
 		o    Observed
@@ -38,9 +41,12 @@ func TestApprovals(t *testing.T) {
 	}{
 		"nothing is paused before the gate is open": {observed().copied().with(applyNeedsApproval).build(),
 			waits(PhasePause, "gate: apply", `planHash: "`+planDigest+`"`)},
-		"an approval opens it": {observed().copied().with(applyNeedsApproval).with(approval("apply", planDigest)).build(),
-			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"GateApproved"}, says: []string{"request by-ann"}}},
-		"an approval of another plan does not": {observed().copied().with(applyNeedsApproval).with(approval("apply", "sha256:former")).build(),
+		"an approval opens it": {observed().copied().with(applyNeedsApproval).with(approval("apply",
+			planDigest)).build(),
+			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"GateApproved"},
+				says: []string{"request by-ann"}}},
+		"an approval of another plan does not": {observed().copied().with(applyNeedsApproval).with(approval("apply",
+			"sha256:former")).build(),
 			waits(PhasePause, "request by-ann approves another plan (sha256:former)")},
 		"an open gate stays open, whatever becomes of the request": {observed().copied().with(applyNeedsApproval).with(approvalOnRecord("apply", planDigest)).build(),
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-finalizer"}}},
@@ -65,7 +71,8 @@ func TestApprovals(t *testing.T) {
 
 func TestSoaking(t *testing.T) {
 	soaks := func(o *Observed) {
-		o.Rollout.Stages = []Stage{{Name: "canary", Pool: "worker", Nodes: 1, Soak: 10 * time.Minute}, {Name: "rest", Pool: "worker"}}
+		o.Rollout.Stages = []Stage{{Name: "canary", Pool: "worker", Nodes: 1, Soak: 10 * time.Minute},
+			{Name: "rest", Pool: "worker"}}
 	}
 	since := func(d time.Duration) func(*Observed) {
 		return func(o *Observed) {
@@ -81,10 +88,12 @@ func TestSoaking(t *testing.T) {
 		"the time begins on record": {observed().rendered().done("worker-0").with(soaks).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"StageReached"}}},
 		"the next stage waits": {observed().rendered().done("worker-0").with(soaks).with(since(9 * time.Minute)).build(),
-			want{phase: PhaseRelease, reason: v1alpha1.ReasonSoaking, blockers: []string{"MachineConfigPool worker"}, says: []string{"until 2026-03-01T12:01:00Z; stage rest"}}},
+			want{phase: PhaseRelease, reason: v1alpha1.ReasonSoaking, blockers: []string{"MachineConfigPool worker"},
+				says: []string{"until 2026-03-01T12:01:00Z; stage rest"}}},
 		"and begins on time": {observed().rendered().done("worker-0").with(soaks).with(since(10 * time.Minute)).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
-		"a node later than that starts no other": {observed().rendered().done("worker-0", "worker-1").with(soaks).with(since(11 * time.Minute)).build(),
+		"a node later than that starts no other": {observed().rendered().done("worker-0",
+			"worker-1").with(soaks).with(since(11 * time.Minute)).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
 	}
 	for name, c := range cases {
@@ -112,16 +121,21 @@ func TestWindows(t *testing.T) {
 		open    bool
 		says    string
 	}{
-		"none is always open":                {nil, at("2026-03-01T12:00:00Z"), true, ""},
-		"in the evening, in its own zone":    {[]MaintenanceWindow{nights}, at("2026-03-02T21:00:00Z"), true, ""},
-		"not a minute before":                {[]MaintenanceWindow{nights}, at("2026-03-02T20:59:00Z"), false, "opens at 2026-03-02T21:00:00Z"},
-		"past midnight":                      {[]MaintenanceWindow{nights}, at("2026-03-03T00:59:59Z"), true, ""},
-		"closed at its end":                  {[]MaintenanceWindow{nights}, at("2026-03-03T01:00:00Z"), false, "opens at 2026-03-03T21:00:00Z"},
-		"on Saturday, from Friday":           {[]MaintenanceWindow{nights}, at("2026-03-07T00:30:00Z"), true, ""},
-		"not on a Saturday evening":          {[]MaintenanceWindow{nights}, at("2026-03-07T22:00:00Z"), false, "opens at 2026-03-09T21:00:00Z"},
-		"an hour earlier in summer":          {[]MaintenanceWindow{nights}, at("2026-07-01T20:00:00Z"), true, ""},
-		"another one is open":                {[]MaintenanceWindow{nights, {Schedule: "0 12 * * *", Duration: time.Hour}}, at("2026-03-01T12:30:00Z"), true, ""},
-		"one that nobody can read is closed": {[]MaintenanceWindow{{Schedule: "now", Duration: time.Hour}}, at("2026-03-01T12:00:00Z"), false, "none can be read"},
+		"none is always open":             {nil, at("2026-03-01T12:00:00Z"), true, ""},
+		"in the evening, in its own zone": {[]MaintenanceWindow{nights}, at("2026-03-02T21:00:00Z"), true, ""},
+		"not a minute before": {[]MaintenanceWindow{nights}, at("2026-03-02T20:59:00Z"), false,
+			"opens at 2026-03-02T21:00:00Z"},
+		"past midnight": {[]MaintenanceWindow{nights}, at("2026-03-03T00:59:59Z"), true, ""},
+		"closed at its end": {[]MaintenanceWindow{nights}, at("2026-03-03T01:00:00Z"), false,
+			"opens at 2026-03-03T21:00:00Z"},
+		"on Saturday, from Friday": {[]MaintenanceWindow{nights}, at("2026-03-07T00:30:00Z"), true, ""},
+		"not on a Saturday evening": {[]MaintenanceWindow{nights}, at("2026-03-07T22:00:00Z"), false,
+			"opens at 2026-03-09T21:00:00Z"},
+		"an hour earlier in summer": {[]MaintenanceWindow{nights}, at("2026-07-01T20:00:00Z"), true, ""},
+		"another one is open": {[]MaintenanceWindow{nights,
+			{Schedule: "0 12 * * *", Duration: time.Hour}}, at("2026-03-01T12:30:00Z"), true, ""},
+		"one that nobody can read is closed": {[]MaintenanceWindow{{Schedule: "now", Duration: time.Hour}},
+			at("2026-03-01T12:00:00Z"), false, "none can be read"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -132,13 +146,15 @@ func TestWindows(t *testing.T) {
 				t.Fatalf("closed %t", closed)
 			}
 			if !c.open {
-				check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonOutsideWindow, blockers: []string{"SafeMirrorRollout shop"}, says: []string{c.says}})
+				check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonOutsideWindow,
+					blockers: []string{"SafeMirrorRollout shop"}, says: []string{c.says}})
 			}
 		})
 	}
 }
 
-// A window that closes is a hold: a pool that is open and has not given its node yet is closed, and a node under way finishes.
+// A window that closes is a hold: a pool that is open and has not given its node yet is closed, and
+// a node under way finishes.
 func TestClosedWindowRepauses(t *testing.T) {
 	closed := func(o *Observed) {
 		o.Rollout.Windows = []MaintenanceWindow{{Schedule: "0 3 * * *", Duration: time.Hour}}
@@ -154,10 +170,12 @@ func TestInvalidWindows(t *testing.T) {
 		w    MaintenanceWindow
 		want string
 	}{
-		"a good one":       {MaintenanceWindow{Schedule: "0 22 * * 1-5", TimeZone: "Europe/Berlin"}, ""},
-		"six fields":       {MaintenanceWindow{Schedule: "0 0 22 * * 1-5"}, `schedule: "0 0 22 * * 1-5" is not a cron schedule of five fields such as "0 22 * * 1-5": `},
+		"a good one": {MaintenanceWindow{Schedule: "0 22 * * 1-5", TimeZone: "Europe/Berlin"}, ""},
+		"six fields": {MaintenanceWindow{Schedule: "0 0 22 * * 1-5"},
+			`schedule: "0 0 22 * * 1-5" is not a cron schedule of five fields such as "0 22 * * 1-5": `},
 		"a day that never": {MaintenanceWindow{Schedule: "0 0 31 2 *"}, `schedule: "0 0 31 2 *" never comes up`},
-		"no such zone":     {MaintenanceWindow{Schedule: "0 0 * * *", TimeZone: "Mars/Base"}, `timeZone: "Mars/Base" is not the name of a time zone such as Europe/Berlin`},
+		"no such zone": {MaintenanceWindow{Schedule: "0 0 * * *", TimeZone: "Mars/Base"},
+			`timeZone: "Mars/Base" is not the name of a time zone such as Europe/Berlin`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -189,14 +207,20 @@ func TestRetries(t *testing.T) {
 		actions []string
 		facts   []Fact
 	}{
-		"nobody asks":                        {failing().build(), []string{copyAll}, nil},
-		"a request":                          {failing().with(asks("a")).build(), []string{copyAll, "try-again/a"}, []Fact{Retried{IDs: []string{"a"}}}},
-		"two requests are one":               {failing().with(asks("a", "b")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"a", "b"}}}},
-		"one that was carried out":           {failing().with(asks("a")).with(carriedOut("a")).build(), []string{copyAll}, nil},
-		"one more":                           {failing().with(asks("a", "b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
-		"never together with a disruption":   {observed().rendered().releaseIntended("worker").with(asks("a")).build(), []string{"release-one/worker"}, nil},
-		"not after the end":                  {observed().completed().with(asks("a")).build(), nil, nil},
-		"another one than before":            {failing().with(asks("b")).with(carriedOut("a")).build(), []string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
+		"nobody asks": {failing().build(), []string{copyAll}, nil},
+		"a request": {failing().with(asks("a")).build(), []string{copyAll, "try-again/a"},
+			[]Fact{Retried{IDs: []string{"a"}}}},
+		"two requests are one": {failing().with(asks("a", "b")).build(), []string{copyAll, "try-again/b"},
+			[]Fact{Retried{IDs: []string{"a", "b"}}}},
+		"one that was carried out": {failing().with(asks("a")).with(carriedOut("a")).build(),
+			[]string{copyAll}, nil},
+		"one more": {failing().with(asks("a", "b")).with(carriedOut("a")).build(),
+			[]string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
+		"never together with a disruption": {observed().rendered().releaseIntended("worker").with(asks("a")).build(),
+			[]string{"release-one/worker"}, nil},
+		"not after the end": {observed().completed().with(asks("a")).build(), nil, nil},
+		"another one than before": {failing().with(asks("b")).with(carriedOut("a")).build(),
+			[]string{copyAll, "try-again/b"}, []Fact{Retried{IDs: []string{"b"}}}},
 		"not on the way out of the rollout.": {observed().paused().with(asks("a")).deleting().build(), nil, nil},
 	}
 	for name, c := range cases {
@@ -235,8 +259,9 @@ func TestDrainTimeout(t *testing.T) {
 	waits := want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}}
 	check(t, moving(59*time.Minute, 0), waits)
 	check(t, moving(89*time.Minute, 90*time.Minute), waits)
-	check(t, moving(time.Hour, 0), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainTimedOut, stalled: true, blockers: []string{"Node worker-0"},
-		says: []string{"not done after 1h0m0s", "is on its way from"}})
+	check(t, moving(time.Hour, 0), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainTimedOut, stalled: true,
+		blockers: []string{"Node worker-0"},
+		says:     []string{"not done after 1h0m0s", "is on its way from"}})
 }
 
 // What is remembered of approvals and stages is bounded, and taken once.
@@ -245,7 +270,8 @@ func TestRecordOfGates(t *testing.T) {
 	for i := range maxApprovals + 5 {
 		r = Apply(r, []Fact{GateApproved{Gate: "apply", PlanDigest: string(rune('a' + i)), At: now}})
 	}
-	r = Apply(r, []Fact{GateApproved{Gate: "apply", PlanDigest: string(rune('a' + 68)), At: now}, StageReached{Name: "canary", At: now}, StageReached{Name: "canary", At: now.Add(time.Hour)}})
+	r = Apply(r, []Fact{GateApproved{Gate: "apply", PlanDigest: string(rune('a' + 68)), At: now},
+		StageReached{Name: "canary", At: now}, StageReached{Name: "canary", At: now.Add(time.Hour)}})
 	if len(r.Approvals) != maxApprovals || len(r.Stages) != 1 || !r.Stages[0].ReachedAt.Equal(apiTime(now)) {
 		t.Errorf("%d approvals, stages %v", len(r.Approvals), r.Stages)
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// generator makes observations from a seed: some a few steps off the way of a rollout, some that make no sense at all.
+// generator makes observations from a seed: some a few steps off the way of a rollout, some that
+// make no sense at all.
 type generator struct{ *rand.Rand }
 
 func (g generator) observed() Observed {
@@ -82,7 +83,10 @@ var rolloutStates = []func() *builder{
 	func() *builder { return secondPass().deleting() },
 	func() *builder { return observed().paused().reloads() },
 	func() *builder {
-		return observed().paused().policyInstalled().policy(func(p *NodeDisruptionPolicy) { p.Record, p.Ours, p.Entry, p.Reloads = nil, false, userPolicy, false })
+		return observed().paused().policyInstalled().policy(func(p *NodeDisruptionPolicy) {
+			p.Record, p.Ours, p.Entry,
+				p.Reloads = nil, false, userPolicy, false
+		})
 	},
 	func() *builder {
 		b := observed().updated().policyInstalled()
@@ -165,7 +169,8 @@ var disturbances = []func(g generator, b *builder){
 	func(g generator, b *builder) { b.staged(g.pass()) },
 	func(_ generator, b *builder) { b.partiallyWritten() },
 	func(g generator, b *builder) {
-		b.o.Rollout.Reload, b.o.NodeDisruptionPolicy, b.o.Record.NodeDisruptionPolicy = g.sometimes(), maybe(g, g.policy()), g.policyRecord()
+		b.o.Rollout.Reload, b.o.NodeDisruptionPolicy, b.o.Record.NodeDisruptionPolicy = g.sometimes(),
+			maybe(g, g.policy()), g.policyRecord()
 	},
 	func(g generator, b *builder) { b.policy(g.disturbPolicy) },
 	func(_ generator, b *builder) { b.o.NodeDisruptionPolicy = Unknown[NodeDisruptionPolicy]("x") },
@@ -174,13 +179,18 @@ var disturbances = []func(g generator, b *builder){
 // inconsistent is an observation of which nothing fits together.
 func (g generator) inconsistent() Observed {
 	o := Observed{
-		Now:     now.Add(time.Duration(g.Intn(1200)) * time.Second),
-		Rollout: Spec{Name: "shop", UID: "uid", Generation: int64(g.Intn(3)), SpecHash: g.spec(), Requests: g.requests(), Created: now, Deleting: g.sometimes(), Finalizer: !g.sometimes(), Held: g.sometimes()},
+		Now: now.Add(time.Duration(g.Intn(1200)) * time.Second),
+		Rollout: Spec{Name: "shop", UID: "uid", Generation: int64(g.Intn(3)), SpecHash: g.spec(),
+			Requests: g.requests(), Created: now, Deleting: g.sometimes(), Finalizer: !g.sometimes(),
+			Held: g.sometimes()},
 		Record: v1alpha1.Record{
-			Pools: g.poolRecords(), Release: g.release(), AppliedPlanHash: g.digest(), CompletedGeneration: int64(max(0, g.Intn(5)-2)), CompletedSpecHash: g.spec(),
+			Pools: g.poolRecords(), Release: g.release(), AppliedPlanHash: g.digest(),
+			CompletedGeneration: int64(max(0, g.Intn(5)-2)), CompletedSpecHash: g.spec(),
 		},
-		Cluster: maybe(g, Cluster{}), OtherRollouts: maybe(g, []OtherRollout{}), SpecProblems: maybe(g, []Problem{}), Workloads: maybe(g, []Workload{g.workload()}),
-		Sets: maybe(g, MirrorSets{IDMS: g.setState(), ITMS: g.setState()}), Plan: maybe(g, g.plan()), Transfers: maybe(g, g.transfers()),
+		Cluster: maybe(g, Cluster{}), OtherRollouts: maybe(g, []OtherRollout{}), SpecProblems: maybe(g, []Problem{}),
+		Workloads: maybe(g, []Workload{g.workload()}),
+		Sets:      maybe(g, MirrorSets{IDMS: g.setState(), ITMS: g.setState()}), Plan: maybe(g, g.plan()),
+		Transfers:  maybe(g, g.transfers()),
 		PullChecks: maybe(g, g.pullChecks()), CanaryPulls: maybe(g, g.canary()), ControlPlane: maybe(g, []Problem{}),
 	}
 	o.Rollout.Targeted, o.Rollout.MaxConcurrent = g.sometimes(), g.Intn(4)
@@ -271,11 +281,13 @@ func (g generator) renderedName(pool string) string {
 }
 
 func (g generator) plan() PlanSummary {
-	return PlanSummary{Digest: g.digest(), Total: g.Intn(9), Changed: g.Intn(9), PendingChecks: max(0, g.Intn(6)-4), Lost: max(0, g.Intn(6)-4)}
+	return PlanSummary{Digest: g.digest(), Total: g.Intn(9), Changed: g.Intn(9), PendingChecks: max(0, g.Intn(6)-4),
+		Lost: max(0, g.Intn(6)-4)}
 }
 
 func (g generator) transfers() Transfers {
-	t := Transfers{PlanDigest: g.digest(), Copying: !g.sometimes(), Total: g.Intn(4), OldestProof: now.Add(-time.Duration(g.Intn(1200)) * time.Second)}
+	t := Transfers{PlanDigest: g.digest(), Copying: !g.sometimes(), Total: g.Intn(4),
+		OldestProof: now.Add(-time.Duration(g.Intn(1200)) * time.Second)}
 	t.Verified = t.Total
 	if g.sometimes() {
 		t.Verified = g.Intn(t.Total + 1)
@@ -341,13 +353,16 @@ func (g generator) requests() []Request {
 	if !g.sometimes() {
 		return nil
 	}
-	return []Request{{ID: pick(g, "a", "b"), Verb: pick(g, v1alpha1.RequestApprove, v1alpha1.RequestRetry, v1alpha1.RequestAbort, v1alpha1.RequestRollback), Gate: GateApply, PlanDigest: g.digest()}}
+	return []Request{{ID: pick(g, "a", "b"),
+		Verb: pick(g, v1alpha1.RequestApprove, v1alpha1.RequestRetry, v1alpha1.RequestAbort, v1alpha1.RequestRollback),
+		Gate: GateApply, PlanDigest: g.digest()}}
 }
 
 func (g generator) workload() Workload {
 	return Workload{
 		Kind: "Deployment", Namespace: "shop", Name: pick(g, "cart", "till"), Desired: 3, Ready: int32(g.Intn(3)),
-		NewestUnreadyAt: now.Add(time.Duration(g.Intn(120)-60) * time.Second), MissingPods: g.sometimes(), OnNode: g.sometimes(),
+		NewestUnreadyAt: now.Add(time.Duration(g.Intn(120)-60) * time.Second), MissingPods: g.sometimes(),
+		OnNode: g.sometimes(),
 	}
 }
 
@@ -357,9 +372,13 @@ func (g generator) release() *v1alpha1.ReleaseRecord {
 	}
 	pool := g.poolName()
 	return &v1alpha1.ReleaseRecord{
-		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-time.Duration(g.Intn(90)) * time.Second)), TargetConfig: g.renderedName(pool),
-		UpdatedNodes: int32(g.Intn(3)), Nodes: pick(g, nil, nil, []string{g.nodeName()}, []string{g.nodeName(), g.nodeName()}), NodeCount: int32(g.Intn(3)),
-		TargetNodes: pick(g, nil, nil, []string{g.nodeName()}), UnreadyWorkloads: pick(g, nil, []string{"Deployment/shop/cart=1"}),
+		Pool: pool, IntendedAt: metav1.NewTime(now.Add(-time.Duration(g.Intn(90)) * time.Second)),
+		TargetConfig:     g.renderedName(pool),
+		UpdatedNodes:     int32(g.Intn(3)),
+		Nodes:            pick(g, nil, nil, []string{g.nodeName()}, []string{g.nodeName(), g.nodeName()}),
+		NodeCount:        int32(g.Intn(3)),
+		TargetNodes:      pick(g, nil, nil, []string{g.nodeName()}),
+		UnreadyWorkloads: pick(g, nil, []string{"Deployment/shop/cart=1"}),
 	}
 }
 
@@ -368,7 +387,8 @@ func (g generator) poolRecords() []v1alpha1.PoolRecord {
 	for _, name := range []string{"infra", "master", "worker"} {
 		if !g.sometimes() {
 			out = append(out, v1alpha1.PoolRecord{
-				Name: name, Paused: g.sometimes(), MaxUnavailable: pick(g, "", "1", "10%"), Restored: g.sometimes(), Unavailable: []string{g.nodeName()},
+				Name: name, Paused: g.sometimes(), MaxUnavailable: pick(g, "", "1", "10%"), Restored: g.sometimes(),
+				Unavailable: []string{g.nodeName()},
 			})
 		}
 	}
@@ -376,7 +396,8 @@ func (g generator) poolRecords() []v1alpha1.PoolRecord {
 }
 
 func (g generator) pauseRecord() *PauseRecord {
-	l := PauseRecord{Rollout: "shop", UID: "uid", Since: began, PriorPaused: g.sometimes(), Repaused: g.Intn(3), Unavailable: []string{g.nodeName()}}
+	l := PauseRecord{Rollout: "shop", UID: "uid", Since: began, PriorPaused: g.sometimes(), Repaused: g.Intn(3),
+		Unavailable: []string{g.nodeName()}}
 	if g.sometimes() {
 		l.Release = &UnpauseWindow{
 			IntendedAt: now.Add(-10 * time.Second), Deadline: now.Add(time.Duration(g.Intn(120)-60) * time.Second),

@@ -39,16 +39,19 @@ func TestPlan(t *testing.T) {
 		},
 		"references that are still asked about": {
 			o: observed().plan(probing).build(),
-			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{checkOnly}, blockers: []string{"Image references"},
-				says: []string{"2 references"}},
+			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{checkOnly},
+				blockers: []string{"Image references"},
+				says:     []string{"2 references"}},
 		},
 		"a new reference does not cancel the copying": {
-			o:    observed().copied().plan(probing).build(),
-			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll}, blockers: []string{"Image references"}},
+			o: observed().copied().plan(probing).build(),
+			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll},
+				blockers: []string{"Image references"}},
 		},
 		"another plan is not copied before it is found good": {
-			o:    observed().copied().transfers(func(tr *Transfers) { tr.PlanDigest = "sha256:former" }).plan(probing).build(),
-			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{checkOnly}, blockers: []string{"Image references"}},
+			o: observed().copied().transfers(func(tr *Transfers) { tr.PlanDigest = "sha256:former" }).plan(probing).build(),
+			want: want{phase: PhasePlan, reason: v1alpha1.ReasonWaiting, actions: []string{checkOnly},
+				blockers: []string{"Image references"}},
 		},
 		"a reference lost half way holds (I6)": {
 			o: observed().rendered().plan(lost).build(),
@@ -72,8 +75,9 @@ func TestMirror(t *testing.T) {
 		want want
 	}{
 		"the engine gets the jobs": {
-			o:    observed().build(),
-			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{copyAll}, says: []string{"4 references"}},
+			o: observed().build(),
+			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{copyAll},
+				says: []string{"4 references"}},
 		},
 		"the engine gets them again when it only looks": {
 			o:    observed().copied().transfers(func(tr *Transfers) { tr.Copying = false }).build(),
@@ -85,34 +89,48 @@ func TestMirror(t *testing.T) {
 		},
 		"copying": {
 			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified = 1 }).build(),
-			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll}, blockers: []string{"Image references"},
-				says: []string{"1 of 4 references proven, 2 copied"}},
+			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll},
+				blockers: []string{"Image references"},
+				says:     []string{"1 of 4 references proven, 2 copied"}},
 		},
 		"copying goes on while one fails": {
-			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Problems = 2, 1, failed }).build(),
+			o: observed().copied().transfers(func(tr *Transfers) {
+				tr.Verified, tr.Failed, tr.Problems = 2, 1,
+					failed
+			}).build(),
 			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonMirrorUnreachable, actions: []string{copyAll},
 				blockers: []string{"Image quay.io/acme/app:v1", "Image references"}},
 		},
 		"all that is left has failed": {
-			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Problems = 3, 1, failed }).build(),
-			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonMirrorUnreachable, stalled: true, actions: []string{copyAll},
+			o: observed().copied().transfers(func(tr *Transfers) {
+				tr.Verified, tr.Failed, tr.Problems = 3, 1,
+					failed
+			}).build(),
+			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonMirrorUnreachable, stalled: true,
+				actions:  []string{copyAll},
 				blockers: []string{"Image quay.io/acme/app:v1"}},
 		},
 		"failures that nobody names are counted": {
 			o: observed().copied().transfers(func(tr *Transfers) { tr.Verified, tr.Failed = 3, 1 }).build(),
-			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonImagesFailed, stalled: true, actions: []string{copyAll},
+			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonImagesFailed, stalled: true,
+				actions:  []string{copyAll},
 				blockers: []string{"Image references"}, says: []string{"1 references"}},
 		},
 		"held, it copies all the same": {
-			o:    observed().held().copied().transfers(func(tr *Transfers) { tr.Verified = 1 }).build(),
-			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll}, blockers: []string{"Image references"}},
+			o: observed().held().copied().transfers(func(tr *Transfers) { tr.Verified = 1 }).build(),
+			want: want{phase: PhaseMirror, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll},
+				blockers: []string{"Image references"}},
 		},
 		"before the pause a proof of any age will do, and is made anew": {
-			o:    observed().copied().transfers(func(tr *Transfers) { tr.OldestProof = now.Add(-time.Hour) }).build(),
-			want: want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-finalizer", copyAll}},
+			o: observed().copied().transfers(func(tr *Transfers) { tr.OldestProof = now.Add(-time.Hour) }).build(),
+			want: want{phase: PhasePause, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"ensure-finalizer", copyAll}},
 		},
 		"nothing changes, nothing to copy": {
-			o:    observed().copied().transfers(func(tr *Transfers) { *tr = Transfers{PlanDigest: planDigest, Copying: true} }).build(),
+			o: observed().copied().transfers(func(tr *Transfers) {
+				*tr = Transfers{PlanDigest: planDigest,
+					Copying: true}
+			}).build(),
 			want: want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-finalizer"}},
 		},
 	}
@@ -121,7 +139,8 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// From the pause on a proof has to be younger than fifteen minutes, and before the mirror sets are applied younger than the pause.
+// From the pause on a proof has to be younger than fifteen minutes, and before the mirror sets are
+// applied younger than the pause.
 func TestVerifyBoundsTheAgeOfProofs(t *testing.T) {
 	aged := func(b *builder, age time.Duration) Observed {
 		return b.transfers(func(tr *Transfers) { tr.OldestProof = now.Add(-age) }).build()
@@ -129,8 +148,9 @@ func TestVerifyBoundsTheAgeOfProofs(t *testing.T) {
 	longAgo := func(b *builder) *builder {
 		return b.with(func(o *Observed) { o.Record.StartedAt.Time = now.Add(-time.Hour) })
 	}
-	again := want{phase: PhaseVerify, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll}, blockers: []string{"Image references"},
-		says: []string{"proving 4 references again"}}
+	again := want{phase: PhaseVerify, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll},
+		blockers: []string{"Image references"},
+		says:     []string{"proving 4 references again"}}
 	apply := want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}}
 	release := want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}
 	refreshing := func(w want) want {
@@ -141,13 +161,16 @@ func TestVerifyBoundsTheAgeOfProofs(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"proven since the pause":                   {aged(observed().paused(), 4*time.Minute), apply},
-		"proven as the pause began":                {aged(observed().paused(), 5*time.Minute), apply},
-		"proven before the pause":                  {aged(observed().paused(), 5*time.Minute+time.Second), again},
-		"paused long ago, proven in time":          {aged(longAgo(observed().paused()), 9*time.Minute), apply},
-		"paused long ago, to be proven soon":       {aged(longAgo(observed().paused()), 11*time.Minute), refreshing(apply)},
-		"paused long ago, proven just in time":     {aged(longAgo(observed().paused()), 15*time.Minute), refreshing(apply)},
-		"paused long ago, proven too long ago":     {aged(longAgo(observed().paused()), 15*time.Minute+time.Second), again},
+		"proven since the pause":          {aged(observed().paused(), 4*time.Minute), apply},
+		"proven as the pause began":       {aged(observed().paused(), 5*time.Minute), apply},
+		"proven before the pause":         {aged(observed().paused(), 5*time.Minute+time.Second), again},
+		"paused long ago, proven in time": {aged(longAgo(observed().paused()), 9*time.Minute), apply},
+		"paused long ago, to be proven soon": {aged(longAgo(observed().paused()), 11*time.Minute),
+			refreshing(apply)},
+		"paused long ago, proven just in time": {aged(longAgo(observed().paused()), 15*time.Minute),
+			refreshing(apply)},
+		"paused long ago, proven too long ago": {aged(longAgo(observed().paused()), 15*time.Minute+
+			time.Second), again},
 		"once applied, the pause does not matter":  {aged(observed().rendered(), 9*time.Minute), release},
 		"once applied, proofs are made anew early": {aged(observed().rendered(), 11*time.Minute), refreshing(release)},
 		"once applied, proven too long ago":        {aged(observed().rendered(), 16*time.Minute), again},
@@ -164,14 +187,19 @@ func TestVerifyHoldsOnVanishedImage(t *testing.T) {
 		want want
 	}{
 		"an image vanished from the mirror": {
-			o: observed().rendered().transfers(func(tr *Transfers) { tr.Verified, tr.Failed, tr.Problems = 3, 1, gone }).build(),
-			want: want{phase: PhaseVerify, reason: v1alpha1.ReasonImagesFailed, stalled: true, actions: []string{copyAll},
+			o: observed().rendered().transfers(func(tr *Transfers) {
+				tr.Verified, tr.Failed, tr.Problems = 3, 1,
+					gone
+			}).build(),
+			want: want{phase: PhaseVerify, reason: v1alpha1.ReasonImagesFailed, stalled: true,
+				actions:  []string{copyAll},
 				blockers: []string{"Image quay.io/acme/app:v1"}},
 		},
 		"a new reference came up": {
 			o: observed().rendered().transfers(func(tr *Transfers) { tr.Total = 5 }).build(),
-			want: want{phase: PhaseVerify, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll}, blockers: []string{"Image references"},
-				says: []string{"4 of 5"}},
+			want: want{phase: PhaseVerify, reason: v1alpha1.ReasonWaiting, actions: []string{copyAll},
+				blockers: []string{"Image references"},
+				says:     []string{"4 of 5"}},
 		},
 		"a restarted engine has to prove everything again": {
 			o:    observed().rendered().with(func(o *Observed) { o.Transfers = Known(Transfers{}) }).build(),
@@ -183,7 +211,8 @@ func TestVerifyHoldsOnVanishedImage(t *testing.T) {
 	}
 }
 
-// NotOlderThan decides what the engine proves again: what is too old to be relied upon, and what soon will be.
+// NotOlderThan decides what the engine proves again: what is too old to be relied upon, and what
+// soon will be.
 func TestNotOlderThan(t *testing.T) {
 	cases := map[string]struct {
 		o    Observed
@@ -192,7 +221,8 @@ func TestNotOlderThan(t *testing.T) {
 		"before the pause: what is ten minutes old":     {observed().build(), now.Add(-proofRefreshAge)},
 		"after the pause: what is older than the pause": {observed().paused().transfers(func(tr *Transfers) { tr.Verified = 0 }).build(), began},
 		"once applied: what is ten minutes old":         {observed().rendered().transfers(func(tr *Transfers) { tr.Verified = 0 }).build(), now.Add(-proofRefreshAge)},
-		"while a reference is lost: ten minutes":        {observed().plan(func(p *PlanSummary) { p.Lost = 1 }).build(), now.Add(-proofRefreshAge)},
+		"while a reference is lost: ten minutes": {observed().plan(func(p *PlanSummary) { p.Lost = 1 }).build(),
+			now.Add(-proofRefreshAge)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

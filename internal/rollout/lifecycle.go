@@ -15,23 +15,27 @@ type decideBeforePhases struct {
 	decide func(o Observed) (d Decision, applies bool)
 }
 
-// guards are asked in this order. What is partly written comes first: between two writes lies a state that nobody has asked for (I13).
+// guards are asked in this order. What is partly written comes first: between two writes lies a
+// state that nobody has asked for (I13).
 var guards = []decideBeforePhases{
-	{"FinishWriting", "one of two mirror sets is written and the other is not: finish them", func(o Observed) (Decision, bool) {
-		return stepOf(o, PhaseApply, finishWriting(o))
-	}},
-	{"Delete", "the rollout is being deleted: put back what can be put back at once, and let it go", func(o Observed) (Decision, bool) {
-		if !o.Rollout.Deleting || rollbackOnDelete(o) {
-			return Decision{}, false
-		}
-		return decideDeletion(o)
-	}},
+	{"FinishWriting", "one of two mirror sets is written and the other is not: finish them",
+		func(o Observed) (Decision, bool) {
+			return stepOf(o, PhaseApply, finishWriting(o))
+		}},
+	{"Delete", "the rollout is being deleted: put back what can be put back at once, and let it go",
+		func(o Observed) (Decision, bool) {
+			if !o.Rollout.Deleting || rollbackOnDelete(o) {
+				return Decision{}, false
+			}
+			return decideDeletion(o)
+		}},
 	{"BeginRollback", "somebody or something asks for a rollback: put it on record", func(o Observed) (Decision, bool) {
 		return stepOf(o, PhasePreflight, startRollback(o))
 	}},
-	{"WithdrawPass", "a deleted rollout is in a second pass of which nothing is written: go back to the first", func(o Observed) (Decision, bool) {
-		return stepOf(o, PhasePreflight, cancelEnforcePass(o))
-	}},
+	{"WithdrawPass", "a deleted rollout is in a second pass of which nothing is written: go back to the first",
+		func(o Observed) (Decision, bool) {
+			return stepOf(o, PhasePreflight, cancelEnforcePass(o))
+		}},
 	{"Ended", "the rollout has ended: watch for drift, or plan anew when the spec has changed", afterEnd},
 }
 
@@ -73,15 +77,18 @@ func afterEnd(o Observed) (Decision, bool) {
 	}
 }
 
-// Ended tells whether the rollout has nothing left to decide but whether its mirror sets are still there: it is complete, or it
-// was and is being deleted. Pools, images and workloads need not be read for that.
+// Ended tells whether the rollout has nothing left to decide but whether its mirror sets are still
+// there: it is complete, or it was and is being deleted. Pools, images and workloads need not be
+// read for that.
 func Ended(r v1alpha1.Record, spec Spec) bool {
-	return r.CompletedGeneration != 0 && (spec.Deleting || r.CompletedSpecHash == spec.SpecHash) && !rollbackRequested(r, spec)
+	return r.CompletedGeneration != 0 && (spec.Deleting || r.CompletedSpecHash == spec.SpecHash) &&
+		!rollbackRequested(r, spec)
 }
 
-// decideDeletion lets the rollout go as soon as nothing of it dangles. Before the mirror sets were applied the pools are given
-// back at once. After that the mirror sets stay, and the rollout is carried to its end first: giving the pools back half
-// way would let the MCO take the remaining nodes unproven and all at its own pace (I5).
+// decideDeletion lets the rollout go as soon as nothing of it dangles. Before the mirror sets were
+// applied the pools are given back at once. After that the mirror sets stay, and the rollout is
+// carried to its end first: giving the pools back half way would let the MCO take the remaining
+// nodes unproven and all at its own pace (I5).
 func decideDeletion(o Observed) (Decision, bool) {
 	if !o.Rollout.Finalizer {
 		return Decision{Phase: PhaseComplete, Complete: true, Reason: v1alpha1.ReasonComplete}, true
@@ -95,7 +102,8 @@ func decideDeletion(o Observed) (Decision, bool) {
 	return d, true
 }
 
-// removeFinalizer is the way out of a rollout that is being deleted; forward is true when it leads through the rest of the phases.
+// removeFinalizer is the way out of a rollout that is being deleted; forward is true when it leads
+// through the rest of the phases.
 func removeFinalizer(o Observed) (step Step, proceed bool) {
 	remove := Do{Actions: []Action{RemoveFinalizer{}}, Why: "nothing of this rollout is left to undo"}
 	if c, known := o.Cluster.Get(); known && c.Unsupported != "" {
@@ -125,8 +133,9 @@ func removeFinalizer(o Observed) (step Step, proceed bool) {
 	return remove, false
 }
 
-// mustComplete tells whether the rollout has to be carried to its end. The intent to apply says so, unless it was never carried out or was
-// taken back before any node was released; and when the record is lost, our mirror set and pools with nodes left to update say so.
+// mustComplete tells whether the rollout has to be carried to its end. The intent to apply says so,
+// unless it was never carried out or was taken back before any node was released; and when the
+// record is lost, our mirror set and pools with nodes left to update say so.
 func mustComplete(o Observed, sets MirrorSets, pools []Pool) bool {
 	if o.Record.AppliedPlanHash == "" {
 		return sets.anyPresent() && !allPoolsUpdated(pools)
@@ -142,7 +151,8 @@ func mustComplete(o Observed, sets MirrorSets, pools []Pool) bool {
 	return false
 }
 
-// neverReleased tells whether no node of the pool was released by this rollout, as far as the ledger knows.
+// neverReleased tells whether no node of the pool was released by this rollout, as far as the
+// ledger knows.
 func neverReleased(p Pool) bool { return p.PauseRecord == nil || p.PauseRecord.Release == nil }
 
 // needsRestore tells whether anything of ours has to be given back.
@@ -166,15 +176,17 @@ func allPoolsUpdated(pools []Pool) bool {
 	return true
 }
 
-// decideCompleted watches a rollout that has ended well. It reports drift and changes nothing: a mirror set is never written
-// again while pools are unpaused, because the MCO would take every node at once. Should a pool carry a ledger all the same,
-// because somebody has put an old copy of it back, it is given back once more.
+// decideCompleted watches a rollout that has ended well. It reports drift and changes nothing: a
+// mirror set is never written again while pools are unpaused, because the MCO would take every node
+// at once. Should a pool carry a ledger all the same, because somebody has put an old copy of it
+// back, it is given back once more.
 func decideCompleted(o Observed) Decision {
 	d := Decision{Phase: PhaseComplete, Complete: true, Reason: v1alpha1.ReasonComplete, PhaseResults: allPhasesDone()}
 	if rollback := o.Record.Rollback; rollback != nil {
 		d.Complete, d.Stalled, d.Reason, d.Why = false, true, v1alpha1.ReasonRolledBack, rolledBackMessage(*rollback)
 		d.PhaseResults = nil // no phase of the way forward is done any more
-		d.Blockers = []Blocker{{Reason: v1alpha1.ReasonRolledBack, Kind: "SafeMirrorRollout", Name: o.Rollout.Name, Message: d.Why}}
+		d.Blockers = []Blocker{{Reason: v1alpha1.ReasonRolledBack, Kind: "SafeMirrorRollout", Name: o.Rollout.Name,
+			Message: d.Why}}
 	}
 	if pools, ok := o.Pools.Get(); ok && needsRestore(o, pools) {
 		d.Phase, d.Complete = PhaseRestore, false

@@ -24,26 +24,35 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// After the end the rollout watches. It writes nothing, because the MCO would bring it to every node at its own pace.
+// After the end the rollout watches. It writes nothing, because the MCO would bring it to every
+// node at its own pace.
 func TestAfterCompletion(t *testing.T) {
 	complete := want{phase: PhaseComplete, reason: v1alpha1.ReasonComplete, complete: true}
 	drifted := func(blockers ...string) want {
-		return want{phase: PhaseComplete, reason: v1alpha1.ReasonDrifted, stalled: true, blockers: blockers, says: []string{"not written again"}}
+		return want{phase: PhaseComplete, reason: v1alpha1.ReasonDrifted, stalled: true, blockers: blockers,
+			says: []string{"not written again"}}
 	}
 	cases := map[string]struct {
 		o    Observed
 		want want
 	}{
-		"as it was":                        {observed().completed().build(), complete},
-		"the mirror set is deleted":        {observed().completed().sets(SetNotWanted, SetMissing).build(), drifted("ImageTagMirrorSet shop")},
-		"both are edited":                  {observed().completed().sets(SetDiffers, SetDiffers).build(), drifted("ImageDigestMirrorSet shop", "ImageTagMirrorSet shop")},
-		"the mirror sets cannot be read":   {observed().completed().with(func(o *Observed) { o.Sets = Unknown[MirrorSets]("timeout") }).build(), complete},
-		"nothing can be read":              {observed().completed().with(func(o *Observed) { o.Pools, o.Cluster = Unknown[[]Pool]("x"), Unknown[Cluster]("x") }).build(), complete},
+		"as it was": {observed().completed().build(), complete},
+		"the mirror set is deleted": {observed().completed().sets(SetNotWanted, SetMissing).build(),
+			drifted("ImageTagMirrorSet shop")},
+		"both are edited": {observed().completed().sets(SetDiffers, SetDiffers).build(),
+			drifted("ImageDigestMirrorSet shop", "ImageTagMirrorSet shop")},
+		"the mirror sets cannot be read": {observed().completed().with(func(o *Observed) { o.Sets = Unknown[MirrorSets]("timeout") }).build(), complete},
+		"nothing can be read": {observed().completed().with(func(o *Observed) {
+			o.Pools,
+				o.Cluster = Unknown[[]Pool]("x"), Unknown[Cluster]("x")
+		}).build(), complete},
 		"the pools are updated for others": {observed().completed().eachPool(func(p *Pool) { p.Rendered = "rendered-x" }).build(), complete},
-		"the user has paused a pool":       {observed().completed().eachPool(func(p *Pool) { p.Paused = true }, "worker").build(), complete},
-		"held":                             {observed().completed().held().build(), complete},
+		"the user has paused a pool": {observed().completed().eachPool(func(p *Pool) { p.Paused = true },
+			"worker").build(), complete},
+		"held": {observed().completed().held().build(), complete},
 		"an old ledger was put back, paused": {observed().completed().eachPool(func(p *Pool) { (&builder{o: observed().started().build()}).pause(p) }, "worker").build(),
-			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-pool/worker"}, says: []string{"giving pool worker back"}}},
+			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-pool/worker"},
+				says: []string{"giving pool worker back"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) { check(t, c.o, c.want) })
@@ -51,9 +60,13 @@ func TestAfterCompletion(t *testing.T) {
 }
 
 func TestNewSpecRestarts(t *testing.T) {
-	o := observed().completed().with(func(o *Observed) { o.Rollout.Generation, o.Rollout.SpecHash = 2, "spec-2" }).build()
-	d := check(t, o, want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutRestarted"},
-		says: []string{"generation 2, completed was 1"}})
+	o := observed().completed().with(func(o *Observed) {
+		o.Rollout.Generation, o.Rollout.SpecHash = 2,
+			"spec-2"
+	}).build()
+	d := check(t, o, want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing,
+		facts: []string{"RolloutRestarted"},
+		says:  []string{"generation 2, completed was 1"}})
 	o.Record = Apply(o.Record, d.Facts)
 	if diff := cmp.Diff(v1alpha1.Record{}, o.Record); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
@@ -68,7 +81,8 @@ func TestNewSpecDuringRollout(t *testing.T) {
 		sets(SetMissing, SetDiffers).build()
 	d := check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, facts: []string{"ApplyIntended"}})
 	o.Record = Apply(o.Record, d.Facts)
-	check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/sha256:next"}})
+	check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing,
+		actions: []string{"apply-mirror-sets/sha256:next"}})
 }
 
 func TestDeletion(t *testing.T) {
@@ -99,22 +113,28 @@ func TestDeletion(t *testing.T) {
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
 		"one by one": {
-			o:    observed().paused().deleting().with(restored).build(),
-			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-pool/master"}},
+			o: observed().paused().deleting().with(restored).build(),
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"restore-pool/master"}},
 		},
 		"whatever the preflight says": {
 			o: observed().paused().deleting().with(restored).with(func(o *Observed) {
-				o.Cluster, o.SpecProblems, o.Plan = Known(Cluster{Upgrading: "4.20.3"}), Unknown[[]Problem]("x"), Unknown[PlanSummary]("x")
+				o.Cluster, o.SpecProblems, o.Plan = Known(Cluster{Upgrading: "4.20.3"}), Unknown[[]Problem]("x"),
+					Unknown[PlanSummary]("x")
 			}).build(),
-			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-pool/master"}},
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"restore-pool/master"}},
 		},
 		"the MCO has to see it": {
-			o:    observed().paused().restored("master", "worker").deleting().eachPool(func(p *Pool) { p.ObservedGeneration-- }, "worker").build(),
-			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"}},
+			o: observed().paused().restored("master",
+				"worker").deleting().eachPool(func(p *Pool) { p.ObservedGeneration-- }, "worker").build(),
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting,
+				blockers: []string{"MachineConfigPool worker"}},
 		},
 		"all are given back": {observed().paused().restored("master", "worker").deleting().build(), let},
 		"only some were paused": {
-			o:    observed().started().eachPool(func(p *Pool) { (&builder{o: observed().started().build()}).pause(p) }, "worker").deleting().build(),
+			o: observed().started().eachPool(func(p *Pool) { (&builder{o: observed().started().build()}).pause(p) },
+				"worker").deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored worker"}},
 		},
 		"the record is lost": {
@@ -127,27 +147,32 @@ func TestDeletion(t *testing.T) {
 		},
 		"another rollout's pool is none of our business": {
 			o: observed().paused().restored("worker").deleting().eachPool(func(p *Pool) {
-				p.PauseRecord, p.ForeignOwner, p.PausedByUs, p.Rendered = nil, "books", true, "x" // its pauses are signed like ours
+				// its pauses are signed like ours
+				p.PauseRecord, p.ForeignOwner, p.PausedByUs, p.Rendered = nil, "books", true, "x"
 			}, "master").build(),
 			want: let,
 		},
 		"a change of somebody else's queued up behind the pause: it is let through": {
 			o: observed().paused().restored("master").eachPool(kernel, "worker").deleting().
 				with(func(o *Observed) { poolRecord(o.Record, "worker").Restored = true }).build(),
-			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-pool/worker"}},
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"restore-pool/worker"}},
 		},
 		"one that changes registries.conf is not": {
 			o: observed().paused().restored("master").eachPool(kernel, "worker").
 				eachPool(func(p *Pool) { p.Registries = MatchesOther }, "worker").deleting().build(),
-			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
-				says: []string{"3 of its 3 nodes", "pause-record"}},
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting,
+				blockers: []string{"MachineConfigPool worker"},
+				says:     []string{"3 of its 3 nodes", "pause-record"}},
 		},
 		"a node was released, the set and the record are gone": {
 			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").done("worker-0").restored("master").
 				eachPool(func(p *Pool) { p.Rendered, p.Registries = renderedName(p.Name, earlier), MatchesBefore }).
-				with(func(o *Observed) { o.Record.Release, o.Record.AppliedPlanHash = nil, "" }).sets(SetNotWanted, SetMissing).deleting().build(),
-			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
-				says: []string{"1 of its 3 nodes"}},
+				with(func(o *Observed) { o.Record.Release, o.Record.AppliedPlanHash = nil, "" }).sets(SetNotWanted,
+				SetMissing).deleting().build(),
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting,
+				blockers: []string{"MachineConfigPool worker"},
+				says:     []string{"1 of its 3 nodes"}},
 		},
 		"about to be applied, and never applied: the pools are given back": {
 			o:    observed().intended().deleting().build(),
@@ -155,13 +180,17 @@ func TestDeletion(t *testing.T) {
 		},
 		"applied, taken away again, and no node had it: the pools are given back": {
 			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").with(func(o *Observed) { o.Record.Release = nil }).
-				eachPool(func(p *Pool) { p.Rendered, p.Registries = renderedName(p.Name, earlier), MatchesBefore }).sets(SetNotWanted, SetMissing).deleting().build(),
+				eachPool(func(p *Pool) {
+					p.Rendered, p.Registries = renderedName(p.Name, earlier),
+						MatchesBefore
+				}).sets(SetNotWanted, SetMissing).deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
 		"applied, and taken away before any node was released: the MCO has to render it away": {
 			o: observed().rendered().sets(SetNotWanted, SetMissing).deleting().build(),
-			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"},
-				says: []string{"3 of its 3 nodes do not run rendered-worker-planned"}},
+			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting,
+				blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"},
+				says:     []string{"3 of its 3 nodes do not run rendered-worker-planned"}},
 		},
 		"a change queued up as well": {
 			o:    observed().intended().eachPool(kernel, "worker").deleting().build(),
@@ -173,19 +202,22 @@ func TestDeletion(t *testing.T) {
 	}
 }
 
-// Once the mirror sets are applied a deleted rollout is carried to its end: they stay, and every pool is given back in order.
+// Once the mirror sets are applied a deleted rollout is carried to its end: they stay, and every
+// pool is given back in order.
 func TestDeletionAfterApplyCompletes(t *testing.T) {
 	cases := map[string]struct {
 		o    Observed
 		want want
 	}{
 		"applied": {observed().applied().deleting().build(),
-			want{phase: PhaseRender, reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}}},
+			want{phase: PhaseRender, reason: v1alpha1.ReasonWaiting,
+				blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}}},
 		"rendered": {observed().rendered().deleting().build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
 		"the mirror set is deleted as well": {observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").done("worker-0").
 			with(func(o *Observed) { o.Record.Release = nil }).sets(SetNotWanted, SetMissing).deleting().build(),
-			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}}},
+			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"apply-mirror-sets/" + planDigest}}},
 		"updated": {observed().updated().deleting().build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}}},
 		"at its end": {observed().updated().restored("master", "worker").deleting().build(),
@@ -197,15 +229,21 @@ func TestDeletionAfterApplyCompletes(t *testing.T) {
 		"the mirror set is deleted when every node has it": {
 			observed().updated().releaseIntended("worker").opened("worker").repaused("worker").with(func(o *Observed) { o.Record.Release = nil }).
 				sets(SetNotWanted, SetMissing).deleting().build(),
-			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}},
+			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"apply-mirror-sets/" + planDigest}},
 		},
 		"a set is gone, and nodes were released": {
 			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").done("worker-0").with(func(o *Observed) { o.Record.Release = nil }).
-				eachPool(func(p *Pool) { p.Rendered, p.Registries = renderedName(p.Name, earlier), MatchesBefore }).sets(SetNotWanted, SetMissing).deleting().build(),
-			want: want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}},
+				eachPool(func(p *Pool) {
+					p.Rendered, p.Registries = renderedName(p.Name, earlier),
+						MatchesBefore
+				}).sets(SetNotWanted, SetMissing).deleting().build(),
+			want: want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"apply-mirror-sets/" + planDigest}},
 		},
 		"the next generation is not applied yet, the former is everywhere": {
-			o:    observed().updated().with(func(o *Observed) { o.Record.AppliedPlanHash = "" }).sets(SetNotWanted, SetDiffers).deleting().build(),
+			o: observed().updated().with(func(o *Observed) { o.Record.AppliedPlanHash = "" }).sets(SetNotWanted,
+				SetDiffers).deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
 	}

@@ -383,10 +383,12 @@ var _ = []mutant.Mutant{
 		func() bool { return true }),
 	mutant.Of("rollback: any node that moves is stuck", Pool.stuckNodes,
 		func(n Node, rendered bool, p Pool, stage string) bool {
-			return n.CurrentConfig != "" && (!rendered || (n.DesiredConfig != p.Rendered && (stage == "Draining" || stage == "Degraded")))
+			return n.CurrentConfig != "" &&
+				(!rendered || (n.DesiredConfig != p.Rendered && (stage == "Draining" || stage == "Degraded")))
 		},
 		func(n Node, rendered bool, p Pool, stage string) bool {
-			return n.CurrentConfig != "" && (rendered || (n.DesiredConfig != p.Rendered && (stage == "Draining" || stage == "Degraded")))
+			return n.CurrentConfig != "" &&
+				(rendered || (n.DesiredConfig != p.Rendered && (stage == "Draining" || stage == "Degraded")))
 		}),
 	mutant.Of("rollback: its reason changes", RollbackStarted.apply,
 		func(r *v1alpha1.Record) bool { return r.Rollback != nil },
@@ -415,7 +417,8 @@ var _ = []mutant.Mutant{
 		func() bool { return true }),
 	mutant.Of("writing: what nobody has begun is finished", MirrorSets.partiallyWritten,
 		func(m MirrorSets, w *v1alpha1.PendingWriteRecord) bool {
-			return (m.IDMS.upToDate() && m.PresentIDMSHash != w.DigestMirrorsHash) || (m.ITMS.upToDate() && m.PresentITMSHash != w.TagMirrorsHash)
+			return (m.IDMS.upToDate() && m.PresentIDMSHash != w.DigestMirrorsHash) ||
+				(m.ITMS.upToDate() && m.PresentITMSHash != w.TagMirrorsHash)
 		},
 		func() bool { return true }),
 	mutant.Of("writing: what clashes with somebody else's set is finished", finishWriting,

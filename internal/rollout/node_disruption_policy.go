@@ -8,9 +8,11 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Where the user wants nodes to reload, a node disruption policy of ours stands in MachineConfiguration/cluster from before the mirror sets
-// are written until the last node is done. A node's daemon reads the policy when it begins, not when it is given its target: a policy that
-// is taken away in between makes that node drain. So it is given back only while no node is on its way, and before the pools are.
+// Where the user wants nodes to reload, a node disruption policy of ours stands in
+// MachineConfiguration/cluster from before the mirror sets are written until the last node is done.
+// A node's daemon reads the policy when it begins, not when it is given its target: a policy that
+// is taken away in between makes that node drain. So it is given back only while no node is on its
+// way, and before the pools are.
 
 // NodeDisruptionPolicy is what MachineConfiguration/cluster says of registries.conf.
 type NodeDisruptionPolicy struct {
@@ -18,15 +20,18 @@ type NodeDisruptionPolicy struct {
 	Unsupported        string `json:"unsupported,omitempty"`
 	Generation         int64  `json:"generation,omitempty"`
 	ObservedGeneration int64  `json:"observedGeneration,omitempty"`
-	// Reloads is true when a change of the file does nothing but reload CRI-O; Effective says what it does, in the words of the policy.
+	// Reloads is true when a change of the file does nothing but reload CRI-O; Effective says what
+	// it does, in the words of the policy.
 	Reloads   bool   `json:"reloads,omitempty"`
 	Effective string `json:"effective,omitempty"`
-	// Entry is the entry of the spec for the file, as JSON; empty when there is none. Ours is true when it is the one that we write.
+	// Entry is the entry of the spec for the file, as JSON; empty when there is none. Ours is true
+	// when it is the one that we write.
 	Entry string `json:"entry,omitempty"`
 	Ours  bool   `json:"ours,omitempty"`
 	// ChangedBy is the field manager that wrote the entry last.
 	ChangedBy string `json:"changedBy,omitempty"`
-	// Record is our note on the object, nil when there is none. Foreign is set when the note is another rollout's.
+	// Record is our note on the object, nil when there is none. Foreign is set when the note is
+	// another rollout's.
 	Record       *PolicyRecord `json:"ledger,omitempty"`
 	ForeignOwner string        `json:"foreign,omitempty"`
 }
@@ -57,7 +62,8 @@ func (p NodeDisruptionPolicy) inEffect() bool {
 	return p.Reloads && p.ObservedGeneration >= p.Generation
 }
 
-// checkReload refuses a cluster in which nodes would be drained although the user wants them not to be.
+// checkReload refuses a cluster in which nodes would be drained although the user wants them not to
+// be.
 func checkReload(o Observed) Step {
 	if !o.Rollout.Reload {
 		return nil
@@ -71,7 +77,8 @@ func checkReload(o Observed) Step {
 	case p.Unsupported != "":
 		why = "cannot make nodes reload: " + p.Unsupported + "; set spec.release.disruption to Drain"
 	case p.ForeignOwner != "":
-		why = "carries the policy of another SafeMirrorRollout (" + p.ForeignOwner + "); see its annotation safemirror.io/node-disruption-policy-record for how to give it back"
+		why = "carries the policy of another SafeMirrorRollout (" + p.ForeignOwner +
+			"); see its annotation safemirror.io/node-disruption-policy-record for how to give it back"
 	default:
 		return nil
 	}
@@ -82,7 +89,8 @@ func checkReload(o Observed) Step {
 	return Fail{Reason: v1alpha1.ReasonReloadImpossible, Blockers: blockers}
 }
 
-// ensurePolicy sees to it that nodes reload before anything changes for them, and that they still would before each of them is released.
+// ensurePolicy sees to it that nodes reload before anything changes for them, and that they still
+// would before each of them is released.
 func ensurePolicy(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
@@ -103,11 +111,13 @@ func ensurePolicy(o Observed) Step {
 	case p.Record == nil:
 		return installPolicy(o, p, pools)
 	case !policyInstalled(o):
-		return Do{Facts: []Fact{PolicyIntended{Prior: p.Record.Prior, At: p.Record.Since}}, Why: "taking up the node disruption policy that its ledger tells of"}
+		return Do{Facts: []Fact{PolicyIntended{Prior: p.Record.Prior, At: p.Record.Since}},
+			Why: "taking up the node disruption policy that its ledger tells of"}
 	case !p.Ours:
-		return Fail{Reason: v1alpha1.ReasonReloadImpossible, Blockers: []Blocker{policyBlocker(v1alpha1.ReasonReloadImpossible, fmt.Sprintf(
-			"has had its policy for registries.conf changed by %q: a change now means %s. No node is released while it does; put it back as the annotation "+
-				"safemirror.io/node-disruption-policy-record says what was there before, or set spec.release.disruption to Drain", p.ChangedBy, p.Effective))}}
+		return Fail{Reason: v1alpha1.ReasonReloadImpossible,
+			Blockers: []Blocker{policyBlocker(v1alpha1.ReasonReloadImpossible, fmt.Sprintf(
+				"has had its policy for registries.conf changed by %q: a change now means %s. No node is released while it does; put it back as the annotation "+
+					"safemirror.io/node-disruption-policy-record says what was there before, or set spec.release.disruption to Drain", p.ChangedBy, p.Effective))}}
 	case !p.inEffect():
 		return awaitPolicyEffect(p)
 	}
@@ -146,15 +156,18 @@ func installPolicy(o Observed, p NodeDisruptionPolicy, pools []Pool) Step {
 	}
 	rec := o.Record.NodeDisruptionPolicy
 	if !policyInstalled(o) || (rec.Previous != p.Entry && !p.Ours) {
-		return Do{Facts: []Fact{PolicyIntended{Prior: p.Entry, At: o.Now}}, Why: "recording what a change of registries.conf costs a node before that is changed"}
+		return Do{Facts: []Fact{PolicyIntended{Prior: p.Entry, At: o.Now}},
+			Why: "recording what a change of registries.conf costs a node before that is changed"}
 	}
-	return Do{Actions: []Action{EnsurePolicy{Record: newPolicyRecord(o, *rec)}}, Why: "writing the policy by which nodes reload CRI-O and are not drained"}
+	return Do{Actions: []Action{EnsurePolicy{Record: newPolicyRecord(o, *rec)}},
+		Why: "writing the policy by which nodes reload CRI-O and are not drained"}
 }
 
 func newPolicyRecord(o Observed, rec v1alpha1.NodeDisruptionPolicyRecord) PolicyRecord {
 	return PolicyRecord{
 		Rollout: o.Rollout.Name, UID: o.Rollout.UID, Since: rec.Since.UTC(), Prior: rec.Previous,
-		Why:  "spec.release.disruption of SafeMirrorRollout " + o.Rollout.Name + " is Reload: its nodes reload CRI-O for new mirrors and are not drained",
+		Why: "spec.release.disruption of SafeMirrorRollout " + o.Rollout.Name +
+			" is Reload: its nodes reload CRI-O for new mirrors and are not drained",
 		Undo: policyUndoText(rec.Previous),
 	}
 }
@@ -168,7 +181,8 @@ func policyUndoText(prior string) string {
 	return when + entry + "; remove the annotation safemirror.io/node-disruption-policy-record"
 }
 
-// removePolicy gives the policy back when the spec does not want it any more, between one node and the next.
+// removePolicy gives the policy back when the spec does not want it any more, between one node and
+// the next.
 func removePolicy(o Observed, p NodeDisruptionPolicy, pools []Pool) Step {
 	if _, known := o.NodeDisruptionPolicy.Get(); !known || p.Record == nil {
 		return confirmPolicyRemoved(o)
@@ -197,25 +211,28 @@ func nodesLeft(o Observed, pools []Pool) bool {
 	})
 }
 
-// pendingReloads names the nodes that are on their way, and the pools of which one could be at any moment. A daemon that has not begun yet meets
-// the policy that it finds then.
+// pendingReloads names the nodes that are on their way, and the pools of which one could be at any
+// moment. A daemon that has not begun yet meets the policy that it finds then.
 func pendingReloads(pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
 		for _, n := range p.updatingNodes() {
 			if n.CurrentConfig != "" {
-				out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
-					"node %s of pool %s is on its way to %s; the node disruption policy of before is given back when it is there, or it would be drained", n.Name, p.Name, n.DesiredConfig)})
+				out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name,
+					Message: fmt.Sprintf(
+						"node %s of pool %s is on its way to %s; the node disruption policy of before is given back when it is there, or it would be drained", n.Name, p.Name, n.DesiredConfig)})
 			}
 		}
 		if unpauseWindowOpen(p) {
-			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting, "is open for one node; the node disruption policy of before is given back when it is paused"))
+			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting,
+				"is open for one node; the node disruption policy of before is given back when it is paused"))
 		}
 	}
 	return out
 }
 
-// restorePolicy is what every ending does before the pools are given back; nil when there is nothing to give back.
+// restorePolicy is what every ending does before the pools are given back; nil when there is
+// nothing to give back.
 func restorePolicy(o Observed, pools []Pool) Step {
 	p, known := o.NodeDisruptionPolicy.Get()
 	if !known {
@@ -237,9 +254,11 @@ func restorePolicy(o Observed, pools []Pool) Step {
 func writeUserPolicy(o Observed, p NodeDisruptionPolicy) Step {
 	switch {
 	case o.Record.NodeDisruptionPolicy == nil:
-		return Do{Facts: []Fact{PolicyIntended{Prior: p.Record.Prior, At: p.Record.Since}}, Why: "taking up the node disruption policy that its ledger tells of"}
+		return Do{Facts: []Fact{PolicyIntended{Prior: p.Record.Prior, At: p.Record.Since}},
+			Why: "taking up the node disruption policy that its ledger tells of"}
 	case !o.Record.NodeDisruptionPolicy.Restored:
-		return Do{Facts: []Fact{PolicyRestored{}}, Why: "the node disruption policy of before is about to be given back"}
+		return Do{Facts: []Fact{PolicyRestored{}},
+			Why: "the node disruption policy of before is about to be given back"}
 	}
 	why := "giving back the node disruption policy of before"
 	if !p.Ours {

@@ -7,8 +7,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Observed is everything that Decide may look at. It holds summaries, not the cluster: the full inventory and the
-// evidence live beside it, keyed by Plan.Digest.
+// Observed is everything that Decide may look at. It holds summaries, not the cluster: the full
+// inventory and the evidence live beside it, keyed by Plan.Digest.
 type Observed struct {
 	// Now is the only clock of the core.
 	Now     time.Time       `json:"now"`
@@ -26,13 +26,15 @@ type Observed struct {
 	CanaryPulls Value[CanaryPulls] `json:"canary"`
 	Pools       Value[[]Pool]      `json:"pools"`
 	Workloads   Value[[]Workload]  `json:"workloads"`
-	// ControlPlane is what of the control plane is not at rest beside its nodes: an operator that rolls static pods, a guard that is not ready.
+	// ControlPlane is what of the control plane is not at rest beside its nodes: an operator that
+	// rolls static pods, a guard that is not ready.
 	ControlPlane Value[[]Problem] `json:"controlPlane"`
 	// Operator is where the operator itself runs.
 	Operator OperatorReplicas `json:"self,omitzero"`
 	// NodeDisruptionPolicy is what a change of registries.conf costs a node.
 	NodeDisruptionPolicy Value[NodeDisruptionPolicy] `json:"policy"`
-	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains under way that do not progress.
+	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains
+	// under way that do not progress.
 	Forecast      Value[Forecast]       `json:"forecast"`
 	BlockedDrains Value[[]BlockedDrain] `json:"obstacles"`
 	// Remedies is what they have changed, and what they could change.
@@ -57,10 +59,12 @@ type Spec struct {
 	Reload bool `json:"reload,omitempty"`
 	// EnforceAfter is how long to watch between the passes of a staged rollout.
 	EnforceAfter time.Duration `json:"enforceAfter,omitempty"`
-	// SpecHash identifies what the spec wants, requests and state aside: another one is another rollout.
+	// SpecHash identifies what the spec wants, requests and state aside: another one is another
+	// rollout.
 	SpecHash string    `json:"spec,omitempty"`
 	Requests []Request `json:"requests,omitempty"`
-	// RollbackOnDelete and RollbackOnFailure are the user's choice for a deletion, and for a node that does not get through.
+	// RollbackOnDelete and RollbackOnFailure are the user's choice for a deletion, and for a node
+	// that does not get through.
 	RollbackOnDelete  bool                `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure bool                `json:"rollbackOnFailure,omitempty"`
 	Windows           []MaintenanceWindow `json:"windows,omitempty"`
@@ -68,11 +72,13 @@ type Spec struct {
 	ForecastAdvisory bool `json:"forecastAdvisory,omitempty"`
 	// Remedies are those that the user lets the operator try when a drain is held up.
 	Remedies []v1alpha1.RemedyAction `json:"remedies,omitempty"`
-	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero means one hour.
+	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero
+	// means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// Targeted is true when nodes are named by us, while their pool stays paused.
 	Targeted bool `json:"targeted,omitempty"`
-	// MaxConcurrent is how many nodes one release may take, if their pool allows as many; zero means one.
+	// MaxConcurrent is how many nodes one release may take, if their pool allows as many; zero
+	// means one.
 	MaxConcurrent int `json:"atOnce,omitempty"`
 	// PauseLimit is how long pools may be held before it is said aloud; zero means a day.
 	PauseLimit time.Duration `json:"pauseLimit,omitempty"`
@@ -102,17 +108,20 @@ type Stage struct {
 	Approval bool `json:"approval,omitempty"`
 }
 
-// Cluster tells whether this cluster can be rolled at all, and whether something bigger is going on.
+// Cluster tells whether this cluster can be rolled at all, and whether something bigger is going
+// on.
 type Cluster struct {
 	// Unsupported says why no Machine Config Operator updates the nodes here; empty when one does.
 	Unsupported string `json:"unsupported,omitempty"`
 	// Upgrading says what the cluster is being upgraded to; empty when it is not.
 	Upgrading string `json:"upgrading,omitempty"`
-	// Warnings name what else acts on nodes by itself and forbids nothing: MachineHealthChecks, an autoscaler; bounded.
+	// Warnings name what else acts on nodes by itself and forbids nothing: MachineHealthChecks, an
+	// autoscaler; bounded.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// OperatorReplicas is where the replicas of the operator run. Zero when that is not known, as outside of a cluster: then it holds nothing.
+// OperatorReplicas is where the replicas of the operator run. Zero when that is not known, as
+// outside of a cluster: then it holds nothing.
 type OperatorReplicas struct {
 	// Replicas are those that there are, ready or not.
 	Replicas int `json:"replicas,omitempty"`
@@ -126,13 +135,15 @@ type OperatorReplicas struct {
 type OtherRollout struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
-	// ActiveSince is when it began, or began to go back after it had completed; zero before, and once it has completed. See ActiveSince.
+	// ActiveSince is when it began, or began to go back after it had completed; zero before, and
+	// once it has completed. See ActiveSince.
 	ActiveSince time.Time `json:"since,omitzero"`
 	// Waiting is true when it has work to do and has not started.
 	Waiting bool `json:"waiting,omitempty"`
 }
 
-// Problem is one thing that is wrong with the spec, with a mirror set or with an object they refer to.
+// Problem is one thing that is wrong with the spec, with a mirror set or with an object they refer
+// to.
 type Problem struct {
 	// Reason is one of the condition reasons of the API.
 	Reason    string `json:"reason"`
@@ -164,19 +175,23 @@ func (s SetState) upToDate() bool { return s == SetNotWanted || s == SetEqual }
 type MirrorSets struct {
 	IDMS SetState `json:"digest"`
 	ITMS SetState `json:"tag"`
-	// Previous names the ControllerRevision of the sets before the rollout; nil when there were none. PreviousSaved is true when it exists,
-	// or none is needed; PreviousProblem says why it cannot be used, where it has to exist.
+	// Previous names the ControllerRevision of the sets before the rollout; nil when there were
+	// none. PreviousSaved is true when it exists, or none is needed; PreviousProblem says why it
+	// cannot be used, where it has to exist.
 	Previous        *v1alpha1.PreviousMirrorSets `json:"previous,omitempty"`
 	PreviousSaved   bool                         `json:"previousSaved,omitempty"`
 	PreviousProblem *Problem                     `json:"previousProblem,omitempty"`
-	// PresentIDMSHash and PresentITMSHash identify what the sets of ours say now, empty for none; To what both shall say.
+	// PresentIDMSHash and PresentITMSHash identify what the sets of ours say now, empty for none;
+	// To what both shall say.
 	PresentIDMSHash string `json:"haveDigest,omitempty"`
 	PresentITMSHash string `json:"haveTag,omitempty"`
 	DesiredHash     string `json:"to,omitempty"`
-	// Pass is the pass that To is about; empty when the sources are not blocked in a second one. Lists identifies the lists of the spec.
+	// Pass is the pass that To is about; empty when the sources are not blocked in a second one.
+	// Lists identifies the lists of the spec.
 	Pass      v1alpha1.Pass `json:"pass,omitempty"`
 	ListsHash string        `json:"lists,omitempty"`
-	// Conflict says what is wrong with the union of all sets as it shall be; empty when the MCO would take it.
+	// Conflict says what is wrong with the union of all sets as it shall be; empty when the MCO
+	// would take it.
 	Conflict string `json:"clash,omitempty"`
 }
 
@@ -208,7 +223,8 @@ func (m MirrorSets) anyPresent() bool {
 type PlanSummary struct {
 	// Digest identifies the mirror sets and the configuration predicted from them, pool by pool.
 	Digest string `json:"digest"`
-	// PendingChecks is the number of references whose fate is still being found out at the registries.
+	// PendingChecks is the number of references whose fate is still being found out at the
+	// registries.
 	PendingChecks int `json:"probing,omitempty"`
 	Total         int `json:"total"`
 	Changed       int `json:"changed"`
@@ -226,10 +242,12 @@ type PlanSummary struct {
 
 // Transfers summarises the work of the mirror engine for the current plan.
 type Transfers struct {
-	// PlanDigest is the digest of the plan whose jobs the engine has; Copying tells whether it may write to the mirrors.
+	// PlanDigest is the digest of the plan whose jobs the engine has; Copying tells whether it may
+	// write to the mirrors.
 	PlanDigest string `json:"plan"`
 	Copying    bool   `json:"copying,omitempty"`
-	// Total is the number of references to be proven, Verified those proven not longer ago than the plan's bound.
+	// Total is the number of references to be proven, Verified those proven not longer ago than the
+	// plan's bound.
 	Total    int `json:"total"`
 	Verified int `json:"verified"`
 	Failed   int `json:"failed,omitempty"`
@@ -242,7 +260,8 @@ type Transfers struct {
 	Problems []Problem `json:"worst,omitempty"`
 }
 
-// PullChecks summarises the pulls from the mirrors that nodes are asked for before the mirror sets exist.
+// PullChecks summarises the pulls from the mirrors that nodes are asked for before the mirror sets
+// exist.
 type PullChecks struct {
 	// Disabled is true when the user does not want them.
 	Disabled bool `json:"disabled,omitempty"`
@@ -270,7 +289,8 @@ type Workload struct {
 	Name      string `json:"name"`
 	Desired   int32  `json:"desired"`
 	Ready     int32  `json:"ready"`
-	// NewestUnreadyAt is when its youngest pod that is not ready was created; zero when it has no such pod.
+	// NewestUnreadyAt is when its youngest pod that is not ready was created; zero when it has no
+	// such pod.
 	NewestUnreadyAt time.Time `json:"newest,omitzero"`
 	// MissingPods is true when it has fewer pods than it wants.
 	MissingPods bool `json:"missing,omitempty"`

@@ -20,7 +20,8 @@ func betweenPasses(since time.Duration) *builder {
 
 // secondPass is the second pass, planned and proven, before anything was held for it.
 func secondPass() *builder {
-	b := betweenPasses(2*time.Hour).staged(v1alpha1.PassEnforce).sets(SetNotWanted, SetDiffers).staged(v1alpha1.PassEnforce)
+	b := betweenPasses(2*time.Hour).staged(v1alpha1.PassEnforce).sets(SetNotWanted,
+		SetDiffers).staged(v1alpha1.PassEnforce)
 	b.o.Record.AppliedPlanHash = "sha256:first"
 	return b.eachPool(func(p *Pool) { p.Registries = MatchesEarlier })
 }
@@ -45,17 +46,22 @@ func TestBetweenThePasses(t *testing.T) {
 				says: []string{"2026-03-01T11:40:00Z", "until 2026-03-01T12:40:00Z", "drains each node again"}},
 		},
 		"long enough": {
-			o:    betweenPasses(time.Hour).build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PassStarted"}, says: []string{"blocks the sources"}},
+			o: betweenPasses(time.Hour).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PassStarted"},
+				says: []string{"blocks the sources"}},
 		},
 		"held": {
 			o:    betweenPasses(time.Hour).held().build(),
 			want: want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
 		"a pool is the user's now": {
-			o: betweenPasses(time.Hour).eachPool(func(p *Pool) { p.Paused, p.PausedBy, p.PausedByUs = true, "kubectl", false }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, stalled: true, blockers: []string{"MachineConfigPool worker"},
-				says: []string{`paused by "kubectl"`}},
+			o: betweenPasses(time.Hour).eachPool(func(p *Pool) {
+				p.Paused, p.PausedBy, p.PausedByUs = true, "kubectl",
+					false
+			}, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolNotReady, stalled: true,
+				blockers: []string{"MachineConfigPool worker"},
+				says:     []string{`paused by "kubectl"`}},
 		},
 	}
 	for name, c := range cases {
@@ -65,15 +71,18 @@ func TestBetweenThePasses(t *testing.T) {
 		})
 	}
 	t.Run("deleted: it ends with the first", func(t *testing.T) {
-		check(t, betweenPasses(time.Minute).deleting().build(), want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutCompleted"}})
+		check(t, betweenPasses(time.Minute).deleting().build(),
+			want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutCompleted"}})
 	})
 	t.Run("aborted: a choice, because every node has the first", func(t *testing.T) {
-		check(t, betweenPasses(time.Minute).requests(v1alpha1.RequestAbort).build(), want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
-			blockers: []string{"SafeMirrorRollout shop"}, says: []string{"6 nodes"}})
+		check(t, betweenPasses(time.Minute).requests(v1alpha1.RequestAbort).build(),
+			want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
+				blockers: []string{"SafeMirrorRollout shop"}, says: []string{"6 nodes"}})
 	})
 	t.Run("another drift: the sets of the first pass are put back under pause", func(t *testing.T) {
 		o := betweenPasses(time.Minute).sets(SetNotWanted, SetMissing).staged(v1alpha1.PassAllow).build()
-		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolReclaimed master", "PoolReclaimed worker"}})
+		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"PoolReclaimed master", "PoolReclaimed worker"}})
 	})
 }
 
@@ -85,24 +94,30 @@ func (b *builder) requests(verb v1alpha1.RequestAction) *builder {
 func TestSecondPass(t *testing.T) {
 	t.Run("pools are not held while its gate waits", func(t *testing.T) {
 		o := secondPass().with(func(o *Observed) { o.Rollout.ApplyApproval = true }).build()
-		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonApprovalRequired, blockers: []string{"SafeMirrorRollout shop"}, says: []string{"gate enforce", planDigest}})
+		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonApprovalRequired,
+			blockers: []string{"SafeMirrorRollout shop"}, says: []string{"gate enforce", planDigest}})
 	})
 	t.Run("an approval of the first does not open it", func(t *testing.T) {
 		o := secondPass().with(func(o *Observed) {
 			o.Rollout.ApplyApproval = true
 			o.Record.Approvals = []v1alpha1.ApprovalRecord{{Gate: GateApply, PlanHash: planDigest}}
 		}).build()
-		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonApprovalRequired, blockers: []string{"SafeMirrorRollout shop"}})
+		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonApprovalRequired,
+			blockers: []string{"SafeMirrorRollout shop"}})
 	})
 	t.Run("approved", func(t *testing.T) {
 		o := secondPass().with(func(o *Observed) {
 			o.Rollout.ApplyApproval = true
 			o.Record.Approvals = []v1alpha1.ApprovalRecord{{Gate: GateEnforce, PlanHash: planDigest}}
 		}).build()
-		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolReclaimed master", "PoolReclaimed worker"}})
+		check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"PoolReclaimed master", "PoolReclaimed worker"}})
 	})
 	t.Run("its baseline is of now", func(t *testing.T) {
-		o := secondPass().with(func(o *Observed) { poolRecord(o.Record, "worker").Unavailable = []string{"worker-2"} }).cordoned("worker-1").build()
+		o := secondPass().with(func(o *Observed) {
+			poolRecord(o.Record,
+				"worker").Unavailable = []string{"worker-2"}
+		}).cordoned("worker-1").build()
 		for _, f := range Decide(o).Facts {
 			if r, ok := f.(PoolReclaimed); ok && r.Pool.Name == "worker" {
 				if diff := cmp.Diff([]string{"worker-1"}, r.Pool.Unavailable); diff != "" {
@@ -119,14 +134,16 @@ func TestSecondPass(t *testing.T) {
 		}
 	})
 	t.Run("deleted before anything of it is written: it ends with the first", func(t *testing.T) {
-		d := check(t, secondPass().deleting().build(), want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"PassStarted"}})
+		d := check(t, secondPass().deleting().build(),
+			want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"PassStarted"}})
 		if got := fact[PassStarted](t, d).Pass; got != v1alpha1.PassAllow {
 			t.Errorf("pass %s", got)
 		}
 	})
 	t.Run("deleted after it was written: it is carried to its end", func(t *testing.T) {
 		o := observed().rendered().staged(v1alpha1.PassEnforce).deleting().build()
-		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
+		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"ReleaseIntended worker"}})
 	})
 	t.Run("everywhere", func(t *testing.T) {
 		o := observed().updated().restored("master", "worker").staged(v1alpha1.PassEnforce).build()

@@ -7,8 +7,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// pausePools holds every pool before the mirror sets change, because each of them rolls by itself as soon as they do.
-// What the pools were like is on record, and on the pools themselves, before the first one is paused (I4, R17).
+// pausePools holds every pool before the mirror sets change, because each of them rolls by itself
+// as soon as they do. What the pools were like is on record, and on the pools themselves, before
+// the first one is paused (I4, R17).
 func pausePools(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
@@ -24,7 +25,8 @@ func pausePools(o Observed) Step {
 		}
 	}
 	if !o.Rollout.Finalizer && !o.Rollout.Deleting {
-		return Do{Actions: []Action{EnsureFinalizer{}}, Why: "taking responsibility for the pools before the first one is paused"}
+		return Do{Actions: []Action{EnsureFinalizer{}},
+			Why: "taking responsibility for the pools before the first one is paused"}
 	}
 	if facts := poolsToRecord(o, pools); len(facts) > 0 {
 		return Do{Facts: facts, Why: fmt.Sprintf("recording what %d pools are like before they are paused", len(pools))}
@@ -36,7 +38,8 @@ func pausePools(o Observed) Step {
 		return Do{Actions: actions, Why: fmt.Sprintf("pausing %d of %d pools", len(actions), len(pools))}
 	}
 	if plan, ok := o.Plan.Get(); ok && plan.Digest == o.Record.AppliedPlanHash {
-		// The MCO has rendered the mirror sets since, and looks at each pool once more for that. Each release waits for its own fence.
+		// The MCO has rendered the mirror sets since, and looks at each pool once more for that.
+		// Each release waits for its own fence.
 		return Done{Message: fmt.Sprintf("%d pools held", len(pools))}
 	}
 	return awaitPausesObserved(o, pools)
@@ -68,9 +71,10 @@ func toPause(o Observed, pools []Pool) (actions []Action, lost []Blocker) {
 	return actions, lost
 }
 
-// poolsToReclaim lists the facts by which pools that were given back already are taken again, because the mirror sets must be
-// written once more: on an unpaused pool the MCO would bring them to every node at its own pace. What such a pool is given back
-// the next time is what it has now; its user may have changed it meanwhile.
+// poolsToReclaim lists the facts by which pools that were given back already are taken again,
+// because the mirror sets must be written once more: on an unpaused pool the MCO would bring them
+// to every node at its own pace. What such a pool is given back the next time is what it has now;
+// its user may have changed it meanwhile.
 func poolsToReclaim(o Observed, pools []Pool) []Fact {
 	if upToDate, known := applied(o); upToDate || !known {
 		return nil
@@ -82,7 +86,8 @@ func poolsToReclaim(o Observed, pools []Pool) []Fact {
 			continue
 		}
 		reclaimed := poolBaseline(p)
-		if currentPass(o) != v1alpha1.PassEnforce { // the second pass may come days after the first, and has a baseline of its own
+		// the second pass may come days after the first, and has a baseline of its own
+		if currentPass(o) != v1alpha1.PassEnforce {
 			reclaimed.Unavailable = slices.Clone(rec.Unavailable)
 		}
 		facts = append(facts, PoolReclaimed{Pool: reclaimed})
@@ -90,8 +95,9 @@ func poolsToReclaim(o Observed, pools []Pool) []Fact {
 	return facts
 }
 
-// poolsToRecord lists the facts about pools that are not on record: all of them at the start, and later a pool that is new. A
-// pool that carries our ledger is recorded as the ledger remembers it, so that a lost status loses nothing.
+// poolsToRecord lists the facts about pools that are not on record: all of them at the start, and
+// later a pool that is new. A pool that carries our ledger is recorded as the ledger remembers it,
+// so that a lost status loses nothing.
 func poolsToRecord(o Observed, pools []Pool) []Fact {
 	var records []v1alpha1.PoolRecord
 	for _, p := range pools {
@@ -122,7 +128,8 @@ const maxBaseline = 64
 func poolBaseline(p Pool) v1alpha1.PoolRecord {
 	if note := p.PauseRecord; note != nil {
 		return v1alpha1.PoolRecord{
-			Name: p.Name, Paused: note.PriorPaused, MaxUnavailable: note.PriorMaxUnavailable, Unavailable: slices.Clone(note.Unavailable),
+			Name: p.Name, Paused: note.PriorPaused, MaxUnavailable: note.PriorMaxUnavailable,
+			Unavailable: slices.Clone(note.Unavailable),
 		}
 	}
 	rec := v1alpha1.PoolRecord{Name: p.Name, Paused: p.Paused, MaxUnavailable: p.MaxUnavailable}
@@ -157,7 +164,8 @@ func undoCommand(rec v1alpha1.PoolRecord) string {
 		}
 	}
 	return fmt.Sprintf(`once every node runs the pool's spec.configuration: oc patch mcp %s --type=merge -p `+
-		`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":%t,"maxUnavailable":%s}}'`, rec.Name, rec.Paused, maxUnavailable)
+		`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":%t,"maxUnavailable":%s}}'`,
+		rec.Name, rec.Paused, maxUnavailable)
 }
 
 func isInteger(s string) bool {
@@ -169,7 +177,8 @@ func isInteger(s string) bool {
 	return s != ""
 }
 
-// awaitPausesObserved waits until the node controller has seen every pause: a sync that began before it can still hand out a node.
+// awaitPausesObserved waits until the node controller has seen every pause: a sync that began
+// before it can still hand out a node.
 func awaitPausesObserved(o Observed, pools []Pool) Step {
 	if waiting := unpausedPools(o, pools); len(waiting) > 0 {
 		return Wait{Blockers: waiting}
@@ -182,7 +191,8 @@ func pauseNotObserved(p Pool) Blocker {
 		"is paused, and the MCO has not seen it yet (generation %d, observed %d)", p.Generation, p.ObservedGeneration))
 }
 
-// unpausedPools names the pools of which the MCO could take a node by itself: what is disruptive waits for all of them (I11).
+// unpausedPools names the pools of which the MCO could take a node by itself: what is disruptive
+// waits for all of them (I11).
 func unpausedPools(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
@@ -190,7 +200,8 @@ func unpausedPools(o Observed, pools []Pool) []Blocker {
 		case isRestored(o, p) && p.fullyUpdated():
 		case !p.Paused:
 			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
-				"is not paused, and %d of its %d nodes do not run %s; nothing else moves meanwhile", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
+				"is not paused, and %d of its %d nodes do not run %s; nothing else moves meanwhile",
+				len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
 		case !p.pauseObserved():
 			out = append(out, pauseNotObserved(p))
 		}

@@ -22,15 +22,18 @@ func TestPause(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-finalizer"}},
 		},
 		"then what the pools are like": {
-			o:    observed().copied().with(func(o *Observed) { o.Rollout.Finalizer = true }).build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutStarted"}, says: []string{"2 pools"}},
+			o: observed().copied().with(func(o *Observed) { o.Rollout.Finalizer = true }).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutStarted"},
+				says: []string{"2 pools"}},
 		},
 		"then every pool at once": {
-			o:    observed().started().build(),
-			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/master", "pause-pool/worker"}, says: []string{"2 of 2 pools"}},
+			o: observed().started().build(),
+			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/master", "pause-pool/worker"},
+				says: []string{"2 of 2 pools"}},
 		},
 		"one that is missing": {
-			o: observed().paused().eachPool(func(p *Pool) { p.PauseRecord, p.Paused, p.PausedByUs = nil, false, false }, "worker").build(),
+			o: observed().paused().eachPool(func(p *Pool) { p.PauseRecord, p.Paused, p.PausedByUs = nil, false, false },
+				"worker").build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"},
 				says: []string{"1 of 2 pools"}},
 		},
@@ -124,14 +127,16 @@ func TestUndoCommandFitsAShell(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := undoCommand(v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: c.prior}); !strings.Contains(got, c.want) {
+			if got := undoCommand(v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: c.prior}); !strings.Contains(got,
+				c.want) {
 				t.Errorf("%q has no %s", got, c.want)
 			}
 		})
 	}
 }
 
-// Losing the status loses nothing: what the pools were like is read from their ledgers, the time of the start with it.
+// Losing the status loses nothing: what the pools were like is read from their ledgers, the time of
+// the start with it.
 func TestAdoptionFromPauseRecords(t *testing.T) {
 	b := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "worker").cordoned("worker-2").rendered()
 	wanted := b.o.Record.Pools
@@ -176,9 +181,11 @@ func TestPoolPausedByUser(t *testing.T) {
 		}
 	})
 	t.Run("paused on record, whoever wrote it last", func(t *testing.T) {
-		o := observed().rendered().eachPool(theirs, "worker").eachPool(func(p *Pool) { p.PausedByUs = true }, "worker").build()
+		o := observed().rendered().eachPool(theirs, "worker").eachPool(func(p *Pool) { p.PausedByUs = true },
+			"worker").build()
 		poolRecord(o.Record, "worker").Paused = true
-		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}})
+		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"ReleaseIntended master"}})
 	})
 	t.Run("the other pools go on", func(t *testing.T) {
 		check(t, observed().rendered().eachPool(theirs, "worker").build(),
@@ -189,12 +196,15 @@ func TestPoolPausedByUser(t *testing.T) {
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
 	})
 	t.Run("then it is waited for by name", func(t *testing.T) {
-		check(t, observed().rendered().done("master-0", "master-1", "master-2").restored("master").eachPool(theirs, "worker").build(),
-			want{phase: PhaseRelease, reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
-				says: []string{`paused by "kubectl-patch"`, "3 of its 3 nodes", "unpause it"}})
+		check(t, observed().rendered().done("master-0", "master-1", "master-2").restored("master").eachPool(theirs,
+			"worker").build(),
+			want{phase: PhaseRelease, reason: v1alpha1.ReasonPoolNotReady,
+				blockers: []string{"MachineConfigPool worker"},
+				says:     []string{`paused by "kubectl-patch"`, "3 of its 3 nodes", "unpause it"}})
 	})
 	t.Run("unpaused, it is taken in", func(t *testing.T) {
-		check(t, observed().rendered().done("master-0", "master-1", "master-2").restored("master").eachPool(theirs, "worker").
+		check(t, observed().rendered().done("master-0", "master-1", "master-2").restored("master").eachPool(theirs,
+			"worker").
 			eachPool(func(p *Pool) { p.Paused = false }, "worker").build(),
 			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"}})
 	})
@@ -221,11 +231,13 @@ func TestUnpausedByOthers(t *testing.T) {
 	})
 	t.Run("twice", func(t *testing.T) {
 		check(t, observed().rendered().eachPool(unpaused(1), "worker").build(),
-			want{phase: PhasePause, reason: v1alpha1.ReasonPauseConflict, stalled: true, blockers: []string{"MachineConfigPool worker"},
-				says: []string{"sriov-network-operator", "unpaused twice"}})
+			want{phase: PhasePause, reason: v1alpha1.ReasonPauseConflict, stalled: true,
+				blockers: []string{"MachineConfigPool worker"},
+				says:     []string{"sriov-network-operator", "unpaused twice"}})
 	})
 	t.Run("twice, and paused again by hand", func(t *testing.T) {
-		check(t, observed().rendered().eachPool(unpaused(1), "worker").eachPool(func(p *Pool) { p.Paused = true }, "worker").build(),
+		check(t, observed().rendered().eachPool(unpaused(1), "worker").eachPool(func(p *Pool) { p.Paused = true },
+			"worker").build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
 	})
 	t.Run("in every phase, while everything else is unknown", func(t *testing.T) {
@@ -263,10 +275,12 @@ func TestPoolOfAnotherRollout(t *testing.T) {
 // Two pauses that are due are both in one decision, and what is disruptive waits for the next.
 func TestRepauseComesFirst(t *testing.T) {
 	o := observed().intended().eachPool(func(p *Pool) { p.Paused = false }).build()
-	check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/master", "pause-pool/worker"},
+	check(t, o, want{phase: PhaseApply, reason: v1alpha1.ReasonWaiting,
+		actions:  []string{"pause-pool/master", "pause-pool/worker"},
 		blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}})
 
-	d := repauseFirst(Decision{Complete: true, Actions: []Action{ReleaseNodes{Pool: "worker"}, EnsureTransfers{PlanDigest: "p"}, PausePool{Pool: "worker"}}},
+	d := repauseFirst(Decision{Complete: true,
+		Actions: []Action{ReleaseNodes{Pool: "worker"}, EnsureTransfers{PlanDigest: "p"}, PausePool{Pool: "worker"}}},
 		[]Action{PausePool{Pool: "worker"}})
 	if diff := cmp.Diff([]string{"pause-pool/worker", "ensure-transfers/p (look only)"}, keys(d.Actions)); diff != "" {
 		t.Errorf("actions (-want +got):\n%s", diff)

@@ -27,17 +27,20 @@ const (
 
 type phase struct {
 	name Phase
-	// condition of the API that tells of this phase; empty when it has none, and True when all rows that name it are done.
+	// condition of the API that tells of this phase; empty when it has none, and True when all rows
+	// that name it are done.
 	condition string
 	// description is the row's text in the diagram.
 	description string
 	evaluate    func(Observed) Step
 }
 
-// rolloutPhases is the phase table. A phase that was done and is no longer, because an image vanished or somebody deleted the
-// mirror set, becomes the current phase again, and everything below it waits (I6).
+// rolloutPhases is the phase table. A phase that was done and is no longer, because an image
+// vanished or somebody deleted the mirror set, becomes the current phase again, and everything
+// below it waits (I6).
 var rolloutPhases = []phase{
-	{PhasePreflight, v1alpha1.ConditionPreflightPassed, "nothing about the cluster or the spec forbids the rollout", preflight},
+	{PhasePreflight, v1alpha1.ConditionPreflightPassed, "nothing about the cluster or the spec forbids the rollout",
+		preflight},
 	{PhasePlan, v1alpha1.ConditionPlanned, "no reference is lost under the predicted configuration", checkPlan},
 	{PhaseMirror, "", "the mirrors hold every changed reference", mirrorImages},
 	{PhaseProve, v1alpha1.ConditionNodePullsVerified, "nodes have pulled from the mirrors themselves", provePulls},
@@ -45,8 +48,11 @@ var rolloutPhases = []phase{
 	{PhaseVerify, v1alpha1.ConditionImagesVerified, "every changed reference was proven after the pause", verifyImages},
 	{PhasePolicy, "", "where nodes shall reload, the node disruption policy says so and is in effect", ensurePolicy},
 	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},
-	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned", awaitRendering},
-	{PhaseRelease, v1alpha1.ConditionNodesUpdated, "every node runs it, one after another, each with its pods back; the first of a kind has pulled what matters", releaseNodes},
+	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned",
+		awaitRendering},
+	{PhaseRelease, v1alpha1.ConditionNodesUpdated,
+		"every node runs it, one after another, each with its pods back; the first of a kind has pulled what matters",
+		releaseNodes},
 	{PhaseRestore, "", "every pool is as it was before", restorePools},
 	{PhaseEnforce, "", "a staged rollout has gone through both passes", enforcePass},
 	{PhaseFinish, "", "the end is on record", finish},
@@ -115,7 +121,8 @@ func finish(o Observed) Step {
 	completed := RolloutCompleted{At: o.Now, Generation: o.Rollout.Generation, SpecHash: o.Rollout.SpecHash}
 	if rollback := o.Record.Rollback; rollback != nil {
 		completed.SpecHash = rollback.SpecHash
-		return Do{Facts: []Fact{completed}, Why: "every node is back on the earlier configuration and every pool is as it was before"}
+		return Do{Facts: []Fact{completed},
+			Why: "every node is back on the earlier configuration and every pool is as it was before"}
 	}
 	return Do{Facts: []Fact{completed}, Why: "every node has the new configuration and every pool is as it was before"}
 }

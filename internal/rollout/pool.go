@@ -8,7 +8,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// RegistriesMatch compares the registries configuration in a rendered MachineConfig with the planned one.
+// RegistriesMatch compares the registries configuration in a rendered MachineConfig with the
+// planned one.
 type RegistriesMatch string
 
 // The meanings of a rendered configuration.
@@ -17,7 +18,8 @@ const (
 	MatchesPlanned RegistriesMatch = "Planned"
 	// MatchesBefore is the configuration without our mirror sets.
 	MatchesBefore RegistriesMatch = "Before"
-	// MatchesEarlier is what the mirror sets say that are in the cluster now: those of an earlier spec of this rollout.
+	// MatchesEarlier is what the mirror sets say that are in the cluster now: those of an earlier
+	// spec of this rollout.
 	MatchesEarlier RegistriesMatch = "Earlier"
 	// MatchesOther is neither: another set was added, or a MachineConfig overrides the file.
 	MatchesOther RegistriesMatch = "Other"
@@ -35,27 +37,32 @@ type Pool struct {
 	Layered bool `json:"layered,omitempty"`
 	// Degraded is the message of the Degraded condition when it is True.
 	Degraded string `json:"degraded,omitempty"`
-	// PausedBy is the field manager that last wrote spec.paused; PausedByUs tells whether that is the operator.
+	// PausedBy is the field manager that last wrote spec.paused; PausedByUs tells whether that is
+	// the operator.
 	PausedBy   string `json:"pausedBy,omitempty"`
 	PausedByUs bool   `json:"pausedByUs,omitempty"`
 
 	// Rendered is spec.configuration.name: what the MCO would bring the nodes to.
 	Rendered string `json:"rendered"`
-	// Registries compares its registries configuration with the planned one; Difference says where it differs.
+	// Registries compares its registries configuration with the planned one; Difference says where
+	// it differs.
 	Registries RegistriesMatch `json:"meaning"`
 	Difference []string        `json:"difference,omitempty"`
-	// PendingChanges are changes that would drain or reboot and that queue behind the pause, beside the registries.
+	// PendingChanges are changes that would drain or reboot and that queue behind the pause, beside
+	// the registries.
 	PendingChanges []string `json:"riders,omitempty"`
 
-	// PauseRecord is our note on the pool, nil when there is none. Foreign is set when the note is another rollout's.
+	// PauseRecord is our note on the pool, nil when there is none. Foreign is set when the note is
+	// another rollout's.
 	PauseRecord  *PauseRecord `json:"ledger,omitempty"`
 	ForeignOwner string       `json:"foreign,omitempty"`
 
 	Nodes []Node `json:"nodes,omitempty"`
 }
 
-// PauseRecord is what the operator writes on every MachineConfigPool that it pauses (R17): enough to undo the pause when
-// everything else about the rollout is lost, and for a person to read in `oc describe`.
+// PauseRecord is what the operator writes on every MachineConfigPool that it pauses (R17): enough
+// to undo the pause when everything else about the rollout is lost, and for a person to read in `oc
+// describe`.
 type PauseRecord struct {
 	Rollout string    `json:"rollout"`
 	UID     string    `json:"uid"`
@@ -65,7 +72,8 @@ type PauseRecord struct {
 	PriorMaxUnavailable string `json:"priorMaxUnavailable,omitempty"`
 	// Unavailable names the nodes that were down or cordoned before.
 	Unavailable []string `json:"unavailable,omitempty"`
-	// Release is the pulse under way. Past its deadline every replica of the operator may pause the pool again (R1).
+	// Release is the pulse under way. Past its deadline every replica of the operator may pause the
+	// pool again (R1).
 	Release *UnpauseWindow `json:"release,omitempty"`
 	// Repaused counts how often somebody else unpaused the pool and we paused it again (R2).
 	Repaused int `json:"repaused,omitempty"`
@@ -73,8 +81,8 @@ type PauseRecord struct {
 	Undo string `json:"undo"`
 }
 
-// UnpauseWindow is one release: an unpause that is to let so many nodes take the new configuration, or the nodes that are told to while the pool
-// stays paused.
+// UnpauseWindow is one release: an unpause that is to let so many nodes take the new configuration,
+// or the nodes that are told to while the pool stays paused.
 type UnpauseWindow struct {
 	IntendedAt time.Time `json:"intendedAt"`
 	Deadline   time.Time `json:"deadline"`
@@ -87,10 +95,12 @@ type UnpauseWindow struct {
 	Size int `json:"size,omitempty"`
 	// Nodes names those that are told to take the target while the pool stays paused.
 	Nodes []string `json:"nodes,omitempty"`
-	// UnavailableBefore is how many nodes of the pool were unavailable when it was opened: the room is for those and one more. Should one of them
-	// come back or be deleted, the room would be for two more, and the pulse is over.
+	// UnavailableBefore is how many nodes of the pool were unavailable when it was opened: the room
+	// is for those and one more. Should one of them come back or be deleted, the room would be for
+	// two more, and the pulse is over.
 	UnavailableBefore int `json:"unavailable,omitempty"`
-	// MaxUnavailable is the maxUnavailable that was set on the pool with it. A pool that has another one later has it from somebody else.
+	// MaxUnavailable is the maxUnavailable that was set on the pool with it. A pool that has
+	// another one later has it from somebody else.
 	MaxUnavailable int `json:"room,omitempty"`
 	// Closed is true once the pool was paused again after this pulse.
 	Closed bool `json:"closed,omitempty"`
@@ -106,16 +116,19 @@ type Node struct {
 	// Ready is the MCO's own notion without the cordon: Ready, no disk pressure, network available.
 	Ready         bool `json:"ready"`
 	Unschedulable bool `json:"unschedulable,omitempty"`
-	// DesiredDrain and LastAppliedDrain are the drain request of the node's daemon and the controller's answer.
+	// DesiredDrain and LastAppliedDrain are the drain request of the node's daemon and the
+	// controller's answer.
 	DesiredDrain     string `json:"drainWanted,omitempty"`
 	LastAppliedDrain string `json:"drainApplied,omitempty"`
 	// Tainted is true while the MCO's UpdateInProgress taint is on the node.
 	Tainted bool `json:"tainted,omitempty"`
-	// Zone and Created decide whose turn it is; MCO is true on the node that runs the machine-config-operator.
+	// Zone and Created decide whose turn it is; MCO is true on the node that runs the
+	// machine-config-operator.
 	Zone    string    `json:"zone,omitempty"`
 	Created time.Time `json:"created,omitzero"`
 	RunsMCO bool      `json:"mco,omitempty"`
-	// NotDrained is true when the node's daemon leaves drains out: that of a cluster whose control plane is a single replica.
+	// NotDrained is true when the node's daemon leaves drains out: that of a cluster whose control
+	// plane is a single replica.
 	NotDrained bool `json:"notDrained,omitempty"`
 	// StateSince is when its state last changed as far as the API tells; zero when it does not.
 	StateSince time.Time `json:"since,omitzero"`
@@ -123,7 +136,8 @@ type Node struct {
 	DrainMessage string `json:"drain,omitempty"`
 }
 
-// stateDone is the value of the machineconfiguration.openshift.io/state annotation of a node at rest.
+// stateDone is the value of the machineconfiguration.openshift.io/state annotation of a node at
+// rest.
 const stateDone = "Done"
 
 // done tells whether the node is at rest on the configuration that it was asked to run.
@@ -163,7 +177,8 @@ func (n Node) UpdateStage(rendered string) string {
 // Updated is the number of the pool's nodes that run its rendered configuration and are at rest.
 func (p Pool) Updated() int { return p.countRunning(p.Rendered) }
 
-// CountDesired is the number of nodes that have been told to run the rendered configuration, whether they are done or not.
+// CountDesired is the number of nodes that have been told to run the rendered configuration,
+// whether they are done or not.
 func (p Pool) CountDesired(rendered string) int {
 	n := 0
 	for _, node := range p.Nodes {
@@ -174,28 +189,35 @@ func (p Pool) CountDesired(rendered string) int {
 	return n
 }
 
-// fullyUpdated tells whether every node already runs the rendered configuration: only then may the pool be unpaused for
-// good, because there is nothing left that the MCO could do with it (I5).
+// fullyUpdated tells whether every node already runs the rendered configuration: only then may the
+// pool be unpaused for good, because there is nothing left that the MCO could do with it (I5).
 func (p Pool) fullyUpdated() bool { return p.Updated() == len(p.Nodes) }
 
-// pauseObserved tells whether the node controller has seen the newest pool. A sync that began before our pause can still hand
-// out a node; one that reports this generation cannot (docs/adr/0003).
+// pauseObserved tells whether the node controller has seen the newest pool. A sync that began
+// before our pause can still hand out a node; one that reports this generation cannot
+// (docs/adr/0003).
 func (p Pool) pauseObserved() bool { return p.ObservedGeneration >= p.Generation }
 
-// UnpauseWindowOver tells whether the pool is open for a release and has to be closed again: as many nodes as it is for are on their way, or have
-// the target already; or one of them has come to its end, so that the MCO would soon replace it by another; or the MCO would hand out
-// something else than the target; or there is room for more than it is for; or the time is up. The leader and the guard of every replica ask this one question (R1).
+// UnpauseWindowOver tells whether the pool is open for a release and has to be closed again: as
+// many nodes as it is for are on their way, or have the target already; or one of them has come to
+// its end, so that the MCO would soon replace it by another; or the MCO would hand out something
+// else than the target; or there is room for more than it is for; or the time is up. The leader and
+// the guard of every replica ask this one question (R1).
 func (p Pool) UnpauseWindowOver(now time.Time) bool {
 	if !unpauseWindowOpen(p) {
 		return false
 	}
 	window := p.PauseRecord.Release
 	if p.unavailable() < window.UnavailableBefore {
-		return true // a node that was down since before is back, or gone: what was room for it is room for a second one (I1)
+		// a node that was down since before is back, or gone: what was room for it is room for a
+		// second one (I1)
+		return true
 	}
-	// A node under way is asked for by itself: when one with the target is deleted in the same moment, the numbers are even.
+	// A node under way is asked for by itself: when one with the target is deleted in the same
+	// moment, the numbers are even.
 	size := max(1, window.Size)
-	return p.CountDesired(window.Target) >= window.UpdatedBefore+size || len(p.updatingNodes()) >= window.StuckBefore+size || p.countRunning(window.Target) > window.UpdatedBefore ||
+	return p.CountDesired(window.Target) >= window.UpdatedBefore+size || len(p.updatingNodes()) >= window.StuckBefore+
+		size || p.countRunning(window.Target) > window.UpdatedBefore ||
 		p.Rendered != window.Target || !now.Before(window.Deadline)
 }
 
@@ -226,8 +248,8 @@ func unpauseWindowOpen(p Pool) bool {
 	return p.PauseRecord != nil && p.PauseRecord.Release != nil && !p.PauseRecord.Release.Closed && !p.Paused
 }
 
-// pausedDuringWindow tells whether somebody else paused the pool while it was open for a release: we always note the end of a pulse in
-// the same patch that pauses.
+// pausedDuringWindow tells whether somebody else paused the pool while it was open for a release:
+// we always note the end of a pulse in the same patch that pauses.
 func (p Pool) pausedDuringWindow() bool {
 	return p.Paused && p.PauseRecord != nil && p.PauseRecord.Release != nil && !p.PauseRecord.Release.Closed
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// preflight refuses before anything is touched. Once the rollout has started the same findings hold it instead: what is
-// half done is not improved by giving up.
+// preflight refuses before anything is touched. Once the rollout has started the same findings hold
+// it instead: what is half done is not improved by giving up.
 func preflight(o Observed) Step {
 	cluster, ok := o.Cluster.Get()
 	if !ok {
@@ -29,7 +29,8 @@ func preflight(o Observed) Step {
 			return step
 		}
 	}
-	return Done{Message: strings.Join(append([]string{"nothing forbids the rollout"}, cluster.Warnings...), "; mind that ")}
+	return Done{Message: strings.Join(append([]string{"nothing forbids the rollout"}, cluster.Warnings...),
+		"; mind that ")}
 }
 
 func awaitUpgrade(o Observed) Step {
@@ -39,16 +40,19 @@ func awaitUpgrade(o Observed) Step {
 	}
 	return Wait{Blockers: []Blocker{{
 		Reason: v1alpha1.ReasonUpgrading, Kind: "ClusterVersion", Name: "version",
-		Message: "the cluster is being upgraded to " + cluster.Upgrading + "; the rollout goes on when the upgrade has ended",
+		Message: "the cluster is being upgraded to " + cluster.Upgrading +
+			"; the rollout goes on when the upgrade has ended",
 	}}}
 }
 
-// awaitOtherRollouts lets one rollout at a time through (I11): the one that has begun, else the oldest, then by name. One that has begun looks
-// at the others as well: it may be complete, and be told to go back while another one is under way.
+// awaitOtherRollouts lets one rollout at a time through (I11): the one that has begun, else the
+// oldest, then by name. One that has begun looks at the others as well: it may be complete, and be
+// told to go back while another one is under way.
 //
 //	shop is complete, books releases its nodes, shop is deleted with spec.deletion Rollback: books first, then shop goes back
 //
-// One that has lost its record and still has its ledger on pools is let through: whoever else comes first would wait for these pools.
+// One that has lost its record and still has its ledger on pools is let through: whoever else comes
+// first would wait for these pools.
 func awaitOtherRollouts(o Observed) Step {
 	if pools, ok := o.Pools.Get(); ok && o.Record.StartedAt == nil && anyPauseRecord(pools) {
 		return nil
@@ -57,9 +61,11 @@ func awaitOtherRollouts(o Observed) Step {
 	if !ok {
 		return waitForRead("SafeMirrorRollout", o.OtherRollouts.Why())
 	}
-	self := OtherRollout{Name: o.Rollout.Name, Created: o.Rollout.Created, ActiveSince: ActiveSince(o.Record), Waiting: true}
+	self := OtherRollout{Name: o.Rollout.Name, Created: o.Rollout.Created, ActiveSince: ActiveSince(o.Record),
+		Waiting: true}
 	first := slices.MinFunc(append(slices.Clone(others), self), func(a, b OtherRollout) int {
-		return cmp.Or(-compareBool(a.active(), b.active()), a.ActiveSince.Compare(b.ActiveSince), -compareBool(a.Waiting, b.Waiting),
+		return cmp.Or(-compareBool(a.active(), b.active()), a.ActiveSince.Compare(b.ActiveSince),
+			-compareBool(a.Waiting, b.Waiting),
 			a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
 	})
 	if first.Name == o.Rollout.Name {
@@ -67,12 +73,14 @@ func awaitOtherRollouts(o Observed) Step {
 	}
 	return Wait{Blockers: []Blocker{{
 		Reason: v1alpha1.ReasonOtherRollout, Kind: "SafeMirrorRollout", Name: first.Name,
-		Message: "SafeMirrorRollout " + first.Name + " comes first; this one goes on when that one has completed or is deleted",
+		Message: "SafeMirrorRollout " + first.Name +
+			" comes first; this one goes on when that one has completed or is deleted",
 	}}}
 }
 
-// ActiveSince is since when the rollout of the record is under way: from its first pause until it has completed, and from the moment at which
-// it is told to go back all the same. Zero when it is not.
+// ActiveSince is since when the rollout of the record is under way: from its first pause until it
+// has completed, and from the moment at which it is told to go back all the same. Zero when it is
+// not.
 func ActiveSince(r v1alpha1.Record) time.Time {
 	if r.StartedAt == nil || r.CompletedGeneration != 0 {
 		return time.Time{}
@@ -110,8 +118,8 @@ func checkSpec(o Observed) Step {
 // maxPools is how many pools the record has room for.
 const maxPools = 32
 
-// checkPools looks at the pools as they are before the rollout has touched them, and at what would make any release unsafe
-// afterwards.
+// checkPools looks at the pools as they are before the rollout has touched them, and at what would
+// make any release unsafe afterwards.
 func checkPools(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
@@ -153,14 +161,16 @@ func missingStagePools(o Observed, pools []Pool) []Blocker {
 		if !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == s.Pool }) {
 			out = append(out, Blocker{
 				Reason: v1alpha1.ReasonPoolNotFound, Kind: "MachineConfigPool", Name: s.Pool,
-				Message: fmt.Sprintf("spec.release.stages[%d].pool: there is no MachineConfigPool %q; the pools are %s", i, s.Pool, poolNames(pools)),
+				Message: fmt.Sprintf("spec.release.stages[%d].pool: there is no MachineConfigPool %q; the pools are %s",
+					i, s.Pool, poolNames(pools)),
 			})
 		}
 	}
 	return out
 }
 
-// fixedByRollback tells whether it is the way back that mends what makes the pool unfit: one that is Degraded because a node did not get through.
+// fixedByRollback tells whether it is the way back that mends what makes the pool unfit: one that
+// is Degraded because a node did not get through.
 func fixedByRollback(o Observed, p Pool) bool {
 	return rollingBack(o) && p.Degraded != "" && p.ForeignOwner == "" && !p.Layered
 }
@@ -181,7 +191,8 @@ func unfitReason(p Pool) string {
 	}
 }
 
-// awaitPoolsUpdated refuses pools that somebody else holds, and waits for those that are still updating.
+// awaitPoolsUpdated refuses pools that somebody else holds, and waits for those that are still
+// updating.
 func awaitPoolsUpdated(pools []Pool) Step {
 	var paused, overridden, updating []Blocker
 	for _, p := range pools {
@@ -192,10 +203,12 @@ func awaitPoolsUpdated(pools []Pool) Step {
 		case p.Registries == MatchesOther:
 			overridden = append(overridden, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 				"has a registries.conf in %s that does not follow from the mirror sets: %s; a MachineConfig that sorts after "+
-					"99-%s-generated-registries overrides it: remove that file from it", p.Rendered, firstLine(p.Difference), p.Name)))
+					"99-%s-generated-registries overrides it: remove that file from it", p.Rendered,
+				firstLine(p.Difference), p.Name)))
 		case !p.fullyUpdated():
 			updating = append(updating, poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
-				"is still being updated: %d of %d nodes run %s; the rollout goes on when all do", p.Updated(), len(p.Nodes), p.Rendered)))
+				"is still being updated: %d of %d nodes run %s; the rollout goes on when all do", p.Updated(),
+				len(p.Nodes), p.Rendered)))
 		}
 	}
 	switch {
@@ -211,7 +224,8 @@ func awaitPoolsUpdated(pools []Pool) Step {
 }
 
 func poolBlocker(p Pool, reason, what string) Blocker {
-	return Blocker{Reason: reason, Kind: "MachineConfigPool", Name: p.Name, Message: "MachineConfigPool " + p.Name + " " + what}
+	return Blocker{Reason: reason, Kind: "MachineConfigPool", Name: p.Name, Message: "MachineConfigPool " + p.Name +
+		" " + what}
 }
 
 func poolNames(pools []Pool) string {

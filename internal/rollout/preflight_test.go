@@ -9,7 +9,8 @@ import (
 )
 
 func problem(reason, name string, passing bool) Problem {
-	return Problem{Reason: reason, Kind: "ImageTagMirrorSet", Name: name, Message: name + " is wrong", Transient: passing}
+	return Problem{Reason: reason, Kind: "ImageTagMirrorSet", Name: name, Message: name + " is wrong",
+		Transient: passing}
 }
 
 func TestPreflightFailsBeforeStart(t *testing.T) {
@@ -20,14 +21,16 @@ func TestPreflightFailsBeforeStart(t *testing.T) {
 		want want
 	}{
 		"no MCO here": {
-			o:    observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Unsupported: "HyperShift"}) }).build(),
-			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"Cluster cluster"}, says: []string{"HyperShift"}, stalled: true},
+			o: observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Unsupported: "HyperShift"}) }).build(),
+			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"Cluster cluster"},
+				says: []string{"HyperShift"}, stalled: true},
 		},
 		"a mistake in the spec": {
 			o: observed().with(func(o *Observed) {
 				o.SpecProblems = Known([]Problem{problem(v1alpha1.ReasonInvalidMirrorSets, "shop", false)})
 			}).build(),
-			want: want{reason: v1alpha1.ReasonInvalidMirrorSets, blockers: []string{"ImageTagMirrorSet shop"}, stalled: true},
+			want: want{reason: v1alpha1.ReasonInvalidMirrorSets, blockers: []string{"ImageTagMirrorSet shop"},
+				stalled: true},
 		},
 		"a problem that passes": {
 			o: observed().with(func(o *Observed) {
@@ -36,13 +39,18 @@ func TestPreflightFailsBeforeStart(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonSecretInvalid, blockers: []string{"ImageTagMirrorSet shop"}},
 		},
 		"a stage for a pool that does not exist": {
-			o: observed().with(func(o *Observed) { o.Rollout.Stages = []Stage{{Pool: "worker"}, {Pool: "infra", Nodes: 1}} }).build(),
-			want: want{reason: v1alpha1.ReasonPoolNotFound, blockers: []string{"MachineConfigPool infra"}, stalled: true,
-				says: []string{"spec.release.stages[1].pool", "master, worker"}},
+			o: observed().with(func(o *Observed) {
+				o.Rollout.Stages = []Stage{{Pool: "worker"},
+					{Pool: "infra", Nodes: 1}}
+			}).build(),
+			want: want{reason: v1alpha1.ReasonPoolNotFound, blockers: []string{"MachineConfigPool infra"},
+				stalled: true,
+				says:    []string{"spec.release.stages[1].pool", "master, worker"}},
 		},
 		"an upgrade": {
-			o:    observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Upgrading: "4.20.3"}) }).done("worker-0").build(),
-			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"}, says: []string{"4.20.3"}},
+			o: observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Upgrading: "4.20.3"}) }).done("worker-0").build(),
+			want: want{reason: v1alpha1.ReasonUpgrading, blockers: []string{"ClusterVersion version"},
+				says: []string{"4.20.3"}},
 		},
 		"an upgrade explains pools that are not at rest": {
 			o: observed().with(func(o *Observed) { o.Cluster = Known(Cluster{Upgrading: "4.20.3"}) }).
@@ -51,42 +59,53 @@ func TestPreflightFailsBeforeStart(t *testing.T) {
 		},
 		"a layered pool": {
 			o: observed().eachPool(layered, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
-				says: []string{"MachineOSConfig"}},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
+				stalled: true,
+				says:    []string{"MachineOSConfig"}},
 		},
 		"a degraded pool": {
 			o: observed().eachPool(degraded, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
-				says: []string{"no space left on device"}},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
+				stalled: true,
+				says:    []string{"no space left on device"}},
 		},
 		"a pool that another rollout holds": {
 			o: observed().eachPool(func(p *Pool) { p.ForeignOwner, p.Paused = "books, UID 7", true }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
-				says: []string{"books, UID 7", "safemirror.io/pause-record"}},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
+				stalled: true,
+				says:    []string{"books, UID 7", "safemirror.io/pause-record"}},
 		},
 		"every unfit pool is named": {
-			o:    observed().eachPool(layered, "worker").eachPool(degraded, "master").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}, stalled: true},
+			o: observed().eachPool(layered, "worker").eachPool(degraded, "master").build(),
+			want: want{reason: v1alpha1.ReasonPoolNotReady,
+				blockers: []string{"MachineConfigPool master", "MachineConfigPool worker"}, stalled: true},
 		},
 		"a pool that its user has paused": {
 			o: observed().eachPool(func(p *Pool) { p.Paused, p.PausedBy = true, "kubectl-patch" }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
-				says: []string{`paused by "kubectl-patch"`, "never unpauses"}},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
+				stalled: true,
+				says:    []string{`paused by "kubectl-patch"`, "never unpauses"}},
 		},
 		"a MachineConfig that overrides registries.conf": {
-			o: observed().eachPool(func(p *Pool) { p.Registries, p.Difference = MatchesOther, []string{"quay.io: blocked"} }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, stalled: true,
-				says: []string{"99-worker-generated-registries", "quay.io: blocked"}},
+			o: observed().eachPool(func(p *Pool) {
+				p.Registries, p.Difference = MatchesOther,
+					[]string{"quay.io: blocked"}
+			}, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
+				stalled: true,
+				says:    []string{"99-worker-generated-registries", "quay.io: blocked"}},
 		},
 		"a pool that is still updating": {
-			o: observed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").done("worker-1").build(),
+			o: observed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" },
+				"worker").done("worker-1").build(),
 			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"1 of 3 nodes run rendered-worker-other"}},
 		},
 		"a pool that is updating is not told of while another is paused by its user": {
 			o: observed().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").
 				eachPool(func(p *Pool) { p.Paused = true }, "master").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool master"}, stalled: true},
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool master"},
+				stalled: true},
 		},
 		"more pools than the record has room for": {
 			o: observed().with(func(o *Observed) {
@@ -96,8 +115,9 @@ func TestPreflightFailsBeforeStart(t *testing.T) {
 				}
 				o.Pools = Known(pools)
 			}).build(),
-			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"MachineConfigPool pool-32"}, stalled: true,
-				says: []string{"33 MachineConfigPools", "at most 32"}},
+			want: want{reason: v1alpha1.ReasonUnsupportedTopology, blockers: []string{"MachineConfigPool pool-32"},
+				stalled: true,
+				says:    []string{"33 MachineConfigPools", "at most 32"}},
 		},
 	}
 	for name, c := range cases {
@@ -108,7 +128,8 @@ func TestPreflightFailsBeforeStart(t *testing.T) {
 	}
 }
 
-// What refuses a rollout before the start holds it afterwards: what is half done is not improved by giving up.
+// What refuses a rollout before the start holds it afterwards: what is half done is not improved by
+// giving up.
 func TestPreflightWaitsAfterStart(t *testing.T) {
 	cases := map[string]struct {
 		o    Observed
@@ -125,8 +146,9 @@ func TestPreflightWaitsAfterStart(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonPoolNotFound, blockers: []string{"MachineConfigPool infra"}},
 		},
 		"a degraded pool": {
-			o:    observed().rendered().eachPool(func(p *Pool) { p.Degraded = "drain" }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"}, says: []string{"goes on by itself"}},
+			o: observed().rendered().eachPool(func(p *Pool) { p.Degraded = "drain" }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
+				says: []string{"goes on by itself"}},
 		},
 		"a pool that became layered": {
 			o:    observed().rendered().eachPool(func(p *Pool) { p.Layered = true }, "worker").build(),
@@ -170,18 +192,25 @@ func TestPreflightPassesAfterStart(t *testing.T) {
 
 func TestOnlyOneRolloutAtATime(t *testing.T) {
 	older, younger := now.Add(-2*time.Hour), now.Add(-time.Minute) // this one is an hour old
-	wait := want{phase: PhasePreflight, reason: v1alpha1.ReasonOtherRollout, blockers: []string{"SafeMirrorRollout books"}}
-	goOn := want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-transfers/" + planDigest}}
+	wait := want{phase: PhasePreflight, reason: v1alpha1.ReasonOtherRollout,
+		blockers: []string{"SafeMirrorRollout books"}}
+	goOn := want{phase: PhaseMirror, reason: v1alpha1.ReasonProgressing,
+		actions: []string{"ensure-transfers/" + planDigest}}
 	cases := map[string]struct {
 		other OtherRollout
 		want  want
 	}{
-		"an older one that waits comes first":          {OtherRollout{Name: "books", Created: older, Waiting: true}, wait},
-		"a younger one that waits does not":            {OtherRollout{Name: "books", Created: younger, Waiting: true}, goOn},
-		"one that has started comes first at any age":  {OtherRollout{Name: "books", Created: younger, ActiveSince: now, Waiting: true}, wait},
-		"one that has completed does not":              {OtherRollout{Name: "books", Created: older}, goOn},
-		"of the same age the name decides":             {OtherRollout{Name: "books", Created: now.Add(-time.Hour), Waiting: true}, wait},
-		"of the same age the name decides, for us too": {OtherRollout{Name: "zoo", Created: now.Add(-time.Hour), Waiting: true}, goOn},
+		"an older one that waits comes first": {OtherRollout{Name: "books", Created: older,
+			Waiting: true}, wait},
+		"a younger one that waits does not": {OtherRollout{Name: "books", Created: younger,
+			Waiting: true}, goOn},
+		"one that has started comes first at any age": {OtherRollout{Name: "books", Created: younger, ActiveSince: now,
+			Waiting: true}, wait},
+		"one that has completed does not": {OtherRollout{Name: "books", Created: older}, goOn},
+		"of the same age the name decides": {OtherRollout{Name: "books", Created: now.Add(-time.Hour),
+			Waiting: true}, wait},
+		"of the same age the name decides, for us too": {OtherRollout{Name: "zoo", Created: now.Add(-time.Hour),
+			Waiting: true}, goOn},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -190,9 +219,11 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 	}
 }
 
-// TestTwoActiveRollouts: a complete rollout is told to go back while another one is under way. Whoever looks, the same one comes first.
+// TestTwoActiveRollouts: a complete rollout is told to go back while another one is under way.
+// Whoever looks, the same one comes first.
 func TestTwoActiveRollouts(t *testing.T) {
-	shop := v1alpha1.Record{StartedAt: apiTime(now.Add(-24 * time.Hour)), CompletedGeneration: 1, CompletedSpecHash: "spec-1", AppliedPlanHash: planDigest}
+	shop := v1alpha1.Record{StartedAt: apiTime(now.Add(-24 * time.Hour)), CompletedGeneration: 1,
+		CompletedSpecHash: "spec-1", AppliedPlanHash: planDigest}
 	shop = Apply(shop, []Fact{RollbackStarted{Reason: v1alpha1.RollbackDeleted, SpecHash: "spec-1", At: now}})
 	books := v1alpha1.Record{StartedAt: apiTime(began)}
 	cases := map[string]struct {
@@ -200,15 +231,23 @@ func TestTwoActiveRollouts(t *testing.T) {
 		other  OtherRollout
 		waits  bool
 	}{
-		"the one that goes back, beside one under way":          {shop, OtherRollout{Name: "books", ActiveSince: ActiveSince(books), Waiting: true}, true},
-		"the one under way, beside one that goes back":          {books, OtherRollout{Name: "books", ActiveSince: ActiveSince(shop), Waiting: true}, false},
-		"begun in the same second, and older":                   {books, OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), ActiveSince: began, Waiting: true}, true},
-		"beside one that waits and is older":                    {books, OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
-		"the one that goes back, beside one that has not begun": {shop, OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
+		"the one that goes back, beside one under way": {shop,
+			OtherRollout{Name: "books", ActiveSince: ActiveSince(books), Waiting: true}, true},
+		"the one under way, beside one that goes back": {books,
+			OtherRollout{Name: "books", ActiveSince: ActiveSince(shop), Waiting: true}, false},
+		"begun in the same second, and older": {books,
+			OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), ActiveSince: began, Waiting: true}, true},
+		"beside one that waits and is older": {books,
+			OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
+		"the one that goes back, beside one that has not begun": {shop,
+			OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			d := Decide(observed().with(func(o *Observed) { o.Record, o.OtherRollouts = c.record, Known([]OtherRollout{c.other}) }).build())
+			d := Decide(observed().with(func(o *Observed) {
+				o.Record, o.OtherRollouts = c.record,
+					Known([]OtherRollout{c.other})
+			}).build())
 			if waits := d.Reason == v1alpha1.ReasonOtherRollout; waits != c.waits {
 				t.Errorf("waits %t, want %t: %s: %s", waits, c.waits, d.Phase, d.Why)
 			}
@@ -216,29 +255,37 @@ func TestTwoActiveRollouts(t *testing.T) {
 	}
 }
 
-// Unknown is not zero (I3). Whatever cannot be read, the phase that needs it says so, changes nothing, and looks again.
+// Unknown is not zero (I3). Whatever cannot be read, the phase that needs it says so, changes
+// nothing, and looks again.
 func TestUnknownInputsHold(t *testing.T) {
 	unreadable := func(phase Phase, kind string) want {
-		return want{phase: phase, reason: v1alpha1.ReasonUnreadable, blockers: []string{kind + " " + kind}, says: []string{"connection refused"}}
+		return want{phase: phase, reason: v1alpha1.ReasonUnreadable, blockers: []string{kind + " " + kind},
+			says: []string{"connection refused"}}
 	}
 	const why = "connection refused"
 	cases := map[string]struct {
 		o    Observed
 		want want
 	}{
-		"the cluster":          {observed().with(func(o *Observed) { o.Cluster = Unknown[Cluster](why) }).build(), unreadable(PhasePreflight, "ClusterVersion")},
-		"other rollouts":       {observed().with(func(o *Observed) { o.OtherRollouts = Unknown[[]OtherRollout](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
-		"the spec":             {observed().with(func(o *Observed) { o.SpecProblems = Unknown[[]Problem](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
-		"the pools":            {observed().with(func(o *Observed) { o.Pools = Unknown[[]Pool](why) }).build(), unreadable(PhasePreflight, "MachineConfigPool")},
-		"the plan":             {observed().with(func(o *Observed) { o.Plan = Unknown[PlanSummary](why) }).build(), unreadable(PhasePlan, "Plan")},
-		"the transfers":        {observed().with(func(o *Observed) { o.Transfers = Unknown[Transfers](why) }).build(), unreadable(PhaseMirror, "Transfers")},
+		"the cluster": {observed().with(func(o *Observed) { o.Cluster = Unknown[Cluster](why) }).build(),
+			unreadable(PhasePreflight, "ClusterVersion")},
+		"other rollouts": {observed().with(func(o *Observed) { o.OtherRollouts = Unknown[[]OtherRollout](why) }).build(), unreadable(PhasePreflight, "SafeMirrorRollout")},
+		"the spec": {observed().with(func(o *Observed) { o.SpecProblems = Unknown[[]Problem](why) }).build(),
+			unreadable(PhasePreflight, "SafeMirrorRollout")},
+		"the pools": {observed().with(func(o *Observed) { o.Pools = Unknown[[]Pool](why) }).build(),
+			unreadable(PhasePreflight, "MachineConfigPool")},
+		"the plan": {observed().with(func(o *Observed) { o.Plan = Unknown[PlanSummary](why) }).build(),
+			unreadable(PhasePlan, "Plan")},
+		"the transfers": {observed().with(func(o *Observed) { o.Transfers = Unknown[Transfers](why) }).build(),
+			unreadable(PhaseMirror, "Transfers")},
 		"the transfers, later": {observed().rendered().with(func(o *Observed) { o.Transfers = Unknown[Transfers](why) }).build(), unreadable(PhaseVerify, "Transfers")},
 		"the probes":           {observed().copied().with(func(o *Observed) { o.PullChecks = Unknown[PullChecks](why) }).build(), unreadable(PhaseProve, "Probes")},
 		"the mirror sets":      {observed().rendered().with(func(o *Observed) { o.Sets = Unknown[MirrorSets](why) }).build(), unreadable(PhaseApply, "ImageTagMirrorSet")},
 		"the workloads, before a release": {observed().rendered().with(func(o *Observed) { o.Workloads = Unknown[[]Workload](why) }).build(),
 			unreadable(PhaseRelease, "Workloads")},
 		"the workloads, after a release": {observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").done("worker-0").followed("worker-0").
-			with(func(o *Observed) { o.Workloads = Unknown[[]Workload](why) }).build(), unreadable(PhaseRelease, "Workloads")},
+			with(func(o *Observed) { o.Workloads = Unknown[[]Workload](why) }).build(),
+			unreadable(PhaseRelease, "Workloads")},
 		"the pools of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Pools = Unknown[[]Pool](why) }).build(),
 			unreadable(PhaseRestore, "MachineConfigPool")},
 		"the mirror sets of a deleted rollout": {observed().paused().deleting().with(func(o *Observed) { o.Sets = Unknown[MirrorSets](why) }).build(),
@@ -265,14 +312,16 @@ func TestEachPhaseWaitsOnUnknown(t *testing.T) {
 		if p.name == PhaseFinish {
 			continue // it looks at nothing: that it is reached is the condition
 		}
-		for name, o := range map[string]Observed{"nothing": nothing, "only the plan": onlyPlan, "only plan and sets": sets} {
+		for name, o := range map[string]Observed{"nothing": nothing, "only the plan": onlyPlan,
+			"only plan and sets": sets} {
 			switch step := p.evaluate(o).(type) {
 			case Wait:
 				if len(step.Blockers) == 0 {
 					t.Errorf("%s knows %s and waits for nobody", p.name, name)
 				}
 			case Done:
-				// The policy of a rollout that drains is nobody's business, and one that is not staged has one pass.
+				// The policy of a rollout that drains is nobody's business, and one that is not
+				// staged has one pass.
 				if p.name != PhasePlan && p.name != PhaseEnforce {
 					t.Errorf("%s knows %s and is done", p.name, name)
 				}

@@ -34,12 +34,17 @@ func TestProperties(t *testing.T) {
 			}
 		}
 	}
-	// A rule that is never put to the test is not kept: every phase, action and fact has to come up.
+	// A rule that is never put to the test is not kept: every phase, action and fact has to come
+	// up.
 	for _, name := range []string{
-		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "ensure-canary", "sweep-canary", "pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
-		"RolloutStarted", "RollbackStarted", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended", "ReleaseIntended", "NodesStarted", "ReleaseEnded", "PoolRestored", "RolloutCompleted", "RolloutRestarted",
-		"MirrorSetsWritten", "PassReached", "PassStarted", "PolicyIntended", "PolicyRestored", "finish-mirror-sets", "ensure-policy", "restore-policy",
-		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyStarted", "RemedyStateChanged",
+		"ensure-finalizer", "remove-finalizer", "ensure-transfers", "ensure-probes", "ensure-canary", "sweep-canary",
+		"pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
+		"RolloutStarted", "RollbackStarted", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended",
+		"ReleaseIntended", "NodesStarted", "ReleaseEnded", "PoolRestored", "RolloutCompleted", "RolloutRestarted",
+		"MirrorSetsWritten", "PassReached", "PassStarted", "PolicyIntended", "PolicyRestored", "finish-mirror-sets",
+		"ensure-policy", "restore-policy",
+		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyStarted",
+		"RemedyStateChanged",
 		string(PhaseComplete),
 	} {
 		if reached[name] < 10 {
@@ -100,8 +105,10 @@ func count(reached map[string]int, d Decision) {
 func rules(o Observed, d Decision) []string {
 	var broken []string
 	for _, rule := range []func(Observed, Decision) string{
-		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule, finalizerRule,
-		policyRule, writingRule, progress, factsOnce, stillSafe, phaseResultsInOrder, rollbackRequestedRule, remedyRule, undoFirst, canaryRule,
+		deterministic, oneDisruption, factsFirst, knownInputs, applyRule, releaseRule, restoreRule, pauseRule,
+		finalizerRule,
+		policyRule, writingRule, progress, factsOnce, stillSafe, phaseResultsInOrder, rollbackRequestedRule, remedyRule,
+		undoFirst, canaryRule,
 	} {
 		if why := rule(o, d); why != "" {
 			broken = append(broken, why)
@@ -129,7 +136,8 @@ func rollbackRequestedRule(o Observed, d Decision) string {
 	return ""
 }
 
-// No node is released after the first of its kind before the critical images were pulled there (I2).
+// No node is released after the first of its kind before the critical images were pulled there
+// (I2).
 func canaryRule(o Observed, d Decision) string {
 	releases := slices.ContainsFunc(d.Actions, func(a Action) bool { _, is := a.(ReleaseNodes); return is }) ||
 		slices.ContainsFunc(d.Facts, func(f Fact) bool {
@@ -162,7 +170,8 @@ func canaryRule(o Observed, d Decision) string {
 	return ""
 }
 
-// No node is released while one that has the planned configuration and can take pods lacks what it is to be given (I2).
+// No node is released while one that has the planned configuration and can take pods lacks what it
+// is to be given (I2).
 func preloadRule(l Preload, pools []Pool) string {
 	for _, p := range pools {
 		if !l.Enabled || p.Registries != MatchesPlanned || p.Updated() == 0 {
@@ -181,7 +190,8 @@ func preloadRule(l Preload, pools []Pool) string {
 	return ""
 }
 
-// releaseUnrecorded tells whether a release that is not on record is under way: then its intent is only taken up.
+// releaseUnrecorded tells whether a release that is not on record is under way: then its intent is
+// only taken up.
 func releaseUnrecorded(o Observed) bool {
 	pools, _ := o.Pools.Get()
 	_, lost := unrecordedRelease(o, pools)
@@ -264,7 +274,8 @@ func knownInputs(o Observed, d Decision) string {
 	return ""
 }
 
-// remedyInputs: what disturbs a running cluster rests on the pools and on the object that is changed; giving back rests on that object.
+// remedyInputs: what disturbs a running cluster rests on the pools and on the object that is
+// changed; giving back rests on that object.
 func remedyInputs(a Action, pools, remedies bool) (why string, is bool) {
 	switch a.(type) {
 	case Cordon, AddTrustedCA, ScaleUp:
@@ -281,8 +292,8 @@ func remedyInputs(a Action, pools, remedies bool) (why string, is bool) {
 	return why, true
 }
 
-// remedyRule: what is done about a drain is on record with its deadline, is wanted by the user, and is never the deletion of a pod that is
-// known to have run (I4, I9).
+// remedyRule: what is done about a drain is on record with its deadline, is wanted by the user, and
+// is never the deletion of a pod that is known to have run (I4, I9).
 func remedyRule(o Observed, d Decision) string {
 	for _, a := range d.Actions {
 		r, is := remedyOf(a)
@@ -363,7 +374,9 @@ func missingProof(o Observed) string {
 func notStuck(p Pool) func(Node) bool {
 	return func(n Node) bool {
 		stage := n.UpdateStage(n.DesiredConfig)
-		return n.CurrentConfig == "" || (p.Registries == MatchesPlanned && (n.DesiredConfig == p.Rendered || (stage != "Draining" && stage != "Degraded")))
+		return n.CurrentConfig == "" ||
+			(p.Registries == MatchesPlanned &&
+				(n.DesiredConfig == p.Rendered || (stage != "Draining" && stage != "Degraded")))
 	}
 }
 
@@ -374,7 +387,8 @@ func nodesAtRest(o Observed) string {
 		rec := poolRecord(o.Record, p.Name)
 		isRestored := rec != nil && rec.Restored && p.PauseRecord == nil
 		switch {
-		case len(p.updatingNodes()) > 0 && (o.Record.Rollback == nil || slices.ContainsFunc(p.updatingNodes(), notStuck(p))):
+		case len(p.updatingNodes()) > 0 &&
+			(o.Record.Rollback == nil || slices.ContainsFunc(p.updatingNodes(), notStuck(p))):
 			return "I11: a node of pool " + p.Name + " is on its way"
 		case isRestored && p.fullyUpdated():
 		case !p.Paused:
@@ -427,14 +441,16 @@ func releaseRule(o Observed, d Decision) string {
 		intent, pulse := o.Record.Release, r.Record.Release
 		missing := len(slices.DeleteFunc(slices.Clone(p.Nodes), Node.available))
 		switch {
-		case intent == nil || intent.Pool != r.Pool || len(intent.Nodes) > 0 || !intent.IntendedAt.Time.Equal(pulse.IntendedAt):
+		case intent == nil || intent.Pool != r.Pool || len(intent.Nodes) > 0 ||
+			!intent.IntendedAt.Time.Equal(pulse.IntendedAt):
 			return "I4: released without its intent on record"
 		case p.PauseRecord == nil:
 			return "I5: a pool is opened that is not ours"
 		case p.Registries != MatchesPlanned || p.Rendered != intent.TargetConfig || pulse.Target != intent.TargetConfig:
 			return "I12: what is released was not planned"
 		case r.MaxUnavailable != missing+max(1, pulse.Size) || max(1, pulse.Size) > allowed(o, p):
-			return fmt.Sprintf("I1: room for %d with %d missing, for %d of %d", r.MaxUnavailable, missing, pulse.Size, allowed(o, p))
+			return fmt.Sprintf("I1: room for %d with %d missing, for %d of %d", r.MaxUnavailable, missing, pulse.Size,
+				allowed(o, p))
 		case !pulse.Deadline.After(o.Now) || pulse.Closed:
 			return "I14: a pulse without an end"
 		}
@@ -445,7 +461,8 @@ func releaseRule(o Observed, d Decision) string {
 	return ""
 }
 
-// allowed is I1 in other words: what the user asks for, what the pool had, and one of the control plane.
+// allowed is I1 in other words: what the user asks for, what the pool had, and one of the control
+// plane.
 func allowed(o Observed, p Pool) int {
 	own := 1
 	for _, rec := range o.Record.Pools {
@@ -459,7 +476,8 @@ func allowed(o Observed, p Pool) int {
 	return min(max(1, own), max(1, o.Rollout.MaxConcurrent))
 }
 
-// targetNodesRule: nodes are told by name only while their pool is paused, at rest, with the intent on record, and no more than I1 allows.
+// targetNodesRule: nodes are told by name only while their pool is paused, at rest, with the intent
+// on record, and no more than I1 allows.
 func targetNodesRule(o Observed, a TargetNodes) string {
 	pools, _ := o.Pools.Get()
 	p := pools[slices.IndexFunc(pools, func(p Pool) bool { return p.Name == a.Pool })]
@@ -485,8 +503,8 @@ func targetNodesRule(o Observed, a TargetNodes) string {
 	return missingProof(o) + nodesAtRest(o)
 }
 
-// I5: for good, a pool is unpaused only when every node runs its configuration; or when a deleted rollout has brought nothing to any
-// node, and what is queued there changes no pull.
+// I5: for good, a pool is unpaused only when every node runs its configuration; or when a deleted
+// rollout has brought nothing to any node, and what is queued there changes no pull.
 func restoreRule(o Observed, d Decision) string {
 	for _, a := range d.Actions {
 		r, ok := a.(RestorePool)
@@ -513,13 +531,14 @@ func restoreRule(o Observed, d Decision) string {
 	return ""
 }
 
-// The policy: what was there before is on record before it is changed, no node is released that would be drained, and none is under way when
-// it is given back.
+// The policy: what was there before is on record before it is changed, no node is released that
+// would be drained, and none is under way when it is given back.
 func policyRule(o Observed, d Decision) string {
 	p, known := o.NodeDisruptionPolicy.Get()
 	pools, _ := o.Pools.Get()
 	moves := slices.ContainsFunc(pools, func(p Pool) bool {
-		return unpauseWindowOpen(p) || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.CurrentConfig != "" && !n.done() })
+		return unpauseWindowOpen(p) ||
+			slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.CurrentConfig != "" && !n.done() })
 	})
 	for _, a := range d.Actions {
 		switch a := a.(type) {
@@ -562,7 +581,8 @@ func policyWritten(o Observed, p NodeDisruptionPolicy, a EnsurePolicy) string {
 // I13: what is half written is finished before anything else, and nothing else looks half written.
 func writingRule(o Observed, d Decision) string {
 	sets, known := o.Sets.Get()
-	partial := known && sets.partiallyWritten(o.Record.PendingWrite) && sets.Conflict == "" && sets.IDMS != SetForeign && sets.ITMS != SetForeign
+	partial := known && sets.partiallyWritten(o.Record.PendingWrite) && sets.Conflict == "" &&
+		sets.IDMS != SetForeign && sets.ITMS != SetForeign
 	for _, a := range d.Actions {
 		_, finishes := a.(FinishMirrorSets)
 		_, pauses := a.(PausePool)

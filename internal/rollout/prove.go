@@ -6,9 +6,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// provePulls lets nodes pull from the mirrors before anything points them there. What the operator sees of a mirror says little
-// about the credentials, CAs, DNS, proxy and network of a node (R14). Once the mirror sets of this plan are applied there is nothing
-// left to find out by it: the pulls are real then. Neither is there on the way back, to where every node has pulled from before.
+// provePulls lets nodes pull from the mirrors before anything points them there. What the operator
+// sees of a mirror says little about the credentials, CAs, DNS, proxy and network of a node (R14).
+// Once the mirror sets of this plan are applied there is nothing left to find out by it: the pulls
+// are real then. Neither is there on the way back, to where every node has pulled from before.
 func provePulls(o Observed) Step {
 	plan, ok := o.Plan.Get()
 	if !ok {
@@ -23,17 +24,21 @@ func provePulls(o Observed) Step {
 		return waitForRead("Probes", o.PullChecks.Why())
 	}
 	if o.Record.StartedAt != nil && !mirrorsComplete(o, plan.Digest) {
-		return Done{} // what nodes would be asked for is not there yet; the phase Verify sees to that, and this one is asked again
+		// what nodes would be asked for is not there yet; the phase Verify sees to that, and this
+		// one is asked again
+		return Done{}
 	}
 	actions := append([]Action{ensure}, refreshProofs(o, plan)...)
 	switch {
 	case checks.Disabled:
 		return doneAndCleanUp("spec.mirroring.verification.fromNodes is Disabled", checks.PodsLeft, ensure)
 	case checks.PlanDigest != plan.Digest:
-		return Do{Actions: []Action{ensure}, Why: fmt.Sprintf("choosing what %d nodes pull from the mirrors", checks.Nodes)}
+		return Do{Actions: []Action{ensure},
+			Why: fmt.Sprintf("choosing what %d nodes pull from the mirrors", checks.Nodes)}
 	case checks.Failed > 0 && checks.Failed+checks.Proven >= checks.Wanted:
 		return Fail{Reason: v1alpha1.ReasonNodesCannotPull, Actions: actions,
-			Blockers: problemsOrCount(checks.Problems, v1alpha1.ReasonNodesCannotPull, "%d pulls from the mirrors failed on nodes", checks.Failed)}
+			Blockers: problemsOrCount(checks.Problems, v1alpha1.ReasonNodesCannotPull,
+				"%d pulls from the mirrors failed on nodes", checks.Failed)}
 	case checks.Proven < checks.Wanted:
 		blockers := append(toBlockers(checks.Problems), Blocker{Kind: "Node", Name: "probes", Message: fmt.Sprintf(
 			"%d of %d pulls from the mirrors proven on %d nodes", checks.Proven, checks.Wanted, checks.Nodes)})
@@ -45,9 +50,10 @@ func provePulls(o Observed) Step {
 	}
 }
 
-// refreshProofs has the mirrors looked at again from time to time while nodes are asked to pull from them. After the start the phase Mirror is
-// done for good, and Verify comes later: without this an image that vanishes from a mirror in between would be asked for until somebody
-// copies it by hand.
+// refreshProofs has the mirrors looked at again from time to time while nodes are asked to pull
+// from them. After the start the phase Mirror is done for good, and Verify comes later: without
+// this an image that vanishes from a mirror in between would be asked for until somebody copies it
+// by hand.
 func refreshProofs(o Observed, plan PlanSummary) []Action {
 	t, ok := o.Transfers.Get()
 	if o.Record.StartedAt == nil || !ok || t.Total == 0 || !t.OldestProof.Before(o.Now.Add(-proofRefreshAge)) {
@@ -71,5 +77,6 @@ func doneAndCleanUp(message string, left int, ensure EnsurePullChecks) Step {
 }
 
 func (p PullChecks) message() string {
-	return fmt.Sprintf("%d pulls from the mirrors proven on %d nodes", p.Proven, p.Nodes) + skippedSuffix("not proven", p.Skipped)
+	return fmt.Sprintf("%d pulls from the mirrors proven on %d nodes", p.Proven, p.Nodes) +
+		skippedSuffix("not proven", p.Skipped)
 }

@@ -7,9 +7,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// awaitPullsOnNodes holds every further release until what matters was pulled under the new configuration by the nodes that have it (I2): by one
-// of each kind, and by all of them where that is wanted. nil lets the release go on. On the way back there is nothing to find out by it:
-// every node has pulled from there before.
+// awaitPullsOnNodes holds every further release until what matters was pulled under the new
+// configuration by the nodes that have it (I2): by one of each kind, and by all of them where that
+// is wanted. nil lets the release go on. On the way back there is nothing to find out by it: every
+// node has pulled from there before.
 func awaitPullsOnNodes(o Observed, pools []Pool) Step {
 	if rollingBack(o) || o.Record.CompletedGeneration != 0 || !slices.ContainsFunc(pools, Pool.hasUpdatedNode) {
 		return nil
@@ -38,10 +39,12 @@ func pullSummaries(o Observed) []string {
 	if !ok {
 		return nil
 	}
-	return slices.DeleteFunc([]string{pulls.summary(), pulls.Preload.summary()}, func(text string) bool { return text == "" })
+	return slices.DeleteFunc([]string{pulls.summary(), pulls.Preload.summary()},
+		func(text string) bool { return text == "" })
 }
 
-// skippedSuffix is the end of a message about proofs: "; not asked for: the first of the list and 2 more". It is empty when nothing is lacking.
+// skippedSuffix is the end of a message about proofs: "; not asked for: the first of the list and 2
+// more". It is empty when nothing is lacking.
 func skippedSuffix(what string, list []string) string {
 	switch len(list) {
 	case 0:

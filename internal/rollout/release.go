@@ -9,8 +9,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// releaseNodes lets the nodes take the new configuration one at a time, or a few where that is allowed, stage by stage: intent on record,
-// the release, the nodes that took it watched to their end, their pods back, and only then the next.
+// releaseNodes lets the nodes take the new configuration one at a time, or a few where that is
+// allowed, stage by stage: intent on record, the release, the nodes that took it watched to their
+// end, their pods back, and only then the next.
 func releaseNodes(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
@@ -20,7 +21,8 @@ func releaseNodes(o Observed) Step {
 		return followRelease(o, pools, *o.Record.Release)
 	}
 	if unrecorded, found := unrecordedRelease(o, pools); found {
-		return Do{Facts: []Fact{ReleaseIntended{Release: unrecorded}}, Why: "taking up the release that the ledger of pool " + unrecorded.Pool + " tells of"}
+		return Do{Facts: []Fact{ReleaseIntended{Release: unrecorded}},
+			Why: "taking up the release that the ledger of pool " + unrecorded.Pool + " tells of"}
 	}
 	if updating := updatingBlockers(o, pools); len(updating) > 0 {
 		return Wait{Blockers: updating}
@@ -59,7 +61,8 @@ func recordIntent(o Observed, p Pool, size int) Step {
 		return waitForRead("Workloads", o.Workloads.Why())
 	}
 	r := v1alpha1.ReleaseRecord{
-		Pool: p.Name, IntendedAt: *apiTime(o.Now), TargetConfig: p.Rendered, UpdatedNodes: int32(p.CountDesired(p.Rendered)),
+		Pool: p.Name, IntendedAt: *apiTime(o.Now), TargetConfig: p.Rendered,
+		UpdatedNodes:     int32(p.CountDesired(p.Rendered)),
 		UnreadyWorkloads: unreadyNow(workloads),
 	}
 	if size > 1 {
@@ -75,12 +78,14 @@ func recordIntent(o Observed, p Pool, size int) Step {
 	}
 	return Do{
 		Facts: []Fact{ReleaseIntended{Release: r}},
-		Why:   fmt.Sprintf("pool %s: %d of %d nodes done, about to %s", p.Name, p.Updated(), len(p.Nodes), what) + sizeLimitReason(o, p, size),
+		Why: fmt.Sprintf("pool %s: %d of %d nodes done, about to %s", p.Name, p.Updated(), len(p.Nodes), what) +
+			sizeLimitReason(o, p, size),
 	}
 }
 
-// finishReleases ends the releases. Should nodes be left that cannot be released (down, cordoned, in a pool that somebody else holds),
-// the pools that are whole are given back all the same, and the others are waited for by name.
+// finishReleases ends the releases. Should nodes be left that cannot be released (down, cordoned,
+// in a pool that somebody else holds), the pools that are whole are given back all the same, and
+// the others are waited for by name.
 func finishReleases(o Observed, pools []Pool) Step {
 	if !allPoolsUpdated(pools) {
 		step := restorePools(o)
@@ -88,12 +93,13 @@ func finishReleases(o Observed, pools []Pool) Step {
 			return step
 		}
 	}
-	messages := append([]string{fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))}, pullSummaries(o)...)
+	messages := append([]string{fmt.Sprintf("%d nodes run the planned configuration", countUpdated(pools))},
+		pullSummaries(o)...)
 	return Done{Message: strings.Join(messages, "; ")}
 }
 
-// effectiveStages are the stages of the spec, followed by every pool that they do not finish. One that has no name is called after its pool,
-// with a number: worker-1, worker-2.
+// effectiveStages are the stages of the spec, followed by every pool that they do not finish. One
+// that has no name is called after its pool, with a number: worker-1, worker-2.
 func effectiveStages(o Observed, pools []Pool) []Stage {
 	stages := slices.Clone(o.Rollout.Stages)
 	if len(stages) == 0 {
@@ -112,15 +118,19 @@ func effectiveStages(o Observed, pools []Pool) []Stage {
 	return stages
 }
 
-// arbiterPool holds the third member of etcd on a control plane of two masters. The MCO updates it after the masters, and so do we.
+// arbiterPool holds the third member of etcd on a control plane of two masters. The MCO updates it
+// after the masters, and so do we.
 const arbiterPool = "arbiter"
 
-// defaultStages: one canary of each worker pool, then the control plane (while it is paused with pending configuration the
-// machine-config ClusterOperator is Degraded, so that is kept short), then the rest.
+// defaultStages: one canary of each worker pool, then the control plane (while it is paused with
+// pending configuration the machine-config ClusterOperator is Degraded, so that is kept short),
+// then the rest.
 func defaultStages(pools []Pool, soak time.Duration) []Stage {
 	var canaries, control []Stage
 	pools = slices.Clone(pools)
-	slices.SortStableFunc(pools, func(a, b Pool) int { return compareBool(a.Name == arbiterPool, b.Name == arbiterPool) })
+	slices.SortStableFunc(pools, func(a, b Pool) int {
+		return compareBool(a.Name == arbiterPool, b.Name == arbiterPool)
+	})
 	for _, p := range pools {
 		if p.ControlPlane {
 			control = append(control, Stage{Pool: p.Name, Soak: soak})
@@ -131,8 +141,8 @@ func defaultStages(pools []Pool, soak time.Duration) []Stage {
 	return append(canaries, control...)
 }
 
-// nextStage is the first stage that is not reached and whose pool has a node which can take it. A pool that somebody else has paused
-// is passed over; it is named once the others are done.
+// nextStage is the first stage that is not reached and whose pool has a node which can take it. A
+// pool that somebody else has paused is passed over; it is named once the others are done.
 func nextStage(o Observed, stages []Stage, pools []Pool) (Stage, Pool, bool) {
 	for _, s := range stages {
 		i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == s.Pool })
@@ -146,8 +156,8 @@ func nextStage(o Observed, stages []Stage, pools []Pool) (Stage, Pool, bool) {
 	return Stage{}, Pool{}, false
 }
 
-// intentAge is how long an intent may wait to be carried out. What it remembers of the workloads is about the moment before the
-// release; after a long hold it is taken anew.
+// intentAge is how long an intent may wait to be carried out. What it remembers of the workloads is
+// about the moment before the release; after a long hold it is taken anew.
 const intentAge = time.Minute
 
 // carryOutRelease carries the intent out: by a pulse, or by telling the nodes that it names.
@@ -173,11 +183,13 @@ func carryOutRelease(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord)
 		return step
 	}
 	if size := max(int(r.NodeCount), len(r.TargetNodes)); maxConcurrentDrains(o, p, size) < size {
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("%s of pool %s cannot be drained at the same time any more%s; choosing anew",
-			nodeCountText(size), p.Name, sizeLimitReason(o, p, maxConcurrentDrains(o, p, size)))}
+		return Do{Facts: []Fact{ReleaseEnded{}},
+			Why: fmt.Sprintf("%s of pool %s cannot be drained at the same time any more%s; choosing anew",
+				nodeCountText(size), p.Name, sizeLimitReason(o, p, maxConcurrentDrains(o, p, size)))}
 	}
 	if o.Now.Sub(r.IntendedAt.Time) > intentAge {
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name + " was held for long; looking again at what it would meet"}
+		return Do{Facts: []Fact{ReleaseEnded{}}, Why: "the release of pool " + p.Name +
+			" was held for long; looking again at what it would meet"}
 	}
 	if len(r.TargetNodes) > 0 {
 		return targetNodes(o, p, r)
@@ -185,8 +197,9 @@ func carryOutRelease(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord)
 	return openUnpauseWindow(o, p, r)
 }
 
-// openUnpauseWindow is one patch that unpauses, makes room for exactly as many more nodes as the release is for, and carries its own deadline. The
-// limit of the pool is looked at once more: nodes may have gone since the intent.
+// openUnpauseWindow is one patch that unpauses, makes room for exactly as many more nodes as the
+// release is for, and carries its own deadline. The limit of the pool is looked at once more: nodes
+// may have gone since the intent.
 func openUnpauseWindow(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 	size := min(max(1, int(r.NodeCount)), maxConcurrent(o, p))
 	record := *p.PauseRecord
@@ -196,21 +209,23 @@ func openUnpauseWindow(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 	maxUnavailable := baseline(o, p) + len(p.stuckNodes(o)) + size
 	return Do{
 		Actions: []Action{ReleaseNodes{Pool: p.Name, MaxUnavailable: maxUnavailable, Record: record}},
-		Why:     fmt.Sprintf("releasing %s of pool %s: %d of %d done, room for %d unavailable", nodeCountText(size), p.Name, p.Updated(), len(p.Nodes), maxUnavailable),
+		Why: fmt.Sprintf("releasing %s of pool %s: %d of %d done, room for %d unavailable", nodeCountText(size),
+			p.Name, p.Updated(), len(p.Nodes), maxUnavailable),
 	}
 }
 
 // newUnpauseWindow is what the ledger says of the release.
 func newUnpauseWindow(o Observed, p Pool, r v1alpha1.ReleaseRecord, size int) *UnpauseWindow {
-	out := &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes), StuckBefore: len(p.stuckNodes(o))}
+	out := &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes),
+		StuckBefore: len(p.stuckNodes(o))}
 	if size > 1 {
 		out.Size = size
 	}
 	return out
 }
 
-// safeToRelease holds a release of this pool: while anything moves that should not, and for the control plane while the rest of it is
-// not at rest either.
+// safeToRelease holds a release of this pool: while anything moves that should not, and for the
+// control plane while the rest of it is not at rest either.
 func safeToRelease(o Observed, pools []Pool, p Pool) Step {
 	if step := safeToProceed(o, pools); step != nil {
 		return step
@@ -221,21 +236,24 @@ func safeToRelease(o Observed, pools []Pool, p Pool) Step {
 	return controlPlaneReady(o, p)
 }
 
-// noStandby holds a pulse while the leader is the only one of several replicas that is ready. Should it die with the pool open, nobody would be
-// there to pause it (I14). One that is the only replica by somebody's choice goes on, and so does a release by name, which opens nothing.
+// noStandby holds a pulse while the leader is the only one of several replicas that is ready.
+// Should it die with the pool open, nobody would be there to pause it (I14). One that is the only
+// replica by somebody's choice goes on, and so does a release by name, which opens nothing.
 func noStandby(o Observed, p Pool) Step {
 	if o.Rollout.Targeted || o.Operator.Replicas < 2 || len(o.Operator.StandbyNodes) > 0 {
 		return nil
 	}
 	return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 		"is not opened: of %d replicas of the operator none is ready but the leader on node %s, so nobody would pause the pool again should it die; "+
-			"make another one ready, scale the operator to one replica, or set spec.release.mechanism to Targeted", o.Operator.Replicas, o.Operator.LeaderNode))}}
+			"make another one ready, scale the operator to one replica, or set spec.release.mechanism to Targeted",
+		o.Operator.Replicas, o.Operator.LeaderNode))}}
 }
 
-// safeToProceed holds while any node of any pool is on its way, while one is down that was not before, and while there is a pool
-// of which the MCO could take a node by itself.
+// safeToProceed holds while any node of any pool is on its way, while one is down that was not
+// before, and while there is a pool of which the MCO could take a node by itself.
 func safeToProceed(o Observed, pools []Pool) Step {
-	for _, blockers := range [][]Blocker{updatingBlockers(o, pools), newlyUnavailable(o, pools), unpausedPools(o, pools)} {
+	for _, blockers := range [][]Blocker{updatingBlockers(o, pools), newlyUnavailable(o, pools),
+		unpausedPools(o, pools)} {
 		if len(blockers) > 0 {
 			return Wait{Blockers: blockers}
 		}
@@ -243,8 +261,9 @@ func safeToProceed(o Observed, pools []Pool) Step {
 	return nil
 }
 
-// unpauseWindowTime is how long a pool stays open for the MCO to pick a node: it looks 5 s after the unpause and first taints every
-// waiting node, about two and a half a second (101 s were seen with 200 nodes).
+// unpauseWindowTime is how long a pool stays open for the MCO to pick a node: it looks 5 s after
+// the unpause and first taints every waiting node, about two and a half a second (101 s were seen
+// with 200 nodes).
 func unpauseWindowTime(nodes int) time.Duration {
 	return 30*time.Second + time.Duration(nodes)*750*time.Millisecond
 }
@@ -254,7 +273,8 @@ func updatingBlockers(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
 		for _, n := range p.progressingNodes(o) {
-			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: updatingMessage(o, p, n)})
+			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name,
+				Message: updatingMessage(o, p, n)})
 		}
 	}
 	return out
@@ -264,7 +284,8 @@ func updatingMessage(o Observed, p Pool, n Node) string {
 	if n.CurrentConfig == "" {
 		return fmt.Sprintf("node %s of pool %s is new, and the MCO has not taken it up yet; no other node is released until it has, or it is deleted", n.Name, p.Name)
 	}
-	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.CurrentConfig, n.DesiredConfig, n.UpdateStage(n.DesiredConfig))
+	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.CurrentConfig,
+		n.DesiredConfig, n.UpdateStage(n.DesiredConfig))
 	if r := o.Record.Release; r != nil && r.UpdateStartedAt != nil && slices.Contains(r.Nodes, n.Name) {
 		msg += " since " + r.UpdateStartedAt.UTC().Format(time.RFC3339)
 	}
@@ -280,9 +301,10 @@ func updatingMessage(o Observed, p Pool, n Node) string {
 	return msg
 }
 
-// baseline counts the nodes of the pool that were unavailable before we began and still are: they are not ours to count
-// against the budget, and with a plain maxUnavailable of 1 a single one of them would stop the MCO for ever (R11). One that a rollback
-// finds stuck on its way is counted there, and not twice.
+// baseline counts the nodes of the pool that were unavailable before we began and still are: they
+// are not ours to count against the budget, and with a plain maxUnavailable of 1 a single one of
+// them would stop the MCO for ever (R11). One that a rollback finds stuck on its way is counted
+// there, and not twice.
 func baseline(o Observed, p Pool) int {
 	rec := poolRecord(o.Record, p.Name)
 	if rec == nil {
@@ -298,24 +320,29 @@ func baseline(o Observed, p Pool) int {
 	return n
 }
 
-// newlyUnavailable names nodes that went down or were cordoned since the start: the budget is for the node that we release,
-// not for theirs (I1).
+// newlyUnavailable names nodes that went down or were cordoned since the start: the budget is for
+// the node that we release, not for theirs (I1).
 func newlyUnavailable(o Observed, pools []Pool) []Blocker {
 	var out []Blocker
 	for _, p := range pools {
 		rec, stuck := poolRecord(o.Record, p.Name), p.stuckNodes(o)
-		isStuck := func(n Node) bool { return slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == n.Name }) }
+		isStuck := func(n Node) bool {
+			return slices.ContainsFunc(stuck,
+				func(s Node) bool { return s.Name == n.Name })
+		}
 		for _, n := range p.Nodes {
 			if n.Ready && !n.Unschedulable || (rec != nil && slices.Contains(rec.Unavailable, n.Name)) || isStuck(n) {
 				continue
 			}
-			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: unavailableMessage(o, p, n)})
+			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name,
+				Message: unavailableMessage(o, p, n)})
 		}
 	}
 	return out
 }
 
-// unavailableMessage tells a node that went down from one that has only just come: machines may be born between our releases (R5).
+// unavailableMessage tells a node that went down from one that has only just come: machines may be
+// born between our releases (R5).
 func unavailableMessage(o Observed, p Pool, n Node) string {
 	if start := o.Record.StartedAt; start != nil && n.Created.After(start.Time) {
 		return fmt.Sprintf("node %s of pool %s is new since %s and is %s; no other node is released until it is ready or deleted",

@@ -21,32 +21,42 @@ func TestStages(t *testing.T) {
 		"by default a canary of the first worker pool": {three().build(), "worker"},
 		"then one of the next":                         {three().done("worker-0").build(), "infra"},
 		"then the control plane":                       {three().done("worker-0", "infra-0").build(), "master"},
-		"all of it":                                    {three().done("worker-0", "infra-0", "master-0", "master-1").build(), "master"},
-		"then the rest in order":                       {three().done("worker-0", "infra-0").done(masters...).build(), "worker"},
-		"to the last node":                             {three().done(workers...).done("infra-0").done(masters...).build(), "infra"},
-		"stages come in their order":                   {three().with(stages(Stage{Pool: "infra"}, Stage{Pool: "worker", Nodes: 1})).build(), "infra"},
-		"a stage is done with its number of nodes":     {three().with(stages(Stage{Pool: "worker", Nodes: 2}, Stage{Pool: "infra"})).done("worker-0").build(), "worker"},
-		"then comes the next":                          {three().with(stages(Stage{Pool: "worker", Nodes: 2}, Stage{Pool: "infra"})).done("worker-0", "worker-1").build(), "infra"},
-		"a number above the pool's size is all of it":  {three().with(stages(Stage{Pool: "infra", Nodes: 9})).done("infra-0", "infra-1").build(), "master"},
-		"pools without a stage come last":              {three().with(stages(Stage{Pool: "infra"})).done("infra-0", "infra-1").build(), "master"},
+		"all of it": {three().done("worker-0", "infra-0", "master-0",
+			"master-1").build(), "master"},
+		"then the rest in order": {three().done("worker-0", "infra-0").done(masters...).build(),
+			"worker"},
+		"to the last node": {three().done(workers...).done("infra-0").done(masters...).build(), "infra"},
+		"stages come in their order": {three().with(stages(Stage{Pool: "infra"},
+			Stage{Pool: "worker", Nodes: 1})).build(), "infra"},
+		"a stage is done with its number of nodes": {three().with(stages(Stage{Pool: "worker", Nodes: 2},
+			Stage{Pool: "infra"})).done("worker-0").build(), "worker"},
+		"then comes the next": {three().with(stages(Stage{Pool: "worker", Nodes: 2},
+			Stage{Pool: "infra"})).done("worker-0", "worker-1").build(), "infra"},
+		"a number above the pool's size is all of it": {three().with(stages(Stage{Pool: "infra",
+			Nodes: 9})).done("infra-0", "infra-1").build(), "master"},
+		"pools without a stage come last": {three().with(stages(Stage{Pool: "infra"})).done("infra-0",
+			"infra-1").build(), "master"},
 		"a stage that no node can take is passed over": {three().done("worker-0").
 			with(func(o *Observed) { poolRecord(o.Record, "infra").Unavailable = []string{"infra-0", "infra-1"} }).
 			down("infra-0").cordoned("infra-1").build(), "master"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			check(t, c.o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended " + c.want}})
+			check(t, c.o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+				facts: []string{"ReleaseIntended " + c.want}})
 		})
 	}
 }
 
 func TestReleaseIntent(t *testing.T) {
 	o := observed().rendered().done("worker-0", "master-0", "master-1", "master-2").unready(
-		Workload{Kind: "Deployment", Namespace: "shop", Name: "cart", Desired: 3, Ready: 2, NewestUnreadyAt: now.Add(-time.Hour)},
+		Workload{Kind: "Deployment", Namespace: "shop", Name: "cart", Desired: 3, Ready: 2,
+			NewestUnreadyAt: now.Add(-time.Hour)},
 		Workload{Kind: "DaemonSet", Namespace: "shop", Name: "agent", Desired: 6, Ready: 0},
 	).with(func(o *Observed) { o.Now = now.Add(700 * time.Millisecond) }).build()
-	d := check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"},
-		says: []string{"pool worker: 1 of 3 nodes done"}})
+	d := check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+		facts: []string{"ReleaseIntended worker"},
+		says:  []string{"pool worker: 1 of 3 nodes done"}})
 	got := fact[ReleaseIntended](t, d).Release
 	wanted := v1alpha1.ReleaseRecord{
 		Pool: "worker", IntendedAt: *apiTime(now), TargetConfig: renderedName("worker", planned), UpdatedNodes: 1,
@@ -77,13 +87,16 @@ func TestReleaseWaitsBeforeIntent(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
 		"a node on its way, in whatever pool (I11)": {
-			o:    observed().rendered().startsUpdate("master-1", "Uncordoning").build(),
-			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node master-1"}, says: []string{"pool master", "Uncordoning"}},
+			o: observed().rendered().startsUpdate("master-1", "Uncordoning").build(),
+			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node master-1"},
+				says: []string{"pool master", "Uncordoning"}},
 		},
 		"what its daemon and its drain report": {
-			o: observed().rendered().startsUpdate("master-1", "Degraded").node("master-1", func(n *Node) { n.DrainMessage = "error when evicting pods/router" }).build(),
+			o: observed().rendered().startsUpdate("master-1", "Degraded").node("master-1",
+				func(n *Node) { n.DrainMessage = "error when evicting pods/router" }).build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node master-1"},
-				says: []string{"its daemon reports: failed to drain node", "the drain reports: error when evicting pods/router"}},
+				says: []string{"its daemon reports: failed to drain node",
+					"the drain reports: error when evicting pods/router"}},
 		},
 		"a node that went down since the start": {
 			o: observed().rendered().down("worker-1").build(),
@@ -96,7 +109,8 @@ func TestReleaseWaitsBeforeIntent(t *testing.T) {
 				says: []string{"NotReady and cordoned"}},
 		},
 		"a node that is new": {
-			o: observed().rendered().eachPool(func(p *Pool) { p.Nodes = append(p.Nodes, Node{Name: "worker-3"}) }, "worker").build(),
+			o: observed().rendered().eachPool(func(p *Pool) { p.Nodes = append(p.Nodes, Node{Name: "worker-3"}) },
+				"worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-3"},
 				says: []string{"is new, and the MCO has not taken it up yet"}},
 		},
@@ -115,11 +129,13 @@ func TestReleaseWaitsBeforeIntent(t *testing.T) {
 	}
 	t.Run("not a node that was down before the start", func(t *testing.T) {
 		o := observed().down("worker-1").rendered().build()
-		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
+		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"ReleaseIntended worker"}})
 	})
 }
 
-// The pulse is one action: unpause, room for one more node than was missing before, and a deadline on the pool itself (R1).
+// The pulse is one action: unpause, room for one more node than was missing before, and a deadline
+// on the pool itself (R1).
 func TestUnpauseWindow(t *testing.T) {
 	d := check(t, observed().rendered().done("worker-1").releaseIntended("worker").build(),
 		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}})
@@ -128,7 +144,8 @@ func TestUnpauseWindow(t *testing.T) {
 	ledger := newPauseRecord(observed().started().build(), wanted)
 	ledger.Release = &UnpauseWindow{
 		IntendedAt: now.Add(-10 * time.Second), Target: renderedName("worker", planned), UpdatedBefore: 1,
-		Deadline: now.Add(32 * time.Second), // 30 s, and three quarters of one for each of three nodes, in whole seconds
+		// 30 s, and three quarters of one for each of three nodes, in whole seconds
+		Deadline: now.Add(32 * time.Second),
 	}
 	if diff := cmp.Diff(ReleaseNodes{Pool: "worker", MaxUnavailable: 1, Record: ledger}, got); diff != "" {
 		t.Errorf("pulse (-want +got):\n%s", diff)
@@ -141,11 +158,12 @@ func TestBaseline(t *testing.T) {
 		b    *builder
 		want int
 	}{
-		"nothing was missing":           {observed().rendered(), 1},
-		"one was down, and is":          {observed().down("worker-2").rendered(), 2},
-		"one was cordoned, and is":      {observed().cordoned("worker-2").rendered(), 2},
-		"two were missing":              {observed().down("worker-1").cordoned("worker-2").rendered(), 3},
-		"one was down, and is back":     {observed().down("worker-2").rendered().node("worker-2", func(n *Node) { n.Ready = true }), 1},
+		"nothing was missing":      {observed().rendered(), 1},
+		"one was down, and is":     {observed().down("worker-2").rendered(), 2},
+		"one was cordoned, and is": {observed().cordoned("worker-2").rendered(), 2},
+		"two were missing":         {observed().down("worker-1").cordoned("worker-2").rendered(), 3},
+		"one was down, and is back": {observed().down("worker-2").rendered().node("worker-2",
+			func(n *Node) { n.Ready = true }), 1},
 		"one went down afterwards":      {observed().rendered().down("worker-2"), 1},
 		"one was down, and was deleted": {observed().down("worker-2").rendered().without("worker-2"), 1},
 		"one is down, and stuck on its way when it goes back": {observed().down("worker-2").rendered().with(func(o *Observed) {
@@ -168,8 +186,10 @@ func TestBaseline(t *testing.T) {
 }
 
 func TestUnpauseWindowTime(t *testing.T) {
-	// Measured: the first node is taken 5 s after the unpause with 4 nodes, and 101 s after it with 200.
-	for nodes, seen := range map[int]time.Duration{0: 0, 4: 5 * time.Second, 200: 101 * time.Second, 2000: 13 * time.Minute} {
+	// Measured: the first node is taken 5 s after the unpause with 4 nodes, and 101 s after it with
+	// 200.
+	for nodes, seen := range map[int]time.Duration{0: 0, 4: 5 * time.Second, 200: 101 * time.Second,
+		2000: 13 * time.Minute} {
 		if got := unpauseWindowTime(nodes); got < seen+20*time.Second {
 			t.Errorf("%d nodes: open for %s, and the MCO takes %s", nodes, got, seen)
 		}
@@ -200,29 +220,34 @@ func TestReleaseWaitsAfterIntent(t *testing.T) {
 		},
 		"somebody paused the pool while it was open, and means it": {
 			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").
-				eachPool(func(p *Pool) { p.PauseRecord.Release.Closed, p.PausedBy = false, "kubectl-patch" }, "worker").releaseIntended("worker").
+				eachPool(func(p *Pool) { p.PauseRecord.Release.Closed, p.PausedBy = false, "kubectl-patch" },
+					"worker").releaseIntended("worker").
 				with(func(o *Observed) { o.Record.Release.IntendedAt.Time = now }).build(),
 			want: want{reason: v1alpha1.ReasonPoolNotReady, blockers: []string{"MachineConfigPool worker"},
 				says: []string{`paused by "kubectl-patch"`, "taken as a stop", "unpause it to go on"}},
 		},
 		"a new configuration: this intent is void": {
-			o:    intended().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"rendered anew"}},
+			o: intended().eachPool(func(p *Pool) { p.Rendered = "rendered-worker-other" }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"},
+				says: []string{"rendered anew"}},
 		},
 		"the pool is gone": {
 			o: intended().with(func(o *Observed) {
 				pools, _ := o.Pools.Get()
 				o.Pools = Known(pools[:1])
 			}).build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"pool worker is gone"}},
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"},
+				says: []string{"pool worker is gone"}},
 		},
 		"the pool is somebody else's now": {
-			o:    intended().eachPool(func(p *Pool) { p.PauseRecord, p.PausedByUs = nil, false }, "worker").build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"not held by this rollout"}},
+			o: intended().eachPool(func(p *Pool) { p.PauseRecord, p.PausedByUs = nil, false }, "worker").build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"},
+				says: []string{"not held by this rollout"}},
 		},
 		"it was held for long: what it meets is looked at again": {
-			o:    intended().with(func(o *Observed) { o.Record.Release.IntendedAt.Time = now.Add(-time.Minute - time.Second) }).build(),
-			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"}, says: []string{"held for long"}},
+			o: intended().with(func(o *Observed) { o.Record.Release.IntendedAt.Time = now.Add(-time.Minute - time.Second) }).build(),
+			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseEnded"},
+				says: []string{"held for long"}},
 		},
 	}
 	for name, c := range cases {
@@ -233,7 +258,8 @@ func TestReleaseWaitsAfterIntent(t *testing.T) {
 	}
 	t.Run("not a minute of waiting", func(t *testing.T) {
 		o := intended().with(func(o *Observed) { o.Record.Release.IntendedAt.Time = now.Add(-time.Minute) }).build()
-		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}})
+		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			actions: []string{"release-one/worker"}})
 	})
 }
 
@@ -245,11 +271,13 @@ func TestStillSafe(t *testing.T) {
 		ok    bool
 		why   string
 	}{
-		"nothing has changed":        {observed().rendered().releaseIntended("worker").build(), true, ""},
-		"a node went down":           {observed().rendered().releaseIntended("worker").down("master-0").build(), false, "node master-0 of pool master is NotReady"},
-		"an image vanished":          {observed().rendered().releaseIntended("worker").transfers(func(tr *Transfers) { tr.Verified = 3 }).build(), false, "3 of 4 references"},
-		"another pool is to be next": {observed().rendered().releaseIntended("master").build(), false, "releasing one node of pool master"},
-		"the end was reached":        {observed().completed().build(), false, ""},
+		"nothing has changed": {observed().rendered().releaseIntended("worker").build(), true, ""},
+		"a node went down": {observed().rendered().releaseIntended("worker").down("master-0").build(), false,
+			"node master-0 of pool master is NotReady"},
+		"an image vanished": {observed().rendered().releaseIntended("worker").transfers(func(tr *Transfers) { tr.Verified = 3 }).build(), false, "3 of 4 references"},
+		"another pool is to be next": {observed().rendered().releaseIntended("master").build(), false,
+			"releasing one node of pool master"},
+		"the end was reached": {observed().completed().build(), false, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

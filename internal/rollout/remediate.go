@@ -9,9 +9,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// A drain that does not progress is none of the phases' business: the mirror may have lost the image, and then the phase is Verify, not
-// Release. So remedies are added to whatever the phases decide, as closures are: those on record are carried on, one that is no
-// longer wanted is undone, and when nothing is under way the next rung of the ladder is looked at (ladder.go).
+// A drain that does not progress is none of the phases' business: the mirror may have lost the
+// image, and then the phase is Verify, not Release. So remedies are added to whatever the phases
+// decide, as closures are: those on record are carried on, one that is no longer wanted is undone,
+// and when nothing is under way the next rung of the ladder is looked at (ladder.go).
 
 // remediation is what the remedies add to a decision.
 type remediation struct {
@@ -27,8 +28,8 @@ type remediation struct {
 
 func (t remediation) hasWork() bool { return len(t.facts)+len(t.actions) > 0 }
 
-// remediate adds the remedies to the decision. A rollout neither ends nor is let go while something of a remedy is left: whatever the end,
-// everything is put back first (I5).
+// remediate adds the remedies to the decision. A rollout neither ends nor is let go while something
+// of a remedy is left: whatever the end, everything is put back first (I5).
 func remediate(o Observed, d Decision) Decision {
 	if finishesMirrorSets(d) {
 		return d // sets that are half written come before everything (I13)
@@ -70,7 +71,8 @@ func finishesMirrorSets(d Decision) bool {
 	return slices.ContainsFunc(d.Actions, func(a Action) bool { _, ok := a.(FinishMirrorSets); return ok })
 }
 
-// endsRollout tells whether the rollout would be over after the decision: completed, planned anew, or gone.
+// endsRollout tells whether the rollout would be over after the decision: completed, planned anew,
+// or gone.
 func endsRollout(d Decision) bool {
 	over := func(f Fact) bool {
 		switch f.(type) {
@@ -80,7 +82,8 @@ func endsRollout(d Decision) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(d.Facts, over) || slices.ContainsFunc(d.Actions, func(a Action) bool { _, ok := a.(RemoveFinalizer); return ok })
+	return slices.ContainsFunc(d.Facts, over) ||
+		slices.ContainsFunc(d.Actions, func(a Action) bool { _, ok := a.(RemoveFinalizer); return ok })
 }
 
 // nextRemediation carries the remedies on record on, or begins the next.
@@ -110,7 +113,8 @@ func nextRemediation(o Observed, ending bool) remediation {
 	return waiting
 }
 
-// unrecordedRemedy is a remedy of ours that the record does not know: the status was lost. Its note tells what to put back.
+// unrecordedRemedy is a remedy of ours that the record does not know: the status was lost. Its note
+// tells what to put back.
 func unrecordedRemedy(o Observed) (v1alpha1.RemedyRecord, bool) {
 	remedies, ok := o.Remedies.Get()
 	if !ok || len(OpenRemedies(o.Record)) >= maxRemedies { // there is room again when one of them has ended
@@ -131,7 +135,8 @@ func advanceRemedy(o Observed, r v1alpha1.RemedyRecord, ending bool) remediation
 		return undoRemedy(o, r)
 	}
 	if outcome, over := remedyOver(o, r, ending); over {
-		return changeState(o, r, v1alpha1.RemedyEnding, outcome, "the remedy "+remedyTitle(r)+" is over: "+string(outcome))
+		return changeState(o, r, v1alpha1.RemedyEnding, outcome, "the remedy "+remedyTitle(r)+" is over: "+
+			string(outcome))
 	}
 	if r.State == v1alpha1.RemedyTaken {
 		return awaitEffect(r)
@@ -148,28 +153,34 @@ func advanceRemedy(o Observed, r v1alpha1.RemedyRecord, ending bool) remediation
 	case !known || !havePools:
 		return awaitObject(o, r)
 	case c.Gone && r.Kind == "Pod":
-		return changeState(o, r, v1alpha1.RemedyTaken, "", "pod "+r.Namespace+"/"+r.Name+" is gone, and its owner replaces it")
+		return changeState(o, r, v1alpha1.RemedyTaken, "", "pod "+r.Namespace+"/"+r.Name+
+			" is gone, and its owner replaces it")
 	case c.Gone:
 		return changeState(o, r, v1alpha1.RemedyEnding, v1alpha1.OutcomeImpossible, r.Kind+" "+r.Name+" is gone")
 	case c.HasNote && c.Value == r.IntendedValue:
 		return changeState(o, r, v1alpha1.RemedyTaken, "", fmt.Sprintf("%s %s has %s", r.Kind, r.Name, r.IntendedValue))
 	case c.Value != r.OriginalValue && !c.HasNote:
 		return changeState(o, r, v1alpha1.RemedyEnding, v1alpha1.OutcomeChangedElsewhere, fmt.Sprintf(
-			"%s %s has %q and had %q when the remedy was decided; it is left alone", r.Kind, r.Name, c.Value, r.OriginalValue))
+			"%s %s has %q and had %q when the remedy was decided; it is left alone", r.Kind, r.Name, c.Value,
+			r.OriginalValue))
 	}
 	return remediation{actions: []Action{remedyAction(r)}, recheckAt: o.Now,
 		why: fmt.Sprintf("the drain of node %s is held up: %s of %s %s", r.Node, r.Action, r.Kind, r.Name)}
 }
 
-func changeState(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome, why string) remediation {
-	return remediation{facts: []Fact{RemedyStateChanged{ID: r.ID, State: to, Outcome: outcome}}, why: why, recheckAt: o.Now}
+func changeState(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome,
+	why string) remediation {
+	return remediation{facts: []Fact{RemedyStateChanged{ID: r.ID, State: to, Outcome: outcome}}, why: why,
+		recheckAt: o.Now}
 }
 
 // awaitEffect says what was done and until when it is waited for.
 func awaitEffect(r v1alpha1.RemedyRecord) remediation {
-	return remediation{recheckAt: r.Deadline.Time, blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
-		Message: fmt.Sprintf("%s since %s, because the drain of node %s is held up: %s; it is undone when the drain is over, at the latest at %s",
-			r.Action, r.DecidedAt.UTC().Format(time.RFC3339), r.Node, changeText(r), r.Deadline.UTC().Format(time.RFC3339))}}}
+	return remediation{recheckAt: r.Deadline.Time,
+		blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
+			Message: fmt.Sprintf("%s since %s, because the drain of node %s is held up: %s; it is undone when the drain is over, at the latest at %s",
+				r.Action, r.DecidedAt.UTC().Format(time.RFC3339), r.Node, changeText(r),
+				r.Deadline.UTC().Format(time.RFC3339))}}}
 }
 
 // changeText is the change in words: cordoned, 3 replicas to 5.
@@ -191,8 +202,10 @@ func awaitObject(o Observed, r v1alpha1.RemedyRecord) remediation {
 	if why == "" {
 		why = "not read yet"
 	}
-	return remediation{recheckAt: o.Now.Add(5 * time.Second), blockers: []Blocker{{Reason: v1alpha1.ReasonUnreadable, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
-		Message: fmt.Sprintf("%s %s, which the remedy %s is about, could not be read: %s; it is neither changed nor put back until it can", r.Kind, r.Name, r.Action, why)}}}
+	return remediation{recheckAt: o.Now.Add(5 * time.Second),
+		blockers: []Blocker{{Reason: v1alpha1.ReasonUnreadable, Kind: r.Kind, Namespace: r.Namespace,
+			Name:    remedyName(r),
+			Message: fmt.Sprintf("%s %s, which the remedy %s is about, could not be read: %s; it is neither changed nor put back until it can", r.Kind, r.Name, r.Action, why)}}}
 }
 
 func remedyObject(o Observed, r v1alpha1.RemedyRecord) (RemedyObject, bool) {
@@ -221,7 +234,8 @@ func remedyOver(o Observed, r v1alpha1.RemedyRecord, ending bool) (outcome v1alp
 		return v1alpha1.OutcomeNotNeeded, true
 	}
 	switch {
-	case ending, rollingBack(o) && !r.DecidedAt.After(o.Record.Rollback.DecidedAt.Time), r.SpecHash != o.Rollout.SpecHash, !o.Rollout.remedyEnabled(r.Action):
+	case ending, rollingBack(o) && !r.DecidedAt.After(o.Record.Rollback.DecidedAt.Time),
+		r.SpecHash != o.Rollout.SpecHash, !o.Rollout.remedyEnabled(r.Action):
 		return v1alpha1.OutcomeSuperseded, true
 	case known && !undrained(pools, r.Node) && (!nonDisruptive(r.Action) || !podsBlocked(o, r.Node)):
 		return v1alpha1.OutcomeHelped, true
@@ -248,19 +262,23 @@ func undrained(pools []Pool, name string) bool {
 	return false
 }
 
-// nonDisruptive: a remedy that disturbs nothing is also good for the pods that are waited for after their node was drained.
+// nonDisruptive: a remedy that disturbs nothing is also good for the pods that are waited for after
+// their node was drained.
 func nonDisruptive(action v1alpha1.RemedyAction) bool {
 	return action == v1alpha1.MirrorMissingImages || action == v1alpha1.RestartFailingPods
 }
 
-// podsBlocked tells whether something is still in the way of the node's release, its drain or its pods; unknown counts as yes.
+// podsBlocked tells whether something is still in the way of the node's release, its drain or its
+// pods; unknown counts as yes.
 func podsBlocked(o Observed, node string) bool {
 	drains, ok := o.BlockedDrains.Get()
-	return !ok || slices.ContainsFunc(drains, func(blocked BlockedDrain) bool { return blocked.Node == node && !blocked.Reason.Transient() })
+	return !ok || slices.ContainsFunc(drains,
+		func(blocked BlockedDrain) bool { return blocked.Node == node && !blocked.Reason.Transient() })
 }
 
-// podStillBlocks tells whether the pod is among those that hold the drain up and has not run. One that is gone counts as waiting: it is the
-// remedy itself that may have deleted it. When the obstacles are unknown nothing is given up.
+// podStillBlocks tells whether the pod is among those that hold the drain up and has not run. One
+// that is gone counts as waiting: it is the remedy itself that may have deleted it. When the
+// obstacles are unknown nothing is given up.
 func podStillBlocks(o Observed, r v1alpha1.RemedyRecord) bool {
 	drains, ok := o.BlockedDrains.Get()
 	if c, known := remedyObject(o, r); !ok || (known && c.Gone) {
@@ -278,11 +296,14 @@ func podStillBlocks(o Observed, r v1alpha1.RemedyRecord) bool {
 
 // retryMirroring asks for the proofs until they are there. It costs nothing to ask again.
 func retryMirroring(o Observed, r v1alpha1.RemedyRecord) remediation {
-	return remediation{actions: []Action{RetryMirroring{Remedy: r, References: r.References}}, recheckAt: o.Now.Add(5 * time.Second),
-		why: fmt.Sprintf("the drain of node %s is held up by pulls that fail: proving and copying %s again", r.Node, strings.Join(r.References, " "))}
+	return remediation{actions: []Action{RetryMirroring{Remedy: r, References: r.References}},
+		recheckAt: o.Now.Add(5 * time.Second),
+		why: fmt.Sprintf("the drain of node %s is held up by pulls that fail: proving and copying %s again", r.Node,
+			strings.Join(r.References, " "))}
 }
 
-// mirroringOutcome tells what has come of proving again. An image that cannot be copied is given some tries before the next rung.
+// mirroringOutcome tells what has come of proving again. An image that cannot be copied is given
+// some tries before the next rung.
 func mirroringOutcome(o Observed, r v1alpha1.RemedyRecord) (outcome v1alpha1.RemedyOutcome, over bool) {
 	proven, refused := 0, 0
 	_, known := o.BlockedDrains.Get()
@@ -306,7 +327,8 @@ func mirroringOutcome(o Observed, r v1alpha1.RemedyRecord) (outcome v1alpha1.Rem
 	return "", false
 }
 
-// copyRetryTime is how long a copy that fails is tried again before the next rung; the engine tries after 1, 2, 4 and 8 seconds.
+// copyRetryTime is how long a copy that fails is tried again before the next rung; the engine tries
+// after 1, 2, 4 and 8 seconds.
 const copyRetryTime = 15 * time.Second
 
 func failedPullOf(o Observed, reference string) (FailedPull, bool) {
@@ -337,8 +359,9 @@ func remedyAction(r v1alpha1.RemedyRecord) Action {
 	}
 }
 
-// undoRemedy puts back what the remedy has changed, if it is still as the remedy has left it, and takes its note off. A key of the
-// trusted authorities stays: what was pulled by it has to be pullable again.
+// undoRemedy puts back what the remedy has changed, if it is still as the remedy has left it, and
+// takes its note off. A key of the trusted authorities stays: what was pulled by it has to be
+// pullable again.
 func undoRemedy(o Observed, r v1alpha1.RemedyRecord) remediation {
 	end := func(outcome v1alpha1.RemedyOutcome) remediation {
 		return changeState(o, r, v1alpha1.RemedyEnded, outcome, "nothing is left of the remedy "+remedyTitle(r))
@@ -361,5 +384,6 @@ func undoRemedy(o Observed, r v1alpha1.RemedyRecord) remediation {
 	if r.Kind == "Node" {
 		undo = Uncordon{Remedy: r}
 	}
-	return remediation{actions: []Action{undo}, recheckAt: o.Now, why: fmt.Sprintf("%s %s gets back what it had before %s", r.Kind, r.Name, r.Action)}
+	return remediation{actions: []Action{undo}, recheckAt: o.Now,
+		why: fmt.Sprintf("%s %s gets back what it had before %s", r.Kind, r.Name, r.Action)}
 }

@@ -36,12 +36,14 @@ func remedyActionsOf(d Decision) []string {
 	return out
 }
 
-// TestRemedyOnRecord is carried out, kept in effect, and undone: for each what the cluster shows, and what follows.
+// TestRemedyOnRecord is carried out, kept in effect, and undone: for each what the cluster shows,
+// and what follows.
 func TestRemedyOnRecord(t *testing.T) {
 	cordon := func(state v1alpha1.RemedyState, ago time.Duration, c *RemedyObject) *builder {
 		return blockedDrain().remedyOnRecord(cordonRecord, ago, state, c)
 	}
-	before, ours := func() *RemedyObject { return &RemedyObject{Value: Schedulable} }, func() *RemedyObject { return &RemedyObject{Value: Cordoned, HasNote: true, Ours: true} }
+	before, ours := func() *RemedyObject { return &RemedyObject{Value: Schedulable} },
+		func() *RemedyObject { return &RemedyObject{Value: Cordoned, HasNote: true, Ours: true} }
 	taken := func() *builder { return cordon(v1alpha1.RemedyTaken, 10*time.Second, ours()).provenAgo(time.Second) }
 	ending := func(c *RemedyObject) *builder { return cordon(v1alpha1.RemedyEnding, time.Minute, c) }
 	cases := map[string]struct {
@@ -50,59 +52,103 @@ func TestRemedyOnRecord(t *testing.T) {
 		facts   []string
 		says    []string
 	}{
-		"intended, and not done yet":          {b: cordon(v1alpha1.RemedyIntended, 0, before()), actions: []string{"cordon/Relocate/worker-0"}},
-		"intended, and done before a crash":   {b: cordon(v1alpha1.RemedyIntended, 0, ours()), facts: []string{"RemedyStateChanged Taken "}},
-		"intended, and the node is unknown":   {b: cordon(v1alpha1.RemedyIntended, 0, nil), says: []string{"it is neither changed nor put back until it can"}},
-		"intended, and the pools are unknown": {b: cordon(v1alpha1.RemedyIntended, 0, before()).with(func(o *Observed) { o.Pools = Unknown[[]Pool]("x") }), says: []string{"could not be read"}},
-		"intended, and somebody was quicker":  {b: cordon(v1alpha1.RemedyIntended, 0, &RemedyObject{Value: Cordoned}), facts: []string{"RemedyStateChanged Ending ChangedElsewhere"}},
-		"intended, and the node is gone":      {b: cordon(v1alpha1.RemedyIntended, 0, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ending Impossible"}},
-		"intended, and the time is up":        {b: cordon(v1alpha1.RemedyIntended, 5*time.Minute, before()), facts: []string{"RemedyStateChanged Ending TimedOut"}},
+		"intended, and not done yet": {b: cordon(v1alpha1.RemedyIntended, 0, before()),
+			actions: []string{"cordon/Relocate/worker-0"}},
+		"intended, and done before a crash": {b: cordon(v1alpha1.RemedyIntended, 0, ours()),
+			facts: []string{"RemedyStateChanged Taken "}},
+		"intended, and the node is unknown": {b: cordon(v1alpha1.RemedyIntended, 0, nil),
+			says: []string{"it is neither changed nor put back until it can"}},
+		"intended, and the pools are unknown": {b: cordon(v1alpha1.RemedyIntended, 0,
+			before()).with(func(o *Observed) { o.Pools = Unknown[[]Pool]("x") }), says: []string{"could not be read"}},
+		"intended, and somebody was quicker": {b: cordon(v1alpha1.RemedyIntended, 0, &RemedyObject{Value: Cordoned}),
+			facts: []string{"RemedyStateChanged Ending ChangedElsewhere"}},
+		"intended, and the node is gone": {b: cordon(v1alpha1.RemedyIntended, 0, &RemedyObject{Gone: true}),
+			facts: []string{"RemedyStateChanged Ending Impossible"}},
+		"intended, and the time is up": {b: cordon(v1alpha1.RemedyIntended, 5*time.Minute, before()),
+			facts: []string{"RemedyStateChanged Ending TimedOut"}},
 
-		"in effect":                            {b: taken().blockedDrain(func(blocked *BlockedDrain) { blocked.Pods = nil }), says: []string{"it is undone when the drain is over, at the latest at 2026-03-01T12:04:50Z"}},
-		"in effect, and the drain is over":     {b: taken().startsUpdate("worker-1", "Working"), facts: []string{"RemedyStateChanged Ending Helped"}},
-		"in effect, and the node is gone":      {b: taken().without("worker-1"), facts: []string{"RemedyStateChanged Ending Helped"}},
-		"in effect, and the time is up":        {b: cordon(v1alpha1.RemedyTaken, 5*time.Minute, ours()), facts: []string{"RemedyStateChanged Ending TimedOut"}},
-		"in effect, and the user wants it off": {b: taken().remediesEnabled(v1alpha1.MirrorMissingImages), facts: []string{"RemedyStateChanged Ending Superseded"}},
-		"in effect, and the spec is another":   {b: taken().with(func(o *Observed) { o.Rollout.SpecHash = "spec-2" }), facts: []string{"RemedyStateChanged Ending Superseded"}},
+		"in effect": {b: taken().blockedDrain(func(blocked *BlockedDrain) { blocked.Pods = nil }),
+			says: []string{"it is undone when the drain is over, at the latest at 2026-03-01T12:04:50Z"}},
+		"in effect, and the drain is over": {b: taken().startsUpdate("worker-1", "Working"),
+			facts: []string{"RemedyStateChanged Ending Helped"}},
+		"in effect, and the node is gone": {b: taken().without("worker-1"),
+			facts: []string{"RemedyStateChanged Ending Helped"}},
+		"in effect, and the time is up": {b: cordon(v1alpha1.RemedyTaken, 5*time.Minute, ours()),
+			facts: []string{"RemedyStateChanged Ending TimedOut"}},
+		"in effect, and the user wants it off": {b: taken().remediesEnabled(v1alpha1.MirrorMissingImages),
+			facts: []string{"RemedyStateChanged Ending Superseded"}},
+		"in effect, and the spec is another": {b: taken().with(func(o *Observed) { o.Rollout.SpecHash = "spec-2" }),
+			facts: []string{"RemedyStateChanged Ending Superseded"}},
 		"in effect, and the rollout goes back": {
 			b: taken().with(func(o *Observed) {
-				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested, DecidedAt: metav1.NewTime(now)}
+				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested,
+					DecidedAt: metav1.NewTime(now)}
 			}),
 			facts: []string{"RemedyStateChanged Ending Superseded"},
 		},
 
-		"over":                                   {b: ending(ours()), actions: []string{"uncordon/Relocate/worker-0"}},
-		"over, and done before a crash":          {b: ending(before()), facts: []string{"RemedyStateChanged Ended "}},
-		"over, and somebody else has uncordoned": {b: ending(&RemedyObject{Value: Schedulable, HasNote: true}), actions: []string{"uncordon/Relocate/worker-0"}},
-		"over, and somebody else's now":          {b: ending(&RemedyObject{Value: Cordoned}), facts: []string{"RemedyStateChanged Ended ChangedElsewhere"}},
-		"over, and the node is gone":             {b: ending(&RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ended "}},
-		"over, and unknown":                      {b: ending(nil), says: []string{"it is neither changed nor put back until it can"}},
-		"over, with the pools unknown":           {b: ending(ours()).with(func(o *Observed) { o.Pools = Unknown[[]Pool]("x") }), actions: []string{"uncordon/Relocate/worker-0"}},
-		"over, and the user holds":               {b: ending(ours()).held(), actions: []string{"uncordon/Relocate/worker-0"}},
+		"over":                          {b: ending(ours()), actions: []string{"uncordon/Relocate/worker-0"}},
+		"over, and done before a crash": {b: ending(before()), facts: []string{"RemedyStateChanged Ended "}},
+		"over, and somebody else has uncordoned": {b: ending(&RemedyObject{Value: Schedulable, HasNote: true}),
+			actions: []string{"uncordon/Relocate/worker-0"}},
+		"over, and somebody else's now": {b: ending(&RemedyObject{Value: Cordoned}),
+			facts: []string{"RemedyStateChanged Ended ChangedElsewhere"}},
+		"over, and the node is gone": {b: ending(&RemedyObject{Gone: true}),
+			facts: []string{"RemedyStateChanged Ended "}},
+		"over, and unknown": {b: ending(nil),
+			says: []string{"it is neither changed nor put back until it can"}},
+		"over, with the pools unknown": {b: ending(ours()).with(func(o *Observed) { o.Pools = Unknown[[]Pool]("x") }),
+			actions: []string{"uncordon/Relocate/worker-0"}},
+		"over, and the user holds": {b: ending(ours()).held(),
+			actions: []string{"uncordon/Relocate/worker-0"}},
 
-		"a pod to be deleted":                {b: blockedDrain().remedyOnRecord(podRestartRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{}), actions: []string{"delete-pod/RestartFailingPods/router-x"}},
-		"a pod that has run meanwhile":       {b: blockedDrain().remedyOnRecord(podRestartRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{}).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods[0].NeverStarted = false }), facts: []string{"RemedyStateChanged Ending NotNeeded"}},
-		"a pod that is no longer in the way": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{}).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods = nil }), facts: []string{"RemedyStateChanged Ending NotNeeded"}},
-		"a pod that is deleted":              {b: blockedDrain().remedyOnRecord(podRestartRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Taken "}},
-		"a pod that was deleted":             {b: blockedDrain().remedyOnRecord(podRestartRecord, 0, v1alpha1.RemedyTaken, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ending Helped"}},
-		"a pod is not given back":            {b: blockedDrain().remedyOnRecord(podRestartRecord, 0, v1alpha1.RemedyEnding, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ended "}},
+		"a pod to be deleted": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
+			v1alpha1.RemedyIntended, &RemedyObject{}), actions: []string{"delete-pod/RestartFailingPods/router-x"}},
+		"a pod that has run meanwhile": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
+			v1alpha1.RemedyIntended, &RemedyObject{}).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods[0].NeverStarted = false }), facts: []string{"RemedyStateChanged Ending NotNeeded"}},
+		"a pod that is no longer in the way": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
+			v1alpha1.RemedyIntended, &RemedyObject{}).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods = nil }),
+			facts: []string{"RemedyStateChanged Ending NotNeeded"}},
+		"a pod that is deleted": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
+			v1alpha1.RemedyIntended, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Taken "}},
+		"a pod that was deleted": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
+			v1alpha1.RemedyTaken, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ending Helped"}},
+		"a pod is not given back": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
+			v1alpha1.RemedyEnding, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ended "}},
 
-		"an image to be proven":                {b: blockedDrain().remedyOnRecord(mirrorRecord, 0, v1alpha1.RemedyIntended, nil), actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
-		"an image that is proven":              {b: blockedDrain().remedyOnRecord(mirrorRecord, 10*time.Second, v1alpha1.RemedyIntended, nil).provenAgo(time.Second), facts: []string{"RemedyStateChanged Ending Helped"}},
-		"an image that was proven before only": {b: blockedDrain().remedyOnRecord(mirrorRecord, 10*time.Second, v1alpha1.RemedyIntended, nil).provenAgo(11 * time.Second), actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
+		"an image to be proven": {b: blockedDrain().remedyOnRecord(mirrorRecord, 0,
+			v1alpha1.RemedyIntended, nil), actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
+		"an image that is proven": {b: blockedDrain().remedyOnRecord(mirrorRecord, 10*time.Second,
+			v1alpha1.RemedyIntended, nil).provenAgo(time.Second), facts: []string{"RemedyStateChanged Ending Helped"}},
+		"an image that was proven before only": {b: blockedDrain().remedyOnRecord(mirrorRecord, 10*time.Second,
+			v1alpha1.RemedyIntended, nil).provenAgo(11 * time.Second),
+			actions: []string{"mirror-again/MirrorMissingImages/" + routerImage}},
 		"an image that cannot be copied": {
-			b:     blockedDrain().remedyOnRecord(mirrorRecord, 20*time.Second, v1alpha1.RemedyIntended, nil).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods[0].Pulls[0].ProofError = "404" }),
+			b: blockedDrain().remedyOnRecord(mirrorRecord, 20*time.Second, v1alpha1.RemedyIntended,
+				nil).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods[0].Pulls[0].ProofError = "404" }),
 			facts: []string{"RemedyStateChanged Ending Impossible"},
 		},
-		"an image for which nobody waits": {b: blockedDrain().remedyOnRecord(mirrorRecord, 5*time.Second, v1alpha1.RemedyIntended, nil).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods = nil }), facts: []string{"RemedyStateChanged Ending Helped"}},
+		"an image for which nobody waits": {b: blockedDrain().remedyOnRecord(mirrorRecord, 5*time.Second,
+			v1alpha1.RemedyIntended, nil).blockedDrain(func(blocked *BlockedDrain) { blocked.Pods = nil }),
+			facts: []string{"RemedyStateChanged Ending Helped"}},
 
-		"a key":                {b: blockedDrain().remedyOnRecord(trustRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{}), actions: []string{"add-trust/TrustMirrorCA/user-ca"}},
-		"a key is kept":        {b: blockedDrain().remedyOnRecord(trustRecord, time.Minute, v1alpha1.RemedyEnding, &RemedyObject{Value: "mirror.local..5000", HasNote: true, Ours: true}), facts: []string{"RemedyStateChanged Ended "}},
-		"replicas":             {b: blockedDrain().remedyOnRecord(scaleRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{Value: "3"}), actions: []string{"scale-up/ScaleIngress/default"}},
-		"replicas, half done":  {b: blockedDrain().remedyOnRecord(scaleRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{Value: "3", HasNote: true}), actions: []string{"scale-up/ScaleIngress/default"}},
-		"replicas of somebody": {b: blockedDrain().remedyOnRecord(scaleRecord, 0, v1alpha1.RemedyIntended, &RemedyObject{Value: "4"}), facts: []string{"RemedyStateChanged Ending ChangedElsewhere"}},
-		"replicas back":        {b: blockedDrain().remedyOnRecord(scaleRecord, time.Minute, v1alpha1.RemedyEnding, &RemedyObject{Value: "5", HasNote: true, Ours: true}), actions: []string{"scale-back/ScaleIngress/default"}},
-		"replicas that somebody else has set since": {b: blockedDrain().remedyOnRecord(scaleRecord, time.Minute, v1alpha1.RemedyEnding, &RemedyObject{Value: "7"}), facts: []string{"RemedyStateChanged Ended ChangedElsewhere"}},
+		"a key": {b: blockedDrain().remedyOnRecord(trustRecord, 0, v1alpha1.RemedyIntended,
+			&RemedyObject{}), actions: []string{"add-trust/TrustMirrorCA/user-ca"}},
+		"a key is kept": {b: blockedDrain().remedyOnRecord(trustRecord, time.Minute, v1alpha1.RemedyEnding,
+			&RemedyObject{Value: "mirror.local..5000", HasNote: true, Ours: true}),
+			facts: []string{"RemedyStateChanged Ended "}},
+		"replicas": {b: blockedDrain().remedyOnRecord(scaleRecord, 0, v1alpha1.RemedyIntended,
+			&RemedyObject{Value: "3"}), actions: []string{"scale-up/ScaleIngress/default"}},
+		"replicas, half done": {b: blockedDrain().remedyOnRecord(scaleRecord, 0, v1alpha1.RemedyIntended,
+			&RemedyObject{Value: "3", HasNote: true}), actions: []string{"scale-up/ScaleIngress/default"}},
+		"replicas of somebody": {b: blockedDrain().remedyOnRecord(scaleRecord, 0, v1alpha1.RemedyIntended,
+			&RemedyObject{Value: "4"}), facts: []string{"RemedyStateChanged Ending ChangedElsewhere"}},
+		"replicas back": {b: blockedDrain().remedyOnRecord(scaleRecord, time.Minute, v1alpha1.RemedyEnding,
+			&RemedyObject{Value: "5", HasNote: true, Ours: true}),
+			actions: []string{"scale-back/ScaleIngress/default"}},
+		"replicas that somebody else has set since": {b: blockedDrain().remedyOnRecord(scaleRecord, time.Minute,
+			v1alpha1.RemedyEnding, &RemedyObject{Value: "7"}),
+			facts: []string{"RemedyStateChanged Ended ChangedElsewhere"}},
 
 		"a note of which the record knows nothing": {
 			b: blockedDrain().with(func(o *Observed) {
@@ -121,7 +167,8 @@ func TestRemedyOnRecord(t *testing.T) {
 			if diff := cmp.Diff(c.actions, remedyActionsOf(d)); diff != "" {
 				t.Errorf("actions (-want +got):\n%s\nwhy: %s", diff, d.Why)
 			}
-			if diff := cmp.Diff(c.facts, got, cmp.Transformer("none", func(s []string) []string { return append([]string{}, s...) })); diff != "" {
+			if diff := cmp.Diff(c.facts, got,
+				cmp.Transformer("none", func(s []string) []string { return append([]string{}, s...) })); diff != "" {
 				t.Errorf("facts (-want +got):\n%s\nwhy: %s", diff, d.Why)
 			}
 			saysAll(t, d, c.says)
@@ -132,7 +179,8 @@ func TestRemedyOnRecord(t *testing.T) {
 	}
 }
 
-// Every end waits until what remedies have changed is back: the drain's, the rollout's, a rollback, a deletion, another spec.
+// Every end waits until what remedies have changed is back: the drain's, the rollout's, a rollback,
+// a deletion, another spec.
 func TestEveryEndUndoesRemedies(t *testing.T) {
 	ends := map[string]func() *builder{
 		"complete": func() *builder { return observed().updated().restored("master", "worker") },
@@ -142,11 +190,15 @@ func TestEveryEndUndoesRemedies(t *testing.T) {
 			return b.restored("master", "worker")
 		},
 		"another spec": func() *builder {
-			return observed().completed().with(func(o *Observed) { o.Rollout.SpecHash, o.Rollout.Generation = "spec-2", 2 })
+			return observed().completed().with(func(o *Observed) {
+				o.Rollout.SpecHash,
+					o.Rollout.Generation = "spec-2", 2
+			})
 		},
 		"rolled back": func() *builder {
 			return observed().completed().with(func(o *Observed) {
-				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested, DecidedAt: metav1.NewTime(now), SpecHash: "spec-1"}
+				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested,
+					DecidedAt: metav1.NewTime(now), SpecHash: "spec-1"}
 			})
 		},
 		"unsupported": func() *builder {
@@ -170,7 +222,8 @@ func TestEveryEndUndoesRemedies(t *testing.T) {
 						switch a.(type) {
 						case Uncordon, ScaleDown:
 							undone = true
-							b.o.Remedies = Known(Remedies{Objects: []RemedyObject{{ID: string(r.Action) + "/" + r.Name, Value: r.OriginalValue}}})
+							b.o.Remedies = Known(Remedies{Objects: []RemedyObject{{ID: string(r.Action) + "/" + r.Name,
+								Value: r.OriginalValue}}})
 						case RemoveFinalizer:
 							b.o.Rollout.Finalizer = false
 						}
@@ -205,7 +258,8 @@ func TestRecordOfRemedies(t *testing.T) {
 	}
 }
 
-// A node that its pool was given room for does not hold the corrected mirror sets, nor the release of the next node.
+// A node that its pool was given room for does not hold the corrected mirror sets, nor the release
+// of the next node.
 func TestMaxUnavailableForCorrection(t *testing.T) {
 	raised := v1alpha1.RemedyRecord{Action: v1alpha1.RaiseMaxUnavailable, Kind: "MachineConfigPool", Name: "worker"}
 	b := blockedDrain().remedyOnRecord(raised, 10*time.Second, v1alpha1.RemedyIntended, nil)
@@ -217,14 +271,20 @@ func TestMaxUnavailableForCorrection(t *testing.T) {
 	if b.o.Record.Release != nil {
 		t.Fatal("the stuck release is still followed")
 	}
-	b.plan(func(p *PlanSummary) { p.Digest = "sha256:corrected" }).transfers(func(tr *Transfers) { tr.PlanDigest, tr.OldestProof = "sha256:corrected", now.Add(-time.Minute) })
+	b.plan(func(p *PlanSummary) { p.Digest = "sha256:corrected" }).transfers(func(tr *Transfers) {
+		tr.PlanDigest,
+			tr.OldestProof = "sha256:corrected", now.Add(-time.Minute)
+	})
 	b.o.PullChecks = Known(PullChecks{PlanDigest: "sha256:corrected"})
 	b.sets(SetNotWanted, SetDiffers).eachPool(func(p *Pool) { p.Registries = MatchesEarlier })
 	if d = Decide(b.build()); !slices.Contains(factNames(d.Facts), "ApplyIntended") {
 		t.Fatalf("the correction is held: %v %s", factNames(d.Facts), d.Why)
 	}
 	b.o.Record = Apply(b.o.Record, d.Facts)
-	b.sets(SetNotWanted, SetEqual).eachPool(func(p *Pool) { p.Rendered, p.Registries = renderedName(p.Name, "corrected"), MatchesPlanned })
+	b.sets(SetNotWanted, SetEqual).eachPool(func(p *Pool) {
+		p.Rendered,
+			p.Registries = renderedName(p.Name, "corrected"), MatchesPlanned
+	})
 	if d = Decide(b.build()); !slices.Contains(factNames(d.Facts), "ReleaseIntended worker") {
 		t.Fatalf("no release: %v %s", factNames(d.Facts), d.Why)
 	}

@@ -10,32 +10,37 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// remedy is one remedy of the ladder. plan returns the record with which it begins, or nil and why it does not apply.
+// remedy is one remedy of the ladder. plan returns the record with which it begins, or nil and why
+// it does not apply.
 type remedy struct {
 	action v1alpha1.RemedyAction
 	plan   func(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, string)
 }
 
-// orderedRemedies is in the order of v1alpha1.RemedyActions: what disturbs least comes first. Between Relocate and ScaleIngress lies what the rollout
-// does anyway: while a drain is held up, no other node is released. After the last come the rollback, if the user wants it, and a person.
+// orderedRemedies is in the order of v1alpha1.RemedyActions: what disturbs least comes first.
+// Between Relocate and ScaleIngress lies what the rollout does anyway: while a drain is held up, no
+// other node is released. After the last come the rollback, if the user wants it, and a person.
 func orderedRemedies() []remedy {
 	return []remedy{
-		{v1alpha1.MirrorMissingImages, planMirroring}, {v1alpha1.RestartFailingPods, planRestart}, {v1alpha1.TrustMirrorCA, planTrust},
+		{v1alpha1.MirrorMissingImages, planMirroring}, {v1alpha1.RestartFailingPods, planRestart},
+		{v1alpha1.TrustMirrorCA, planTrust},
 		{v1alpha1.Relocate, planRelocation},
-		{v1alpha1.ScaleIngress, planScaling(v1alpha1.ScaleIngress)}, {v1alpha1.ScaleDeployments, planScaling(v1alpha1.ScaleDeployments)},
+		{v1alpha1.ScaleIngress, planScaling(v1alpha1.ScaleIngress)},
+		{v1alpha1.ScaleDeployments, planScaling(v1alpha1.ScaleDeployments)},
 		{v1alpha1.RaiseMaxUnavailable, planMaxUnavailable},
 	}
 }
 
-// gracePeriod is how long a drain may be held up by something before anything is done about it. What passes by itself has none: however long a
-// virtual machine migrates, it is not helped by us.
+// gracePeriod is how long a drain may be held up by something before anything is done about it.
+// What passes by itself has none: however long a virtual machine migrates, it is not helped by us.
 func (h DrainBlockReason) gracePeriod() (time.Duration, bool) {
 	if h.Transient() {
 		return 0, false
 	}
 	switch h {
 	case DrainBlockPull:
-		return 5 * time.Second, true // the kubelet tries again after 10, 20, 40 seconds, and in the end every five minutes
+		// the kubelet tries again after 10, 20, 40 seconds, and in the end every five minutes
+		return 5 * time.Second, true
 	case DrainBlockUnschedulable, DrainBlockBudgetZero, DrainBlockOverlap:
 		return 30 * time.Second, true
 	case DrainBlockCrashing, DrainBlockWebhook, DrainBlockBudgetStale:
@@ -49,10 +54,12 @@ func (h DrainBlockReason) gracePeriod() (time.Duration, bool) {
 	}
 }
 
-// remedyEffectTime is how long the last remedy of a drain is given to work before the next is begun.
+// remedyEffectTime is how long the last remedy of a drain is given to work before the next is
+// begun.
 func (o Observed) remedyEffectTime(r v1alpha1.RemedyRecord) time.Duration {
 	switch {
-	case r.Action == v1alpha1.MirrorMissingImages && r.Outcome == v1alpha1.OutcomeHelped && !o.Rollout.remedyEnabled(v1alpha1.RestartFailingPods):
+	case r.Action == v1alpha1.MirrorMissingImages && r.Outcome == v1alpha1.OutcomeHelped &&
+		!o.Rollout.remedyEnabled(v1alpha1.RestartFailingPods):
 		return 5 * time.Minute // the longest back-off of a kubelet
 	case r.Action == v1alpha1.RestartFailingPods && r.Outcome == v1alpha1.OutcomeHelped:
 		return time.Minute
@@ -62,8 +69,8 @@ func (o Observed) remedyEffectTime(r v1alpha1.RemedyRecord) time.Duration {
 	return 0
 }
 
-// nextRemedy looks at the drains that are held up, and begins the next remedy for the first that has one left. When none of them has, it
-// is a person's turn, with the evidence.
+// nextRemedy looks at the drains that are held up, and begins the next remedy for the first that
+// has one left. When none of them has, it is a person's turn, with the evidence.
 func nextRemedy(o Observed) remediation {
 	drains, ok := o.BlockedDrains.Get()
 	pools, havePools := o.Pools.Get()
@@ -93,8 +100,9 @@ func nextRemedy(o Observed) remediation {
 	return out
 }
 
-// tryNextRemedy begins the first remedy for the obstacle that applies and has not been tried. Once the node is drained and only its pods are waited
-// for, nothing is disturbed any more to get them back.
+// tryNextRemedy begins the first remedy for the obstacle that applies and has not been tried. Once
+// the node is drained and only its pods are waited for, nothing is disturbed any more to get them
+// back.
 func tryNextRemedy(o Observed, blocked BlockedDrain, draining bool) remediation {
 	if open := OpenRemedies(o.Record); len(open) > 0 && !relocationActive(open, blocked) {
 		return remediation{} // one at a time
@@ -114,13 +122,18 @@ func tryNextRemedy(o Observed, blocked BlockedDrain, draining bool) remediation 
 			continue
 		}
 		if last, waiting := awaitLastRemedy(o, blocked, rec); waiting {
-			return remediation{recheckAt: last, blockers: []Blocker{blockedDrainBlocker(blocked, fmt.Sprintf("the last remedy is given until %s to help", last.UTC().Format(time.RFC3339)))}}
+			return remediation{recheckAt: last,
+				blockers: []Blocker{blockedDrainBlocker(blocked,
+					fmt.Sprintf("the last remedy is given until %s to help", last.UTC().Format(time.RFC3339)))}}
 		}
 		return remediation{facts: []Fact{RemedyStarted{Remedy: *rec}}, recheckAt: o.Now,
-			why: fmt.Sprintf("the drain of node %s is held up by %s: about to try %s", blocked.Node, blocked.Reason, r.action)}
+			why: fmt.Sprintf("the drain of node %s is held up by %s: about to try %s", blocked.Node, blocked.Reason,
+				r.action)}
 	}
 	if last, waiting := awaitLastRemedy(o, blocked, nil); waiting {
-		return remediation{recheckAt: last, blockers: []Blocker{blockedDrainBlocker(blocked, fmt.Sprintf("the last remedy is given until %s to help", last.UTC().Format(time.RFC3339)))}}
+		return remediation{recheckAt: last,
+			blockers: []Blocker{blockedDrainBlocker(blocked,
+				fmt.Sprintf("the last remedy is given until %s to help", last.UTC().Format(time.RFC3339)))}}
 	}
 	if len(OpenRemedies(o.Record)) > 0 {
 		return remediation{}
@@ -128,11 +141,14 @@ func tryNextRemedy(o Observed, blocked BlockedDrain, draining bool) remediation 
 	if !draining {
 		return remediation{} // its pods are waited for by name
 	}
-	return remediation{stalled: true, blockers: []Blocker{blockedDrainBlocker(blocked, "no remedy is left: "+strings.Join(append(attemptTexts(o, blocked), notes...), "; ")+
-		". No other node is released, and the rollout goes on by itself once the cause is gone")}}
+	return remediation{stalled: true,
+		blockers: []Blocker{blockedDrainBlocker(blocked, "no remedy is left: "+
+			strings.Join(append(attemptTexts(o, blocked), notes...), "; ")+
+			". No other node is released, and the rollout goes on by itself once the cause is gone")}}
 }
 
-// awaitLastRemedy tells whether the newest remedy for this drain may still help, and until when. The next pod is restarted without a wait.
+// awaitLastRemedy tells whether the newest remedy for this drain may still help, and until when.
+// The next pod is restarted without a wait.
 func awaitLastRemedy(o Observed, blocked BlockedDrain, next *v1alpha1.RemedyRecord) (until time.Time, waiting bool) {
 	for _, r := range attempts(o, blocked) {
 		if next != nil && next.Kind == "Pod" && r.Kind == "Pod" {
@@ -149,13 +165,16 @@ func awaitLastRemedy(o Observed, blocked BlockedDrain, next *v1alpha1.RemedyReco
 func blockedDrainBlocker(blocked BlockedDrain, what string) Blocker {
 	cause := string(blocked.Reason)
 	if n := len(blocked.CauseChain); n > 0 {
-		cause = fmt.Sprintf("%s %s: %s", blocked.CauseChain[n-1].Kind, blocked.CauseChain[n-1].Name, blocked.CauseChain[n-1].Message)
+		cause = fmt.Sprintf("%s %s: %s", blocked.CauseChain[n-1].Kind, blocked.CauseChain[n-1].Name,
+			blocked.CauseChain[n-1].Message)
 	}
 	return Blocker{Reason: v1alpha1.ReasonDrainBlocked, Kind: "Node", Name: blocked.Node, Message: fmt.Sprintf(
-		"the drain of node %s is held up since %s by %s (%s); %s", blocked.Node, blocked.Since.UTC().Format(time.RFC3339), blocked.Reason, cause, what)}
+		"the drain of node %s is held up since %s by %s (%s); %s", blocked.Node,
+		blocked.Since.UTC().Format(time.RFC3339), blocked.Reason, cause, what)}
 }
 
-// attempts are the remedies that were tried for this drain: since the node's release, or since the rollback that found it stuck.
+// attempts are the remedies that were tried for this drain: since the node's release, or since the
+// rollback that found it stuck.
 func attempts(o Observed, blocked BlockedDrain) []v1alpha1.RemedyRecord {
 	var since time.Time
 	if r := o.Record.Release; r != nil {
@@ -187,19 +206,21 @@ func attemptTexts(o Observed, blocked BlockedDrain) []string {
 
 const triedOnce = "was tried once for this drain"
 
-// What one remedy names at most: as many references as the record has room for, and none that is longer than a reference can be.
+// What one remedy names at most: as many references as the record has room for, and none that is
+// longer than a reference can be.
 const (
 	maxReferences = 8
 	maxReference  = 1024
 )
 
-// planMirroring begins with whatever the waiting pods cannot pull: even when the cause is a login or a certificate, the proof that is made
-// with a node's eyes tells whether it still is.
+// planMirroring begins with whatever the waiting pods cannot pull: even when the cause is a login
+// or a certificate, the proof that is made with a node's eyes tells whether it still is.
 func planMirroring(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, string) {
 	var references []string
 	for _, p := range blocked.Pods {
 		for _, pull := range p.Pulls {
-			if !slices.Contains(references, pull.Reference) && len(references) < maxReferences && len(pull.Reference) <= maxReference {
+			if !slices.Contains(references, pull.Reference) && len(references) < maxReferences &&
+				len(pull.Reference) <= maxReference {
 				references = append(references, pull.Reference)
 			}
 		}
@@ -219,11 +240,12 @@ func planMirroring(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, st
 	return &r, ""
 }
 
-// maxRestarts bounds how many pods are restarted for one drain: the pods of a budget, and a few that failed once more.
+// maxRestarts bounds how many pods are restarted for one drain: the pods of a budget, and a few
+// that failed once more.
 const maxRestarts = 6
 
-// planRestart deletes the pods that wait in back-off for images which were proven since. Only those that have never run, and that
-// somebody replaces (I9).
+// planRestart deletes the pods that wait in back-off for images which were proven since. Only those
+// that have never run, and that somebody replaces (I9).
 func planRestart(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, string) {
 	if blocked.Reason != DrainBlockPull {
 		return nil, "no pull is waited for"
@@ -233,13 +255,15 @@ func planRestart(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, stri
 		switch {
 		case len(p.Pulls) == 0:
 		case !deletable(p):
-			why = fmt.Sprintf("pod %s/%s has a container that has run, or nobody who would replace it", p.Namespace, p.Name)
+			why = fmt.Sprintf("pod %s/%s has a container that has run, or nobody who would replace it",
+				p.Namespace, p.Name)
 		case countAttempts(o, blocked, v1alpha1.RestartFailingPods, p.UID) > 0:
 			why = fmt.Sprintf("pod %s/%s was restarted once", p.Namespace, p.Name)
 		case countAttempts(o, blocked, v1alpha1.RestartFailingPods, "") >= maxRestarts:
 			why = fmt.Sprintf("%d pods were restarted for this drain", maxRestarts)
 		case !provenSince(p, proofRequiredSince(o, blocked)):
-			why = fmt.Sprintf("what pod %s/%s cannot pull was not proven since %s, so another one would fail too", p.Namespace, p.Name, proofRequiredSince(o, blocked).UTC().Format(time.RFC3339))
+			why = fmt.Sprintf("what pod %s/%s cannot pull was not proven since %s, so another one would fail too",
+				p.Namespace, p.Name, proofRequiredSince(o, blocked).UTC().Format(time.RFC3339))
 		default:
 			r := podRecord(o, blocked, v1alpha1.RestartFailingPods, p)
 			return &r, ""
@@ -248,8 +272,8 @@ func planRestart(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, stri
 	return nil, why
 }
 
-// proofRequiredSince is the time from which on a proof says that the cause is gone: that of the last attempt to prove, or the beginning of the
-// trouble when there was none.
+// proofRequiredSince is the time from which on a proof says that the cause is gone: that of the
+// last attempt to prove, or the beginning of the trouble when there was none.
 func proofRequiredSince(o Observed, blocked BlockedDrain) time.Time {
 	began := blocked.Since
 	for _, r := range attempts(o, blocked) {
@@ -272,8 +296,10 @@ func podRecord(o Observed, blocked BlockedDrain, action v1alpha1.RemedyAction, p
 	return r
 }
 
-// remedyCandidates are what the remedy would find in the cluster for this drain; why says what speaks against those that are refused.
-func remedyCandidates(o Observed, blocked BlockedDrain, action v1alpha1.RemedyAction) (candidates []RemedyCandidate, why string) {
+// remedyCandidates are what the remedy would find in the cluster for this drain; why says what
+// speaks against those that are refused.
+func remedyCandidates(o Observed, blocked BlockedDrain, action v1alpha1.RemedyAction) (candidates []RemedyCandidate,
+	why string) {
 	if rollingBack(o) {
 		return nil, "the rollout goes back, and disturbs nothing else meanwhile"
 	}
@@ -306,7 +332,8 @@ func candidateRecord(o Observed, candidate RemedyCandidate, intended string) *v1
 	return &r
 }
 
-// planTrust adds a key and never replaces the ConfigMap: one that goes missing for a moment strips every node of its authorities.
+// planTrust adds a key and never replaces the ConfigMap: one that goes missing for a moment strips
+// every node of its authorities.
 func planTrust(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, string) {
 	untrusted := slices.ContainsFunc(blocked.Pods, func(p FailingPod) bool {
 		return slices.ContainsFunc(p.Pulls, func(pull FailedPull) bool { return pull.Cause == PullUntrusted })
@@ -327,12 +354,15 @@ const (
 	Cordoned    = "cordoned"
 )
 
-// relocationActive tells whether a cordon of this drain is in effect and pods that wait on its node are left: they go one after another.
+// relocationActive tells whether a cordon of this drain is in effect and pods that wait on its node
+// are left: they go one after another.
 func relocationActive(open []v1alpha1.RemedyRecord, blocked BlockedDrain) bool {
-	return len(open) == 1 && open[0].Action == v1alpha1.Relocate && open[0].Kind == "Node" && open[0].State == v1alpha1.RemedyTaken && open[0].Node == blocked.Node
+	return len(open) == 1 && open[0].Action == v1alpha1.Relocate && open[0].Kind == "Node" &&
+		open[0].State == v1alpha1.RemedyTaken && open[0].Node == blocked.Node
 }
 
-// planRelocation cordons the node on which a pod cannot start, if it could elsewhere, and then deletes what waits there.
+// planRelocation cordons the node on which a pod cannot start, if it could elsewhere, and then
+// deletes what waits there.
 func planRelocation(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, string) {
 	if blocked.Reason != DrainBlockPull {
 		return nil, "no pull is waited for"
@@ -361,7 +391,8 @@ func planRelocation(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, s
 	return nil, why
 }
 
-// planScaling gives the workload as many replicas as its budget needs to allow one eviction, if that number exists and there are nodes for it.
+// planScaling gives the workload as many replicas as its budget needs to allow one eviction, if
+// that number exists and there are nodes for it.
 func planScaling(action v1alpha1.RemedyAction) func(Observed, BlockedDrain) (*v1alpha1.RemedyRecord, string) {
 	return func(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, string) {
 		if blocked.Budget == nil {
@@ -373,11 +404,14 @@ func planScaling(action v1alpha1.RemedyAction) func(Observed, BlockedDrain) (*v1
 			extra, helps := extraReplicas(*blocked.Budget, action == v1alpha1.ScaleIngress)
 			switch {
 			case err != nil:
-				why = fmt.Sprintf("%s %s/%s has %q replicas", candidate.Kind, candidate.Namespace, candidate.Name, candidate.Value)
+				why = fmt.Sprintf("%s %s/%s has %q replicas", candidate.Kind, candidate.Namespace, candidate.Name,
+					candidate.Value)
 			case !helps:
-				why = fmt.Sprintf("with up to %d more replicas PodDisruptionBudget %s/%s would allow nothing either", maxExtraReplicas, blocked.Budget.Namespace, blocked.Budget.Name)
+				why = fmt.Sprintf("with up to %d more replicas PodDisruptionBudget %s/%s would allow nothing either",
+					maxExtraReplicas, blocked.Budget.Namespace, blocked.Budget.Name)
 			case candidate.FeasibleNodes < extra:
-				why = fmt.Sprintf("%d more replicas would be needed, and they could start on %d nodes", extra, candidate.FeasibleNodes)
+				why = fmt.Sprintf("%d more replicas would be needed, and they could start on %d nodes", extra,
+					candidate.FeasibleNodes)
 			default:
 				return candidateRecord(o, candidate, strconv.Itoa(replicas+extra)), ""
 			}
@@ -386,8 +420,9 @@ func planScaling(action v1alpha1.RemedyAction) func(Observed, BlockedDrain) (*v1
 	}
 }
 
-// planMaxUnavailable lets go of the stuck node, when a configuration that was corrected since waits for it: the pool has room for one
-// more, and the MCO may take a node that has the earlier configuration to the newer one. The pods that could not start there can then.
+// planMaxUnavailable lets go of the stuck node, when a configuration that was corrected since waits
+// for it: the pool has room for one more, and the MCO may take a node that has the earlier
+// configuration to the newer one. The pods that could not start there can then.
 func planMaxUnavailable(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, string) {
 	pools, _ := o.Pools.Get()
 	i := slices.IndexFunc(pools, func(p Pool) bool { return p.Name == blocked.Pool })
@@ -396,7 +431,11 @@ func planMaxUnavailable(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecor
 		return nil, "the pool or the plan is not known"
 	}
 	p := pools[i]
-	corrected := plan.Digest != o.Record.AppliedPlanHash || slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Name == blocked.Node && n.DesiredConfig != p.Rendered })
+	corrected := plan.Digest != o.Record.AppliedPlanHash ||
+		slices.ContainsFunc(p.Nodes, func(n Node) bool {
+			return n.Name == blocked.Node &&
+				n.DesiredConfig != p.Rendered
+		})
 	available := 0
 	for _, n := range p.Nodes {
 		if n.available() {

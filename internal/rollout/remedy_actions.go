@@ -13,14 +13,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Remedies is what the cluster looks like where remedies have changed it, or may. It is read only while the record has a remedy that has
-// not ended, or a drain is held up.
+// Remedies is what the cluster looks like where remedies have changed it, or may. It is read only
+// while the record has a remedy that has not ended, or a drain is held up.
 type Remedies struct {
 	// Objects has the present state of each object that a remedy on record is about.
 	Objects []RemedyObject `json:"changed,omitempty"`
 	// Candidates are what remedies that disturb something would find.
 	Candidates []RemedyCandidate `json:"offers,omitempty"`
-	// Unrecorded are remedies that only the notes on the objects tell of, because the record was lost.
+	// Unrecorded are remedies that only the notes on the objects tell of, because the record was
+	// lost.
 	Unrecorded []v1alpha1.RemedyRecord `json:"found,omitempty"`
 }
 
@@ -32,7 +33,8 @@ type RemedyObject struct {
 	Gone bool `json:"gone,omitempty"`
 	// Value is what it has now, in the form of the record's original and intended values.
 	Value string `json:"value,omitempty"`
-	// HasNote is true while it carries the note of this remedy; Ours when nobody else has written the value since.
+	// HasNote is true while it carries the note of this remedy; Ours when nobody else has written
+	// the value since.
 	HasNote bool `json:"noted,omitempty"`
 	Ours    bool `json:"ours,omitempty"`
 }
@@ -49,9 +51,11 @@ type RemedyCandidate struct {
 	// Value is what it has now; Key, of a ConfigMap, is the key that is missing.
 	Value string `json:"value,omitempty"`
 	Key   string `json:"key,omitempty"`
-	// FeasibleNodes is on how many other nodes the pods in question could start: those that have the image, or pull it from where they did before.
+	// FeasibleNodes is on how many other nodes the pods in question could start: those that have
+	// the image, or pull it from where they did before.
 	FeasibleNodes int `json:"spares,omitempty"`
-	// Refusal says why it is not to be changed, or cannot be: it is somebody else's, or a right is missing. Empty when neither.
+	// Refusal says why it is not to be changed, or cannot be: it is somebody else's, or a right is
+	// missing. Empty when neither.
 	Refusal string `json:"refusal,omitempty"`
 }
 
@@ -65,7 +69,8 @@ type RemedyStateChanged struct {
 	Outcome v1alpha1.RemedyOutcome
 }
 
-// maxRemedies bounds the record. Those that have ended go first, the oldest of them before the others.
+// maxRemedies bounds the record. Those that have ended go first, the oldest of them before the
+// others.
 const maxRemedies = 24
 
 func (f RemedyStarted) apply(r *v1alpha1.Record) {
@@ -81,7 +86,8 @@ func (f RemedyStarted) apply(r *v1alpha1.Record) {
 	r.Remedies = append(r.Remedies, f.Remedy)
 }
 
-// apply frees the release when the stuck node is not waited for any longer: another node of its pool is let go instead.
+// apply frees the release when the stuck node is not waited for any longer: another node of its
+// pool is let go instead.
 func (f RemedyStateChanged) apply(r *v1alpha1.Record) {
 	for i := range r.Remedies {
 		if m := &r.Remedies[i]; m.ID == f.ID {
@@ -103,8 +109,8 @@ func OpenRemedies(r v1alpha1.Record) []v1alpha1.RemedyRecord {
 	return slices.DeleteFunc(slices.Clone(r.Remedies), remedyEnded)
 }
 
-// Each remedy has an action of its own that carries it out, and where there is something to undo, one that undoes it. They hold the
-// record of the remedy, and nothing that is not in it.
+// Each remedy has an action of its own that carries it out, and where there is something to undo,
+// one that undoes it. They hold the record of the remedy, and nothing that is not in it.
 
 // RetryMirroring proves references once more and at once, and copies what is missing.
 type RetryMirroring struct {
@@ -154,7 +160,8 @@ func (a ScaleDown) Key() string { return "scale-back/" + a.Remedy.ID }
 // Disruptive implements Action. It writes to the mirrors only.
 func (RetryMirroring) Disruptive() bool { return false }
 
-// Disruptive implements Action. What has never run takes nothing away; the executor looks once more whether that is so.
+// Disruptive implements Action. What has never run takes nothing away; the executor looks once more
+// whether that is so.
 func (DeletePod) Disruptive() bool { return false }
 
 // Disruptive implements Action. Every node trusts more from then on.
@@ -163,7 +170,8 @@ func (AddTrustedCA) Disruptive() bool { return true }
 // Disruptive implements Action. A node that takes no pods is capacity that is missing.
 func (Cordon) Disruptive() bool { return true }
 
-// Disruptive implements Action. It gives capacity back, and has to be possible whatever else is unknown.
+// Disruptive implements Action. It gives capacity back, and has to be possible whatever else is
+// unknown.
 func (Uncordon) Disruptive() bool { return false }
 
 // Disruptive implements Action.
@@ -180,14 +188,17 @@ func (Uncordon) isAction()       {}
 func (ScaleUp) isAction()        {}
 func (ScaleDown) isAction()      {}
 
-// remedyRecord is a remedy for the drain of the node, decided now. Its id is a hash of what it is about, so that it has one length whatever
-// the names are, and the same decision on a later look has another one.
-func remedyRecord(o Observed, node string, action v1alpha1.RemedyAction, kind, namespace, name string, references ...string) v1alpha1.RemedyRecord {
+// remedyRecord is a remedy for the drain of the node, decided now. Its id is a hash of what it is
+// about, so that it has one length whatever the names are, and the same decision on a later look
+// has another one.
+func remedyRecord(o Observed, node string, action v1alpha1.RemedyAction, kind, namespace, name string,
+	references ...string) v1alpha1.RemedyRecord {
 	at := apiTime(o.Now)
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", append([]string{
 		string(action), node, kind, namespace, name, at.UTC().Format(time.RFC3339)}, references...)))
 	return v1alpha1.RemedyRecord{
-		ID: hex.EncodeToString(sum[:])[:remedyIDLength], Action: action, Node: node, Kind: kind, Namespace: namespace, Name: name,
+		ID: hex.EncodeToString(sum[:])[:remedyIDLength], Action: action, Node: node, Kind: kind, Namespace: namespace,
+		Name:       name,
 		References: references, DecidedAt: *at, Deadline: metav1.NewTime(at.Add(remedyTime(action))),
 		State: v1alpha1.RemedyIntended, SpecHash: o.Rollout.SpecHash,
 	}

@@ -7,8 +7,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// restorePools gives each pool back what it had before, and only once there is nothing left that the MCO could do with it
-// (I5): an unpause over nodes that do not run the pool's configuration would take them all, unproven.
+// restorePools gives each pool back what it had before, and only once there is nothing left that
+// the MCO could do with it (I5): an unpause over nodes that do not run the pool's configuration
+// would take them all, unproven.
 func restorePools(o Observed) Step {
 	pools, ok := o.Pools.Get()
 	if !ok {
@@ -26,9 +27,11 @@ func restorePools(o Observed) Step {
 		case rec == nil && p.PauseRecord == nil:
 			continue // never touched
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name +
+				" from its ledger"}
 		case rec.Restored && pauseRecordLost(p, *rec):
-			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
+			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " +
+				p.Name + " has lost its ledger"}
 		case rec.Restored && p.PauseRecord == nil:
 			waiting = append(waiting, awaitTaintRemoval(p)...)
 		case !p.fullyUpdated():
@@ -43,19 +46,22 @@ func restorePools(o Observed) Step {
 	return Done{Message: "every pool is as it was before"}
 }
 
-// restorePool gives one pool back: the fact first, so that a pool without its ledger is known to be back.
+// restorePool gives one pool back: the fact first, so that a pool without its ledger is known to be
+// back.
 func restorePool(p Pool, rec v1alpha1.PoolRecord) Step {
 	if !rec.Restored {
 		return Do{Facts: []Fact{PoolRestored{Pool: p.Name}}, Why: "pool " + p.Name + " is about to be given back"}
 	}
 	return Do{
 		Actions: []Action{RestorePool{Pool: p.Name, Paused: rec.Paused, MaxUnavailable: rec.MaxUnavailable}},
-		Why:     fmt.Sprintf("giving pool %s back: %d of %d nodes run %s", p.Name, p.Updated(), len(p.Nodes), p.Rendered),
+		Why: fmt.Sprintf("giving pool %s back: %d of %d nodes run %s", p.Name, p.Updated(), len(p.Nodes),
+			p.Rendered),
 	}
 }
 
-// restorePausedPools is the end of a rollout that has brought nothing to any node, or that has ended before: the pools that carry its
-// ledger get their earlier values, the others are not looked at. It returns nil when none is left.
+// restorePausedPools is the end of a rollout that has brought nothing to any node, or that has
+// ended before: the pools that carry its ledger get their earlier values, the others are not looked
+// at. It returns nil when none is left.
 func restorePausedPools(o Observed, pools []Pool) Step {
 	if step := restorePolicy(o, pools); step != nil {
 		return step
@@ -65,16 +71,19 @@ func restorePausedPools(o Observed, pools []Pool) Step {
 		rec := poolRecord(o.Record, p.Name)
 		switch {
 		case rec != nil && pauseRecordLost(p, *rec):
-			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " + p.Name + " has lost its ledger"}
+			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " +
+				p.Name + " has lost its ledger"}
 		case p.PauseRecord == nil && isRestored(o, p):
 			waiting = append(waiting, awaitTaintRemoval(p)...)
 		case p.PauseRecord == nil:
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name + " from its ledger"}
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name +
+				" from its ledger"}
 		case !p.fullyUpdated() && !pendingChangesNotOurs(o, p):
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"stays paused: %d of its %d nodes do not run %s, which was not proven and would reach them unwatched; withdraw what changed, or give "+
-					"the pool back by hand as its annotation safemirror.io/pause-record says", len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered)))
+					"the pool back by hand as its annotation safemirror.io/pause-record says", len(p.Nodes)-p.Updated(),
+				len(p.Nodes), p.Rendered)))
 		default:
 			return restorePool(p, *rec)
 		}
@@ -85,24 +94,27 @@ func restorePausedPools(o Observed, pools []Pool) Step {
 	return nil
 }
 
-// pendingChangesNotOurs tells whether what has queued up behind our pause is none of ours: the pool is rendered with the registries.conf that
-// its nodes have without us, and no node was released. Without this a person who deletes the rollout to let another change
-// through could never get it through.
+// pendingChangesNotOurs tells whether what has queued up behind our pause is none of ours: the pool
+// is rendered with the registries.conf that its nodes have without us, and no node was released.
+// Without this a person who deletes the rollout to let another change through could never get it
+// through.
 func pendingChangesNotOurs(o Observed, p Pool) bool {
 	sets, ok := o.Sets.Get()
 	return ok && o.Rollout.Deleting && !sets.anyPresent() && p.Registries == MatchesBefore && neverReleased(p)
 }
 
-// pauseRecordLost tells whether the pool is paused by us and somebody has taken the ledger off. It is not lost when another rollout's
-// is on it: that one's pauses are signed like ours. That the pool is about to be given back says nothing: once it was, the last word on
-// spec.paused is the unpause, and whoever pauses it again signs for it.
+// pauseRecordLost tells whether the pool is paused by us and somebody has taken the ledger off. It
+// is not lost when another rollout's is on it: that one's pauses are signed like ours. That the
+// pool is about to be given back says nothing: once it was, the last word on spec.paused is the
+// unpause, and whoever pauses it again signs for it.
 func pauseRecordLost(p Pool, rec v1alpha1.PoolRecord) bool {
 	return p.Paused && p.PauseRecord == nil && p.ForeignOwner == "" && p.PausedByUs && !rec.Paused
 }
 
-// awaitTaintRemoval waits until the MCO has seen the pool's return and has taken its UpdateInProgress taints off the nodes: they
-// stay for as long as a pool is paused, and would steer pods away from healthy nodes for ever. While the MCO updates the
-// pool for another reason they are in their place.
+// awaitTaintRemoval waits until the MCO has seen the pool's return and has taken its
+// UpdateInProgress taints off the nodes: they stay for as long as a pool is paused, and would steer
+// pods away from healthy nodes for ever. While the MCO updates the pool for another reason they are
+// in their place.
 func awaitTaintRemoval(p Pool) []Blocker {
 	if !p.pauseObserved() {
 		return []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, "is given back, and the MCO has not seen it yet")}
@@ -119,12 +131,14 @@ func awaitTaintRemoval(p Pool) []Blocker {
 	return nil
 }
 
-// notRestorable names what keeps a pool from being given back: its nodes, or whoever else has paused it.
+// notRestorable names what keeps a pool from being given back: its nodes, or whoever else has
+// paused it.
 func notRestorable(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 	if p.PauseRecord == nil && p.Paused {
 		return []Blocker{poolBlocker(p, v1alpha1.ReasonPoolNotReady, fmt.Sprintf(
 			"is paused by %q and not by this rollout, and %d of its %d nodes do not run %s; the rollout never unpauses what it did not pause: "+
-				"unpause it, and its nodes are released one by one like the others", p.PausedBy, len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered))}
+				"unpause it, and its nodes are released one by one like the others", p.PausedBy,
+			len(p.Nodes)-p.Updated(), len(p.Nodes), p.Rendered))}
 	}
 	var out []Blocker
 	for _, n := range p.Nodes {
@@ -139,7 +153,8 @@ func notRestorable(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 			}
 		}
 		out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
-			"node %s %s; MachineConfigPool %s stays paused until it does: bring the node back or delete it", n.Name, why, p.Name)})
+			"node %s %s; MachineConfigPool %s stays paused until it does: bring the node back or delete it", n.Name,
+			why, p.Name)})
 	}
 	return out
 }

@@ -35,7 +35,8 @@ func TestRestore(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored worker"}},
 		},
 		"the MCO has not seen it": {
-			o: observed().updated().restored("master", "worker").eachPool(func(p *Pool) { p.ObservedGeneration-- }, "worker").build(),
+			o: observed().updated().restored("master", "worker").eachPool(func(p *Pool) { p.ObservedGeneration-- },
+				"worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
 				says: []string{"is given back"}},
 		},
@@ -61,15 +62,21 @@ func TestRestore(t *testing.T) {
 	})
 	t.Run("a pool that somebody paused after that is theirs", func(t *testing.T) {
 		check(t, observed().updated().restored("master", "worker").
-			eachPool(func(p *Pool) { p.Paused, p.PausedBy, p.PausedByUs, p.Nodes[0].Tainted = true, "kubectl", false, true }, "worker").build(), finish)
+			eachPool(func(p *Pool) {
+				p.Paused, p.PausedBy, p.PausedByUs, p.Nodes[0].Tainted = true, "kubectl", false,
+					true
+			}, "worker").build(), finish)
 	})
-	t.Run("a pool that lost its ledger in the moment before it was given back is still ours to give back", func(t *testing.T) {
-		check(t, observed().updated().restored("master").with(restored("worker")).eachPool(func(p *Pool) { p.PauseRecord = nil }, "worker").build(),
-			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"}, says: []string{"has lost its ledger"}})
-	})
+	t.Run("a pool that lost its ledger in the moment before it was given back is still ours to give back",
+		func(t *testing.T) {
+			check(t, observed().updated().restored("master").with(restored("worker")).eachPool(func(p *Pool) { p.PauseRecord = nil }, "worker").build(),
+				want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"},
+					says: []string{"has lost its ledger"}})
+		})
 	t.Run("a pool that is updated for something else after that has its taints by right", func(t *testing.T) {
 		check(t, observed().updated().restored("master", "worker").
-			eachPool(func(p *Pool) { p.Rendered, p.Nodes[0].Tainted = "rendered-worker-kernel", true }, "worker").build(), finish)
+			eachPool(func(p *Pool) { p.Rendered, p.Nodes[0].Tainted = "rendered-worker-kernel", true },
+				"worker").build(), finish)
 	})
 	t.Run("held, it is given back all the same", func(t *testing.T) {
 		check(t, observed().held().updated().with(restored("master")).build(),
@@ -88,18 +95,22 @@ func TestRestorePriorValues(t *testing.T) {
 	}
 }
 
-// A pool is given back only when every node runs what it would get (I5). Nodes that cannot be released keep their own pool paused, and
-// no other.
+// A pool is given back only when every node runs what it would get (I5). Nodes that cannot be
+// released keep their own pool paused, and no other.
 func TestNodesThatCannotBeReleased(t *testing.T) {
 	b := func() *builder {
-		return observed().cordoned("worker-2").rendered().done("master-0", "master-1", "master-2", "worker-0", "worker-1")
+		return observed().cordoned("worker-2").rendered().done("master-0", "master-1", "master-2", "worker-0",
+			"worker-1")
 	}
 	t.Run("the other pools are given back", func(t *testing.T) {
-		check(t, b().build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
+		check(t, b().build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			facts: []string{"PoolRestored master"}})
 	})
 	t.Run("then they are waited for by name", func(t *testing.T) {
-		check(t, b().restored("master").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-2"},
-			says: []string{"runs rendered-worker-earlier, not rendered-worker-planned", "is cordoned since before the rollout", "MachineConfigPool worker stays paused"}})
+		check(t, b().restored("master").build(),
+			want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-2"},
+				says: []string{"runs rendered-worker-earlier, not rendered-worker-planned",
+					"is cordoned since before the rollout", "MachineConfigPool worker stays paused"}})
 	})
 	t.Run("back again, it is released like the others", func(t *testing.T) {
 		check(t, b().restored("master").node("worker-2", func(n *Node) { n.Unschedulable = false }).build(),
@@ -110,12 +121,17 @@ func TestNodesThatCannotBeReleased(t *testing.T) {
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored worker"}})
 	})
 	t.Run("what went down later is named, too", func(t *testing.T) {
-		check(t, b().down("worker-2").restored("master").with(func(o *Observed) { poolRecord(o.Record, "worker").Unavailable = nil }).build(),
-			want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-2"}, says: []string{"is NotReady and cordoned; MachineConfigPool"}})
+		check(t, b().down("worker-2").restored("master").with(func(o *Observed) {
+			poolRecord(o.Record,
+				"worker").Unavailable = nil
+		}).build(),
+			want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-2"},
+				says: []string{"is NotReady and cordoned; MachineConfigPool"}})
 	})
 }
 
-// A pool whose record was lost after the releases is recorded from its ledger before it is given back.
+// A pool whose record was lost after the releases is recorded from its ledger before it is given
+// back.
 func TestRestoreFromPauseRecord(t *testing.T) {
 	o := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "10%" }, "worker").updated().build()
 	o.Record.Pools = nil

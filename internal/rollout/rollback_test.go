@@ -23,8 +23,8 @@ func rollbackOnRecord(o *Observed) {
 	o.Record.CompletedAt, o.Record.CompletedGeneration, o.Record.CompletedSpecHash = at, generation, spec
 }
 
-// rollbackRendered: the mirror sets of before are written and rendered, and nothing is under way: what is planned now is what the pools
-// began with.
+// rollbackRendered: the mirror sets of before are written and rendered, and nothing is under way:
+// what is planned now is what the pools began with.
 func (b *builder) rollbackRendered() *builder {
 	rollbackOnRecord(&b.o)
 	b.o.Record.AppliedPlanHash = planDigest
@@ -36,7 +36,8 @@ func (b *builder) rollbackRendered() *builder {
 
 func TestRollbackTriggers(t *testing.T) {
 	begins := func(says ...string) want {
-		return want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"RollbackStarted"}, says: says}
+		return want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"RollbackStarted"},
+			says: says}
 	}
 	took := func() *builder { return observed().rendered().done("worker-0") }
 	late := func(o *Observed) {
@@ -50,13 +51,19 @@ func TestRollbackTriggers(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"a request":                      {took().with(withRequest(v1alpha1.RequestRollback)).build(), begins("request by-ann")},
-		"a request, after the end":       {observed().completed().with(withRequest(v1alpha1.RequestRollback)).build(), begins("request by-ann")},
-		"a request, before anything":     {observed().with(withRequest(v1alpha1.RequestRollback)).build(), begins()},
-		"an abort that comes in time":    {observed().paused().with(withRequest(v1alpha1.RequestAbort)).build(), begins("reached no node")},
-		"an abort before the first node": {observed().rendered().with(withRequest(v1alpha1.RequestAbort)).build(), begins("reached no node")},
-		"an abort that comes too late holds": {took().with(withRequest(v1alpha1.RequestAbort)).build(), want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
-			blockers: []string{"SafeMirrorRollout shop"}, says: []string{"1 nodes have", "action Rollback", "remove request by-ann"}}},
+		"a request": {took().with(withRequest(v1alpha1.RequestRollback)).build(),
+			begins("request by-ann")},
+		"a request, after the end": {observed().completed().with(withRequest(v1alpha1.RequestRollback)).build(),
+			begins("request by-ann")},
+		"a request, before anything": {observed().with(withRequest(v1alpha1.RequestRollback)).build(), begins()},
+		"an abort that comes in time": {observed().paused().with(withRequest(v1alpha1.RequestAbort)).build(),
+			begins("reached no node")},
+		"an abort before the first node": {observed().rendered().with(withRequest(v1alpha1.RequestAbort)).build(),
+			begins("reached no node")},
+		"an abort that comes too late holds": {took().with(withRequest(v1alpha1.RequestAbort)).build(),
+			want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
+				blockers: []string{"SafeMirrorRollout shop"},
+				says:     []string{"1 nodes have", "action Rollback", "remove request by-ann"}}},
 		"a deletion":                 {took().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
 		"a deletion at the end":      {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
 		"a node that takes too long": {moving().with(late).build(), begins("node worker-0", "spec.onFailure")},
@@ -80,15 +87,18 @@ func TestRollback(t *testing.T) {
 		want want
 	}{
 		"the mirror sets are taken away while a node is on its way": {
-			observed().rendered().startsUpdate("worker-0", "Draining").with(rollbackOnRecord).sets(SetNotWanted, SetLeftOver).eachPool(func(p *Pool) { p.Registries = MatchesEarlier }).build(),
-			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing, actions: []string{"apply-mirror-sets/" + planDigest}},
+			observed().rendered().startsUpdate("worker-0", "Draining").with(rollbackOnRecord).sets(SetNotWanted,
+				SetLeftOver).eachPool(func(p *Pool) { p.Registries = MatchesEarlier }).build(),
+			want{phase: PhaseApply, reason: v1alpha1.ReasonProgressing,
+				actions: []string{"apply-mirror-sets/" + planDigest}},
 		},
 		"a node that has them gives them back": {
 			observed().rendered().done("worker-0").rollbackRendered().build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}},
 		},
 		"a node that is stuck does not stop it": {
-			observed().rendered().done("worker-0").startsUpdate("worker-1", "Draining").cordoned("worker-1").rollbackRendered().build(),
+			observed().rendered().done("worker-0").startsUpdate("worker-1",
+				"Draining").cordoned("worker-1").rollbackRendered().build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}},
 		},
 		"a node that writes its files does": {
@@ -120,7 +130,8 @@ func TestRollback(t *testing.T) {
 		},
 		"at the end it is said what was done, and why": {
 			observed().completed().with(rollbackOnRecord).build(),
-			want{phase: PhaseComplete, reason: v1alpha1.ReasonRolledBack, stalled: true, blockers: []string{"SafeMirrorRollout shop"}, says: []string{"request by-ann asked for it"}},
+			want{phase: PhaseComplete, reason: v1alpha1.ReasonRolledBack, stalled: true,
+				blockers: []string{"SafeMirrorRollout shop"}, says: []string{"request by-ann asked for it"}},
 		},
 		"what a new spec wants comes after it": {
 			observed().completed().with(rollbackOnRecord).with(func(o *Observed) { o.Rollout.SpecHash = "spec-2" }).build(),
@@ -136,13 +147,16 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// Room is made for the stuck node and for the one that is released: with less the MCO would hand out none.
+// Room is made for the stuck node and for the one that is released: with less the MCO would hand
+// out none.
 func TestMaxUnavailableWithStuckNode(t *testing.T) {
-	o := observed().rendered().done("worker-0").startsUpdate("worker-1", "Draining").cordoned("worker-1").rollbackRendered().build()
+	o := observed().rendered().done("worker-0").startsUpdate("worker-1",
+		"Draining").cordoned("worker-1").rollbackRendered().build()
 	o.Record = Apply(o.Record, Decide(o).Facts)
 	got := action[ReleaseNodes](t, Decide(o))
 	if got.MaxUnavailable != 2 || got.Record.Release.StuckBefore != 1 {
-		t.Errorf("room for %d, %d on their way before, want 2 and 1", got.MaxUnavailable, got.Record.Release.StuckBefore)
+		t.Errorf("room for %d, %d on their way before, want 2 and 1", got.MaxUnavailable,
+			got.Record.Release.StuckBefore)
 	}
 }
 
@@ -150,7 +164,8 @@ func TestMaxUnavailableWithStuckNode(t *testing.T) {
 func TestUnpauseWindowWithStuckNode(t *testing.T) {
 	p := somePool("worker", 3)
 	p.Nodes[1].DesiredConfig = "rendered-worker-new"
-	p.PauseRecord = &PauseRecord{Release: &UnpauseWindow{Target: p.Rendered, UpdatedBefore: 2, StuckBefore: 1, Deadline: now.Add(time.Minute)}}
+	p.PauseRecord = &PauseRecord{Release: &UnpauseWindow{Target: p.Rendered, UpdatedBefore: 2, StuckBefore: 1,
+		Deadline: now.Add(time.Minute)}}
 	if p.UnpauseWindowOver(now) {
 		t.Error("closed at once")
 	}
@@ -163,16 +178,22 @@ func TestUnpauseWindowWithStuckNode(t *testing.T) {
 // I10: a rollback is decided once, whoever asks for what afterwards.
 func TestRollbackIsLatched(t *testing.T) {
 	first := RollbackStarted{Reason: v1alpha1.RollbackDeleted, SpecHash: "spec-1", At: now}
-	r := Apply(v1alpha1.Record{CompletedGeneration: 1, Release: &v1alpha1.ReleaseRecord{}}, []Fact{first, RollbackStarted{Reason: v1alpha1.RollbackRequested, Request: "b", At: now.Add(time.Hour)}})
-	want := v1alpha1.Record{StartedAt: apiTime(now), Rollback: &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackDeleted, SpecHash: "spec-1", DecidedAt: *apiTime(now)}}
+	r := Apply(v1alpha1.Record{CompletedGeneration: 1, Release: &v1alpha1.ReleaseRecord{}},
+		[]Fact{first, RollbackStarted{Reason: v1alpha1.RollbackRequested, Request: "b", At: now.Add(time.Hour)}})
+	want := v1alpha1.Record{StartedAt: apiTime(now),
+		Rollback: &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackDeleted, SpecHash: "spec-1",
+			DecidedAt: *apiTime(now)}}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
 }
 
-// What the mirror sets were like is remembered from before the first of them was written, not from before the last.
+// What the mirror sets were like is remembered from before the first of them was written, not from
+// before the last.
 func TestPreviousSetsAreKept(t *testing.T) {
-	r := Apply(v1alpha1.Record{}, []Fact{ApplyIntended{PlanDigest: "a", Previous: &v1alpha1.PreviousMirrorSets{Name: "before"}}, ApplyIntended{PlanDigest: "b", Previous: &v1alpha1.PreviousMirrorSets{Name: "partial"}}})
+	r := Apply(v1alpha1.Record{}, []Fact{ApplyIntended{PlanDigest: "a",
+		Previous: &v1alpha1.PreviousMirrorSets{Name: "before"}}, ApplyIntended{PlanDigest: "b",
+		Previous: &v1alpha1.PreviousMirrorSets{Name: "partial"}}})
 	if r.Previous.Name != "before" || r.AppliedPlanHash != "b" {
 		t.Errorf("record %+v", r)
 	}

@@ -11,13 +11,15 @@ import (
 //sumtype:decl
 type Step interface{ isStep() }
 
-// Done: the phase is satisfied, look at the next. Actions are work in the background that keeps it so.
+// Done: the phase is satisfied, look at the next. Actions are work in the background that keeps it
+// so.
 type Done struct {
 	Message string
 	Actions []Action
 }
 
-// Wait: the phase cannot go on, and what holds it is expected to pass. Actions may still be worth taking meanwhile.
+// Wait: the phase cannot go on, and what holds it is expected to pass. Actions may still be worth
+// taking meanwhile.
 type Wait struct {
 	Blockers []Blocker
 	Actions  []Action
@@ -25,7 +27,8 @@ type Wait struct {
 	RecheckAt time.Time
 }
 
-// Do: take these actions and remember these facts, in this order: facts are durable before the actions of a later loop.
+// Do: take these actions and remember these facts, in this order: facts are durable before the
+// actions of a later loop.
 type Do struct {
 	Actions []Action
 	Facts   []Fact
@@ -56,7 +59,8 @@ type Blocker struct {
 func toBlockers(problems []Problem) []Blocker {
 	out := make([]Blocker, 0, len(problems))
 	for _, p := range problems {
-		out = append(out, Blocker{Reason: p.Reason, Kind: p.Kind, Namespace: p.Namespace, Name: p.Name, Message: p.Message})
+		out = append(out, Blocker{Reason: p.Reason, Kind: p.Kind, Namespace: p.Namespace, Name: p.Name,
+			Message: p.Message})
 	}
 	return out
 }
@@ -65,7 +69,8 @@ func toBlockers(problems []Problem) []Blocker {
 func waitForRead(what, why string) Wait {
 	return Wait{Blockers: []Blocker{{
 		Reason: v1alpha1.ReasonUnreadable, Kind: what, Name: what,
-		Message: what + " could not be read: " + why + "; nothing is changed until they can, and they are read again within a minute",
+		Message: what + " could not be read: " + why +
+			"; nothing is changed until they can, and they are read again within a minute",
 	}}}
 }
 
@@ -73,7 +78,8 @@ func waitForRead(what, why string) Wait {
 type Decision struct {
 	// Phase is the first phase that is not satisfied, PhaseComplete when all are.
 	Phase Phase
-	// PhaseResults has one entry for each phase that was looked at, in order; the last one is the current phase's.
+	// PhaseResults has one entry for each phase that was looked at, in order; the last one is the
+	// current phase's.
 	PhaseResults []PhaseResult
 	// Facts go into the record with the next status write; only a later loop may act on them (I4).
 	Facts    []Fact

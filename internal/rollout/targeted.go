@@ -7,14 +7,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// The mechanism Targeted keeps the pool paused and gives the nodes of the batch their configuration by name, as the MCO itself would have
-// done. It fails closed by nature (I14): a pool that is never open releases nothing when everybody dies. It has no moment in which the MCO
-// could take another node, and no fence to wait for. What it costs: the annotation is not an API that is documented for others, the nodes
-// that are left get no UpdateInProgress taint, so that evicted pods may land on one of them, and everything that the MCO would have
-// checked is for us to check.
+// The mechanism Targeted keeps the pool paused and gives the nodes of the batch their configuration
+// by name, as the MCO itself would have done. It fails closed by nature (I14): a pool that is never
+// open releases nothing when everybody dies. It has no moment in which the MCO could take another
+// node, and no fence to wait for. What it costs: the annotation is not an API that is documented
+// for others, the nodes that are left get no UpdateInProgress taint, so that evicted pods may land
+// on one of them, and everything that the MCO would have checked is for us to check.
 
-// targetNodes tells the nodes of the intent, if each of them can still be told: Ready, schedulable, and at rest on something else. Otherwise
-// the batch is chosen anew.
+// targetNodes tells the nodes of the intent, if each of them can still be told: Ready, schedulable,
+// and at rest on something else. Otherwise the batch is chosen anew.
 func targetNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 	eligible := namesOf(candidates(o, p))
 	for _, name := range r.TargetNodes {
@@ -24,25 +25,32 @@ func targetNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 		}
 	}
 	if missing := notInForecast(o, p, r.TargetNodes); len(missing) > 0 {
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("nobody has looked ahead at the drain of %s of pool %s; choosing anew", joinNodeNames(missing), p.Name)}
+		return Do{Facts: []Fact{ReleaseEnded{}},
+			Why: fmt.Sprintf("nobody has looked ahead at the drain of %s of pool %s; choosing anew",
+				joinNodeNames(missing), p.Name)}
 	}
 	if len(r.TargetNodes) > maxConcurrent(o, p) {
-		return Do{Facts: []Fact{ReleaseEnded{}}, Why: fmt.Sprintf("pool %s has fewer nodes than before and allows %s at once; choosing anew", p.Name, nodeCountText(maxConcurrent(o, p)))}
+		return Do{Facts: []Fact{ReleaseEnded{}},
+			Why: fmt.Sprintf("pool %s has fewer nodes than before and allows %s at once; choosing anew", p.Name,
+				nodeCountText(maxConcurrent(o, p)))}
 	}
 	record := *p.PauseRecord
 	record.Release = newUnpauseWindow(o, p, r, len(r.TargetNodes))
-	record.Release.Nodes, record.Release.Closed = slices.Clone(r.TargetNodes), true // it is a release that never opens the pool
+	// it is a release that never opens the pool
+	record.Release.Nodes, record.Release.Closed = slices.Clone(r.TargetNodes), true
 	record.Release.Deadline = r.IntendedAt.UTC()
 	return Do{
-		Actions: []Action{TargetNodes{Pool: p.Name, Target: r.TargetConfig, Nodes: slices.Clone(r.TargetNodes), Record: record}},
+		Actions: []Action{TargetNodes{Pool: p.Name, Target: r.TargetConfig, Nodes: slices.Clone(r.TargetNodes),
+			Record: record}},
 		Why: fmt.Sprintf("releasing %s of pool %s, which stays paused: %d of %d done",
 			joinNodeNames(r.TargetNodes), p.Name, p.Updated(), len(p.Nodes)),
 	}
 }
 
-// controlPlaneReady holds a release of the control plane while the rest of it is not at rest: an operator that rolls static pods takes a
-// member of etcd or an API server away, and so does the drain of a node (R9). On the way back only what passes by itself is waited for:
-// it may be the rollout itself that has brought the control plane down.
+// controlPlaneReady holds a release of the control plane while the rest of it is not at rest: an
+// operator that rolls static pods takes a member of etcd or an API server away, and so does the
+// drain of a node (R9). On the way back only what passes by itself is waited for: it may be the
+// rollout itself that has brought the control plane down.
 func controlPlaneReady(o Observed, p Pool) Step {
 	if !p.ControlPlane {
 		return nil

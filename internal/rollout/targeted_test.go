@@ -9,22 +9,29 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// TestTargeted: the intent names the nodes, the pool stays paused, and its ledger tells of the release before a node is told.
+// TestTargeted: the intent names the nodes, the pool stays paused, and its ledger tells of the
+// release before a node is told.
 func TestTargeted(t *testing.T) {
-	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1", "master-2").with(targetedMechanism).build(), want{phase: PhaseRelease,
-		reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}, says: []string{"about to release node worker-1"}})
+	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1",
+		"master-2").with(targetedMechanism).build(), want{phase: PhaseRelease,
+		reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"},
+		says: []string{"about to release node worker-1"}})
 	if diff := cmp.Diff([]string{"worker-1"}, fact[ReleaseIntended](t, d).Release.TargetNodes); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
-	d = check(t, concurrent(2).releaseIntended("worker").targetsOnRecord("worker-0", "worker-2").build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
-		actions: []string{"target-nodes/worker"}, says: []string{"nodes worker-0 and worker-2 of pool worker, which stays paused"}})
+	d = check(t, concurrent(2).releaseIntended("worker").targetsOnRecord("worker-0", "worker-2").build(),
+		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+			actions: []string{"target-nodes/worker"},
+			says:    []string{"nodes worker-0 and worker-2 of pool worker, which stays paused"}})
 	got := action[TargetNodes](t, d)
 	ledger := newPauseRecord(concurrent(2).build(), *poolRecord(concurrent(2).build().Record, "worker"))
 	ledger.Release = &UnpauseWindow{
-		IntendedAt: now.Add(-10 * time.Second), Deadline: now.Add(-10 * time.Second), Target: renderedName("worker", planned),
-		Size: 2, Nodes: []string{"worker-0", "worker-2"}, Closed: true,
+		IntendedAt: now.Add(-10 * time.Second), Deadline: now.Add(-10 * time.Second),
+		Target: renderedName("worker", planned),
+		Size:   2, Nodes: []string{"worker-0", "worker-2"}, Closed: true,
 	}
-	if diff := cmp.Diff(TargetNodes{Pool: "worker", Target: renderedName("worker", planned), Nodes: []string{"worker-0", "worker-2"}, Record: ledger}, got); diff != "" {
+	if diff := cmp.Diff(TargetNodes{Pool: "worker", Target: renderedName("worker", planned),
+		Nodes: []string{"worker-0", "worker-2"}, Record: ledger}, got); diff != "" {
 		t.Errorf("action (-want +got):\n%s", diff)
 	}
 }
@@ -40,22 +47,34 @@ func TestTargetsAreCheckedAgain(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"nothing has changed":           {one().build(), tell},
-		"the ledger was written before": {one().targets("worker").node("worker-0", func(n *Node) { n.DesiredConfig = n.CurrentConfig }).build(), tell},
-		"it is gone":                    {one().without("worker-0").build(), again},
-		"it has the target":             {one().done("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
-		"it has taken it":               {one().targets("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
-		"of two the first has":          {two().targets("worker").node("worker-1", func(n *Node) { n.DesiredConfig = n.CurrentConfig }).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
-		"of two both have":              {two().targets("worker").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0 worker-1"}}},
-		"the second comes late":         {two().targets("worker").followed("worker-0").build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-1"}}},
+		"nothing has changed": {one().build(), tell},
+		"the ledger was written before": {one().targets("worker").node("worker-0",
+			func(n *Node) { n.DesiredConfig = n.CurrentConfig }).build(), tell},
+		"it is gone": {one().without("worker-0").build(), again},
+		"it has the target": {one().done("worker-0").build(),
+			want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
+		"it has taken it": {one().targets("worker").build(),
+			want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0"}}},
+		"of two the first has": {two().targets("worker").node("worker-1",
+			func(n *Node) { n.DesiredConfig = n.CurrentConfig }).build(), want{reason: v1alpha1.ReasonProgressing,
+			facts: []string{"NodesStarted worker-0"}}},
+		"of two both have": {two().targets("worker").build(),
+			want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-0 worker-1"}}},
+		"the second comes late": {two().targets("worker").followed("worker-0").build(),
+			want{reason: v1alpha1.ReasonProgressing, facts: []string{"NodesStarted worker-1"}}},
 		"it was down at the start, came back and is down again": {one().down("worker-0").with(func(o *Observed) {
 			o.Record.Pools[1].Unavailable = []string{"worker-0"}
 		}).build(), again},
-		"it went down":                      {one().down("worker-0").build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}}},
-		"fewer are allowed than before":     {two().with(func(o *Observed) { o.Record.Pools[1].MaxUnavailable = "1" }).build(), again},
-		"the pool was unpaused by somebody": {one().eachPool(func(p *Pool) { p.Paused = false }, "worker").build(), want{reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/worker"}, blockers: []string{"MachineConfigPool worker"}}},
-		"the user holds the rollout":        {one().held().build(), want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}}},
-		"another pool is not held":          {one().eachPool(func(p *Pool) { p.ObservedGeneration-- }, "master").build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master"}}},
+		"it went down": {one().down("worker-0").build(),
+			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-0"}}},
+		"fewer are allowed than before": {two().with(func(o *Observed) { o.Record.Pools[1].MaxUnavailable = "1" }).build(), again},
+		"the pool was unpaused by somebody": {one().eachPool(func(p *Pool) { p.Paused = false }, "worker").build(),
+			want{reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/worker"},
+				blockers: []string{"MachineConfigPool worker"}}},
+		"the user holds the rollout": {one().held().build(),
+			want{reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}}},
+		"another pool is not held": {one().eachPool(func(p *Pool) { p.ObservedGeneration-- },
+			"master").build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -71,15 +90,18 @@ func TestTargetsAreCheckedAgain(t *testing.T) {
 func TestUnrecordedTargetedRelease(t *testing.T) {
 	b := concurrent(2).releaseIntended("worker").targetsOnRecord("worker-0", "worker-1").targets("worker")
 	b.o.Record.Release = nil
-	d := check(t, b.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}})
+	d := check(t, b.build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
+		facts: []string{"ReleaseIntended worker"}})
 	if diff := cmp.Diff([]string{"worker-0", "worker-1"}, fact[ReleaseIntended](t, d).Release.TargetNodes); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 }
 
 func TestControlPlaneReady(t *testing.T) {
-	rolling := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "etcd", Message: "ClusterOperator etcd is Progressing", Transient: true}
-	broken := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "kube-apiserver", Message: "ClusterOperator kube-apiserver is Degraded"}
+	rolling := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "etcd",
+		Message: "ClusterOperator etcd is Progressing", Transient: true}
+	broken := Problem{Reason: v1alpha1.ReasonWaiting, Kind: "ClusterOperator", Name: "kube-apiserver",
+		Message: "ClusterOperator kube-apiserver is Degraded"}
 	masters := func() *builder { return observed().rendered().done("worker-0") }
 	said := func(list ...Problem) func(*Observed) { return func(o *Observed) { o.ControlPlane = Known(list) } }
 	intent := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}}
@@ -87,15 +109,23 @@ func TestControlPlaneReady(t *testing.T) {
 		o    Observed
 		want want
 	}{
-		"it is":                        {masters().build(), intent},
-		"an operator rolls":            {masters().with(said(rolling)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}, says: []string{"etcd is Progressing"}}},
-		"after the intent, too":        {masters().releaseIntended("master").with(said(broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator kube-apiserver"}}},
-		"nobody knows":                 {masters().with(func(o *Observed) { o.ControlPlane = Unknown[[]Problem]("no answer") }).build(), want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"ClusterOperator ClusterOperator"}}},
-		"workers do not wait for it":   {observed().rendered().with(said(rolling, broken)).build(), want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
-		"going back waits for a roll":  {masters().with(rollbackOnRecord).with(said(rolling, broken)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
-		"and not for what is broken":   {masters().with(rollbackOnRecord).with(said(broken)).build(), intent},
-		"arbiters come after masters":  {arbiters().done("worker-0").build(), intent},
-		"and belong to control planes": {arbiters().done("worker-0", "master-0", "master-1", "master-2").with(said(rolling)).build(), want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
+		"it is": {masters().build(), intent},
+		"an operator rolls": {masters().with(said(rolling)).build(),
+			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"},
+				says: []string{"etcd is Progressing"}}},
+		"after the intent, too": {masters().releaseIntended("master").with(said(broken)).build(),
+			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator kube-apiserver"}}},
+		"nobody knows": {masters().with(func(o *Observed) { o.ControlPlane = Unknown[[]Problem]("no answer") }).build(),
+			want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"ClusterOperator ClusterOperator"}}},
+		"workers do not wait for it": {observed().rendered().with(said(rolling, broken)).build(),
+			want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
+		"going back waits for a roll": {masters().with(rollbackOnRecord).with(said(rolling, broken)).build(),
+			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
+		"and not for what is broken":  {masters().with(rollbackOnRecord).with(said(broken)).build(), intent},
+		"arbiters come after masters": {arbiters().done("worker-0").build(), intent},
+		"and belong to control planes": {arbiters().done("worker-0", "master-0", "master-1",
+			"master-2").with(said(rolling)).build(), want{reason: v1alpha1.ReasonWaiting,
+			blockers: []string{"ClusterOperator etcd"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -124,20 +154,26 @@ func TestStepDown(t *testing.T) {
 		return observed().rendered().done("worker-0", "worker-1", "master-0", "master-1", "master-2")
 	}
 	goOn := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}
-	down := want{reason: v1alpha1.ReasonProgressing, actions: []string{"step-down/worker-2"}, says: []string{"the replica on node master-0 takes over first"}}
+	down := want{reason: v1alpha1.ReasonProgressing, actions: []string{"step-down/worker-2"},
+		says: []string{"the replica on node master-0 takes over first"}}
 	cases := map[string]struct {
 		o    Observed
 		want want
 	}{
-		"it is elsewhere":                        {last().with(self("master-0", "worker-2")).build(), goOn},
-		"its node is the next":                   {last().with(self("worker-2", "master-0")).build(), down},
-		"its node is the last target":            {last().with(targetedMechanism).with(self("worker-2", "master-0")).build(), down},
-		"another target goes first":              {observed().rendered().with(targetedMechanism).with(self("worker-0", "master-0")).build(), goOn},
-		"it is alone":                            {last().with(self("worker-2")).build(), goOn},
-		"the others are on that node, too":       {last().with(self("worker-2", "worker-2")).build(), goOn},
-		"nobody knows where it is":               {last().build(), goOn},
-		"the MCO may choose either's: no war":    {observed().rendered().with(self("worker-2", "worker-0")).build(), goOn},
-		"after the intent it is seen to the end": {last().with(self("worker-2", "master-0")).releaseIntended("worker").build(), want{reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}}},
+		"it is elsewhere":      {last().with(self("master-0", "worker-2")).build(), goOn},
+		"its node is the next": {last().with(self("worker-2", "master-0")).build(), down},
+		"its node is the last target": {last().with(targetedMechanism).with(self("worker-2",
+			"master-0")).build(), down},
+		"another target goes first": {observed().rendered().with(targetedMechanism).with(self("worker-0",
+			"master-0")).build(), goOn},
+		"it is alone":                      {last().with(self("worker-2")).build(), goOn},
+		"the others are on that node, too": {last().with(self("worker-2", "worker-2")).build(), goOn},
+		"nobody knows where it is":         {last().build(), goOn},
+		"the MCO may choose either's: no war": {observed().rendered().with(self("worker-2",
+			"worker-0")).build(), goOn},
+		"after the intent it is seen to the end": {last().with(self("worker-2",
+			"master-0")).releaseIntended("worker").build(), want{reason: v1alpha1.ReasonProgressing,
+			actions: []string{"release-one/worker"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +183,8 @@ func TestStepDown(t *testing.T) {
 	}
 }
 
-// R1: a pool is opened only while somebody would pause it again should the leader die. Where there is one replica, that is a choice.
+// R1: a pool is opened only while somebody would pause it again should the leader die. Where there
+// is one replica, that is a choice.
 func TestNoStandby(t *testing.T) {
 	self := func(replicas int, standby ...string) func(*Observed) {
 		return func(o *Observed) {
@@ -158,7 +195,8 @@ func TestNoStandby(t *testing.T) {
 	goOn := want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}
 	open := want{reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}}
 	held := want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"}, says: []string{
-		"of 2 replicas of the operator none is ready but the leader on node master-0", "scale the operator to one replica", "Targeted"}}
+		"of 2 replicas of the operator none is ready but the leader on node master-0",
+		"scale the operator to one replica", "Targeted"}}
 	cases := map[string]struct {
 		o    Observed
 		want want
@@ -190,6 +228,8 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestNewNodeMessage(t *testing.T) {
-	o := observed().rendered().down("worker-1").node("worker-1", func(n *Node) { n.Created = now.Add(-time.Minute) }).build()
-	check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"}, says: []string{"is new since 2026-03-01T11:59:00Z and is NotReady"}})
+	o := observed().rendered().down("worker-1").node("worker-1",
+		func(n *Node) { n.Created = now.Add(-time.Minute) }).build()
+	check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"},
+		says: []string{"is new since 2026-03-01T11:59:00Z and is NotReady"}})
 }

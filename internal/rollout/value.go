@@ -2,8 +2,8 @@ package rollout
 
 import "encoding/json"
 
-// Value is a value that may be unknown. Unknown is not zero: a list of pools that could not be read is not an empty
-// list, and nothing is ever disrupted on the strength of something unknown (I3).
+// Value is a value that may be unknown. Unknown is not zero: a list of pools that could not be read
+// is not an empty list, and nothing is ever disrupted on the strength of something unknown (I3).
 type Value[T any] struct {
 	value T
 	why   string
@@ -27,7 +27,8 @@ func (v Value[T]) Why() string {
 	return v.why
 }
 
-// valueJSON holds either field. A known nil list is {"value":null}, which is not the same as no value at all.
+// valueJSON holds either field. A known nil list is {"value":null}, which is not the same as no
+// value at all.
 type valueJSON struct {
 	Value   json.RawMessage `json:"value,omitempty"`
 	Unknown string          `json:"unknown,omitempty"`

@@ -24,7 +24,8 @@ func (w MaintenanceWindow) parse() (cron.Schedule, *time.Location, error) {
 	}
 	schedule, err := cron.ParseStandard(w.Schedule)
 	if err != nil {
-		return nil, nil, fmt.Errorf("schedule: %q is not a cron schedule of five fields such as \"0 22 * * 1-5\": %w", w.Schedule, err)
+		return nil, nil, fmt.Errorf("schedule: %q is not a cron schedule of five fields such as \"0 22 * * 1-5\": %w",
+			w.Schedule, err)
 	}
 	if schedule.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, zone)).IsZero() {
 		return nil, nil, fmt.Errorf("schedule: %q never comes up", w.Schedule)
@@ -51,7 +52,8 @@ func (w MaintenanceWindow) openAt(now time.Time) (open bool, until, next time.Ti
 	return false, time.Time{}, schedule.Next(local), nil
 }
 
-// outsideWindows is the wait while no window is open. A window that cannot be read is not open: unknown never disrupts.
+// outsideWindows is the wait while no window is open. A window that cannot be read is not open:
+// unknown never disrupts.
 func outsideWindows(o Observed) (Wait, bool) {
 	if len(o.Rollout.Windows) == 0 {
 		return Wait{}, false

@@ -17,7 +17,8 @@ const (
 	maxLinkLength    = 512
 )
 
-// blockedDrains tells of the nodes that do not get on. What cannot be seen now stays as it was: a look that fails is no news of the drain.
+// blockedDrains tells of the nodes that do not get on. What cannot be seen now stays as it was: a
+// look that fails is no news of the drain.
 func blockedDrains(before []v1alpha1.BlockedDrain, o rollout.Observed) []v1alpha1.BlockedDrain {
 	list, ok := o.BlockedDrains.Get()
 	if !ok {
@@ -29,10 +30,13 @@ func blockedDrains(before []v1alpha1.BlockedDrain, o rollout.Observed) []v1alpha
 	var out []v1alpha1.BlockedDrain
 	for _, d := range list[:min(len(list), maxBlockedDrains)] {
 		s := v1alpha1.BlockedDrain{
-			Pool: d.Pool, Node: d.Node, Reason: v1alpha1.DrainBlockReason(d.Reason), Transient: d.Reason.Transient(), PullFailure: pullCause(d), Since: apiTime(d.Since),
+			Pool: d.Pool, Node: d.Node, Reason: v1alpha1.DrainBlockReason(d.Reason), Transient: d.Reason.Transient(),
+			PullFailure: pullCause(d), Since: apiTime(d.Since),
 		}
 		for _, link := range d.CauseChain[:min(len(d.CauseChain), maxLinks)] {
-			s.CauseChain = append(s.CauseChain, v1alpha1.CauseLink{Kind: truncate(link.Kind, maxKind), Namespace: truncate(link.Namespace, maxKind), Name: truncate(link.Name, maxLinkLength), Message: truncate(link.Message, maxLinkLength)})
+			s.CauseChain = append(s.CauseChain,
+				v1alpha1.CauseLink{Kind: truncate(link.Kind, maxKind), Namespace: truncate(link.Namespace, maxKind),
+					Name: truncate(link.Name, maxLinkLength), Message: truncate(link.Message, maxLinkLength)})
 		}
 		out = append(out, s)
 	}
@@ -61,8 +65,8 @@ func apiTime(t time.Time) metav1.Time {
 	return metav1.NewTime(t.Truncate(time.Second))
 }
 
-// blockedDrainEvents are the transitions: what does not pass by itself appears, gets another cause, or goes. Words and numbers that change
-// while it lasts are no transition.
+// blockedDrainEvents are the transitions: what does not pass by itself appears, gets another cause,
+// or goes. Words and numbers that change while it lasts are no transition.
 func blockedDrainEvents(before, after []v1alpha1.BlockedDrain) []Event {
 	var out []Event
 	was, is := persistentReasons(before), persistentReasons(after)
@@ -73,7 +77,9 @@ func blockedDrainEvents(before, after []v1alpha1.BlockedDrain) []Event {
 	}
 	for _, o := range before {
 		if _, ok := was[o.Node]; ok && is[o.Node] == "" {
-			out = append(out, Event{corev1.EventTypeNormal, "DrainUnblocked", "Drain", truncateNote("node " + o.Node + " of pool " + o.Pool + " is not held by " + string(o.Reason) + " any more")})
+			out = append(out, Event{corev1.EventTypeNormal, "DrainUnblocked", "Drain",
+				truncateNote("node " + o.Node + " of pool " + o.Pool + " is not held by " + string(o.Reason) +
+					" any more")})
 		}
 	}
 	return out
@@ -90,7 +96,8 @@ func persistentReasons(list []v1alpha1.BlockedDrain) map[string]string {
 	return out
 }
 
-// summaryOf is the chain with its root cause first, as in the blocker: an event may be cut off as well.
+// summaryOf is the chain with its root cause first, as in the blocker: an event may be cut off as
+// well.
 func summaryOf(o v1alpha1.BlockedDrain) string {
 	r := rollout.BlockedDrain{Node: o.Node, Since: o.Since.Time}
 	for _, link := range o.CauseChain {

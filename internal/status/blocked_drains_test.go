@@ -15,11 +15,13 @@ import (
 func blockedByPull(node string) rollout.BlockedDrain {
 	message := "mirror.local/acme/router:v1 answers 404 (manifest unknown); the source is blocked by ImageTagMirrorSet/shop"
 	return rollout.BlockedDrain{
-		Pool: "worker", Node: node, Reason: rollout.DrainBlockPull, Since: now.Add(-48*time.Second + 300*time.Millisecond),
-		Pods: []rollout.FailingPod{{Pulls: []rollout.FailedPull{{Cause: rollout.PullMissing, Message: message}}}},
+		Pool: "worker", Node: node, Reason: rollout.DrainBlockPull,
+		Since: now.Add(-48*time.Second + 300*time.Millisecond),
+		Pods:  []rollout.FailingPod{{Pulls: []rollout.FailedPull{{Cause: rollout.PullMissing, Message: message}}}},
 		CauseChain: []rollout.CauseLink{
 			{Kind: "Node", Name: node, Message: "drain of " + node + " is blocked"},
-			{Kind: "PodDisruptionBudget", Namespace: "ingress", Name: "router", Message: "PDB ingress/router allows 0 (2 of 3 healthy, 2 wanted)"},
+			{Kind: "PodDisruptionBudget", Namespace: "ingress", Name: "router",
+				Message: "PDB ingress/router allows 0 (2 of 3 healthy, 2 wanted)"},
 			{Kind: "Registry", Name: "mirror.local/acme/router:v1", Message: message},
 		},
 	}
@@ -32,13 +34,16 @@ func withBlockedDrains(list ...rollout.BlockedDrain) rollout.Observed {
 }
 
 func TestBlockedDrainsInStatus(t *testing.T) {
-	got := Of(v1alpha1.SafeMirrorRolloutStatus{}, withBlockedDrains(blockedByPull("worker-1")), waiting(), nil).BlockedDrains
+	got := Of(v1alpha1.SafeMirrorRolloutStatus{}, withBlockedDrains(blockedByPull("worker-1")), waiting(),
+		nil).BlockedDrains
 	want := []v1alpha1.BlockedDrain{{
 		Pool: "worker", Node: "worker-1", Reason: "Pull", PullFailure: "Missing", Since: at(now.Add(-48 * time.Second)),
 		CauseChain: []v1alpha1.CauseLink{
 			{Kind: "Node", Name: "worker-1", Message: "drain of worker-1 is blocked"},
-			{Kind: "PodDisruptionBudget", Namespace: "ingress", Name: "router", Message: "PDB ingress/router allows 0 (2 of 3 healthy, 2 wanted)"},
-			{Kind: "Registry", Name: "mirror.local/acme/router:v1", Message: "mirror.local/acme/router:v1 answers 404 (manifest unknown); the source is blocked by ImageTagMirrorSet/shop"},
+			{Kind: "PodDisruptionBudget", Namespace: "ingress", Name: "router",
+				Message: "PDB ingress/router allows 0 (2 of 3 healthy, 2 wanted)"},
+			{Kind: "Registry", Name: "mirror.local/acme/router:v1",
+				Message: "mirror.local/acme/router:v1 answers 404 (manifest unknown); the source is blocked by ImageTagMirrorSet/shop"},
 		},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -46,7 +51,8 @@ func TestBlockedDrainsInStatus(t *testing.T) {
 	}
 }
 
-// TestBlockedDrainsDoNotChurn: time alone changes nothing, and what could not be seen for once stays while the release does.
+// TestBlockedDrainsDoNotChurn: time alone changes nothing, and what could not be seen for once
+// stays while the release does.
 func TestBlockedDrainsDoNotChurn(t *testing.T) {
 	o := withBlockedDrains(blockedByPull("worker-1"))
 	o.Record.Release = &v1alpha1.ReleaseRecord{Pool: "worker", Nodes: []string{"worker-1"}}
@@ -72,7 +78,8 @@ func TestBlockedDrainsAreBounded(t *testing.T) {
 	for range maxBlockedDrains + 1 {
 		o := blockedByPull("worker-1")
 		for range maxLinks + 1 {
-			o.CauseChain = append(o.CauseChain, rollout.CauseLink{Kind: "Pod", Name: strings.Repeat("ß", maxLinkLength), Message: strings.Repeat("ß", maxLinkLength)})
+			o.CauseChain = append(o.CauseChain, rollout.CauseLink{Kind: "Pod", Name: strings.Repeat("ß", maxLinkLength),
+				Message: strings.Repeat("ß", maxLinkLength)})
 		}
 		many = append(many, o)
 	}
@@ -94,11 +101,13 @@ func TestBlockedDrainEvents(t *testing.T) {
 	slow := blockedByPull("worker-1")
 	slow.Reason = rollout.DrainBlockStarting
 	denied := blockedByPull("worker-1")
-	denied.Pods = []rollout.FailingPod{{Pulls: []rollout.FailedPull{{Cause: rollout.PullDenied, Message: denied.RootCause()}}}}
+	denied.Pods = []rollout.FailingPod{{Pulls: []rollout.FailedPull{{Cause: rollout.PullDenied,
+		Message: denied.RootCause()}}}}
 	reworded := blockedByPull("worker-1")
 	reworded.CauseChain[1].Message = "PDB ingress/router allows 0 (1 of 3 healthy, 2 wanted)"
-	warning := Event{"Warning", "DrainBlocked", "Drain", "drain of worker-1 is blocked since 2026-03-01T11:59:12Z: mirror.local/acme/router:v1 answers 404 (manifest unknown); " +
-		"the source is blocked by ImageTagMirrorSet/shop (drain of worker-1 is blocked <- PDB ingress/router allows 0 (2 of 3 healthy, 2 wanted))"}
+	warning := Event{"Warning", "DrainBlocked", "Drain",
+		"drain of worker-1 is blocked since 2026-03-01T11:59:12Z: mirror.local/acme/router:v1 answers 404 (manifest unknown); " +
+			"the source is blocked by ImageTagMirrorSet/shop (drain of worker-1 is blocked <- PDB ingress/router allows 0 (2 of 3 healthy, 2 wanted))"}
 	gone := Event{"Normal", "DrainUnblocked", "Drain", "node worker-1 of pool worker is not held by Pull any more"}
 	cases := map[string]struct {
 		before, after v1alpha1.SafeMirrorRolloutStatus

@@ -21,9 +21,9 @@ type Event struct {
 // maxNote is the API's limit for the note of an event.
 const maxNote = 1000
 
-// Events are the transitions between two statuses: another phase, a stall, its end, a node that was taken, a
-// drain that is blocked and one that is not any more. One for each
-// transition, not for each look.
+// Events are the transitions between two statuses: another phase, a stall, its end, a node that was
+// taken, a drain that is blocked and one that is not any more. One for each transition, not for
+// each look.
 func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	var out []Event
 	ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
@@ -33,9 +33,11 @@ func Events(before, after v1alpha1.SafeMirrorRolloutStatus) []Event {
 	stalled, was := isTrue(after, v1alpha1.ConditionStalled), isTrue(before, v1alpha1.ConditionStalled)
 	switch {
 	case stalled && (!was || reasonOf(before) != ready.Reason):
-		out = append(out, Event{corev1.EventTypeWarning, ready.Reason, string(after.Phase), truncateNote(ready.Message)})
+		out = append(out, Event{corev1.EventTypeWarning, ready.Reason, string(after.Phase),
+			truncateNote(ready.Message)})
 	case before.Phase != after.Phase, was && !stalled:
-		out = append(out, Event{corev1.EventTypeNormal, string(after.Phase), string(after.Phase), truncateNote(ready.Message)})
+		out = append(out, Event{corev1.EventTypeNormal, string(after.Phase), string(after.Phase),
+			truncateNote(ready.Message)})
 	}
 	out = append(out, nodeEvents(before.Record.Release, after.Record.Release)...)
 	out = append(out, blockedDrainEvents(before.BlockedDrains, after.BlockedDrains)...)
@@ -50,7 +52,8 @@ func nodeEvents(before, after *v1alpha1.ReleaseRecord) []Event {
 	var out []Event
 	for _, node := range after.Nodes {
 		if before == nil || !slices.Contains(before.Nodes, node) {
-			out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + node + " of pool " + after.Pool + " takes " + after.TargetConfig})
+			out = append(out, Event{corev1.EventTypeNormal, "NodeTaken", "Release", "node " + node + " of pool " +
+				after.Pool + " takes " + after.TargetConfig})
 		}
 	}
 	return out

@@ -15,8 +15,9 @@ import (
 // maxForecastNodes bounds how many nodes the status tells of.
 const maxForecastNodes = 16
 
-// forecastStatus takes over what the look has found out. While a node is under way nothing new is known, and what was said before stays; after
-// the end nothing is forecast. The time changes only with the content, so that looking does not write.
+// forecastStatus takes over what the look has found out. While a node is under way nothing new is
+// known, and what was said before stays; after the end nothing is forecast. The time changes only
+// with the content, so that looking does not write.
 func forecastStatus(before *v1alpha1.ForecastStatus, o rollout.Observed) *v1alpha1.ForecastStatus {
 	f, ok := o.Forecast.Get()
 	switch {
@@ -35,7 +36,8 @@ func forecastStatus(before *v1alpha1.ForecastStatus, o rollout.Observed) *v1alph
 			messages = append(messages, p.Message)
 		}
 		out.Nodes = append(out.Nodes, v1alpha1.NodeForecast{
-			Pool: n.Pool, Node: n.Node, Result: v1alpha1.ForecastResult(n.Result), Message: truncateMessage(strings.Join(messages, "; ")),
+			Pool: n.Pool, Node: n.Node, Result: v1alpha1.ForecastResult(n.Result),
+			Message: truncateMessage(strings.Join(messages, "; ")),
 		})
 	}
 	if before != nil {

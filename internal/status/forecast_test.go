@@ -23,8 +23,10 @@ func TestForecastInStatus(t *testing.T) {
 		At: now.Add(300 * time.Millisecond), Safe: 7, Blocked: 1, Unknown: 2,
 		Nodes: []rollout.NodeForecast{
 			{Pool: "worker", Node: "worker-0", Result: rollout.DrainSafe},
-			{Pool: "worker", Node: "worker-1", Result: rollout.DrainUnknown, Problems: []rollout.Problem{{Message: "its pull is not proven"}}},
-			{Pool: "infra", Node: "infra-0", Result: rollout.DrainBlocked, Problems: []rollout.Problem{{Message: "PDB shop/cart allows 0"}, {Message: "PDB shop/till allows 0"}}},
+			{Pool: "worker", Node: "worker-1", Result: rollout.DrainUnknown,
+				Problems: []rollout.Problem{{Message: "its pull is not proven"}}},
+			{Pool: "infra", Node: "infra-0", Result: rollout.DrainBlocked,
+				Problems: []rollout.Problem{{Message: "PDB shop/cart allows 0"}, {Message: "PDB shop/till allows 0"}}},
 		},
 	}
 	when := at(now)

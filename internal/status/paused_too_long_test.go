@@ -17,7 +17,8 @@ func TestPausedTooLong(t *testing.T) {
 		o := observation()
 		o.Rollout.PauseLimit = time.Hour
 		o.Pools = rollout.Known([]rollout.Pool{
-			{Name: "infra"}, {Name: "worker", PauseRecord: &rollout.PauseRecord{Since: since}}, {Name: "master", PauseRecord: &rollout.PauseRecord{Since: since.Add(time.Minute)}},
+			{Name: "infra"}, {Name: "worker", PauseRecord: &rollout.PauseRecord{Since: since}},
+			{Name: "master", PauseRecord: &rollout.PauseRecord{Since: since.Add(time.Minute)}},
 		})
 		return o
 	}
@@ -33,7 +34,8 @@ func TestPausedTooLong(t *testing.T) {
 	unknown := held(now)
 	unknown.Pools = rollout.Unknown[[]rollout.Pool]("connection refused")
 	for name, o := range map[string]rollout.Observed{"given back": observation(), "unknown": unknown} {
-		if s := Of(s, o, waiting(), nil); meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPauseLimitExceeded) != nil {
+		if s := Of(s, o, waiting(), nil); meta.FindStatusCondition(s.Conditions,
+			v1alpha1.ConditionPauseLimitExceeded) != nil {
 			t.Errorf("still said, and the pools are %s", name)
 		}
 	}

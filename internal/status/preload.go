@@ -12,7 +12,8 @@ const (
 	maxSkippedLength = 512
 )
 
-// preloadStatus sums up what the nodes of all pools have. What was said stays while nothing is known, and at the end.
+// preloadStatus sums up what the nodes of all pools have. What was said stays while nothing is
+// known, and at the end.
 func preloadStatus(before *v1alpha1.PreloadStatus, o rollout.Observed) *v1alpha1.PreloadStatus {
 	canary, ok := o.CanaryPulls.Get()
 	switch {

@@ -9,7 +9,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// remedyEvents tell of each remedy that was taken, and of each that has ended, with what it has come to.
+// remedyEvents tell of each remedy that was taken, and of each that has ended, with what it has
+// come to.
 func remedyEvents(before, after []v1alpha1.RemedyRecord) []Event {
 	var out []Event
 	for _, r := range after {
@@ -27,11 +28,16 @@ func remedyEvents(before, after []v1alpha1.RemedyRecord) []Event {
 		switch {
 		case was == r.State:
 		case r.State == v1alpha1.RemedyIntended:
-			out = append(out, Event{corev1.EventTypeNormal, "Remedy", string(r.Action), truncateNote("the drain of node " + r.Node + " does not get on: " + string(r.Action) + " of " + object)})
+			out = append(out, Event{corev1.EventTypeNormal, "Remedy", string(r.Action),
+				truncateNote("the drain of node " + r.Node + " does not get on: " + string(r.Action) + " of " +
+					object)})
 		case r.State == v1alpha1.RemedyEnded && r.Outcome == v1alpha1.OutcomeChangedElsewhere:
-			out = append(out, Event{corev1.EventTypeWarning, "RemedyEnded", string(r.Action), truncateNote(object + " was changed by somebody else since " + string(r.Action) + ", and is left as it is")})
+			out = append(out, Event{corev1.EventTypeWarning, "RemedyEnded", string(r.Action),
+				truncateNote(object + " was changed by somebody else since " + string(r.Action) +
+					", and is left as it is")})
 		case r.State == v1alpha1.RemedyEnded:
-			out = append(out, Event{corev1.EventTypeNormal, "RemedyEnded", string(r.Action), truncateNote(string(r.Action) + " of " + object + " is over: " + string(r.Outcome))})
+			out = append(out, Event{corev1.EventTypeNormal, "RemedyEnded", string(r.Action),
+				truncateNote(string(r.Action) + " of " + object + " is over: " + string(r.Outcome))})
 		}
 	}
 	return out

@@ -1,5 +1,5 @@
-// Package status turns a look, a decision and its outcome into the status of the SafeMirrorRollout. It is pure: the same inputs
-// give the same status, and what has not changed keeps its times.
+// Package status turns a look, a decision and its outcome into the status of the SafeMirrorRollout.
+// It is pure: the same inputs give the same status, and what has not changed keeps its times.
 package status
 
 import (
@@ -24,9 +24,11 @@ const (
 	maxKind     = 63 // of a kind or a namespace
 )
 
-// Of computes the status that follows from the look and the decision. failure is the error of an action, if any. The decision's
-// facts are taken over all the same: they state intents and what was seen, never that an action has succeeded.
-func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.Decision, failure error) v1alpha1.SafeMirrorRolloutStatus {
+// Of computes the status that follows from the look and the decision. failure is the error of an
+// action, if any. The decision's facts are taken over all the same: they state intents and what was
+// seen, never that an action has succeeded.
+func Of(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.Decision,
+	failure error) v1alpha1.SafeMirrorRolloutStatus {
 	after := *before.DeepCopy()
 	after.ObservedGeneration = o.Rollout.Generation
 	after.Record = rollout.Apply(o.Record, d.Facts)
@@ -53,7 +55,8 @@ func imageCounts(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.Image
 		return before // unknown, or the end: what was proven on the way is what counts, and nothing is proven any more
 	}
 	out := v1alpha1.ImageCounts{
-		Total: toInt32(plan.Total), Changed: toInt32(plan.Changed), Lost: toInt32(plan.Lost), Accepted: toInt32(plan.Accepted), NoWorse: toInt32(plan.NoWorse),
+		Total: toInt32(plan.Total), Changed: toInt32(plan.Changed), Lost: toInt32(plan.Lost),
+		Accepted: toInt32(plan.Accepted), NoWorse: toInt32(plan.NoWorse),
 		Drifted: toInt32(plan.Drifted), Historical: toInt32(plan.Historical), Advisory: toInt32(plan.Advisory),
 	}
 	out.NodePullsVerified, out.NodePullsDesired = before.NodePullsVerified, before.NodePullsDesired
@@ -79,7 +82,8 @@ func imageCounts(before v1alpha1.ImageCounts, o rollout.Observed) v1alpha1.Image
 	return out
 }
 
-func poolStatuses(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) ([]v1alpha1.PoolStatus, v1alpha1.NodeCounts) {
+func poolStatuses(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) ([]v1alpha1.PoolStatus,
+	v1alpha1.NodeCounts) {
 	list, ok := o.Pools.Get()
 	if !ok {
 		return before.Pools, before.Nodes
@@ -91,7 +95,8 @@ func poolStatuses(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) (
 		if p.Registries == rollout.MatchesPlanned {
 			updated = p.Updated()
 		}
-		s := v1alpha1.PoolStatus{Name: p.Name, Total: toInt32(len(p.Nodes)), Updated: toInt32(updated), Paused: p.Paused, Rendered: p.Rendered}
+		s := v1alpha1.PoolStatus{Name: p.Name, Total: toInt32(len(p.Nodes)), Updated: toInt32(updated),
+			Paused: p.Paused, Rendered: p.Rendered}
 		nodesInProgress(&s, p, o)
 		nodes.Total += s.Total
 		nodes.Updated += s.Updated
@@ -103,8 +108,8 @@ func poolStatuses(before v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed) (
 	return out, nodes
 }
 
-// nodesInProgress counts the pool's nodes that are on their way, or whose pods are waited for, and names the first: one that is on its way before one
-// that is not any more.
+// nodesInProgress counts the pool's nodes that are on their way, or whose pods are waited for, and
+// names the first: one that is on its way before one that is not any more.
 func nodesInProgress(s *v1alpha1.PoolStatus, p rollout.Pool, o rollout.Observed) {
 	release := o.Record.Release
 	updating := false
@@ -143,7 +148,8 @@ func blockers(before []v1alpha1.Blocker, d rollout.Decision, now time.Time, fail
 		add(v1alpha1.Blocker{Kind: "Action", Name: string(d.Phase), Message: failure.Error() + "; it is tried again"})
 	}
 	for _, b := range d.Blockers {
-		add(v1alpha1.Blocker{Kind: truncate(b.Kind, maxKind), Namespace: truncate(b.Namespace, maxKind), Name: truncate(b.Name, maxMessage), Message: b.Message})
+		add(v1alpha1.Blocker{Kind: truncate(b.Kind, maxKind), Namespace: truncate(b.Namespace, maxKind),
+			Name: truncate(b.Name, maxMessage), Message: b.Message})
 	}
 	return out
 }
@@ -151,7 +157,8 @@ func blockers(before []v1alpha1.Blocker, d rollout.Decision, now time.Time, fail
 func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.Decision, failure error) {
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: truncateMessage(message), ObservedGeneration: o.Rollout.Generation,
+			Type: kind, Status: status, Reason: reason, Message: truncateMessage(message),
+			ObservedGeneration: o.Rollout.Generation,
 			LastTransitionTime: metav1.NewTime(o.Now.Truncate(time.Second)),
 		})
 	}
@@ -176,7 +183,8 @@ func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d ro
 	}
 }
 
-// pausedTooLong tells since when the first of the pools has been held, if that is longer than the user wants.
+// pausedTooLong tells since when the first of the pools has been held, if that is longer than the
+// user wants.
 func pausedTooLong(o rollout.Observed) (since time.Time, tooLong bool) {
 	list, ok := o.Pools.Get()
 	if !ok {
@@ -190,8 +198,9 @@ func pausedTooLong(o rollout.Observed) (since time.Time, tooLong bool) {
 	return since, !since.IsZero() && o.Now.Sub(since) > o.Rollout.MaxPause()
 }
 
-// phaseConditions: a phase that was looked at says how it stands; one behind the current phase is pending, whatever it said
-// before, because it will have to be satisfied again. A condition of several phases is about the first that is not done.
+// phaseConditions: a phase that was looked at says how it stands; one behind the current phase is
+// pending, whatever it said before, because it will have to be satisfied again. A condition of
+// several phases is about the first that is not done.
 func phaseConditions(d rollout.Decision, set func(kind string, status metav1.ConditionStatus, reason, message string)) {
 	notDone := map[string]bool{}
 	for _, row := range rollout.PhaseTable() {
@@ -204,9 +213,11 @@ func phaseConditions(d rollout.Decision, set func(kind string, status metav1.Con
 		case i < 0:
 			set(row.Condition, metav1.ConditionUnknown, v1alpha1.ReasonPending, "not reached: "+row.Description)
 		case d.PhaseResults[i].Done:
-			set(row.Condition, metav1.ConditionTrue, v1alpha1.ReasonDone, orElse(d.PhaseResults[i].Message, row.Description))
+			set(row.Condition, metav1.ConditionTrue, v1alpha1.ReasonDone,
+				orElse(d.PhaseResults[i].Message, row.Description))
 		default:
-			set(row.Condition, metav1.ConditionFalse, orElse(d.PhaseResults[i].Reason, v1alpha1.ReasonProgressing), orElse(d.PhaseResults[i].Message, row.Description))
+			set(row.Condition, metav1.ConditionFalse, orElse(d.PhaseResults[i].Reason, v1alpha1.ReasonProgressing),
+				orElse(d.PhaseResults[i].Message, row.Description))
 		}
 	}
 }
@@ -236,7 +247,8 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// truncateMessage cuts between characters, never inside one: the API server refuses a status that is not UTF-8.
+// truncateMessage cuts between characters, never inside one: the API server refuses a status that
+// is not UTF-8.
 func truncateMessage(s string) string { return truncate(s, maxMessage) }
 
 func truncate(s string, most int) string {

@@ -21,7 +21,8 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func at(t time.Time) metav1.Time { return metav1.NewTime(t) }
 
-// observation is an observation with one pool of two nodes, of which the first has the planned configuration.
+// observation is an observation with one pool of two nodes, of which the first has the planned
+// configuration.
 func observation() rollout.Observed {
 	return rollout.Observed{
 		Now:       now,
@@ -46,7 +47,8 @@ func phaseResults(current rollout.Phase, reason, message string) []rollout.Phase
 		if row.Phase == current {
 			return append(out, rollout.PhaseResult{Phase: current, Reason: reason, Message: message})
 		}
-		out = append(out, rollout.PhaseResult{Phase: row.Phase, Done: true, Reason: v1alpha1.ReasonDone, Message: string(row.Phase) + " is done"})
+		out = append(out, rollout.PhaseResult{Phase: row.Phase, Done: true, Reason: v1alpha1.ReasonDone,
+			Message: string(row.Phase) + " is done"})
 	}
 	return out
 }
@@ -65,10 +67,12 @@ func TestConditions(t *testing.T) {
 		PhaseResults: phaseResults(rollout.PhasePlan, v1alpha1.ReasonImagesLost, "one is lost"),
 	}
 	complete := rollout.Decision{
-		Phase: rollout.PhaseComplete, Reason: v1alpha1.ReasonComplete, Complete: true, PhaseResults: phaseResults("", "", ""),
+		Phase: rollout.PhaseComplete, Reason: v1alpha1.ReasonComplete, Complete: true,
+		PhaseResults: phaseResults("", "", ""),
 	}
 	at := func(phase rollout.Phase) rollout.Decision {
-		return rollout.Decision{Phase: phase, Reason: v1alpha1.ReasonWaiting, Why: "x", PhaseResults: phaseResults(phase, v1alpha1.ReasonWaiting, "x")}
+		return rollout.Decision{Phase: phase, Reason: v1alpha1.ReasonWaiting, Why: "x",
+			PhaseResults: phaseResults(phase, v1alpha1.ReasonWaiting, "x")}
 	}
 	type conditions = map[string]string
 	cases := map[string]struct {
@@ -78,44 +82,54 @@ func TestConditions(t *testing.T) {
 	}{
 		"waiting": {d: waiting(), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done",
+			"PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "False Waiting",
 		}},
 		"stalled": {d: stalled, want: conditions{
 			"Ready": "False ImagesLost", "Reconciling": "False ImagesLost", "Stalled": "True ImagesLost",
-			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
+			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending",
+			"PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 		"complete": {d: complete, want: conditions{
 			"Ready": "True Complete", "Reconciling": "False Complete", "Stalled": "False Complete",
-			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done",
+			"PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "True Done",
 		}},
 		"an action failed": {d: stalled, failure: errors.New("timeout"), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
+			"PreflightPassed": "True Done", "Planned": "False ImagesLost", "NodePullsVerified": "Unknown Pending",
+			"PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
 			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
 		}},
 		"nothing is complete while something failed": {d: complete, failure: errors.New("timeout"), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done",
+			"PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "True Done", "NodesUpdated": "True Done",
 		}},
 		"applied, and not rendered": {d: at(rollout.PhaseRender), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done",
+			"PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "False Waiting", "NodesUpdated": "Unknown Pending",
 		}},
 		"not applied": {d: at(rollout.PhaseApply), want: conditions{
 			"Ready": "False Waiting", "Reconciling": "True Waiting", "Stalled": "False Waiting",
-			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done", "PoolsPaused": "True Done", "ImagesVerified": "True Done",
+			"PreflightPassed": "True Done", "Planned": "True Done", "NodePullsVerified": "True Done",
+			"PoolsPaused": "True Done", "ImagesVerified": "True Done",
 			"MirrorSetsApplied": "False Waiting", "NodesUpdated": "Unknown Pending",
 		}},
-		"nothing was looked at, and there is no reason": {d: rollout.Decision{Phase: rollout.PhasePreflight}, want: conditions{
-			"Ready": "False Progressing", "Reconciling": "True Progressing", "Stalled": "False Progressing",
-			"PreflightPassed": "Unknown Pending", "Planned": "Unknown Pending", "NodePullsVerified": "Unknown Pending", "PoolsPaused": "Unknown Pending", "ImagesVerified": "Unknown Pending",
-			"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
-		}},
+		"nothing was looked at, and there is no reason": {d: rollout.Decision{Phase: rollout.PhasePreflight},
+			want: conditions{
+				"Ready": "False Progressing", "Reconciling": "True Progressing", "Stalled": "False Progressing",
+				"PreflightPassed": "Unknown Pending", "Planned": "Unknown Pending",
+				"NodePullsVerified": "Unknown Pending",
+				"PoolsPaused":       "Unknown Pending", "ImagesVerified": "Unknown Pending",
+				"MirrorSetsApplied": "Unknown Pending", "NodesUpdated": "Unknown Pending",
+			}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -138,11 +152,13 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// checkKstatus reads the three summarising conditions: at most one of Reconciling and Stalled is True, and Ready is True only without both.
+// checkKstatus reads the three summarising conditions: at most one of Reconciling and Stalled is
+// True, and Ready is True only without both.
 func checkKstatus(t *testing.T, s v1alpha1.SafeMirrorRolloutStatus) {
 	t.Helper()
 	is := func(kind string) bool { return meta.IsStatusConditionTrue(s.Conditions, kind) }
-	ready, reconciling, stalled := is(v1alpha1.ConditionReady), is(v1alpha1.ConditionReconciling), is(v1alpha1.ConditionStalled)
+	ready, reconciling, stalled := is(v1alpha1.ConditionReady), is(v1alpha1.ConditionReconciling),
+		is(v1alpha1.ConditionStalled)
 	if n := countTrue(ready, reconciling, stalled); n != 1 {
 		t.Errorf("ready %t, reconciling %t, stalled %t: want exactly one", ready, reconciling, stalled)
 	}
@@ -202,7 +218,8 @@ func TestCounts(t *testing.T) {
 		o := observation()
 		o.Plan, o.Pools = rollout.Unknown[rollout.PlanSummary]("x"), rollout.Unknown[[]rollout.Pool]("x")
 		after := Of(s, o, waiting(), nil)
-		if diff := cmp.Diff(got, v1alpha1.SafeMirrorRolloutStatus{Images: after.Images, Nodes: after.Nodes, Pools: after.Pools}); diff != "" {
+		if diff := cmp.Diff(got, v1alpha1.SafeMirrorRolloutStatus{Images: after.Images, Nodes: after.Nodes,
+			Pools: after.Pools}); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
@@ -237,13 +254,17 @@ func TestNodesInProgress(t *testing.T) {
 		release *v1alpha1.ReleaseRecord
 		want    string
 	}{
-		"none":                     {[]rollout.Node{node("worker-0", "a", "a")}, nil, "0  "},
-		"its stage":                {[]rollout.Node{node("worker-0", "a", "a"), draining}, nil, "1 worker-1 Draining"},
-		"its pods":                 {[]rollout.Node{node("worker-0", "a", "a"), node("worker-1", "a", "a")}, release, "1 worker-0 WaitingForPods"},
-		"another one comes first":  {[]rollout.Node{node("worker-0", "a", "a"), draining}, release, "2 worker-1 Draining"},
-		"the one of another pool":  {[]rollout.Node{node("infra-0", "a", "a")}, release, "0  "},
-		"the release has no node":  {[]rollout.Node{node("worker-0", "a", "a")}, &v1alpha1.ReleaseRecord{Pool: "worker"}, "0  "},
-		"two of a batch":           {[]rollout.Node{draining, node("worker-0", "a", "b")}, release, "2 worker-1 Draining"},
+		"none":      {[]rollout.Node{node("worker-0", "a", "a")}, nil, "0  "},
+		"its stage": {[]rollout.Node{node("worker-0", "a", "a"), draining}, nil, "1 worker-1 Draining"},
+		"its pods": {[]rollout.Node{node("worker-0", "a", "a"), node("worker-1", "a", "a")}, release,
+			"1 worker-0 WaitingForPods"},
+		"another one comes first": {[]rollout.Node{node("worker-0", "a", "a"), draining}, release,
+			"2 worker-1 Draining"},
+		"the one of another pool": {[]rollout.Node{node("infra-0", "a", "a")}, release, "0  "},
+		"the release has no node": {[]rollout.Node{node("worker-0", "a", "a")},
+			&v1alpha1.ReleaseRecord{Pool: "worker"}, "0  "},
+		"two of a batch": {[]rollout.Node{draining, node("worker-0", "a", "b")}, release,
+			"2 worker-1 Draining"},
 		"a node without any state": {[]rollout.Node{{Name: "worker-9"}}, nil, "1 worker-9 Working"},
 	}
 	for name, c := range cases {
@@ -266,7 +287,8 @@ func TestBlockersKeepSince(t *testing.T) {
 		{Kind: "Deployment", Namespace: "books", Name: "worker-1", Since: at(now.Add(-time.Hour))},
 	}}
 	d := waiting()
-	d.Blockers = append(d.Blockers, rollout.Blocker{Kind: "Deployment", Namespace: "shop", Name: "worker-1", Message: "has 2 of 3"})
+	d.Blockers = append(d.Blockers, rollout.Blocker{Kind: "Deployment", Namespace: "shop", Name: "worker-1",
+		Message: "has 2 of 3"})
 	want := []v1alpha1.Blocker{
 		{Kind: "Action", Name: "Release", Message: "patching: timeout; it is tried again", Since: at(now)},
 		{Kind: "Node", Name: "worker-1", Message: "node worker-1 drains", Since: at(now.Add(-time.Hour))},
@@ -281,7 +303,8 @@ func TestBounds(t *testing.T) {
 	d := waiting()
 	d.Why, d.Blockers = strings.Repeat("ä", 5000), nil
 	for i := range maxBlockers + 5 {
-		d.Blockers = append(d.Blockers, rollout.Blocker{Kind: "Node", Name: fmt.Sprint(i), Message: strings.Repeat("ä", 600+i)})
+		d.Blockers = append(d.Blockers,
+			rollout.Blocker{Kind: "Node", Name: fmt.Sprint(i), Message: strings.Repeat("ä", 600+i)})
 	}
 	s := Of(v1alpha1.SafeMirrorRolloutStatus{}, observation(), d, nil)
 	if len(s.Blockers) != maxBlockers {
@@ -342,7 +365,8 @@ func TestNoChurn(t *testing.T) {
 		"with facts":       {released, taken, nil},
 		"an action failed": {observation(), waiting(), errors.New("timeout")},
 		"complete":         {observation(), rollout.Decision{Phase: rollout.PhaseComplete, Complete: true}, nil},
-		"a long message":   {observation(), rollout.Decision{Phase: rollout.PhasePlan, Why: strings.Repeat("ü", 3000)}, nil},
+		"a long message": {observation(),
+			rollout.Decision{Phase: rollout.PhasePlan, Why: strings.Repeat("ü", 3000)}, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -362,7 +386,8 @@ func TestRecordAppliesFacts(t *testing.T) {
 	d.Facts = []rollout.Fact{rollout.ApplyIntended{PlanDigest: "sha256:x"}}
 	o := observation()
 	o.Record.AppliedPlanHash = "sha256:former"
-	if got := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, d, errors.New("timeout")).Record.AppliedPlanHash; got != "sha256:x" {
+	if got := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, d,
+		errors.New("timeout")).Record.AppliedPlanHash; got != "sha256:x" {
 		t.Errorf("applied %q", got)
 	}
 	if o.Record.AppliedPlanHash != "sha256:former" {
@@ -385,7 +410,8 @@ func TestPass(t *testing.T) {
 	second := Of(first, o, waiting(), nil)
 	o.Sets = rollout.Known(rollout.MirrorSets{})
 	third := Of(second, o, waiting(), nil)
-	if diff := cmp.Diff([]v1alpha1.Pass{v1alpha1.PassEnforce, v1alpha1.PassEnforce, ""}, []v1alpha1.Pass{first.Pass, second.Pass, third.Pass}); diff != "" {
+	if diff := cmp.Diff([]v1alpha1.Pass{v1alpha1.PassEnforce, v1alpha1.PassEnforce, ""},
+		[]v1alpha1.Pass{first.Pass, second.Pass, third.Pass}); diff != "" {
 		t.Errorf("passes (-want +got):\n%s", diff)
 	}
 }

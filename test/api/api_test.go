@@ -1,7 +1,7 @@
 //go:build lab
 
-// Package api checks on a real API server what only a real API server can tell: the schema and rules of the CRD, and how the
-// operator behaves where a kind is absent.
+// Package api checks on a real API server what only a real API server can tell: the schema and
+// rules of the CRD, and how the operator behaves where a kind is absent.
 package api
 
 import (
@@ -47,7 +47,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// install applies the operator's manifests to a server that has nothing but kinds: not even the namespaces of OpenShift.
+// install applies the operator's manifests to a server that has nothing but kinds: not even the
+// namespaces of OpenShift.
 func install(ctx context.Context) error {
 	if err := server.Apply(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: openshift-config}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: openshift-machine-config-operator}"); err != nil {
 		return err
@@ -64,7 +65,8 @@ func connect(t *testing.T) client.Client {
 	return c
 }
 
-// TestSchema: what the API server itself refuses, with a message that names the field and the remedy.
+// TestSchema: what the API server itself refuses, with a message that names the field and the
+// remedy.
 func TestSchema(t *testing.T) {
 	c := connect(t)
 	good := v1alpha1.ImageMirrors{Source: "quay.io/acme", Mirrors: []string{"mirror.example.com/acme"}}
@@ -83,14 +85,17 @@ func TestSchema(t *testing.T) {
 			two := int32(2)
 			s.ImageDigestMirrors = []v1alpha1.ImageMirrors{good}
 			s.Inventory.AdditionalImages = []string{"quay.io/acme/tool:v1"}
-			s.Inventory.AcceptedRisks = []v1alpha1.AcceptedRisk{{Pattern: "quay.io/acme/old-*", Reason: "decommissioned"}}
-			s.Mirroring = v1alpha1.MirroringSpec{Mode: v1alpha1.VerifyOnly, PushSecret: v1alpha1.SecretName{Name: "push"}, SourceSecrets: []v1alpha1.SecretName{{Name: "pull"}}}
+			s.Inventory.AcceptedRisks = []v1alpha1.AcceptedRisk{{Pattern: "quay.io/acme/old-*",
+				Reason: "decommissioned"}}
+			s.Mirroring = v1alpha1.MirroringSpec{Mode: v1alpha1.VerifyOnly,
+				PushSecret: v1alpha1.SecretName{Name: "push"}, SourceSecrets: []v1alpha1.SecretName{{Name: "pull"}}}
 			s.Release.Stages = []v1alpha1.ReleaseStage{{Pool: "worker", Nodes: &two}, {Pool: "master"}}
 			s.State = v1alpha1.StateHeld
 		})},
 		"wildcard source": {spec: with(func(s *v1alpha1.SafeMirrorRolloutSpec) { s.ImageTagMirrors[0].Source = "*.acme.io" })},
 		"no mirrors at all": {
-			spec: v1alpha1.SafeMirrorRolloutSpec{State: v1alpha1.StateActive}, want: []string{"imageTagMirrors", "imageDigestMirrors", "nothing to roll out"},
+			spec: v1alpha1.SafeMirrorRolloutSpec{State: v1alpha1.StateActive},
+			want: []string{"imageTagMirrors", "imageDigestMirrors", "nothing to roll out"},
 		},
 		"source with a scheme": {
 			spec: with(func(s *v1alpha1.SafeMirrorRolloutSpec) { s.ImageTagMirrors[0].Source = "https://quay.io/acme" }),
@@ -144,7 +149,8 @@ func TestSchema(t *testing.T) {
 			want: []string{"spec.release.stages[0].nodes"},
 		},
 		"a name too long for a label": {
-			name: strings.Repeat("n", 64), spec: with(func(*v1alpha1.SafeMirrorRolloutSpec) {}), want: []string{"metadata.name", "63 characters"},
+			name: strings.Repeat("n", 64), spec: with(func(*v1alpha1.SafeMirrorRolloutSpec) {}),
+			want: []string{"metadata.name", "63 characters"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,8 +177,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// TestNoMachineConfigOperator: where the kind MachineConfigPool is absent, as on MicroShift, the operator runs, says on the rollout
-// why it cannot be done, and lets it go when it is deleted.
+// TestNoMachineConfigOperator: where the kind MachineConfigPool is absent, as on MicroShift, the
+// operator runs, says on the rollout why it cannot be done, and lets it go when it is deleted.
 func TestNoMachineConfigOperator(t *testing.T) {
 	ctx := context.Background()
 	if err := server.Reset(ctx); err != nil {
@@ -182,7 +188,8 @@ func TestNoMachineConfigOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := connect(t)
-	for _, crd := range []string{"machineconfigpools.machineconfiguration.openshift.io", "imagetagmirrorsets.config.openshift.io"} {
+	for _, crd := range []string{"machineconfigpools.machineconfiguration.openshift.io",
+		"imagetagmirrorsets.config.openshift.io"} {
 		remove(ctx, t, c, crd)
 	}
 	o, err := scenario.StartOperator(ctx, server)
@@ -202,7 +209,8 @@ func TestNoMachineConfigOperator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b := got.Status.Blockers; len(b) == 0 || !strings.Contains(b[0].Message, "MachineConfigPool") || !strings.Contains(b[0].Message, "MicroShift") {
+	if b := got.Status.Blockers; len(b) == 0 || !strings.Contains(b[0].Message, "MachineConfigPool") ||
+		!strings.Contains(b[0].Message, "MicroShift") {
 		t.Errorf("blockers do not say what is missing: %+v", b)
 	}
 	if err := c.Delete(ctx, r); err != nil {
@@ -217,8 +225,8 @@ func TestNoMachineConfigOperator(t *testing.T) {
 	}
 }
 
-// remove deletes a CRD and waits until the API server does not offer the kind any more, which is a moment later: who looks in between
-// is told of a kind that is not there.
+// remove deletes a CRD and waits until the API server does not offer the kind any more, which is a
+// moment later: who looks in between is told of a kind that is not there.
 func remove(ctx context.Context, t *testing.T, c client.Client, name string) {
 	t.Helper()
 	crd := &apiextensionsv1.CustomResourceDefinition{}
@@ -232,18 +240,20 @@ func remove(ctx context.Context, t *testing.T, c client.Client, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = lab.Eventually(ctx, 30*time.Second, "kind "+crd.Spec.Names.Kind+" is gone", func(context.Context) (bool, string, error) {
-		for _, v := range crd.Spec.Versions {
-			offered, err := discover.ServerResourcesForGroupVersion(crd.Spec.Group + "/" + v.Name)
-			if client.IgnoreNotFound(err) != nil {
-				return false, "", err
+	err = lab.Eventually(ctx, 30*time.Second, "kind "+crd.Spec.Names.Kind+" is gone",
+		func(context.Context) (bool, string, error) {
+			for _, v := range crd.Spec.Versions {
+				offered, err := discover.ServerResourcesForGroupVersion(crd.Spec.Group + "/" + v.Name)
+				if client.IgnoreNotFound(err) != nil {
+					return false, "", err
+				}
+				if err == nil && slices.ContainsFunc(offered.APIResources,
+					func(r metav1.APIResource) bool { return r.Name == crd.Spec.Names.Plural }) {
+					return false, "it is still offered in " + v.Name, nil
+				}
 			}
-			if err == nil && slices.ContainsFunc(offered.APIResources, func(r metav1.APIResource) bool { return r.Name == crd.Spec.Names.Plural }) {
-				return false, "it is still offered in " + v.Name, nil
-			}
-		}
-		return true, "", nil
-	})
+			return true, "", nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

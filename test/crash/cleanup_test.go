@@ -18,8 +18,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// resetCluster brings the cluster back to what was staged, with the operator down: the rollout and what it left are deleted, and the MCO takes
-// the nodes back by itself. That is a good deal quicker than a Reset, which starts every process anew.
+// resetCluster brings the cluster back to what was staged, with the operator down: the rollout and
+// what it left are deleted, and the MCO takes the nodes back by itself. That is a good deal quicker
+// than a Reset, which starts every process anew.
 func resetCluster(ctx context.Context, c *scenario.Cluster, staged map[string]string) error {
 	r := newRollout()
 	unhold := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
@@ -41,21 +42,22 @@ func resetCluster(ctx context.Context, c *scenario.Cluster, staged map[string]st
 	if err := c.Client.DeleteAllOf(ctx, &v1alpha1.SafeMirrorReport{}); err != nil {
 		return err
 	}
-	err := lab.Eventually(ctx, time.Minute, "the cluster is as it was staged", func(ctx context.Context) (bool, string, error) {
-		rendered, err := c.Rendered(ctx)
-		if err != nil {
-			return false, "", err
-		}
-		if fmt.Sprint(rendered) != fmt.Sprint(staged) {
-			return false, fmt.Sprintf("rendered %v, want %v", rendered, staged), nil
-		}
-		if err := c.CheckRestored(ctx); err != nil {
-			return false, err.Error(), nil
-		}
-		var pods corev1.PodList
-		err = c.Client.List(ctx, &pods, here)
-		return len(pods.Items) == 0, "probe pods are left", err
-	})
+	err := lab.Eventually(ctx, time.Minute, "the cluster is as it was staged",
+		func(ctx context.Context) (bool, string, error) {
+			rendered, err := c.Rendered(ctx)
+			if err != nil {
+				return false, "", err
+			}
+			if fmt.Sprint(rendered) != fmt.Sprint(staged) {
+				return false, fmt.Sprintf("rendered %v, want %v", rendered, staged), nil
+			}
+			if err := c.CheckRestored(ctx); err != nil {
+				return false, err.Error(), nil
+			}
+			var pods corev1.PodList
+			err = c.Client.List(ctx, &pods, here)
+			return len(pods.Items) == 0, "probe pods are left", err
+		})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,8 @@ import (
 )
 
 var (
-	all    = flag.Bool("crash.all", false, "make every run that is not in the table of outcomes yet, instead of a sample")
+	all = flag.Bool("crash.all", false,
+		"make every run that is not in the table of outcomes yet, instead of a sample")
 	budget = flag.Duration("crash.budget", 0, "for how long to begin runs at most; 0 means as long as it takes")
 	keep   = flag.String("crash.keep", "", "the file that outcomes are appended to")
 	faults = flag.String("crash.faults", "", "these faults only, separated by commas")
@@ -26,8 +27,9 @@ var (
 	update = flag.Bool("update", false, "write the recording anew")
 )
 
-// TestRecording is the run without a fault: what it writes, and the rights that it makes use of, are what is on record. How often a
-// status or a report is written depends on what the watches bring together, so it is the objects that count here, not the ordinals.
+// TestRecording is the run without a fault: what it writes, and the rights that it makes use of,
+// are what is on record. How often a status or a report is written depends on what the watches
+// bring together, so it is the objects that count here, not the ordinals.
 func TestRecording(t *testing.T) {
 	out := runAndCleanUp(env.ctx, t, FaultRun{})
 	for _, w := range out.Failures {
@@ -129,7 +131,8 @@ func selectedRuns(t *testing.T) []FaultRun {
 	return Sample(FaultRuns(which...), sampleSize, i, n)
 }
 
-// announce prints the line, and leaves it in the file that CRASH_RESULT names: the go command shows nothing of a test that passes.
+// announce prints the line, and leaves it in the file that CRASH_RESULT names: the go command shows
+// nothing of a test that passes.
 func announce(line string) {
 	fmt.Println(line)
 	if file := os.Getenv("CRASH_RESULT"); file != "" {
@@ -139,8 +142,8 @@ func announce(line string) {
 	}
 }
 
-// runAndCleanUp is a run, and the way back to what was staged. A run after which that does not work, or in which anything was wrong, is followed
-// by a Reset.
+// runAndCleanUp is a run, and the way back to what was staged. A run after which that does not
+// work, or in which anything was wrong, is followed by a Reset.
 func runAndCleanUp(ctx context.Context, t *testing.T, tr FaultRun) Outcome {
 	t.Helper()
 	begun := time.Now()

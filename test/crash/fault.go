@@ -20,13 +20,15 @@ type Fault string
 const (
 	// KillBefore kills the operator when the write has left it and has not reached the server.
 	KillBefore Fault = "killed before"
-	// KillAfter kills the operator when the server has answered and the answer has not reached the operator.
+	// KillAfter kills the operator when the server has answered and the answer has not reached the
+	// operator.
 	KillAfter Fault = "killed after"
 	// Fail answers with an internal error in the server's place.
 	Fail Fault = "failed"
 	// Conflict answers that somebody else was faster, in the server's place.
 	Conflict Fault = "conflict"
-	// SentTwice sends the write twice, as whoever lost the answer does; the operator gets the second answer.
+	// SentTwice sends the write twice, as whoever lost the answer does; the operator gets the
+	// second answer.
 	SentTwice Fault = "sent twice"
 	// Delayed keeps the write back for the proxy's Delay.
 	Delayed Fault = "late"
@@ -48,7 +50,8 @@ func (p *Proxy) inject(w http.ResponseWriter, r *http.Request, q request, conten
 	case Fail:
 		refuse(w, apierrors.NewInternalError(io.ErrUnexpectedEOF))
 	case Conflict:
-		refuse(w, apierrors.NewConflict(schema.GroupResource{Group: q.group, Resource: q.resource}, q.name, io.ErrUnexpectedEOF))
+		refuse(w, apierrors.NewConflict(schema.GroupResource{Group: q.group, Resource: q.resource}, q.name,
+			io.ErrUnexpectedEOF))
 	case SentTwice:
 		p.send(r, content)
 		pass(w, p.send(r, content))

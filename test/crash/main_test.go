@@ -58,7 +58,8 @@ func TestMain(m *testing.M) {
 }
 
 func setUp(ctx context.Context) (err error) {
-	// No control plane nodes: their pool is there, and empty. Two nodes are as many as it takes for one to be next.
+	// No control plane nodes: their pool is there, and empty. Two nodes are as many as it takes for
+	// one to be next.
 	if env.lab, err = lab.Start(ctx, lab.Options{Workers: 2, Masters: -1, Scale: 0.02}); err != nil {
 		return err
 	}
@@ -78,7 +79,8 @@ const (
 	namespace = "shop"
 )
 
-// stage fills the mirror, so that nothing has to be copied, starts a protected pod, and installs the operator's manifests.
+// stage fills the mirror, so that nothing has to be copied, starts a protected pod, and installs
+// the operator's manifests.
 func stage(ctx context.Context, l *lab.Lab) error {
 	for _, host := range []string{scenario.SourceHost, scenario.MirrorHost} {
 		if _, err := l.Registry(host).Push(ctx, "acme/app:v1", lab.Image{Seed: "app"}); err != nil {
@@ -111,7 +113,8 @@ func stage(ctx context.Context, l *lab.Lab) error {
 	return env.proxy.Kubeconfig(direct, env.kubeconfig)
 }
 
-// app is one pod that pulls whenever it starts, so that each node it comes to shows whether it can; with a budget of one.
+// app is one pod that pulls whenever it starts, so that each node it comes to shows whether it can;
+// with a budget of one.
 func app() []client.Object {
 	labels := map[string]string{"app": "app"}
 	one := intstr.FromInt32(1)
@@ -132,7 +135,8 @@ func app() []client.Object {
 		},
 		&policyv1.PodDisruptionBudget{
 			ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: namespace},
-			Spec:       policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: labels}},
+			Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one,
+				Selector: &metav1.LabelSelector{MatchLabels: labels}},
 		},
 	}
 }

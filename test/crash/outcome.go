@@ -72,8 +72,8 @@ func Summary(kept map[FaultRun]Outcome) string {
 	return fmt.Sprintf("RESULT writes=%d runs=%d struck=%d converged=%d", len(Recorded()), len(kept), struck, converged)
 }
 
-// Table is the outcomes as Markdown: a row for each write, a column for each fault. A cell is the seconds that the run took, a dash when
-// the run did without the write, and what was wrong.
+// Table is the outcomes as Markdown: a row for each write, a column for each fault. A cell is the
+// seconds that the run took, a dash when the run did without the write, and what was wrong.
 func Table(kept map[FaultRun]Outcome) string {
 	var b strings.Builder
 	b.WriteString("| # | write | ")

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Permission is what somebody has to be granted for a request: a verb on a resource, in one namespace or, when that is empty, in all of them.
+// Permission is what somebody has to be granted for a request: a verb on a resource, in one
+// namespace or, when that is empty, in all of them.
 type Permission struct {
 	Verb, Group, Resource, Namespace string
 }
@@ -42,7 +43,8 @@ func (q request) permission() Permission {
 	return Permission{Verb: q.verb, Group: q.group, Resource: resource, Namespace: q.namespace}
 }
 
-// recordPermission keeps what was asked for. Everybody may ask what they may do, and discover what there is.
+// recordPermission keeps what was asked for. Everybody may ask what they may do, and discover what
+// there is.
 func (p *Proxy) recordPermission(q request) {
 	if q.resource == "" || q.group == "authorization.k8s.io" || q.group == "authentication.k8s.io" {
 		return

@@ -19,7 +19,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Proxy is the API server with faults. What is no write that counts goes through untouched, watches included.
+// Proxy is the API server with faults. What is no write that counts goes through untouched, watches
+// included.
 type Proxy struct {
 	// Kill ends the operator with SIGKILL and returns when it is gone.
 	Kill func()
@@ -52,8 +53,9 @@ func NewProxy(config *rest.Config) (*Proxy, error) {
 	}
 	p := &Proxy{Kill: func() {}}
 	p.upstream = &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport:      &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true},
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			ForceAttemptHTTP2: true},
 		FlushInterval:  -1, // an event of a watch is passed on when it comes
 		ModifyResponse: p.noteDenied,
 		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
@@ -79,18 +81,20 @@ func (p *Proxy) Kubeconfig(from, to string) error {
 	}
 	for _, c := range config.Clusters {
 		c.Server = p.server.URL
-		c.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw})
+		c.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+			Bytes: p.server.Certificate().Raw})
 	}
 	return clientcmd.WriteToFile(*config, to)
 }
 
-// Arm begins a run: everything counts from one again, and the fault strikes the write of that key, once. With the key "*" it strikes
-// the first attempt of every write.
+// Arm begins a run: everything counts from one again, and the fault strikes the write of that key,
+// once. With the key "*" it strikes the first attempt of every write.
 func (p *Proxy) Arm(key string, f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at, p.fault, p.injected = key, f, nil
-	p.seen, p.injectedOnce, p.writes, p.used, p.denied = map[string]int{}, map[string]bool{}, nil, map[Permission]bool{}, map[Permission]bool{}
+	p.seen, p.injectedOnce, p.writes, p.used, p.denied = map[string]int{}, map[string]bool{}, nil,
+		map[Permission]bool{}, map[Permission]bool{}
 }
 
 // Writes are those since Arm, in order.
@@ -127,7 +131,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.upstream.ServeHTTP(w, r)
 }
 
-// count names the write, and tells whether it is the one to strike. Progress is written as often as there are looks and is not counted.
+// count names the write, and tells whether it is the one to strike. Progress is written as often as
+// there are looks and is not counted.
 func (p *Proxy) count(q request, b body) (Fault, bool) {
 	if q.progress(b) {
 		return "", false
@@ -140,7 +145,9 @@ func (p *Proxy) count(q request, b body) (Fault, bool) {
 	w.Ordinal = p.seen[base]
 	p.writes = append(p.writes, w)
 	strikes := p.at == w.Key() && len(p.injected) == 0
-	if p.at == "*" { // each kind of write of an object the first time: the next attempt at the same is let through, or nothing would get on
+	// each kind of write of an object the first time: the next attempt at the same is let through,
+	// or nothing would get on
+	if p.at == "*" {
 		what := base + " " + w.About
 		strikes = !p.injectedOnce[what]
 		p.injectedOnce[what] = true

@@ -53,7 +53,8 @@ func rules(t *testing.T) []rule {
 }
 
 func (r rule) grants(right Permission) bool {
-	return slices.Contains(r.Verbs, right.Verb) && slices.Contains(r.APIGroups, right.Group) && slices.Contains(r.Resources, right.Resource) &&
+	return slices.Contains(r.Verbs, right.Verb) && slices.Contains(r.APIGroups, right.Group) &&
+		slices.Contains(r.Resources, right.Resource) &&
 		(r.namespace == "" || r.namespace == right.Namespace)
 }
 
@@ -95,8 +96,9 @@ func TestUsedPermissionsAreGranted(t *testing.T) {
 	}
 }
 
-// unusedPermissions are the rights that the recorded rollout has no use for, and what they are for. Those to read the kinds that name images are not
-// listed: internal/inventory does, and a cluster has those that it has.
+// unusedPermissions are the rights that the recorded rollout has no use for, and what they are for.
+// Those to read the kinds that name images are not listed: internal/inventory does, and a cluster
+// has those that it has.
 var unusedPermissions = map[string]string{
 	"create imagetagmirrorsets.config.openshift.io":           "an apply that creates the object asks for it beside patch",
 	"create imagedigestmirrorsets.config.openshift.io":        "an apply that creates the object asks for it beside patch",
@@ -153,7 +155,8 @@ func isUsed(r rule, right Permission) bool {
 	})
 }
 
-// isRead tells whether the rule lets the resource be read in another way that is made use of: who may get the objects may as well list them.
+// isRead tells whether the rule lets the resource be read in another way that is made use of: who
+// may get the objects may as well list them.
 func isRead(r rule, right Permission) bool {
 	return slices.ContainsFunc([]string{"get", "list", "watch"}, func(verb string) bool {
 		right.Verb = verb
@@ -180,8 +183,8 @@ func readsImages(t *testing.T) map[string]bool {
 	return out
 }
 
-// A rule that is taken away is missed: something that a rollout does is not granted any more, unless the whole of the rule is for what
-// this rollout does not do.
+// A rule that is taken away is missed: something that a rollout does is not granted any more,
+// unless the whole of the rule is for what this rollout does not do.
 func TestRemovedRuleIsMissed(t *testing.T) {
 	all := rules(t)
 	names := readsImages(t)

@@ -12,7 +12,8 @@ type request struct {
 	dry                                                 bool // it asks what would come of it
 }
 
-// parse reads method and path. Paths that are about no object, as those of discovery, have no resource.
+// parse reads method and path. Paths that are about no object, as those of discovery, have no
+// resource.
 //
 //	PATCH /apis/machineconfiguration.openshift.io/v1/machineconfigpools/worker   patch machineconfigpools worker
 //	POST  /api/v1/namespaces/safe-mirror-operator/pods                           create pods, named in the body
@@ -65,8 +66,8 @@ func verb(r *http.Request, named bool) string {
 	}
 }
 
-// uncounted groups are written to without changing anything that a rollout is about: leases, events, and questions in the form of a
-// POST.
+// uncounted groups are written to without changing anything that a rollout is about: leases,
+// events, and questions in the form of a POST.
 var uncounted = []string{"coordination.k8s.io", "events.k8s.io", "authorization.k8s.io", "authentication.k8s.io"}
 
 // changes tells whether the request is a write that counts.

@@ -20,7 +20,8 @@ import (
 // runTimeout is far longer than a run takes.
 const runTimeout = 3 * time.Minute
 
-// run lets a rollout go through from the staged state, with the fault, and judges it. The writes are those that the proxy has seen.
+// run lets a rollout go through from the staged state, with the fault, and judges it. The writes
+// are those that the proxy has seen.
 func run(ctx context.Context, t FaultRun) (out Outcome, err error) {
 	out = Outcome{At: t.At, Fault: t.Fault}
 	ctx, cancel := context.WithTimeout(ctx, 3*runTimeout)
@@ -65,7 +66,8 @@ func converge(ctx context.Context, c *scenario.Cluster) (failures []string) {
 		if err := c.Client.Get(ctx, client.ObjectKey{Name: newRollout().Name}, r); err != nil {
 			return []string{err.Error()}
 		}
-		if r.Status.ObservedGeneration == r.Generation && meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady) {
+		if r.Status.ObservedGeneration == r.Generation &&
+			meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady) {
 			return nil
 		}
 		select {
@@ -102,8 +104,8 @@ type restartingOperator struct {
 	errs []string
 }
 
-// killAndRestart kills the process, and starts the next one when it is gone. The lease goes with it: its holder is known to be dead, and waiting
-// for it to run out would be most of the run.
+// killAndRestart kills the process, and starts the next one when it is gone. The lease goes with
+// it: its holder is known to be dead, and waiting for it to run out would be most of the run.
 func (m *restartingOperator) killAndRestart(ctx context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

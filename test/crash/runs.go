@@ -12,7 +12,8 @@ import (
 //go:embed testdata/writes.txt
 var recorded string
 
-// Recorded are the names of the writes of a rollout of two nodes, in order, with what each is about.
+// Recorded are the names of the writes of a rollout of two nodes, in order, with what each is
+// about.
 func Recorded() []string {
 	return strings.Split(strings.TrimSpace(recorded), "\n")
 }
@@ -23,8 +24,8 @@ func writeKey(line string) string {
 	return key
 }
 
-// EveryWrite is in the place of the name of a write: the fault strikes every sort of write of every object the first time, so that what is
-// tried again gets through.
+// EveryWrite is in the place of the name of a write: the fault strikes every sort of write of every
+// object the first time, so that what is tried again gets through.
 const EveryWrite = "*"
 
 // FaultRun is one run: a fault at one write. Without either it is the recording.
@@ -44,7 +45,8 @@ func (t FaultRun) String() string {
 	return fmt.Sprintf("%s: %s", t.At, t.Fault)
 }
 
-// FaultRuns are all runs with these faults, in the order of the writes, and those that strike everywhere at the end.
+// FaultRuns are all runs with these faults, in the order of the writes, and those that strike
+// everywhere at the end.
 func FaultRuns(faults ...Fault) []FaultRun {
 	var out []FaultRun
 	for _, line := range Recorded() {
@@ -58,7 +60,8 @@ func FaultRuns(faults ...Fault) []FaultRun {
 	return out
 }
 
-// Sample are n of the trials, others for each shard i of so many: in successive commits they all come up.
+// Sample are n of the trials, others for each shard i of so many: in successive commits they all
+// come up.
 func Sample(all []FaultRun, n, i, shards int) []FaultRun {
 	var out []FaultRun
 	for k := range n {

@@ -18,8 +18,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// watcher sees every version of the nodes, the rollout and its mirror set, and judges what no look afterwards can: that there were never
-// two nodes under way, and that the mirror set came after the proofs.
+// watcher sees every version of the nodes, the rollout and its mirror set, and judges what no look
+// afterwards can: that there were never two nodes under way, and that the mirror set came after the
+// proofs.
 type watcher struct {
 	watches []watch.Interface
 	done    sync.WaitGroup
@@ -35,7 +36,8 @@ type watcher struct {
 
 func watchAll(ctx context.Context, c *scenario.Cluster) (*watcher, error) {
 	w := &watcher{nodes: map[string]bool{}, moved: map[string]bool{}}
-	for _, list := range []client.ObjectList{&corev1.NodeList{}, &v1alpha1.SafeMirrorRolloutList{}, &configv1.ImageTagMirrorSetList{}} {
+	for _, list := range []client.ObjectList{&corev1.NodeList{}, &v1alpha1.SafeMirrorRolloutList{},
+		&configv1.ImageTagMirrorSetList{}} {
 		events, err := c.Client.Watch(ctx, list)
 		if err != nil {
 			return nil, err
@@ -58,7 +60,8 @@ func (w *watcher) see(object any) {
 	case *corev1.Node:
 		w.seeNode(o)
 	case *v1alpha1.SafeMirrorRollout:
-		if i := o.Status.Images; w.proven == 0 && o.Status.Record.AppliedPlanHash != "" && i.Changed > 0 && i.Verified == i.Changed {
+		if i := o.Status.Images; w.proven == 0 && o.Status.Record.AppliedPlanHash != "" && i.Changed > 0 &&
+			i.Verified == i.Changed {
 			w.proven = version(o)
 		}
 	case *configv1.ImageTagMirrorSet:

@@ -11,7 +11,8 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 )
 
-// Write names one write of the operator, the same in every run: what is done to which object, for the how manieth time.
+// Write names one write of the operator, the same in every run: what is done to which object, for
+// the how manieth time.
 type Write struct {
 	Verb, Resource, Subresource, Name string
 	Ordinal                           int
@@ -69,10 +70,12 @@ func read(content []byte) body {
 	return out
 }
 
-// progress tells whether the write only says how far things are: a status without a new phase and without a new fact. There are as many
-// of them as there are looks, and one more or less changes nothing that a later look relies on.
+// progress tells whether the write only says how far things are: a status without a new phase and
+// without a new fact. There are as many of them as there are looks, and one more or less changes
+// nothing that a later look relies on.
 func (q request) progress(b body) bool {
-	return q.resource == "safemirrorrollouts" && q.subresource == "status" && b.Status != nil && b.Status.Phase == nil && b.Status.Record == nil
+	return q.resource == "safemirrorrollouts" && q.subresource == "status" && b.Status != nil &&
+		b.Status.Phase == nil && b.Status.Record == nil
 }
 
 // hash is the end of a name that is another one in each run, because it depends on a UID.
@@ -87,7 +90,9 @@ func (q request) named(b body) Write {
 	w.Name = hash.ReplaceAllString(w.Name, "-…")
 	w.About = describeBody(b)
 	if b.restoresPool() {
-		w.Name += ", given back" // counted by itself: how often a pool is paused and unpaused before is not the same in each run
+		// counted by itself: how often a pool is paused and unpaused before is not the same in each
+		// run
+		w.Name += ", given back"
 	}
 	return w
 }

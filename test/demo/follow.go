@@ -13,7 +13,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// watchProgress tells what happens to the nodes, and what the rollout does, line by line, until it is stopped.
+// watchProgress tells what happens to the nodes, and what the rollout does, line by line, until it
+// is stopped.
 func (d *demo) watchProgress(ctx context.Context, c *scenario.Cluster) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup

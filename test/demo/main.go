@@ -1,5 +1,5 @@
-// Command demo shows, on the lab, a plain mirror set deadlock the real Machine Config Operator, and then a SafeMirrorRollout carry
-// the same cluster through the same change.
+// Command demo shows, on the lab, a plain mirror set deadlock the real Machine Config Operator, and
+// then a SafeMirrorRollout carry the same cluster through the same change.
 package main
 
 import (
@@ -30,7 +30,8 @@ func main() {
 	if err != nil {
 		d.logf("✗ %v", err)
 	}
-	fmt.Printf("RESULT raw=%s safe=%s pulls_failed=%d seconds=%.0f\n", d.plainOutcome, d.rolloutOutcome, d.failedPulls, time.Since(d.begun).Seconds())
+	fmt.Printf("RESULT raw=%s safe=%s pulls_failed=%d seconds=%.0f\n", d.plainOutcome, d.rolloutOutcome, d.failedPulls,
+		time.Since(d.begun).Seconds())
 	if err != nil {
 		stop()
 		os.Exit(1) //nolint:gocritic // exitAfterDefer: stop was just called
@@ -106,11 +107,13 @@ func (d *demo) runPlain(ctx context.Context) error {
 	d.logf("    PDB      %s allows 0 disruptions, so pod %s may not leave", found.Budget, found.Pod)
 	d.logf("    pod      %s on %s would have to become ready first", found.Stuck, found.StuckOn)
 	d.logf("    image    %s: %s", found.Waiting, d.shortenMessage(found))
-	d.logf("    pool     %s: %d of %d nodes have the new configuration, the others have the old one", found.Pool, found.Updated, found.Machines)
+	d.logf("    pool     %s: %d of %d nodes have the new configuration, the others have the old one", found.Pool,
+		found.Updated, found.Machines)
 	return nil
 }
 
-// shortenMessage leaves of the kubelet's message what a person needs, with the path that a real node would name.
+// shortenMessage leaves of the kubelet's message what a person needs, with the path that a real
+// node would name.
 func (d *demo) shortenMessage(found scenario.Deadlock) string {
 	message, _, _ := strings.Cut(found.Message, "; artifact err")
 	real := regexp.MustCompile(regexp.QuoteMeta(d.lab.Dir()) + `[^ ]*/(registries\.conf(\.d)?)`)
@@ -157,8 +160,10 @@ func (d *demo) runRollout(ctx context.Context) error {
 	if !results.Clean() {
 		return fmt.Errorf("the rollout completed, and not cleanly: %+v", results)
 	}
-	d.logf("✓ COMPLETE: %d of %d nodes have the new configuration, every pool is as it was", done.Status.Nodes.Updated, done.Status.Nodes.Total)
-	d.logf("    %d images copied and proven before the first node; %d pulls on nodes with the new configuration", done.Status.Images.Copied, results.Pulls)
+	d.logf("✓ COMPLETE: %d of %d nodes have the new configuration, every pool is as it was", done.Status.Nodes.Updated,
+		done.Status.Nodes.Total)
+	d.logf("    %d images copied and proven before the first node; %d pulls on nodes with the new configuration",
+		done.Status.Images.Copied, results.Pulls)
 	d.logf("    0 failed pulls, 0 refused evictions: counted from the nodes' pull logs, the API audit log and a watch from before the start")
 	return nil
 }

@@ -28,7 +28,8 @@ type targetedNode struct {
 	at   time.Time
 }
 
-// watchTargets watches which nodes are told to take the new configuration. The function that it returns ends the watch.
+// watchTargets watches which nodes are told to take the new configuration. The function that it
+// returns ends the watch.
 func watchTargets(ctx context.Context, t *testing.T, c *scenario.Cluster) func() []targetedNode {
 	t.Helper()
 	before, err := c.Rendered(ctx)
@@ -47,7 +48,8 @@ func watchTargets(ctx context.Context, t *testing.T, c *scenario.Cluster) func()
 		var seen []targetedNode
 		for e := range w.ResultChan() {
 			n, ok := e.Object.(*corev1.Node)
-			if !ok || e.Type == watch.Deleted || n.Annotations[desiredConfig] == "" || old[n.Annotations[desiredConfig]] {
+			if !ok || e.Type == watch.Deleted || n.Annotations[desiredConfig] == "" ||
+				old[n.Annotations[desiredConfig]] {
 				continue
 			}
 			if !slices.ContainsFunc(seen, func(m targetedNode) bool { return m.node == n.Name }) {
@@ -85,7 +87,8 @@ func withoutOperatorPods(list []string) []string {
 func checkNoPodsLeft(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 	t.Helper()
 	pods := &corev1.PodList{}
-	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"), client.MatchingLabels{pullcheck.LabelName: pullcheck.CanaryName}); err != nil {
+	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"),
+		client.MatchingLabels{pullcheck.LabelName: pullcheck.CanaryName}); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range pods.Items {
@@ -97,8 +100,8 @@ func checkNoPodsLeft(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 
 const routerImage = scenario.SourceHost + "/acme/router:v1"
 
-// TestCanaryPullsBeforeSecondNode: the first node with the new configuration has pulled the router's image under it, layers and all, before the
-// second node is told to take it.
+// TestCanaryPullsBeforeSecondNode: the first node with the new configuration has pulled the
+// router's image under it, layers and all, before the second node is told to take it.
 func TestCanaryPullsBeforeSecondNode(t *testing.T) {
 	if !inShard(t, 1) {
 		return
@@ -118,10 +121,13 @@ func TestCanaryPullsBeforeSecondNode(t *testing.T) {
 		t.Fatalf("node %s has pulled nothing for a canary: %+v", first.node, pulls)
 	}
 	p := pulls[i]
-	t.Logf("node %s was told at %s, and has pulled %d bytes from %s for %s at %s; the second, %s, was told at %s", first.node,
-		first.at.Format(time.TimeOnly), p.Bytes, p.Endpoint, p.Pod, p.Time.Format(time.TimeOnly), second.node, second.at.Format(time.TimeOnly))
+	t.Logf("node %s was told at %s, and has pulled %d bytes from %s for %s at %s; the second, %s, was told at %s",
+		first.node,
+		first.at.Format(time.TimeOnly), p.Bytes, p.Endpoint, p.Pod, p.Time.Format(time.TimeOnly), second.node,
+		second.at.Format(time.TimeOnly))
 	if !p.Time.Before(second.at) || p.Time.Before(first.at) {
-		t.Errorf("pulled at %s, which is not between the first release at %s and the second at %s", p.Time, first.at, second.at)
+		t.Errorf("pulled at %s, which is not between the first release at %s and the second at %s", p.Time, first.at,
+			second.at)
 	}
 	if p.Bytes == 0 || !strings.HasPrefix(p.Endpoint, scenario.MirrorHost+"/") || p.Policy != "Always" {
 		t.Errorf("the pull shows little: %+v", p)
@@ -132,20 +138,24 @@ func TestCanaryPullsBeforeSecondNode(t *testing.T) {
 	checkNoPodsLeft(ctx, t, c)
 }
 
-// TestFailedCanaryPullHoldsRollout: a layer vanishes from the mirror after everything was proven there, while the first node is on its way. That node shows
-// it; no other gets the configuration, and no pod of anybody is ever without its image. Once the layer is back the rollout goes on by itself.
+// TestFailedCanaryPullHoldsRollout: a layer vanishes from the mirror after everything was proven
+// there, while the first node is on its way. That node shows it; no other gets the configuration,
+// and no pod of anybody is ever without its image. Once the layer is back the rollout goes on by
+// itself.
 func TestFailedCanaryPullHoldsRollout(t *testing.T) {
 	if !inShard(t, 2) {
 		return
 	}
 	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Mirroring.Mode = v1alpha1.VerifyOnly
-		s.Mirroring.Verification.FromNodes = v1alpha1.Disabled // what a node has pulled before leaves it with the layers
+		// what a node has pulled before leaves it with the layers
+		s.Mirroring.Verification.FromNodes = v1alpha1.Disabled
 	})
 	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
 	stop := watchTargets(ctx, t, c)
 	mirror := c.Lab.Registry(scenario.MirrorHost)
-	await(ctx, t, c, name, "the mirror is looked at", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Images.Failed > 0 })
+	await(ctx, t, c, name, "the mirror is looked at",
+		func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Images.Failed > 0 })
 	push := func() {
 		t.Helper()
 		if _, err := mirror.Push(ctx, "acme/router:v1", lab.Image{Seed: scenario.SourceSeed}); err != nil {
@@ -163,7 +173,8 @@ func TestFailedCanaryPullHoldsRollout(t *testing.T) {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonNodesCannotPull && r.Status.Phase == "Release"
 	})
 	t.Log(scenario.Describe(held))
-	for _, want := range []string{routerImage, scenario.MirrorHost + "/acme/router:v1", held.Status.Blockers[0].Name, "no other node is released"} {
+	for _, want := range []string{routerImage, scenario.MirrorHost + "/acme/router:v1", held.Status.Blockers[0].Name,
+		"no other node is released"} {
 		if !strings.Contains(held.Status.Blockers[0].Message, want) {
 			t.Errorf("the blocker does not name %q: %s", want, held.Status.Blockers[0].Message)
 		}
@@ -180,7 +191,8 @@ func TestFailedCanaryPullHoldsRollout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pulls, pods := withoutOperatorPods(results.FailedPulls), withoutOperatorPods(results.PodsFailingPull); len(pulls)+len(pods)+len(results.RefusedEvictions) > 0 {
+	if pulls, pods := withoutOperatorPods(results.FailedPulls),
+		withoutOperatorPods(results.PodsFailingPull); len(pulls)+len(pods)+len(results.RefusedEvictions) > 0 {
 		t.Errorf("users have noticed: %v %v %v", pulls, pods, results.RefusedEvictions)
 	}
 	if len(results.FailedPulls) == 0 {

@@ -18,8 +18,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestCrossDrainDeadlock: either node alone is drained without trouble, and both at the same time never are: what leaves the one can go
-// to the other only. The forecast says so, and the real drain controller, asked for both, does exactly that.
+// TestCrossDrainDeadlock: either node alone is drained without trouble, and both at the same time
+// never are: what leaves the one can go to the other only. The forecast says so, and the real drain
+// controller, asked for both, does exactly that.
 func TestCrossDrainDeadlock(t *testing.T) {
 	if !inShard(t, 0) {
 		return
@@ -64,8 +65,9 @@ func TestCrossDrainDeadlock(t *testing.T) {
 	}
 }
 
-// drainBoth drains the nodes of the cases at the same time, until each case keeps its pods and each twin has lost them: the first that has
-// shown as much is not uncordoned before the other has, or it would take what the other waits for.
+// drainBoth drains the nodes of the cases at the same time, until each case keeps its pods and each
+// twin has lost them: the first that has shown as much is not uncordoned before the other has, or
+// it would take what the other waits for.
 func drainBoth(ctx context.Context, t *testing.T, c *scenario.Cluster, cases []scenario.StructuralCase) {
 	t.Helper()
 	var missing atomic.Int32

@@ -13,8 +13,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestDeleteInProgress deletes the rollout while half of the nodes have the new configuration. It is carried to its end before it goes,
-// and the mirror set stays: giving the pools back at once would let the other nodes take it unproven.
+// TestDeleteInProgress deletes the rollout while half of the nodes have the new configuration. It
+// is carried to its end before it goes, and the mirror set stays: giving the pools back at once
+// would let the other nodes take it unproven.
 func TestDeleteInProgress(t *testing.T) {
 	if !inShard(t, 0) {
 		return

@@ -23,7 +23,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// expectedDiagnoses are what a diagnosis has to find of each scenario, by nothing but what the cluster says.
+// expectedDiagnoses are what a diagnosis has to find of each scenario, by nothing but what the
+// cluster says.
 var expectedDiagnoses = map[string]struct {
 	hindrance rollout.DrainBlockReason
 	cause     rollout.PullCause // of the first pull; empty where no image is at fault
@@ -31,7 +32,8 @@ var expectedDiagnoses = map[string]struct {
 	says      []string
 }{
 	"a": {rollout.DrainBlockPull, rollout.PullMissing, scenario.MirrorHost + "/acme/router:v1",
-		[]string{scenario.MirrorHost + "/acme/router:v1 answers 404", "the source is blocked by ImageTagMirrorSet/plain"}},
+		[]string{scenario.MirrorHost + "/acme/router:v1 answers 404",
+			"the source is blocked by ImageTagMirrorSet/plain"}},
 	"b": {rollout.DrainBlockPull, rollout.PullBlocked, scenario.SourceHost + "/acme/router@sha256:",
 		[]string{"is blocked by ImageTagMirrorSet/plain, and no mirror serves it by digest"}},
 	"c": {rollout.DrainBlockPull, rollout.PullIncomplete, scenario.MirrorHost + "/acme/router:v1",
@@ -42,11 +44,13 @@ var expectedDiagnoses = map[string]struct {
 		[]string{"has no node to go to", "worker-3 is being drained", "worker-4 is being drained"}},
 }
 
-// maxDiagnosisTime is how long after the first refused eviction the root cause may take to be named.
+// maxDiagnosisTime is how long after the first refused eviction the root cause may take to be
+// named.
 const maxDiagnosisTime = time.Minute
 
-// TestDiagnose: a plain mirror set locks the cluster, nobody has installed anything, and a user who may only read is told the root cause
-// within a minute. From files that are saved then, the same is told.
+// TestDiagnose: a plain mirror set locks the cluster, nobody has installed anything, and a user who
+// may only read is told the root cause within a minute. From files that are saved then, the same is
+// told.
 func TestDiagnose(t *testing.T) {
 	for _, s := range scenarios(t) {
 		t.Run(s.ID, func(t *testing.T) {
@@ -78,7 +82,8 @@ func TestDiagnose(t *testing.T) {
 			defer deadline.Stop()
 			at := <-named
 			if at.IsZero() {
-				t.Errorf("the root cause was not named within %s of the first refusal at %s", maxDiagnosisTime, refused.Format(time.TimeOnly))
+				t.Errorf("the root cause was not named within %s of the first refusal at %s", maxDiagnosisTime,
+					refused.Format(time.TimeOnly))
 			} else {
 				t.Logf("named %s after the first refused eviction", at.Sub(refused).Round(100*time.Millisecond))
 			}
@@ -99,16 +104,19 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// awaitCause asks again and again until the root cause is named, as somebody at the keyboard would; zero when it never is.
+// awaitCause asks again and again until the root cause is named, as somebody at the keyboard would;
+// zero when it never is.
 func awaitCause(ctx context.Context, c *scenario.Cluster, s scenario.Scenario, kubeconfig string) time.Time {
 	want := expectedDiagnoses[s.ID]
 	for ctx.Err() == nil {
-		cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "safe-mirror"), "diagnose", "-o", "json", "--kubeconfig", kubeconfig)
+		cmd := exec.CommandContext(ctx, filepath.Join("..", "..", "bin", "safe-mirror"), "diagnose", "-o", "json",
+			"--kubeconfig", kubeconfig)
 		cmd.Env = append(os.Environ(), c.Lab.Env()...)
 		out, _ := cmd.Output() // its exit code tells of the drain
 		at := time.Now()
 		var d printer.Diagnosis
-		if json.Unmarshal(out, &d) == nil && len(d.BlockedDrains) > 0 && d.BlockedDrains[0].Reason == want.hindrance && saysAll(d.BlockedDrains[0].Line, want.says) == "" {
+		if json.Unmarshal(out, &d) == nil && len(d.BlockedDrains) > 0 && d.BlockedDrains[0].Reason == want.hindrance &&
+			saysAll(d.BlockedDrains[0].Line, want.says) == "" {
 			return at
 		}
 		select {
@@ -129,8 +137,10 @@ func saysAll(text string, parts []string) string {
 	return ""
 }
 
-// checkDiagnosis holds the chain of the stuck node against what the scenario's own witness has seen.
-func checkDiagnosis(t *testing.T, s scenario.Scenario, d scenario.Deadlock, got printer.Diagnosis) printer.BlockedDrain {
+// checkDiagnosis holds the chain of the stuck node against what the scenario's own witness has
+// seen.
+func checkDiagnosis(t *testing.T, s scenario.Scenario, d scenario.Deadlock,
+	got printer.Diagnosis) printer.BlockedDrain {
 	t.Helper()
 	want := expectedDiagnoses[s.ID]
 	for _, o := range got.BlockedDrains {
@@ -143,7 +153,8 @@ func checkDiagnosis(t *testing.T, s scenario.Scenario, d scenario.Deadlock, got 
 		if missing := saysAll(o.Line, want.says); missing != "" {
 			t.Errorf("the chain does not say %q:\n%s", missing, o.Line)
 		}
-		if o.Budget == nil || o.Budget.Namespace+"/"+o.Budget.Name != d.Budget || o.ProtectedPod == nil || o.ProtectedPod.Name != d.Pod {
+		if o.Budget == nil || o.Budget.Namespace+"/"+o.Budget.Name != d.Budget || o.ProtectedPod == nil ||
+			o.ProtectedPod.Name != d.Pod {
 			t.Errorf("budget %+v keeps %+v, want %s and %s", o.Budget, o.ProtectedPod, d.Budget, d.Pod)
 		}
 		checkPods(t, s, d, o)
@@ -167,7 +178,8 @@ func checkPods(t *testing.T, s scenario.Scenario, d scenario.Deadlock, o printer
 		if want.cause == "" {
 			return
 		}
-		if len(p.Pulls) == 0 || p.Pulls[0].Cause != want.cause || !strings.HasPrefix(p.Pulls[0].Endpoint, want.endpoint) {
+		if len(p.Pulls) == 0 || p.Pulls[0].Cause != want.cause ||
+			!strings.HasPrefix(p.Pulls[0].Endpoint, want.endpoint) {
 			t.Errorf("pulls %+v, want %s at %s", p.Pulls, want.cause, want.endpoint)
 		}
 		return
@@ -221,14 +233,18 @@ func runTool(ctx context.Context, t *testing.T, c *scenario.Cluster, args ...str
 
 // savedKinds are what an administrator would collect with oc get -A -o json.
 var savedKinds = []schema.GroupVersionKind{
-	{Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Event"}, {Version: "v1", Kind: "ReplicationController"},
-	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "ReplicaSet"}, {Group: "apps", Version: "v1", Kind: "StatefulSet"},
+	{Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Event"},
+	{Version: "v1", Kind: "ReplicationController"},
+	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "ReplicaSet"},
+	{Group: "apps", Version: "v1", Kind: "StatefulSet"},
 	{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 	{Group: "machineconfiguration.openshift.io", Version: "v1", Kind: "MachineConfigPool"},
 	{Group: "machineconfiguration.openshift.io", Version: "v1", Kind: "MachineConfig"},
 	{Group: "machineconfiguration.openshift.io", Version: "v1", Kind: "MachineConfigNode"},
-	{Group: "config.openshift.io", Version: "v1", Kind: "ImageTagMirrorSet"}, {Group: "config.openshift.io", Version: "v1", Kind: "ImageDigestMirrorSet"},
-	{Group: "config.openshift.io", Version: "v1", Kind: "Image"}, {Group: "config.openshift.io", Version: "v1", Kind: "ClusterVersion"},
+	{Group: "config.openshift.io", Version: "v1", Kind: "ImageTagMirrorSet"},
+	{Group: "config.openshift.io", Version: "v1", Kind: "ImageDigestMirrorSet"},
+	{Group: "config.openshift.io", Version: "v1", Kind: "Image"},
+	{Group: "config.openshift.io", Version: "v1", Kind: "ClusterVersion"},
 	{Group: "operator.openshift.io", Version: "v1alpha1", Kind: "ImageContentSourcePolicy"},
 }
 

@@ -20,8 +20,9 @@ import (
 // maxRecoveryTime is how soon what goes wrong has to be healed, or held with its cause.
 const maxRecoveryTime = 60 * time.Second
 
-// TestFaults lets something go wrong when the first worker has the new configuration. Either the rollout gets over it by itself, or it says
-// exactly what holds it, and goes on as soon as a person has done something about that. However it goes, no budget is violated.
+// TestFaults lets something go wrong when the first worker has the new configuration. Either the
+// rollout gets over it by itself, or it says exactly what holds it, and goes on as soon as a person
+// has done something about that. However it goes, no budget is violated.
 func TestFaults(t *testing.T) {
 	for i, v := range scenario.FaultCases() {
 		t.Run(v.ID, func(t *testing.T) {
@@ -34,8 +35,10 @@ func TestFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			u.injectFault(t, v)
-			// The cure is not for the witness: that something failed meanwhile is the point of this test.
-			if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+			// The cure is not for the witness: that something failed meanwhile is the point of this
+			// test.
+			if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+				rolloutTime); err != nil {
 				t.Fatal(err)
 			}
 			if err := u.cluster.CheckRestored(u.ctx); err != nil {
@@ -71,7 +74,8 @@ func (u *rolloutRun) injectFault(t *testing.T, v scenario.FaultCase) {
 		u.openGate(t, "second")
 	}
 	if v.RecoversByItself() {
-		await(u.ctx, t, u.cluster, u.rollout.Name, "it is healed", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated > before })
+		await(u.ctx, t, u.cluster, u.rollout.Name, "it is healed",
+			func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated > before })
 	} else {
 		held := u.awaitHeld(t, v)
 		t.Log(strings.Join(append(diagnoses(held), blockers(held)...), "\n"))
@@ -91,18 +95,21 @@ func (u *rolloutRun) injectFault(t *testing.T, v scenario.FaultCase) {
 	}
 }
 
-// awaitHeld waits for the diagnosis: the right hindrance, and in the chain all that there is to say. A rollout that is held before the node is
-// released has no drain to diagnose; there it is a blocker that says it: the forecast's, or that of the mirror that does not prove itself.
+// awaitHeld waits for the diagnosis: the right hindrance, and in the chain all that there is to
+// say. A rollout that is held before the node is released has no drain to diagnose; there it is a
+// blocker that says it: the forecast's, or that of the mirror that does not prove itself.
 func (u *rolloutRun) awaitHeld(t *testing.T, v scenario.FaultCase) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
 	r := &v1alpha1.SafeMirrorRollout{}
-	err := lab.Eventually(u.ctx, 2*maxRecoveryTime, v.Title+" is what holds the rollout", func(ctx context.Context) (bool, string, error) {
-		if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r); err != nil {
-			return false, "", err
-		}
-		told := slices.ContainsFunc(diagnoses(r), diagnosing(v)) || v.MayBeHeldBeforeRelease() && slices.ContainsFunc(blockers(r), saying(v))
-		return told, scenario.Describe(r) + "\n" + strings.Join(append(diagnoses(r), blockers(r)...), "\n"), nil
-	})
+	err := lab.Eventually(u.ctx, 2*maxRecoveryTime, v.Title+" is what holds the rollout",
+		func(ctx context.Context) (bool, string, error) {
+			if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r); err != nil {
+				return false, "", err
+			}
+			told := slices.ContainsFunc(diagnoses(r), diagnosing(v)) || v.MayBeHeldBeforeRelease() &&
+				slices.ContainsFunc(blockers(r), saying(v))
+			return told, scenario.Describe(r) + "\n" + strings.Join(append(diagnoses(r), blockers(r)...), "\n"), nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +130,8 @@ func saying(v scenario.FaultCase) func(string) bool {
 	}
 }
 
-// diagnoses are the obstacles of the drains, each in a line: its hindrance, and what waits for what.
+// diagnoses are the obstacles of the drains, each in a line: its hindrance, and what waits for
+// what.
 func diagnoses(r *v1alpha1.SafeMirrorRollout) []string {
 	var out []string
 	for _, o := range r.Status.BlockedDrains {

@@ -19,24 +19,26 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// checkForecast expects the forecast of the node to name each case that is there, by kind, namespace and name, and none of the twins.
+// checkForecast expects the forecast of the node to name each case that is there, by kind,
+// namespace and name, and none of the twins.
 func checkForecast(ctx context.Context, t *testing.T, c *scenario.Cluster, node string) {
 	t.Helper()
 	var r drain.NodeReport
 	// Only what is late is waited for: everything else is there from the beginning.
-	err := lab.Eventually(ctx, 4*time.Minute, "the forecast of "+node+" names every case", func(ctx context.Context) (bool, string, error) {
-		var err error
-		if r, err = forecastNode(ctx, c, node); err != nil {
-			return false, "", err
-		}
-		var missing []string
-		for _, s := range scenario.StructuralCases() {
-			if s.Node == node && !names(r, s) {
-				missing = append(missing, s.Kind+" "+s.Namespace+"/"+s.Name)
+	err := lab.Eventually(ctx, 4*time.Minute, "the forecast of "+node+" names every case",
+		func(ctx context.Context) (bool, string, error) {
+			var err error
+			if r, err = forecastNode(ctx, c, node); err != nil {
+				return false, "", err
 			}
-		}
-		return len(missing) == 0, strings.Join(missing, ", ") + " is not among " + problems(r), nil
-	})
+			var missing []string
+			for _, s := range scenario.StructuralCases() {
+				if s.Node == node && !names(r, s) {
+					missing = append(missing, s.Kind+" "+s.Namespace+"/"+s.Name)
+				}
+			}
+			return len(missing) == 0, strings.Join(missing, ", ") + " is not among " + problems(r), nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +47,8 @@ func checkForecast(ctx context.Context, t *testing.T, c *scenario.Cluster, node 
 		t.Errorf("the outlook of %s is %s", node, r.Result)
 	}
 	for _, s := range scenario.StructuralCases() {
-		if i := slices.IndexFunc(r.Problems, func(p rollout.Problem) bool { return p.Namespace == s.Twin() || p.Name == s.Twin() }); i >= 0 {
+		if i := slices.IndexFunc(r.Problems,
+			func(p rollout.Problem) bool { return p.Namespace == s.Twin() || p.Name == s.Twin() }); i >= 0 {
 			t.Errorf("%s is safe, and the forecast of %s says: %s", s.Twin(), node, r.Problems[i].Message)
 		}
 	}
@@ -79,7 +82,8 @@ func forecastNode(ctx context.Context, c *scenario.Cluster, node string) (drain.
 	return report.Nodes[i], nil
 }
 
-// forecastCluster is what the operator reads of the cluster, and what it makes of it. The nodes are those that a release may take, by pool.
+// forecastCluster is what the operator reads of the cluster, and what it makes of it. The nodes are
+// those that a release may take, by pool.
 func forecastCluster(ctx context.Context, c *scenario.Cluster, next map[string][][]string) (drain.Report, error) {
 	s := snapshot.Read(ctx, c.Client, snapshot.Options{})
 	s.Now = time.Now()
@@ -98,7 +102,8 @@ func forecastCluster(ctx context.Context, c *scenario.Cluster, next map[string][
 			return drain.Report{}, err
 		}
 		view.Rendered = "rendered-planned"
-		s.Pools = append(s.Pools, drain.PoolNodes{Pool: view, Drains: true, TaintsPendingNodes: true, NextReleases: next[view.Name]})
+		s.Pools = append(s.Pools, drain.PoolNodes{Pool: view, Drains: true, TaintsPendingNodes: true,
+			NextReleases: next[view.Name]})
 	}
 	return drain.ForecastAll(s), nil
 }

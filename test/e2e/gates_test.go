@@ -15,22 +15,25 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// interruption is something that happens to a rollout while one of its nodes has the new configuration and the next has not.
+// interruption is something that happens to a rollout while one of its nodes has the new
+// configuration and the next has not.
 type interruption struct {
 	name string
-	// begin makes it happen, and returns when the cluster shows it. undo takes it back; nil when the rollout itself deals with it,
-	// which begin then waits for.
+	// begin makes it happen, and returns when the cluster shows it. undo takes it back; nil when
+	// the rollout itself deals with it, which begin then waits for.
 	begin func(ctx context.Context, u *rolloutRun) (undo func() error, err error)
-	// reason and says are what the rollout then waits with. Without a reason it does not have to wait.
+	// reason and says are what the rollout then waits with. Without a reason it does not have to
+	// wait.
 	reason string
 	says   []string
 	// after is checked once the rollout has gone on.
 	after func(ctx context.Context, u *rolloutRun) error
 }
 
-// runInterruptions carries one rollout through the interruptions, one before each worker: the gate of the worker's stage holds the
-// rollout still until the interruption is there, and is then opened. So what holds the worker back from that moment on is the
-// interruption and nothing else; and when it is undone, the rollout goes on by itself.
+// runInterruptions carries one rollout through the interruptions, one before each worker: the gate
+// of the worker's stage holds the rollout still until the interruption is there, and is then
+// opened. So what holds the worker back from that moment on is the interruption and nothing else;
+// and when it is undone, the rollout goes on by itself.
 func runInterruptions(t *testing.T, list []interruption) {
 	t.Helper()
 	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Release.Stages = gatedWorkers(len(list)) })
@@ -43,9 +46,10 @@ func runInterruptions(t *testing.T, list []interruption) {
 		}
 		if x.reason != "" {
 			u.openGate(t, gateName(i))
-			r := await(u.ctx, t, u.cluster, u.rollout.Name, x.name+" holds the rollout", func(r *v1alpha1.SafeMirrorRollout) bool {
-				return r.Status.ObservedGeneration == r.Generation && mentions(r, x.reason, x.says)
-			})
+			r := await(u.ctx, t, u.cluster, u.rollout.Name, x.name+" holds the rollout",
+				func(r *v1alpha1.SafeMirrorRollout) bool {
+					return r.Status.ObservedGeneration == r.Generation && mentions(r, x.reason, x.says)
+				})
 			if r.Status.Nodes.Updated > updated {
 				t.Errorf("%s: %d nodes are updated, and %d were before", x.name, r.Status.Nodes.Updated, updated)
 			}
@@ -73,37 +77,43 @@ func gatedWorkers(n int) []v1alpha1.ReleaseStage {
 	var out []v1alpha1.ReleaseStage
 	for i := range n {
 		nodes := int32(i + 1)
-		out = append(out, v1alpha1.ReleaseStage{Name: gateName(i), Pool: "worker", Nodes: &nodes, Approval: v1alpha1.ApprovalRequired})
+		out = append(out, v1alpha1.ReleaseStage{Name: gateName(i), Pool: "worker", Nodes: &nodes,
+			Approval: v1alpha1.ApprovalRequired})
 	}
 	return out
 }
 
 func gateName(i int) string { return fmt.Sprintf("node-%d", i+1) }
 
-// atGate waits until nothing but the gate holds the rollout. A gate that was open and is closed again, because the plan is another
-// one, is waited for like any other.
+// atGate waits until nothing but the gate holds the rollout. A gate that was open and is closed
+// again, because the plan is another one, is waited for like any other.
 func (u *rolloutRun) atGate(t *testing.T, gate string) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
-	return await(u.ctx, t, u.cluster, u.rollout.Name, "gate "+gate+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gate, r.Status.PlanHash})
-	})
+	return await(u.ctx, t, u.cluster, u.rollout.Name, "gate "+gate+" is waited for",
+		func(r *v1alpha1.SafeMirrorRollout) bool {
+			return mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gate, r.Status.PlanHash})
+		})
 }
 
-// openGatesUpTo opens every gate up to this one for the plan of now: those of the earlier stages again, should the plan be another one. The last gate
-// is not asked for when its node has moved already, as one may that a pool let go while somebody had unpaused it.
+// openGatesUpTo opens every gate up to this one for the plan of now: those of the earlier stages
+// again, should the plan be another one. The last gate is not asked for when its node has moved
+// already, as one may that a pool let go while somebody had unpaused it.
 func (u *rolloutRun) openGatesUpTo(t *testing.T, last int) {
 	t.Helper()
 	for gate, over := "", false; gate != gateName(last) && !over; {
-		await(u.ctx, t, u.cluster, u.rollout.Name, "one more gate up to "+gateName(last)+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
-			for i := range last + 1 {
-				if gateName(i) != gate && !hasRequest(r, gateName(i)) && mentions(r, v1alpha1.ReasonApprovalRequired, []string{"gate: " + gateName(i), r.Status.PlanHash}) {
-					gate = gateName(i)
-					return true
+		await(u.ctx, t, u.cluster, u.rollout.Name, "one more gate up to "+gateName(last)+" is waited for",
+			func(r *v1alpha1.SafeMirrorRollout) bool {
+				for i := range last + 1 {
+					if gateName(i) != gate && !hasRequest(r, gateName(i)) &&
+						mentions(r, v1alpha1.ReasonApprovalRequired,
+							[]string{"gate: " + gateName(i), r.Status.PlanHash}) {
+						gate = gateName(i)
+						return true
+					}
 				}
-			}
-			over = meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady)
-			return over
-		})
+				over = meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady)
+				return over
+			})
 		if !over {
 			u.openGate(t, gate)
 		}
@@ -122,21 +132,25 @@ func hasRequest(r *v1alpha1.SafeMirrorRollout, gate string) bool {
 // openGate approves the plan of now.
 func (u *rolloutRun) openGate(t *testing.T, gate string) {
 	t.Helper()
-	r := await(u.ctx, t, u.cluster, u.rollout.Name, "there is a plan", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.PlanHash != "" })
+	r := await(u.ctx, t, u.cluster, u.rollout.Name, "there is a plan",
+		func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.PlanHash != "" })
 	if hasRequest(r, gate) {
 		return
 	}
-	addRequest(u.ctx, t, u.cluster, r.Name, v1alpha1.Request{ID: requestID(r, gate), Action: v1alpha1.RequestApprove, Gate: gate, PlanHash: r.Status.PlanHash})
+	addRequest(u.ctx, t, u.cluster, r.Name, v1alpha1.Request{ID: requestID(r, gate), Action: v1alpha1.RequestApprove,
+		Gate: gate, PlanHash: r.Status.PlanHash})
 }
 
 // mentions tells whether the rollout waits for that reason, and one of its blockers says all of it.
 func mentions(r *v1alpha1.SafeMirrorRollout, reason string, says []string) bool {
-	return reasonOf(r, v1alpha1.ConditionReady) == reason && slices.ContainsFunc(r.Status.Blockers, func(b v1alpha1.Blocker) bool {
-		return !slices.ContainsFunc(says, func(s string) bool { return !strings.Contains(b.Message, s) })
-	})
+	return reasonOf(r, v1alpha1.ConditionReady) == reason &&
+		slices.ContainsFunc(r.Status.Blockers, func(b v1alpha1.Blocker) bool {
+			return !slices.ContainsFunc(says, func(s string) bool { return !strings.Contains(b.Message, s) })
+		})
 }
 
 // refusalOf makes an interruption of what TestRefusals uses to keep a rollout from beginning.
-func refusalOf(arrange func(context.Context, *scenario.Cluster) (func() error, error)) func(context.Context, *rolloutRun) (func() error, error) {
+func refusalOf(arrange func(context.Context, *scenario.Cluster) (func() error, error)) func(context.Context,
+	*rolloutRun) (func() error, error) {
 	return func(ctx context.Context, u *rolloutRun) (func() error, error) { return arrange(ctx, u.cluster) }
 }

@@ -25,7 +25,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestClusterInterruptions: what happens to a cluster while a rollout is half way holds it by name, and the rollout goes on when it has passed.
+// TestClusterInterruptions: what happens to a cluster while a rollout is half way holds it by name,
+// and the rollout goes on when it has passed.
 func TestClusterInterruptions(t *testing.T) {
 	if !inShard(t, 5) {
 		return
@@ -33,7 +34,8 @@ func TestClusterInterruptions(t *testing.T) {
 	runInterruptions(t, []interruption{
 		{
 			name: "a cluster upgrade starts", begin: refusalOf(clusterVersion(configv1.PartialUpdate)),
-			reason: v1alpha1.ReasonUpgrading, says: []string{"is being upgraded to", "goes on when the upgrade has ended"},
+			reason: v1alpha1.ReasonUpgrading,
+			says:   []string{"is being upgraded to", "goes on when the upgrade has ended"},
 		},
 		{
 			name: "a pool becomes Degraded", begin: degradeNode,
@@ -41,11 +43,13 @@ func TestClusterInterruptions(t *testing.T) {
 		},
 		{
 			name: "a MachineConfig that reboots queues up behind the pause", begin: rebootingMachineConfig,
-			reason: v1alpha1.ReasonWaiting, says: []string{"MachineConfigPool worker", "other changes queued", "reboot"},
+			reason: v1alpha1.ReasonWaiting,
+			says:   []string{"MachineConfigPool worker", "other changes queued", "reboot"},
 		},
 		{
 			name: "a machine is born and does not come up", begin: addUnreadyNode,
-			reason: v1alpha1.ReasonWaiting, says: []string{"node worker-5", "pool worker", "is new"}, after: checkNewNodeUpdated,
+			reason: v1alpha1.ReasonWaiting, says: []string{"node worker-5", "pool worker", "is new"},
+			after: checkNewNodeUpdated,
 		},
 	})
 }
@@ -72,10 +76,12 @@ func TestUserInterruptions(t *testing.T) {
 				}
 				return func() error { return cordon(false) }, cordon(true)
 			},
-			reason: v1alpha1.ReasonWaiting, says: []string{"node worker-4", "pool worker", "is cordoned and was not when the rollout began"},
+			reason: v1alpha1.ReasonWaiting,
+			says:   []string{"node worker-4", "pool worker", "is cordoned and was not when the rollout began"},
 		},
 		{
-			name: "the spec names a pool that does not exist", begin: func(ctx context.Context, u *rolloutRun) (func() error, error) {
+			name: "the spec names a pool that does not exist",
+			begin: func(ctx context.Context, u *rolloutRun) (func() error, error) {
 				last := func(name string) error {
 					return u.changeSpec(ctx, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 						s.Release.Stages = append(gatedWorkers(4), v1alpha1.ReleaseStage{Pool: name})
@@ -83,7 +89,8 @@ func TestUserInterruptions(t *testing.T) {
 				}
 				return func() error { return last("master") }, last("infra")
 			},
-			reason: v1alpha1.ReasonPoolNotFound, says: []string{"spec.release.stages[4].pool", `"infra"`, "master, worker"},
+			reason: v1alpha1.ReasonPoolNotFound,
+			says:   []string{"spec.release.stages[4].pool", `"infra"`, "master, worker"},
 		},
 		{
 			name: "a pool is unpaused once", begin: unpausedOnce,
@@ -91,8 +98,9 @@ func TestUserInterruptions(t *testing.T) {
 	})
 }
 
-// TestMirrorSetsEditedByUser: the mirror sets of a rollout that is half way are put back, and nothing runs with what somebody else has
-// made of them; what others add to the cluster's mirror sets either becomes part of the plan or holds the rollout.
+// TestMirrorSetsEditedByUser: the mirror sets of a rollout that is half way are put back, and
+// nothing runs with what somebody else has made of them; what others add to the cluster's mirror
+// sets either becomes part of the plan or holds the rollout.
 func TestMirrorSetsEditedByUser(t *testing.T) {
 	if !inShard(t, 7) {
 		return
@@ -136,7 +144,8 @@ func (u *rolloutRun) changeSpec(ctx context.Context, change func(*v1alpha1.SafeM
 	return u.cluster.Client.Patch(ctx, r, client.MergeFrom(before))
 }
 
-// degradeNode asks a node for a configuration that does not exist. The pools are held, so nobody asks it for another one meanwhile.
+// degradeNode asks a node for a configuration that does not exist. The pools are held, so nobody
+// asks it for another one meanwhile.
 func degradeNode(ctx context.Context, u *rolloutRun) (func() error, error) {
 	node := &corev1.Node{}
 	if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: "worker-4"}, node); err != nil {
@@ -150,28 +159,34 @@ func degradeNode(ctx context.Context, u *rolloutRun) (func() error, error) {
 		return degraded(ctx, u.cluster, degrades)
 	}
 	was := node.Annotations["machineconfiguration.openshift.io/desiredConfig"]
-	return func() error { return desire(was, corev1.ConditionFalse) }, desire("rendered-worker-none", corev1.ConditionTrue)
+	return func() error { return desire(was, corev1.ConditionFalse) },
+		desire("rendered-worker-none", corev1.ConditionTrue)
 }
 
-// rebootingMachineConfig is a MachineConfig that reboots every worker that it reaches. The MCO renders it into the paused pool at once.
+// rebootingMachineConfig is a MachineConfig that reboots every worker that it reaches. The MCO
+// renders it into the paused pool at once.
 func rebootingMachineConfig(ctx context.Context, u *rolloutRun) (func() error, error) {
 	raw, err := json.Marshal(map[string]any{"ignition": map[string]any{"version": "3.4.0"}})
 	if err != nil {
 		return nil, err
 	}
 	mc := &mcfgv1.MachineConfig{
-		ObjectMeta: metav1.ObjectMeta{Name: "99-worker-rider", Labels: map[string]string{"machineconfiguration.openshift.io/role": "worker"}},
-		Spec:       mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: raw}, KernelArguments: []string{"quiet"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "99-worker-rider",
+			Labels: map[string]string{"machineconfiguration.openshift.io/role": "worker"}},
+		Spec: mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: raw},
+			KernelArguments: []string{"quiet"}},
 	}
 	rendered := func(wanted bool) error {
-		return lab.Eventually(ctx, time.Minute, fmt.Sprintf("pool worker is rendered with %s: %t", mc.Name, wanted), func(ctx context.Context) (bool, string, error) {
-			p, err := u.cluster.Pool(ctx, "worker")
-			if err != nil {
-				return false, "", err
-			}
-			has := slices.ContainsFunc(p.Spec.Configuration.Source, func(r corev1.ObjectReference) bool { return r.Name == mc.Name })
-			return has == wanted, p.Spec.Configuration.Name, nil
-		})
+		return lab.Eventually(ctx, time.Minute, fmt.Sprintf("pool worker is rendered with %s: %t", mc.Name, wanted),
+			func(ctx context.Context) (bool, string, error) {
+				p, err := u.cluster.Pool(ctx, "worker")
+				if err != nil {
+					return false, "", err
+				}
+				has := slices.ContainsFunc(p.Spec.Configuration.Source,
+					func(r corev1.ObjectReference) bool { return r.Name == mc.Name })
+				return has == wanted, p.Spec.Configuration.Name, nil
+			})
 	}
 	undo := func() error {
 		if err := u.cluster.Client.Delete(ctx, mc); err != nil {
@@ -187,31 +202,35 @@ func rebootingMachineConfig(ctx context.Context, u *rolloutRun) (func() error, e
 
 // addUnreadyNode adds a machine whose kubelet does not come up, and lets it come up.
 func addUnreadyNode(ctx context.Context, u *rolloutRun) (func() error, error) {
-	name, err := u.cluster.Lab.AddNode(ctx, "worker", 5, func(n *corev1.Node) { n.Annotations["lab.safemirror.io/down"] = "true" })
+	name, err := u.cluster.Lab.AddNode(ctx, "worker", 5,
+		func(n *corev1.Node) { n.Annotations["lab.safemirror.io/down"] = "true" })
 	undo := func() error {
 		return u.cluster.PatchNode(ctx, name, `{"metadata":{"annotations":{"lab.safemirror.io/down":null}}}`)
 	}
 	return undo, err
 }
 
-// grown: the machine that was born counts, and has the new configuration without ever having had the old one.
+// grown: the machine that was born counts, and has the new configuration without ever having had
+// the old one.
 func checkNewNodeUpdated(ctx context.Context, u *rolloutRun) error {
-	return lab.Eventually(ctx, rolloutTime, "worker-5 is one of the nodes that are done", func(ctx context.Context) (bool, string, error) {
-		n, p := &corev1.Node{}, &mcfgv1.MachineConfigPool{}
-		for name, o := range map[string]client.Object{"worker-5": n, "worker": p} {
-			if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: name}, o); err != nil {
-				return false, "", err
+	return lab.Eventually(ctx, rolloutTime, "worker-5 is one of the nodes that are done",
+		func(ctx context.Context) (bool, string, error) {
+			n, p := &corev1.Node{}, &mcfgv1.MachineConfigPool{}
+			for name, o := range map[string]client.Object{"worker-5": n, "worker": p} {
+				if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: name}, o); err != nil {
+					return false, "", err
+				}
 			}
-		}
-		current := n.Annotations["machineconfiguration.openshift.io/currentConfig"]
-		if current == u.before["worker"] {
-			return false, "", fmt.Errorf("worker-5 was born with the old configuration %s", current)
-		}
-		return current == p.Spec.Configuration.Name, "it runs " + current, nil
-	})
+			current := n.Annotations["machineconfiguration.openshift.io/currentConfig"]
+			if current == u.before["worker"] {
+				return false, "", fmt.Errorf("worker-5 was born with the old configuration %s", current)
+			}
+			return current == p.Spec.Configuration.Name, "it runs " + current, nil
+		})
 }
 
-// unpausedOnce: whoever unpauses a pool finds it paused again, once. The MCO may have taken a node meanwhile, one at most.
+// unpausedOnce: whoever unpauses a pool finds it paused again, once. The MCO may have taken a node
+// meanwhile, one at most.
 func unpausedOnce(ctx context.Context, u *rolloutRun) (func() error, error) {
 	return nil, unpauseAs(ctx, u, "somebody", func(p *mcfgv1.MachineConfigPool) (bool, error) {
 		ledger, err := pool.ReadPauseRecord(p)
@@ -223,20 +242,22 @@ func unpausedOnce(ctx context.Context, u *rolloutRun) (func() error, error) {
 }
 
 // unpauseAs unpauses the worker pool and waits until the pool is as the check wants it.
-func unpauseAs(ctx context.Context, u *rolloutRun, manager string, check func(*mcfgv1.MachineConfigPool) (bool, error)) error {
+func unpauseAs(ctx context.Context, u *rolloutRun, manager string,
+	check func(*mcfgv1.MachineConfigPool) (bool, error)) error {
 	p := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{Name: "worker"}}
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"paused":false}}`))
 	if err := u.cluster.Client.Patch(ctx, p, patch, client.FieldOwner(manager)); err != nil {
 		return err
 	}
-	return lab.Eventually(ctx, time.Minute, "pool worker is dealt with after "+manager+" has unpaused it", func(ctx context.Context) (bool, string, error) {
-		p, err := u.cluster.Pool(ctx, "worker")
-		if err != nil {
-			return false, "", err
-		}
-		ok, err := check(p)
-		return ok, fmt.Sprintf("paused %t, %s", p.Spec.Paused, p.Annotations[pool.PauseRecordAnnotation]), err
-	})
+	return lab.Eventually(ctx, time.Minute, "pool worker is dealt with after "+manager+" has unpaused it",
+		func(ctx context.Context) (bool, string, error) {
+			p, err := u.cluster.Pool(ctx, "worker")
+			if err != nil {
+				return false, "", err
+			}
+			ok, err := check(p)
+			return ok, fmt.Sprintf("paused %t, %s", p.Spec.Paused, p.Annotations[pool.PauseRecordAnnotation]), err
+		})
 }
 
 func (u *rolloutRun) mirrorSet() *configv1.ImageTagMirrorSet {
@@ -270,22 +291,25 @@ func deleteMirrorSet(ctx context.Context, u *rolloutRun) (func() error, error) {
 }
 
 func (u *rolloutRun) awaitMirrorSetRestored(ctx context.Context, declared configv1.ImageTagMirrorSetSpec) error {
-	return lab.Eventually(ctx, time.Minute, "the mirror set is put back", func(ctx context.Context) (bool, string, error) {
-		set := u.mirrorSet()
-		err := u.cluster.Client.Get(ctx, client.ObjectKeyFromObject(set), set)
-		if apierrors.IsNotFound(err) {
-			return false, "it is gone", nil
-		}
-		want, got := declared.ImageTagMirrors[0], configv1.ImageTagMirrors{}
-		if len(set.Spec.ImageTagMirrors) == 1 {
-			got = set.Spec.ImageTagMirrors[0]
-		}
-		return got.Source == want.Source && slices.Equal(got.Mirrors, want.Mirrors) && got.MirrorSourcePolicy == want.MirrorSourcePolicy, fmt.Sprint(got), err
-	})
+	return lab.Eventually(ctx, time.Minute, "the mirror set is put back",
+		func(ctx context.Context) (bool, string, error) {
+			set := u.mirrorSet()
+			err := u.cluster.Client.Get(ctx, client.ObjectKeyFromObject(set), set)
+			if apierrors.IsNotFound(err) {
+				return false, "it is gone", nil
+			}
+			want, got := declared.ImageTagMirrors[0], configv1.ImageTagMirrors{}
+			if len(set.Spec.ImageTagMirrors) == 1 {
+				got = set.Spec.ImageTagMirrors[0]
+			}
+			return got.Source == want.Source && slices.Equal(got.Mirrors, want.Mirrors) &&
+				got.MirrorSourcePolicy == want.MirrorSourcePolicy, fmt.Sprint(got), err
+		})
 }
 
-// anotherSource: somebody mirrors something that has nothing to do with the rollout. What the nodes would get is another
-// configuration than the one that was approved: it is planned anew, no node has it yet, and every gate asks for its own approval.
+// anotherSource: somebody mirrors something that has nothing to do with the rollout. What the nodes
+// would get is another configuration than the one that was approved: it is planned anew, no node
+// has it yet, and every gate asks for its own approval.
 func anotherSource(ctx context.Context, u *rolloutRun) (func() error, error) {
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r); err != nil {
@@ -300,8 +324,9 @@ func anotherSource(ctx context.Context, u *rolloutRun) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, lab.Eventually(ctx, time.Minute, "the plan is another one", func(ctx context.Context) (bool, string, error) {
-		err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r)
-		return r.Status.PlanHash != digest, scenario.Describe(r), err
-	})
+	return nil, lab.Eventually(ctx, time.Minute, "the plan is another one",
+		func(ctx context.Context) (bool, string, error) {
+			err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: u.rollout.Name}, r)
+			return r.Status.PlanHash != digest, scenario.Describe(r), err
+		})
 }

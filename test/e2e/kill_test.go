@@ -18,8 +18,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestKillInEachPhase kills the operator with SIGKILL as soon as it is seen in a phase, starts it again, and goes on so through all
-// phases. The end is the same as without.
+// TestKillInEachPhase kills the operator with SIGKILL as soon as it is seen in a phase, starts it
+// again, and goes on so through all phases. The end is the same as without.
 func TestKillInEachPhase(t *testing.T) {
 	if !inShard(t, 1) {
 		return
@@ -40,7 +40,8 @@ func TestKillInEachPhase(t *testing.T) {
 		u.killAndRestart(t)
 	}
 	// The short phases may pass between two status writes; these cannot.
-	for _, phase := range []rollout.Phase{rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify, rollout.PhaseRender, rollout.PhaseRelease, rollout.PhaseRestore} {
+	for _, phase := range []rollout.Phase{rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify,
+		rollout.PhaseRender, rollout.PhaseRelease, rollout.PhaseRestore} {
 		if !killed[string(phase)] {
 			t.Errorf("the operator was never killed in phase %s", phase)
 		}
@@ -48,8 +49,8 @@ func TestKillInEachPhase(t *testing.T) {
 	u.awaitComplete(t)
 }
 
-// TestKillInUnpauseWindow kills the operator right after it has opened a pool: the one that is started next finds the pool open, closes it
-// and carries on.
+// TestKillInUnpauseWindow kills the operator right after it has opened a pool: the one that is
+// started next finds the pool open, closes it and carries on.
 func TestKillInUnpauseWindow(t *testing.T) {
 	if !inShard(t, 2) {
 		return
@@ -66,8 +67,8 @@ func TestKillInUnpauseWindow(t *testing.T) {
 	u.awaitComplete(t)
 }
 
-// TestLostStatus takes the status away in the middle, with the operator down: the pools that it left paused carry what is needed to
-// find them, to go on and to give them back.
+// TestLostStatus takes the status away in the middle, with the operator down: the pools that it
+// left paused carry what is needed to find them, to go on and to give them back.
 func TestLostStatus(t *testing.T) {
 	if !inShard(t, 3) {
 		return

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// keepLogs shows the end of the logs that matter: quiet while all is well, and enough to go by when it is not.
+// keepLogs shows the end of the logs that matter: quiet while all is well, and enough to go by when
+// it is not.
 func keepLogs(t *testing.T) {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(shared.Dir(), "logs", "*.log"))
@@ -26,7 +27,8 @@ func keepLogs(t *testing.T) {
 	}
 }
 
-// tail is the end of a log, without the lines that are always the same, and each line cut to what a screen holds.
+// tail is the end of a log, without the lines that are always the same, and each line cut to what a
+// screen holds.
 func tail(s string, lines int) string {
 	var kept []string
 	for _, line := range strings.Split(strings.TrimRight(s, "\n"), "\n") {

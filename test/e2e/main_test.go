@@ -1,6 +1,7 @@
 //go:build lab
 
-// Package e2e runs the scenarios on the lab: real Machine Config Operator controllers, API server, scheduler and registries.
+// Package e2e runs the scenarios on the lab: real Machine Config Operator controllers, API server,
+// scheduler and registries.
 package e2e
 
 import (
@@ -48,7 +49,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// announce prints the line, and leaves it in the file that E2E_RESULT names: the go command shows nothing of a test that passes.
+// announce prints the line, and leaves it in the file that E2E_RESULT names: the go command shows
+// nothing of a test that passes.
 func announce(line string) {
 	fmt.Print(line)
 	if file := os.Getenv("E2E_RESULT"); file != "" {
@@ -58,8 +60,8 @@ func announce(line string) {
 	}
 }
 
-// scenarios are those of this shard: E2E_SHARD is I/N, as in 2/8, and without it all are. Nothing is ever skipped: a scenario is
-// in the run, or it is in another shard's.
+// scenarios are those of this shard: E2E_SHARD is I/N, as in 2/8, and without it all are. Nothing
+// is ever skipped: a scenario is in the run, or it is in another shard's.
 func scenarios(t *testing.T) []scenario.Scenario {
 	t.Helper()
 	all := scenario.All()
@@ -73,7 +75,8 @@ func scenarios(t *testing.T) []scenario.Scenario {
 	return out
 }
 
-// inShard tells whether a test that is not one of the scenarios belongs to this shard: each has a number, so that they are spread.
+// inShard tells whether a test that is not one of the scenarios belongs to this shard: each has a
+// number, so that they are spread.
 func inShard(t *testing.T, number int) bool {
 	t.Helper()
 	i, n := shard(t)
@@ -96,7 +99,8 @@ func shard(t *testing.T) (i, n int) {
 	return i, n
 }
 
-// resetLab resets the lab and counts the scenario; what it logs on failure is in the lab's directory.
+// resetLab resets the lab and counts the scenario; what it logs on failure is in the lab's
+// directory.
 func resetLab(t *testing.T) (context.Context, *scenario.Cluster) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)

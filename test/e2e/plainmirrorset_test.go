@@ -83,7 +83,8 @@ func deadlock(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario
 	return d
 }
 
-// checkDeadlock: AwaitDeadlock has seen the node, the pod, the budget and the refusals; this is what is particular to the scenario.
+// checkDeadlock: AwaitDeadlock has seen the node, the pod, the budget and the refusals; this is
+// what is particular to the scenario.
 func checkDeadlock(t *testing.T, s scenario.Scenario, d scenario.Deadlock) {
 	t.Helper()
 	if d.Waiting != s.Waiting {

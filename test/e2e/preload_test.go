@@ -13,8 +13,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// TestPreload: with spec.release.preload every worker that has the new configuration has the router's image before the next node is told
-// to take it, pulled by a probe where it was not there; and no router that a drain moves to such a worker waits for a pull.
+// TestPreload: with spec.release.preload every worker that has the new configuration has the
+// router's image before the next node is told to take it, pulled by a probe where it was not there;
+// and no router that a drain moves to such a worker waits for a pull.
 func TestPreload(t *testing.T) {
 	if !inShard(t, 3) {
 		return
@@ -30,11 +31,14 @@ func TestPreload(t *testing.T) {
 	}
 	// Pulls of the router's image that have succeeded, by whomever.
 	router := slices.DeleteFunc(all, func(p lab.Pull) bool { return p.Reference != routerImage || p.Error != "" })
-	r := await(ctx, t, c, u.rollout.Name, "the status tells of it", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Preload != nil })
+	r := await(ctx, t, c, u.rollout.Name, "the status tells of it",
+		func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Preload != nil })
 	t.Logf("status.preload: %+v", *r.Status.Preload)
-	// A worker that has never run a pod reports no images, so that nobody knows how full its disk is: it is named, and given nothing.
+	// A worker that has never run a pod reports no images, so that nobody knows how full its disk
+	// is: it is named, and given nothing.
 	skipped := func(node string) bool {
-		return slices.ContainsFunc(r.Status.Preload.Skipped, func(s string) bool { return strings.Contains(s, "node "+node+": does not report its images") })
+		return slices.ContainsFunc(r.Status.Preload.Skipped,
+			func(s string) bool { return strings.Contains(s, "node "+node+": does not report its images") })
 	}
 	given := map[string]time.Time{}
 	for i, m := range moved[:len(moved)-1] {
@@ -44,13 +48,16 @@ func TestPreload(t *testing.T) {
 		next := moved[i+1]
 		at := slices.IndexFunc(router, func(p lab.Pull) bool { return p.Node == m.node && p.Time.Before(next.at) })
 		if at < 0 {
-			t.Errorf("node %s, which was told at %s, did not have the router's image when %s was told at %s", m.node, m.at.Format(time.TimeOnly), next.node, next.at.Format(time.TimeOnly))
+			t.Errorf("node %s, which was told at %s, did not have the router's image when %s was told at %s", m.node,
+				m.at.Format(time.TimeOnly), next.node, next.at.Format(time.TimeOnly))
 			continue
 		}
 		for _, p := range router {
-			if ofProbe := strings.HasPrefix(p.Pod, pullcheck.CanaryName); ofProbe && p.Node == m.node && p.Time.After(m.at) && p.Time.Before(next.at) {
+			if ofProbe := strings.HasPrefix(p.Pod, pullcheck.CanaryName); ofProbe && p.Node == m.node &&
+				p.Time.After(m.at) && p.Time.Before(next.at) {
 				given[m.node] = p.Time
-				t.Logf("node %s: told at %s, %s pulled %d bytes from %s at %s, %s told at %s", m.node, m.at.Format(time.TimeOnly), p.Pod, p.Bytes, p.Endpoint,
+				t.Logf("node %s: told at %s, %s pulled %d bytes from %s at %s, %s told at %s", m.node,
+					m.at.Format(time.TimeOnly), p.Pod, p.Bytes, p.Endpoint,
 					p.Time.Format(time.TimeOnly), next.node, next.at.Format(time.TimeOnly))
 			}
 		}
@@ -65,14 +72,16 @@ func TestPreload(t *testing.T) {
 			continue
 		}
 		if !p.Cached || p.Bytes > 0 {
-			t.Errorf("pod %s/%s had to pull %d bytes on node %s at %s although the image was given to it", p.Namespace, p.Pod, p.Bytes, p.Node, p.Time.Format(time.TimeOnly))
+			t.Errorf("pod %s/%s had to pull %d bytes on node %s at %s although the image was given to it", p.Namespace,
+				p.Pod, p.Bytes, p.Node, p.Time.Format(time.TimeOnly))
 		}
 		cached++
 	}
 	if cached == 0 {
 		t.Error("no router has come to a worker that was given its image: nothing is shown")
 	}
-	if s := r.Status.Preload; s.Nodes < 2 || s.Desired == 0 || s.Loaded != s.Desired || int(s.Ready)+len(s.Skipped) < int(s.Nodes) || len(s.Waiting) > 0 {
+	if s := r.Status.Preload; s.Nodes < 2 || s.Desired == 0 || s.Loaded != s.Desired || int(s.Ready)+
+		len(s.Skipped) < int(s.Nodes) || len(s.Waiting) > 0 {
 		t.Errorf("the status tells %+v", s)
 	}
 	checkNoPodsLeft(ctx, t, c)

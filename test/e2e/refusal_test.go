@@ -39,7 +39,8 @@ func refusals() map[string]refusal {
 		"policy conflict with an existing set": {
 			arrange: creating(&configv1.ImageDigestMirrorSet{
 				ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
-				// The MCO ignores a set that mirrors a source to itself, and its policy conflicts all the same: nothing rolls meanwhile.
+				// The MCO ignores a set that mirrors a source to itself, and its policy conflicts
+				// all the same: nothing rolls meanwhile.
 				Spec: configv1.ImageDigestMirrorSetSpec{ImageDigestMirrors: []configv1.ImageDigestMirrors{
 					{Source: "quay.io/acme", Mirrors: []configv1.ImageMirror{"quay.io/acme"}}}},
 			}),
@@ -51,34 +52,41 @@ func refusals() map[string]refusal {
 				Spec: configv1.ImageTagMirrorSetSpec{ImageTagMirrors: []configv1.ImageTagMirrors{
 					{Source: "quay.io/other", Mirrors: []configv1.ImageMirror{"quay.io/other"}}}},
 			}),
-			reason: v1alpha1.ReasonManagedElsewhere, want: []string{"ImageTagMirrorSet unwelcome", "safemirror.io/rollout"},
+			reason: v1alpha1.ReasonManagedElsewhere,
+			want:   []string{"ImageTagMirrorSet unwelcome", "safemirror.io/rollout"},
 		},
 		"mirror that does not answer": {
 			spec: func(s *v1alpha1.SafeMirrorRolloutSpec) {
 				s.ImageTagMirrors[0].Mirrors = []string{"nowhere.internal.example.com/acme"}
 			},
-			reason: v1alpha1.ReasonMirrorUnreachable, want: []string{"nowhere.internal.example.com", "quay.io/acme/app:v1"},
+			reason: v1alpha1.ReasonMirrorUnreachable,
+			want:   []string{"nowhere.internal.example.com", "quay.io/acme/app:v1"},
 		},
 		"push secret without rights": {
 			arrange: func(ctx context.Context, c *scenario.Cluster) (func() error, error) {
 				auth := base64.StdEncoding.EncodeToString([]byte("nobody:wrong"))
 				return creating(&corev1.Secret{
-					ObjectMeta: metav1.ObjectMeta{Name: "push", Namespace: "safe-mirror-operator"}, Type: corev1.SecretTypeDockerConfigJson,
-					Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, scenario.MirrorHost, auth))},
+					ObjectMeta: metav1.ObjectMeta{Name: "push", Namespace: "safe-mirror-operator"},
+					Type:       corev1.SecretTypeDockerConfigJson,
+					Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`,
+						scenario.MirrorHost, auth))},
 				})(ctx, c)
 			},
 			spec:   func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Mirroring.PushSecret.Name = "push" },
-			reason: v1alpha1.ReasonMirrorUnreachable, want: []string{scenario.MirrorHost, "Denied", "spec.mirroring.pushSecret"},
+			reason: v1alpha1.ReasonMirrorUnreachable,
+			want:   []string{scenario.MirrorHost, "Denied", "spec.mirroring.pushSecret"},
 		},
 		"push secret that does not exist": {
 			spec:   func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Mirroring.PushSecret.Name = "absent" },
-			reason: v1alpha1.ReasonSecretInvalid, want: []string{"spec.mirroring.pushSecret", "safe-mirror-operator/absent"},
+			reason: v1alpha1.ReasonSecretInvalid,
+			want:   []string{"spec.mirroring.pushSecret", "safe-mirror-operator/absent"},
 		},
 		"pool that does not exist": {
 			spec: func(s *v1alpha1.SafeMirrorRolloutSpec) {
 				s.Release.Stages = []v1alpha1.ReleaseStage{{Pool: "worker"}, {Pool: "infra"}}
 			},
-			reason: v1alpha1.ReasonPoolNotFound, want: []string{"spec.release.stages[1].pool", `"infra"`, "master, worker"},
+			reason: v1alpha1.ReasonPoolNotFound,
+			want:   []string{"spec.release.stages[1].pool", `"infra"`, "master, worker"},
 		},
 		"an upgrade in progress": {
 			arrange: clusterVersion(configv1.PartialUpdate), transient: true,
@@ -86,10 +94,12 @@ func refusals() map[string]refusal {
 		},
 		"a pool that somebody has paused": {
 			arrange: pausing("worker"),
-			reason:  v1alpha1.ReasonPoolNotReady, want: []string{"MachineConfigPool worker", "is paused by", "spec.paused"},
+			reason:  v1alpha1.ReasonPoolNotReady,
+			want:    []string{"MachineConfigPool worker", "is paused by", "spec.paused"},
 		},
 		"a degraded pool": {
-			arrange: degrading, reason: v1alpha1.ReasonPoolNotReady, want: []string{"MachineConfigPool worker", "Degraded", "worker-2"},
+			arrange: degrading, reason: v1alpha1.ReasonPoolNotReady,
+			want: []string{"MachineConfigPool worker", "Degraded", "worker-2"},
 		},
 		"a layered pool": {
 			arrange: creating(&mcfgv1.MachineOSConfig{
@@ -168,13 +178,15 @@ func (r refusal) run(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 func (r refusal) await(ctx context.Context, t *testing.T, c *scenario.Cluster, name, condition string) string {
 	t.Helper()
 	got := &v1alpha1.SafeMirrorRollout{}
-	err := lab.Eventually(ctx, time.Minute, name+" is "+condition+" with reason "+r.reason, func(ctx context.Context) (bool, string, error) {
-		if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, got); err != nil {
-			return false, "", err
-		}
-		cond := meta.FindStatusCondition(got.Status.Conditions, condition)
-		return cond != nil && cond.Status == metav1.ConditionTrue && cond.Reason == r.reason, scenario.Describe(got), nil
-	})
+	err := lab.Eventually(ctx, time.Minute, name+" is "+condition+" with reason "+r.reason,
+		func(ctx context.Context) (bool, string, error) {
+			if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, got); err != nil {
+				return false, "", err
+			}
+			cond := meta.FindStatusCondition(got.Status.Conditions, condition)
+			return cond != nil && cond.Status == metav1.ConditionTrue && cond.Reason == r.reason,
+				scenario.Describe(got), nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +197,8 @@ func (r refusal) await(ctx context.Context, t *testing.T, c *scenario.Cluster, n
 	return strings.Join(all, "\n")
 }
 
-// deleteUntouched expects that a rollout that has touched nothing leaves at once when it is deleted.
+// deleteUntouched expects that a rollout that has touched nothing leaves at once when it is
+// deleted.
 func deleteUntouched(ctx context.Context, t *testing.T, c *scenario.Cluster, r *v1alpha1.SafeMirrorRollout) {
 	t.Helper()
 	if err := c.Client.Delete(ctx, r); err != nil {
@@ -214,13 +227,15 @@ func pausing(pool string) func(context.Context, *scenario.Cluster) (func() error
 	return func(ctx context.Context, c *scenario.Cluster) (func() error, error) {
 		patch := func(paused bool) error {
 			p := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{Name: pool}}
-			return c.Client.Patch(ctx, p, client.RawPatch(types.MergePatchType, []byte(fmt.Sprintf(`{"spec":{"paused":%t}}`, paused))))
+			return c.Client.Patch(ctx, p, client.RawPatch(types.MergePatchType,
+				[]byte(fmt.Sprintf(`{"spec":{"paused":%t}}`, paused))))
 		}
 		return func() error { return patch(false) }, patch(true)
 	}
 }
 
-// degrading asks a node of a paused pool for a configuration that does not exist: its daemon reports Degraded, as a real one does.
+// degrading asks a node of a paused pool for a configuration that does not exist: its daemon
+// reports Degraded, as a real one does.
 func degrading(ctx context.Context, c *scenario.Cluster) (func() error, error) {
 	unpause, err := pausing("worker")(ctx, c)
 	if err != nil {
@@ -231,7 +246,8 @@ func degrading(ctx context.Context, c *scenario.Cluster) (func() error, error) {
 		return nil, err
 	}
 	desire := func(config string) error {
-		return c.PatchNode(ctx, "worker-2", fmt.Sprintf(`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredConfig":%q}}}`, config))
+		return c.PatchNode(ctx, "worker-2",
+			fmt.Sprintf(`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredConfig":%q}}}`, config))
 	}
 	undo := func() error {
 		if err := desire(pool.Status.Configuration.Name); err != nil {
@@ -249,18 +265,19 @@ func degrading(ctx context.Context, c *scenario.Cluster) (func() error, error) {
 }
 
 func degraded(ctx context.Context, c *scenario.Cluster, status corev1.ConditionStatus) error {
-	return lab.Eventually(ctx, time.Minute, "pool worker is Degraded="+string(status), func(ctx context.Context) (bool, string, error) {
-		p, err := c.Pool(ctx, "worker")
-		if err != nil {
-			return false, "", err
-		}
-		for _, cond := range p.Status.Conditions {
-			if cond.Type == mcfgv1.MachineConfigPoolDegraded {
-				return cond.Status == status, "it is " + string(cond.Status), nil
+	return lab.Eventually(ctx, time.Minute, "pool worker is Degraded="+string(status),
+		func(ctx context.Context) (bool, string, error) {
+			p, err := c.Pool(ctx, "worker")
+			if err != nil {
+				return false, "", err
 			}
-		}
-		return false, "it has no such condition", nil
-	})
+			for _, cond := range p.Status.Conditions {
+				if cond.Type == mcfgv1.MachineConfigPoolDegraded {
+					return cond.Status == status, "it is " + string(cond.Status), nil
+				}
+			}
+			return false, "it has no such condition", nil
+		})
 }
 
 func clusterVersion(state configv1.UpdateState) func(context.Context, *scenario.Cluster) (func() error, error) {

@@ -19,7 +19,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestTargeted: nodes are told by name, one at a time, and no pool is open before all of its nodes are done.
+// TestTargeted: nodes are told by name, one at a time, and no pool is open before all of its nodes
+// are done.
 func TestTargeted(t *testing.T) {
 	if !inShard(t, 5) {
 		return
@@ -46,7 +47,8 @@ func TestTargeted(t *testing.T) {
 
 const operatorUser = "system:serviceaccount:safe-mirror-operator:safe-mirror-operator"
 
-// TestMaxUnavailableTwo: a pool that allows half of its nodes to be missing is taken two at a time, by either mechanism; the control plane is not.
+// TestMaxUnavailableTwo: a pool that allows half of its nodes to be missing is taken two at a time,
+// by either mechanism; the control plane is not.
 func TestMaxUnavailableTwo(t *testing.T) {
 	for i, mechanism := range []v1alpha1.ReleaseMechanism{v1alpha1.MechanismPausePulse, v1alpha1.MechanismTargeted} {
 		t.Run(string(mechanism), func(t *testing.T) {
@@ -80,7 +82,8 @@ func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Two nodes that drain at once may have to wait for each other's budgets; that no pull fails is what counts here.
+	// Two nodes that drain at once may have to wait for each other's budgets; that no pull fails is
+	// what counts here.
 	if len(results.FailedPulls)+len(results.PodsFailingPull) > 0 || results.Pulls == 0 {
 		t.Errorf("pulls: %+v", results)
 	}
@@ -88,11 +91,14 @@ func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Spec.Paused || p.Spec.MaxUnavailable == nil || p.Spec.MaxUnavailable.String() != "50%" || p.Annotations["safemirror.io/pause-record"] != "" {
-		t.Errorf("pool worker is left paused=%t with maxUnavailable %v and ledger %q", p.Spec.Paused, p.Spec.MaxUnavailable, p.Annotations["safemirror.io/pause-record"])
+	if p.Spec.Paused || p.Spec.MaxUnavailable == nil || p.Spec.MaxUnavailable.String() != "50%" ||
+		p.Annotations["safemirror.io/pause-record"] != "" {
+		t.Errorf("pool worker is left paused=%t with maxUnavailable %v and ledger %q", p.Spec.Paused,
+			p.Spec.MaxUnavailable, p.Annotations["safemirror.io/pause-record"])
 	}
 	patchPool(t, "worker", `{"spec":{"maxUnavailable":null}}`)
-	// That is a new generation of the pool, and it counts as updated once its controller has seen it.
+	// That is a new generation of the pool, and it counts as updated once its controller has seen
+	// it.
 	err = lab.Eventually(ctx, time.Minute, "every pool is as it was", func(ctx context.Context) (bool, string, error) {
 		if err := c.CheckRestored(ctx); err != nil {
 			return false, err.Error(), nil
@@ -114,13 +120,14 @@ func patchPool(t *testing.T, name, patch string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Client.Patch(context.Background(), p, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+	if err := c.Client.Patch(context.Background(), p,
+		client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestNodeCordonedBefore: a node that was cordoned before is neither counted nor touched. The others go, the rollout says what it waits for,
-// and goes on when the node is back.
+// TestNodeCordonedBefore: a node that was cordoned before is neither counted nor touched. The
+// others go, the rollout says what it waits for, and goes on when the node is back.
 func TestNodeCordonedBefore(t *testing.T) {
 	if !inShard(t, 8) {
 		return

@@ -22,7 +22,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// usersPolicy is what the user has had before: a drain for each change of registries.conf, and something that is none of our business.
+// usersPolicy is what the user has had before: a drain for each change of registries.conf, and
+// something that is none of our business.
 const usersPolicy = `{"files":[{"path":"/etc/chrony.conf","actions":[{"type":"None"}]},{"path":"/etc/containers/registries.conf","actions":[{"type":"Drain"}]}]}`
 
 // disruptionWatch watches for anything that a drain would do.
@@ -33,17 +34,20 @@ type disruptionWatch struct {
 	cordoned chan string
 }
 
-// startReload creates a rollout in which nodes reload, on a cluster whose user wants drains otherwise.
+// startReload creates a rollout in which nodes reload, on a cluster whose user wants drains
+// otherwise.
 func startReload(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec)) (*rolloutRun, *disruptionWatch) {
 	t.Helper()
 	var watching *disruptionWatch
 	changes = append(changes, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Release.Disruption = v1alpha1.DisruptionReload })
 	u := startRollout(t, append(changes, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateHeld })...)
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"nodeDisruptionPolicy":`+usersPolicy+`}}`))
-	err := lab.Eventually(u.ctx, time.Minute, "the user's policy is taken", func(ctx context.Context) (bool, string, error) {
-		err := u.cluster.Client.Patch(ctx, &operatorv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: nodedisruption.Name}}, patch)
-		return err == nil, "it is not there yet", client.IgnoreNotFound(err)
-	})
+	err := lab.Eventually(u.ctx, time.Minute, "the user's policy is taken",
+		func(ctx context.Context) (bool, string, error) {
+			err := u.cluster.Client.Patch(ctx,
+				&operatorv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: nodedisruption.Name}}, patch)
+			return err == nil, "it is not there yet", client.IgnoreNotFound(err)
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +64,13 @@ func startReload(t *testing.T, changes ...func(*v1alpha1.SafeMirrorRolloutSpec))
 			}
 		}
 	}()
-	changeSpec(u.ctx, t, u.cluster, u.rollout.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateActive })
+	changeSpec(u.ctx, t, u.cluster, u.rollout.Name,
+		func(s *v1alpha1.SafeMirrorRolloutSpec) { s.State = v1alpha1.StateActive })
 	return u, watching
 }
 
-// checkNoDisruption expects that no node was cordoned and no pod evicted, and that the user's policy is back.
+// checkNoDisruption expects that no node was cordoned and no pod evicted, and that the user's
+// policy is back.
 func (w *disruptionWatch) checkNoDisruption(t *testing.T) {
 	t.Helper()
 	w.stop()
@@ -110,7 +116,8 @@ func (u *rolloutRun) checkPolicyRestored(t *testing.T) {
 	}
 }
 
-// checkPolicyInstalled expects our policy in the cluster, in effect, with what is needed to undo it by hand.
+// checkPolicyInstalled expects our policy in the cluster, in effect, with what is needed to undo it
+// by hand.
 func (u *rolloutRun) checkPolicyInstalled(t *testing.T) {
 	t.Helper()
 	mc := u.machineConfiguration(t)
@@ -125,16 +132,18 @@ func (u *rolloutRun) checkPolicyInstalled(t *testing.T) {
 	}
 }
 
-// TestReload brings the mirrors to every node without a drain: no node is cordoned, no pod evicted; the nodes pull from the mirrors, and the
-// user's policy is back at the end.
+// TestReload brings the mirrors to every node without a drain: no node is cordoned, no pod evicted;
+// the nodes pull from the mirrors, and the user's policy is back at the end.
 func TestReload(t *testing.T) {
 	if !inShard(t, 2) {
 		return
 	}
 	u, watching := startReload(t)
-	await(u.ctx, t, u.cluster, u.rollout.Name, "a node is updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 1 })
+	await(u.ctx, t, u.cluster, u.rollout.Name, "a node is updated",
+		func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 1 })
 	u.checkPolicyInstalled(t)
-	done, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime)
+	done, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+		rolloutTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +163,8 @@ func TestReloadRolledBack(t *testing.T) {
 		return
 	}
 	u, watching := startReload(t)
-	await(u.ctx, t, u.cluster, u.rollout.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 1 })
+	await(u.ctx, t, u.cluster, u.rollout.Name, "nodes are updated",
+		func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 1 })
 	addRequest(u.ctx, t, u.cluster, u.rollout.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 	await(u.ctx, t, u.cluster, u.rollout.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
@@ -163,18 +173,21 @@ func TestReloadRolledBack(t *testing.T) {
 	rolledBack(u, t, u.witness)
 }
 
-// TestReloadDeleted: the policy is there, the mirror sets are not, or have reached no node; nothing of it is left.
+// TestReloadDeleted: the policy is there, the mirror sets are not, or have reached no node; nothing
+// of it is left.
 func TestReloadDeleted(t *testing.T) {
 	if !inShard(t, 4) {
 		return
 	}
 	u, watching := startReload(t)
 	for phase := range u.phases {
-		if phase == string(rollout.PhasePolicy) || phase == string(rollout.PhaseApply) || phase == string(rollout.PhaseRender) {
+		if phase == string(rollout.PhasePolicy) || phase == string(rollout.PhaseApply) ||
+			phase == string(rollout.PhaseRender) {
 			break
 		}
 	}
-	changeSpec(u.ctx, t, u.cluster, u.rollout.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
+	changeSpec(u.ctx, t, u.cluster, u.rollout.Name,
+		func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
 	if err := u.cluster.Client.Delete(u.ctx, u.rollout); err != nil {
 		t.Fatal(err)
 	}

@@ -15,12 +15,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestRemedies lets an image vanish from the mirror after it was proven, and lets the rollout get over it by itself: the image is copied
-// again, and the pod in back-off replaced. The operator may be killed at any point of that.
+// TestRemedies lets an image vanish from the mirror after it was proven, and lets the rollout get
+// over it by itself: the image is copied again, and the pod in back-off replaced. The operator may
+// be killed at any point of that.
 func TestRemedies(t *testing.T) {
-	// That which is killed is killed at the last of the two, the pod's replacement: an operator that is away after the first leaves the
-	// kubelet the time to try again by itself, and then there is nothing to replace.
-	dies := map[string]v1alpha1.RemedyState{"killed with the intent on record": v1alpha1.RemedyIntended, "killed when it is over": v1alpha1.RemedyEnding}
+	// That which is killed is killed at the last of the two, the pod's replacement: an operator
+	// that is away after the first leaves the kubelet the time to try again by itself, and then
+	// there is nothing to replace.
+	dies := map[string]v1alpha1.RemedyState{"killed with the intent on record": v1alpha1.RemedyIntended,
+		"killed when it is over": v1alpha1.RemedyEnding}
 	for i, name := range []string{"undisturbed", "killed with the intent on record", "killed when it is over"} {
 		t.Run(name, func(t *testing.T) {
 			if !inShard(t, i) {
@@ -40,12 +43,14 @@ func TestRemedies(t *testing.T) {
 			if state := dies[name]; state != "" {
 				u.killAtRemedyState(t, state)
 			}
-			recovered := await(u.ctx, t, u.cluster, u.rollout.Name, "the second worker is done", func(r *v1alpha1.SafeMirrorRollout) bool { return updated(r, "worker") == 2 })
+			recovered := await(u.ctx, t, u.cluster, u.rollout.Name, "the second worker is done",
+				func(r *v1alpha1.SafeMirrorRollout) bool { return updated(r, "worker") == 2 })
 			took := time.Since(begun)
 			if dies[name] == "" && took > maxRecoveryTime {
 				t.Errorf("healed after %s, and %s are allowed", took.Round(time.Second), maxRecoveryTime)
 			}
-			copied, replaced := outcomeOf(recovered, v1alpha1.MirrorMissingImages), outcomeOf(recovered, v1alpha1.RestartFailingPods)
+			copied, replaced := outcomeOf(recovered, v1alpha1.MirrorMissingImages),
+				outcomeOf(recovered, v1alpha1.RestartFailingPods)
 			if copied != v1alpha1.OutcomeHelped {
 				t.Errorf("the copy has come to %q: %+v", copied, recovered.Status.Record.Remedies)
 			}
@@ -55,7 +60,8 @@ func TestRemedies(t *testing.T) {
 				t.Error(violation)
 			}
 			u.checkPodReplaced(t, replaced, dies[name] == v1alpha1.RemedyIntended)
-			t.Logf("RESULT copied=%s replaced=%s seconds=%.1f evicted=%d violations=%d", copied, replaced, took.Seconds(), tally.ProtectedDeletions, len(tally.Violations))
+			t.Logf("RESULT copied=%s replaced=%s seconds=%.1f evicted=%d violations=%d", copied, replaced,
+				took.Seconds(), tally.ProtectedDeletions, len(tally.Violations))
 		})
 	}
 }
@@ -70,15 +76,18 @@ func faultCase(t *testing.T, id string) scenario.FaultCase {
 	return all[i]
 }
 
-// stopAfterFirstWorker holds the rollout when one worker has the new configuration; the gate is called second.
+// stopAfterFirstWorker holds the rollout when one worker has the new configuration; the gate is
+// called second.
 func stopAfterFirstWorker(s *v1alpha1.SafeMirrorRolloutSpec) {
 	one := int32(1)
 	s.Release.Stages = []v1alpha1.ReleaseStage{
-		{Name: "first", Pool: "worker", Nodes: &one}, {Name: "second", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
+		{Name: "first", Pool: "worker", Nodes: &one},
+		{Name: "second", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
 	}
 }
 
-// startHeldAtSecond is a rollout whose first worker is done, and whose second waits for an approval.
+// startHeldAtSecond is a rollout whose first worker is done, and whose second waits for an
+// approval.
 func startHeldAtSecond(t *testing.T, v scenario.FaultCase) *rolloutRun {
 	t.Helper()
 	u := startScenario(t, v.Scenario, stopAfterFirstWorker)
@@ -98,14 +107,16 @@ func poolOf(r *v1alpha1.SafeMirrorRollout, pool string) v1alpha1.PoolStatus {
 	return r.Status.Pools[i]
 }
 
-// killAtRemedyState kills the operator as soon as the replacement of a pod on record has the state, or is further, and starts it again.
+// killAtRemedyState kills the operator as soon as the replacement of a pod on record has the state,
+// or is further, and starts it again.
 func (u *rolloutRun) killAtRemedyState(t *testing.T, state v1alpha1.RemedyState) {
 	t.Helper()
-	await(u.ctx, t, u.cluster, u.rollout.Name, "the replacement of a pod is "+string(state), func(r *v1alpha1.SafeMirrorRollout) bool {
-		return slices.ContainsFunc(r.Status.Record.Remedies, func(m v1alpha1.RemedyRecord) bool {
-			return m.Action == v1alpha1.RestartFailingPods && (m.State == state || m.State == v1alpha1.RemedyEnded)
+	await(u.ctx, t, u.cluster, u.rollout.Name, "the replacement of a pod is "+string(state),
+		func(r *v1alpha1.SafeMirrorRollout) bool {
+			return slices.ContainsFunc(r.Status.Record.Remedies, func(m v1alpha1.RemedyRecord) bool {
+				return m.Action == v1alpha1.RestartFailingPods && (m.State == state || m.State == v1alpha1.RemedyEnded)
+			})
 		})
-	})
 	u.killAndRestart(t)
 }
 
@@ -123,7 +134,8 @@ func outcomeOf(r *v1alpha1.SafeMirrorRollout, action v1alpha1.RemedyAction) v1al
 // checkRestored waits for the end, and expects the cluster as it was.
 func (u *rolloutRun) checkRestored(t *testing.T) {
 	t.Helper()
-	done, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime)
+	done, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+		rolloutTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,9 +158,10 @@ func (u *rolloutRun) checkRestored(t *testing.T) {
 	}
 }
 
-// replaced: the operator has deleted a pod outside of its own namespace, or the remedy was none of its doing. That it was not among those that
-// ran is for the guard to say. An operator that is killed between the intent and the deed is away for seconds, in which the kubelet may try
-// again by itself: then the pod runs, and must not have been touched.
+// replaced: the operator has deleted a pod outside of its own namespace, or the remedy was none of
+// its doing. That it was not among those that ran is for the guard to say. An operator that is
+// killed between the intent and the deed is away for seconds, in which the kubelet may try again by
+// itself: then the pod runs, and must not have been touched.
 func (u *rolloutRun) checkPodReplaced(t *testing.T, outcome v1alpha1.RemedyOutcome, away bool) {
 	t.Helper()
 	audit, err := u.cluster.Lab.Audit()
@@ -157,7 +170,8 @@ func (u *rolloutRun) checkPodReplaced(t *testing.T, outcome v1alpha1.RemedyOutco
 	}
 	deleted := 0
 	for _, e := range audit {
-		if e.Verb == "delete" && e.Resource == "pods" && e.Subresource == "" && e.Namespace != "safe-mirror-operator" && e.User == operatorUser {
+		if e.Verb == "delete" && e.Resource == "pods" && e.Subresource == "" && e.Namespace != "safe-mirror-operator" &&
+			e.User == operatorUser {
 			deleted++
 		}
 	}

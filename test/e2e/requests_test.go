@@ -25,7 +25,8 @@ func addRequest(ctx context.Context, t *testing.T, c *scenario.Cluster, name str
 	changeSpec(ctx, t, c, name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Requests = append(s.Requests, q) })
 }
 
-func changeSpec(ctx context.Context, t *testing.T, c *scenario.Cluster, name string, change func(*v1alpha1.SafeMirrorRolloutSpec)) {
+func changeSpec(ctx context.Context, t *testing.T, c *scenario.Cluster, name string,
+	change func(*v1alpha1.SafeMirrorRolloutSpec)) {
 	t.Helper()
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
@@ -39,7 +40,8 @@ func changeSpec(ctx context.Context, t *testing.T, c *scenario.Cluster, name str
 }
 
 // await waits until the rollout is as the check wants it.
-func await(ctx context.Context, t *testing.T, c *scenario.Cluster, name, what string, check func(*v1alpha1.SafeMirrorRollout) bool) *v1alpha1.SafeMirrorRollout {
+func await(ctx context.Context, t *testing.T, c *scenario.Cluster, name, what string,
+	check func(*v1alpha1.SafeMirrorRollout) bool) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
 	r := &v1alpha1.SafeMirrorRollout{}
 	err := lab.Eventually(ctx, rolloutTime, what, func(ctx context.Context) (bool, string, error) {
@@ -59,7 +61,8 @@ func reasonOf(r *v1alpha1.SafeMirrorRollout, condition string) string {
 	return ""
 }
 
-// TestApprovals: nothing is paused before the gate is open, and a stage waits for its own. An approval of another plan opens nothing.
+// TestApprovals: nothing is paused before the gate is open, and a stage waits for its own. An
+// approval of another plan opens nothing.
 func TestApprovals(t *testing.T) {
 	if !inShard(t, 2) {
 		return
@@ -68,14 +71,17 @@ func TestApprovals(t *testing.T) {
 	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.Release.ApplyApproval = v1alpha1.ApprovalRequired
 		s.Release.Stages = []v1alpha1.ReleaseStage{
-			{Name: "canary", Pool: "worker", Nodes: &one, SoakSeconds: &soak}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
+			{Name: "canary", Pool: "worker", Nodes: &one, SoakSeconds: &soak},
+			{Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired},
 		}
 	})
 	ctx, c, r := u.ctx, u.cluster, u.rollout
 	waits := func(gate string) *v1alpha1.SafeMirrorRollout {
 		return await(ctx, t, c, r.Name, "gate "+gate+" is waited for", func(r *v1alpha1.SafeMirrorRollout) bool {
-			return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && len(r.Status.Blockers) > 0 &&
-				strings.Contains(r.Status.Blockers[0].Message, "gate: "+gate) && strings.Contains(r.Status.Blockers[0].Message, r.Status.PlanHash)
+			return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired &&
+				len(r.Status.Blockers) > 0 &&
+				strings.Contains(r.Status.Blockers[0].Message, "gate: "+gate) &&
+				strings.Contains(r.Status.Blockers[0].Message, r.Status.PlanHash)
 		})
 	}
 	held := waits("apply")
@@ -84,11 +90,14 @@ func TestApprovals(t *testing.T) {
 			t.Errorf("pool %s is paused before the approval", p.Name)
 		}
 	}
-	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "too-early", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: "sha256:of-another-plan"})
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "too-early", Action: v1alpha1.RequestApprove, Gate: "apply",
+		PlanHash: "sha256:of-another-plan"})
 	await(ctx, t, c, r.Name, "the approval of another plan is named", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return len(r.Status.Blockers) > 0 && strings.Contains(r.Status.Blockers[0].Message, "request too-early approves another plan")
+		return len(r.Status.Blockers) > 0 &&
+			strings.Contains(r.Status.Blockers[0].Message, "request too-early approves another plan")
 	})
-	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "apply-it", Action: v1alpha1.RequestApprove, Gate: "apply", PlanHash: held.Status.PlanHash})
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "apply-it", Action: v1alpha1.RequestApprove, Gate: "apply",
+		PlanHash: held.Status.PlanHash})
 	atCanary := waits("workers")
 	if atCanary.Status.Nodes.Updated != 1 {
 		t.Errorf("%d nodes are updated at the second gate, want the canary", atCanary.Status.Nodes.Updated)
@@ -96,15 +105,18 @@ func TestApprovals(t *testing.T) {
 	if len(atCanary.Status.Record.Stages) != 1 || atCanary.Status.Record.Stages[0].Name != "canary" {
 		t.Errorf("the record has stages %+v, want the canary's soak", atCanary.Status.Record.Stages)
 	}
-	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Action: v1alpha1.RequestApprove, Gate: "workers", PlanHash: atCanary.Status.PlanHash})
+	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "go-on", Action: v1alpha1.RequestApprove, Gate: "workers",
+		PlanHash: atCanary.Status.PlanHash})
 	u.awaitComplete(t)
 }
 
-// rolledBack expects the cluster as it was before the rollout, and the way there as clean as the way forward.
+// rolledBack expects the cluster as it was before the rollout, and the way there as clean as the
+// way forward.
 func rolledBack(u *rolloutRun, t *testing.T, recorder *scenario.Recorder) {
 	t.Helper()
 	ctx, c, name := u.ctx, u.cluster, u.rollout.Name
-	if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, &configv1.ImageTagMirrorSet{}); !apierrors.IsNotFound(err) {
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: name},
+		&configv1.ImageTagMirrorSet{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the mirror set is there: %v", err)
 	}
 	if err := c.CheckRestored(ctx); err != nil {
@@ -135,7 +147,8 @@ func TestRollback(t *testing.T) {
 	}
 	u := startRollout(t)
 	ctx, c, r := u.ctx, u.cluster, u.rollout
-	await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
+	await(ctx, t, c, r.Name, "nodes are updated",
+		func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
 	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 	back := await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
@@ -147,10 +160,12 @@ func TestRollback(t *testing.T) {
 	// I10: taking the request away is no reason to go forward again; another spec is.
 	changeSpec(ctx, t, c, r.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Requests = nil })
 	await(ctx, t, c, r.Name, "the rollout stays back", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return r.Status.ObservedGeneration == r.Generation && reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
+		return r.Status.ObservedGeneration == r.Generation &&
+			reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 	})
 	changeSpec(ctx, t, c, r.Name, func(s *v1alpha1.SafeMirrorRolloutSpec) {
-		s.Inventory.AcceptedRisks = []v1alpha1.AcceptedRisk{{Pattern: "quay.io/nobody/*", Reason: "makes another spec of it"}}
+		s.Inventory.AcceptedRisks = []v1alpha1.AcceptedRisk{{Pattern: "quay.io/nobody/*",
+			Reason: "makes another spec of it"}}
 	})
 	again, err := c.Watch(ctx)
 	if err != nil {
@@ -168,9 +183,11 @@ func TestAbort(t *testing.T) {
 		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "all", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
 	})
 	ctx, c, r := u.ctx, u.cluster, u.rollout
-	await(ctx, t, c, r.Name, "the mirror set is applied and the first stage waits", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired && r.Status.Record.AppliedPlanHash != ""
-	})
+	await(ctx, t, c, r.Name, "the mirror set is applied and the first stage waits",
+		func(r *v1alpha1.SafeMirrorRollout) bool {
+			return reasonOf(r, v1alpha1.ConditionReady) == v1alpha1.ReasonApprovalRequired &&
+				r.Status.Record.AppliedPlanHash != ""
+		})
 	addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "stop", Action: v1alpha1.RequestAbort})
 	await(ctx, t, c, r.Name, "the rollout is taken back", func(r *v1alpha1.SafeMirrorRollout) bool {
 		return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
@@ -178,7 +195,8 @@ func TestAbort(t *testing.T) {
 	rolledBack(u, t, u.witness)
 }
 
-// TestDeletedWithRollback: with spec.deletion Rollback, deleting a rollout that has ended brings the cluster back before it goes.
+// TestDeletedWithRollback: with spec.deletion Rollback, deleting a rollout that has ended brings
+// the cluster back before it goes.
 func TestDeletedWithRollback(t *testing.T) {
 	if !inShard(t, 1) {
 		return
@@ -199,14 +217,16 @@ func TestDeletedWithRollback(t *testing.T) {
 	rolledBack(u, t, recorder)
 }
 
-// TestOutsideTheWindow: outside of its windows a rollout copies and proves, and touches nothing else.
+// TestOutsideTheWindow: outside of its windows a rollout copies and proves, and touches nothing
+// else.
 func TestOutsideTheWindow(t *testing.T) {
 	if !inShard(t, 0) {
 		return
 	}
 	closed := time.Now().UTC().Add(12 * time.Hour)
 	u := startRollout(t, func(s *v1alpha1.SafeMirrorRolloutSpec) {
-		s.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: closed.Format("4 15") + " * * *", DurationSeconds: 3600}}
+		s.Release.Windows = []v1alpha1.MaintenanceWindow{{Schedule: closed.Format("4 15") + " * * *",
+			DurationSeconds: 3600}}
 	})
 	ctx, c, r := u.ctx, u.cluster, u.rollout
 	waiting := await(ctx, t, c, r.Name, "no window is open", func(r *v1alpha1.SafeMirrorRollout) bool {

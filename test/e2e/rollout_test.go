@@ -53,7 +53,8 @@ func rollOut(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario.
 	provenFromNodes(ctx, t, c, r.Name)
 }
 
-// provenFromNodes: before anything pointed them there, nodes have pulled from the mirrors; nothing of that is left.
+// provenFromNodes: before anything pointed them there, nodes have pulled from the mirrors; nothing
+// of that is left.
 func provenFromNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, name string) {
 	t.Helper()
 	r := &v1alpha1.SafeMirrorRollout{}
@@ -65,7 +66,8 @@ func provenFromNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, nam
 		t.Errorf("nodes have proven %d of %d pulls: %s", n.NodePullsVerified, n.NodePullsDesired, scenario.Describe(r))
 	}
 	pods := &corev1.PodList{}
-	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"), client.MatchingLabels{pullcheck.LabelName: pullcheck.AppName}); err != nil {
+	if err := c.Client.List(ctx, pods, client.InNamespace("safe-mirror-operator"),
+		client.MatchingLabels{pullcheck.LabelName: pullcheck.AppName}); err != nil {
 		t.Fatal(err)
 	}
 	if len(pods.Items) > 0 {
@@ -75,7 +77,8 @@ func provenFromNodes(ctx context.Context, t *testing.T, c *scenario.Cluster, nam
 }
 
 // awaitComplete waits for the end and checks everything that it promises.
-func awaitComplete(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario.Scenario, name string, recorder *scenario.Recorder) {
+func awaitComplete(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario.Scenario, name string,
+	recorder *scenario.Recorder) {
 	t.Helper()
 	done, err := c.AwaitRollout(ctx, name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime)
 	if err != nil {
@@ -109,7 +112,8 @@ func awaitComplete(ctx context.Context, t *testing.T, c *scenario.Cluster, s sce
 	}
 }
 
-// checkRefused expects a refusal that names the reference and what to add, and that nothing was touched.
+// checkRefused expects a refusal that names the reference and what to add, and that nothing was
+// touched.
 func checkRefused(ctx context.Context, t *testing.T, c *scenario.Cluster, s scenario.Scenario, name string) {
 	t.Helper()
 	r, err := c.AwaitRollout(ctx, name, v1alpha1.ConditionStalled, metav1.ConditionTrue, time.Minute)
@@ -142,7 +146,8 @@ func checkUntouched(ctx context.Context, t *testing.T, c *scenario.Cluster, name
 		t.Fatal(err)
 	}
 	for _, e := range audit {
-		if e.User == "system:serviceaccount:safe-mirror-operator:safe-mirror-operator" && e.Resource == "machineconfigpools" {
+		if e.User == "system:serviceaccount:safe-mirror-operator:safe-mirror-operator" &&
+			e.Resource == "machineconfigpools" {
 			t.Errorf("the operator has written MachineConfigPool %s", e.Name)
 		}
 	}

@@ -39,7 +39,8 @@ func (u *rolloutRun) secondRollout(t *testing.T, gates int) *rolloutRun {
 	out := *u
 	out.rollout = u.scenario.Rollout()
 	out.rollout.Name = "second"
-	out.rollout.Spec.ImageTagMirrors = []v1alpha1.ImageMirrors{{Source: "quay.io/other", Mirrors: []string{scenario.MirrorHost + "/other"}}}
+	out.rollout.Spec.ImageTagMirrors = []v1alpha1.ImageMirrors{{Source: "quay.io/other",
+		Mirrors: []string{scenario.MirrorHost + "/other"}}}
 	out.rollout.Spec.Release.Stages = gatedWorkers(gates)
 	if err := u.cluster.Client.Create(u.ctx, out.rollout); err != nil {
 		t.Fatal(err)
@@ -61,7 +62,8 @@ func (u *rolloutRun) holdsPools(t *testing.T) {
 	}
 }
 
-// TestTwoRollouts: the second one waits, names the first, touches nothing, and goes on when the first has ended.
+// TestTwoRollouts: the second one waits, names the first, touches nothing, and goes on when the
+// first has ended.
 func TestTwoRollouts(t *testing.T) {
 	if !inShard(t, 7) {
 		return
@@ -69,28 +71,34 @@ func TestTwoRollouts(t *testing.T) {
 	u := smallRollout(t, 1)
 	u.atGate(t, gateName(0))
 	second := u.secondRollout(t, 0)
-	await(u.ctx, t, u.cluster, second.rollout.Name, "the second rollout waits for the first", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonOtherRollout, []string{"SafeMirrorRollout " + u.rollout.Name, "comes first"})
-	})
+	await(u.ctx, t, u.cluster, second.rollout.Name, "the second rollout waits for the first",
+		func(r *v1alpha1.SafeMirrorRollout) bool {
+			return mentions(r, v1alpha1.ReasonOtherRollout,
+				[]string{"SafeMirrorRollout " + u.rollout.Name, "comes first"})
+		})
 	u.holdsPools(t)
 	u.openGate(t, gateName(0))
-	if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+	if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+		rolloutTime); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+		rolloutTime); err != nil {
 		t.Fatal(err)
 	}
 	u.awaitComplete(t) // of the first: the second has left it as it was
 }
 
-// TestRollbackWaitsForOtherRollout: a complete rollout is deleted, and is to go back, while another one is under way. It waits, names that one and
-// leaves its pools alone; afterwards it goes back and is gone, and the other's mirror set stays.
+// TestRollbackWaitsForOtherRollout: a complete rollout is deleted, and is to go back, while another
+// one is under way. It waits, names that one and leaves its pools alone; afterwards it goes back
+// and is gone, and the other's mirror set stays.
 func TestRollbackWaitsForOtherRollout(t *testing.T) {
 	if !inShard(t, 2) {
 		return
 	}
 	u := smallRollout(t, 0, func(s *v1alpha1.SafeMirrorRolloutSpec) { s.Deletion = v1alpha1.DeletionRollback })
-	if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+	if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+		rolloutTime); err != nil {
 		t.Fatal(err)
 	}
 	second := u.secondRollout(t, 1)
@@ -98,12 +106,15 @@ func TestRollbackWaitsForOtherRollout(t *testing.T) {
 	if err := u.cluster.Client.Delete(u.ctx, u.rollout); err != nil {
 		t.Fatal(err)
 	}
-	await(u.ctx, t, u.cluster, u.rollout.Name, "the way back waits for the second rollout", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return r.Status.Record.Rollback != nil && mentions(r, v1alpha1.ReasonOtherRollout, []string{"SafeMirrorRollout second", "comes first"})
-	})
+	await(u.ctx, t, u.cluster, u.rollout.Name, "the way back waits for the second rollout",
+		func(r *v1alpha1.SafeMirrorRollout) bool {
+			return r.Status.Record.Rollback != nil &&
+				mentions(r, v1alpha1.ReasonOtherRollout, []string{"SafeMirrorRollout second", "comes first"})
+		})
 	second.holdsPools(t)
 	second.openGate(t, gateName(0))
-	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+	if _, err := u.cluster.AwaitRollout(u.ctx, second.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+		rolloutTime); err != nil {
 		t.Fatal(err)
 	}
 	u.awaitDeleted(t)
@@ -111,13 +122,15 @@ func TestRollbackWaitsForOtherRollout(t *testing.T) {
 		t.Error(err)
 	}
 	sets := &configv1.ImageTagMirrorSetList{}
-	if err := u.cluster.Client.List(u.ctx, sets); err != nil || len(sets.Items) != 1 || sets.Items[0].Name != second.rollout.Name {
+	if err := u.cluster.Client.List(u.ctx, sets); err != nil || len(sets.Items) != 1 ||
+		sets.Items[0].Name != second.rollout.Name {
 		t.Errorf("the mirror sets are %+v (%v), want the second rollout's alone", sets.Items, err)
 	}
 }
 
-// TestSpecEdited: a spec that changes half way is planned and proven anew, and reaches the nodes that have the earlier one as well. What
-// cannot be meant is refused by the API, and what cannot work holds the rollout until it is taken back.
+// TestSpecEdited: a spec that changes half way is planned and proven anew, and reaches the nodes
+// that have the earlier one as well. What cannot be meant is refused by the API, and what cannot
+// work holds the rollout until it is taken back.
 func TestSpecEdited(t *testing.T) {
 	if !inShard(t, 5) {
 		return
@@ -127,11 +140,13 @@ func TestSpecEdited(t *testing.T) {
 	u.openGate(t, gateName(0))
 	u.atGate(t, gateName(1))
 
-	other := v1alpha1.ImageMirrors{Source: "quay.io/other", Mirrors: []string{scenario.MirrorHost + "/other"}, MirrorSourcePolicy: v1alpha1.NeverContactSource}
+	other := v1alpha1.ImageMirrors{Source: "quay.io/other", Mirrors: []string{scenario.MirrorHost + "/other"},
+		MirrorSourcePolicy: v1alpha1.NeverContactSource}
 	err := u.changeSpec(u.ctx, func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		contradiction := other
 		contradiction.MirrorSourcePolicy = v1alpha1.AllowContactingSource
-		s.ImageTagMirrors, s.ImageDigestMirrors = append(s.ImageTagMirrors, other), []v1alpha1.ImageMirrors{contradiction}
+		s.ImageTagMirrors, s.ImageDigestMirrors = append(s.ImageTagMirrors, other),
+			[]v1alpha1.ImageMirrors{contradiction}
 	})
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "same mirrorSourcePolicy") {
 		t.Errorf("two policies for one source: %v", err)
@@ -145,9 +160,11 @@ func TestSpecEdited(t *testing.T) {
 	change("a mirror that is not there", func(s *v1alpha1.SafeMirrorRolloutSpec) {
 		s.ImageTagMirrors[0].Mirrors = []string{"nowhere.internal.example.com/acme"}
 	})
-	held := await(u.ctx, t, u.cluster, u.rollout.Name, "a mirror that is not there holds the rollout", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return r.Status.ObservedGeneration == r.Generation && mentions(r, v1alpha1.ReasonMirrorUnreachable, []string{"nowhere.internal.example.com"})
-	})
+	held := await(u.ctx, t, u.cluster, u.rollout.Name, "a mirror that is not there holds the rollout",
+		func(r *v1alpha1.SafeMirrorRollout) bool {
+			return r.Status.ObservedGeneration == r.Generation &&
+				mentions(r, v1alpha1.ReasonMirrorUnreachable, []string{"nowhere.internal.example.com"})
+		})
 	if held.Status.Record.AppliedPlanHash == held.Status.PlanHash {
 		t.Error("it is applied all the same")
 	}
@@ -157,13 +174,14 @@ func TestSpecEdited(t *testing.T) {
 	})
 	u.awaitComplete(t)
 	set := u.mirrorSet()
-	if err := u.cluster.Client.Get(u.ctx, client.ObjectKeyFromObject(set), set); err != nil || len(set.Spec.ImageTagMirrors) != 2 {
+	if err := u.cluster.Client.Get(u.ctx, client.ObjectKeyFromObject(set), set); err != nil ||
+		len(set.Spec.ImageTagMirrors) != 2 {
 		t.Errorf("the mirror set has %+v (%v), want both sources", set.Spec.ImageTagMirrors, err)
 	}
 }
 
-// TestUnpausedTwice: somebody who unpauses a pool again and again wins. The rollout says so by name and does not fight; it goes on when
-// the pool is paused again.
+// TestUnpausedTwice: somebody who unpauses a pool again and again wins. The rollout says so by name
+// and does not fight; it goes on when the pool is paused again.
 func TestUnpausedTwice(t *testing.T) {
 	if !inShard(t, 6) {
 		return
@@ -178,7 +196,8 @@ func TestUnpausedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := await(u.ctx, t, u.cluster, u.rollout.Name, "control is lost", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonPauseConflict, []string{"MachineConfigPool worker", "unpaused twice", `"gitops"`, "spec.state to Held"})
+		return mentions(r, v1alpha1.ReasonPauseConflict,
+			[]string{"MachineConfigPool worker", "unpaused twice", `"gitops"`, "spec.state to Held"})
 	})
 	if reasonOf(lost, v1alpha1.ConditionStalled) != v1alpha1.ReasonPauseConflict {
 		t.Errorf("the rollout is not Stalled: %s", scenario.Describe(lost))

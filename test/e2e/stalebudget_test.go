@@ -22,8 +22,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// staleBudget is the one structural case that passes by itself: a budget that has been edited and not computed since allows no eviction. The
-// disruption controller stands still for as long as it is looked at. The budget is that of a twin, which nothing else holds.
+// staleBudget is the one structural case that passes by itself: a budget that has been edited and
+// not computed since allows no eviction. The disruption controller stands still for as long as it
+// is looked at. The budget is that of a twin, which nothing else holds.
 func staleBudget(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 	t.Helper()
 	const namespace, node = "c02-undersized-twin", "worker-1"
@@ -45,21 +46,24 @@ func staleBudget(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 		t.Errorf("the eviction is answered %v; want 429", err)
 	}
 	resumePart("kube-controller-manager")
-	err = lab.Eventually(ctx, time.Minute, "the budget is computed, and the forecast is as it was", func(ctx context.Context) (bool, string, error) {
-		if r, err = forecastNode(ctx, c, node); err != nil {
-			return false, "", err
-		}
-		if err := dryEviction(ctx, c, namespace, node); err != nil {
-			return false, err.Error(), nil
-		}
-		return !slices.ContainsFunc(r.Problems, func(p rollout.Problem) bool { return p.Namespace == namespace }), problems(r), nil
-	})
+	err = lab.Eventually(ctx, time.Minute, "the budget is computed, and the forecast is as it was",
+		func(ctx context.Context) (bool, string, error) {
+			if r, err = forecastNode(ctx, c, node); err != nil {
+				return false, "", err
+			}
+			if err := dryEviction(ctx, c, namespace, node); err != nil {
+				return false, err.Error(), nil
+			}
+			return !slices.ContainsFunc(r.Problems, func(p rollout.Problem) bool { return p.Namespace == namespace }),
+				problems(r), nil
+		})
 	if err != nil {
 		t.Error(err)
 	}
 }
 
-// dryEviction asks the API server what it would answer to the eviction of a pod of the namespace on the node.
+// dryEviction asks the API server what it would answer to the eviction of a pod of the namespace on
+// the node.
 func dryEviction(ctx context.Context, c *scenario.Cluster, namespace, node string) error {
 	var pods corev1.PodList
 	if err := c.Client.List(ctx, &pods, client.InNamespace(namespace)); err != nil {

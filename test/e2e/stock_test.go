@@ -11,15 +11,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestStock runs the first scenario once more on the unmodified Machine Config Controller with all its own delays: plainly and by a
-// SafeMirrorRollout. Both end as they do on the lab's quick one.
+// TestStock runs the first scenario once more on the unmodified Machine Config Controller with all
+// its own delays: plainly and by a SafeMirrorRollout. Both end as they do on the lab's quick one.
 func TestStock(t *testing.T) {
 	if !inShard(t, 4) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
-	// Nodes at a real pace would take half an hour; at this one they are still slower than the controller's own 5 s.
+	// Nodes at a real pace would take half an hour; at this one they are still slower than the
+	// controller's own 5 s.
 	stock, err := lab.Start(ctx, lab.Options{Stock: true, Masters: 1, Scale: 0.4})
 	if err != nil {
 		t.Fatal(err)

@@ -14,18 +14,22 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestInfraPool carries a custom pool of tainted nodes through, as a stage of its own. A node that is in two custom pools is no pool's, and
-// would pull as before for ever: nothing begins until it is taken out of one, or of both.
+// TestInfraPool carries a custom pool of tainted nodes through, as a stage of its own. A node that
+// is in two custom pools is no pool's, and would pull as before for ever: nothing begins until it
+// is taken out of one, or of both.
 func TestInfraPool(t *testing.T) {
 	if !inShard(t, 6) {
 		return
 	}
 	u := startScenario(t, scenario.Infra(), func(s *v1alpha1.SafeMirrorRolloutSpec) {
-		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "infra", Pool: scenario.InfraPool}, {Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
+		s.Release.Stages = []v1alpha1.ReleaseStage{{Name: "infra", Pool: scenario.InfraPool},
+			{Name: "workers", Pool: "worker", Approval: v1alpha1.ApprovalRequired}}
 	})
-	refused := await(u.ctx, t, u.cluster, u.rollout.Name, "the node in two custom pools is named", func(r *v1alpha1.SafeMirrorRollout) bool {
-		return mentions(r, v1alpha1.ReasonPoolNotReady, []string{scenario.BetweenPools, "edge and infra", "take all of their labels but one off the node"})
-	})
+	refused := await(u.ctx, t, u.cluster, u.rollout.Name, "the node in two custom pools is named",
+		func(r *v1alpha1.SafeMirrorRollout) bool {
+			return mentions(r, v1alpha1.ReasonPoolNotReady,
+				[]string{scenario.BetweenPools, "edge and infra", "take all of their labels but one off the node"})
+		})
 	if p := refused.Status.Phase; p != "Preflight" {
 		t.Errorf("refused in phase %s, want Preflight: nothing may have been touched", p)
 	}
@@ -50,7 +54,8 @@ func TestInfraPool(t *testing.T) {
 // current is the rollout as it is.
 func (u *rolloutRun) current(t *testing.T) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
-	return await(u.ctx, t, u.cluster, u.rollout.Name, "it is there", func(*v1alpha1.SafeMirrorRollout) bool { return true })
+	return await(u.ctx, t, u.cluster, u.rollout.Name, "it is there",
+		func(*v1alpha1.SafeMirrorRollout) bool { return true })
 }
 
 // TestTopologies runs one rollout on each installation that is not a control plane and workers.
@@ -71,7 +76,8 @@ func TestTopologies(t *testing.T) {
 			onLab(t, lab.Options{Topology: k.topology})
 			s := scenario.Plain(k.replicas, nil)
 			u := startScenario(t, s)
-			if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, rolloutTime); err != nil {
+			if _, err := u.cluster.AwaitRollout(u.ctx, u.rollout.Name, v1alpha1.ConditionReady, metav1.ConditionTrue,
+				rolloutTime); err != nil {
 				t.Fatal(err)
 			}
 			// A single node is not drained, so no pod has had to pull yet.

@@ -16,9 +16,11 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/sim/trace"
 )
 
-// TestTrace records what the real Machine Config Operator does to pools and nodes, during a rollout, during one that goes back half way,
-// and when the same mirror set is applied plainly and a drain gets stuck, and holds the simulated one against it: each step that was seen has to be one that it takes, too. With E2E_TRACES set
-// to a directory the traces are kept there; those of test/sim/testdata/traces were made so.
+// TestTrace records what the real Machine Config Operator does to pools and nodes, during a
+// rollout, during one that goes back half way, and when the same mirror set is applied plainly and
+// a drain gets stuck, and holds the simulated one against it: each step that was seen has to be one
+// that it takes, too. With E2E_TRACES set to a directory the traces are kept there; those of
+// test/sim/testdata/traces were made so.
 func TestTrace(t *testing.T) {
 	if !inShard(t, 4) {
 		return
@@ -38,13 +40,17 @@ func TestTrace(t *testing.T) {
 			if err := c.Client.Create(ctx, r); err != nil {
 				t.Fatal(err)
 			}
-			await(ctx, t, c, r.Name, "nodes are updated", func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
+			await(ctx, t, c, r.Name, "nodes are updated",
+				func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Nodes.Updated >= 2 })
 			addRequest(ctx, t, c, r.Name, v1alpha1.Request{ID: "undo", Action: v1alpha1.RequestRollback})
 			await(ctx, t, c, r.Name, "the rollout has gone back", func(r *v1alpha1.SafeMirrorRollout) bool {
 				return reasonOf(r, v1alpha1.ConditionStalled) == v1alpha1.ReasonRolledBack
 			})
 		}},
-		"plain": {scenario.Raw, func(ctx context.Context, t *testing.T, c *scenario.Cluster) { deadlock(ctx, t, c, s) }},
+		"plain": {scenario.Raw, func(ctx context.Context, t *testing.T,
+			c *scenario.Cluster) {
+			deadlock(ctx, t, c, s)
+		}},
 	}
 	for name, k := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -92,7 +98,8 @@ func checkTrace(t *testing.T, lines *bytes.Buffer) {
 		}
 		steps++
 		if !known[step] {
-			t.Errorf("%s %s at %s: the simulated MCO never takes this step: %s", e.Kind, e.Name, e.At.Format(time.TimeOnly), step)
+			t.Errorf("%s %s at %s: the simulated MCO never takes this step: %s", e.Kind, e.Name,
+				e.At.Format(time.TimeOnly), step)
 		}
 	}
 	if steps < 20 {

@@ -15,12 +15,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// updateWatch watches which nodes are on their way to another configuration at the same time, and which pools are open while a rollout holds
-// them. A look now and then would miss what lasts for a moment.
+// updateWatch watches which nodes are on their way to another configuration at the same time, and
+// which pools are open while a rollout holds them. A look now and then would miss what lasts for a
+// moment.
 type updateWatch struct {
 	mu     sync.Mutex
 	moving map[string]bool
-	// most are the largest sets of nodes that were on their way at once, of the control plane and of the others.
+	// most are the largest sets of nodes that were on their way at once, of the control plane and
+	// of the others.
 	masters, others []string
 	// unpaused are the pools that were unpaused while they carried a ledger.
 	unpaused []string
@@ -51,7 +53,8 @@ func (m *updateWatch) follow(events <-chan watch.Event) {
 		case *corev1.Node:
 			m.node(o, e.Type == watch.Deleted)
 		case *mcfgv1.MachineConfigPool:
-			if !o.Spec.Paused && o.Annotations["safemirror.io/pause-record"] != "" && !slices.Contains(m.unpaused, o.Name) {
+			if !o.Spec.Paused && o.Annotations["safemirror.io/pause-record"] != "" &&
+				!slices.Contains(m.unpaused, o.Name) {
 				m.unpaused = append(m.unpaused, o.Name)
 			}
 		}
@@ -63,7 +66,8 @@ func (m *updateWatch) node(n *corev1.Node, gone bool) {
 	const prefix = "machineconfiguration.openshift.io/"
 	a := n.Annotations
 	delete(m.moving, n.Name)
-	if !gone && a[prefix+"desiredConfig"] != "" && (a[prefix+"currentConfig"] != a[prefix+"desiredConfig"] || a[prefix+"state"] != "Done") {
+	if !gone && a[prefix+"desiredConfig"] != "" &&
+		(a[prefix+"currentConfig"] != a[prefix+"desiredConfig"] || a[prefix+"state"] != "Done") {
 		m.moving[n.Name] = true
 	}
 	var masters, others []string
@@ -83,13 +87,15 @@ func (m *updateWatch) node(n *corev1.Node, gone bool) {
 	}
 }
 
-// check expects that so many workers and at most one master were on their way at once, and never both.
+// check expects that so many workers and at most one master were on their way at once, and never
+// both.
 func (m *updateWatch) check(t *testing.T, workers int) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.masters) != 1 || len(m.others) != workers {
-		t.Errorf("at the same time were on their way masters %v and others %v; want one master, and %d of the others", m.masters, m.others, workers)
+		t.Errorf("at the same time were on their way masters %v and others %v; want one master, and %d of the others",
+			m.masters, m.others, workers)
 	}
 }
 

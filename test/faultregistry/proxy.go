@@ -47,13 +47,14 @@ func ForURL(registry *url.URL) *Proxy {
 	})
 }
 
-// SetFaults replaces the faults. Of several that are about the same request, the first strikes. It panics at a regular
-// expression that is none: a script is written in a test.
+// SetFaults replaces the faults. Of several that are about the same request, the first strikes. It
+// panics at a regular expression that is none: a script is written in a test.
 func (p *Proxy) SetFaults(faults ...Fault) {
 	script := make([]*compiledFault, 0, len(faults))
 	for _, f := range faults {
 		script = append(script, &compiledFault{
-			Fault: f, method: regexp.MustCompile("^(" + f.Method + ")$"), path: regexp.MustCompile(f.Path), query: regexp.MustCompile(f.Query),
+			Fault: f, method: regexp.MustCompile("^(" + f.Method + ")$"), path: regexp.MustCompile(f.Path),
+			query: regexp.MustCompile(f.Query),
 		})
 	}
 	p.mu.Lock()
@@ -95,7 +96,8 @@ func (p *Proxy) responderFor(r *http.Request) Responder {
 
 // matches tells whether the request is one to break, and counts it.
 func (f *compiledFault) matches(r *http.Request) bool {
-	if f.Method != "" && !f.method.MatchString(r.Method) || !f.path.MatchString(r.URL.Path) || !f.query.MatchString(r.URL.RawQuery) {
+	if f.Method != "" && !f.method.MatchString(r.Method) || !f.path.MatchString(r.URL.Path) ||
+		!f.query.MatchString(r.URL.RawQuery) {
 		return false
 	}
 	f.seen++

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Respond gives a status, headers ("Retry-After", "3", "Content-Type", "text/html", ...) and a body instead of the
-// registry's answer.
+// Respond gives a status, headers ("Retry-After", "3", "Content-Type", "text/html", ...) and a body
+// instead of the registry's answer.
 func Respond(status int, body string, headers ...string) Responder {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		for i := 0; i+1 < len(headers); i += 2 {
@@ -72,7 +72,8 @@ func writeResponse(w http.ResponseWriter, response *httptest.ResponseRecorder, l
 	_, _ = w.Write(body)
 }
 
-// CloseAfter sends the first bytes of the right answer under its right length, and closes the connection.
+// CloseAfter sends the first bytes of the right answer under its right length, and closes the
+// connection.
 func CloseAfter(after int) Responder {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		response := upstreamResponse(r, next)
@@ -147,8 +148,8 @@ func AbsoluteLocation() Responder {
 	return Location(func(location *url.URL, r *http.Request) { location.Scheme, location.Host = "http", r.Host })
 }
 
-// LocationWithoutQuery keeps the state of an upload to itself instead of letting the client carry it in the query. It must
-// see all requests under /blobs/uploads/.
+// LocationWithoutQuery keeps the state of an upload to itself instead of letting the client carry
+// it in the query. It must see all requests under /blobs/uploads/.
 func LocationWithoutQuery() Responder {
 	var mu sync.Mutex
 	states := map[string]string{}
@@ -167,8 +168,9 @@ func LocationWithoutQuery() Responder {
 	}
 }
 
-// LoseUpload forgets the first upload that goes on, as a registry does that restarts or has replicas that do not share
-// their uploads. Later ones are well. It must see all requests under /blobs/uploads/.
+// LoseUpload forgets the first upload that goes on, as a registry does that restarts or has
+// replicas that do not share their uploads. Later ones are well. It must see all requests under
+// /blobs/uploads/.
 func LoseUpload() Responder {
 	var mu sync.Mutex
 	var lost string
@@ -190,7 +192,8 @@ func LoseUpload() Responder {
 	}
 }
 
-// TrickleHeaders sends the right answer's header one byte at a time, and never gets to its end before the client gives up.
+// TrickleHeaders sends the right answer's header one byte at a time, and never gets to its end
+// before the client gives up.
 func TrickleHeaders(every time.Duration) Responder {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		conn, _, err := http.NewResponseController(w).Hijack()

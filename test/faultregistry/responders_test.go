@@ -56,14 +56,16 @@ func doRequest(t *testing.T, method, address string) (response, http.Header) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Timeout: time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		return response{Broken: true}, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	return response{Status: resp.StatusCode, Body: string(body), Broken: errors.Is(err, io.ErrUnexpectedEOF)}, resp.Header
+	return response{Status: resp.StatusCode, Body: string(body), Broken: errors.Is(err, io.ErrUnexpectedEOF)},
+		resp.Header
 }
 
 func TestFaults(t *testing.T) {
@@ -72,16 +74,24 @@ func TestFaults(t *testing.T) {
 		want   response
 		header map[string]string
 	}{
-		"answer":         {do: Respond(429, "slow down", "Retry-After", "3"), want: response{Status: 429, Body: "slow down"}, header: map[string]string{"Retry-After": "3"}},
-		"error":          {do: Error(403, "DENIED", "no"), want: response{Status: 403, Body: `{"errors":[{"code":"DENIED","message":"no"}]}`}},
-		"redirect":       {do: Redirect("http://elsewhere/"), want: response{Status: 307, Body: "<a href=\"http://elsewhere/\">Temporary Redirect</a>.\n\n"}, header: map[string]string{"Location": "http://elsewhere/"}},
-		"circle":         {do: RedirectToItself(), want: response{Status: 307, Body: "<a href=\"/v2/\">Temporary Redirect</a>.\n\n"}, header: map[string]string{"Location": "/v2/"}},
-		"hang up":        {do: CloseConnection(), want: response{Broken: true}},
-		"break off":      {do: CloseAfter(3), want: response{Status: 200, Body: "the", Broken: true}},
-		"truncate":       {do: Truncate(3), want: response{Status: 200, Body: "the"}},
-		"corrupt":        {do: Corrupt(), want: response{Status: 200, Body: "the content og the registry"}},
-		"status":         {do: Status(206), want: response{Status: 206, Body: content}},
-		"header":         {do: Header("Docker-Content-Digest", "sha256:lie"), want: response{Status: 200, Body: content}, header: map[string]string{"Docker-Content-Digest": "sha256:lie"}},
+		"answer": {do: Respond(429, "slow down", "Retry-After", "3"),
+			want: response{Status: 429, Body: "slow down"}, header: map[string]string{"Retry-After": "3"}},
+		"error": {do: Error(403, "DENIED", "no"),
+			want: response{Status: 403, Body: `{"errors":[{"code":"DENIED","message":"no"}]}`}},
+		"redirect": {do: Redirect("http://elsewhere/"),
+			want:   response{Status: 307, Body: "<a href=\"http://elsewhere/\">Temporary Redirect</a>.\n\n"},
+			header: map[string]string{"Location": "http://elsewhere/"}},
+		"circle": {do: RedirectToItself(),
+			want:   response{Status: 307, Body: "<a href=\"/v2/\">Temporary Redirect</a>.\n\n"},
+			header: map[string]string{"Location": "/v2/"}},
+		"hang up":   {do: CloseConnection(), want: response{Broken: true}},
+		"break off": {do: CloseAfter(3), want: response{Status: 200, Body: "the", Broken: true}},
+		"truncate":  {do: Truncate(3), want: response{Status: 200, Body: "the"}},
+		"corrupt":   {do: Corrupt(), want: response{Status: 200, Body: "the content og the registry"}},
+		"status":    {do: Status(206), want: response{Status: 206, Body: content}},
+		"header": {do: Header("Docker-Content-Digest", "sha256:lie"),
+			want:   response{Status: 200, Body: content},
+			header: map[string]string{"Docker-Content-Digest": "sha256:lie"}},
 		"without header": {do: Header("Content-Type", ""), want: response{Status: 200, Body: content}},
 		"trickle body":   {do: TrickleBody(time.Microsecond), want: response{Status: 200, Body: content}},
 	}
@@ -105,7 +115,8 @@ func TestFaults(t *testing.T) {
 }
 
 func TestUploadsGoOnElsewhere(t *testing.T) {
-	_, address := serve(t, Fault{Path: "/absolute", Respond: AbsoluteLocation()}, Fault{Path: "/blobs/uploads/", Respond: LocationWithoutQuery()})
+	_, address := serve(t, Fault{Path: "/absolute", Respond: AbsoluteLocation()},
+		Fault{Path: "/blobs/uploads/", Respond: LocationWithoutQuery()})
 	_, header := doRequest(t, http.MethodPost, address+"/absolute")
 	if got, want := header.Get("Location"), address+"/v2/app/blobs/uploads/1?state=secret"; got != want {
 		t.Errorf("goes on at %s, want %s", got, want)
@@ -124,7 +135,8 @@ func TestOneUploadIsLostForEver(t *testing.T) {
 	_, address := serve(t, Fault{Path: "/blobs/uploads/", Respond: LoseUpload()})
 	var got []int
 	for _, r := range []struct{ method, path string }{
-		{http.MethodPost, ""}, {http.MethodPut, "1"}, {http.MethodPut, "2"}, {http.MethodGet, "1"}, {http.MethodDelete, "1"},
+		{http.MethodPost, ""}, {http.MethodPut, "1"}, {http.MethodPut, "2"}, {http.MethodGet, "1"},
+		{http.MethodDelete, "1"},
 	} {
 		a, _ := doRequest(t, r.method, address+"/v2/app/blobs/uploads/"+r.path)
 		got = append(got, a.Status)
@@ -144,15 +156,21 @@ func TestScript(t *testing.T) {
 		want   []int // statuses
 		hits   []int
 	}{
-		"none":         {asked: []request{get}, want: []int{200}, hits: []int{}},
-		"all":          {faults: []Fault{{}}, asked: []request{get, get}, want: []int{500, 500}, hits: []int{2}},
-		"once":         {faults: []Fault{{Times: 1}}, asked: []request{get, get}, want: []int{500, 200}, hits: []int{1}},
-		"the third":    {faults: []Fault{{After: 2, Times: 1}}, asked: []request{get, get, get, get}, want: []int{200, 200, 500, 200}, hits: []int{1}},
-		"by method":    {faults: []Fault{{Method: "HEAD|PUT"}}, asked: []request{get, {http.MethodPut, "/"}}, want: []int{200, 500}, hits: []int{1}},
+		"none": {asked: []request{get}, want: []int{200}, hits: []int{}},
+		"all":  {faults: []Fault{{}}, asked: []request{get, get}, want: []int{500, 500}, hits: []int{2}},
+		"once": {faults: []Fault{{Times: 1}}, asked: []request{get, get}, want: []int{500, 200},
+			hits: []int{1}},
+		"the third": {faults: []Fault{{After: 2, Times: 1}}, asked: []request{get, get, get, get},
+			want: []int{200, 200, 500, 200}, hits: []int{1}},
+		"by method": {faults: []Fault{{Method: "HEAD|PUT"}}, asked: []request{get, {http.MethodPut, "/"}},
+			want: []int{200, 500}, hits: []int{1}},
 		"whole method": {faults: []Fault{{Method: "GE"}}, asked: []request{get}, want: []int{200}, hits: []int{0}},
-		"by path":      {faults: []Fault{{Path: "/blobs/"}}, asked: []request{get, {http.MethodGet, "/v2/"}}, want: []int{500, 200}, hits: []int{1}},
-		"by query":     {faults: []Fault{{Query: "mount="}}, asked: []request{get, {http.MethodGet, "/v2/?mount=d"}}, want: []int{200, 500}, hits: []int{1}},
-		"the first":    {faults: []Fault{{Times: 1}, {Respond: Respond(501, "")}}, asked: []request{get, get}, want: []int{500, 501}, hits: []int{1, 1}},
+		"by path": {faults: []Fault{{Path: "/blobs/"}}, asked: []request{get, {http.MethodGet, "/v2/"}},
+			want: []int{500, 200}, hits: []int{1}},
+		"by query": {faults: []Fault{{Query: "mount="}}, asked: []request{get, {http.MethodGet, "/v2/?mount=d"}},
+			want: []int{200, 500}, hits: []int{1}},
+		"the first": {faults: []Fault{{Times: 1}, {Respond: Respond(501, "")}}, asked: []request{get, get},
+			want: []int{500, 501}, hits: []int{1, 1}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

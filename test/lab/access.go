@@ -15,9 +15,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// identities are the users of the lab's own processes. All are administrators, so that the lab needs no
-// RBAC of OpenShift's, but each has the name its counterpart has on a cluster: the audit log then tells
-// who wrote what.
+// identities are the users of the lab's own processes. All are administrators, so that the lab
+// needs no RBAC of OpenShift's, but each has the name its counterpart has on a cluster: the audit
+// log then tells who wrote what.
 var identities = map[string]string{
 	"admin":                     "lab:admin",
 	"kube-controller-manager":   "system:kube-controller-manager",
@@ -49,7 +49,8 @@ func (l *Lab) writeIdentities() error {
 
 func (l *Lab) writeKubeconfig(file, token string) error {
 	config := clientcmdapi.NewConfig()
-	config.Clusters["lab"] = &clientcmdapi.Cluster{Server: "https://" + loopback(l.apiPort), CertificateAuthorityData: l.apiCA.PEM}
+	config.Clusters["lab"] = &clientcmdapi.Cluster{Server: "https://" + loopback(l.apiPort),
+		CertificateAuthorityData: l.apiCA.PEM}
 	config.AuthInfos["user"] = &clientcmdapi.AuthInfo{Token: token}
 	config.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: "user"}
 	config.CurrentContext = "lab"
@@ -66,8 +67,9 @@ func (l *Lab) Config() *rest.Config { return rest.CopyConfig(l.config) }
 // Kubeconfig is the path of an administrator's kubeconfig.
 func (l *Lab) Kubeconfig() string { return l.kubeconfigFile("admin") }
 
-// ServiceAccountKubeconfig writes a kubeconfig that holds nothing but a token of that ServiceAccount, so
-// that a process run with it has exactly the rights the manifests give it. The token lasts a day.
+// ServiceAccountKubeconfig writes a kubeconfig that holds nothing but a token of that
+// ServiceAccount, so that a process run with it has exactly the rights the manifests give it. The
+// token lasts a day.
 func (l *Lab) ServiceAccountKubeconfig(ctx context.Context, namespace, name string) (path string, err error) {
 	day := int64(24 * 60 * 60)
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day}}
@@ -80,8 +82,8 @@ func (l *Lab) ServiceAccountKubeconfig(ctx context.Context, namespace, name stri
 }
 
 // Env is the environment of a process that talks to the registries: its way out is the Wire, and it
-// trusts the public authority. API traffic is not affected, for Go's HTTP client never uses a proxy for
-// loopback addresses.
+// trusts the public authority. API traffic is not affected, for Go's HTTP client never uses a proxy
+// for loopback addresses.
 func (l *Lab) Env() []string {
 	return []string{
 		"HTTPS_PROXY=" + l.wire.URL(),

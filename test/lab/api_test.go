@@ -128,7 +128,8 @@ func testAudit(t *testing.T, l *Lab) {
 	one := intstr.FromInt32(1)
 	budget := &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Name: "router"},
-		Spec:       policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: pod.Labels}},
+		Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one,
+			Selector: &metav1.LabelSelector{MatchLabels: pod.Labels}},
 	}
 	ctx := t.Context()
 	pod, err := l.kube.CoreV1().Pods("default").Create(ctx, pod, metav1.CreateOptions{})
@@ -139,7 +140,8 @@ func testAudit(t *testing.T, l *Lab) {
 	if _, err := l.kube.CoreV1().Pods("default").UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.kube.PolicyV1().PodDisruptionBudgets("default").Create(ctx, budget, metav1.CreateOptions{}); err != nil {
+	if _, err := l.kube.PolicyV1().PodDisruptionBudgets("default").Create(ctx, budget,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: "router", Namespace: "default"}}
@@ -155,7 +157,8 @@ func testAudit(t *testing.T, l *Lab) {
 	}
 	for _, e := range events {
 		if e.Subresource == "eviction" {
-			if e.Code != http.StatusTooManyRequests || !strings.Contains(e.Message, "disruption budget") || e.User != "lab:admin" {
+			if e.Code != http.StatusTooManyRequests || !strings.Contains(e.Message, "disruption budget") ||
+				e.User != "lab:admin" {
 				t.Errorf("the eviction is logged as %+v", e)
 			}
 			return

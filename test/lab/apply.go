@@ -30,10 +30,11 @@ import (
 
 const fieldManager = "lab"
 
-var crdResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+var crdResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1",
+	Resource: "customresourcedefinitions"}
 
-// Apply puts manifests on the API server by server-side apply, forced. Each argument is YAML text, a
-// file, or a directory of *.yaml files (not searched deeper, and kustomization.yaml is left out).
+// Apply puts manifests on the API server by server-side apply, forced. Each argument is YAML text,
+// a file, or a directory of *.yaml files (not searched deeper, and kustomization.yaml is left out).
 // CRDs and namespaces go first, whatever order they come in, and Apply waits until a CRD is served.
 func (l *Lab) Apply(ctx context.Context, yamlOrPath ...string) error {
 	var objects []*unstructured.Unstructured
@@ -70,7 +71,8 @@ func rank(object *unstructured.Unstructured) int {
 	}
 }
 
-// applyObject applies an object and then, if it has one and the resource keeps it apart, its status.
+// applyObject applies an object and then, if it has one and the resource keeps it apart, its
+// status.
 func (l *Lab) applyObject(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := l.resource(ctx, object)
 	if err != nil {
@@ -97,20 +99,21 @@ func (l *Lab) applyObject(ctx context.Context, object *unstructured.Unstructured
 	return err
 }
 
-// resource finds the endpoint of an object's kind. A kind whose CRD has just been made may be missing
-// from the API server's discovery for a moment.
+// resource finds the endpoint of an object's kind. A kind whose CRD has just been made may be
+// missing from the API server's discovery for a moment.
 func (l *Lab) resource(ctx context.Context, object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	kind := object.GroupVersionKind()
 	var mapping *meta.RESTMapping
-	err := Eventually(ctx, 30*time.Second, "kind "+kind.String()+" is not served", func(context.Context) (bool, string, error) {
-		var err error
-		mapping, err = l.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-		if err != nil {
-			l.mapper.Reset()
-			return false, err.Error(), nil
-		}
-		return true, "", nil
-	})
+	err := Eventually(ctx, 30*time.Second, "kind "+kind.String()+" is not served",
+		func(context.Context) (bool, string, error) {
+			var err error
+			mapping, err = l.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+			if err != nil {
+				l.mapper.Reset()
+				return false, err.Error(), nil
+			}
+			return true, "", nil
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -125,13 +128,14 @@ func (l *Lab) resource(ctx context.Context, object *unstructured.Unstructured) (
 }
 
 func (l *Lab) waitServed(ctx context.Context, crd string) error {
-	return Eventually(ctx, 30*time.Second, "CRD "+crd+" is not established", func(ctx context.Context) (bool, string, error) {
-		object, err := l.dynamic.Resource(crdResource).Get(ctx, crd, metav1.GetOptions{})
-		if err != nil {
-			return false, err.Error(), nil
-		}
-		return established(object), "condition Established is not True", nil
-	})
+	return Eventually(ctx, 30*time.Second, "CRD "+crd+" is not established",
+		func(ctx context.Context) (bool, string, error) {
+			object, err := l.dynamic.Resource(crdResource).Get(ctx, crd, metav1.GetOptions{})
+			if err != nil {
+				return false, err.Error(), nil
+			}
+			return established(object), "condition Established is not True", nil
+		})
 }
 
 func established(crd *unstructured.Unstructured) bool {

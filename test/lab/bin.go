@@ -52,8 +52,8 @@ func neededParts(o Options) []string {
 	return append(parts, "kube-controller-manager", "kube-scheduler", "registry", "node", mcc)
 }
 
-// moduleRoot walks up from the working directory to this repository's go.mod. The nested module of the
-// parts has a go.mod too, so the module line is compared, not only the file's presence.
+// moduleRoot walks up from the working directory to this repository's go.mod. The nested module of
+// the parts has a go.mod too, so the module line is compared, not only the file's presence.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -81,14 +81,14 @@ func declaresModule(gomod []byte, module string) bool {
 	return false
 }
 
-// sources are the module directories the lab reads at run time: CRDs and feature gates come from one,
-// machine config templates from the other.
+// sources are the module directories the lab reads at run time: CRDs and feature gates come from
+// one, machine config templates from the other.
 type sources struct {
 	api, mco string
 }
 
-// findSources asks the file make lab left beside the parts, and the go command (a third of a second)
-// only when there is none.
+// findSources asks the file make lab left beside the parts, and the go command (a third of a
+// second) only when there is none.
 func findSources(binDir string) (sources, error) {
 	dirs, err := readModuleDirs(filepath.Join(binDir, "moddirs.json"))
 	if err != nil {
@@ -101,7 +101,8 @@ func findSources(binDir string) (sources, error) {
 	return sources{api: dirs[apiModule], mco: dirs[mcoModule]}, err
 }
 
-// readModuleDirs reads {"module path": "directory"}. A stale file (module cache cleaned) counts as absent.
+// readModuleDirs reads {"module path": "directory"}. A stale file (module cache cleaned) counts as
+// absent.
 func readModuleDirs(file string) (map[string]string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -115,7 +116,8 @@ func readModuleDirs(file string) (map[string]string, error) {
 }
 
 func listModuleDirs(parts string) (map[string]string, error) {
-	cmd := exec.CommandContext(context.Background(), "go", "-C", parts, "list", "-mod=mod", "-m", "-f", "{{.Path}} {{.Dir}}", apiModule, mcoModule)
+	cmd := exec.CommandContext(context.Background(), "go", "-C", parts, "list", "-mod=mod", "-m", "-f",
+		"{{.Path}} {{.Dir}}", apiModule, mcoModule)
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// authority is a certificate authority made for one lab. There are three of them, because who trusts
-// whom is part of what is tested: the "public" one stands for the web's (trusted through
+// authority is a certificate authority made for one lab. There are three of them, because who
+// trusts whom is part of what is tested: the "public" one stands for the web's (trusted through
 // SSL_CERT_FILE), the "private" one signs the mirrors and is trusted only where the cluster's
 // image.config says so, the third is the API server's.
 type authority struct {
@@ -43,8 +43,8 @@ func newAuthority(name string) (*authority, error) {
 	return &authority{cert: cert, key: key, PEM: pemBlock("CERTIFICATE", der)}, nil
 }
 
-// issue writes a serving certificate for the names, and for 127.0.0.1, over which the lab itself talks
-// to the servers, past the Wire.
+// issue writes a serving certificate for the names, and for 127.0.0.1, over which the lab itself
+// talks to the servers, past the Wire.
 func (a *authority) issue(certFile, keyFile string, names ...string) error {
 	template := certTemplate(names[0])
 	template.DNSNames = names

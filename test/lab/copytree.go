@@ -40,8 +40,8 @@ func copyTree(from, to string) error {
 
 var zeros [256 << 10]byte
 
-// copyFile leaves holes where there is nothing but zeros: etcd reserves 64 MB per log segment and uses
-// two of them.
+// copyFile leaves holes where there is nothing but zeros: etcd reserves 64 MB per log segment and
+// uses two of them.
 func copyFile(from, to string, mode fs.FileMode) (err error) {
 	in, err := os.Open(from)
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// crdFiles are the CRDs the controllers and the operator look at, in the module of the OpenShift API. A
-// controller of the Machine Config Operator waits for ever, in silence, when one it watches is missing.
+// crdFiles are the CRDs the controllers and the operator look at, in the module of the OpenShift
+// API. A controller of the Machine Config Operator waits for ever, in silence, when one it watches
+// is missing.
 var crdFiles = []string{
 	"payload-manifests/crds/*machine-config*.crd.yaml",
 	"config/v1/zz_generated.crd-manifests/*.crd.yaml",
@@ -72,18 +73,19 @@ func (l *Lab) createCRDs(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("creating CRDs: %w", err)
 	}
-	return Eventually(ctx, 3*time.Minute, "the CRDs are not established", func(ctx context.Context) (bool, string, error) {
-		list, err := l.dynamic.Resource(crdResource).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return false, err.Error(), nil
-		}
-		for i := range list.Items {
-			if !established(&list.Items[i]) {
-				return false, list.Items[i].GetName(), nil
+	return Eventually(ctx, 3*time.Minute, "the CRDs are not established",
+		func(ctx context.Context) (bool, string, error) {
+			list, err := l.dynamic.Resource(crdResource).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return false, err.Error(), nil
 			}
-		}
-		return true, "", nil
-	})
+			for i := range list.Items {
+				if !established(&list.Items[i]) {
+					return false, list.Items[i].GetName(), nil
+				}
+			}
+			return true, "", nil
+		})
 }
 
 // inParallel calls do for every item, at most n at a time, and joins the errors.

@@ -8,13 +8,14 @@ import (
 
 const pollEvery = 100 * time.Millisecond
 
-// Eventually asks check every 100 ms until it says done. what and the last why end up in the error, so
-// that a test that waits in vain says what it saw last:
+// Eventually asks check every 100 ms until it says done. what and the last why end up in the error,
+// so that a test that waits in vain says what it saw last:
 //
 //	after 30s: the worker pool is not updated: 3 of 4 machines (node worker-2 Working)
 //
 // An error of check ends the wait at once; something that may pass is a why.
-func Eventually(ctx context.Context, timeout time.Duration, what string, check func(context.Context) (done bool, why string, err error)) error {
+func Eventually(ctx context.Context, timeout time.Duration, what string,
+	check func(context.Context) (done bool, why string, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	begun, last := time.Now(), "never looked"

@@ -9,9 +9,10 @@ import (
 )
 
 func TestEventuallySaysWhatItSawLast(t *testing.T) {
-	err := Eventually(t.Context(), 150*time.Millisecond, "pool worker is not updated", func(context.Context) (bool, string, error) {
-		return false, "3 of 4 machines", nil
-	})
+	err := Eventually(t.Context(), 150*time.Millisecond, "pool worker is not updated",
+		func(context.Context) (bool, string, error) {
+			return false, "3 of 4 machines", nil
+		})
 	if err == nil || !strings.Contains(err.Error(), "pool worker is not updated: 3 of 4 machines") {
 		t.Errorf("got %v", err)
 	}

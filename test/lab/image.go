@@ -36,8 +36,8 @@ const (
 	mediaLayer    = "application/vnd.oci.image.layer.v1.tar"
 )
 
-// builtImage is an image ready to push. Manifests are in the order a registry accepts them: children first,
-// the top one last.
+// builtImage is an image ready to push. Manifests are in the order a registry accepts them:
+// children first, the top one last.
 type builtImage struct {
 	blobs     []content
 	manifests []content
@@ -154,7 +154,8 @@ func (c content) descriptor() descriptor {
 	return descriptor{MediaType: c.mediaType, Digest: c.digest, Size: len(c.bytes)}
 }
 
-// layerTar is a valid layer: a tar with one file of bytes that follow from the seed and do not compress.
+// layerTar is a valid layer: a tar with one file of bytes that follow from the seed and do not
+// compress.
 func layerTar(seed string, size int) ([]byte, error) {
 	var key [32]byte
 	copy(key[:], digest.FromString(seed).Encoded())
@@ -162,7 +163,8 @@ func layerTar(seed string, size int) ([]byte, error) {
 
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	header := &tar.Header{Name: "payload", Mode: 0o755, Size: int64(size), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+	header := &tar.Header{Name: "payload", Mode: 0o755, Size: int64(size), ModTime: time.Unix(0, 0),
+		Format: tar.FormatUSTAR}
 	if err := w.WriteHeader(header); err != nil {
 		return nil, err
 	}

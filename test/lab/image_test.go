@@ -23,8 +23,8 @@ func TestImageIsDeterministic(t *testing.T) {
 	}
 }
 
-// Every digest and size that a manifest names must be that of something pushed, and a child must come
-// before the index: a registry refuses anything else.
+// Every digest and size that a manifest names must be that of something pushed, and a child must
+// come before the index: a registry refuses anything else.
 func TestImageIsComplete(t *testing.T) {
 	b := build(t, Image{Layers: 3, LayerSize: 1000}, "acme/router:v1")
 	if len(b.manifests) != 3 || len(b.blobs) != 8 {
@@ -45,7 +45,8 @@ func TestImageIsComplete(t *testing.T) {
 		}
 		for _, d := range named {
 			if size, ok := sizes[d.Digest]; !ok || size != d.Size {
-				t.Errorf("%s names %s of %d bytes, pushed before it: %t, %d bytes", m.MediaType, d.Digest, d.Size, ok, size)
+				t.Errorf("%s names %s of %d bytes, pushed before it: %t, %d bytes", m.MediaType, d.Digest, d.Size,
+					ok, size)
 			}
 		}
 		sizes[c.digest] = len(c.bytes)

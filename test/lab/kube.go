@@ -18,8 +18,8 @@ func (l *Lab) etcdCommand() *exec.Cmd {
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer,
 		"--initial-cluster=lab="+peer,
-		// A lab does not survive a power cut anyway. This is the difference between seconds and a minute
-		// on a slow disk.
+		// A lab does not survive a power cut anyway. This is the difference between seconds and a
+		// minute on a slow disk.
 		"--unsafe-no-fsync",
 		"--log-level=warn",
 	)
@@ -56,8 +56,8 @@ func (l *Lab) controllerManagerCommand() *exec.Cmd {
 		"--secure-port=0",
 		"--service-account-private-key-file="+l.path("certs", "tokens.key"),
 		"--root-ca-file="+l.path("certs", "api-ca.crt"),
-		// Off: what needs a cloud, volumes or certificates for kubelets. Everything that decides about
-		// pods, their owners, their budgets and their nodes is on.
+		// Off: what needs a cloud, volumes or certificates for kubelets. Everything that decides
+		// about pods, their owners, their budgets and their nodes is on.
 		"--controllers=*,-persistentvolume-attach-detach-controller,-persistentvolume-binder-controller,"+
 			"-persistentvolume-expander-controller,-persistentvolumeclaim-protection-controller,-persistentvolume-protection-controller,"+
 			"-ephemeral-volume-controller,-node-ipam-controller,-node-route-controller,-cloud-node-lifecycle-controller,"+
@@ -77,8 +77,8 @@ func (l *Lab) schedulerCommand() *exec.Cmd {
 	)
 }
 
-// part builds the command of a binary of the lab. Its environment is this process's without what would
-// lead it elsewhere: a KUBECONFIG or proxy of the user's shell has no say in the lab.
+// part builds the command of a binary of the lab. Its environment is this process's without what
+// would lead it elsewhere: a KUBECONFIG or proxy of the user's shell has no say in the lab.
 func (l *Lab) part(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(l.binDir, name), args...)
 	cmd.Env = plainEnv()
@@ -90,9 +90,10 @@ func plainEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 }
 
-// The policy: every write and every answer to it, without bodies. Reads, events and leases would be most
-// of the log and nothing is ever counted in them. At level Metadata a refused request keeps its status
-// message, for example "Cannot evict pod as it would violate the pod's disruption budget."
+// The policy: every write and every answer to it, without bodies. Reads, events and leases would be
+// most of the log and nothing is ever counted in them. At level Metadata a refused request keeps
+// its status message, for example "Cannot evict pod as it would violate the pod's disruption
+// budget."
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]

@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// Lab is a running cluster. Its methods may be called from several goroutines, except Reset and Stop,
-// which nothing else may overlap.
+// Lab is a running cluster. Its methods may be called from several goroutines, except Reset and
+// Stop, which nothing else may overlap.
 type Lab struct {
 	options Options
 	dir     string
@@ -49,8 +49,8 @@ type Lab struct {
 	stop       sync.Once
 }
 
-// Start brings a cluster up and returns when it is in its initial state: every node Ready and both pools
-// updated. That state is also what Reset goes back to. On an error nothing is left behind.
+// Start brings a cluster up and returns when it is in its initial state: every node Ready and both
+// pools updated. That state is also what Reset goes back to. On an error nothing is left behind.
 func Start(ctx context.Context, o Options) (*Lab, error) {
 	l := newLab(o)
 	err := l.prepare()
@@ -89,8 +89,8 @@ func (l *Lab) startPlan() []step {
 	}
 }
 
-// Stop kills everything the lab runs and removes its directory, unless that was given in the Options.
-// It may be called more than once.
+// Stop kills everything the lab runs and removes its directory, unless that was given in the
+// Options. It may be called more than once.
 func (l *Lab) Stop() {
 	l.stop.Do(func() {
 		l.killAll()
@@ -112,11 +112,12 @@ func (l *Lab) Wire() *Wire { return l.wire }
 // Dir is the directory everything lives in; logs are under logs.
 func (l *Lab) Dir() string { return l.dir }
 
-// PublicCA is the certificate of the authority that signed the public registry's: it stands for the web's.
+// PublicCA is the certificate of the authority that signed the public registry's: it stands for the
+// web's.
 func (l *Lab) PublicCA() []byte { return l.publicCA.PEM }
 
-// PrivateCA is the certificate of the authority that signed the mirrors': the cluster's image.config
-// trusts it, and nothing else does.
+// PrivateCA is the certificate of the authority that signed the mirrors': the cluster's
+// image.config trusts it, and nothing else does.
 func (l *Lab) PrivateCA() []byte { return l.privateCA.PEM }
 
 // Parts are the lab's own processes, in the order they were started.

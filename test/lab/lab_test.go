@@ -13,7 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// TestLab takes a whole cluster through a plain mirror set, with a mirror that has everything, and back.
+// TestLab takes a whole cluster through a plain mirror set, with a mirror that has everything, and
+// back.
 func TestLab(t *testing.T) {
 	l := startLab(t, Options{})
 	before := renderedConfigs(t, l)
@@ -46,7 +47,8 @@ spec:
       - {name: app, image: "quay.io/acme/app:v1", imagePullPolicy: Always}
 `
 
-var mirrorSetResource = schema.GroupVersionResource{Group: "config.openshift.io", Version: "v1", Resource: "imagetagmirrorsets"}
+var mirrorSetResource = schema.GroupVersionResource{Group: "config.openshift.io", Version: "v1",
+	Resource: "imagetagmirrorsets"}
 
 const mirrorSet = `
 apiVersion: config.openshift.io/v1
@@ -95,10 +97,11 @@ func testControllerDies(t *testing.T, l *Lab) {
 	}
 	old := find()
 	old.Kill()
-	if err := Eventually(t.Context(), 10*time.Second, "no new controller runs", func(context.Context) (bool, string, error) {
-		now := find()
-		return now != nil && now != old, "", nil
-	}); err != nil {
+	if err := Eventually(t.Context(), 10*time.Second, "no new controller runs",
+		func(context.Context) (bool, string, error) {
+			now := find()
+			return now != nil && now != old, "", nil
+		}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -112,10 +115,11 @@ func testMirrorSet(t *testing.T, l *Lab) {
 	if err := l.Apply(ctx, mirrorSet); err != nil {
 		t.Fatal(err)
 	}
-	err := Eventually(ctx, 30*time.Second, "the mirror set is not rendered", func(context.Context) (bool, string, error) {
-		now := renderedConfigs(t, l)
-		return now[0] != before[0] && now[1] != before[1], fmt.Sprint(now), nil
-	})
+	err := Eventually(ctx, 30*time.Second, "the mirror set is not rendered",
+		func(context.Context) (bool, string, error) {
+			now := renderedConfigs(t, l)
+			return now[0] != before[0] && now[1] != before[1], fmt.Sprint(now), nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +133,8 @@ func testMirrorSet(t *testing.T, l *Lab) {
 	after := renderedConfigs(t, l)
 	pulls := appPulls(t, l)
 	last := pulls[len(pulls)-1]
-	if !slices.Contains(after, last.Config) || last.Error != "" || last.Endpoint != "mirror.internal.example.com/acme/app:v1" {
+	if !slices.Contains(after, last.Config) || last.Error != "" ||
+		last.Endpoint != "mirror.internal.example.com/acme/app:v1" {
 		t.Errorf("the last pull is %+v; want one from the mirror, on %v", last, after)
 	}
 }
@@ -171,14 +176,15 @@ func renderedConfigs(t *testing.T, l *Lab) []string {
 
 func awaitAvailable(t *testing.T, l *Lab, want int64) {
 	t.Helper()
-	err := Eventually(t.Context(), time.Minute, "the application is not available", func(ctx context.Context) (bool, string, error) {
-		deployment, err := l.kube.AppsV1().Deployments("acme").Get(ctx, "app", metav1.GetOptions{})
-		if err != nil {
-			return false, "", err
-		}
-		have := int64(deployment.Status.AvailableReplicas)
-		return have == want, fmt.Sprintf("%d of %d replicas", have, want), nil
-	})
+	err := Eventually(t.Context(), time.Minute, "the application is not available",
+		func(ctx context.Context) (bool, string, error) {
+			deployment, err := l.kube.AppsV1().Deployments("acme").Get(ctx, "app", metav1.GetOptions{})
+			if err != nil {
+				return false, "", err
+			}
+			have := int64(deployment.Status.AvailableReplicas)
+			return have == want, fmt.Sprintf("%d of %d replicas", have, want), nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

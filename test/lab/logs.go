@@ -48,8 +48,9 @@ type AuditEvent struct {
 	Message     string // of a refusal, e.g. "Cannot evict pod as it would violate the pod's disruption budget."
 }
 
-// Audit returns the writes since Start or the last Reset, oldest first. Leases and events are left out.
-// A refused eviction, for example, is {Verb: create, Resource: pods, Subresource: eviction, Code: 429}.
+// Audit returns the writes since Start or the last Reset, oldest first. Leases and events are left
+// out. A refused eviction, for example, is {Verb: create, Resource: pods, Subresource: eviction,
+// Code: 429}.
 func (l *Lab) Audit() ([]AuditEvent, error) {
 	lines, err := readLines[auditLine](l.auditFile())
 	if err != nil {
@@ -94,8 +95,8 @@ func (a auditLine) event() AuditEvent {
 	}
 }
 
-// readLines parses one JSON value per line. The last line may be half written: it is left for later.
-// A log nobody has written to yet is empty.
+// readLines parses one JSON value per line. The last line may be half written: it is left for
+// later. A log nobody has written to yet is empty.
 func readLines[T any](file string) ([]T, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {

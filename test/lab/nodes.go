@@ -15,10 +15,11 @@ const (
 	mcoPrefix = "machineconfiguration.openshift.io/"
 )
 
-// createNodes registers the nodes as they are on a cluster that has been up for a while: on their pool's
-// rendered config, done, not drained. Their status is the simulated kubelets' work. worker-1 and master-1 come in the same second, worker-2
-// and master-2 in the next: the controllers take a pool's nodes oldest first, timestamps have whole
-// seconds, and nodes of equal age are taken in random order.
+// createNodes registers the nodes as they are on a cluster that has been up for a while: on their
+// pool's rendered config, done, not drained. Their status is the simulated kubelets' work. worker-1
+// and master-1 come in the same second, worker-2 and master-2 in the next: the controllers take a
+// pool's nodes oldest first, timestamps have whole seconds, and nodes of equal age are taken in
+// random order.
 func (l *Lab) createNodes(ctx context.Context) error {
 	next := time.Now()
 	for i := 1; i <= max(l.options.Workers, l.options.Masters); i++ {
@@ -49,7 +50,8 @@ func (l *Lab) createNode(ctx context.Context, role string, i int) error {
 		return err
 	}
 	node := newNode(role, i, rendered, l.options.Topology)
-	if _, err := l.kube.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
+	if _, err := l.kube.CoreV1().Nodes().Create(ctx, node,
+		metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("creating node %s: %w", node.Name, err)
 	}
 	return nil
@@ -84,8 +86,9 @@ func newNode(role string, i int, rendered string, topology Topology) *corev1.Nod
 	return node
 }
 
-// AddNode registers a machine that is new, as its kubelet would: it has the labels of its role, what edit adds to it (nil adds
-// nothing) and no configuration yet. Its daemon gives it one, as the machine-config-server does. Reset takes the node away again.
+// AddNode registers a machine that is new, as its kubelet would: it has the labels of its role,
+// what edit adds to it (nil adds nothing) and no configuration yet. Its daemon gives it one, as the
+// machine-config-server does. Reset takes the node away again.
 func (l *Lab) AddNode(ctx context.Context, role string, i int, edit func(*corev1.Node)) (name string, err error) {
 	node := newNode(role, i, "", l.options.Topology)
 	// Not empty: the machine config controllers write into the map that they find.
@@ -93,7 +96,8 @@ func (l *Lab) AddNode(ctx context.Context, role string, i int, edit func(*corev1
 	if edit != nil {
 		edit(node)
 	}
-	if _, err := l.kube.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
+	if _, err := l.kube.CoreV1().Nodes().Create(ctx, node,
+		metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
 		return "", fmt.Errorf("creating node %s: %w", node.Name, err)
 	}
 	return node.Name, nil

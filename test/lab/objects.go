@@ -24,14 +24,14 @@ const (
 	releaseVersion    = "0.0.1-snapshot"
 	controllerVersion = "v0.0.0-was-not-built-properly"
 
-	// Nothing pulls these two. They must only parse: the controllers refuse a mirror set that would block
-	// the release image's repository.
+	// Nothing pulls these two. They must only parse: the controllers refuse a mirror set that would
+	// block the release image's repository.
 	releaseImage = "quay.io/openshift-release-dev/ocp-release@sha256:1111111111111111111111111111111111111111111111111111111111111111"
 	payloadImage = "quay.io/openshift-release-dev/ocp-v4.0-art-dev@sha256:2222222222222222222222222222222222222222222222222222222222222222"
 )
 
-// namespaces are those of OpenShift that somebody in the lab reads or writes in. Events of the machine
-// config controllers, for one, are lost when theirs is missing.
+// namespaces are those of OpenShift that somebody in the lab reads or writes in. Events of the
+// machine config controllers, for one, are lost when theirs is missing.
 var namespaces = []string{
 	"openshift-config", "openshift-config-managed", "openshift-machine-config-operator", "openshift-machine-api",
 	"openshift-ingress", "openshift-ingress-operator", "openshift-kube-apiserver-operator",
@@ -93,8 +93,8 @@ func (l *Lab) renderObjects() ([]*unstructured.Unstructured, error) {
 	return parseObjects(text.Bytes())
 }
 
-// pullSecret is the cluster's global one. The first entry is on every cluster; those of the mirrors are
-// good for pulling and pushing.
+// pullSecret is the cluster's global one. The first entry is on every cluster; those of the mirrors
+// are good for pulling and pushing.
 func (l *Lab) pullSecret() ([]byte, error) {
 	auths := map[string]any{"cloud.openshift.com": map[string]string{"auth": basicAuth("lab", "lab")}}
 	for _, r := range l.registries {
@@ -111,8 +111,8 @@ func basicAuth(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }
 
-// readFeatureGates reads the gates of a default cluster. The file leaves the version open; controllers
-// look up their own.
+// readFeatureGates reads the gates of a default cluster. The file leaves the version open;
+// controllers look up their own.
 func readFeatureGates(apiDir string) (*unstructured.Unstructured, error) {
 	file := filepath.Join(apiDir, "payload-manifests", "featuregates", "featureGate-SelfManagedHA-Default.yaml")
 	data, err := os.ReadFile(file)
@@ -125,7 +125,8 @@ func readFeatureGates(apiDir string) (*unstructured.Unstructured, error) {
 }
 
 // createObject creates an object and then writes its status, which a create drops where status is a
-// subresource. Server-side apply would not do here: it drops the nulls that ControllerConfig requires.
+// subresource. Server-side apply would not do here: it drops the nulls that ControllerConfig
+// requires.
 func (l *Lab) createObject(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := l.resource(ctx, object)
 	if err != nil {

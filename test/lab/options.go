@@ -4,22 +4,24 @@ import "io"
 
 // Options say what kind of cluster Start brings up. The zero value is the usual one.
 type Options struct {
-	// Workers and Masters are the numbers of simulated nodes: 4 and 3 when zero, none when negative.
+	// Workers and Masters are the numbers of simulated nodes: 4 and 3 when zero, none when
+	// negative.
 	Workers, Masters int
 
-	// Topology is that of the installation. SingleNode and Compact have no workers, whatever Workers says: their control
-	// plane takes the pods of users too, and a node of it has both roles.
+	// Topology is that of the installation. SingleNode and Compact have no workers, whatever
+	// Workers says: their control plane takes the pods of users too, and a node of it has both
+	// roles.
 	Topology Topology
 
-	// Stock runs the unmodified machine-config-controller instead of the quick one, which runs the same
-	// controllers with shorter delays.
+	// Stock runs the unmodified machine-config-controller instead of the quick one, which runs the
+	// same controllers with shorter delays.
 	Stock bool
 
 	// APIOnly stops after etcd, the API server and the CRDs: enough for API tests, up in seconds.
 	APIOnly bool
 
-	// Scale multiplies every delay of a simulated node; 0.05 when zero. With 0.05 a pod that would be
-	// ready after 10 s is ready after half a second.
+	// Scale multiplies every delay of a simulated node; 0.05 when zero. With 0.05 a pod that would
+	// be ready after 10 s is ready after half a second.
 	Scale float64
 
 	// Dir holds everything the lab writes. Empty: a new temporary directory, removed by Stop.
@@ -28,8 +30,8 @@ type Options struct {
 	// BinDir holds the parts. Empty: $SAFE_MIRROR_LAB_BIN, else bin/lab of this repository.
 	BinDir string
 
-	// OpenMirror makes the mirror registries anonymous. By default they ask for the password that the
-	// cluster's pull secret holds.
+	// OpenMirror makes the mirror registries anonymous. By default they ask for the password that
+	// the cluster's pull secret holds.
 	OpenMirror bool
 
 	// Log receives one line per step; nil is silent.

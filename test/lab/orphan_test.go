@@ -43,8 +43,8 @@ func startAndWait(dir string) error {
 	select {}
 }
 
-// The starter is killed as the kernel's memory killer or an impatient user would: it has no chance to
-// clean up.
+// The starter is killed as the kernel's memory killer or an impatient user would: it has no chance
+// to clean up.
 func TestKilledStarterLeavesNoProcess(t *testing.T) {
 	helper := exec.Command(os.Args[0])
 	helper.Env = append(os.Environ(), helperDir+"="+t.TempDir())
@@ -64,10 +64,11 @@ func TestKilledStarterLeavesNoProcess(t *testing.T) {
 		t.Fatalf("the helper started %v, want etcd, kube-apiserver and a guest", pids)
 	}
 	for _, pid := range pids {
-		if err := Eventually(t.Context(), 5*time.Second, "process "+pid+" is there", func(context.Context) (bool, string, error) {
-			state := processState(pid)
-			return state == "", state, nil
-		}); err != nil {
+		if err := Eventually(t.Context(), 5*time.Second, "process "+pid+" is there",
+			func(context.Context) (bool, string, error) {
+				state := processState(pid)
+				return state == "", state, nil
+			}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -88,8 +89,8 @@ func readPids(t *testing.T, lines *bufio.Scanner) []string {
 	return nil
 }
 
-// processState is empty for a process that is gone. A zombie is gone too: who takes in the orphans of a
-// container does not always bury them.
+// processState is empty for a process that is gone. A zombie is gone too: who takes in the orphans
+// of a container does not always bury them.
 func processState(pid string) string {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%s/status", pid))
 	if err != nil {

@@ -26,9 +26,10 @@ func (l *Lab) startPart(name string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// supervise waits for a part to end. If nobody took it off the list before (killAll does), it ended by
-// itself: the machine config controller is then started again, as the kubelet would on a cluster (it
-// exits on purpose when feature gates change); for any other part the lab is broken, and says so.
+// supervise waits for a part to end. If nobody took it off the list before (killAll does), it ended
+// by itself: the machine config controller is then started again, as the kubelet would on a cluster
+// (it exits on purpose when feature gates change); for any other part the lab is broken, and says
+// so.
 func (l *Lab) supervise(p *Process) {
 	<-p.done
 	found, killings := l.removePart(p)
@@ -46,7 +47,8 @@ func (l *Lab) supervise(p *Process) {
 	}
 }
 
-// restartMachineConfigController gives up when the lab was reset or stopped since the old one ended.
+// restartMachineConfigController gives up when the lab was reset or stopped since the old one
+// ended.
 func (l *Lab) restartMachineConfigController(killings int) {
 	time.Sleep(time.Second)
 	l.restarts.Lock()
@@ -79,8 +81,8 @@ func (l *Lab) removePart(p *Process) (found bool, killings int) {
 	return true, l.killCount
 }
 
-// killAll kills every process of the lab and waits until all are gone. SIGKILL for all, but nothing is
-// lost: what etcd has answered for, it has written.
+// killAll kills every process of the lab and waits until all are gone. SIGKILL for all, but nothing
+// is lost: what etcd has answered for, it has written.
 func (l *Lab) killAll() {
 	doomed := l.removeAllParts()
 	for _, p := range doomed {
@@ -91,8 +93,8 @@ func (l *Lab) killAll() {
 	}
 }
 
-// removeAllParts empties the lists, the guests first. A part that is just being started again gets onto the
-// list before; one that was to be finds the count changed.
+// removeAllParts empties the lists, the guests first. A part that is just being started again gets
+// onto the list before; one that was to be finds the count changed.
 func (l *Lab) removeAllParts() []*Process {
 	l.restarts.Lock()
 	defer l.restarts.Unlock()
@@ -128,16 +130,18 @@ func (l *Lab) startAPI(ctx context.Context) error {
 	return l.waitAPI(ctx)
 }
 
-// waitAPI waits for readyz, which answers 200 when all of the API server's own start-up work is done.
+// waitAPI waits for readyz, which answers 200 when all of the API server's own start-up work is
+// done.
 func (l *Lab) waitAPI(ctx context.Context) error {
-	return Eventually(ctx, 3*time.Minute, "the API server is not ready", func(ctx context.Context) (bool, string, error) {
-		var code int
-		body, err := l.kube.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).StatusCode(&code).Raw()
-		if code == http.StatusOK {
-			return true, "", nil
-		}
-		return false, fmt.Sprintf("%d %s %v", code, body, err), nil
-	})
+	return Eventually(ctx, 3*time.Minute, "the API server is not ready",
+		func(ctx context.Context) (bool, string, error) {
+			var code int
+			body, err := l.kube.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).StatusCode(&code).Raw()
+			if code == http.StatusOK {
+				return true, "", nil
+			}
+			return false, fmt.Sprintf("%d %s %v", code, body, err), nil
+		})
 }
 
 // startControllers starts everything that acts on the API. The nodes come first: after a Reset, the
@@ -173,8 +177,8 @@ func (l *Lab) nodeCommand() *exec.Cmd {
 
 const machineConfigController = "machine-config-controller"
 
-// startMachineConfigController starts the quick or the stock one. The stock one waits for its leader
-// lease, and a predecessor that was killed did not give it back: it would wait 137 seconds.
+// startMachineConfigController starts the quick or the stock one. The stock one waits for its
+// leader lease, and a predecessor that was killed did not give it back: it would wait 137 seconds.
 func (l *Lab) startMachineConfigController(ctx context.Context) error {
 	const namespace = "openshift-machine-config-operator"
 	leases := l.kube.CoordinationV1().Leases(namespace)
@@ -188,8 +192,10 @@ func (l *Lab) startMachineConfigController(ctx context.Context) error {
 }
 
 func (l *Lab) machineConfigControllerCommand() *exec.Cmd {
-	// --v=2 is what its Deployment on a cluster says. Below that it does not log that it refuses mirror sets.
-	access := []string{"--kubeconfig=" + l.kubeconfigFile(machineConfigController), "--templates=" + l.templates(), "--v=2"}
+	// --v=2 is what its Deployment on a cluster says. Below that it does not log that it refuses
+	// mirror sets.
+	access := []string{"--kubeconfig=" + l.kubeconfigFile(machineConfigController), "--templates=" + l.templates(),
+		"--v=2"}
 	if l.options.Stock {
 		return l.part("mcc-stock", append([]string{"start",
 			"--resourcelock-namespace=openshift-machine-config-operator",

@@ -7,14 +7,14 @@ import (
 )
 
 // Ports are drawn from below the range the kernel uses for outgoing connections (32768 and up on
-// Linux). A port of that range could become the source port of somebody's connection while the lab is
-// down for a Reset, and the API server could then not come back on it.
+// Linux). A port of that range could become the source port of somebody's connection while the lab
+// is down for a Reset, and the API server could then not come back on it.
 const firstPort, lastPort = 14000, 31000
 
-// ports hands out loopback ports that no other lab on this machine gets. A port is claimed by holding
-// an abstract unix socket of that name: the claim spans the time in which nobody listens on the port
-// (between Start's draw and the part's first listen, and during a Reset), and the kernel drops it with
-// this process, even after kill -9.
+// ports hands out loopback ports that no other lab on this machine gets. A port is claimed by
+// holding an abstract unix socket of that name: the claim spans the time in which nobody listens on
+// the port (between Start's draw and the part's first listen, and during a Reset), and the kernel
+// drops it with this process, even after kill -9.
 type ports struct {
 	claims []net.Listener
 }

@@ -23,9 +23,9 @@ type Process struct {
 	err    error // why it ended; read only after done
 }
 
-// Run starts cmd under the lab's supervision: it is killed when the lab stops or is Reset, or when the
-// process that started the lab dies in whatever way. What it prints goes to <Dir>/logs/<name>.log unless
-// cmd says otherwise. The operator under test is run like this.
+// Run starts cmd under the lab's supervision: it is killed when the lab stops or is Reset, or when
+// the process that started the lab dies in whatever way. What it prints goes to
+// <Dir>/logs/<name>.log unless cmd says otherwise. The operator under test is run like this.
 func (l *Lab) Run(name string, cmd *exec.Cmd) (*Process, error) {
 	p, err := l.spawn(name, cmd)
 	if err != nil {
@@ -79,7 +79,8 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop sends SIGTERM and waits until the process is gone; one that is not after half a minute is killed.
+// Stop sends SIGTERM and waits until the process is gone; one that is not after half a minute is
+// killed.
 func (p *Process) Stop() {
 	p.signal(syscall.SIGTERM)
 	select {
@@ -89,8 +90,8 @@ func (p *Process) Stop() {
 	}
 }
 
-// signal reaches the process group. A process that has ended has no group; that is not an error. The
-// check of done matters: its number may belong to a stranger by now.
+// signal reaches the process group. A process that has ended has no group; that is not an error.
+// The check of done matters: its number may belong to a stranger by now.
 func (p *Process) signal(signal syscall.Signal) {
 	if p.running() {
 		_ = syscall.Kill(-p.Pid(), signal)

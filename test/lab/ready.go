@@ -14,26 +14,31 @@ import (
 )
 
 var (
-	poolResource             = schema.GroupVersionResource{Group: "machineconfiguration.openshift.io", Version: "v1", Resource: "machineconfigpools"}
-	controllerConfigResource = schema.GroupVersionResource{Group: "machineconfiguration.openshift.io", Version: "v1", Resource: "controllerconfigs"}
+	poolResource = schema.GroupVersionResource{Group: "machineconfiguration.openshift.io", Version: "v1",
+		Resource: "machineconfigpools"}
+	controllerConfigResource = schema.GroupVersionResource{Group: "machineconfiguration.openshift.io", Version: "v1",
+		Resource: "controllerconfigs"}
 )
 
-// waitRendered waits until both pools have their final rendered config. The first may be made before all
-// fragments are there, and nodes registered with it would at once be updated to the second.
+// waitRendered waits until both pools have their final rendered config. The first may be made
+// before all fragments are there, and nodes registered with it would at once be updated to the
+// second.
 func (l *Lab) waitRendered(ctx context.Context) error {
-	return Eventually(ctx, 4*time.Minute, "the pools have no rendered config", func(ctx context.Context) (bool, string, error) {
-		for _, pool := range []string{"master", "worker"} {
-			if _, why, err := l.completeConfig(ctx, pool); err != nil || why != "" {
-				return false, fmt.Sprintf("pool %s: %s %v", pool, why, err), nil
+	return Eventually(ctx, 4*time.Minute, "the pools have no rendered config",
+		func(ctx context.Context) (bool, string, error) {
+			for _, pool := range []string{"master", "worker"} {
+				if _, why, err := l.completeConfig(ctx, pool); err != nil || why != "" {
+					return false, fmt.Sprintf("pool %s: %s %v", pool, why, err), nil
+				}
 			}
-		}
-		return true, "", nil
-	})
+			return true, "", nil
+		})
 }
 
 // fragments are the MachineConfigs that a pool of a new cluster is rendered from; %s is the pool.
 var fragments = []string{
-	"00-%s", "01-%s-container-runtime", "01-%s-kubelet", "97-%s-generated-kubelet", "98-%s-generated-kubelet", "99-%s-generated-registries",
+	"00-%s", "01-%s-container-runtime", "01-%s-kubelet", "97-%s-generated-kubelet", "98-%s-generated-kubelet",
+	"99-%s-generated-registries",
 }
 
 func (l *Lab) completeConfig(ctx context.Context, poolName string) (name, why string, err error) {
@@ -65,27 +70,28 @@ func (l *Lab) renderedConfig(ctx context.Context, pool string) (string, error) {
 
 // waitInitialState waits for the initial state, after the start and after a Reset.
 func (l *Lab) waitInitialState(ctx context.Context) error {
-	return Eventually(ctx, 5*time.Minute, "the cluster does not settle", func(ctx context.Context) (bool, string, error) {
-		for _, check := range []func(context.Context) (string, error){
-			l.poolNotReady("master", l.options.Masters),
-			l.poolNotReady("worker", l.options.Workers),
-			l.configNotReady,
-			l.nodesNotReady,
-		} {
-			why, err := check(ctx)
-			if err != nil {
-				return false, err.Error(), nil
+	return Eventually(ctx, 5*time.Minute, "the cluster does not settle",
+		func(ctx context.Context) (bool, string, error) {
+			for _, check := range []func(context.Context) (string, error){
+				l.poolNotReady("master", l.options.Masters),
+				l.poolNotReady("worker", l.options.Workers),
+				l.configNotReady,
+				l.nodesNotReady,
+			} {
+				why, err := check(ctx)
+				if err != nil {
+					return false, err.Error(), nil
+				}
+				if why != "" {
+					return false, why, nil
+				}
 			}
-			if why != "" {
-				return false, why, nil
-			}
-		}
-		return true, "", nil
-	})
+			return true, "", nil
+		})
 }
 
-// poolNotReady compares every number: Updated=True alone is also said of a pool whose controller has
-// not seen its nodes yet.
+// poolNotReady compares every number: Updated=True alone is also said of a pool whose controller
+// has not seen its nodes yet.
 func (l *Lab) poolNotReady(name string, machines int) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		pool, err := l.dynamic.Resource(poolResource).Get(ctx, name, metav1.GetOptions{})
@@ -98,8 +104,9 @@ func (l *Lab) poolNotReady(name string, machines int) func(context.Context) (str
 			return fmt.Sprintf("pool %s is on %q, not %q", name, got, want), nil
 		}
 		for field, want := range map[string]int64{
-			"observedGeneration": pool.GetGeneration(), "machineCount": int64(machines), "updatedMachineCount": int64(machines),
-			"readyMachineCount": int64(machines), "unavailableMachineCount": 0, "degradedMachineCount": 0,
+			"observedGeneration": pool.GetGeneration(), "machineCount": int64(machines),
+			"updatedMachineCount": int64(machines),
+			"readyMachineCount":   int64(machines), "unavailableMachineCount": 0, "degradedMachineCount": 0,
 		} {
 			if got, _, _ := unstructured.NestedInt64(pool.Object, "status", field); got != want {
 				return fmt.Sprintf("pool %s: %s is %d, not %d", name, field, got, want), nil
@@ -113,7 +120,8 @@ func (l *Lab) poolNotReady(name string, machines int) func(context.Context) (str
 }
 
 func (l *Lab) configNotReady(ctx context.Context) (string, error) {
-	config, err := l.dynamic.Resource(controllerConfigResource).Get(ctx, "machine-config-controller", metav1.GetOptions{})
+	config, err := l.dynamic.Resource(controllerConfigResource).Get(ctx, "machine-config-controller",
+		metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -124,8 +132,8 @@ func (l *Lab) configNotReady(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// nodesNotReady also asks for a heartbeat since the nodes' process was started: after a Reset etcd has
-// the nodes as Ready whether anybody simulates them or not.
+// nodesNotReady also asks for a heartbeat since the nodes' process was started: after a Reset etcd
+// has the nodes as Ready whether anybody simulates them or not.
 func (l *Lab) nodesNotReady(ctx context.Context) (string, error) {
 	nodes, err := l.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {

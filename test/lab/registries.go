@@ -18,14 +18,15 @@ func PublicHosts() []string {
 	return []string{"quay.io", "registry.redhat.io", "registry-1.docker.io", "docker.io", "gcr.io", "registry.k8s.io"}
 }
 
-// MirrorHosts are the names of the mirror registry. Its certificate is signed by the private authority,
-// and it asks for a password unless Options.OpenMirror.
+// MirrorHosts are the names of the mirror registry. Its certificate is signed by the private
+// authority, and it asks for a password unless Options.OpenMirror.
 func MirrorHosts() []string { return []string{"mirror.internal.example.com"} }
 
 // SecondHosts are the names of a second mirror registry, in all like the first but apart from it.
 func SecondHosts() []string { return []string{"second.internal.example.com"} }
 
-// makeRegistries prepares the three registries: ports, certificates, passwords, configuration, routes.
+// makeRegistries prepares the three registries: ports, certificates, passwords, configuration,
+// routes.
 func (l *Lab) makeRegistries() error {
 	for _, spec := range []struct {
 		name   string
@@ -80,8 +81,8 @@ func (l *Lab) newRegistry(name string, hosts []string, ca *authority, locked boo
 	return r, os.WriteFile(l.registryConfigFile(r), data, 0o600)
 }
 
-// config is the registry's configuration. There is no cache section on purpose: the registry then looks
-// at the disk for every request, so that content a scenario deletes there is gone at once.
+// config is the registry's configuration. There is no cache section on purpose: the registry then
+// looks at the disk for every request, so that content a scenario deletes there is gone at once.
 func (r *Registry) config(cert, key string) map[string]any {
 	return map[string]any{
 		"version": 0.1,
@@ -99,7 +100,8 @@ func (r *Registry) config(cert, key string) map[string]any {
 	}
 }
 
-// writePasswords uses the cheapest hash the registry takes: it checks the password on every request.
+// writePasswords uses the cheapest hash the registry takes: it checks the password on every
+// request.
 func (r *Registry) writePasswords(file string) error {
 	hash, err := bcrypt.GenerateFromPassword([]byte(r.password), bcrypt.MinCost)
 	if err != nil {
@@ -119,12 +121,13 @@ func (l *Lab) registryCommand(r *Registry) *exec.Cmd {
 }
 
 func (r *Registry) waitListening(ctx context.Context) error {
-	return Eventually(ctx, time.Minute, "the registry "+r.Name+" does not listen", func(context.Context) (bool, string, error) {
-		conn, err := net.Dial("tcp", r.address)
-		if err != nil {
-			return false, err.Error(), nil
-		}
-		conn.Close()
-		return true, "", nil
-	})
+	return Eventually(ctx, time.Minute, "the registry "+r.Name+" does not listen",
+		func(context.Context) (bool, string, error) {
+			conn, err := net.Dial("tcp", r.address)
+			if err != nil {
+				return false, err.Error(), nil
+			}
+			conn.Close()
+			return true, "", nil
+		})
 }

@@ -20,8 +20,8 @@ import (
 )
 
 // Registry is one of the lab's registries, seen from a scenario that fills and damages it. It is
-// reached directly and not over the Wire: a Cut does not stop a scenario, and what a scenario pushes
-// is not in the Wire's Traffic.
+// reached directly and not over the Wire: a Cut does not stop a scenario, and what a scenario
+// pushes is not in the Wire's Traffic.
 //
 // References are repository and tag or digest, without a host: "acme/router:v1",
 // "acme/router@sha256:...".
@@ -57,7 +57,8 @@ func (r *Registry) Credentials() (user, password string) { return r.user, r.pass
 // CA is the certificate of the authority that signed the registry's own.
 func (r *Registry) CA() []byte { return r.ca }
 
-// Push makes an image up and pushes it to "repository:tag". It returns the digest of the top manifest.
+// Push makes an image up and pushes it to "repository:tag". It returns the digest of the top
+// manifest.
 func (r *Registry) Push(ctx context.Context, reference string, image Image) (string, error) {
 	b, err := image.withDefaults(reference).build()
 	if err != nil {
@@ -109,7 +110,8 @@ func (r *Registry) Digest(ctx context.Context, reference string) (string, error)
 	return m.GetDescriptor().Digest.String(), nil
 }
 
-// Has says whether the top manifest of reference is there. It does not look at what the manifest names.
+// Has says whether the top manifest of reference is there. It does not look at what the manifest
+// names.
 func (r *Registry) Has(ctx context.Context, reference string) (bool, error) {
 	_, err := r.Digest(ctx, reference)
 	if errors.Is(err, errs.ErrNotFound) {
@@ -186,8 +188,9 @@ func (r *Registry) DeleteManifest(ctx context.Context, repository, digest string
 	return r.client().ManifestDelete(ctx, target)
 }
 
-// DeleteBlob removes a config or layer from the disk. The registry's own API would only unlink it from
-// the repository; this is the torn upload, the lost volume. It is gone from every repository that shares it.
+// DeleteBlob removes a config or layer from the disk. The registry's own API would only unlink it
+// from the repository; this is the torn upload, the lost volume. It is gone from every repository
+// that shares it.
 func (r *Registry) DeleteBlob(repository, blob string) error {
 	d, err := digest.Parse(blob)
 	if err != nil {
@@ -198,7 +201,8 @@ func (r *Registry) DeleteBlob(repository, blob string) error {
 	if _, err := os.Stat(data); err != nil {
 		return fmt.Errorf("blob %s is not in the registry %s: %w", blob, r.Name, err)
 	}
-	link := filepath.Join(root, "repositories", filepath.FromSlash(repository), "_layers", d.Algorithm().String(), d.Encoded())
+	link := filepath.Join(root, "repositories", filepath.FromSlash(repository), "_layers", d.Algorithm().String(),
+		d.Encoded())
 	return errors.Join(os.RemoveAll(link), os.RemoveAll(data))
 }
 

@@ -94,9 +94,10 @@ func testWire(t *testing.T, l *Lab) {
 		"public":                      {url: "https://quay.io/v2/", ca: l.PublicCA(), want: 200},
 		"public by another name":      {url: "https://registry.redhat.io/v2/", ca: l.PublicCA(), want: 200},
 		"mirror without the password": {url: "https://mirror.internal.example.com/v2/", ca: l.PrivateCA(), want: 401},
-		"mirror with the password":    {url: "https://mirror.internal.example.com/v2/", ca: l.PrivateCA(), user: user, password: password, want: 200},
-		"mirror, unknown authority":   {url: "https://mirror.internal.example.com/v2/", ca: l.PublicCA()},
-		"a host of the real web":      {url: "https://example.com/v2/", ca: l.PublicCA()},
+		"mirror with the password": {url: "https://mirror.internal.example.com/v2/", ca: l.PrivateCA(), user: user,
+			password: password, want: 200},
+		"mirror, unknown authority": {url: "https://mirror.internal.example.com/v2/", ca: l.PublicCA()},
+		"a host of the real web":    {url: "https://example.com/v2/", ca: l.PublicCA()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, err := overTheWire(t, l, test.url, test.ca, test.user, test.password)
@@ -126,7 +127,8 @@ func wantHas(t *testing.T, r *Registry, reference string, want bool) {
 
 func (r *Registry) headBlob(t *testing.T, repository, digest string) int {
 	t.Helper()
-	code, err := ask(t, nil, r.ca, http.MethodHead, "https://"+r.address+"/v2/"+repository+"/blobs/"+digest, r.user, r.password)
+	code, err := ask(t, nil, r.ca, http.MethodHead, "https://"+r.address+"/v2/"+repository+"/blobs/"+digest, r.user,
+		r.password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,11 +144,13 @@ func overTheWire(t *testing.T, l *Lab, target string, ca []byte, user, password 
 	return ask(t, http.ProxyURL(proxy), ca, http.MethodGet, target, user, password)
 }
 
-func ask(t *testing.T, proxy func(*http.Request) (*url.URL, error), ca []byte, method, target, user, password string) (int, error) {
+func ask(t *testing.T, proxy func(*http.Request) (*url.URL, error), ca []byte, method, target, user,
+	password string) (int, error) {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	client := &http.Client{Transport: &http.Transport{Proxy: proxy, TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{Proxy: proxy, TLSClientConfig: &tls.Config{RootCAs: roots},
+		DisableKeepAlives: true}}
 	request, err := http.NewRequestWithContext(t.Context(), method, target, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 
 // What a registry's owner can do to those who depend on it. Reset undoes all of it.
 
-// Revoke makes the registry refuse the password that the cluster's pull secret holds, from the next request on. Scenarios that fill
-// the registry know the new one.
+// Revoke makes the registry refuse the password that the cluster's pull secret holds, from the next
+// request on. Scenarios that fill the registry know the new one.
 func (l *Lab) Revoke(r *Registry) error {
 	if r.user == "" {
 		return fmt.Errorf("the registry %s asks for no password", r.Name)
@@ -29,8 +29,8 @@ func (l *Lab) Grant(r *Registry) error {
 	return r.writePasswords(l.passwordFile(r))
 }
 
-// Distrust gives the registry a certificate of an authority that nobody trusts, and returns the authority's certificate: who puts it
-// into the cluster's image.config can pull again.
+// Distrust gives the registry a certificate of an authority that nobody trusts, and returns the
+// authority's certificate: who puts it into the cluster's image.config can pull again.
 func (l *Lab) Distrust(ctx context.Context, r *Registry) (ca []byte, err error) {
 	a, err := newAuthority("lab unknown CA")
 	if err != nil {
@@ -56,8 +56,8 @@ func (l *Lab) authorityOf(r *Registry) *authority {
 	return l.privateCA
 }
 
-// restartRegistry ends the registry's process and starts it again. It is taken off the list of parts first: it does not die, it is
-// stopped.
+// restartRegistry ends the registry's process and starts it again. It is taken off the list of
+// parts first: it does not die, it is stopped.
 func (l *Lab) restartRegistry(ctx context.Context, r *Registry) error {
 	name := "registry-" + r.Name
 	for _, p := range l.Parts() {
@@ -74,7 +74,8 @@ func (l *Lab) restartRegistry(ctx context.Context, r *Registry) error {
 	return r.waitListening(ctx)
 }
 
-// restoreRegistries undoes what was done to the registries' certificates and passwords. None of them runs meanwhile.
+// restoreRegistries undoes what was done to the registries' certificates and passwords. None of
+// them runs meanwhile.
 func (l *Lab) restoreRegistries() error {
 	for _, r := range l.registries {
 		if err := l.Grant(r); err != nil {

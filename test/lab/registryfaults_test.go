@@ -4,7 +4,8 @@ package lab
 
 import "testing"
 
-// TestRegistryFaults: a registry whose password and certificate were changed is, after what Reset does, as it was.
+// TestRegistryFaults: a registry whose password and certificate were changed is, after what Reset
+// does, as it was.
 func TestRegistryFaults(t *testing.T) {
 	l := startRegistriesOnly(t)
 	r := l.Registry("mirror")

@@ -14,8 +14,8 @@ import (
 // stateDirs hold all that the lab's processes remember on disk.
 var stateDirs = []string{"etcd", "node", "registry"}
 
-// takeSnapshot copies the state while every process stands still. A frozen process's files are what a
-// killed one's would be at that instant, and etcd comes back from a kill; so nothing has to be
+// takeSnapshot copies the state while every process stands still. A frozen process's files are what
+// a killed one's would be at that instant, and etcd comes back from a kill; so nothing has to be
 // stopped and started again for the copy.
 func (l *Lab) takeSnapshot(context.Context) error {
 	parts := l.Parts()
@@ -35,8 +35,8 @@ func (l *Lab) takeSnapshot(context.Context) error {
 	return nil
 }
 
-// Snapshot makes the present state the one that Reset goes back to, so that what takes long to stage is staged once for many runs. The
-// cluster has to be at rest, as it is after Start.
+// Snapshot makes the present state the one that Reset goes back to, so that what takes long to
+// stage is staged once for many runs. The cluster has to be at rest, as it is after Start.
 func (l *Lab) Snapshot(ctx context.Context) error {
 	if err := os.RemoveAll(l.path("snapshot")); err != nil {
 		return err
@@ -47,10 +47,10 @@ func (l *Lab) Snapshot(ctx context.Context) error {
 	return nil
 }
 
-// Reset brings the cluster back to its initial state, in about ten seconds: every process dies (those of
-// Run too), etcd, the nodes and the registries get the files they had at the end of Start, the wire is
-// healed, the logs begin anew, and everything starts again. Addresses and credentials stay as they are;
-// caches and watches of clients made before are worthless afterwards.
+// Reset brings the cluster back to its initial state, in about ten seconds: every process dies
+// (those of Run too), etcd, the nodes and the registries get the files they had at the end of
+// Start, the wire is healed, the logs begin anew, and everything starts again. Addresses and
+// credentials stay as they are; caches and watches of clients made before are worthless afterwards.
 func (l *Lab) Reset(ctx context.Context) error {
 	l.killAll()
 	l.wire.reset()
@@ -76,13 +76,15 @@ func (l *Lab) resetPlan() []step {
 	}
 }
 
-// restartControllers makes each pool look unseen before the machine config controller starts: the pools
-// in the snapshot are settled already, so waitInitialState would say yes before the new process is at work.
+// restartControllers makes each pool look unseen before the machine config controller starts: the
+// pools in the snapshot are settled already, so waitInitialState would say yes before the new
+// process is at work.
 func (l *Lab) restartControllers(ctx context.Context) error {
 	l.mapper.Reset()
 	for _, pool := range []string{"master", "worker"} {
 		patch := []byte(`{"status":{"observedGeneration":0}}`)
-		_, err := l.dynamic.Resource(poolResource).Patch(ctx, pool, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+		_, err := l.dynamic.Resource(poolResource).Patch(ctx, pool, types.MergePatchType, patch, metav1.PatchOptions{},
+			"status")
 		if err != nil {
 			return err
 		}
@@ -105,7 +107,8 @@ func (l *Lab) restore() error {
 	return l.rotateLogs()
 }
 
-// rotateLogs keeps the logs of the time before the Reset, once: audit.jsonl becomes audit.jsonl.old.
+// rotateLogs keeps the logs of the time before the Reset, once: audit.jsonl becomes
+// audit.jsonl.old.
 func (l *Lab) rotateLogs() error {
 	logs, err := filepath.Glob(l.path("logs", "*"))
 	if err != nil {

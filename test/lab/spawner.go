@@ -10,9 +10,9 @@ import (
 // spawner starts processes that cannot outlive this one, whatever kills it.
 //
 // The kernel sends a child its "parent death signal" when the *thread* that started it ends, and Go
-// moves goroutines between threads and ends idle ones. So one goroutine, locked to its thread for as
-// long as the lab lives, starts every child. When this process dies, by kill -9 as well, that thread
-// dies and takes the children along; when the lab is stopped, close does the same.
+// moves goroutines between threads and ends idle ones. So one goroutine, locked to its thread for
+// as long as the lab lives, starts every child. When this process dies, by kill -9 as well, that
+// thread dies and takes the children along; when the lab is stopped, close does the same.
 type spawner struct {
 	starts chan func()
 	closed chan struct{}
@@ -36,8 +36,8 @@ func (s *spawner) serve() {
 	}
 }
 
-// start starts cmd in a process group of its own, so that Ctrl-C in a terminal reaches the lab, which
-// then stops its parts in order, and not the parts directly.
+// start starts cmd in a process group of its own, so that Ctrl-C in a terminal reaches the lab,
+// which then stops its parts in order, and not the parts directly.
 func (s *spawner) start(cmd *exec.Cmd) error {
 	attr := &syscall.SysProcAttr{}
 	if cmd.SysProcAttr != nil {

@@ -9,15 +9,15 @@ import (
 
 const tempPattern = "safe-mirror-lab-"
 
-// lockDir marks the directory as in use for as long as this process lives: the kernel drops the lock
-// with it, however it ends.
+// lockDir marks the directory as in use for as long as this process lives: the kernel drops the
+// lock with it, however it ends.
 func (l *Lab) lockDir() (err error) {
 	l.lock, err = tryLock(l.path("lock"))
 	return err
 }
 
-// removeStaleDirs removes the temporary directories of labs whose starter was killed, a few hundred megabytes
-// each. Their processes died with the starter; their files had nobody to remove them.
+// removeStaleDirs removes the temporary directories of labs whose starter was killed, a few hundred
+// megabytes each. Their processes died with the starter; their files had nobody to remove them.
 func removeStaleDirs() {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), tempPattern+"*"))
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 )
 
 // Wire is the only way from the lab's processes to a registry: an HTTP CONNECT proxy that knows the
-// made-up names (quay.io, mirror.internal.example.com, ...) and leads each to a loopback port. TLS passes
-// through untouched, so certificates, credentials and redirects are between the two ends. A name it
-// does not know is answered 502: nothing leaves the machine.
+// made-up names (quay.io, mirror.internal.example.com, ...) and leads each to a loopback port. TLS
+// passes through untouched, so certificates, credentials and redirects are between the two ends. A
+// name it does not know is answered 502: nothing leaves the machine.
 //
 // It is also where a scenario breaks the network: Cut, Hang, Heal.
 type Wire struct {
@@ -91,8 +91,8 @@ func (w *Wire) route(host, address string) {
 	w.routes[host] = address
 }
 
-// setFault also closes the open tunnels: a keep-alive connection made before the Cut would otherwise
-// go on working, and one that hangs would hang on after the Heal.
+// setFault also closes the open tunnels: a keep-alive connection made before the Cut would
+// otherwise go on working, and one that hangs would hang on after the Heal.
 func (w *Wire) setFault(host string, f fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,7 +149,8 @@ func (w *Wire) lookUp(host string) (address string, f fault) {
 	return w.routes[host], w.faults[host]
 }
 
-// hang says yes and then swallows the client's greeting, until the client gives up or the host heals.
+// hang says yes and then swallows the client's greeting, until the client gives up or the host
+// heals.
 func (w *Wire) hang(rw http.ResponseWriter, host string) {
 	client, err := w.accept(rw, host, hung)
 	if err != nil {
@@ -180,8 +181,8 @@ func (w *Wire) tunnel(rw http.ResponseWriter, host, address string) {
 }
 
 // pump copies one direction and closes both ends when it is over: TLS has no use for a half-closed
-// connection, and the other direction must not wait for ever. Bytes are counted as they pass, not at
-// the end, for connections are kept alive long after the pull a test asks about.
+// connection, and the other direction must not wait for ever. Bytes are counted as they pass, not
+// at the end, for connections are kept alive long after the pull a test asks about.
 func (w *Wire) pump(host string, to, from net.Conn, count func(*Traffic, int64)) {
 	defer to.Close()
 	defer from.Close()
@@ -205,7 +206,8 @@ func (w *Wire) pump(host string, to, from net.Conn, count func(*Traffic, int64))
 }
 
 // accept takes the connection over from the HTTP server and tells the client it is through. Nothing
-// the client sent can be lost in the server's buffer: it waits for the answer before its TLS greeting.
+// the client sent can be lost in the server's buffer: it waits for the answer before its TLS
+// greeting.
 func (w *Wire) accept(rw http.ResponseWriter, host string, state fault) (net.Conn, error) {
 	conn, _, err := http.NewResponseController(rw).Hijack()
 	if err != nil {

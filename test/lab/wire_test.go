@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// newWireTest puts a TLS server behind the made-up name source.example.com and returns a client whose
-// way out is the wire.
+// newWireTest puts a TLS server behind the made-up name source.example.com and returns a client
+// whose way out is the wire.
 func newWireTest(t *testing.T) (*Wire, *http.Client) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

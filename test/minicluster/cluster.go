@@ -1,6 +1,7 @@
-// Package minicluster is a small OpenShift cluster for controller-runtime's fake client: the objects that a rollout looks at, and
-// the little of the Machine Config Operator that moves them. Unit tests of the rooms that read and write a cluster share it; what
-// has to be true of a real API server and a real Machine Config Operator is tested in the lab.
+// Package minicluster is a small OpenShift cluster for controller-runtime's fake client: the
+// objects that a rollout looks at, and the little of the Machine Config Operator that moves them.
+// Unit tests of the rooms that read and write a cluster share it; what has to be true of a real API
+// server and a real Machine Config Operator is tested in the lab.
 package minicluster
 
 import (
@@ -74,9 +75,10 @@ const (
 // Node is a healthy node of the pool, at rest on what the pool begins with.
 func Node(name, pool string) *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{roleLabel(pool): ""}, Annotations: map[string]string{
-			CurrentConfig: FirstRendered(pool), DesiredConfig: FirstRendered(pool), DaemonState: "Done",
-		}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{roleLabel(pool): ""},
+			Annotations: map[string]string{
+				CurrentConfig: FirstRendered(pool), DesiredConfig: FirstRendered(pool), DaemonState: "Done",
+			}},
 		Status: corev1.NodeStatus{
 			NodeInfo:   corev1.NodeSystemInfo{Architecture: "amd64"},
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
@@ -92,7 +94,8 @@ func Secret(namespace, name string) *corev1.Secret {
 
 // Rollout wants tag mirrors for quay.io/acme, and digest mirrors as well.
 func Rollout(name string) *v1alpha1.SafeMirrorRollout {
-	items := []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"mirror.local/acme"}, MirrorSourcePolicy: v1alpha1.NeverContactSource}}
+	items := []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"mirror.local/acme"},
+		MirrorSourcePolicy: v1alpha1.NeverContactSource}}
 	r := &v1alpha1.SafeMirrorRollout{ObjectMeta: metav1.ObjectMeta{
 		Name: name, UID: "uid-shop", Generation: 1, CreationTimestamp: metav1.NewTime(StartTime),
 	}}
@@ -105,7 +108,8 @@ func Rollout(name string) *v1alpha1.SafeMirrorRollout {
 var Scheme = sync.OnceValue(func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, opv1.Install, operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, opv1.Install,
+		operatorv1alpha1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			panic(err)
@@ -136,8 +140,8 @@ func scopeOf(version schema.GroupVersion, kind string) meta.RESTScope {
 	return meta.RESTScopeRoot
 }
 
-// Client serves the objects, from a cluster that has every kind, and tells as the API server does who wrote what. The funcs may
-// watch or replace single calls.
+// Client serves the objects, from a cluster that has every kind, and tells as the API server does
+// who wrote what. The funcs may watch or replace single calls.
 func Client(funcs interceptor.Funcs, objects ...client.Object) client.WithWatch {
 	if funcs.Apply == nil {
 		funcs.Apply = skipDryRunApply
@@ -146,8 +150,10 @@ func Client(funcs interceptor.Funcs, objects ...client.Object) client.WithWatch 
 		WithStatusSubresource(&v1alpha1.SafeMirrorRollout{}).WithReturnManagedFields().WithInterceptorFuncs(funcs).Build()
 }
 
-// skipDryRunApply stands in for what the fake client leaves out: it takes a dry run of an apply for an apply.
-func skipDryRunApply(ctx context.Context, c client.WithWatch, what runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+// skipDryRunApply stands in for what the fake client leaves out: it takes a dry run of an apply for
+// an apply.
+func skipDryRunApply(ctx context.Context, c client.WithWatch, what runtime.ApplyConfiguration,
+	opts ...client.ApplyOption) error {
 	if DryRun(opts) {
 		return nil
 	}

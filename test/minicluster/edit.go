@@ -21,7 +21,8 @@ func Edit[T client.Object](objects []client.Object, name string, change func(T))
 // FailingReads lets reads of the type, an object or a list, fail with this error.
 func FailingReads[T any](err error) interceptor.Funcs {
 	return interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object,
+			opts ...client.GetOption) error {
 			if _, same := any(o).(T); same {
 				return err
 			}

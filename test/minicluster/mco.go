@@ -30,16 +30,20 @@ func MachineConfig(name string, files ...File) *mcfgv1.MachineConfig {
 	entries := []map[string]any{}
 	for _, f := range files {
 		source := "data:text/plain;charset=utf-8;base64," + base64.StdEncoding.EncodeToString([]byte(f.Content))
-		entries = append(entries, map[string]any{"path": f.Path, "mode": 0o644, "overwrite": true, "contents": map[string]any{"source": source}})
+		entries = append(entries, map[string]any{"path": f.Path, "mode": 0o644, "overwrite": true,
+			"contents": map[string]any{"source": source}})
 	}
-	raw, err := json.Marshal(map[string]any{"ignition": map[string]any{"version": "3.5.0"}, "storage": map[string]any{"files": entries}})
+	raw, err := json.Marshal(map[string]any{"ignition": map[string]any{"version": "3.5.0"},
+		"storage": map[string]any{"files": entries}})
 	if err != nil {
 		panic(err)
 	}
-	return &mcfgv1.MachineConfig{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: raw}}}
+	return &mcfgv1.MachineConfig{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: raw}}}
 }
 
-// RenderPools renders the mirror sets into every pool, paused or not, as the MCO does; a file of the extra ones overrides it.
+// RenderPools renders the mirror sets into every pool, paused or not, as the MCO does; a file of
+// the extra ones overrides it.
 func RenderPools(ctx context.Context, c client.Client, extra ...File) error {
 	var sets registriesconf.Sets
 	var tag configv1.ImageTagMirrorSetList
@@ -58,9 +62,11 @@ func RenderPools(ctx context.Context, c client.Client, extra ...File) error {
 	for i := range pools.Items {
 		name := FirstRendered(pools.Items[i].Name)
 		if string(text) != BaseRegistriesConf || len(extra) > 0 {
-			name = fmt.Sprintf("rendered-%s-%x", pools.Items[i].Name, sha256.Sum256(fmt.Appendf(text, "%v", extra)))[:40]
+			name = fmt.Sprintf("rendered-%s-%x", pools.Items[i].Name,
+				sha256.Sum256(fmt.Appendf(text, "%v", extra)))[:40]
 		}
-		if err := render(ctx, c, &pools.Items[i], MachineConfig(name, append([]File{RegistriesFile(string(text))}, extra...)...)); err != nil {
+		if err := render(ctx, c, &pools.Items[i],
+			MachineConfig(name, append([]File{RegistriesFile(string(text))}, extra...)...)); err != nil {
 			return err
 		}
 	}
@@ -78,8 +84,8 @@ func render(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool,
 	return c.Update(ctx, mcp, client.FieldOwner("machine-config-controller"))
 }
 
-// StartUpdate lets the MCO hand the pool's configuration to its first node that does not have it, if the pool is open, and tells which
-// one that was.
+// StartUpdate lets the MCO hand the pool's configuration to its first node that does not have it,
+// if the pool is open, and tells which one that was.
 func StartUpdate(ctx context.Context, c client.Client, pool string) (string, error) {
 	mcp := &mcfgv1.MachineConfigPool{}
 	if err := c.Get(ctx, client.ObjectKey{Name: pool}, mcp); err != nil || mcp.Spec.Paused {

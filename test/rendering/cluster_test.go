@@ -35,7 +35,8 @@ type cluster struct {
 }
 
 func connect(ctx context.Context, l *lab.Lab) (*cluster, error) {
-	c := &cluster{objects: map[string]client.Object{}, base: map[string][]byte{}, followers: map[string]*registriesWatcher{}}
+	c := &cluster{objects: map[string]client.Object{}, base: map[string][]byte{},
+		followers: map[string]*registriesWatcher{}}
 	var err error
 	if c.client, err = scenario.NewClient(l.Config()); err != nil {
 		return nil, err
@@ -151,8 +152,8 @@ func (c *cluster) remove(ctx context.Context, o client.Object) error {
 	return nil
 }
 
-// patchImage sets the lists of image.config. The Go type drops an empty list where the API has one that is different from none,
-// hence the patch by hand.
+// patchImage sets the lists of image.config. The Go type drops an empty list where the API has one
+// that is different from none, hence the patch by hand.
 func (c *cluster) patchImage(ctx context.Context, image *configv1.Image, options ...client.PatchOption) error {
 	lists := image.Spec.RegistrySources
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"registrySources": map[string]any{

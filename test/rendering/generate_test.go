@@ -20,25 +20,30 @@ const (
 	never = configv1.NeverContactSource
 )
 
-// The names are few and alike, so that sources nest and coincide, mirrors lie below sources, and lists contradict each other in
-// their order.
+// The names are few and alike, so that sources nest and coincide, mirrors lie below sources, and
+// lists contradict each other in their order.
 var (
 	sources = []string{
-		"quay.io", "quay.io/acme", "quay.io/acme", "quay.io/acme/app", "quay.io/acme/app", "quay.io/acme-x", "docker.io", "docker.io/library",
-		"quay.io/openshift-release-dev", "quay.io/openshift-release-dev/ocp-release", "reg.example.com:5000", "reg.example.com:5000/x",
+		"quay.io", "quay.io/acme", "quay.io/acme", "quay.io/acme/app", "quay.io/acme/app", "quay.io/acme-x",
+		"docker.io", "docker.io/library",
+		"quay.io/openshift-release-dev", "quay.io/openshift-release-dev/ocp-release", "reg.example.com:5000",
+		"reg.example.com:5000/x",
 		"a.example.com", "a.example.com/team", "b.a.example.com/x", "*.example.com", "*.a.example.com", "*.io",
 	}
 	mirrors = []string{
-		"aaa.local", "m1.local/acme", "m2.local:5000/x", "zzz.local", "m1.local", "quay.io/cache", "a.example.com/mirror", "docker.io/foo",
+		"aaa.local", "m1.local/acme", "m2.local:5000/x", "zzz.local", "m1.local", "quay.io/cache",
+		"a.example.com/mirror", "docker.io/foo",
 		"quay.io/acme/app",
 	}
 	scopes = append([]string{
 		"m1.local", "*.local", "m2.local:5000", "c.test", "c.test/d", "*.test",
 		// Below sources, and without mirrors of their own: they inherit.
-		"quay.io/acme/app/deep", "quay.io/acme/app/deep", "quay.io/acme/other", "quay.io/other", "docker.io/library/nginx",
+		"quay.io/acme/app/deep", "quay.io/acme/app/deep", "quay.io/acme/other", "quay.io/other",
+		"docker.io/library/nginx",
 		"docker.io/library/nginx", "reg.example.com:5000/x/y", "a.example.com/team/x",
 	}, sources...)
-	// The lab's release payload and what is above it: the controller protects it from being blocked, unless there is a mirror.
+	// The lab's release payload and what is above it: the controller protects it from being
+	// blocked, unless there is a mirror.
 	payload = []string{"quay.io", "quay.io/openshift-release-dev", "quay.io/openshift-release-dev/ocp-release"}
 	// What no list accepts, and what only the oldest kind and image.config let a user write.
 	malformed       = []string{"quay.io/Acme", "m1.local/app:v1", "https://m1.local", "*.m1.local/x", "m1.local/"}
@@ -90,14 +95,16 @@ func (d generator) set(name string) client.Object {
 		set := &configv1.ImageDigestMirrorSet{ObjectMeta: meta}
 		for range items {
 			source, mirrors, policy := d.item()
-			set.Spec.ImageDigestMirrors = append(set.Spec.ImageDigestMirrors, configv1.ImageDigestMirrors{Source: source, Mirrors: mirrors, MirrorSourcePolicy: policy})
+			set.Spec.ImageDigestMirrors = append(set.Spec.ImageDigestMirrors,
+				configv1.ImageDigestMirrors{Source: source, Mirrors: mirrors, MirrorSourcePolicy: policy})
 		}
 		return set
 	default:
 		set := &configv1.ImageTagMirrorSet{ObjectMeta: meta}
 		for range items {
 			source, mirrors, policy := d.item()
-			set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors, configv1.ImageTagMirrors{Source: source, Mirrors: mirrors, MirrorSourcePolicy: policy})
+			set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors,
+				configv1.ImageTagMirrors{Source: source, Mirrors: mirrors, MirrorSourcePolicy: policy})
 		}
 		return set
 	}
@@ -119,7 +126,8 @@ func (d generator) item() (string, []configv1.ImageMirror, configv1.MirrorSource
 	return source, out, policy
 }
 
-// oldItem is for ImageContentSourcePolicies, which know no policy and whose schema accepts any text as a name.
+// oldItem is for ImageContentSourcePolicies, which know no policy and whose schema accepts any text
+// as a name.
 func (d generator) oldItem() operatorv1alpha1.RepositoryDigestMirrors {
 	source := d.pick(sources)
 	for d.policy(source) == never && !d.oneIn(10) {
@@ -145,7 +153,8 @@ func (d generator) policy(source string) configv1.MirrorSourcePolicy {
 	return d.policies[source]
 }
 
-// mirrorsOf draws up to four mirrors. The source may be among them or be the only one, which makes a set that is ignored.
+// mirrorsOf draws up to four mirrors. The source may be among them or be the only one, which makes
+// a set that is ignored.
 func (d generator) mirrorsOf(source string, policy configv1.MirrorSourcePolicy) []string {
 	var out []string
 	from := mirrors
@@ -182,7 +191,8 @@ func (d generator) image(seed uint64) *configv1.Image {
 	return image
 }
 
-// scopes ends with one that no other seed has: where it is rendered, the controller has seen this image.config and not another.
+// scopes ends with one that no other seed has: where it is rendered, the controller has seen this
+// image.config and not another.
 func (d generator) scopes(seed uint64) []string {
 	if d.oneIn(12) {
 		return []string{}
@@ -194,16 +204,19 @@ func (d generator) scopes(seed uint64) []string {
 	return append(out, fmt.Sprintf("scope-%d.invalid", seed))
 }
 
-// markers are sets of every kind that no other union has. The controller watches each kind on its own, in no common order; what
-// it renders with all markers in it, it has rendered from all that was written before them.
+// markers are sets of every kind that no other union has. The controller watches each kind on its
+// own, in no common order; what it renders with all markers in it, it has rendered from all that
+// was written before them.
 func markers(seed uint64, phase string) []client.Object {
 	source := func(kind string) string { return fmt.Sprintf("%s-%d%s.invalid", kind, seed, phase) }
 	to := []configv1.ImageMirror{"marker.invalid"}
 	meta := metav1.ObjectMeta{Name: "marker"}
 	return []client.Object{
-		&operatorv1alpha1.ImageContentSourcePolicy{ObjectMeta: meta, Spec: operatorv1alpha1.ImageContentSourcePolicySpec{
-			RepositoryDigestMirrors: []operatorv1alpha1.RepositoryDigestMirrors{{Source: source("icsp"), Mirrors: []string{"marker.invalid"}}},
-		}},
+		&operatorv1alpha1.ImageContentSourcePolicy{ObjectMeta: meta,
+			Spec: operatorv1alpha1.ImageContentSourcePolicySpec{
+				RepositoryDigestMirrors: []operatorv1alpha1.RepositoryDigestMirrors{{Source: source("icsp"),
+					Mirrors: []string{"marker.invalid"}}},
+			}},
 		&configv1.ImageDigestMirrorSet{ObjectMeta: meta, Spec: configv1.ImageDigestMirrorSetSpec{
 			ImageDigestMirrors: []configv1.ImageDigestMirrors{{Source: source("idms"), Mirrors: to}},
 		}},

@@ -1,8 +1,8 @@
 //go:build lab
 
-// Package rendering holds internal/registriesconf against the Machine Config Controller itself: for each of many random unions of
-// mirror sets, what Render predicts must be what the controller writes, byte for byte, and what Validate finds fault with must be
-// what the controller refuses.
+// Package rendering holds internal/registriesconf against the Machine Config Controller itself: for
+// each of many random unions of mirror sets, what Render predicts must be what the controller
+// writes, byte for byte, and what Validate finds fault with must be what the controller refuses.
 package rendering
 
 import (
@@ -21,7 +21,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// shared is the cluster of all tests here. No test resets it: a union replaces the one before, whatever that was.
+// shared is the cluster of all tests here. No test resets it: a union replaces the one before,
+// whatever that was.
 var shared *cluster
 
 // result counts unions for the RESULT line.
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// No nodes: a rollout would only take time from the controller. The small scale is for its limit on API requests.
+	// No nodes: a rollout would only take time from the controller. The small scale is for its
+	// limit on API requests.
 	l, err := lab.Start(ctx, lab.Options{Workers: -1, Masters: -1, Scale: 0.01})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rendering:", err)
@@ -49,7 +51,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// sets is how many unions to try: $RENDERING_SETS, or as many as fit into make test. Their seeds are 1, 2, 3 and so on.
+// sets is how many unions to try: $RENDERING_SETS, or as many as fit into make test. Their seeds
+// are 1, 2, 3 and so on.
 func sets(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("RENDERING_SETS")

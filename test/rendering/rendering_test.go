@@ -18,11 +18,12 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// renderTimeout is how long the controller may take for one union. It takes a fraction of a second; a machine that is busy with other
-// things takes longer, and that is no finding.
+// renderTimeout is how long the controller may take for one union. It takes a fraction of a second;
+// a machine that is busy with other things takes longer, and that is no finding.
 const renderTimeout = 30 * time.Second
 
-// TestRandomUnions takes one union after another to the cluster, each instead of the one before. To see one again:
+// TestRandomUnions takes one union after another to the cluster, each instead of the one before. To
+// see one again:
 //
 //	go test -tags lab ./test/rendering -run TestRandomUnions/seed-17
 func TestRandomUnions(t *testing.T) {
@@ -68,7 +69,8 @@ func check(t *testing.T, c *cluster, seed uint64, reasons map[string]int) {
 	union, culprit := c.isolateInvalid(seed, union)
 	reason, err := c.checkRefused(ctx, seed, union, culprit)
 	if err != nil {
-		t.Fatalf("seed %d, predicted as refused because of %s: %v\n%s", seed, key(culprit), err, asYAML(append(union, culprit)))
+		t.Fatalf("seed %d, predicted as refused because of %s: %v\n%s", seed, key(culprit), err,
+			asYAML(append(union, culprit)))
 	}
 	result.refused++
 	reasons[reason]++
@@ -84,8 +86,9 @@ func (c *cluster) checkRendered(ctx context.Context, seed uint64, union []client
 	return c.applyAndAwait(ctx, union, want)
 }
 
-// isolateInvalid makes a refused union one that a single write makes of a valid one: the rest and the culprit. One such write is a
-// refusal that can be told from "not yet". Where no object alone is the culprit, some are left out until one is.
+// isolateInvalid makes a refused union one that a single write makes of a valid one: the rest and
+// the culprit. One such write is a refusal that can be told from "not yet". Where no object alone
+// is the culprit, some are left out until one is.
 func (c *cluster) isolateInvalid(seed uint64, union []client.Object) (rest []client.Object, culprit client.Object) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	for {
@@ -100,10 +103,12 @@ func (c *cluster) isolateInvalid(seed uint64, union []client.Object) (rest []cli
 	}
 }
 
-// checkRefused goes from a valid union to the refused one and back, and returns the reason of the refusal. While the culprit is
-// there, another change does not get through either; once it is gone, that change does, and it is the first thing written since:
-// the controller was at work all the time, and has written nothing of the refused union.
-func (c *cluster) checkRefused(ctx context.Context, seed uint64, rest []client.Object, culprit client.Object) (string, error) {
+// checkRefused goes from a valid union to the refused one and back, and returns the reason of the
+// refusal. While the culprit is there, another change does not get through either; once it is gone,
+// that change does, and it is the first thing written since: the controller was at work all the
+// time, and has written nothing of the refused union.
+func (c *cluster) checkRefused(ctx context.Context, seed uint64, rest []client.Object, culprit client.Object) (string,
+	error) {
 	if err := c.checkRendered(ctx, seed, rest); err != nil {
 		return "", fmt.Errorf("without the culprit: %w", err)
 	}
@@ -150,8 +155,8 @@ func (c *cluster) checkRecovered(ctx context.Context, seed uint64, rest []client
 	return nil
 }
 
-// refusals says in which words the controller refuses what Validate finds: the end of the field, part of Validate's message, and
-// part of the controller's.
+// refusals says in which words the controller refuses what Validate finds: the end of the field,
+// part of Validate's message, and part of the controller's.
 var refusals = []struct{ field, message, controller string }{
 	{"].mirrorSourcePolicy", "contradicts", "conflicting mirrorSourcePolicy is set for the same source"},
 	{"].mirrors[", "NeverContactSource", "cannot set mirrorSourcePolicy: NeverContactSource if the source"},
@@ -164,8 +169,9 @@ var refusals = []struct{ field, message, controller string }{
 	{".allowedRegistries", "together with blockedRegistries", "only one of AllowedRegistries or BlockedRegistries"},
 }
 
-// matchReason checks that the controller's reason is among those predicted, for it names only the first it comes across. Any other
-// error in its log, such as a conflict of two writers, is no refusal.
+// matchReason checks that the controller's reason is among those predicted, for it names only the
+// first it comes across. Any other error in its log, such as a conflict of two writers, is no
+// refusal.
 func (c *cluster) matchReason(union []client.Object, logged string) (string, error) {
 	var predicted []string
 	for _, p := range registriesconf.Validate(asSets(union, c.release)) {
@@ -179,11 +185,12 @@ func (c *cluster) matchReason(union []client.Object, logged string) (string, err
 		}
 		predicted = append(predicted, p.String())
 	}
-	return "", fmt.Errorf("refused for another reason than predicted\npredicted: %s\nlogged: %s", strings.Join(predicted, "; "), logged)
+	return "", fmt.Errorf("refused for another reason than predicted\npredicted: %s\nlogged: %s",
+		strings.Join(predicted, "; "), logged)
 }
 
-// TestNoMirrorSets: without any set the controller writes no file, and the one of the templates stays; a list that is empty is
-// something to say.
+// TestNoMirrorSets: without any set the controller writes no file, and the one of the templates
+// stays; a list that is empty is something to say.
 func TestNoMirrorSets(t *testing.T) {
 	c := shared
 	emptyList := newImage()

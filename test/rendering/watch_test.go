@@ -33,7 +33,8 @@ type registriesWatcher struct {
 
 func follow(ctx context.Context, c client.WithWatch, pool string) (*registriesWatcher, error) {
 	// A watch without a version begins with the object as it is.
-	only := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", "99-"+pool+"-generated-registries")}
+	only := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", "99-"+pool+
+		"-generated-registries")}
 	w, err := c.Watch(ctx, &mcfgv1.MachineConfigList{}, only)
 	if err != nil {
 		return nil, err
@@ -125,13 +126,14 @@ func (j *controllerLog) reset() error {
 
 // awaitRefusal returns the reason of the first refusal since forget.
 func (j *controllerLog) awaitRefusal(ctx context.Context) (reason string, err error) {
-	err = lab.Eventually(ctx, renderTimeout, "the controller refuses nothing", func(context.Context) (bool, string, error) {
-		all, err := j.refusals()
-		if len(all) > 0 {
-			reason = all[0]
-		}
-		return len(all) > 0, "no such line in its log", err
-	})
+	err = lab.Eventually(ctx, renderTimeout, "the controller refuses nothing",
+		func(context.Context) (bool, string, error) {
+			all, err := j.refusals()
+			if len(all) > 0 {
+				reason = all[0]
+			}
+			return len(all) > 0, "no such line in its log", err
+		})
 	return reason, err
 }
 

@@ -14,9 +14,9 @@ import (
 // AppTag is the image of the scenarios' plain application.
 const AppTag = SourceHost + "/acme/app:v1"
 
-// Plain is a cluster with one protected application, for tests that are about something else. The mirror is empty and the source is
-// not to be contacted, so that a node which takes the mirror set too early cannot pull: the application always does. It runs where the
-// labels say.
+// Plain is a cluster with one protected application, for tests that are about something else. The
+// mirror is empty and the source is not to be contacted, so that a node which takes the mirror set
+// too early cannot pull: the application always does. It runs where the labels say.
 func Plain(replicas int32, nodes map[string]string) Scenario {
 	s := Scenario{
 		ID: "plain", Title: "a protected application, NeverContactSource, empty mirror",
@@ -29,7 +29,8 @@ func Plain(replicas int32, nodes map[string]string) Scenario {
 		}
 		d := deployment(appNamespace, s.Protected, AppTag, replicas, nodes)
 		d.Spec.Template.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways
-		err := c.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appNamespace}}, d, budget(appNamespace, s.Protected, 1))
+		err := c.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appNamespace}}, d,
+			budget(appNamespace, s.Protected, 1))
 		if err != nil {
 			return err
 		}
@@ -53,14 +54,15 @@ func (s Scenario) Restart(ctx context.Context, c *Cluster, replicas int32) error
 	for _, p := range pods {
 		old[string(p.UID)] = true
 	}
-	return lab.Eventually(ctx, stageTimeout, s.Protected+" is ready again", func(ctx context.Context) (bool, string, error) {
-		pods, err := s.podsOf(ctx, c)
-		ready := int32(0)
-		for i := range pods {
-			if !old[string(pods[i].UID)] && isReady(&pods[i]) {
-				ready++
+	return lab.Eventually(ctx, stageTimeout, s.Protected+" is ready again",
+		func(ctx context.Context) (bool, string, error) {
+			pods, err := s.podsOf(ctx, c)
+			ready := int32(0)
+			for i := range pods {
+				if !old[string(pods[i].UID)] && isReady(&pods[i]) {
+					ready++
+				}
 			}
-		}
-		return ready == replicas, fmt.Sprintf("%d of %d new pods are ready", ready, replicas), err
-	})
+			return ready == replicas, fmt.Sprintf("%d of %d new pods are ready", ready, replicas), err
+		})
 }

@@ -45,8 +45,8 @@ type Cluster struct {
 	Client client.WithWatch
 }
 
-// NewCluster connects to the lab. After a Reset it has to be made anew: the clients of the time before know versions that never
-// were.
+// NewCluster connects to the lab. After a Reset it has to be made anew: the clients of the time
+// before know versions that never were.
 func NewCluster(l *lab.Lab) (*Cluster, error) {
 	c, err := NewClient(l.Config())
 	if err != nil {
@@ -59,7 +59,8 @@ func NewCluster(l *lab.Lab) (*Cluster, error) {
 func NewClient(config *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, operatorv1.AddToScheme, operatorv1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, configv1.AddToScheme, mcfgv1.AddToScheme, operatorv1.AddToScheme,
+		operatorv1alpha1.AddToScheme,
 		apiextensionsv1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
@@ -80,8 +81,9 @@ func (c *Cluster) create(ctx context.Context, objects ...client.Object) error {
 	return nil
 }
 
-// Router creates the default IngressController with so many replicas of the image, and waits until all are ready on other nodes
-// than the one to avoid: the node that the MCO takes first must not have the image, or there is no race.
+// Router creates the default IngressController with so many replicas of the image, and waits until
+// all are ready on other nodes than the one to avoid: the node that the MCO takes first must not
+// have the image, or there is no race.
 func (c *Cluster) Router(ctx context.Context, image string, replicas int32, avoid string) error {
 	if err := c.cordon(ctx, avoid, true); err != nil {
 		return err
@@ -102,7 +104,8 @@ func ingressController() *operatorv1.IngressController {
 	return &operatorv1.IngressController{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: ingressOperator}}
 }
 
-// App creates a Deployment with a PodDisruptionBudget of one, its pods on different nodes that carry the label.
+// App creates a Deployment with a PodDisruptionBudget of one, its pods on different nodes that
+// carry the label.
 func (c *Cluster) App(ctx context.Context, name, image string, replicas int32, nodes map[string]string) error {
 	return c.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appNamespace}},
 		deployment(appNamespace, name, image, replicas, nodes), budget(appNamespace, name, 1))
@@ -123,7 +126,8 @@ func deployment(namespace, name, image string, replicas int32, nodes map[string]
 					Containers:   []corev1.Container{{Name: name, Image: image}},
 					Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
 						RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
-							LabelSelector: &metav1.LabelSelector{MatchLabels: labels}, TopologyKey: corev1.LabelHostname,
+							LabelSelector: &metav1.LabelSelector{MatchLabels: labels},
+							TopologyKey:   corev1.LabelHostname,
 						}},
 					}},
 				},
@@ -137,26 +141,29 @@ func budget(namespace, name string, maxUnavailable int) *policyv1.PodDisruptionB
 	n := intstr.FromInt32(int32(maxUnavailable))
 	return &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
-		Spec:       policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &n, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}},
+		Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &n,
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}},
 	}
 }
 
 // WaitReady waits until the Deployment has so many ready pods and its budget allows a disruption.
 func (c *Cluster) WaitReady(ctx context.Context, namespace, name string, replicas int32) error {
-	return lab.Eventually(ctx, time.Minute, namespace+"/"+name+" is ready", func(ctx context.Context) (bool, string, error) {
-		d := &appsv1.Deployment{}
-		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, d); err != nil {
-			return false, err.Error(), client.IgnoreNotFound(err)
-		}
-		if d.Status.ReadyReplicas != replicas {
-			return false, fmt.Sprintf("%d of %d pods are ready", d.Status.ReadyReplicas, replicas), nil
-		}
-		budget := &policyv1.PodDisruptionBudget{}
-		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, budget); err != nil {
-			return false, err.Error(), client.IgnoreNotFound(err)
-		}
-		return budget.Status.DisruptionsAllowed > 0, fmt.Sprintf("the budget allows %d disruptions", budget.Status.DisruptionsAllowed), nil
-	})
+	return lab.Eventually(ctx, time.Minute, namespace+"/"+name+" is ready",
+		func(ctx context.Context) (bool, string, error) {
+			d := &appsv1.Deployment{}
+			if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, d); err != nil {
+				return false, err.Error(), client.IgnoreNotFound(err)
+			}
+			if d.Status.ReadyReplicas != replicas {
+				return false, fmt.Sprintf("%d of %d pods are ready", d.Status.ReadyReplicas, replicas), nil
+			}
+			budget := &policyv1.PodDisruptionBudget{}
+			if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, budget); err != nil {
+				return false, err.Error(), client.IgnoreNotFound(err)
+			}
+			return budget.Status.DisruptionsAllowed > 0,
+				fmt.Sprintf("the budget allows %d disruptions", budget.Status.DisruptionsAllowed), nil
+		})
 }
 
 func (c *Cluster) cordon(ctx context.Context, node string, cordoned bool) error {
@@ -174,7 +181,8 @@ func (c *Cluster) PatchNode(ctx context.Context, name, patch string) error {
 
 // Cache makes a node pull the image now, so that it is there before anything depends on it.
 func (c *Cluster) Cache(ctx context.Context, node, image string) error {
-	if err := c.PatchNode(ctx, node, fmt.Sprintf(`{"metadata":{"annotations":{"lab.safemirror.io/cache":%q}}}`, image)); err != nil {
+	if err := c.PatchNode(ctx, node, fmt.Sprintf(`{"metadata":{"annotations":{"lab.safemirror.io/cache":%q}}}`,
+		image)); err != nil {
 		return err
 	}
 	return lab.Eventually(ctx, 30*time.Second, node+" has "+image, func(context.Context) (bool, string, error) {
@@ -208,7 +216,8 @@ func (c *Cluster) Pools(ctx context.Context) ([]mcfgv1.MachineConfigPool, error)
 	return list.Items, c.Client.List(ctx, &list)
 }
 
-// updated tells whether every node of the pool runs what the MCO last rendered, as far as the pool's status can be trusted.
+// updated tells whether every node of the pool runs what the MCO last rendered, as far as the
+// pool's status can be trusted.
 func updated(p *mcfgv1.MachineConfigPool) (bool, string) {
 	for _, cond := range p.Status.Conditions {
 		if cond.Type == mcfgv1.MachineConfigPoolUpdated && cond.Status == corev1.ConditionTrue &&
@@ -217,7 +226,8 @@ func updated(p *mcfgv1.MachineConfigPool) (bool, string) {
 			return true, ""
 		}
 	}
-	return false, fmt.Sprintf("pool %s: %d of %d nodes updated", p.Name, p.Status.UpdatedMachineCount, p.Status.MachineCount)
+	return false, fmt.Sprintf("pool %s: %d of %d nodes updated", p.Name, p.Status.UpdatedMachineCount,
+		p.Status.MachineCount)
 }
 
 // WaitUpdated waits until the pools are rendered anew since the names given, and every node has it.

@@ -37,12 +37,14 @@ func (d Deadlock) String() string {
 		d.Node, d.Refused, d.Budget, d.Stuck, on, d.Waiting, d.Pool, d.Updated, d.Machines)
 }
 
-// minRefusals is how often an eviction must be refused, on an unchanged cluster, before it counts as a deadlock. The drain tries again
-// every few seconds of the lab's time, and a healthy node is done in two.
+// minRefusals is how often an eviction must be refused, on an unchanged cluster, before it counts
+// as a deadlock. The drain tries again every few seconds of the lab's time, and a healthy node is
+// done in two.
 const minRefusals = 3
 
 // AwaitDeadlock waits until the plain rollout is stuck. An end without a deadlock is an error.
-func (s Scenario) AwaitDeadlock(ctx context.Context, c *Cluster, since map[string]string, timeout time.Duration) (Deadlock, error) {
+func (s Scenario) AwaitDeadlock(ctx context.Context, c *Cluster, since map[string]string,
+	timeout time.Duration) (Deadlock, error) {
 	var found Deadlock
 	var first Deadlock
 	base := 0
@@ -86,11 +88,13 @@ func (s Scenario) readDeadlock(ctx context.Context, c *Cluster) (d Deadlock, why
 		return d, "", err
 	}
 	budget := &policyv1.PodDisruptionBudget{}
-	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: s.ProtectedNamespace, Name: s.Protected}, budget); err != nil {
+	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: s.ProtectedNamespace, Name: s.Protected},
+		budget); err != nil {
 		return d, "", err
 	}
 	if budget.Status.DisruptionsAllowed > 0 || budget.Status.ObservedGeneration < budget.Generation {
-		return d, fmt.Sprintf("PDB %s/%s allows %d", budget.Namespace, budget.Name, budget.Status.DisruptionsAllowed), nil
+		return d, fmt.Sprintf("PDB %s/%s allows %d", budget.Namespace, budget.Name,
+			budget.Status.DisruptionsAllowed), nil
 	}
 	d.Budget = budget.Namespace + "/" + budget.Name
 	nodes, err := c.nodes(ctx)
@@ -112,7 +116,8 @@ func (s Scenario) readDeadlock(ctx context.Context, c *Cluster) (d Deadlock, why
 	return d, "", nil
 }
 
-// classifyPod takes note of a pod: the one that may not be evicted, or the one that would have to become ready.
+// classifyPod takes note of a pod: the one that may not be evicted, or the one that would have to
+// become ready.
 func (s Scenario) classifyPod(d *Deadlock, p *corev1.Pod, nodes map[string]corev1.Node) {
 	if n, ok := nodes[p.Spec.NodeName]; ok && draining(n) && isReady(p) && p.DeletionTimestamp == nil {
 		d.Node, d.Pod = n.Name, p.Name
@@ -127,7 +132,8 @@ func (s Scenario) classifyPod(d *Deadlock, p *corev1.Pod, nodes map[string]corev
 func draining(n corev1.Node) bool {
 	a := n.Annotations
 	want := a["machineconfiguration.openshift.io/desiredDrain"]
-	return n.Spec.Unschedulable && a["machineconfiguration.openshift.io/state"] == "Working" && strings.HasPrefix(want, "drain-") &&
+	return n.Spec.Unschedulable && a["machineconfiguration.openshift.io/state"] == "Working" &&
+		strings.HasPrefix(want, "drain-") &&
 		want != a["machineconfiguration.openshift.io/lastAppliedDrain"]
 }
 

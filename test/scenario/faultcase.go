@@ -15,15 +15,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// FaultPoint is when something goes wrong. The first worker has the new configuration in any case, and the forecast of the second was good.
+// FaultPoint is when something goes wrong. The first worker has the new configuration in any case,
+// and the forecast of the second was good.
 type FaultPoint int
 
 // The moments.
 const (
 	// BeforeRelease is before the second worker is released.
 	BeforeRelease FaultPoint = iota
-	// DuringDrain is when the drain of the second worker has evicted one of its two pods, and has to evict the other five seconds later: as
-	// kubectl does with what was refused.
+	// DuringDrain is when the drain of the second worker has evicted one of its two pods, and has
+	// to evict the other five seconds later: as kubectl does with what was refused.
 	DuringDrain
 )
 
@@ -35,15 +36,16 @@ type FaultCase struct {
 	// Inject makes it go wrong. Cure is what a person would do about it; nil where nobody has to.
 	Inject func(ctx context.Context, c *Cluster) error
 	Fix    func(ctx context.Context, c *Cluster) error
-	// BlockReason is what holds the drain, and Says what the diagnosis has to mention, the root cause among it. A rollout that is Held does
-	// not release the second worker in the first place.
+	// BlockReason is what holds the drain, and Says what the diagnosis has to mention, the root
+	// cause among it. A rollout that is Held does not release the second worker in the first place.
 	BlockReason rollout.DrainBlockReason
 	Mentions    []string
 	Held        bool
 }
 
-// MayBeHeldBeforeRelease tells whether the rollout may find out before it releases the second worker. A mirror that fails when nothing drains is looked at
-// again by the operator, or meets the second worker's pods, whichever comes first; either says what is the matter.
+// MayBeHeldBeforeRelease tells whether the rollout may find out before it releases the second
+// worker. A mirror that fails when nothing drains is looked at again by the operator, or meets the
+// second worker's pods, whichever comes first; either says what is the matter.
 func (s FaultCase) MayBeHeldBeforeRelease() bool {
 	return s.Held || s.BlockReason == rollout.DrainBlockPull && s.Moment == BeforeRelease
 }
@@ -55,12 +57,13 @@ const (
 	secondWorker = "worker-2" // whose drain gets stuck
 )
 
-// TwoPodsOnSecondWorker has both pods of the protected application on the second worker, and room for them on the first. They are pulled at each
-// start, so that what a node has cached helps nobody.
+// TwoPodsOnSecondWorker has both pods of the protected application on the second worker, and room
+// for them on the first. They are pulled at each start, so that what a node has cached helps
+// nobody.
 func TwoPodsOnSecondWorker() Scenario { return twoPodsScenario("") }
 
-// slowStartScenario is Together with pods that take eight seconds of the lab to get ready: longer than the API server takes to notice a webhook, and than the
-// drain takes to try again.
+// slowStartScenario is Together with pods that take eight seconds of the lab to get ready: longer
+// than the API server takes to notice a webhook, and than the drain takes to try again.
 func slowStartScenario() Scenario { return twoPodsScenario("160") }
 
 func twoPodsScenario(readyAfter string) Scenario {
@@ -112,24 +115,26 @@ func routers() Scenario {
 	return s
 }
 
-// AwaitEviction waits until the drain of the second worker has evicted a pod of the application, and returns the pod.
+// AwaitEviction waits until the drain of the second worker has evicted a pod of the application,
+// and returns the pod.
 func (c *Cluster) AwaitEviction(ctx context.Context) error {
-	return lab.Eventually(ctx, stageTimeout, "a pod of the application is evicted from "+secondWorker, func(ctx context.Context) (bool, string, error) {
-		pods, err := c.appPods(ctx)
-		if err != nil {
-			return false, "", err
-		}
-		stays := 0
-		for _, p := range pods {
-			if p.Spec.NodeName == secondWorker && p.DeletionTimestamp == nil {
-				stays++
+	return lab.Eventually(ctx, stageTimeout, "a pod of the application is evicted from "+secondWorker,
+		func(ctx context.Context) (bool, string, error) {
+			pods, err := c.appPods(ctx)
+			if err != nil {
+				return false, "", err
 			}
-		}
-		if stays == 0 {
-			return false, "", fmt.Errorf("both pods have left %s: nothing can get stuck any more", secondWorker)
-		}
-		return stays == 1, "both pods are on " + secondWorker, nil
-	})
+			stays := 0
+			for _, p := range pods {
+				if p.Spec.NodeName == secondWorker && p.DeletionTimestamp == nil {
+					stays++
+				}
+			}
+			if stays == 0 {
+				return false, "", fmt.Errorf("both pods have left %s: nothing can get stuck any more", secondWorker)
+			}
+			return stays == 1, "both pods are on " + secondWorker, nil
+		})
 }
 
 func (c *Cluster) appPods(ctx context.Context) ([]corev1.Pod, error) {
@@ -141,14 +146,18 @@ func (c *Cluster) appPods(ctx context.Context) ([]corev1.Pod, error) {
 // replacement is the pod that has taken over from the one that was evicted.
 func (c *Cluster) replacement(ctx context.Context) (*corev1.Pod, error) {
 	var found *corev1.Pod
-	err := lab.Eventually(ctx, stageTimeout, "there is a replacement on "+firstWorker, func(ctx context.Context) (bool, string, error) {
-		pods, err := c.appPods(ctx)
-		i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return p.Spec.NodeName == firstWorker && p.DeletionTimestamp == nil })
-		if i < 0 {
-			return false, "there is none", err
-		}
-		found = &pods[i]
-		return true, "", err
-	})
+	err := lab.Eventually(ctx, stageTimeout, "there is a replacement on "+firstWorker,
+		func(ctx context.Context) (bool, string, error) {
+			pods, err := c.appPods(ctx)
+			i := slices.IndexFunc(pods, func(p corev1.Pod) bool {
+				return p.Spec.NodeName == firstWorker &&
+					p.DeletionTimestamp == nil
+			})
+			if i < 0 {
+				return false, "there is none", err
+			}
+			found = &pods[i]
+			return true, "", err
+		})
 	return found, err
 }

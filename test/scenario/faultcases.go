@@ -41,14 +41,16 @@ func lostImages() []FaultCase {
 			Mentions: []string{AppTag, MirrorHost},
 		},
 		{
-			ID: "blob-collected", Title: "a layer of the image is garbage-collected at the mirror", BlockReason: rollout.DrainBlockPull,
+			ID: "blob-collected", Title: "a layer of the image is garbage-collected at the mirror",
+			BlockReason: rollout.DrainBlockPull,
 			Inject: func(ctx context.Context, c *Cluster) error {
 				return removeLastLayer(ctx, c.Lab.Registry(MirrorHost), appRepository, "v1")
 			},
 			Mentions: []string{AppTag, MirrorHost},
 		},
 		{
-			ID: "source-gone", Title: "the image is deleted from the mirror, and the source cannot be reached any more", BlockReason: rollout.DrainBlockPull,
+			ID: "source-gone", Title: "the image is deleted from the mirror, and the source cannot be reached any more",
+			BlockReason: rollout.DrainBlockPull,
 			Inject: func(ctx context.Context, c *Cluster) error {
 				c.Lab.Wire().Cut(SourceHost)
 				return c.deleteFromMirror(ctx)
@@ -70,17 +72,19 @@ func lostImages() []FaultCase {
 func brokenMirrors() []FaultCase {
 	return []FaultCase{
 		{
-			ID: "credential-revoked", Title: "the mirror does not take the pull secret any more", BlockReason: rollout.DrainBlockPull,
-			Inject:   func(_ context.Context, c *Cluster) error { return c.Lab.Revoke(c.Lab.Registry(MirrorHost)) },
-			Fix:      func(_ context.Context, c *Cluster) error { return c.Lab.Grant(c.Lab.Registry(MirrorHost)) },
-			Mentions: []string{AppTag, MirrorHost, "401"},
+			ID: "credential-revoked", Title: "the mirror does not take the pull secret any more",
+			BlockReason: rollout.DrainBlockPull,
+			Inject:      func(_ context.Context, c *Cluster) error { return c.Lab.Revoke(c.Lab.Registry(MirrorHost)) },
+			Fix:         func(_ context.Context, c *Cluster) error { return c.Lab.Grant(c.Lab.Registry(MirrorHost)) },
+			Mentions:    []string{AppTag, MirrorHost, "401"},
 		},
 		authorityReplaced(),
 		{
-			ID: "mirror-hangs", Title: "the mirror accepts connections and never answers", BlockReason: rollout.DrainBlockPull,
-			Inject:   func(_ context.Context, c *Cluster) error { c.Lab.Wire().Hang(MirrorHost); return nil },
-			Fix:      func(_ context.Context, c *Cluster) error { c.Lab.Wire().Heal(MirrorHost); return nil },
-			Mentions: []string{AppTag, MirrorHost},
+			ID: "mirror-hangs", Title: "the mirror accepts connections and never answers",
+			BlockReason: rollout.DrainBlockPull,
+			Inject:      func(_ context.Context, c *Cluster) error { c.Lab.Wire().Hang(MirrorHost); return nil },
+			Fix:         func(_ context.Context, c *Cluster) error { c.Lab.Wire().Heal(MirrorHost); return nil },
+			Mentions:    []string{AppTag, MirrorHost},
 		},
 		{
 			ID: "mirror-down", Title: "the mirror cannot be reached", BlockReason: rollout.DrainBlockPull,
@@ -91,11 +95,13 @@ func brokenMirrors() []FaultCase {
 	}
 }
 
-// authorityReplaced is cured as on any cluster: the new authority is added to the ConfigMap that image.config names.
+// authorityReplaced is cured as on any cluster: the new authority is added to the ConfigMap that
+// image.config names.
 func authorityReplaced() FaultCase {
 	var ca []byte
 	return FaultCase{
-		ID: "authority-replaced", Title: "the mirror has a certificate of another authority", BlockReason: rollout.DrainBlockPull,
+		ID: "authority-replaced", Title: "the mirror has a certificate of another authority",
+		BlockReason: rollout.DrainBlockPull,
 		Inject: func(ctx context.Context, c *Cluster) (err error) {
 			ca, err = c.Lab.Distrust(ctx, c.Lab.Registry(MirrorHost))
 			return err
@@ -113,13 +119,15 @@ func authorityReplaced() FaultCase {
 func changedBudgets() []FaultCase {
 	return []FaultCase{
 		{
-			ID: "budget-tightened", Title: "the budget is set to zero", Moment: DuringDrain, BlockReason: rollout.DrainBlockBudgetZero,
-			Inject:   func(ctx context.Context, c *Cluster) error { return c.patchBudget(ctx, 0) },
-			Fix:      func(ctx context.Context, c *Cluster) error { return c.patchBudget(ctx, 1) },
-			Mentions: []string{appNamespace + "/" + app, "maxUnavailable 0"},
+			ID: "budget-tightened", Title: "the budget is set to zero", Moment: DuringDrain,
+			BlockReason: rollout.DrainBlockBudgetZero,
+			Inject:      func(ctx context.Context, c *Cluster) error { return c.patchBudget(ctx, 0) },
+			Fix:         func(ctx context.Context, c *Cluster) error { return c.patchBudget(ctx, 1) },
+			Mentions:    []string{appNamespace + "/" + app, "maxUnavailable 0"},
 		},
 		{
-			ID: "ingress-scaled", Title: "the IngressController is scaled to more routers than there are nodes for", Scenario: routers(),
+			ID: "ingress-scaled", Title: "the IngressController is scaled to more routers than there are nodes for",
+			Scenario:    routers(),
 			BlockReason: rollout.DrainBlockUnschedulable, Held: true,
 			Inject:   func(ctx context.Context, c *Cluster) error { return c.scaleRouter(ctx, 3, 3) },
 			Fix:      func(ctx context.Context, c *Cluster) error { return c.scaleRouter(ctx, 2, 2) },
@@ -132,7 +140,8 @@ func changedBudgets() []FaultCase {
 func changedPods() []FaultCase {
 	return []FaultCase{
 		{
-			ID: "replica-crashes", Title: "the replacement crashes again and again", Moment: DuringDrain, BlockReason: rollout.DrainBlockCrashing,
+			ID: "replica-crashes", Title: "the replacement crashes again and again", Moment: DuringDrain,
+			BlockReason: rollout.DrainBlockCrashing,
 			Inject: func(ctx context.Context, c *Cluster) error {
 				return c.patchReplacement(ctx, `{"metadata":{"annotations":{"lab.safemirror.io/crash":"true"}}}`)
 			},
@@ -146,7 +155,8 @@ func changedPods() []FaultCase {
 			Mentions: []string{appNamespace + "/" + app, firstWorker, "CrashLoopBackOff"},
 		},
 		{
-			ID: "node-lost", Title: "the node of the replacement goes down", Moment: DuringDrain, BlockReason: rollout.DrainBlockNodeLost,
+			ID: "node-lost", Title: "the node of the replacement goes down", Moment: DuringDrain,
+			BlockReason: rollout.DrainBlockNodeLost,
 			Inject: func(ctx context.Context, c *Cluster) error {
 				if _, err := c.replacement(ctx); err != nil {
 					return err
@@ -159,13 +169,18 @@ func changedPods() []FaultCase {
 			Mentions: []string{firstWorker},
 		},
 		{
-			ID: "pod-stays", Title: "a pod that is evicted is kept by a finalizer", BlockReason: rollout.DrainBlockFinalizer,
-			Inject:   func(ctx context.Context, c *Cluster) error { return c.finalizers(ctx, `["lab.safemirror.io/keep"]`) },
+			ID: "pod-stays", Title: "a pod that is evicted is kept by a finalizer",
+			BlockReason: rollout.DrainBlockFinalizer,
+			Inject: func(ctx context.Context,
+				c *Cluster) error {
+				return c.finalizers(ctx, `["lab.safemirror.io/keep"]`)
+			},
 			Fix:      func(ctx context.Context, c *Cluster) error { return c.finalizers(ctx, `null`) },
 			Mentions: []string{"lab.safemirror.io/keep", secondWorker},
 		},
 		{
-			ID: "webhook-closed", Title: "a webhook is asked about evictions, and nobody answers", Moment: DuringDrain, BlockReason: rollout.DrainBlockWebhook, Scenario: slowStartScenario(),
+			ID: "webhook-closed", Title: "a webhook is asked about evictions, and nobody answers", Moment: DuringDrain,
+			BlockReason: rollout.DrainBlockWebhook, Scenario: slowStartScenario(),
 			Inject:   func(ctx context.Context, c *Cluster) error { return c.Client.Create(ctx, closedWebhook()) },
 			Fix:      func(ctx context.Context, c *Cluster) error { return c.Client.Delete(ctx, closedWebhook()) },
 			Mentions: []string{"closed.lab.safemirror.io"},
@@ -183,7 +198,8 @@ func (c *Cluster) deleteFromMirror(ctx context.Context) error {
 	return r.DeleteManifest(ctx, appRepository, digest)
 }
 
-// newWorkload runs on the worker that has the new configuration, where nothing is pulled from the source any more.
+// newWorkload runs on the worker that has the new configuration, where nothing is pulled from the
+// source any more.
 func newWorkload(ctx context.Context, c *Cluster) error {
 	if _, err := c.Lab.Registry(SourceHost).Push(ctx, "acme/late:v1", lab.Image{Seed: "late"}); err != nil {
 		return err
@@ -195,26 +211,31 @@ func newWorkload(ctx context.Context, c *Cluster) error {
 	if err := at.labelNodes(ctx, firstWorker); err != nil {
 		return err
 	}
-	return at.create(ctx, at.deployment(app, 2, func(p *corev1.PodSpec) { p.Containers[0].Image = SourceHost + "/acme/late:v1" }), at.unavailable(app, "1"))
+	return at.create(ctx, at.deployment(app, 2,
+		func(p *corev1.PodSpec) { p.Containers[0].Image = SourceHost + "/acme/late:v1" }), at.unavailable(app, "1"))
 }
 
 func (c *Cluster) patchBudget(ctx context.Context, maxUnavailable int) error {
 	b := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: appNamespace, Name: app}}
-	return c.Client.Patch(ctx, b, client.RawPatch(types.MergePatchType, []byte(fmt.Sprintf(`{"spec":{"maxUnavailable":%d}}`, maxUnavailable))))
+	return c.Client.Patch(ctx, b, client.RawPatch(types.MergePatchType,
+		[]byte(fmt.Sprintf(`{"spec":{"maxUnavailable":%d}}`, maxUnavailable))))
 }
 
-// scaleRouter scales the IngressController, and waits until the Deployment has so many pods, ready or not.
+// scaleRouter scales the IngressController, and waits until the Deployment has so many pods, ready
+// or not.
 func (c *Cluster) scaleRouter(ctx context.Context, replicas, pods int32) error {
 	ic := ingressController()
 	patch := []byte(fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 	if err := c.Client.Patch(ctx, ic, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return err
 	}
-	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("there are %d routers", pods), func(ctx context.Context) (bool, string, error) {
-		d := &appsv1.Deployment{}
-		err := c.Client.Get(ctx, client.ObjectKey{Namespace: ingressNamespace, Name: "router-default"}, d)
-		return d.Status.Replicas == pods && d.Status.ObservedGeneration == d.Generation, fmt.Sprintf("there are %d", d.Status.Replicas), err
-	})
+	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("there are %d routers", pods),
+		func(ctx context.Context) (bool, string, error) {
+			d := &appsv1.Deployment{}
+			err := c.Client.Get(ctx, client.ObjectKey{Namespace: ingressNamespace, Name: "router-default"}, d)
+			return d.Status.Replicas == pods && d.Status.ObservedGeneration == d.Generation,
+				fmt.Sprintf("there are %d", d.Status.Replicas), err
+		})
 }
 
 // patchReplacement patches the replacement.
@@ -244,7 +265,8 @@ func (c *Cluster) finalizers(ctx context.Context, list string) error {
 	return nil
 }
 
-// closedWebhook is asked about every eviction of the application, at an address where nobody listens.
+// closedWebhook is asked about every eviction of the application, at an address where nobody
+// listens.
 func closedWebhook() *admissionv1.ValidatingWebhookConfiguration {
 	return &admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "closed.lab.safemirror.io"},
@@ -253,7 +275,8 @@ func closedWebhook() *admissionv1.ValidatingWebhookConfiguration {
 			ClientConfig: admissionv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:9/evictions")},
 			Rules: []admissionv1.RuleWithOperations{{
 				Operations: []admissionv1.OperationType{admissionv1.Create},
-				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods/eviction"}},
+				Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"},
+					Resources: []string{"pods/eviction"}},
 			}},
 			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: appNamespace}},
 			SideEffects:             ptr.To(admissionv1.SideEffectClassNone),

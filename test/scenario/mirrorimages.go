@@ -9,13 +9,14 @@ import (
 // SourceSeed makes the image of the first scenario, wherever it is pushed.
 const SourceSeed = sourceSeed
 
-// RemoveLastLayer takes the last layer out of an image that the registry has, and leaves its manifests: those who ask for it are served, and fail.
+// RemoveLastLayer takes the last layer out of an image that the registry has, and leaves its
+// manifests: those who ask for it are served, and fail.
 func RemoveLastLayer(ctx context.Context, r *lab.Registry, repository, tag string) error {
 	return removeLastLayer(ctx, r, repository, tag)
 }
 
-// pushBaseImage puts an image on the node that nobody uses, as every real node has many: of the disk of one that reports no images nothing is known,
-// and then it is asked for no proofs.
+// pushBaseImage puts an image on the node that nobody uses, as every real node has many: of the
+// disk of one that reports no images nothing is known, and then it is asked for no proofs.
 func (c *Cluster) pushBaseImage(ctx context.Context, node string) error {
 	if _, err := c.Lab.Registry(SourceHost).Push(ctx, "base/os:v1", lab.Image{Seed: "base"}); err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// Operator is the product, run as it would be in a cluster: a process of its own with the token of its ServiceAccount, and so with
-// exactly the rights that config/rbac grants.
+// Operator is the product, run as it would be in a cluster: a process of its own with the token of
+// its ServiceAccount, and so with exactly the rights that config/rbac grants.
 type Operator struct {
 	lab        *lab.Lab
 	kubeconfig string
@@ -29,7 +29,8 @@ func root() string {
 func Install(ctx context.Context, l *lab.Lab) error {
 	var files []string
 	for _, f := range []string{
-		"config/crd/bases/safemirror.io_safemirrorrollouts.yaml", "config/crd/bases/safemirror.io_safemirrorreports.yaml",
+		"config/crd/bases/safemirror.io_safemirrorrollouts.yaml",
+		"config/crd/bases/safemirror.io_safemirrorreports.yaml",
 		"config/manager/namespace.yaml",
 		"config/rbac/service_account.yaml", "config/rbac/role.yaml", "config/rbac/role_binding.yaml",
 		"config/rbac/leader_election_role.yaml", "config/rbac/leader_election_role_binding.yaml",
@@ -56,17 +57,19 @@ func StartOperator(ctx context.Context, l *lab.Lab) (*Operator, error) {
 	return o, o.Start()
 }
 
-// NewOperator is the operator, not started, with a kubeconfig of its own: one that leads through a proxy, for example. The manifests
-// have to be installed.
+// NewOperator is the operator, not started, with a kubeconfig of its own: one that leads through a
+// proxy, for example. The manifests have to be installed.
 func NewOperator(l *lab.Lab, kubeconfig string) *Operator {
 	return &Operator{lab: l, kubeconfig: kubeconfig}
 }
 
-// Start starts the process; also again after Kill. The lease is short, as the lab's other times are.
+// Start starts the process; also again after Kill. The lease is short, as the lab's other times
+// are.
 func (o *Operator) Start() error {
 	cmd := exec.Command(filepath.Join(root(), "bin", "safe-mirror"), "manager", "--kubeconfig", o.kubeconfig,
 		"--namespace", "safe-mirror-operator", "--health-probe-bind-address", "0", "--pod-quiet-period", "200ms",
-		"--leader-elect", "--leader-elect-lease-duration", "8s", "--leader-elect-renew-deadline", "6s", "--leader-elect-retry-period", "500ms")
+		"--leader-elect", "--leader-elect-lease-duration", "8s", "--leader-elect-renew-deadline", "6s",
+		"--leader-elect-retry-period", "500ms")
 	cmd.Env = o.lab.Env()
 	o.starts++
 	process, err := o.lab.Run(fmt.Sprintf("operator-%d", o.starts), cmd)

@@ -14,8 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// PDBMonitor counts what becomes of the pods that PodDisruptionBudgets protect: each that is deleted while it is ready, by whomever and
-// in whatever way, has to leave behind as many healthy ones as its budgets want at that moment.
+// PDBMonitor counts what becomes of the pods that PodDisruptionBudgets protect: each that is
+// deleted while it is ready, by whomever and in whatever way, has to leave behind as many healthy
+// ones as its budgets want at that moment.
 //
 //	budget wants 1; 2 pods are healthy; one is deleted     fine: 1 is left
 //	its replacement does not start; the other one goes     a violation: 0 are left
@@ -54,7 +55,8 @@ func (c *Cluster) MonitorPDBs(ctx context.Context) (*PDBMonitor, error) {
 		s.pods[pods.Items[i].UID] = &pods.Items[i]
 	}
 	for _, list := range []client.ObjectList{&budgets, &pods} {
-		w, err := c.Client.Watch(ctx, list, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
+		w, err := c.Client.Watch(ctx, list,
+			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
 		if err != nil {
 			s.stopWatches()
 			return nil, err
@@ -122,8 +124,9 @@ func (s *PDBMonitor) gone(p *corev1.Pod) {
 			}
 		}
 		if healthy < b.Status.DesiredHealthy {
-			s.tally.Violations = append(s.tally.Violations, fmt.Sprintf("pod %s/%s on %s was deleted, which leaves %d healthy, and PDB %s wants %d",
-				p.Namespace, p.Name, p.Spec.NodeName, healthy, b.Name, b.Status.DesiredHealthy))
+			s.tally.Violations = append(s.tally.Violations,
+				fmt.Sprintf("pod %s/%s on %s was deleted, which leaves %d healthy, and PDB %s wants %d",
+					p.Namespace, p.Name, p.Spec.NodeName, healthy, b.Name, b.Status.DesiredHealthy))
 		}
 	}
 	if protected {

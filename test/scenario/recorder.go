@@ -17,8 +17,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// Recorder watches what a rollout does to pods, from before the rollout exists. It sees what a look afterwards cannot: a pod that
-// could not pull for a moment.
+// Recorder watches what a rollout does to pods, from before the rollout exists. It sees what a look
+// afterwards cannot: a pod that could not pull for a moment.
 type Recorder struct {
 	cluster *Cluster
 	stop    func()
@@ -93,7 +93,8 @@ func (w *Recorder) Results() (Results, error) {
 		}
 		t.Pulls++
 		if p.Error != "" {
-			t.FailedPulls = append(t.FailedPulls, fmt.Sprintf("%s on %s for %s/%s: %s", p.Reference, p.Node, p.Namespace, p.Pod, p.Error))
+			t.FailedPulls = append(t.FailedPulls,
+				fmt.Sprintf("%s on %s for %s/%s: %s", p.Reference, p.Node, p.Namespace, p.Pod, p.Error))
 		}
 	}
 	audit, err := w.cluster.Lab.Audit()
@@ -115,17 +116,19 @@ func (w *Recorder) Results() (Results, error) {
 }
 
 // AwaitRollout waits until the condition of the SafeMirrorRollout has the status.
-func (c *Cluster) AwaitRollout(ctx context.Context, name, condition string, status metav1.ConditionStatus, timeout time.Duration) (*v1alpha1.SafeMirrorRollout, error) {
+func (c *Cluster) AwaitRollout(ctx context.Context, name, condition string, status metav1.ConditionStatus,
+	timeout time.Duration) (*v1alpha1.SafeMirrorRollout, error) {
 	r := &v1alpha1.SafeMirrorRollout{}
-	err := lab.Eventually(ctx, timeout, "SafeMirrorRollout "+name+" is "+condition+"="+string(status), func(ctx context.Context) (bool, string, error) {
-		if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
-			return false, "", err
-		}
-		if r.Status.ObservedGeneration != r.Generation {
-			return false, "its spec has not been looked at yet", nil
-		}
-		return meta.IsStatusConditionPresentAndEqual(r.Status.Conditions, condition, status), Describe(r), nil
-	})
+	err := lab.Eventually(ctx, timeout, "SafeMirrorRollout "+name+" is "+condition+"="+string(status),
+		func(ctx context.Context) (bool, string, error) {
+			if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, r); err != nil {
+				return false, "", err
+			}
+			if r.Status.ObservedGeneration != r.Generation {
+				return false, "its spec has not been looked at yet", nil
+			}
+			return meta.IsStatusConditionPresentAndEqual(r.Status.Conditions, condition, status), Describe(r), nil
+		})
 	return r, err
 }
 
@@ -138,7 +141,8 @@ func Describe(r *v1alpha1.SafeMirrorRollout) string {
 	return out
 }
 
-// CheckRestored tells whether every pool is as it was: unpaused, its own maxUnavailable, no ledger, updated, and no taint left.
+// CheckRestored tells whether every pool is as it was: unpaused, its own maxUnavailable, no ledger,
+// updated, and no taint left.
 func (c *Cluster) CheckRestored(ctx context.Context) error {
 	pools, err := c.Pools(ctx)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// ThirdWorkerOnOldConfig is Together with a third worker, which runs the earlier configuration for longest and pulls from the source as before. The mirror
-// is filled by somebody else.
+// ThirdWorkerOnOldConfig is Together with a third worker, which runs the earlier configuration for
+// longest and pulls from the source as before. The mirror is filled by somebody else.
 func ThirdWorkerOnOldConfig() Scenario {
 	s := Scenario{
 		ID: "elsewhere", Title: "two protected pods on the second worker, and room on the first and the third",
@@ -46,7 +46,8 @@ func ThirdWorkerOnOldConfig() Scenario {
 	return s
 }
 
-// FillMirror gives the mirror what the source has of the application; EmptyMirror takes it away again.
+// FillMirror gives the mirror what the source has of the application; EmptyMirror takes it away
+// again.
 func (c *Cluster) FillMirror(ctx context.Context) error {
 	_, err := c.Lab.Registry(MirrorHost).Push(ctx, appRepository+":v1", lab.Image{Seed: "app"})
 	return err
@@ -55,7 +56,8 @@ func (c *Cluster) FillMirror(ctx context.Context) error {
 // EmptyMirror deletes the image of the application from the mirror.
 func (c *Cluster) EmptyMirror(ctx context.Context) error { return c.deleteFromMirror(ctx) }
 
-// FourRouters has four routers on six workers. Their budget is one of four, and a quarter, rounded up, of five or more.
+// FourRouters has four routers on six workers. Their budget is one of four, and a quarter, rounded
+// up, of five or more.
 func FourRouters() Scenario {
 	s := Scenario{
 		ID: "four-routers", Title: "four routers on six workers",
@@ -71,20 +73,23 @@ func FourRouters() Scenario {
 	return s
 }
 
-// CrashRouter lets a router crash from now on that is on neither of the first two workers, and returns its name.
+// CrashRouter lets a router crash from now on that is on neither of the first two workers, and
+// returns its name.
 func (c *Cluster) CrashRouter(ctx context.Context) (string, error) {
 	var list corev1.PodList
 	if err := c.Client.List(ctx, &list, client.InNamespace(ingressNamespace)); err != nil {
 		return "", err
 	}
 	i := slices.IndexFunc(list.Items, func(p corev1.Pod) bool {
-		return p.DeletionTimestamp == nil && p.Spec.NodeName != "" && p.Spec.NodeName != firstWorker && p.Spec.NodeName != secondWorker
+		return p.DeletionTimestamp == nil && p.Spec.NodeName != "" && p.Spec.NodeName != firstWorker &&
+			p.Spec.NodeName != secondWorker
 	})
 	if i < 0 {
 		return "", fmt.Errorf("none of %d routers is elsewhere", len(list.Items))
 	}
 	p := &list.Items[i]
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"lab.safemirror.io/crash":"true"}}}`))
+	patch := client.RawPatch("application/merge-patch+json",
+		[]byte(`{"metadata":{"annotations":{"lab.safemirror.io/crash":"true"}}}`))
 	return p.Name, c.Client.Patch(ctx, p, patch)
 }
 
@@ -104,6 +109,7 @@ func (c *Cluster) AllowRemedies(ctx context.Context) error {
 	return c.create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: role},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "safe-mirror-operator", Name: "safe-mirror-operator"}},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "safe-mirror-operator",
+			Name: "safe-mirror-operator"}},
 	})
 }

@@ -38,9 +38,11 @@ type Scenario struct {
 	During func(ctx context.Context, c *Cluster) error
 	// Protected is the Deployment, and the PodDisruptionBudget of the same name, that gets stuck.
 	ProtectedNamespace, Protected string
-	// Waiting is what its stuck pod waits for: an image (ImagePullBackOff) or a node (Unschedulable).
+	// Waiting is what its stuck pod waits for: an image (ImagePullBackOff) or a node
+	// (Unschedulable).
 	Waiting string
-	// Refused is set when the spec itself cannot work: part of the message that says so, and what the user then adds.
+	// Refused is set when the spec itself cannot work: part of the message that says so, and what
+	// the user then adds.
 	Refused string
 	Amend   func(spec *v1alpha1.SafeMirrorRolloutSpec)
 	// Proof is checked after the safe rollout.
@@ -49,7 +51,8 @@ type Scenario struct {
 
 // mirrored redirects a path of the source's host to the same path of the mirror's.
 func mirrored(path string, policy v1alpha1.MirrorSourcePolicy) v1alpha1.ImageMirrors {
-	return v1alpha1.ImageMirrors{Source: SourceHost + path, Mirrors: []string{MirrorHost + path}, MirrorSourcePolicy: policy}
+	return v1alpha1.ImageMirrors{Source: SourceHost + path, Mirrors: []string{MirrorHost + path},
+		MirrorSourcePolicy: policy}
 }
 
 // Waiting reasons.
@@ -67,7 +70,8 @@ func All() []Scenario {
 
 func router() (namespace, name string) { return ingressNamespace, "router-default" }
 
-// emptyMirror: (a) the router is referenced by tag, the source is never contacted, and the mirror lacks the image.
+// emptyMirror: (a) the router is referenced by tag, the source is never contacted, and the mirror
+// lacks the image.
 func emptyMirror() Scenario {
 	s := Scenario{
 		ID: "a", Title: "tag-referenced router, NeverContactSource, empty mirror",
@@ -79,7 +83,8 @@ func emptyMirror() Scenario {
 			return err
 		}
 		if v == Twin { // the same image is on the mirror
-			if _, err := c.Lab.Registry(MirrorHost).Push(ctx, "acme/router:v1", lab.Image{Seed: sourceSeed}); err != nil {
+			if _, err := c.Lab.Registry(MirrorHost).Push(ctx, "acme/router:v1",
+				lab.Image{Seed: sourceSeed}); err != nil {
 				return err
 			}
 		}
@@ -93,7 +98,8 @@ func emptyMirror() Scenario {
 	return s
 }
 
-// digestBlocked: (b) the router is referenced by digest, and NeverContactSource blocks the source for digests too.
+// digestBlocked: (b) the router is referenced by digest, and NeverContactSource blocks the source
+// for digests too.
 func digestBlocked() Scenario {
 	s := Scenario{
 		ID: "b", Title: "digest-referenced router, NeverContactSource without digest mirrors",
@@ -121,8 +127,8 @@ func digestBlocked() Scenario {
 	return s
 }
 
-// damagedMirror: (c) the source may be contacted, and the mirror has the index but lacks a layer: no node falls back after the
-// manifest.
+// damagedMirror: (c) the source may be contacted, and the mirror has the index but lacks a layer:
+// no node falls back after the manifest.
 func damagedMirror() Scenario {
 	s := Scenario{
 		ID: "c", Title: "AllowContactingSource, the mirror has the index and lacks a layer",
@@ -190,13 +196,14 @@ func checkComplete(ctx context.Context, r *lab.Registry, repository, tag string)
 	return nil
 }
 
-// shadowed: (d) the source is unreachable and digest mirrors serve it. A tag mirror for a narrower scope takes that scope away
-// from them.
+// shadowed: (d) the source is unreachable and digest mirrors serve it. A tag mirror for a narrower
+// scope takes that scope away from them.
 func shadowed() Scenario {
 	const scope = SourceHost + "/acme/edge"
 	s := Scenario{
 		ID: "d", Title: "a tag mirror set shadows a digest mirror set, source unreachable",
-		Tags: []v1alpha1.ImageMirrors{mirrored("/acme/edge", v1alpha1.AllowContactingSource)}, Waiting: ImagePullBackOff,
+		Tags:    []v1alpha1.ImageMirrors{mirrored("/acme/edge", v1alpha1.AllowContactingSource)},
+		Waiting: ImagePullBackOff,
 		Refused: "imageDigestMirrors",
 		Amend: func(spec *v1alpha1.SafeMirrorRolloutSpec) {
 			spec.ImageDigestMirrors = []v1alpha1.ImageMirrors{mirrored("/acme/edge", v1alpha1.AllowContactingSource)}
@@ -237,8 +244,9 @@ func shadowed() Scenario {
 	return s
 }
 
-// twoPools: (e) two nodes in two pools, and two applications that need both nodes. The pools drain at the same time, each node
-// keeps the pod that the other's drain is not allowed to evict, and both wait for ever.
+// twoPools: (e) two nodes in two pools, and two applications that need both nodes. The pools drain
+// at the same time, each node keeps the pod that the other's drain is not allowed to evict, and
+// both wait for ever.
 func twoPools() Scenario {
 	s := Scenario{
 		ID: "e", Title: "two pools, two workers, two protected applications",
@@ -256,7 +264,8 @@ func (s Scenario) Apply(ctx context.Context, c *Cluster) error {
 		set := &configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: "plain"}}
 		for _, m := range s.Digests {
 			set.Spec.ImageDigestMirrors = append(set.Spec.ImageDigestMirrors, configv1.ImageDigestMirrors{
-				Source: m.Source, Mirrors: mirrors(m), MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy)})
+				Source: m.Source, Mirrors: mirrors(m),
+				MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy)})
 		}
 		if err := c.Client.Create(ctx, set); err != nil {
 			return err
@@ -265,7 +274,8 @@ func (s Scenario) Apply(ctx context.Context, c *Cluster) error {
 	set := &configv1.ImageTagMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: "plain"}}
 	for _, m := range s.Tags {
 		set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors, configv1.ImageTagMirrors{
-			Source: m.Source, Mirrors: mirrors(m), MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy)})
+			Source: m.Source, Mirrors: mirrors(m),
+			MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy)})
 	}
 	return c.Client.Create(ctx, set)
 }

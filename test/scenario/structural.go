@@ -16,13 +16,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// StructuralCase is a cluster on which the drain of a node can never end, whatever is pulled from where: what stands in its way follows
-// from the objects alone. Each has a twin that looks alike, in a namespace of its own beside it, and is drained without trouble.
+// StructuralCase is a cluster on which the drain of a node can never end, whatever is pulled from
+// where: what stands in its way follows from the objects alone. Each has a twin that looks alike,
+// in a namespace of its own beside it, and is drained without trouble.
 //
-// All of them stand side by side on one cluster. A case uses nodes that carry its own label, its own namespace and its own ports, so
-// that none is in another's way.
+// All of them stand side by side on one cluster. A case uses nodes that carry its own label, its
+// own namespace and its own ports, so that none is in another's way.
 type StructuralCase struct {
-	// Namespace is that of the case; its twin's has -twin behind it. Node is the one whose drain is looked at.
+	// Namespace is that of the case; its twin's has -twin behind it. Node is the one whose drain is
+	// looked at.
 	Namespace, Title, Node string
 	// Kind and Name are what stands in the way: the forecast has to name it.
 	Kind, Name string
@@ -68,7 +70,8 @@ type caseBuilder struct {
 	namespace string
 	twin      bool
 	node      string
-	// readyAfter is how many unscaled seconds the pods take to get ready; empty is what every pod of the lab takes.
+	// readyAfter is how many unscaled seconds the pods take to get ready; empty is what every pod
+	// of the lab takes.
 	readyAfter string
 }
 
@@ -87,7 +90,8 @@ func (s *caseBuilder) labelNodes(ctx context.Context, nodes ...string) error {
 
 func (s *caseBuilder) label() string { return "case.lab.safemirror.io/" + s.namespace }
 
-// deployment has so many pods on the nodes of the site. Nothing keeps them from being on the same one.
+// deployment has so many pods on the nodes of the site. Nothing keeps them from being on the same
+// one.
 func (s *caseBuilder) deployment(name string, replicas int32, edits ...func(*corev1.PodSpec)) *appsv1.Deployment {
 	d := deployment(s.namespace, name, StructuralTag, replicas, map[string]string{s.label(): ""})
 	d.Spec.Template.Spec.Affinity = nil
@@ -104,12 +108,14 @@ func (s *caseBuilder) deployment(name string, replicas int32, edits ...func(*cor
 func (s *caseBuilder) newBarePod(name, node string) *corev1.Pod {
 	spec := s.deployment(app, 1).Spec.Template.Spec
 	spec.NodeName = node
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name, Labels: map[string]string{"app": app}}, Spec: spec}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name,
+		Labels: map[string]string{"app": app}}, Spec: spec}
 }
 
 func hostPort(port int32) func(*corev1.PodSpec) {
 	return func(p *corev1.PodSpec) {
-		p.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: port, HostPort: port, Protocol: corev1.ProtocolTCP}}
+		p.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: port, HostPort: port,
+			Protocol: corev1.ProtocolTCP}}
 	}
 }
 
@@ -126,50 +132,55 @@ func (s *caseBuilder) available(name, value string) *policyv1.PodDisruptionBudge
 	return b
 }
 
-// awaitReady waits until so many pods of the namespace are ready, and the budgets have been computed since.
+// awaitReady waits until so many pods of the namespace are ready, and the budgets have been
+// computed since.
 func (s *caseBuilder) awaitReady(ctx context.Context, ready int) error {
-	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("%d pods of %s are ready", ready, s.namespace), func(ctx context.Context) (bool, string, error) {
-		var pods corev1.PodList
-		var budgets policyv1.PodDisruptionBudgetList
-		for _, list := range []client.ObjectList{&pods, &budgets} {
-			if err := s.Client.List(ctx, list, client.InNamespace(s.namespace)); err != nil {
-				return false, "", err
+	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("%d pods of %s are ready", ready, s.namespace),
+		func(ctx context.Context) (bool, string, error) {
+			var pods corev1.PodList
+			var budgets policyv1.PodDisruptionBudgetList
+			for _, list := range []client.ObjectList{&pods, &budgets} {
+				if err := s.Client.List(ctx, list, client.InNamespace(s.namespace)); err != nil {
+					return false, "", err
+				}
 			}
-		}
-		n := 0
-		for i := range pods.Items {
-			if isReady(&pods.Items[i]) && pods.Items[i].DeletionTimestamp == nil {
-				n++
+			n := 0
+			for i := range pods.Items {
+				if isReady(&pods.Items[i]) && pods.Items[i].DeletionTimestamp == nil {
+					n++
+				}
 			}
-		}
-		for _, b := range budgets.Items {
-			if b.Status.ObservedGeneration != b.Generation || (int(b.Status.CurrentHealthy) > n) {
-				return false, "budget " + b.Name + " is not computed yet", nil
+			for _, b := range budgets.Items {
+				if b.Status.ObservedGeneration != b.Generation || (int(b.Status.CurrentHealthy) > n) {
+					return false, "budget " + b.Name + " is not computed yet", nil
+				}
 			}
-		}
-		return n == ready, fmt.Sprintf("%d are", n), nil
-	})
+			return n == ready, fmt.Sprintf("%d are", n), nil
+		})
 }
 
 // Drained tells how the drain of a node has gone for the pods of a namespace.
 type Drained struct {
 	// Remaining are the pods that were on the node before the drain and still are.
 	Remaining []string
-	// Attempts is how often one of them was to be evicted, Refused how often that was refused, and Answer the last refusal.
+	// Attempts is how often one of them was to be evicted, Refused how often that was refused, and
+	// Answer the last refusal.
 	Attempts, Refused int
 	Answer            string
 	// PastGracePeriod are those of Left that are being deleted and are past their grace period.
 	PastGracePeriod []string
 }
 
-// Drain has the Machine Config Operator's own drain controller drain the node, as if its daemon had asked for it, until look says that
-// enough was seen. Then the node is uncordoned again. Every look gets what became of each namespace's pods so far.
+// Drain has the Machine Config Operator's own drain controller drain the node, as if its daemon had
+// asked for it, until look says that enough was seen. Then the node is uncordoned again. Every look
+// gets what became of each namespace's pods so far.
 func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]Drained) (done bool, why string)) error {
 	before, err := c.podsOn(ctx, node)
 	if err != nil {
 		return err
 	}
-	// The names are not those of a configuration: what the controller has done last must be something else, or it does nothing.
+	// The names are not those of a configuration: what the controller has done last must be
+	// something else, or it does nothing.
 	ask := func(drain string) error {
 		return c.PatchNode(ctx, node, fmt.Sprintf(`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredDrain":%q}}}`, drain))
 	}
@@ -177,14 +188,15 @@ func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]D
 	if err := ask("drain-trial"); err != nil {
 		return err
 	}
-	err = lab.Eventually(ctx, stageTimeout, "the drain of "+node+" has shown what it can do", func(ctx context.Context) (bool, string, error) {
-		seen, err := c.drained(ctx, node, before, begun)
-		if err != nil {
-			return false, "", err
-		}
-		done, why := look(seen)
-		return done, why, nil
-	})
+	err = lab.Eventually(ctx, stageTimeout, "the drain of "+node+" has shown what it can do",
+		func(ctx context.Context) (bool, string, error) {
+			seen, err := c.drained(ctx, node, before, begun)
+			if err != nil {
+				return false, "", err
+			}
+			done, why := look(seen)
+			return done, why, nil
+		})
 	if err != nil {
 		return err
 	}
@@ -197,24 +209,26 @@ func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]D
 	})
 }
 
-// AwaitTwinsReady waits until the twins are as they were before a drain: a replacement that had no place but the drained node starts there only
-// when it is uncordoned, and until then its budget holds the other nodes. What is kept from becoming ready on purpose stays so.
+// AwaitTwinsReady waits until the twins are as they were before a drain: a replacement that had no
+// place but the drained node starts there only when it is uncordoned, and until then its budget
+// holds the other nodes. What is kept from becoming ready on purpose stays so.
 func (c *Cluster) AwaitTwinsReady(ctx context.Context) error {
-	return lab.Eventually(ctx, stageTimeout, "what the drain has moved is ready again", func(ctx context.Context) (bool, string, error) {
-		for _, s := range StructuralCases() {
-			var pods corev1.PodList
-			if err := c.Client.List(ctx, &pods, client.InNamespace(s.Twin())); err != nil {
-				return false, "", err
-			}
-			for i := range pods.Items {
-				p := &pods.Items[i]
-				if p.DeletionTimestamp == nil && !isReady(p) && p.Annotations[unreadyAnnotation] != "false" {
-					return false, p.Namespace + "/" + p.Name + " is not ready", nil
+	return lab.Eventually(ctx, stageTimeout, "what the drain has moved is ready again",
+		func(ctx context.Context) (bool, string, error) {
+			for _, s := range StructuralCases() {
+				var pods corev1.PodList
+				if err := c.Client.List(ctx, &pods, client.InNamespace(s.Twin())); err != nil {
+					return false, "", err
+				}
+				for i := range pods.Items {
+					p := &pods.Items[i]
+					if p.DeletionTimestamp == nil && !isReady(p) && p.Annotations[unreadyAnnotation] != "false" {
+						return false, p.Namespace + "/" + p.Name + " is not ready", nil
+					}
 				}
 			}
-		}
-		return true, "", nil
-	})
+			return true, "", nil
+		})
 }
 
 func (c *Cluster) node(ctx context.Context, name string) (*corev1.Node, error) {
@@ -234,7 +248,8 @@ func (c *Cluster) podsOn(ctx context.Context, node string) (map[string]corev1.Po
 	return out, err
 }
 
-func (c *Cluster) drained(ctx context.Context, node string, before map[string]corev1.Pod, begun time.Time) (map[string]Drained, error) {
+func (c *Cluster) drained(ctx context.Context, node string, before map[string]corev1.Pod,
+	begun time.Time) (map[string]Drained, error) {
 	now, err := c.podsOn(ctx, node)
 	if err != nil {
 		return nil, err

@@ -19,8 +19,8 @@ const (
 	unreadyAnnotation = "lab.safemirror.io/ready"
 )
 
-// StructuralCases are the cases, spread over nodes: of each a forecast has room for a few problems only. The one that stays is alone on its
-// node, so that nothing else keeps the drain from ending.
+// StructuralCases are the cases, spread over nodes: of each a forecast has room for a few problems
+// only. The one that stays is alone on its node, so that nothing else keeps the drain from ending.
 func StructuralCases() []StructuralCase {
 	return []StructuralCase{
 		{Namespace: "c01-saturated", Title: "two pods on the only node that takes them: the first waits for the node, the second for the first",
@@ -43,15 +43,16 @@ func StructuralCases() []StructuralCase {
 			Node: "master-1", Kind: "Pod", Name: "kept", PodStays: true, stage: finalizer},
 		{Namespace: "c12-webhook", Title: "a webhook that fails closed is asked about evictions, and nobody answers",
 			Node: "worker-3", Kind: "ValidatingWebhookConfiguration", Name: "c12-webhook", stage: webhook},
-		{Namespace: "c13-unknown-owner", Title: "the disruption controller cannot compute the budget of pods whose owner it does not know",
-			Node: "worker-3", Kind: kindBudget, Name: app, stage: unknownOwner},
+		{Namespace: "c13-unknown-owner",
+			Title: "the disruption controller cannot compute the budget of pods whose owner it does not know",
+			Node:  "worker-3", Kind: kindBudget, Name: app, stage: unknownOwner},
 		{Namespace: "c15-ports", Title: "two routers want the same port of the same two nodes",
 			Node: "worker-4", Kind: kindBudget, Name: app, stage: portConflict},
 	}
 }
 
-// CrossDrainCases are two cases that are none by themselves: the pods of either can leave its node for that of the other, and those of the twins for
-// a third one too.
+// CrossDrainCases are two cases that are none by themselves: the pods of either can leave its node
+// for that of the other, and those of the twins for a third one too.
 func CrossDrainCases() []StructuralCase {
 	const left, right, third = "worker-1", "worker-2", "worker-3"
 	crossing := func(other string) func(context.Context, *caseBuilder) error {
@@ -70,8 +71,9 @@ func CrossDrainCases() []StructuralCase {
 	}
 }
 
-// saturated: both pods are on the node before the other node is there for them. The twin's second pod is elsewhere, one pod a node by
-// its port: what leaves has nowhere to go either, and comes back with the node.
+// saturated: both pods are on the node before the other node is there for them. The twin's second
+// pod is elsewhere, one pod a node by its port: what leaves has nowhere to go either, and comes
+// back with the node.
 func saturated(ctx context.Context, s *caseBuilder) error {
 	if s.twin {
 		if err := s.labelNodes(ctx, "worker-1", "worker-2"); err != nil {
@@ -85,7 +87,8 @@ func saturated(ctx context.Context, s *caseBuilder) error {
 	return s.twoPodsOnNode(ctx, nil)
 }
 
-// twoPodsOnNode starts two pods on the site's node, with a budget of one; afterwards these other nodes are there for them, too.
+// twoPodsOnNode starts two pods on the site's node, with a budget of one; afterwards these other
+// nodes are there for them, too.
 func (s *caseBuilder) twoPodsOnNode(ctx context.Context, others []string, edits ...func(*corev1.PodSpec)) error {
 	if err := s.labelNodes(ctx, s.node); err != nil {
 		return err
@@ -155,7 +158,8 @@ func brokenElsewhere(ctx context.Context, s *caseBuilder) error {
 	}
 	for i := range pods.Items {
 		if p := &pods.Items[i]; p.Spec.NodeName == "worker-3" {
-			patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"false"}}}`, unreadyAnnotation))
+			patch := client.RawPatch(types.MergePatchType,
+				fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"false"}}}`, unreadyAnnotation))
 			if err := s.Client.Patch(ctx, p, patch); err != nil {
 				return err
 			}
@@ -186,7 +190,8 @@ func overlapping(ctx context.Context, s *caseBuilder) error {
 func tainted(ctx context.Context, s *caseBuilder) error {
 	return s.twoPodsOnNode(ctx, []string{"master-1"}, func(p *corev1.PodSpec) {
 		if s.twin {
-			p.Tolerations = []corev1.Toleration{{Key: "node-role.kubernetes.io/master", Operator: corev1.TolerationOpExists}}
+			p.Tolerations = []corev1.Toleration{{Key: "node-role.kubernetes.io/master",
+				Operator: corev1.TolerationOpExists}}
 		}
 	})
 }
@@ -201,11 +206,14 @@ func boundVolume(ctx context.Context, s *caseBuilder) error {
 	pv := &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
 		Spec: corev1.PersistentVolumeSpec{
-			Capacity: size, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, StorageClassName: "local",
+			Capacity: size, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			StorageClassName:       "local",
 			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: "/data"}},
-			ClaimRef:               &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: s.namespace, Name: app},
+			ClaimRef: &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1",
+				Namespace: s.namespace, Name: app},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: hosts}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname,
+					Operator: corev1.NodeSelectorOpIn, Values: hosts}},
 			}}}},
 		},
 	}
@@ -222,7 +230,8 @@ func boundVolume(ctx context.Context, s *caseBuilder) error {
 	}
 	// The lab has no controller that binds volumes, so what it would write is written here.
 	pv.Status.Phase = corev1.VolumeBound
-	pvc.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, AccessModes: pvc.Spec.AccessModes, Capacity: size}
+	pvc.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, AccessModes: pvc.Spec.AccessModes,
+		Capacity: size}
 	for _, o := range []client.Object{pv, pvc} {
 		if err := s.Client.Status().Update(ctx, o); err != nil {
 			return err
@@ -269,12 +278,14 @@ func finalizer(ctx context.Context, s *caseBuilder) error {
 	return s.awaitReady(ctx, 1)
 }
 
-// DeleteFinalizerPod deletes the pod of the finalizer case, or of its twin: only what is being deleted already is foreseen to stay.
+// DeleteFinalizerPod deletes the pod of the finalizer case, or of its twin: only what is being
+// deleted already is foreseen to stay.
 func (c *Cluster) DeleteFinalizerPod(ctx context.Context, namespace string) error {
 	return c.Client.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kept"}})
 }
 
-// webhook: nobody is behind the service of either; the twin's failure policy lets the eviction pass.
+// webhook: nobody is behind the service of either; the twin's failure policy lets the eviction
+// pass.
 func webhook(ctx context.Context, s *caseBuilder) error {
 	policy := admissionv1.Fail
 	if s.twin {
@@ -282,16 +293,19 @@ func webhook(ctx context.Context, s *caseBuilder) error {
 	}
 	service := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "hook"},
-		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "hook"}, Ports: []corev1.ServicePort{{Port: 443}}},
+		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "hook"},
+			Ports: []corev1.ServicePort{{Port: 443}}},
 	}
 	hook := &admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
 		Webhooks: []admissionv1.ValidatingWebhook{{
 			Name: "evictions.lab.safemirror.io", FailurePolicy: &policy, TimeoutSeconds: ptr.To(int32(1)),
-			ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: s.namespace, Name: "hook"}},
+			ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: s.namespace,
+				Name: "hook"}},
 			Rules: []admissionv1.RuleWithOperations{{
 				Operations: []admissionv1.OperationType{admissionv1.Create},
-				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods/eviction"}},
+				Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"},
+					Resources: []string{"pods/eviction"}},
 			}},
 			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}},
 			SideEffects:             ptr.To(admissionv1.SideEffectClassNone),
@@ -307,14 +321,16 @@ func webhook(ctx context.Context, s *caseBuilder) error {
 	return s.awaitReady(ctx, 2)
 }
 
-// unknownOwner: a budget in percent, or one that says how many may be unavailable, needs to know how many pods there should be. One that
-// says how many have to be available, as the twin's does, counts the pods that there are.
+// unknownOwner: a budget in percent, or one that says how many may be unavailable, needs to know
+// how many pods there should be. One that says how many have to be available, as the twin's does,
+// counts the pods that there are.
 func unknownOwner(ctx context.Context, s *caseBuilder) error {
 	objects := []client.Object{s.unavailable(app, "1")}
 	if s.twin {
 		objects = []client.Object{s.available(app, "1")}
 	}
-	// The second pod is on a node that nobody drains: nothing would replace it, and the twin's first would be the last one of its budget.
+	// The second pod is on a node that nobody drains: nothing would replace it, and the twin's
+	// first would be the last one of its budget.
 	const undrained = "master-2"
 	if err := s.labelNodes(ctx, s.node, undrained); err != nil {
 		return err
@@ -322,7 +338,8 @@ func unknownOwner(ctx context.Context, s *caseBuilder) error {
 	for i, node := range []string{s.node, undrained} {
 		p := s.newBarePod(fmt.Sprintf("widget-%d", i), node)
 		p.OwnerReferences = []metav1.OwnerReference{{
-			APIVersion: "acme.example.com/v1", Kind: "Widget", Name: "widget", UID: "00000000-0000-4000-8000-00000000c013", Controller: ptr.To(true),
+			APIVersion: "acme.example.com/v1", Kind: "Widget", Name: "widget",
+			UID: "00000000-0000-4000-8000-00000000c013", Controller: ptr.To(true),
 		}}
 		objects = append(objects, p)
 	}
@@ -332,7 +349,8 @@ func unknownOwner(ctx context.Context, s *caseBuilder) error {
 	return s.awaitReady(ctx, 2)
 }
 
-// portConflict: the second router of the case finds the port taken by the other's. The twin's other router uses another port.
+// portConflict: the second router of the case finds the port taken by the other's. The twin's other
+// router uses another port.
 func portConflict(ctx context.Context, s *caseBuilder) error {
 	port, other := int32(8415), int32(8415)
 	if s.twin {

@@ -23,11 +23,13 @@ const (
 	shopLabel    = "shop"
 )
 
-// stageTwoPools leaves two workers, one of them in a pool of its own, and runs two applications that need both.
+// stageTwoPools leaves two workers, one of them in a pool of its own, and runs two applications
+// that need both.
 //
-// The interleaving that deadlocks is staged by readiness: the cart's pod on worker-3 and the till's pod on worker-4 are not ready
-// when the drains begin. An unready pod may be evicted while the budget is whole, a ready one may not: so each drain evicts one pod
-// and is refused the other, and neither replacement finds a node.
+// The interleaving that deadlocks is staged by readiness: the cart's pod on worker-3 and the till's
+// pod on worker-4 are not ready when the drains begin. An unready pod may be evicted while the
+// budget is whole, a ready one may not: so each drain evicts one pod and is refused the other, and
+// neither replacement finds a node.
 func stageTwoPools(ctx context.Context, c *Cluster, v Variant) error {
 	registry := c.Lab.Registry(SourceHost)
 	if v != Safe { // the images are not what this scenario is about
@@ -77,7 +79,8 @@ func customPool(name string) *mcfgv1.MachineConfigPool {
 	}
 }
 
-// edgePoolOf makes the pool and moves the node into it, and removes the workers that are not needed.
+// edgePoolOf makes the pool and moves the node into it, and removes the workers that are not
+// needed.
 func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
 	if err := c.create(ctx, customPool(edgePool)); err != nil {
 		return err
@@ -96,7 +99,8 @@ func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
 		if err := c.PatchNode(ctx, extraNode, `{"metadata":{"labels":{"shop":"yes"}}}`); err != nil {
 			return err
 		}
-		// The applications start on the same two nodes as in the scenario; the spare is for what is evicted.
+		// The applications start on the same two nodes as in the scenario; the spare is for what is
+		// evicted.
 		if err := c.cordon(ctx, extraNode, true); err != nil {
 			return err
 		}
@@ -116,27 +120,30 @@ func edgePoolOf(ctx context.Context, c *Cluster, v Variant) error {
 
 func (c *Cluster) deleteNodes(ctx context.Context, names ...string) error {
 	for _, name := range names {
-		if err := c.Client.Delete(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}); client.IgnoreNotFound(err) != nil {
+		if err := c.Client.Delete(ctx,
+			&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}); client.IgnoreNotFound(err) != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// restoreReadiness lets every pod be ready again once both pools drain: what deadlocks now, deadlocks with healthy applications.
+// restoreReadiness lets every pod be ready again once both pools drain: what deadlocks now,
+// deadlocks with healthy applications.
 func restoreReadiness(ctx context.Context, c *Cluster) error {
-	err := lab.Eventually(ctx, stageTimeout, "both nodes are cordoned and a pod of each application is gone", func(ctx context.Context) (bool, string, error) {
-		for _, at := range []struct{ app, node string }{{"cart", plainNode}, {"till", edgeNode}} {
-			p, err := podOn(ctx, c, at.app, at.node)
-			if err != nil {
-				return false, "", err
+	err := lab.Eventually(ctx, stageTimeout, "both nodes are cordoned and a pod of each application is gone",
+		func(ctx context.Context) (bool, string, error) {
+			for _, at := range []struct{ app, node string }{{"cart", plainNode}, {"till", edgeNode}} {
+				p, err := podOn(ctx, c, at.app, at.node)
+				if err != nil {
+					return false, "", err
+				}
+				if p != nil && p.DeletionTimestamp == nil {
+					return false, fmt.Sprintf("%s is still on %s", p.Name, at.node), nil
+				}
 			}
-			if p != nil && p.DeletionTimestamp == nil {
-				return false, fmt.Sprintf("%s is still on %s", p.Name, at.node), nil
-			}
-		}
-		return true, "", nil
-	})
+			return true, "", nil
+		})
 	if err != nil {
 		return err
 	}
@@ -150,7 +157,8 @@ func restoreReadiness(ctx context.Context, c *Cluster) error {
 
 func podOn(ctx context.Context, c *Cluster, app, node string) (*corev1.Pod, error) {
 	var list corev1.PodList
-	if err := c.Client.List(ctx, &list, client.InNamespace(appNamespace), client.MatchingLabels{"app": app}); err != nil {
+	if err := c.Client.List(ctx, &list, client.InNamespace(appNamespace),
+		client.MatchingLabels{"app": app}); err != nil {
 		return nil, err
 	}
 	for i := range list.Items {
@@ -175,13 +183,14 @@ func setReady(ctx context.Context, c *Cluster, app, node string, ready bool) err
 	if err := c.Client.Patch(ctx, p, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("%s ready=%t", p.Name, ready), func(ctx context.Context) (bool, string, error) {
-		err := c.Client.Get(ctx, client.ObjectKeyFromObject(p), p)
-		if err != nil {
-			return true, "", client.IgnoreNotFound(err)
-		}
-		return isReady(p) == ready, "readiness has not changed yet", nil
-	})
+	return lab.Eventually(ctx, stageTimeout, fmt.Sprintf("%s ready=%t", p.Name, ready),
+		func(ctx context.Context) (bool, string, error) {
+			err := c.Client.Get(ctx, client.ObjectKeyFromObject(p), p)
+			if err != nil {
+				return true, "", client.IgnoreNotFound(err)
+			}
+			return isReady(p) == ready, "readiness has not changed yet", nil
+		})
 }
 
 func isReady(p *corev1.Pod) bool {

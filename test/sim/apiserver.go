@@ -10,14 +10,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// apiServer is the API server: the objects as they are, a version for each write, and watches that feed caches.
+// apiServer is the API server: the objects as they are, a version for each write, and watches that
+// feed caches.
 type apiServer struct {
 	sim      *Simulation
 	version  int64
 	live     objects
 	policy   policyObject          // is, too
 	rollouts table[*rolloutObject] // are always read past the caches
-	// revisions are the ControllerRevisions with earlier mirror sets, by name. They are read past the caches, too.
+	// revisions are the ControllerRevisions with earlier mirror sets, by name. They are read past
+	// the caches, too.
 	revisions map[string]MirrorSpec
 	caches    []*cache
 }
@@ -40,8 +42,8 @@ func (a *apiServer) nextVersion() string {
 	return strconv.FormatInt(a.version, 10)
 }
 
-// writePool stores a changed copy of the pool. A changed spec is a new generation, and who changed spec.paused and spec.maxUnavailable is
-// in managedFields.
+// writePool stores a changed copy of the pool. A changed spec is a new generation, and who changed
+// spec.paused and spec.maxUnavailable is in managedFields.
 func (a *apiServer) writePool(manager string, p *mcfgv1.MachineConfigPool) {
 	old, existed := a.live.pools.get(p.Name)
 	p.ResourceVersion = a.nextVersion()
@@ -65,7 +67,8 @@ func (a *apiServer) writePool(manager string, p *mcfgv1.MachineConfigPool) {
 }
 
 func sameSpec(a, b *mcfgv1.MachineConfigPool) bool {
-	return a.Spec.Paused == b.Spec.Paused && a.Spec.Configuration.Name == b.Spec.Configuration.Name && maxUnavailableText(a) == maxUnavailableText(b)
+	return a.Spec.Paused == b.Spec.Paused && a.Spec.Configuration.Name == b.Spec.Configuration.Name &&
+		maxUnavailableText(a) == maxUnavailableText(b)
 }
 
 func maxUnavailableText(p *mcfgv1.MachineConfigPool) string {
@@ -180,7 +183,8 @@ func (a *apiServer) writeRollout(c *rolloutObject) {
 	old, _ := a.rollouts.get(c.spec.Name)
 	a.version++
 	c.version = a.version
-	if old == nil || old.spec.Generation != c.spec.Generation || !equality.Semantic.DeepEqual(old.status.Record, c.status.Record) {
+	if old == nil || old.spec.Generation != c.spec.Generation ||
+		!equality.Semantic.DeepEqual(old.status.Record, c.status.Record) {
 		a.sim.markChanged() // what else a status says may go to and fro for ever
 	}
 	a.sim.checker.checkRolloutWrite(old, c)

@@ -8,14 +8,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// canaryPulls are the pulls that a process asks of the first node of each pool which has the new configuration, and of a later one where the
-// first had the layers already. All nodes of a pool are of one kind here. A pull is one of that node, in the configuration that its daemon
-// has applied: see daemon.conf.
+// canaryPulls are the pulls that a process asks of the first node of each pool which has the new
+// configuration, and of a later one where the first had the layers already. All nodes of a pool are
+// of one kind here. A pull is one of that node, in the configuration that its daemon has applied:
+// see daemon.conf.
 type canaryPulls struct {
 	p    *process
 	plan string
-	// pods are the pods, by pool, rendered configuration and reference; seen is how many nodes of each pool had the configuration when they
-	// were chosen. Both are lost with the process.
+	// pods are the pods, by pool, rendered configuration and reference; seen is how many nodes of
+	// each pool had the configuration when they were chosen. Both are lost with the process.
 	pods                map[canaryKey]*canaryPod
 	updatedWhenSelected map[string]int
 }
@@ -39,7 +40,8 @@ func newCanaryPulls(p *process) *canaryPulls {
 // canaryBackoff is the pause after a pull that has failed; it doubles.
 const canaryBackoff = 20 * time.Second
 
-// updatedNodes are the pools that have a node with the planned configuration, and those of these nodes that are up, by name.
+// updatedNodes are the pools that have a node with the planned configuration, and those of these
+// nodes that are up, by name.
 func (c *canaryPulls) updatedNodes(pools []rollout.Pool) map[string][]string {
 	out := map[string][]string{}
 	for _, p := range pools {
@@ -47,7 +49,8 @@ func (c *canaryPulls) updatedNodes(pools []rollout.Pool) map[string][]string {
 			continue
 		}
 		for _, n := range p.Nodes {
-			if n.CurrentConfig == p.Rendered && n.DesiredConfig == p.Rendered && n.State == stateDone && n.Ready && !n.Unschedulable {
+			if n.CurrentConfig == p.Rendered && n.DesiredConfig == p.Rendered && n.State == stateDone && n.Ready &&
+				!n.Unschedulable {
 				out[p.Name] = append(out[p.Name], n.Name)
 			}
 		}
@@ -55,7 +58,8 @@ func (c *canaryPulls) updatedNodes(pools []rollout.Pool) map[string][]string {
 	return out
 }
 
-// criticalRefs are the references of workloads with a budget that run in the pool, and what a new node needs.
+// criticalRefs are the references of workloads with a budget that run in the pool, and what a new
+// node needs.
 func (c *canaryPulls) criticalRefs(pool string) []string {
 	out := []string{nodeStartRef}
 	for _, group := range c.p.sim.workloads.list {
@@ -84,9 +88,11 @@ func (c *canaryPulls) ensure(plan string, pools []rollout.Pool) {
 	}
 }
 
-// ensurePod lets a pull stand that has shown the layers. One that has shown the manifest stands until there is a node that lacks the image.
+// ensurePod lets a pull stand that has shown the layers. One that has shown the manifest stands
+// until there is a node that lacks the image.
 func (c *canaryPulls) ensurePod(key canaryKey, nodes []string) {
-	lacking := slices.IndexFunc(nodes, func(name string) bool { return c.p.sim.nodes[name] != nil && !c.p.sim.nodes[name].images[key.ref] })
+	lacking := slices.IndexFunc(nodes,
+		func(name string) bool { return c.p.sim.nodes[name] != nil && !c.p.sim.nodes[name].images[key.ref] })
 	node := nodes[max(0, lacking)]
 	pod := c.pods[key]
 	if pod == nil || (!pod.provenAt.IsZero() && !pod.imageMissing && lacking >= 0) {
@@ -99,7 +105,8 @@ func (c *canaryPulls) ensurePod(key canaryKey, nodes []string) {
 	}
 	pod.node, pod.running, pod.imageMissing = node, true, !d.images[key.ref]
 	host, _ := splitReference(key.ref)
-	c.p.later(c.p.sim.between(2*time.Second, 8*time.Second)+c.p.sim.registries.latency(host), func() { c.podEnded(key, pod, d) })
+	c.p.later(c.p.sim.between(2*time.Second, 8*time.Second)+c.p.sim.registries.latency(host),
+		func() { c.podEnded(key, pod, d) })
 }
 
 // podEnded is the end of a pod: the node asks the registry even for an image that it has.
@@ -142,7 +149,8 @@ func (c *canaryPulls) summary(plan string, pools []rollout.Pool) rollout.CanaryP
 		if len(nodes[p.Name]) == 0 {
 			continue
 		}
-		group := rollout.CanaryGroup{Pool: p.Name, Selected: c.plan == plan, UpdatedWhenSelected: c.updatedWhenSelected[p.Name]}
+		group := rollout.CanaryGroup{Pool: p.Name, Selected: c.plan == plan,
+			UpdatedWhenSelected: c.updatedWhenSelected[p.Name]}
 		for _, ref := range c.criticalRefs(p.Name) {
 			pod := c.pods[canaryKey{p.Name, p.Rendered, ref}]
 			if pod == nil {
@@ -170,7 +178,9 @@ func (c *canaryPulls) count(out *rollout.CanaryPulls, group *rollout.CanaryGroup
 		out.PodsLeft++
 	case pod.failure != "":
 		group.Failed++
-		group.Problems = append(group.Problems, rollout.Problem{Reason: v1alpha1.ReasonNodesCannotPull, Kind: "Node", Name: pod.node, Message: ref + ": " + pod.failure})
+		group.Problems = append(group.Problems,
+			rollout.Problem{Reason: v1alpha1.ReasonNodesCannotPull, Kind: "Node", Name: pod.node, Message: ref + ": " +
+				pod.failure})
 		if next := pod.retryAt.Add(c.p.faults.skew); out.RecheckAt.IsZero() || next.Before(out.RecheckAt) {
 			out.RecheckAt = next
 		}

@@ -15,7 +15,8 @@ import (
 
 // pausedFieldEntries are the entries about spec.paused, the newest last.
 func pausedFieldEntries(p *mcfgv1.MachineConfigPool) []metav1.ManagedFieldsEntry {
-	return slices.DeleteFunc(slices.Clone(p.ManagedFields), func(f metav1.ManagedFieldsEntry) bool { return f.FieldsV1.GetRawString() != fieldPaused })
+	return slices.DeleteFunc(slices.Clone(p.ManagedFields),
+		func(f metav1.ManagedFieldsEntry) bool { return f.FieldsV1.GetRawString() != fieldPaused })
 }
 
 func byOperator(f metav1.ManagedFieldsEntry) bool { return f.Manager == pool.FieldManager }
@@ -29,7 +30,8 @@ func pausedByOperator(p *mcfgv1.MachineConfigPool) bool {
 // sameStatus compares what a status write would change.
 func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Semantic.DeepEqual(a, b) }
 
-// checkEnd judges how the run has ended: settled with everything as it was, or held up by something that the scenario accounts for (I5, I7).
+// checkEnd judges how the run has ended: settled with everything as it was, or held up by something
+// that the scenario accounts for (I5, I7).
 func (c *checker) checkEnd(why string) {
 	switch {
 	case len(c.violations) > 0:
@@ -37,7 +39,8 @@ func (c *checker) checkEnd(why string) {
 		c.violate("I7", "the world does not come to rest: %d steps", c.sim.steps)
 	case !c.sim.rolloutsFinished():
 		if c.sim.blockedBy() == "" {
-			c.violate("I7", "%s, nothing accounts for it, and the rollout is not settled: %s", why, c.sim.describeRollouts())
+			c.violate("I7", "%s, nothing accounts for it, and the rollout is not settled: %s", why,
+				c.sim.describeRollouts())
 		}
 		c.checkRollbackReachedNodes()
 	default:
@@ -81,10 +84,12 @@ func (c *checker) checkNodesRestored(p *mcfgv1.MachineConfigPool) {
 	}
 }
 
-// checkRollbackReachedNodes: a node that is stuck in a drain does not keep a rollback from bringing the others back. One that is at rest and has been
-// cordoned, or went down, since the beginning does: that is somebody else's doing, and holds every release until it is undone (R11).
+// checkRollbackReachedNodes: a node that is stuck in a drain does not keep a rollback from bringing
+// the others back. One that is at rest and has been cordoned, or went down, since the beginning
+// does: that is somebody else's doing, and holds every release until it is undone (R11).
 func (c *checker) checkRollbackReachedNodes() {
-	for _, check := range []func() string{c.sim.leaderMissing, c.sim.podsUnhealthy, c.sim.podUnschedulable, c.sim.registryUnavailable, c.sim.poolTakenOver, c.sim.waitsForUser, c.sim.changesPending} {
+	for _, check := range []func() string{c.sim.leaderMissing, c.sim.podsUnhealthy, c.sim.podUnschedulable,
+		c.sim.registryUnavailable, c.sim.poolTakenOver, c.sim.waitsForUser, c.sim.changesPending} {
 		if check() != "" {
 			return
 		}
@@ -96,17 +101,20 @@ func (c *checker) checkRollbackReachedNodes() {
 		for _, n := range c.sim.apiServer.live.nodes.list() {
 			lists, _ := c.sim.rendered.content(n.Annotations[currentConfig]).conf.mirrorsOf(r.source)
 			if done(n) && !unavailable(n) && lists != previousOf(r.status.Record) {
-				c.violate("I7", "node %s is at rest with mirrors that were rolled back, and nothing keeps it there: %s", n.Name, c.sim.describeRollouts())
+				c.violate("I7", "node %s is at rest with mirrors that were rolled back, and nothing keeps it there: %s",
+					n.Name, c.sim.describeRollouts())
 				return
 			}
 		}
 	}
 }
 
-// hasNewlyUnavailable tells whether a node is at rest and unavailable that was available when the rollout wrote down what its pools were like.
+// hasNewlyUnavailable tells whether a node is at rest and unavailable that was available when the
+// rollout wrote down what its pools were like.
 func (c *checker) hasNewlyUnavailable(r *rolloutObject) bool {
 	for _, p := range c.sim.apiServer.live.pools.list() {
-		if slices.ContainsFunc(c.sim.apiServer.live.members(p.Name), func(n *corev1.Node) bool { return done(n) && unavailable(n) && c.availableOnRecord(r, p.Name, n.Name) }) {
+		if slices.ContainsFunc(c.sim.apiServer.live.members(p.Name),
+			func(n *corev1.Node) bool { return done(n) && unavailable(n) && c.availableOnRecord(r, p.Name, n.Name) }) {
 			return true
 		}
 	}
@@ -126,9 +134,11 @@ func (sim *Simulation) describeRollouts() string {
 	return strings.Join(out, " / ")
 }
 
-// blockedBy names what in the world keeps a rollout from going on, for as long as it is so; empty when there is nothing.
+// blockedBy names what in the world keeps a rollout from going on, for as long as it is so; empty
+// when there is nothing.
 func (sim *Simulation) blockedBy() string {
-	for _, check := range []func() string{sim.leaderMissing, sim.nodeUnavailable, sim.budgetBlocks, sim.podsUnhealthy, sim.podUnschedulable, sim.registryUnavailable, sim.poolTakenOver, sim.waitsForUser, sim.changesPending} {
+	for _, check := range []func() string{sim.leaderMissing, sim.nodeUnavailable, sim.budgetBlocks, sim.podsUnhealthy,
+		sim.podUnschedulable, sim.registryUnavailable, sim.poolTakenOver, sim.waitsForUser, sim.changesPending} {
 		if why := check(); why != "" {
 			return why
 		}
@@ -191,14 +201,16 @@ func (sim *Simulation) podUnschedulable() string {
 	return ""
 }
 
-// registryUnavailable looks at the hosts that a rollout needs: the source, and the mirror that it goes to. On the way back to no mirror the
-// mirror is needed no more.
+// registryUnavailable looks at the hosts that a rollout needs: the source, and the mirror that it
+// goes to. On the way back to no mirror the mirror is needed no more.
 func (sim *Simulation) registryUnavailable() string {
 	shop, there := sim.apiServer.rollouts.get("shop")
 	ended := !there || shop.status.Record.CompletedGeneration != 0 // nobody fills the mirror any more
 	for _, k := range sim.workloads.list {
-		lost := sim.faults.happened["image-vanishes"] + sim.faults.happened["mirror-wiped"] + sim.faults.happened["workload-added"]
-		if host, image := splitReference(k.ref); ended && host == shopSource && lost > 0 && sim.registries.serveError("m1", image) != "" {
+		lost := sim.faults.happened["image-vanishes"] + sim.faults.happened["mirror-wiped"] +
+			sim.faults.happened["workload-added"]
+		if host, image := splitReference(k.ref); ended && host == shopSource && lost > 0 &&
+			sim.registries.serveError("m1", image) != "" {
 			return "m1 lacks " + image
 		}
 	}
@@ -240,18 +252,21 @@ func (sim *Simulation) waitsForUser() string {
 	if sim.faults.happened["status-lost"] > 0 && sim.faults.happened["ledger-removed"] > 0 {
 		return "both places where a pause is on record were taken away"
 	}
-	if p := sim.apiServer.policy; sim.faults.happened["policy-edited"] > 0 && p.record != nil && p.entry != policyReload {
+	if p := sim.apiServer.policy; sim.faults.happened["policy-edited"] > 0 && p.record != nil &&
+		p.entry != policyReload {
 		return "somebody has changed the policy for registries.conf"
 	}
 	if sim.faults.gitopsReverts {
 		return "a pipeline takes the mirror set away"
 	}
 	for _, r := range sim.apiServer.rollouts.list() {
-		aborted := slices.ContainsFunc(r.status.Blockers, func(b v1alpha1.Blocker) bool { return strings.Contains(b.Message, "aborts the rollout") })
+		aborted := slices.ContainsFunc(r.status.Blockers,
+			func(b v1alpha1.Blocker) bool { return strings.Contains(b.Message, "aborts the rollout") })
 		switch {
 		case r.spec.Held:
 			return r.spec.Name + " is held"
-		case r.spec.ApplyApproval && (len(r.status.Record.Approvals) == 0 || (r.status.Pass == v1alpha1.PassEnforce && len(r.status.Record.Approvals) < 2)):
+		case r.spec.ApplyApproval && (len(r.status.Record.Approvals) == 0 ||
+			(r.status.Pass == v1alpha1.PassEnforce && len(r.status.Record.Approvals) < 2)):
 			return r.spec.Name + " waits for an approval"
 		case aborted && r.status.Record.Rollback == nil:
 			return r.spec.Name + " is aborted and waits for a choice"

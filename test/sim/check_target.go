@@ -10,8 +10,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// maxConcurrent is how many nodes of the pool may be under way at once (I1): what the user asks for, and no more than the pool had before; of
-// the control plane one. Where somebody has changed the pool's own limit, or nodes came and went, the larger of what may have been seen.
+// maxConcurrent is how many nodes of the pool may be under way at once (I1): what the user asks
+// for, and no more than the pool had before; of the control plane one. Where somebody has changed
+// the pool's own limit, or nodes came and went, the larger of what may have been seen.
 func (c *checker) maxConcurrent(r *rolloutObject, p *mcfgv1.MachineConfigPool) int {
 	if p.Name == "master" {
 		return 1
@@ -36,7 +37,8 @@ func (c *checker) maxConcurrent(r *rolloutObject, p *mcfgv1.MachineConfigPool) i
 	return min(limit, max(1, r.spec.MaxConcurrent))
 }
 
-// checkNodeTarget judges that the operator gives a node its configuration, at the moment of the write.
+// checkNodeTarget judges that the operator gives a node its configuration, at the moment of the
+// write.
 func (c *checker) checkNodeTarget(n *corev1.Node, target string) {
 	p, ok := c.sim.apiServer.live.pools.get(poolNameOf(n))
 	if !ok {
@@ -73,7 +75,8 @@ func (c *checker) checkNodeTarget(n *corev1.Node, target string) {
 	c.checkQuiet(p.Name, releaseKey(p, ledger.Release), r, what)
 	c.checkMirrorSets(r, what)
 	c.checkProofs(ledger.Rollout, target, what)
-	if since, back := c.rollbackSince[ledger.Rollout]; back && !c.isPreviousConfig(ledger.Rollout, p) && c.sim.age(since) > 3*reactionTime {
+	if since, back := c.rollbackSince[ledger.Rollout]; back && !c.isPreviousConfig(ledger.Rollout, p) &&
+		c.sim.age(since) > 3*reactionTime {
 		c.violate("I10", "%s, which is rolled back since %s", what, c.sim.age(since))
 	}
 	c.checkOneRollout(r)
@@ -91,9 +94,11 @@ func (c *checker) checkIntent(r *rolloutObject, node, target, what string) {
 }
 
 // checkBatchSize holds the release against what is allowed at once (I1).
-func (c *checker) checkBatchSize(r *rolloutObject, p *mcfgv1.MachineConfigPool, n *corev1.Node, release *rollout.UnpauseWindow) {
+func (c *checker) checkBatchSize(r *rolloutObject, p *mcfgv1.MachineConfigPool, n *corev1.Node,
+	release *rollout.UnpauseWindow) {
 	if most := c.maxConcurrent(r, p); len(release.Nodes) > most {
-		c.violate("I1", "%d nodes of pool %s are released at once, and %d are allowed", len(release.Nodes), p.Name, most)
+		c.violate("I1", "%d nodes of pool %s are released at once, and %d are allowed", len(release.Nodes),
+			p.Name, most)
 	}
 	c.recordUpdate(p, n, release, 0) // the pool is never open, so nobody else's room counts
 }

@@ -48,7 +48,8 @@ func (c *checker) checkRecordKept(had, has *rollout.PauseRecord, p *mcfgv1.Machi
 }
 
 // checkPause judges what becomes of spec.paused of a pool that is held, or is taken.
-func (c *checker) checkPause(old *mcfgv1.MachineConfigPool, had *rollout.PauseRecord, p *mcfgv1.MachineConfigPool, has *rollout.PauseRecord) {
+func (c *checker) checkPause(old *mcfgv1.MachineConfigPool, had *rollout.PauseRecord, p *mcfgv1.MachineConfigPool,
+	has *rollout.PauseRecord) {
 	opens := !p.Spec.Paused && old.Spec.Paused
 	switch {
 	case opens && openWindow(has) != nil:
@@ -61,7 +62,8 @@ func (c *checker) checkPause(old *mcfgv1.MachineConfigPool, had *rollout.PauseRe
 }
 
 // checkUnpause judges a release at the moment of its write.
-func (c *checker) checkUnpause(old *mcfgv1.MachineConfigPool, had *rollout.PauseRecord, p *mcfgv1.MachineConfigPool, has *rollout.PauseRecord) {
+func (c *checker) checkUnpause(old *mcfgv1.MachineConfigPool, had *rollout.PauseRecord, p *mcfgv1.MachineConfigPool,
+	has *rollout.PauseRecord) {
 	c.openSince[p.Name] = c.sim.now
 	r, ok := c.sim.apiServer.rollouts.get(has.Rollout)
 	if at, forced := c.finalizerForced[has.Rollout]; !ok && forced && c.recent(at) {
@@ -77,7 +79,8 @@ func (c *checker) checkUnpause(old *mcfgv1.MachineConfigPool, had *rollout.Pause
 	case had == nil:
 		c.violate("I5", "pool %s is opened without having been held", p.Name)
 	case lost, c.leaders() > 1: // whoever takes the status away takes the intent away, and of two leaders one may end what the other begins
-	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) || len(intent.Nodes) > 0:
+	case intent == nil || intent.Pool != p.Name || !intent.IntendedAt.Time.Equal(has.Release.IntendedAt) ||
+		len(intent.Nodes) > 0:
 		c.violate("I4", "pool %s is opened, and what is on record is %+v", p.Name, intent)
 	}
 	c.checkPartialWrite("pool " + p.Name + " is opened")
@@ -94,8 +97,9 @@ func (c *checker) checkUnpause(old *mcfgv1.MachineConfigPool, had *rollout.Pause
 	c.checkOneRollout(r)
 }
 
-// canary: once a node of a pool has the new configuration, no other node of any pool is released before the references that a drain cannot
-// end without were pulled there (I2). A node that got there, or a workload that was created, a glance ago is not held against it.
+// canary: once a node of a pool has the new configuration, no other node of any pool is released
+// before the references that a drain cannot end without were pulled there (I2). A node that got
+// there, or a workload that was created, a glance ago is not held against it.
 func (c *checker) checkCanaryPulls(r *rolloutObject, what string) {
 	if r.noCanaryPulls || r.status.Record.Rollback != nil {
 		return
@@ -106,17 +110,20 @@ func (c *checker) checkCanaryPulls(r *rolloutObject, what string) {
 	before, after := all.with(r.source, ""), all.with(r.source, wanted)
 	for _, mcp := range live.pools.list() {
 		config := mcp.Spec.Configuration.Name
-		if c.sim.rendered.content(config).conf != after || !slices.ContainsFunc(live.members(mcp.Name), func(n *corev1.Node) bool {
-			return n.Annotations[currentConfig] == config && done(n)
-		}) {
+		if c.sim.rendered.content(config).conf != after ||
+			!slices.ContainsFunc(live.members(mcp.Name), func(n *corev1.Node) bool {
+				return n.Annotations[currentConfig] == config && done(n)
+			}) {
 			continue
 		}
 		for _, k := range c.sim.workloads.list {
-			if k.pool != mcp.Name || (k.budget < 0 && !k.overlapping) || c.sim.age(k.created) < 30*reactionTime || len(changedRefs([]string{k.ref}, before, after)) == 0 {
+			if k.pool != mcp.Name || (k.budget < 0 && !k.overlapping) || c.sim.age(k.created) < 30*reactionTime ||
+				len(changedRefs([]string{k.ref}, before, after)) == 0 {
 				continue
 			}
 			if _, shown := c.canaryPulls[canaryKey{mcp.Name, config, k.ref}]; !shown {
-				c.violate("I2", "%s, and no node of pool %s has shown that it can pull %s under %s", what, mcp.Name, k.ref, config)
+				c.violate("I2", "%s, and no node of pool %s has shown that it can pull %s under %s", what, mcp.Name,
+					k.ref, config)
 			}
 		}
 	}
@@ -132,8 +139,8 @@ func (c *checker) leaders() int {
 	return n
 }
 
-// checkMaxUnavailable holds the number of nodes that may be unavailable against those that are (I1): as many more as the release is for, and what a
-// glance could have missed.
+// checkMaxUnavailable holds the number of nodes that may be unavailable against those that are
+// (I1): as many more as the release is for, and what a glance could have missed.
 func (c *checker) checkMaxUnavailable(r *rolloutObject, p *mcfgv1.MachineConfigPool, pulse *rollout.UnpauseWindow) {
 	size := max(1, pulse.Size)
 	if most := c.maxConcurrent(r, p); size > most {
@@ -155,12 +162,14 @@ func (c *checker) checkMaxUnavailable(r *rolloutObject, p *mcfgv1.MachineConfigP
 	}
 	n, err := strconv.Atoi(maxUnavailableText(p))
 	if err != nil || n > have+size+unseen {
-		c.violate("I1", "pool %s is opened with room for %s while %d of its nodes are unavailable", p.Name, maxUnavailableText(p), have)
+		c.violate("I1", "pool %s is opened with room for %s while %d of its nodes are unavailable", p.Name,
+			maxUnavailableText(p), have)
 	}
 }
 
-// still, for a release of the pool or, without one, for the writing of the mirror set, looks for nodes that move or are newly
-// unavailable, and for pools of which the MCO could take a node by itself (I1, I11).
+// still, for a release of the pool or, without one, for the writing of the mirror set, looks for
+// nodes that move or are newly unavailable, and for pools of which the MCO could take a node by
+// itself (I1, I11).
 //
 // Nodes of the release itself, if it is named, are on their way by right.
 func (c *checker) checkQuiet(opened, release string, r *rolloutObject, what string) {
@@ -178,7 +187,8 @@ func (c *checker) checkQuiet(opened, release string, r *rolloutObject, what stri
 	}
 }
 
-func (c *checker) checkNodeQuiet(opened string, r *rolloutObject, p *mcfgv1.MachineConfigPool, n *corev1.Node, what string) {
+func (c *checker) checkNodeQuiet(opened string, r *rolloutObject, p *mcfgv1.MachineConfigPool, n *corev1.Node,
+	what string) {
 	if opened == "" && r.status.Record.Rollback != nil {
 		return // a node under way does not keep the mirrors from being taken back
 	}
@@ -193,8 +203,8 @@ func (c *checker) checkNodeQuiet(opened string, r *rolloutObject, p *mcfgv1.Mach
 	}
 }
 
-// availableOnRecord tells whether the node was available when the operator wrote down the baseline of its pool: that of a pool which was taken
-// later, or again, is newer than the beginning.
+// availableOnRecord tells whether the node was available when the operator wrote down the baseline
+// of its pool: that of a pool which was taken later, or again, is newer than the beginning.
 func (c *checker) availableOnRecord(r *rolloutObject, poolName, node string) bool {
 	for _, rec := range r.status.Record.Pools {
 		if rec.Name == poolName {
@@ -216,8 +226,8 @@ func (c *checker) checkMirrorSets(r *rolloutObject, what string) {
 	}
 }
 
-// checkOneRollout: one rollout at a time (I11). One that was complete, is to go back, and waits for its turn with no pool in its hands has begun once, and
-// is not at work.
+// checkOneRollout: one rollout at a time (I11). One that was complete, is to go back, and waits for
+// its turn with no pool in its hands has begun once, and is not at work.
 func (c *checker) checkOneRollout(r *rolloutObject) {
 	for _, other := range c.sim.apiServer.rollouts.list() {
 		rec := other.status.Record
@@ -232,10 +242,12 @@ func (c *checker) checkOneRollout(r *rolloutObject) {
 
 // ownsPool tells whether any pool carries the ledger of the rollout.
 func (c *checker) ownsPool(name string) bool {
-	return slices.ContainsFunc(c.sim.apiServer.live.pools.list(), func(p *mcfgv1.MachineConfigPool) bool { return pauseOwner(p) == name })
+	return slices.ContainsFunc(c.sim.apiServer.live.pools.list(),
+		func(p *mcfgv1.MachineConfigPool) bool { return pauseOwner(p) == name })
 }
 
-// checkRestore judges that a pool is given back (I5): nothing is left that the MCO could do with it.
+// checkRestore judges that a pool is given back (I5): nothing is left that the MCO could do with
+// it.
 func (c *checker) checkRestore(had *rollout.PauseRecord, p *mcfgv1.MachineConfigPool) {
 	c.checkPartialWrite("pool " + p.Name + " is given back")
 	if p.Spec.Paused != had.PriorPaused {
@@ -255,12 +267,14 @@ func (c *checker) checkRestore(had *rollout.PauseRecord, p *mcfgv1.MachineConfig
 			continue
 		}
 		if runs != p.Spec.Configuration.Name || !done(n) {
-			c.violate("I5", "pool %s is given back with node %s left: it runs %s, not %s", p.Name, n.Name, runs, p.Spec.Configuration.Name)
+			c.violate("I5", "pool %s is given back with node %s left: it runs %s, not %s", p.Name, n.Name, runs,
+				p.Spec.Configuration.Name)
 		}
 	}
 }
 
-// restoreOnRecord tells whether the return of the pool is on record, or the record was taken away this moment.
+// restoreOnRecord tells whether the return of the pool is on record, or the record was taken away
+// this moment.
 func (c *checker) restoreOnRecord(r *rolloutObject, poolName string) bool {
 	at, lost := c.statusLost[r.spec.Name]
 	return (lost && c.recent(at)) || slices.ContainsFunc(r.status.Record.Pools, func(rec v1alpha1.PoolRecord) bool {

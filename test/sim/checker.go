@@ -14,16 +14,17 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Violation is an invariant of docs/architecture.md that a run has broken. The rule "model" is the simulator's own: it met something
-// that it does not know.
+// Violation is an invariant of docs/architecture.md that a run has broken. The rule "model" is the
+// simulator's own: it met something that it does not know.
 type Violation struct {
 	Rule    string `json:"rule"`
 	Message string `json:"message"`
 	At      string `json:"at"`
 }
 
-// checker holds what happens against the invariants. It knows the truth, which the operator does not: it judges each write by the
-// world at that very moment, and allows for what had happened so shortly before that nobody could have seen it.
+// checker holds what happens against the invariants. It knows the truth, which the operator does
+// not: it judges each write by the world at that very moment, and allows for what had happened so
+// shortly before that nobody could have seen it.
 type checker struct {
 	sim        *Simulation
 	violations []Violation
@@ -31,12 +32,14 @@ type checker struct {
 	prior map[string]priorPool // the pools as they were before the rollout
 	// proofs are when each reference was last proven to be pullable in each configuration.
 	proofs map[proofKey]time.Time
-	// releaseNodes are the nodes that each release has moved; movers are the nodes on their way and what moved them.
+	// releaseNodes are the nodes that each release has moved; movers are the nodes on their way and
+	// what moved them.
 	releaseNodes map[string][]string
 	updates      map[string]nodeUpdate
 	// unavailableSince is since when each node has been unavailable for another reason than a move.
 	unavailableSince map[string]time.Time
-	// recoveries are when nodes of each pool that were so became available, or were deleted; openSince is when it was last opened.
+	// recoveries are when nodes of each pool that were so became available, or were deleted;
+	// openSince is when it was last opened.
 	recoveries map[string][]time.Time
 	openSince  map[string]time.Time
 	// deadLeader is when the last leader died for good, and left how many nodes moved since.
@@ -44,7 +47,8 @@ type checker struct {
 	updatedSinceDeath int
 	// statusLost are rollouts whose status was taken away, force those whose finalizer was.
 	statusLost, finalizerForced map[string]time.Time
-	// canaryPulls are when a node of each pool has pulled each reference under each rendered configuration, asked by the operator.
+	// canaryPulls are when a node of each pool has pulled each reference under each rendered
+	// configuration, asked by the operator.
 	canaryPulls map[canaryKey]time.Time
 	// setChanged is when a mirror set was last written or deleted.
 	setChanged time.Time
@@ -60,7 +64,8 @@ type priorPool struct {
 	unavailable    map[string]bool
 }
 
-// proofKey is a reference and where it was shown to be pullable from. What other sources are mirrored to makes no difference to it.
+// proofKey is a reference and where it was shown to be pullable from. What other sources are
+// mirrored to makes no difference to it.
 type proofKey struct {
 	ref     string
 	mirrors MirrorSpec
@@ -81,7 +86,8 @@ type nodeUpdate struct {
 	extraCapacity bool // it had the room of a node that came back in that moment
 }
 
-// maxProofAge is how old a proof may be, and glance what lies between a look and the write that follows from it.
+// maxProofAge is how old a proof may be, and glance what lies between a look and the write that
+// follows from it.
 const (
 	maxProofAge  = 15 * time.Minute
 	reactionTime = time.Second
@@ -89,15 +95,19 @@ const (
 
 func newChecker(sim *Simulation) *checker {
 	return &checker{
-		sim: sim, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, releaseNodes: map[string][]string{}, updates: map[string]nodeUpdate{},
+		sim: sim, prior: map[string]priorPool{}, proofs: map[proofKey]time.Time{}, releaseNodes: map[string][]string{},
+		updates:     map[string]nodeUpdate{},
 		canaryPulls: map[canaryKey]time.Time{},
 		recoveries:  map[string][]time.Time{}, openSince: map[string]time.Time{},
-		unavailableSince: map[string]time.Time{}, statusLost: map[string]time.Time{}, finalizerForced: map[string]time.Time{}, rollbackSince: map[string]time.Time{}, rendered: map[string]time.Time{},
+		unavailableSince: map[string]time.Time{}, statusLost: map[string]time.Time{},
+		finalizerForced: map[string]time.Time{}, rollbackSince: map[string]time.Time{},
+		rendered: map[string]time.Time{},
 	}
 }
 
 func (c *checker) violate(rule, format string, args ...any) {
-	v := Violation{Rule: rule, Message: fmt.Sprintf(format, args...), At: c.sim.now.Sub(startTime).Round(time.Millisecond).String()}
+	v := Violation{Rule: rule, Message: fmt.Sprintf(format, args...),
+		At: c.sim.now.Sub(startTime).Round(time.Millisecond).String()}
 	c.sim.logf("VIOLATION", "%s: %s", v.Rule, v.Message)
 	c.violations = append(c.violations, v)
 }
@@ -165,7 +175,8 @@ func (c *checker) checkStep() {
 	}
 }
 
-// stuckBeforeRollback tells whether the node was stuck already when a rollback began: the rollback does not wait for it.
+// stuckBeforeRollback tells whether the node was stuck already when a rollback began: the rollback
+// does not wait for it.
 func (c *checker) stuckBeforeRollback(n *corev1.Node, m nodeUpdate) bool {
 	for _, name := range c.sim.apiServer.rollouts.names {
 		if c.beforeRollback(name, m) {
@@ -207,9 +218,10 @@ func (c *checker) recordDeletion(n *corev1.Node) {
 	}
 }
 
-// recoveredSince is how many nodes more than it is for the open pool may move, by what the MCO read when it began: one for each node that had
-// been counted as unavailable and came back, or was deleted, so shortly before that nobody could have closed the pool. There is no more
-// room by that than was made for nodes that are unavailable (I1); but another one than meant has it.
+// recoveredSince is how many nodes more than it is for the open pool may move, by what the MCO read
+// when it began: one for each node that had been counted as unavailable and came back, or was
+// deleted, so shortly before that nobody could have closed the pool. There is no more room by that
+// than was made for nodes that are unavailable (I1); but another one than meant has it.
 func (c *checker) recoveredSince(poolName string, read time.Time) int {
 	n := 0
 	for _, at := range c.recoveries[poolName] {
@@ -223,7 +235,8 @@ func (c *checker) recoveredSince(poolName string, read time.Time) int {
 // someReplicaWorks tells whether some replica sees what happens at once, and can write.
 func (c *checker) someReplicaWorks() bool {
 	return slices.ContainsFunc(c.sim.processes, func(p *process) bool {
-		return p.alive && p.frozenFor() == 0 && p.faults.cacheLag == 0 && !p.faults.rejectWrites && !p.faults.loseResponses && len(p.faults.unreadable) == 0
+		return p.alive && p.frozenFor() == 0 && p.faults.cacheLag == 0 && !p.faults.rejectWrites &&
+			!p.faults.loseResponses && len(p.faults.unreadable) == 0
 	})
 }
 
@@ -241,8 +254,10 @@ func (c *checker) checkDecision(o rollout.Observed, d rollout.Decision) {
 		c.violate("I3", "%d disruptive actions in one decision: %v", disruptive, keysOf(d.Actions))
 	case disruptive > 0 && len(d.Facts) > 0:
 		c.violate("I4", "%v together with %d facts that are not stored yet", keysOf(d.Actions), len(d.Facts))
-	case fmt.Sprint(keysOf(d.Actions), d.Phase, d.Why, len(d.Facts), d.RecheckAt) != fmt.Sprint(keysOf(again.Actions), again.Phase, again.Why, len(again.Facts), again.RecheckAt):
-		c.violate("I8", "decides %v in %s, and then %v in %s on the same look", keysOf(d.Actions), d.Phase, keysOf(again.Actions), again.Phase)
+	case fmt.Sprint(keysOf(d.Actions), d.Phase, d.Why, len(d.Facts), d.RecheckAt) != fmt.Sprint(keysOf(again.Actions),
+		again.Phase, again.Why, len(again.Facts), again.RecheckAt):
+		c.violate("I8", "decides %v in %s, and then %v in %s on the same look", keysOf(d.Actions), d.Phase,
+			keysOf(again.Actions), again.Phase)
 	case d.Complete:
 	case len(d.Actions)+len(d.Facts)+len(d.Blockers) == 0:
 		c.violate("I7", "neither progress nor a blocker in %s", d.Phase)
@@ -264,7 +279,8 @@ func keysOf(actions []rollout.Action) []string {
 	return out
 }
 
-// checkTarget judges the MCO's giving a configuration to a node, by the pool that it had read, and when.
+// checkTarget judges the MCO's giving a configuration to a node, by the pool that it had read, and
+// when.
 func (c *checker) checkTarget(p *mcfgv1.MachineConfigPool, n *corev1.Node, read time.Time) {
 	ledger, _ := pool.ReadPauseRecord(p)
 	pulse := openWindow(ledger)
@@ -277,10 +293,13 @@ func (c *checker) checkTarget(p *mcfgv1.MachineConfigPool, n *corev1.Node, read 
 		return
 	}
 	size := c.recordUpdate(p, n, pulse, c.recoveredSince(p.Name, read))
-	if since, back := c.rollbackSince[ledger.Rollout]; back && !c.isPreviousConfig(ledger.Rollout, p) && c.sim.age(since) > 3*reactionTime {
-		c.violate("I10", "node %s is given %s, which is rolled back since %s", n.Name, pulse.Target, c.sim.age(since).Round(time.Second))
+	if since, back := c.rollbackSince[ledger.Rollout]; back && !c.isPreviousConfig(ledger.Rollout, p) &&
+		c.sim.age(since) > 3*reactionTime {
+		c.violate("I10", "node %s is given %s, which is rolled back since %s", n.Name, pulse.Target,
+			c.sim.age(since).Round(time.Second))
 	}
-	if c.deadLeader != nil && c.anyReplicaAlive() && c.sim.faults.happened["two-leaders"] == 0 && c.sim.leaderMissing() == "no replica leads" {
+	if c.deadLeader != nil && c.anyReplicaAlive() && c.sim.faults.happened["two-leaders"] == 0 &&
+		c.sim.leaderMissing() == "no replica leads" {
 		if c.updatedSinceDeath++; c.updatedSinceDeath > size {
 			c.violate("I14", "%d nodes have moved since %s died for good", c.updatedSinceDeath, c.deadLeader.name)
 		}
@@ -290,14 +309,17 @@ func (c *checker) checkTarget(p *mcfgv1.MachineConfigPool, n *corev1.Node, read 
 	}
 }
 
-// recordUpdate notes which release gave the node its configuration, and returns how many nodes that release is for. returned is how many more it
-// may have moved, because so many nodes came back in that moment.
-func (c *checker) recordUpdate(p *mcfgv1.MachineConfigPool, n *corev1.Node, pulse *rollout.UnpauseWindow, returned int) int {
+// recordUpdate notes which release gave the node its configuration, and returns how many nodes that
+// release is for. returned is how many more it may have moved, because so many nodes came back in
+// that moment.
+func (c *checker) recordUpdate(p *mcfgv1.MachineConfigPool, n *corev1.Node, pulse *rollout.UnpauseWindow,
+	returned int) int {
 	size := max(1, pulse.Size)
 	release := releaseKey(p, pulse)
 	c.releaseNodes[release] = append(c.releaseNodes[release], n.Name)
 	nodes := c.releaseNodes[release]
-	c.updates[n.Name] = nodeUpdate{release: release, rollout: pauseOwner(p), size: size, at: c.sim.now, extraCapacity: len(nodes) > size && len(nodes) <= size+returned}
+	c.updates[n.Name] = nodeUpdate{release: release, rollout: pauseOwner(p), size: size, at: c.sim.now,
+		extraCapacity: len(nodes) > size && len(nodes) <= size+returned}
 	if len(nodes) > size+returned && c.anyReplicaAlive() {
 		c.violate("I14", "the release of pool %s has moved %d nodes: %v", release, len(nodes), nodes)
 	}
@@ -313,7 +335,8 @@ func pauseOwner(p *mcfgv1.MachineConfigPool) string {
 }
 
 func releaseKey(p *mcfgv1.MachineConfigPool, pulse *rollout.UnpauseWindow) string {
-	return fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.UpdatedBefore, pulse.Target)
+	return fmt.Sprintf("%s at %s over %d to %s", p.Name, pulse.IntendedAt.Format(time.TimeOnly), pulse.UpdatedBefore,
+		pulse.Target)
 }
 
 // isPreviousConfig tells whether the configuration is the one to which the rollout goes back.
@@ -331,9 +354,10 @@ func (c *checker) anyReplicaAlive() bool {
 	return slices.ContainsFunc(c.sim.processes, func(p *process) bool { return p.alive && p.frozenFor() == 0 })
 }
 
-// checkProofs holds a configuration that nodes are to get against the proofs (I2): every reference of the rollout's source was proven in
-// it, not longer ago than a proof is good for, with a margin for a clock that was wrong and for what has happened meanwhile. A node that
-// runs those mirrors already, or has never left the source, gets nothing new.
+// checkProofs holds a configuration that nodes are to get against the proofs (I2): every reference
+// of the rollout's source was proven in it, not longer ago than a proof is good for, with a margin
+// for a clock that was wrong and for what has happened meanwhile. A node that runs those mirrors
+// already, or has never left the source, gets nothing new.
 func (c *checker) checkProofs(rolloutName, config, what string) {
 	r, ok := c.sim.apiServer.rollouts.get(rolloutName)
 	if !ok {
@@ -353,8 +377,8 @@ func (c *checker) checkProofs(rolloutName, config, what string) {
 	}
 }
 
-// checkProof holds one reference against the age of a proof, with a margin for a clock that was wrong and for what a node was given later than
-// its pool was opened.
+// checkProof holds one reference against the age of a proof, with a margin for a clock that was
+// wrong and for what a node was given later than its pool was opened.
 func (c *checker) checkProof(ref string, target registriesConf, what string) {
 	margin := maxProofAge + 2*time.Minute
 	if c.sim.faults.happened["clock-ahead"]+c.sim.faults.happened["clock-behind"] > 0 {
@@ -365,11 +389,13 @@ func (c *checker) checkProof(ref string, target registriesConf, what string) {
 	case !proven:
 		c.violate("I2", "%s, and %s was never proven to be pullable in %q", what, ref, target)
 	case c.sim.age(at) > margin:
-		c.violate("I2", "%s, and %s was last proven to be pullable in %q %s ago", what, ref, target, c.sim.age(at).Round(time.Second))
+		c.violate("I2", "%s, and %s was last proven to be pullable in %q %s ago", what, ref, target,
+			c.sim.age(at).Round(time.Second))
 	}
 }
 
-// checkPullFailure: a node that has a new configuration cannot pull. That is our doing when it was never proven.
+// checkPullFailure: a node that has a new configuration cannot pull. That is our doing when it was
+// never proven.
 func (c *checker) checkPullFailure(k *workload, d *daemon, why string) {
 	if !k.created.IsZero() || c.sim.faults.happened["set-edited"]+c.sim.faults.happened["user-unpauses"] > 0 {
 		return // it came later than the proofs, or other people's mirrors came to nodes
@@ -389,12 +415,15 @@ func (c *checker) checkNodeStartFailure(d *daemon, why string) {
 	if c.sim.faults.happened["set-edited"]+c.sim.faults.happened["user-unpauses"] > 0 {
 		return // other people's mirrors
 	}
-	if _, proven := c.proofs[keyOf(nodeStartRef, target)]; !proven && len(changedRefs([]string{nodeStartRef}, "", target)) > 0 {
-		c.violate("I2", "machine %s cannot become a node with a configuration in which %s was never proven: %s", d.name, nodeStartRef, why)
+	if _, proven := c.proofs[keyOf(nodeStartRef, target)]; !proven &&
+		len(changedRefs([]string{nodeStartRef}, "", target)) > 0 {
+		c.violate("I2", "machine %s cannot become a node with a configuration in which %s was never proven: %s", d.name,
+			nodeStartRef, why)
 	}
 }
 
-// reasonable: a rollout goes back because somebody asks for it, or because a node did not get through, and not by itself (I10).
+// reasonable: a rollout goes back because somebody asks for it, or because a node did not get
+// through, and not by itself (I10).
 func (c *checker) checkRollbackReason(r *rolloutObject) {
 	asked := slices.ContainsFunc(r.spec.Requests, func(q rollout.Request) bool {
 		return q.Verb == v1alpha1.RequestRollback || q.Verb == v1alpha1.RequestAbort
@@ -403,7 +432,8 @@ func (c *checker) checkRollbackReason(r *rolloutObject) {
 	case asked, r.spec.Deleting && r.spec.RollbackOnDelete:
 	case r.spec.RollbackOnFailure && r.status.Record.Rollback.Reason == "DrainTimedOut":
 	default:
-		c.violate("I10", "SafeMirrorRollout %s goes back for the reason %s, and nobody has asked for it", r.spec.Name, r.status.Record.Rollback.Reason)
+		c.violate("I10", "SafeMirrorRollout %s goes back for the reason %s, and nobody has asked for it", r.spec.Name,
+			r.status.Record.Rollback.Reason)
 	}
 }
 

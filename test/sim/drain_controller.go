@@ -7,13 +7,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// drainState is the MCO's drain controller at work on one node (pkg/controller/drain): it cordons, evicts through the eviction API, and says
-// so on the node when nothing is left. It never gives up.
+// drainState is the MCO's drain controller at work on one node (pkg/controller/drain): it cordons,
+// evicts through the eviction API, and says so on the node when nothing is left. It never gives up.
 type drainState struct {
 	// due is when the controller looks at the node next; zero when nothing has changed.
 	due     time.Time
 	running bool
-	// startedAt is when this drain was first tried; the controller keeps it in memory until the drain has succeeded.
+	// startedAt is when this drain was first tried; the controller keeps it in memory until the
+	// drain has succeeded.
 	startedAt time.Time
 }
 

@@ -8,8 +8,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// engine is the mirror engine of one process: it copies and proves references beside the loop, and knows in memory only what it has
-// proven. A proof is a pull as a node with the planned configuration would make it.
+// engine is the mirror engine of one process: it copies and proves references beside the loop, and
+// knows in memory only what it has proven. A proof is a pull as a node with the planned
+// configuration would make it.
 type engine struct {
 	p *process
 	// plan is what was last asked for.
@@ -76,7 +77,8 @@ func (e *engine) startDue() {
 			pr = &proof{}
 			e.proofs[ref] = pr
 		}
-		if !pr.running && !e.p.sim.now.Before(pr.retryAt) && (pr.provenAt.IsZero() || pr.provenAt.Before(e.notOlderThan)) {
+		if !pr.running && !e.p.sim.now.Before(pr.retryAt) &&
+			(pr.provenAt.IsZero() || pr.provenAt.Before(e.notOlderThan)) {
 			e.start(ref, pr)
 		}
 	}
@@ -104,7 +106,8 @@ func (e *engine) finish(ref string, pr *proof, c registriesConf) {
 	regs := e.p.sim.registries
 	host, _ := splitReference(ref)
 	lists, mirrored := c.mirrorsOf(host)
-	if mirrored && e.copying && (regs.serveError(lists.mirror(), imageOf(ref)) != "" || !regs.upToDate(ref, lists.mirror())) && regs.copyable(ref, lists.mirror()) {
+	if mirrored && e.copying && (regs.serveError(lists.mirror(), imageOf(ref)) != "" ||
+		!regs.upToDate(ref, lists.mirror())) && regs.copyable(ref, lists.mirror()) {
 		regs.copy(ref, lists.mirror())
 		pr.copied = true
 	}
@@ -149,7 +152,8 @@ func (e *engine) summary() rollout.Transfers {
 			}
 		case pr.failures > 0 && !pr.running:
 			t.Failed++
-			t.Problems = append(t.Problems, rollout.Problem{Reason: v1alpha1.ReasonImagesFailed, Kind: "Image", Name: ref, Message: pr.failure})
+			t.Problems = append(t.Problems,
+				rollout.Problem{Reason: v1alpha1.ReasonImagesFailed, Kind: "Image", Name: ref, Message: pr.failure})
 		}
 		if pr.copied {
 			t.Copied++

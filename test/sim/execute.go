@@ -24,8 +24,9 @@ func (u *unknownAction) Error() string {
 	return fmt.Sprintf("rollout asks for the action %s (%T), of which the simulator knows nothing: model it in test/sim/execute.go", u.action.Key(), u.action)
 }
 
-// execute carries out one action as internal/execute does: before a disruptive one the same decision is made once more on a fresh look,
-// and its action is taken as that look has it. Between that look and the write others may write, too.
+// execute carries out one action as internal/execute does: before a disruptive one the same
+// decision is made once more on a fresh look, and its action is taken as that look has it. Between
+// that look and the write others may write, too.
 func (p *process) execute(c *rolloutObject, a rollout.Action, then func(error)) {
 	if !a.Disruptive() {
 		then(p.perform(c, a))

@@ -23,7 +23,8 @@ type faults struct {
 	happened        map[string]int
 
 	upgrading string
-	// unpaused counts how often somebody has unpaused each pool, and edits are the fields of pools that others have set for good.
+	// unpaused counts how often somebody has unpaused each pool, and edits are the fields of pools
+	// that others have set for good.
 	unpaused      map[string]int
 	editedByUser  map[string]bool
 	gitopsReverts bool
@@ -81,7 +82,8 @@ func FaultKinds() []string {
 	return out
 }
 
-// faultKinds are the faults. Those of the operator come first, then those of the cluster, then people and their pipelines.
+// faultKinds are the faults. Those of the operator come first, then those of the cluster, then
+// people and their pipelines.
 var faultKinds map[string]faultKind
 
 func init() {
@@ -115,10 +117,22 @@ func (sim *Simulation) leadingProcess() *process {
 }
 
 var operatorFaults = map[string]faultKind{
-	"crash-decided":       {begin: func(sim *Simulation, _ Fault) { sim.leadingProcess().faults.crashPoint = crashDecided }},
-	"crash-acted":         {begin: func(sim *Simulation, _ Fault) { sim.leadingProcess().faults.crashPoint = crashActed }},
-	"crash-between-nodes": {begin: func(sim *Simulation, _ Fault) { sim.leadingProcess().faults.crashPoint = crashBetween }},
-	"crash-before-report": {begin: func(sim *Simulation, _ Fault) { sim.leadingProcess().faults.crashPoint = crashReported }},
+	"crash-decided": {begin: func(sim *Simulation,
+		_ Fault) {
+		sim.leadingProcess().faults.crashPoint = crashDecided
+	}},
+	"crash-acted": {begin: func(sim *Simulation,
+		_ Fault) {
+		sim.leadingProcess().faults.crashPoint = crashActed
+	}},
+	"crash-between-nodes": {begin: func(sim *Simulation,
+		_ Fault) {
+		sim.leadingProcess().faults.crashPoint = crashBetween
+	}},
+	"crash-before-report": {begin: func(sim *Simulation,
+		_ Fault) {
+		sim.leadingProcess().faults.crashPoint = crashReported
+	}},
 	"crash": {begin: func(sim *Simulation, f Fault) {
 		sim.leadingProcess().crash("", time.Duration(max(5, f.For))*time.Second)
 	}},
@@ -165,7 +179,8 @@ var operatorFaults = map[string]faultKind{
 			}
 		},
 	},
-	"stale-reads":     processFault(func(i *processFaults) { i.cacheLag = 20 * time.Second }, func(i *processFaults) { i.cacheLag = 0 }),
+	"stale-reads": processFault(func(i *processFaults) { i.cacheLag = 20 * time.Second },
+		func(i *processFaults) { i.cacheLag = 0 }),
 	"write-conflicts": {begin: func(sim *Simulation, _ Fault) { sim.leadingProcess().faults.conflict = 4 }},
 	"partial-reads": {
 		target: func(_ Scenario, draw func(int) int) string { return readableParts[draw(len(readableParts))] },
@@ -176,19 +191,25 @@ var operatorFaults = map[string]faultKind{
 			}
 		},
 	},
-	"api-errors":   processFault(func(i *processFaults) { i.rejectWrites = true }, func(i *processFaults) { i.rejectWrites = false }),
-	"lost-answers": processFault(func(i *processFaults) { i.loseResponses = true }, func(i *processFaults) { i.loseResponses = false }),
-	"acts-twice":   processFault(func(i *processFaults) { i.repeatActions = true }, func(i *processFaults) { i.repeatActions = false }),
-	"clock-ahead":  processFault(func(i *processFaults) { i.skew = 10 * time.Minute }, func(i *processFaults) { i.skew = 0 }),
-	"clock-behind": processFault(func(i *processFaults) { i.skew = -10 * time.Minute }, func(i *processFaults) { i.skew = 0 }),
+	"api-errors": processFault(func(i *processFaults) { i.rejectWrites = true },
+		func(i *processFaults) { i.rejectWrites = false }),
+	"lost-answers": processFault(func(i *processFaults) { i.loseResponses = true },
+		func(i *processFaults) { i.loseResponses = false }),
+	"acts-twice": processFault(func(i *processFaults) { i.repeatActions = true },
+		func(i *processFaults) { i.repeatActions = false }),
+	"clock-ahead": processFault(func(i *processFaults) { i.skew = 10 * time.Minute },
+		func(i *processFaults) { i.skew = 0 }),
+	"clock-behind": processFault(func(i *processFaults) { i.skew = -10 * time.Minute },
+		func(i *processFaults) { i.skew = 0 }),
 	"status-lost": {begin: func(sim *Simulation, _ Fault) {
 		sim.checker.recordLostStatus("shop")
 		sim.apiServer.editRollout("shop", func(c *rolloutObject) { c.status = v1alpha1.SafeMirrorRolloutStatus{} })
 	}},
 }
 
-// freeze stops a leader in the middle of whatever it does, as a paused virtual machine is stopped. Its lease runs out meanwhile and another
-// replica takes over; when it goes on it believes for a moment that it leads.
+// freeze stops a leader in the middle of whatever it does, as a paused virtual machine is stopped.
+// Its lease runs out meanwhile and another replica takes over; when it goes on it believes for a
+// moment that it leads.
 func (sim *Simulation) freeze(old *process, how time.Duration) {
 	if !old.alive {
 		return
@@ -328,7 +349,8 @@ var clusterFaults = map[string]faultKind{
 	"workload-added": {begin: func(sim *Simulation, _ Fault) {
 		sim.registries.hosts[shopSource].images["shop/extra:v1"] = 1
 		sim.workloads.list = append(sim.workloads.list, &workload{
-			name: sim.workloads.uniqueName("extra"), ref: shopSource + "/shop/extra:v1", replicas: 2, pool: "worker", budget: 1, created: sim.now,
+			name: sim.workloads.uniqueName("extra"), ref: shopSource + "/shop/extra:v1", replicas: 2, pool: "worker",
+			budget: 1, created: sim.now,
 		})
 		sim.workloads.syncSoon()
 	}},
@@ -357,7 +379,8 @@ func (sim *Simulation) removeNode(name string) {
 	sim.workloads.nodeGone(name)
 }
 
-// addMachine adds a machine as the machine config server does: with the pool's new configuration as soon as one node runs it.
+// addMachine adds a machine as the machine config server does: with the pool's new configuration as
+// soon as one node runs it.
 func (sim *Simulation) addMachine(poolName string) {
 	p, ok := sim.apiServer.live.pools.get(poolName)
 	if !ok {
@@ -386,12 +409,14 @@ func (sim *Simulation) joinCluster(name, config string) {
 	}
 	uncordon := "uncordon-" + config
 	sim.apiServer.editNode(name, func(n *corev1.Node) {
-		n.Annotations = map[string]string{currentConfig: config, desiredConfig: config, state: stateDone, desiredDrain: uncordon, lastAppliedDrain: uncordon}
+		n.Annotations = map[string]string{currentConfig: config, desiredConfig: config, state: stateDone,
+			desiredDrain: uncordon, lastAppliedDrain: uncordon}
 		setReady(n, true)
 	})
 }
 
-// cordon is an administrator's: not on a node that the MCO has cordoned, whose uncordon would be taken for the end of it.
+// cordon is an administrator's: not on a node that the MCO has cordoned, whose uncordon would be
+// taken for the end of it.
 func (sim *Simulation) cordon(name string, on bool) {
 	n, ok := sim.apiServer.live.nodes.get(name)
 	if !ok || !done(n) || n.Spec.Unschedulable == on {
@@ -419,7 +444,8 @@ var peopleFaults = map[string]faultKind{
 		})
 	}},
 	"ledger-removed": {target: drawPool, begin: func(sim *Simulation, f Fault) {
-		sim.apiServer.editPool(userName, f.Target, func(p *mcfgv1.MachineConfigPool) { delete(p.Annotations, pool.PauseRecordAnnotation) })
+		sim.apiServer.editPool(userName, f.Target,
+			func(p *mcfgv1.MachineConfigPool) { delete(p.Annotations, pool.PauseRecordAnnotation) })
 	}},
 	"policy-edited": {
 		begin: func(sim *Simulation, _ Fault) {
@@ -464,7 +490,8 @@ var peopleFaults = map[string]faultKind{
 				gate = rollout.GateEnforce
 			}
 			c.spec.Requests = append(c.spec.Requests, rollout.Request{
-				ID: fmt.Sprintf("approve-%d", len(c.spec.Requests)), Verb: v1alpha1.RequestApprove, Gate: gate, PlanDigest: c.status.PlanHash,
+				ID: fmt.Sprintf("approve-%d", len(c.spec.Requests)), Verb: v1alpha1.RequestApprove, Gate: gate,
+				PlanDigest: c.status.PlanHash,
 			})
 		})
 	}},
@@ -501,7 +528,8 @@ var peopleFaults = map[string]faultKind{
 func addRequest(verb v1alpha1.RequestAction) func(sim *Simulation, f Fault) {
 	return func(sim *Simulation, _ Fault) {
 		sim.apiServer.editSpec(func(c *rolloutObject) {
-			c.spec.Requests = append(c.spec.Requests, rollout.Request{ID: fmt.Sprintf("%s-%d", verb, len(c.spec.Requests)), Verb: verb})
+			c.spec.Requests = append(c.spec.Requests,
+				rollout.Request{ID: fmt.Sprintf("%s-%d", verb, len(c.spec.Requests)), Verb: verb})
 		})
 	}
 }

@@ -13,14 +13,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// forecast is made by the same code as on a cluster, from the objects of this one written as those of the API.
+// forecast is made by the same code as on a cluster, from the objects of this one written as those
+// of the API.
 func (p *process) forecast(from *objects, o rollout.Observed, pools []rollout.Pool) rollout.Value[rollout.Forecast] {
 	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
 		return rollout.Unknown[rollout.Forecast]("node " + r.Nodes[0] + " is under way")
 	}
 	s := drains.Snapshot{Now: o.Now, Scales: drains.Scales{}, Volumes: drains.Volumes{Known: true}}
 	for _, observed := range pools {
-		s.Pools = append(s.Pools, drains.PoolNodes{Pool: observed, Drains: !o.Rollout.Reload, TaintsPendingNodes: !o.Rollout.Targeted, NextReleases: rollout.NextReleases(o, observed)})
+		s.Pools = append(s.Pools, drains.PoolNodes{Pool: observed, Drains: !o.Rollout.Reload,
+			TaintsPendingNodes: !o.Rollout.Targeted, NextReleases: rollout.NextReleases(o, observed)})
 		for _, n := range from.members(observed.Name) {
 			node := n.DeepCopy()
 			node.Labels = map[string]string{corev1.LabelHostname: n.Name, "pool": observed.Name}
@@ -29,7 +31,8 @@ func (p *process) forecast(from *objects, o rollout.Observed, pools []rollout.Po
 	}
 	for _, k := range p.sim.workloads.list {
 		owner := types.UID("workload-" + k.name)
-		s.Scales[owner] = drains.Scale{UID: owner, Kind: "Deployment", Namespace: "shop", Name: k.name, Replicas: int32(k.replicas)}
+		s.Scales[owner] = drains.Scale{UID: owner, Kind: "Deployment", Namespace: "shop", Name: k.name,
+			Replicas: int32(k.replicas)}
 		s.Budgets = append(s.Budgets, k.budgets()...)
 	}
 	for _, q := range from.pods.list() {
@@ -45,7 +48,8 @@ func (k *workload) budgets() []*policyv1.PodDisruptionBudget {
 	most := intstr.FromInt(max(0, k.budget))
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": k.name}}
 	one := &policyv1.PodDisruptionBudget{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: k.name}, Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &most, Selector: selector},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: k.name},
+		Spec:       policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &most, Selector: selector},
 	}
 	switch {
 	case k.overlapping:
@@ -63,10 +67,14 @@ func (k *workload) budgets() []*policyv1.PodDisruptionBudget {
 func (k *workload) podObject(q pod, now time.Time) *corev1.Pod {
 	yes := true
 	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: q.name, Labels: map[string]string{"app": k.name}, CreationTimestamp: metav1.NewTime(q.created),
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: k.name, UID: types.UID("workload-" + k.name), Controller: &yes}}},
-		Spec:   corev1.PodSpec{NodeName: q.node, NodeSelector: map[string]string{"pool": k.pool}, Containers: []corev1.Container{{Name: "main", Image: k.ref}}},
-		Status: corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: q.name, Labels: map[string]string{"app": k.name},
+			CreationTimestamp: metav1.NewTime(q.created),
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: k.name,
+				UID: types.UID("workload-" + k.name), Controller: &yes}}},
+		Spec: corev1.PodSpec{NodeName: q.node, NodeSelector: map[string]string{"pool": k.pool},
+			Containers: []corev1.Container{{Name: "main", Image: k.ref}}},
+		Status: corev1.PodStatus{Phase: corev1.PodPending,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}},
 	}
 	if q.running {
 		p.Status.Phase = corev1.PodRunning

@@ -15,7 +15,8 @@ func Generate(seed int64) Scenario {
 		Name: "random", Masters: []int{0, 1, 3}[rng.Intn(3)], Workers: 2 + rng.Intn(3), Infra: rng.Intn(2) * 2,
 		MaxUnavailable: []string{"", "", "2", "50%"}[rng.Intn(4)], Saturated: rng.Intn(3) == 0, Replicas: 2,
 		Spec: Spec{
-			Mirrors: []MirrorSpec{"m1!", "m1!", "m1"}[rng.Intn(3)], DrainTimeoutSeconds: []int{0, 600}[rng.Intn(2)], SoakSeconds: []int{0, 0, 60}[rng.Intn(3)],
+			Mirrors: []MirrorSpec{"m1!", "m1!", "m1"}[rng.Intn(3)], DrainTimeoutSeconds: []int{0, 600}[rng.Intn(2)],
+			SoakSeconds:      []int{0, 0, 60}[rng.Intn(3)],
 			RollbackOnDelete: rng.Intn(2) == 0, RollbackOnFailure: rng.Intn(3) == 0,
 		},
 	}
@@ -43,10 +44,13 @@ func drawVariants(s *Scenario, seed int64) {
 	}
 }
 
-// faultPhases are the phases that faults wait for; most of what is dangerous happens around a release.
+// faultPhases are the phases that faults wait for; most of what is dangerous happens around a
+// release.
 var faultPhases = []rollout.Phase{
-	"", rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify, rollout.PhasePolicy, rollout.PhaseApply, rollout.PhaseRender,
-	rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRestore, rollout.PhaseEnforce, rollout.PhaseFinish,
+	"", rollout.PhaseMirror, rollout.PhasePause, rollout.PhaseVerify, rollout.PhasePolicy, rollout.PhaseApply,
+	rollout.PhaseRender,
+	rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRelease, rollout.PhaseRestore, rollout.PhaseEnforce,
+	rollout.PhaseFinish,
 }
 
 // permanentOneIn are the chances of a fault that is never over.

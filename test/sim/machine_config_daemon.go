@@ -6,16 +6,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// daemon is a node's own side: the machine-config-daemon, and the kubelet's image store. It follows pkg/daemon of
-// openshift/machine-config-operator: it asks for a drain and polls for the answer, writes the files, asks for the uncordon, and is done.
-// The target is looked at once at the beginning; another one that comes meanwhile is seen after the end.
+// daemon is a node's own side: the machine-config-daemon, and the kubelet's image store. It follows
+// pkg/daemon of openshift/machine-config-operator: it asks for a drain and polls for the answer,
+// writes the files, asks for the uncordon, and is done. The target is looked at once at the
+// beginning; another one that comes meanwhile is seen after the end.
 type daemon struct {
 	sim  *Simulation
 	name string
 	busy bool
 	down bool
 	gone bool
-	// applied is the rendered configuration on the disk: pulls follow it from the reload on, before the node is done.
+	// applied is the rendered configuration on the disk: pulls follow it from the reload on, before
+	// the node is done.
 	applied string
 	images  map[string]bool
 	drain   drainState
@@ -37,7 +39,8 @@ func (d *daemon) sync() {
 	}
 	d.busy = true
 	target := n.Annotations[desiredConfig]
-	d.later(time.Second, 8*time.Second, func() { d.startUpdate(target) }) // it compares all files with its configuration first
+	// it compares all files with its configuration first
+	d.later(time.Second, 8*time.Second, func() { d.startUpdate(target) })
 }
 
 func (d *daemon) node() (*corev1.Node, bool) {
@@ -47,7 +50,8 @@ func (d *daemon) node() (*corev1.Node, bool) {
 	return d.sim.apiServer.live.nodes.get(d.name)
 }
 
-// later goes on after a while, and only while the node is up: on a dead one everything stands still.
+// later goes on after a while, and only while the node is up: on a dead one everything stands
+// still.
 func (d *daemon) later(low, high time.Duration, do func()) {
 	d.sim.after(d.sim.between(low, high), func() {
 		switch {

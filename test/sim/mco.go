@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// mco is the Machine Config Controller: the render controller and the node controller. Delays and rules follow
-// pkg/controller/render and pkg/controller/node of openshift/machine-config-operator.
+// mco is the Machine Config Controller: the render controller and the node controller. Delays and
+// rules follow pkg/controller/render and pkg/controller/node of openshift/machine-config-operator.
 type mco struct {
 	sim         *Simulation
 	cache       *cache
@@ -20,7 +20,8 @@ type mco struct {
 	syncs       map[string]*poolSync
 }
 
-// poolSync is the work queue's entry of a pool: one sync at a time, and one more if something has changed meanwhile.
+// poolSync is the work queue's entry of a pool: one sync at a time, and one more if something has
+// changed meanwhile.
 type poolSync struct {
 	due     time.Time
 	running bool
@@ -29,7 +30,8 @@ type poolSync struct {
 const (
 	renderDelay = 5 * time.Second // render_controller: renderDelay
 	nodeDelay   = 5 * time.Second // node_controller: updateDelay
-	// taintTime is what one taint costs: a GET and a PATCH by a client that is limited to five requests a second.
+	// taintTime is what one taint costs: a GET and a PATCH by a client that is limited to five
+	// requests a second.
 	taintTime = 400 * time.Millisecond
 	retryTime = 100 * time.Millisecond
 )
@@ -41,7 +43,10 @@ const (
 
 func newMCO(sim *Simulation) *mco {
 	m := &mco{sim: sim, otherConfig: map[string]string{}, syncs: map[string]*poolSync{}}
-	m.cache = sim.apiServer.newCache(func() time.Duration { return sim.between(5*time.Millisecond, 50*time.Millisecond) }, m.changed)
+	m.cache = sim.apiServer.newCache(func() time.Duration {
+		return sim.between(5*time.Millisecond,
+			50*time.Millisecond)
+	}, m.changed)
 	return m
 }
 
@@ -160,7 +165,8 @@ func (m *mco) syncPool(name string, s *poolSync, at time.Time) {
 	})
 }
 
-// taint brings the UpdateInProgress taint of every node in line, one after another, and then goes on. paused is not looked at again.
+// taint brings the UpdateInProgress taint of every node in line, one after another, and then goes
+// on. paused is not looked at again.
 func (m *mco) taint(p *mcfgv1.MachineConfigPool, nodes []*corev1.Node, then func()) {
 	for i, n := range nodes {
 		want := n.Annotations[desiredConfig] != p.Spec.Configuration.Name
@@ -186,11 +192,13 @@ func tainted(n *corev1.Node) bool {
 func setTaint(n *corev1.Node, want bool) {
 	n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == updateInProgress })
 	if want {
-		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: updateInProgress, Effect: corev1.TaintEffectPreferNoSchedule})
+		n.Spec.Taints = append(n.Spec.Taints,
+			corev1.Taint{Key: updateInProgress, Effect: corev1.TaintEffectPreferNoSchedule})
 	}
 }
 
-// updateCandidates gives the pool's configuration to as many nodes as there is room for, judged on what was read at the start of the sync.
+// updateCandidates gives the pool's configuration to as many nodes as there is room for, judged on
+// what was read at the start of the sync.
 func (m *mco) updateCandidates(p *mcfgv1.MachineConfigPool, nodes []*corev1.Node, read time.Time) {
 	capacity := maxUnavailable(p, len(nodes))
 	var candidates []*corev1.Node
@@ -245,7 +253,8 @@ func (m *mco) sortCandidates(nodes []*corev1.Node) {
 	})
 }
 
-// setDesiredConfig writes desiredConfig on the node as it is now; there is no version on that patch.
+// setDesiredConfig writes desiredConfig on the node as it is now; there is no version on that
+// patch.
 func (m *mco) setDesiredConfig(p *mcfgv1.MachineConfigPool, node string, read time.Time) {
 	n, ok := m.sim.apiServer.live.nodes.get(node)
 	if !ok || n.Annotations[desiredConfig] == p.Spec.Configuration.Name {
@@ -256,7 +265,8 @@ func (m *mco) setDesiredConfig(p *mcfgv1.MachineConfigPool, node string, read ti
 	m.sim.apiServer.editNode(node, func(n *corev1.Node) { n.Annotations[desiredConfig] = p.Spec.Configuration.Name })
 }
 
-// writeStatus computes the pool's status from what the cache holds. The write carries the version of the pool that the sync began with.
+// writeStatus computes the pool's status from what the cache holds. The write carries the version
+// of the pool that the sync began with.
 func (m *mco) writeStatus(p *mcfgv1.MachineConfigPool) {
 	live, ok := m.sim.apiServer.live.pools.get(p.Name)
 	if !ok {
@@ -276,13 +286,15 @@ func (m *mco) writeStatus(p *mcfgv1.MachineConfigPool) {
 }
 
 func sameStatusCounts(a, b mcfgv1.MachineConfigPoolStatus) bool {
-	return a.ObservedGeneration == b.ObservedGeneration && a.Configuration.Name == b.Configuration.Name && a.MachineCount == b.MachineCount &&
+	return a.ObservedGeneration == b.ObservedGeneration && a.Configuration.Name == b.Configuration.Name &&
+		a.MachineCount == b.MachineCount &&
 		a.UpdatedMachineCount == b.UpdatedMachineCount && a.UnavailableMachineCount == b.UnavailableMachineCount &&
 		a.DegradedMachineCount == b.DegradedMachineCount
 }
 
 func poolStatus(p *mcfgv1.MachineConfigPool, nodes []*corev1.Node) mcfgv1.MachineConfigPoolStatus {
-	s := mcfgv1.MachineConfigPoolStatus{ObservedGeneration: p.Generation, Configuration: p.Status.Configuration, MachineCount: int32(len(nodes))}
+	s := mcfgv1.MachineConfigPoolStatus{ObservedGeneration: p.Generation, Configuration: p.Status.Configuration,
+		MachineCount: int32(len(nodes))}
 	for _, n := range nodes {
 		if done(n) && n.Annotations[desiredConfig] == p.Spec.Configuration.Name {
 			s.UpdatedMachineCount++
@@ -299,14 +311,16 @@ func poolStatus(p *mcfgv1.MachineConfigPool, nodes []*corev1.Node) mcfgv1.Machin
 	}
 	if s.DegradedMachineCount > 0 {
 		s.Conditions = []mcfgv1.MachineConfigPoolCondition{
-			{Type: mcfgv1.MachineConfigPoolNodeDegraded, Status: corev1.ConditionTrue, Message: "a node reports that it is degraded"},
+			{Type: mcfgv1.MachineConfigPoolNodeDegraded, Status: corev1.ConditionTrue,
+				Message: "a node reports that it is degraded"},
 			{Type: mcfgv1.MachineConfigPoolDegraded, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Time{}},
 		}
 	}
 	return s
 }
 
-// maxUnavailable is the MCO's: one when it is not set, percentages round down, and never less than one.
+// maxUnavailable is the MCO's: one when it is not set, percentages round down, and never less than
+// one.
 func maxUnavailable(p *mcfgv1.MachineConfigPool, nodes int) int {
 	m := p.Spec.MaxUnavailable
 	n := 1

@@ -5,9 +5,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// A rollout may have digest mirrors beside its tag mirrors: an ImageDigestMirrorSet of the same name, for the same source. All references of
-// the model are tags, so it mirrors none of them. It matters all the same: a source that it blocks is blocked for tags, too, and the MCO
-// takes no mirror set at all while the two give one source different policies.
+// A rollout may have digest mirrors beside its tag mirrors: an ImageDigestMirrorSet of the same
+// name, for the same source. All references of the model are tags, so it mirrors none of them. It
+// matters all the same: a source that it blocks is blocked for tags, too, and the MCO takes no
+// mirror set at all while the two give one source different policies.
 
 // idmsName is where the ImageDigestMirrorSet of that name is among the sets.
 func idmsName(name string) string { return name + "/digests" }
@@ -42,7 +43,8 @@ func sourceIsBlocked(sets []*mirrorSet, source string) bool {
 	return false
 }
 
-// conflictingSource is a source to which two sets give different policies; empty when the MCO takes them all.
+// conflictingSource is a source to which two sets give different policies; empty when the MCO takes
+// them all.
 func conflictingSource(sets []*mirrorSet) string {
 	never := map[string]bool{}
 	for _, s := range sets {
@@ -54,7 +56,8 @@ func conflictingSource(sets []*mirrorSet) string {
 	return ""
 }
 
-// withFallback is what the first pass of a staged rollout wants. What was blocked before stays blocked.
+// withFallback is what the first pass of a staged rollout wants. What was blocked before stays
+// blocked.
 func withFallback(l, previous MirrorSpec) MirrorSpec {
 	if l.sourceBlocked() && !previous.sourceBlocked() {
 		return l[:len(l)-1]
@@ -70,8 +73,9 @@ func ownSet(c *rolloutObject, from *objects, name string) *mirrorSet {
 	return nil
 }
 
-// desiredSets is what the rollout wants to be in the cluster, and in which pass. On the way back that is what the record remembers, or, before
-// anything was applied, what is there. previous is what was there before, as far as it can be told.
+// desiredSets is what the rollout wants to be in the cluster, and in which pass. On the way back
+// that is what the record remembers, or, before anything was applied, what is there. previous is
+// what was there before, as far as it can be told.
 func (p *process) desiredSets(c *rolloutObject, from *objects) (wanted, previous MirrorSpec, pass v1alpha1.Pass) {
 	rec := c.status.Record
 	previous = setsBefore(c, from)
@@ -91,7 +95,8 @@ func (p *process) desiredSets(c *rolloutObject, from *objects) (wanted, previous
 	return c.mirrors, previous, pass
 }
 
-// revisionOf names the ControllerRevision of the lists, nil when there are none. The hash of the model is the lists themselves.
+// revisionOf names the ControllerRevision of the lists, nil when there are none. The hash of the
+// model is the lists themselves.
 func revisionOf(rolloutName string, l MirrorSpec) *v1alpha1.PreviousMirrorSets {
 	if l == "" {
 		return nil
@@ -127,7 +132,8 @@ func (p *process) savePrevious(c *rolloutObject, a rollout.SavePrevious) error {
 // saved: what a record names is there (I4).
 func (c *checker) saved(r *rolloutObject) {
 	if ref := r.status.Record.Previous; ref != nil && c.sim.apiServer.revisions[ref.Name] != MirrorSpec(ref.DataHash) {
-		c.violate("I4", "the record of SafeMirrorRollout %s names ControllerRevision %s, which does not exist", r.spec.Name, ref.Name)
+		c.violate("I4", "the record of SafeMirrorRollout %s names ControllerRevision %s, which does not exist",
+			r.spec.Name, ref.Name)
 	}
 }
 
@@ -140,13 +146,15 @@ func setsBefore(c *rolloutObject, from *objects) MirrorSpec {
 	switch {
 	case s == nil:
 		return ""
-	case c.status.Record.AppliedPlanHash == "" && (s.mirrors == c.mirrors || (c.staged && s.mirrors == withFallback(c.mirrors, s.previous))):
+	case c.status.Record.AppliedPlanHash == "" &&
+		(s.mirrors == c.mirrors || (c.staged && s.mirrors == withFallback(c.mirrors, s.previous))):
 		return s.previous // the record was lost after the set was written, which tells itself what was there before
 	}
 	return s.mirrors
 }
 
-// currentPass is the pass of a staged rollout: by its record, or by the sets when that is lost or about other lists.
+// currentPass is the pass of a staged rollout: by its record, or by the sets when that is lost or
+// about other lists.
 func currentPass(c *rolloutObject, from *objects) v1alpha1.Pass {
 	rec := c.status.Record
 	tag, digest := itmsState(c, from, c.mirrors), idmsState(c, from, c.mirrors)
@@ -164,7 +172,8 @@ func currentPass(c *rolloutObject, from *objects) v1alpha1.Pass {
 func (p *process) observeSets(c *rolloutObject, from *objects) (sets rollout.MirrorSets, wanted MirrorSpec) {
 	wanted, previous, pass := p.desiredSets(c, from)
 	ref := revisionOf(c.spec.Name, previous)
-	sets = rollout.MirrorSets{IDMS: idmsState(c, from, wanted), ITMS: itmsState(c, from, wanted), Previous: ref, Pass: pass, ListsHash: string(c.mirrors), DesiredHash: string(wanted)}
+	sets = rollout.MirrorSets{IDMS: idmsState(c, from, wanted), ITMS: itmsState(c, from, wanted), Previous: ref,
+		Pass: pass, ListsHash: string(c.mirrors), DesiredHash: string(wanted)}
 	sets.PreviousSaved = ref == nil || p.sim.apiServer.revisions[ref.Name] == previous
 	if s := ownSet(c, from, c.spec.Name); s != nil {
 		sets.PresentITMSHash = string(s.mirrors)
@@ -194,8 +203,9 @@ func idmsState(c *rolloutObject, from *objects, wanted MirrorSpec) rollout.SetSt
 	}
 }
 
-// writeSets writes and removes in the order of internal/execute/mirrorsets.go: digest mirrors are written first and removed last, and what
-// would not go together with them is taken away before. The process may die after each write.
+// writeSets writes and removes in the order of internal/execute/mirrorsets.go: digest mirrors are
+// written first and removed last, and what would not go together with them is taken away before.
+// The process may die after each write.
 func (p *process) writeSets(c *rolloutObject, wanted MirrorSpec, sets rollout.MirrorSets) error {
 	tag := ownSet(c, &p.sim.apiServer.live, c.spec.Name)
 	conflict := c.digests && tag != nil && wanted != "" && tag.mirrors.sourceBlocked() != wanted.sourceBlocked()
@@ -228,7 +238,8 @@ func (p *process) writeOne(c *rolloutObject, wanted MirrorSpec, digest bool, sta
 	}
 	return p.writeOrCrash(func() {
 		p.sim.logf(p.name, "writes %s %s: %s from %s", mirrorSetKind[digest], c.spec.Name, c.source, wanted)
-		p.sim.apiServer.writeMirrorSet(mirrorSet{name: name, source: c.source, mirrors: wanted, digest: digest, owner: c.spec.Name, previous: previousOf(c.status.Record)})
+		p.sim.apiServer.writeMirrorSet(mirrorSet{name: name, source: c.source, mirrors: wanted, digest: digest,
+			owner: c.spec.Name, previous: previousOf(c.status.Record)})
 	})
 }
 
@@ -264,20 +275,23 @@ func (p *process) writeOrCrash(do func()) error {
 
 // valid: the union of all sets is valid at every instant (I13), as far as it is our doing.
 func (c *checker) checkSetsValid() {
-	if source := conflictingSource(c.sim.apiServer.live.sets.list()); source != "" && c.sim.faults.happened["set-edited"] == 0 {
+	if source := conflictingSource(c.sim.apiServer.live.sets.list()); source != "" &&
+		c.sim.faults.happened["set-edited"] == 0 {
 		c.violate("I13", "the mirror sets give %s different policies", source)
 	}
 }
 
-// unfinished: a source of the rollout is blocked and has mirrors of one kind only, because somebody died between two writes, and something
-// else is done first (I13).
+// unfinished: a source of the rollout is blocked and has mirrors of one kind only, because somebody
+// died between two writes, and something else is done first (I13).
 func (c *checker) checkPartialWrite(what string) {
-	if c.sim.faults.happened["set-deleted"]+c.sim.faults.happened["gitops-reverts"]+c.sim.faults.happened["set-edited"] > 0 || c.recent(c.setChanged) {
+	if c.sim.faults.happened["set-deleted"]+c.sim.faults.happened["gitops-reverts"]+
+		c.sim.faults.happened["set-edited"] > 0 || c.recent(c.setChanged) {
 		return
 	}
 	for _, r := range c.sim.apiServer.rollouts.list() {
 		digest := ownSet(r, &c.sim.apiServer.live, idmsName(r.spec.Name))
-		if _, lost := c.statusLost[r.spec.Name]; digest != nil && digest.mirrors.sourceBlocked() && ownSet(r, &c.sim.apiServer.live, r.spec.Name) == nil && !lost {
+		if _, lost := c.statusLost[r.spec.Name]; digest != nil && digest.mirrors.sourceBlocked() &&
+			ownSet(r, &c.sim.apiServer.live, r.spec.Name) == nil && !lost {
 			c.violate("I13", "%s while source %s is blocked and has no tag mirrors", what, r.source)
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// policyObject is MachineConfiguration/cluster, as far as registries.conf is concerned. An entry is "reload", "drain", or empty for none.
+// policyObject is MachineConfiguration/cluster, as far as registries.conf is concerned. An entry is
+// "reload", "drain", or empty for none.
 type policyObject struct {
 	generation, observedGeneration int64
 	entry, effective               string
@@ -18,7 +19,8 @@ type policyObject struct {
 
 const policyReload = "reload"
 
-// writePolicy changes the object. The Machine Config Operator puts it into effect a while later, when nothing else keeps it busy.
+// writePolicy changes the object. The Machine Config Operator puts it into effect a while later,
+// when nothing else keeps it busy.
 func (a *apiServer) writePolicy(by, entry string, ledger *rollout.PolicyRecord) {
 	a.nextVersion()
 	p := &a.policy
@@ -55,7 +57,8 @@ func (sim *Simulation) syncDaemons() {
 // observePolicy is what the operator sees of it.
 func (p *process) observePolicy(name string) rollout.NodeDisruptionPolicy {
 	o := p.sim.apiServer.policy
-	out := rollout.NodeDisruptionPolicy{Generation: o.generation, ObservedGeneration: o.observedGeneration, Reloads: o.effective == policyReload, Effective: cmp.Or(o.effective, "a drain for most changes"),
+	out := rollout.NodeDisruptionPolicy{Generation: o.generation, ObservedGeneration: o.observedGeneration,
+		Reloads: o.effective == policyReload, Effective: cmp.Or(o.effective, "a drain for most changes"),
 		Entry: o.entry, Ours: o.entry == policyReload, ChangedBy: o.changedBy}
 	switch {
 	case o.record != nil && o.record.Rollout == name:
@@ -102,15 +105,18 @@ func (p *process) restorePolicy(name string) error {
 	})
 }
 
-// inEffect tells whether the Machine Config Operator has put the newest policy into effect; a daemon waits for that.
+// inEffect tells whether the Machine Config Operator has put the newest policy into effect; a
+// daemon waits for that.
 func (p *policyObject) inEffect() bool { return p.observedGeneration == p.generation }
 
 // onlyReloads tells whether the node only reloads for the target.
 func (d *daemon) onlyReloads(from, target string) bool {
-	return d.sim.apiServer.policy.effective == policyReload && d.sim.rendered.content(from).otherConfig == d.sim.rendered.content(target).otherConfig
+	return d.sim.apiServer.policy.effective == policyReload &&
+		d.sim.rendered.content(from).otherConfig == d.sim.rendered.content(target).otherConfig
 }
 
-// checkPolicyWrite judges that the policy is written: what was there before is on record (I4), and no node is on its way.
+// checkPolicyWrite judges that the policy is written: what was there before is on record (I4), and
+// no node is on its way.
 func (c *checker) checkPolicyWrite(r *rolloutObject, a rollout.EnsurePolicy) {
 	now, ok := c.sim.apiServer.rollouts.get(r.spec.Name)
 	if !ok {
@@ -124,7 +130,8 @@ func (c *checker) checkPolicyWrite(r *rolloutObject, a rollout.EnsurePolicy) {
 	c.checkPartialWrite("the policy is written")
 }
 
-// checkPolicyRestore judges that the policy is given back: a node that is on its way would be drained.
+// checkPolicyRestore judges that the policy is given back: a node that is on its way would be
+// drained.
 func (c *checker) checkPolicyRestore(name string, ours bool) {
 	for _, n := range c.sim.apiServer.live.nodes.list() {
 		m, moves := c.updates[n.Name]
@@ -136,7 +143,8 @@ func (c *checker) checkPolicyRestore(name string, ours bool) {
 
 // checkDrain judges that a node is drained although the user wants it to reload.
 func (c *checker) checkDrain(d *daemon, from, target string) {
-	if c.sim.faults.happened["policy-edited"] > 0 || c.sim.rendered.content(from).otherConfig != c.sim.rendered.content(target).otherConfig {
+	if c.sim.faults.happened["policy-edited"] > 0 ||
+		c.sim.rendered.content(from).otherConfig != c.sim.rendered.content(target).otherConfig {
 		return
 	}
 	m, moves := c.updates[d.name]
@@ -151,11 +159,13 @@ func (c *checker) checkDrain(d *daemon, from, target string) {
 func (c *checker) checkPolicyRestored() {
 	p := c.sim.apiServer.policy
 	if p.record != nil || (c.sim.faults.happened["policy-edited"] == 0 && p.entry != c.sim.scenario.Policy) {
-		c.violate("I5", "the policy for registries.conf is left as %q, with ledger %v, and was %q", p.entry, p.record, c.sim.scenario.Policy)
+		c.violate("I5", "the policy for registries.conf is left as %q, with ledger %v, and was %q", p.entry, p.record,
+			c.sim.scenario.Policy)
 	}
 }
 
-// restoreOrphanedPolicy gives back the policy of a rollout that is gone; see controllers/orphanedpolicy.go.
+// restoreOrphanedPolicy gives back the policy of a rollout that is gone; see
+// controllers/orphanedpolicy.go.
 func (p *process) restoreOrphanedPolicy() {
 	ledger := p.sim.apiServer.policy.record
 	if ledger == nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Objects are never changed in place: whoever writes one makes a copy first, so that a cache may hold on to what it has seen.
+// Objects are never changed in place: whoever writes one makes a copy first, so that a cache may
+// hold on to what it has seen.
 
 // table holds objects of one kind by name, in the order of their names.
 type table[T any] struct {
@@ -70,7 +71,8 @@ func (o *objects) copy() *objects {
 	return &objects{pools: o.pools.copy(), nodes: o.nodes.copy(), pods: o.pods.copy(), sets: o.sets.copy()}
 }
 
-// members are the nodes of the pool. The label of the role says so; a node of the model has one role.
+// members are the nodes of the pool. The label of the role says so; a node of the model has one
+// role.
 func (o *objects) members(poolName string) []*corev1.Node {
 	var out []*corev1.Node
 	for _, n := range o.nodes.list() {
@@ -81,12 +83,14 @@ func (o *objects) members(poolName string) []*corev1.Node {
 	return out
 }
 
-// poolLabel names the pool of a node. Beside it a node carries the label of its role, which is what the pools select.
+// poolLabel names the pool of a node. Beside it a node carries the label of its role, which is what
+// the pools select.
 const poolLabel = "sim/pool"
 
 func poolNameOf(n *corev1.Node) string { return n.Labels[poolLabel] }
 
-// mirrorSet is an ImageTagMirrorSet, or an ImageDigestMirrorSet: where images of one source are pulled from instead.
+// mirrorSet is an ImageTagMirrorSet, or an ImageDigestMirrorSet: where images of one source are
+// pulled from instead.
 type mirrorSet struct {
 	name    string
 	source  string
@@ -99,8 +103,8 @@ type mirrorSet struct {
 	previous MirrorSpec
 }
 
-// MirrorSpec is what a mirror set says of its source, in a short form: "m1" is the mirror m1 with the source as a fallback, "m1!" is the
-// mirror m1 alone, and "" is no mirror at all.
+// MirrorSpec is what a mirror set says of its source, in a short form: "m1" is the mirror m1 with
+// the source as a fallback, "m1!" is the mirror m1 alone, and "" is no mirror at all.
 type MirrorSpec string
 
 func (l MirrorSpec) mirror() string {
@@ -120,7 +124,8 @@ type rolloutObject struct {
 	// source and lists are what its spec wants.
 	source  string
 	mirrors MirrorSpec
-	// digests is true when it wants an ImageDigestMirrorSet as well, staged when the source is to be blocked in a second pass.
+	// digests is true when it wants an ImageDigestMirrorSet as well, staged when the source is to
+	// be blocked in a second pass.
 	digests, staged bool
 	// noCanaryPulls is true when nothing is asked of the first nodes.
 	noCanaryPulls bool

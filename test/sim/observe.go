@@ -13,7 +13,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// observe is what internal/observe does on a cluster: the rollout is read past the cache, everything else from the given objects.
+// observe is what internal/observe does on a cluster: the rollout is read past the cache,
+// everything else from the given objects.
 func (p *process) observe(c *rolloutObject, from *objects) rollout.Observed {
 	o := rollout.Observed{
 		Now: p.clock(), Rollout: c.spec, Record: *c.status.Record.DeepCopy(),
@@ -141,7 +142,8 @@ func (p *process) observePool(mcp *mcfgv1.MachineConfigPool, from *objects, name
 	return pool.FromMCP(mcp, nodes, name)
 }
 
-// matchRegistries says what the pool's rendered configuration means, and what would come along with it.
+// matchRegistries says what the pool's rendered configuration means, and what would come along with
+// it.
 func (p *process) matchRegistries(observed *rollout.Pool, before, after, now registriesConf) {
 	content := p.sim.rendered.content(observed.Rendered)
 	switch content.conf {
@@ -155,7 +157,8 @@ func (p *process) matchRegistries(observed *rollout.Pool, before, after, now reg
 		observed.Registries, observed.Difference = rollout.MatchesOther, []string{string(content.conf)}
 	}
 	for _, n := range observed.Nodes {
-		if runs := p.sim.rendered.content(n.CurrentConfig); n.CurrentConfig != "" && runs.otherConfig != content.otherConfig {
+		if runs := p.sim.rendered.content(n.CurrentConfig); n.CurrentConfig != "" &&
+			runs.otherConfig != content.otherConfig {
 			observed.PendingChanges = []string{"another MachineConfig: " + content.otherConfig}
 		}
 	}
@@ -185,8 +188,9 @@ func changedRefs(refs []string, before, after registriesConf) []string {
 	return out
 }
 
-// withReplacedOnNodes adds the references that are pulled from elsewhere on some node than they will be: a node may run the mirrors of an earlier
-// spec, or those that a rollback takes away. One on its way will run what it was told to.
+// withReplacedOnNodes adds the references that are pulled from elsewhere on some node than they
+// will be: a node may run the mirrors of an earlier spec, or those that a rollback takes away. One
+// on its way will run what it was told to.
 func (p *process) withReplacedOnNodes(from *objects, refs []string, after registriesConf) []string {
 	for _, n := range from.nodes.list() {
 		for _, name := range slices.Compact([]string{n.Annotations[currentConfig], n.Annotations[desiredConfig]}) {
@@ -205,7 +209,8 @@ func (p *process) unready(from *objects, released []string) []rollout.Workload {
 	for _, k := range p.sim.workloads.list {
 		desired, have, newest, missing, onNode, message := k.readiness(pods, released)
 		if have < desired {
-			out = append(out, rollout.Workload{Kind: "Deployment", Namespace: "shop", Name: k.name, Desired: desired, Ready: have,
+			out = append(out, rollout.Workload{Kind: "Deployment", Namespace: "shop", Name: k.name, Desired: desired,
+				Ready:           have,
 				NewestUnreadyAt: newest, MissingPods: missing, OnNode: onNode, Message: message})
 		}
 	}

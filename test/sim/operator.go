@@ -14,8 +14,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/status"
 )
 
-// process is one replica of the operator. Every replica guards open pools; the leader carries the rollouts. A turn is not instantaneous:
-// it observes and decides at one time, and acts and reports at later ones, with the world going on in between.
+// process is one replica of the operator. Every replica guards open pools; the leader carries the
+// rollouts. A turn is not instantaneous: it observes and decides at one time, and acts and reports
+// at later ones, with the world going on in between.
 type process struct {
 	sim         *Simulation
 	name        string
@@ -42,7 +43,8 @@ type processFaults struct {
 	crashPoint string
 	// unreadable are the parts of an observation that cannot be read.
 	unreadable map[string]bool
-	// rejectWrites is true while no write gets through, lost while every write gets through and its answer does not.
+	// rejectWrites is true while no write gets through, lost while every write gets through and its
+	// answer does not.
 	rejectWrites, loseResponses bool
 	// crashAfterWrites is after how many writes of mirror sets it dies; 0 means never.
 	crashAfterWrites int
@@ -152,7 +154,8 @@ func (p *process) schedule(name string, d time.Duration) {
 	p.later(d, func() { p.reconcile(name, at) })
 }
 
-// reconcile is one reconcile of a rollout; the one without a name looks after pools that nobody owns any more.
+// reconcile is one reconcile of a rollout; the one without a name looks after pools that nobody
+// owns any more.
 func (p *process) reconcile(name string, at time.Time) {
 	switch {
 	case !p.due[name].Equal(at):
@@ -200,7 +203,8 @@ func (p *process) logPhase(name string, d rollout.Decision) {
 	p.sim.phaseSeen(d.Phase)
 }
 
-// stableText is the line without what changes while nothing happens: numbers, and where a node is on its way.
+// stableText is the line without what changes while nothing happens: numbers, and where a node is
+// on its way.
 func stableText(line string) string {
 	line, _, _ = strings.Cut(line, ": Targeted")
 	for _, stage := range []string{"Working", "Draining", "Uncordoning"} {
@@ -277,7 +281,8 @@ func (t *reconciliation) act(i int) {
 
 func (t *reconciliation) acted() {
 	p := t.p
-	if t.err == nil && slices.ContainsFunc(t.d.Actions, func(a rollout.Action) bool { return a == rollout.Action(rollout.RemoveFinalizer{}) }) {
+	if t.err == nil && slices.ContainsFunc(t.d.Actions,
+		func(a rollout.Action) bool { return a == rollout.Action(rollout.RemoveFinalizer{}) }) {
 		p.busy = false
 		return
 	}
@@ -302,7 +307,8 @@ func (t *reconciliation) report() {
 	after := status.Of(t.before.status, t.o, t.d, t.err)
 	p.sim.checker.checkStatus(after)
 	failed := t.err
-	if added := slices.ContainsFunc(t.d.Actions, isEnsureFinalizer); !sameStatus(t.before.status, after) && (failed != nil || !added) {
+	if added := slices.ContainsFunc(t.d.Actions, isEnsureFinalizer); !sameStatus(t.before.status, after) &&
+		(failed != nil || !added) {
 		now, ok := p.sim.apiServer.rollouts.get(name)
 		switch {
 		case !ok:
@@ -357,7 +363,8 @@ func (p *process) write(do func() error) error {
 	return nil
 }
 
-// guardPool is what every replica does about open pools; see controllers/guard.go. It judges on its cache, and its patch carries that version.
+// guardPool is what every replica does about open pools; see controllers/guard.go. It judges on its
+// cache, and its patch carries that version.
 func (p *process) guardPool(name string) {
 	mcp, ok := p.cache.objects.pools.get(name)
 	if !ok || mcp.Spec.Paused {
@@ -404,7 +411,8 @@ func (p *process) restoreOrphans() {
 			p.schedule("", time.Minute)
 			continue
 		}
-		if pool.Restore(context.Background(), poolClient{p: p}, mcp, ledger.PriorPaused, ledger.PriorMaxUnavailable) == nil {
+		if pool.Restore(context.Background(), poolClient{p: p}, mcp, ledger.PriorPaused,
+			ledger.PriorMaxUnavailable) == nil {
 			p.sim.logf(p.name, "gives back pool %s, whose rollout is gone", mcp.Name)
 		}
 	}

@@ -15,14 +15,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
-// poolClient lets the patches of internal/openshift/pool reach the simulated API server. It knows nothing else: any other call panics, because the
-// embedded client is nil.
+// poolClient lets the patches of internal/openshift/pool reach the simulated API server. It knows
+// nothing else: any other call panics, because the embedded client is nil.
 type poolClient struct {
 	client.Client
 	p *process
 }
 
-// mergePatch is the part of a JSON merge patch that the operator's patches of a pool consist of. A null takes a value away.
+// mergePatch is the part of a JSON merge patch that the operator's patches of a pool consist of. A
+// null takes a value away.
 type mergePatch struct {
 	Metadata struct {
 		ResourceVersion string             `json:"resourceVersion"`

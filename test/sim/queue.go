@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// event is something that happens at a time. Of two at the same time the one that was scheduled first comes first.
+// event is something that happens at a time. Of two at the same time the one that was scheduled
+// first comes first.
 type event struct {
 	at  time.Time
 	seq int

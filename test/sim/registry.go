@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// The hosts of the model. Images of a source are pulled from its host, or from the mirror that a mirror set names for it.
+// The hosts of the model. Images of a source are pulled from its host, or from the mirror that a
+// mirror set names for it.
 const (
 	shopSource  = "quay.io"
 	booksSource = "ghcr.io"
@@ -19,7 +20,8 @@ type registry struct {
 	slow  bool
 	flaky bool // every other pull fails
 	pulls int
-	// refusesNodes is true while it serves the operator and no node that is sent there for a source: their logins are not those of the operator.
+	// refusesNodes is true while it serves the operator and no node that is sent there for a
+	// source: their logins are not those of the operator.
 	refusesNodes bool
 	images       map[string]int // by reference without the host
 }
@@ -55,8 +57,9 @@ func (r *registries) serveError(host, rest string) string {
 	return ""
 }
 
-// pullError tells why the reference cannot be pulled by a node that has the configuration; empty when it can. It follows the container
-// runtime: the mirror first, then the source unless it is blocked.
+// pullError tells why the reference cannot be pulled by a node that has the configuration; empty
+// when it can. It follows the container runtime: the mirror first, then the source unless it is
+// blocked.
 func (r *registries) pullError(ref string, c registriesConf) string {
 	host, rest := splitReference(ref)
 	lists, mirrored := c.mirrorsOf(host)
@@ -106,10 +109,12 @@ func (r *registries) copy(ref string, mirror string) {
 	r.hosts[mirror].images[rest] = r.hosts[host].images[rest]
 }
 
-// upToDate tells whether the mirror has what the source has. A source that cannot be asked is believed to have not changed.
+// upToDate tells whether the mirror has what the source has. A source that cannot be asked is
+// believed to have not changed.
 func (r *registries) upToDate(ref, mirror string) bool {
 	host, rest := splitReference(ref)
-	return r.serveError(host, rest) != "" || r.hosts[mirror] == nil || r.hosts[mirror].images[rest] == r.hosts[host].images[rest]
+	return r.serveError(host, rest) != "" || r.hosts[mirror] == nil ||
+		r.hosts[mirror].images[rest] == r.hosts[host].images[rest]
 }
 
 // latency is how long a pull or a look takes at the host.
@@ -120,7 +125,8 @@ func (r *registries) latency(host string) time.Duration {
 	return time.Second
 }
 
-// registriesConf is the meaning of a registries.conf: "ghcr.io=m2;quay.io=m1!", sorted by source; empty when nothing is mirrored.
+// registriesConf is the meaning of a registries.conf: "ghcr.io=m2;quay.io=m1!", sorted by source;
+// empty when nothing is mirrored.
 type registriesConf string
 
 // mirrorsOf says where the images of the host are mirrored.
@@ -148,14 +154,16 @@ func (c registriesConf) with(source string, l MirrorSpec) registriesConf {
 	return registriesConf(strings.Join(entries, ";"))
 }
 
-// rendering is what a rendered MachineConfig holds, as far as the rollout is concerned: registries.conf, and one value that stands for
-// everything else, such as another MachineConfig of the user or the operating system.
+// rendering is what a rendered MachineConfig holds, as far as the rollout is concerned:
+// registries.conf, and one value that stands for everything else, such as another MachineConfig of
+// the user or the operating system.
 type rendering struct {
 	conf        registriesConf
 	otherConfig string
 }
 
-// renderedConfigs names rendered configurations. The same content has the same name, as with the content hash of the real ones.
+// renderedConfigs names rendered configurations. The same content has the same name, as with the
+// content hash of the real ones.
 type renderedConfigs struct{ known []rendering }
 
 func (r *renderedConfigs) name(poolName string, content rendering) string {

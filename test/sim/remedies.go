@@ -16,11 +16,13 @@ import (
 // cordonedBy stands for the managed field of spec.unschedulable: who has written it last.
 const cordonedBy = "sim/cordoned-by"
 
-// blockedDrains are the drains that do not progress, by what the operator can see: the nodes, the pods and the budgets.
+// blockedDrains are the drains that do not progress, by what the operator can see: the nodes, the
+// pods and the budgets.
 func (p *process) blockedDrains(o *rollout.Observed, from *objects) []rollout.BlockedDrain {
 	out := []rollout.BlockedDrain{}
 	for _, n := range from.nodes.list() {
-		if !strings.HasPrefix(n.Annotations[desiredDrain], "drain-") || n.Annotations[desiredDrain] == n.Annotations[lastAppliedDrain] {
+		if !strings.HasPrefix(n.Annotations[desiredDrain], "drain-") ||
+			n.Annotations[desiredDrain] == n.Annotations[lastAppliedDrain] {
 			if r := o.Record.Release; r != nil && slices.Contains(r.Nodes, n.Name) {
 				out = append(out, p.waitingPods(n, from)...)
 			}
@@ -31,7 +33,8 @@ func (p *process) blockedDrains(o *rollout.Observed, from *objects) []rollout.Bl
 				if blocked.Since.IsZero() {
 					blocked.Since = o.Now // as far as anybody can tell
 				}
-				if r := o.Record.Release; len(blocked.Pods) == 0 && r != nil && slices.Contains(r.Nodes, n.Name) && r.UpdateStartedAt != nil {
+				if r := o.Record.Release; len(blocked.Pods) == 0 && r != nil && slices.Contains(r.Nodes, n.Name) &&
+					r.UpdateStartedAt != nil {
 					blocked.Since = r.UpdateStartedAt.Time
 				}
 				out = append(out, blocked)
@@ -46,7 +49,8 @@ func (p *process) blockedDrains(o *rollout.Observed, from *objects) []rollout.Bl
 func (p *process) waitingPods(n *corev1.Node, from *objects) []rollout.BlockedDrain {
 	blocked := rollout.BlockedDrain{Pool: poolNameOf(n), Node: n.Name, Reason: rollout.DrainBlockPull}
 	for _, f := range from.pods.list() {
-		if k := p.sim.workloads.find(f.workload); f.node != "" && !f.running && !f.terminating && f.message != "pulling" {
+		if k := p.sim.workloads.find(f.workload); f.node != "" && !f.running && !f.terminating &&
+			f.message != "pulling" {
 			blocked.Pods = append(blocked.Pods, p.failingPod(k, f))
 			if blocked.Since.IsZero() || f.created.Before(blocked.Since) {
 				blocked.Since = f.created
@@ -70,7 +74,8 @@ func (p *process) failingPod(k *workload, f *pod) rollout.FailingPod {
 	return out
 }
 
-// blockedByBudget tells whether the budget of the workload keeps a pod on the node, and why it does.
+// blockedByBudget tells whether the budget of the workload keeps a pod on the node, and why it
+// does.
 func (p *process) blockedByBudget(k *workload, n *corev1.Node, from *objects) (rollout.BlockedDrain, bool) {
 	var protected *pod
 	var failing []*pod
@@ -95,8 +100,10 @@ func (p *process) blockedByBudget(k *workload, n *corev1.Node, from *objects) (r
 	}
 	blocked := rollout.BlockedDrain{
 		Pool: poolNameOf(n), Node: n.Name, Reason: rollout.DrainBlockBudgetZero,
-		Budget:     &rollout.DisruptionBudget{Namespace: "shop", Name: k.name, CurrentHealthy: healthy, DesiredHealthy: desired, ExpectedPods: k.replicas, MaxUnavailable: fmt.Sprint(k.budget)},
-		CauseChain: []rollout.CauseLink{{Kind: "PodDisruptionBudget", Namespace: "shop", Name: k.name, Message: fmt.Sprintf("%d of %d healthy, %d wanted", healthy, k.replicas, desired)}},
+		Budget: &rollout.DisruptionBudget{Namespace: "shop", Name: k.name, CurrentHealthy: healthy,
+			DesiredHealthy: desired, ExpectedPods: k.replicas, MaxUnavailable: fmt.Sprint(k.budget)},
+		CauseChain: []rollout.CauseLink{{Kind: "PodDisruptionBudget", Namespace: "shop", Name: k.name,
+			Message: fmt.Sprintf("%d of %d healthy, %d wanted", healthy, k.replicas, desired)}},
 	}
 	if k.overlapping {
 		blocked.Reason = rollout.DrainBlockOverlap
@@ -112,7 +119,8 @@ func (p *process) blockedByBudget(k *workload, n *corev1.Node, from *objects) (r
 	return blocked, true
 }
 
-// drainBlockReason is what the failing pods have in common: one that cannot pull weighs more than one that has no node, or is starting.
+// drainBlockReason is what the failing pods have in common: one that cannot pull weighs more than
+// one that has no node, or is starting.
 func drainBlockReason(blocked rollout.BlockedDrain, changing bool) rollout.DrainBlockReason {
 	switch {
 	case slices.ContainsFunc(blocked.Pods, func(f rollout.FailingPod) bool { return len(f.Pulls) > 0 }):
@@ -137,7 +145,8 @@ func (p *process) failedPull(ref, message string) rollout.FailedPull {
 	return pull
 }
 
-// observeRemedies are the objects of the remedies on record, and the nodes that a pod could be moved from.
+// observeRemedies are the objects of the remedies on record, and the nodes that a pod could be
+// moved from.
 func (p *process) observeRemedies(o *rollout.Observed, from *objects) rollout.Remedies {
 	var out rollout.Remedies
 	live := &p.sim.apiServer.live
@@ -176,13 +185,16 @@ func (p *process) observeRemedies(o *rollout.Observed, from *objects) rollout.Re
 	return out
 }
 
-func (p *process) remedyCandidate(blocked rollout.BlockedDrain, f rollout.FailingPod, n *corev1.Node, from *objects) rollout.RemedyCandidate {
-	out := rollout.RemedyCandidate{Node: blocked.Node, Action: v1alpha1.Relocate, Kind: "Node", Name: n.Name, UID: "uid-" + n.Name, Value: cordonState(n)}
+func (p *process) remedyCandidate(blocked rollout.BlockedDrain, f rollout.FailingPod, n *corev1.Node,
+	from *objects) rollout.RemedyCandidate {
+	out := rollout.RemedyCandidate{Node: blocked.Node, Action: v1alpha1.Relocate, Kind: "Node", Name: n.Name,
+		UID: "uid-" + n.Name, Value: cordonState(n)}
 	if n.Spec.Unschedulable || !done(n) {
 		out.Refusal = "node " + n.Name + " is cordoned or under way"
 	}
 	for _, other := range from.nodes.list() {
-		if d := p.sim.nodes[other.Name]; other.Name != n.Name && poolNameOf(other) == poolNameOf(n) && !unavailable(other) && d != nil && d.images[f.Pulls[0].Reference] {
+		if d := p.sim.nodes[other.Name]; other.Name != n.Name && poolNameOf(other) == poolNameOf(n) &&
+			!unavailable(other) && d != nil && d.images[f.Pulls[0].Reference] {
 			out.FeasibleNodes++
 		}
 	}
@@ -242,7 +254,8 @@ func (p *process) cordon(c *rolloutObject, r v1alpha1.RemedyRecord) error {
 		p.sim.logf(p.name, "cordons node %s for %s", r.Name, r.Action)
 		p.sim.apiServer.editNode(r.Name, func(n *corev1.Node) {
 			n.Spec.Unschedulable = true
-			n.Annotations[remediation.Annotation], n.Annotations[cordonedBy] = remediation.NewNote(c.spec.Name, r).String(), fieldManager
+			n.Annotations[remediation.Annotation],
+				n.Annotations[cordonedBy] = remediation.NewNote(c.spec.Name, r).String(), fieldManager
 		})
 		return nil
 	})
@@ -267,7 +280,8 @@ func (p *process) uncordon(r v1alpha1.RemedyRecord) error {
 	})
 }
 
-// checkPodDeletion holds a deletion by the operator against I9: nothing that runs, or has ever run, is deleted.
+// checkPodDeletion holds a deletion by the operator against I9: nothing that runs, or has ever run,
+// is deleted.
 func (c *checker) checkPodDeletion(p *process, pod *pod) {
 	if pod.running || pod.ready {
 		c.violate("I9", "%s deletes pod %s, which runs on node %s", p.name, pod.name, pod.node)

@@ -14,14 +14,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Fixed is the seed of a run in which nothing is left to chance: every delay is its mean, and every tie is broken by name.
+// Fixed is the seed of a run in which nothing is left to chance: every delay is its mean, and every
+// tie is broken by name.
 const Fixed = int64(-1)
 
 // Result is what came of a run.
 type Result struct {
 	// Ended says why the run ended: settled, at rest, violated.
 	Ended string
-	// Finished is true when every rollout is complete, rolled back or gone; Excuse says what keeps those that are not.
+	// Finished is true when every rollout is complete, rolled back or gone; Excuse says what keeps
+	// those that are not.
 	Finished   bool
 	BlockedBy  string
 	Violations []Violation
@@ -31,7 +33,8 @@ type Result struct {
 	VirtualTime time.Duration
 	// Faults counts which faults have happened.
 	Faults map[string]int
-	// Transitions are the transitions of nodes and pools that the run has shown; see test/sim/trace.
+	// Transitions are the transitions of nodes and pools that the run has shown; see
+	// test/sim/trace.
 	Transitions map[string]bool
 }
 
@@ -41,15 +44,18 @@ func Run(s Scenario, seed int64) Result {
 	ended := sim.run()
 	sim.checker.checkEnd(ended)
 	return Result{
-		Ended: ended, Finished: sim.rolloutsFinished(), BlockedBy: sim.blockedBy(), Violations: sim.checker.violations, Log: sim.log, Steps: sim.steps,
+		Ended: ended, Finished: sim.rolloutsFinished(), BlockedBy: sim.blockedBy(), Violations: sim.checker.violations,
+		Log: sim.log, Steps: sim.steps,
 		VirtualTime: sim.now.Sub(startTime), Faults: sim.faults.happened, Transitions: sim.trace.seen,
 	}
 }
 
 func build(s Scenario, seed int64) *Simulation {
 	sim := &Simulation{
-		scenario: s, rng: rand.New(rand.NewSource(seed)), deterministic: seed == Fixed, now: startTime, lastChange: startTime,
-		rendered: &renderedConfigs{}, registries: newRegistries(), nodes: map[string]*daemon{}, phaseStarts: map[string]time.Time{},
+		scenario: s, rng: rand.New(rand.NewSource(seed)), deterministic: seed == Fixed, now: startTime,
+		lastChange: startTime,
+		rendered:   &renderedConfigs{}, registries: newRegistries(), nodes: map[string]*daemon{},
+		phaseStarts: map[string]time.Time{},
 	}
 	sim.trace = newTracer(sim)
 	sim.apiServer = &apiServer{sim: sim, policy: policyObject{entry: s.Policy, effective: s.Policy}}
@@ -58,7 +64,8 @@ func build(s Scenario, seed int64) *Simulation {
 	sim.faults = &faults{sim: sim, happened: map[string]int{}}
 	sim.buildCluster()
 	sim.mco = newMCO(sim)
-	sim.apiServer.newCache(func() time.Duration { return sim.between(20*time.Millisecond, 300*time.Millisecond) }, sim.notifyNodes)
+	sim.apiServer.newCache(func() time.Duration { return sim.between(20*time.Millisecond, 300*time.Millisecond) },
+		sim.notifyNodes)
 	sim.workloads.syncSoon()
 	sim.after(time.Minute, sim.startRollout)
 	for _, f := range s.Faults {
@@ -71,7 +78,8 @@ func build(s Scenario, seed int64) *Simulation {
 	return sim
 }
 
-// startRollout is a minute later, when everything is up: the operator starts, and the user creates the rollout.
+// startRollout is a minute later, when everything is up: the operator starts, and the user creates
+// the rollout.
 func (sim *Simulation) startRollout() {
 	for i := range max(1, sim.scenario.Replicas) {
 		newProcess(sim, "operator-"+strconv.Itoa(i+1), i == 0)
@@ -86,13 +94,16 @@ func (sim *Simulation) createRollout(name, source string, s Spec) {
 		lists = "m1!"
 	}
 	sim.logf("user", "creates SafeMirrorRollout %s: %s from %s", name, source, lists)
-	sim.apiServer.writeRollout(&rolloutObject{source: source, mirrors: lists, digests: s.Digests, staged: s.Staged, noCanaryPulls: s.NoCanaryPulls, spec: rollout.Spec{
-		Name: name, UID: "uid-" + name, Generation: 1, Created: sim.now, SpecHash: "spec-" + string(lists),
-		Soak: time.Duration(s.SoakSeconds) * time.Second, DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
-		Remedies: s.remedies(), RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure, ApplyApproval: s.ApplyApproval,
-		Targeted: s.Targeted, MaxConcurrent: s.MaxConcurrent,
-		Reload: s.Reload, EnforceAfter: time.Duration(s.EnforceAfterSeconds) * time.Second,
-	}})
+	sim.apiServer.writeRollout(&rolloutObject{source: source, mirrors: lists, digests: s.Digests, staged: s.Staged,
+		noCanaryPulls: s.NoCanaryPulls, spec: rollout.Spec{
+			Name: name, UID: "uid-" + name, Generation: 1, Created: sim.now, SpecHash: "spec-" + string(lists),
+			Soak:         time.Duration(s.SoakSeconds) * time.Second,
+			DrainTimeout: time.Duration(s.DrainTimeoutSeconds) * time.Second,
+			Remedies:     s.remedies(), RollbackOnDelete: s.RollbackOnDelete, RollbackOnFailure: s.RollbackOnFailure,
+			ApplyApproval: s.ApplyApproval,
+			Targeted:      s.Targeted, MaxConcurrent: s.MaxConcurrent,
+			Reload: s.Reload, EnforceAfter: time.Duration(s.EnforceAfterSeconds) * time.Second,
+		}})
 }
 
 // notifyNodes wakes the daemons, the drain controller, the scheduler and the workload controllers.
@@ -158,18 +169,22 @@ func (sim *Simulation) buildCluster() {
 	}
 	sim.workloads.list = []*workload{
 		{name: "cart", ref: shopSource + "/shop/cart:v1", replicas: 3, pool: pool, budget: 1},
-		{name: "router", ref: shopSource + "/infra/router:v1", replicas: min(router, nodeCount), pool: pool, spread: true, budget: 1},
+		{name: "router", ref: shopSource + "/infra/router:v1", replicas: min(router, nodeCount), pool: pool,
+			spread: true, budget: 1},
 		{name: "shelf", ref: booksSource + "/books/shelf:v1", replicas: 1, pool: pool, budget: -1},
 	}
 	if s.Masters > 1 {
-		sim.workloads.list = append(sim.workloads.list, &workload{name: "guard", ref: shopSource + "/shop/till:v1", replicas: s.Masters, pool: "master", spread: true, budget: 1})
+		sim.workloads.list = append(sim.workloads.list,
+			&workload{name: "guard", ref: shopSource + "/shop/till:v1", replicas: s.Masters, pool: "master",
+				spread: true, budget: 1})
 	}
 	for _, name := range s.Down {
 		sim.setDown(name, true)
 	}
 }
 
-// compact tells whether the control plane runs the workloads, too, and the worker pool has no nodes.
+// compact tells whether the control plane runs the workloads, too, and the worker pool has no
+// nodes.
 func (sim *Simulation) compact() bool { return sim.scenario.Workers == 0 && sim.scenario.Masters > 0 }
 
 func (sim *Simulation) makePool(name string, nodes int) {
@@ -197,7 +212,8 @@ func parseMaxUnavailable(text string) *intstr.IntOrString {
 	return &m
 }
 
-// makeNode adds a node that runs the configuration. Nodes are made a minute apart, as far as their age tells.
+// makeNode adds a node that runs the configuration. Nodes are made a minute apart, as far as their
+// age tells.
 func (sim *Simulation) makeNode(name, poolName, config string) {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name: name, CreationTimestamp: metav1.NewTime(startTime.Add(time.Duration(len(sim.nodes)-600) * time.Minute)),
@@ -210,7 +226,8 @@ func (sim *Simulation) makeNode(name, poolName, config string) {
 	sim.nodes[name] = &daemon{sim: sim, name: name, applied: config, images: map[string]bool{}}
 	if config != "" {
 		uncordon := "uncordon-" + config
-		n.Annotations = map[string]string{currentConfig: config, desiredConfig: config, state: stateDone, desiredDrain: uncordon, lastAppliedDrain: uncordon}
+		n.Annotations = map[string]string{currentConfig: config, desiredConfig: config, state: stateDone,
+			desiredDrain: uncordon, lastAppliedDrain: uncordon}
 		if sim.compact() && sim.scenario.Masters == 1 {
 			n.Annotations[controlPlaneTopology] = singleReplica
 		}

@@ -10,13 +10,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Scenario is a cluster, a rollout and what goes wrong. Together with a seed it decides a run. It is stored as JSON.
+// Scenario is a cluster, a rollout and what goes wrong. Together with a seed it decides a run. It
+// is stored as JSON.
 type Scenario struct {
 	Name string `json:"name"`
 	// About says in a sentence what the scenario is for.
 	About string `json:"about,omitempty"`
-	// Masters, Workers and Infra are the numbers of nodes of the pools; a pool without nodes does not exist, but for the worker pool of a
-	// cluster whose masters are its workers.
+	// Masters, Workers and Infra are the numbers of nodes of the pools; a pool without nodes does
+	// not exist, but for the worker pool of a cluster whose masters are its workers.
 	Masters int `json:"masters"`
 	Workers int `json:"workers"`
 	Infra   int `json:"infra,omitempty"`
@@ -24,12 +25,14 @@ type Scenario struct {
 	MaxUnavailable string `json:"maxUnavailable,omitempty"`
 	// Down names nodes that are down since before the rollout, for good.
 	Down []string `json:"down,omitempty"`
-	// Saturated is true when the router has a pod on every worker, so that one that is evicted has nowhere to go.
+	// Saturated is true when the router has a pod on every worker, so that one that is evicted has
+	// nowhere to go.
 	Saturated bool `json:"saturated,omitempty"`
 	Spec      Spec `json:"spec"`
 	// Policy is the user's node disruption policy for registries.conf: "drain", "reload", or none.
 	Policy string `json:"policy,omitempty"`
-	// Replicas is the number of processes of the operator; 0 means one. Hosted is true when each knows the node that it runs on.
+	// Replicas is the number of processes of the operator; 0 means one. Hosted is true when each
+	// knows the node that it runs on.
 	Replicas int     `json:"replicas,omitempty"`
 	Hosted   bool    `json:"hosted,omitempty"`
 	Faults   []Fault `json:"faults,omitempty"`
@@ -42,19 +45,22 @@ type Spec struct {
 	// Targeted is the mechanism of that name, MaxConcurrent is maxUnavailable.
 	Targeted      bool `json:"targeted,omitempty"`
 	MaxConcurrent int  `json:"atOnce,omitempty"`
-	// DrainTimeoutSeconds, SoakSeconds, RollbackOnDelete, RollbackOnFailure and ApplyApproval are the fields of the API.
+	// DrainTimeoutSeconds, SoakSeconds, RollbackOnDelete, RollbackOnFailure and ApplyApproval are
+	// the fields of the API.
 	DrainTimeoutSeconds int  `json:"drainTimeoutSeconds,omitempty"`
 	SoakSeconds         int  `json:"soakSeconds,omitempty"`
 	RollbackOnDelete    bool `json:"rollbackOnDelete,omitempty"`
 	RollbackOnFailure   bool `json:"rollbackOnFailure,omitempty"`
 	ApplyApproval       bool `json:"applyApproval,omitempty"`
-	// Digests is true when there are digest mirrors as well, Staged when the source is blocked in a second pass so many seconds after the
-	// first, and Reload when nodes shall reload instead of being drained.
+	// Digests is true when there are digest mirrors as well, Staged when the source is blocked in a
+	// second pass so many seconds after the first, and Reload when nodes shall reload instead of
+	// being drained.
 	Digests             bool `json:"digests,omitempty"`
 	Staged              bool `json:"staged,omitempty"`
 	EnforceAfterSeconds int  `json:"enforceAfterSeconds,omitempty"`
 	Reload              bool `json:"reload,omitempty"`
-	// Relocate switches the remedy of that name on, beside those that are on when nobody says otherwise.
+	// Relocate switches the remedy of that name on, beside those that are on when nobody says
+	// otherwise.
 	Relocate bool `json:"relocate,omitempty"`
 	// NoCanaryPulls is true when nothing is asked of the first nodes.
 	NoCanaryPulls bool `json:"noCanary,omitempty"`
@@ -68,8 +74,8 @@ func (s Spec) remedies() []v1alpha1.RemedyAction {
 	return out
 }
 
-// Fault is something that happens to the cluster or to the operator. When it happens is so many seconds after the beginning, or after
-// the operator was first seen in a phase.
+// Fault is something that happens to the cluster or to the operator. When it happens is so many
+// seconds after the beginning, or after the operator was first seen in a phase.
 type Fault struct {
 	Kind string `json:"kind"`
 	// Phase is the phase of rollout.Phase whose beginning At counts from.

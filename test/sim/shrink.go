@@ -2,8 +2,9 @@ package sim
 
 import "slices"
 
-// Shrink makes a scenario that breaks a rule as small as it gets while the same rule breaks: it drops faults one by one, then everything
-// else that can be dropped, and then lets faults happen at round times. Every try is a run; at most tries are made.
+// Shrink makes a scenario that breaks a rule as small as it gets while the same rule breaks: it
+// drops faults one by one, then everything else that can be dropped, and then lets faults happen at
+// round times. Every try is a run; at most tries are made.
 func Shrink(s Scenario, seed int64, rule string, tries int) (Scenario, int64) {
 	breaks := func(t Scenario, seed int64) bool {
 		if tries--; tries < 0 {

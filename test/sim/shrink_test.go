@@ -7,11 +7,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A failure is reduced to what it needs: here a fault that the simulator does not know, among others that have nothing to do with it.
+// A failure is reduced to what it needs: here a fault that the simulator does not know, among
+// others that have nothing to do with it.
 func TestShrink(t *testing.T) {
-	s := Scenario{Name: "noisy", Masters: 3, Workers: 4, Infra: 2, MaxUnavailable: "2", Saturated: true, Spec: Spec{SoakSeconds: 60, Mirrors: "m1"}, Faults: []Fault{
-		{Kind: "tag-moved", At: 10}, {Kind: "no-such-fault", Phase: "Pause", At: 17}, {Kind: "crash-acted", Phase: "Pause", At: 1},
-	}}
+	s := Scenario{Name: "noisy", Masters: 3, Workers: 4, Infra: 2, MaxUnavailable: "2", Saturated: true,
+		Spec: Spec{SoakSeconds: 60, Mirrors: "m1"}, Faults: []Fault{
+			{Kind: "tag-moved", At: 10}, {Kind: "no-such-fault", Phase: "Pause", At: 17},
+			{Kind: "crash-acted", Phase: "Pause", At: 1},
+		}}
 	got, seed := Shrink(s, 7, "model", 100)
 	want := Scenario{Name: "noisy", Workers: 2, Faults: []Fault{{Kind: "no-such-fault", Phase: "Pause"}}}
 	if diff := cmp.Diff(want, got); diff != "" || seed != Fixed {

@@ -17,7 +17,8 @@ import (
 )
 
 var (
-	seeds     = flag.Int("sim.seeds", 100, "how many random scenarios to run, and as many seeds, spread over the scenarios that are stories")
+	seeds = flag.Int("sim.seeds", 100,
+		"how many random scenarios to run, and as many seeds, spread over the scenarios that are stories")
 	timeLimit = flag.Duration("sim.budget", 0, "for how long to run them at most; 0 means as long as it takes")
 	save      = flag.Bool("sim.save", true, "store each failure, shrunk, in testdata/scenarios")
 	update    = flag.Bool("update", false, "write the stories anew")
@@ -88,7 +89,8 @@ func compareGolden(t *testing.T, file, got string) {
 	}
 }
 
-// TestSeeds runs random scenarios, and each of the stories with other delays and ties. A failure is shrunk and stored.
+// TestSeeds runs random scenarios, and each of the stories with other delays and ties. A failure is
+// shrunk and stored.
 func TestSeeds(t *testing.T) {
 	stories := Scenarios()
 	var stop time.Time
@@ -141,7 +143,8 @@ func (j job) run(t *testing.T) {
 	}
 	smaller, seed := Shrink(j.scenario, j.seed, v.Rule, 200)
 	again := Run(smaller, seed)
-	file := filepath.Join("testdata", "scenarios", fmt.Sprintf("found-%s-%s-%d.json", strings.ToLower(v.Rule), j.scenario.Name, j.seed))
+	file := filepath.Join("testdata", "scenarios",
+		fmt.Sprintf("found-%s-%s-%d.json", strings.ToLower(v.Rule), j.scenario.Name, j.seed))
 	stored := Stored{Seed: seed, Rule: v.Rule, Message: v.Message, Scenario: smaller}
 	if err := stored.Save(file); err != nil {
 		t.Error(err)
@@ -183,13 +186,16 @@ func TestStoredScenarios(t *testing.T) {
 	}
 }
 
-// Every scenario that is known to break a rule still does. Once one does not, it belongs to the others.
+// Every scenario that is known to break a rule still does. Once one does not, it belongs to the
+// others.
 func TestOpenScenarios(t *testing.T) {
 	for file, s := range loadStored(t, "open") {
 		t.Run(file, func(t *testing.T) {
 			r := Run(s.Scenario, s.Seed)
-			if len(r.Violations) == 0 || r.Violations[0].Rule != s.Rule || !strings.Contains(r.Violations[0].Message, s.Message) {
-				t.Errorf("breaks %v, and not %s (%s) any more: move it from testdata/open to testdata/scenarios", r.Violations, s.Rule, s.Message)
+			if len(r.Violations) == 0 || r.Violations[0].Rule != s.Rule ||
+				!strings.Contains(r.Violations[0].Message, s.Message) {
+				t.Errorf("breaks %v, and not %s (%s) any more: move it from testdata/open to testdata/scenarios",
+					r.Violations, s.Rule, s.Message)
 			}
 		})
 	}
@@ -224,13 +230,15 @@ var openScenarios = sync.OnceValue(func() []Stored {
 	return out
 })
 
-// isKnown tells whether the violation is one of the open ones: the same rule and words, in a scenario that has at least its faults.
+// isKnown tells whether the violation is one of the open ones: the same rule and words, in a
+// scenario that has at least its faults.
 func isKnown(in Scenario, v Violation) bool {
 	return slices.ContainsFunc(openScenarios(), func(s Stored) bool {
 		missing := func(f Fault) bool {
 			return !slices.ContainsFunc(in.Faults, func(g Fault) bool { return f.Kind == g.Kind })
 		}
-		return s.Rule == v.Rule && strings.Contains(v.Message, s.Message) && !slices.ContainsFunc(s.Scenario.Faults, missing)
+		return s.Rule == v.Rule && strings.Contains(v.Message, s.Message) &&
+			!slices.ContainsFunc(s.Scenario.Faults, missing)
 	})
 }
 
@@ -249,7 +257,8 @@ func TestRunsRepeat(t *testing.T) {
 func TestEveryFaultHappens(t *testing.T) {
 	hit := map[string]bool{}
 	for i, kind := range FaultKinds() {
-		s := Scenario{Name: "one-fault", Masters: 1, Workers: 3, Replicas: 2, Faults: []Fault{{Kind: kind, Phase: "Release", At: 5, For: 30, Target: target(kind, i)}}}
+		s := Scenario{Name: "one-fault", Masters: 1, Workers: 3, Replicas: 2,
+			Faults: []Fault{{Kind: kind, Phase: "Release", At: 5, For: 30, Target: target(kind, i)}}}
 		for name := range run(t, s, int64(i)).Faults {
 			hit[name] = true
 		}

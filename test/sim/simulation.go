@@ -55,7 +55,8 @@ func (sim *Simulation) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(sim.rng.Int63n(int64(high-low)))
 }
 
-// oneIn tells whether something happens that happens once in n times, and never when nothing is left to chance.
+// oneIn tells whether something happens that happens once in n times, and never when nothing is
+// left to chance.
 func (sim *Simulation) oneIn(n int) bool { return !sim.deterministic && sim.rng.Intn(n) == 0 }
 
 // markChanged notes that something has changed: the world is looked at, and is not at rest.
@@ -91,7 +92,8 @@ func (sim *Simulation) run() string {
 // How long a run may take and when it counts as at rest.
 const (
 	maxRunTime = 12 * time.Hour
-	// restTime is longer than anything that happens by itself: a drain is retried every five minutes, and given up on after an hour.
+	// restTime is longer than anything that happens by itself: a drain is retried every five
+	// minutes, and given up on after an hour.
 	restTime = 75 * time.Minute
 	// finishedTime is how long a settled world is watched for something that comes after.
 	finishedTime = 3 * time.Minute

@@ -15,15 +15,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// targetNodes is what internal/execute does for rollout.TargetNodes: the note on the pool, and then one node after another. Between two of
-// these writes the process can die and the world goes on.
+// targetNodes is what internal/execute does for rollout.TargetNodes: the note on the pool, and then
+// one node after another. Between two of these writes the process can die and the world goes on.
 func (p *process) targetNodes(a rollout.TargetNodes, then func(error)) {
-	err := p.patchPool(a.Pool, "notes on pool "+a.Pool+" that it releases "+strings.Join(a.Nodes, ", "), func(mcp *mcfgv1.MachineConfigPool) error {
-		if mcp.Spec.Configuration.Name != a.Target {
-			return &actionRefused{"the pool has been rendered anew"}
-		}
-		return pool.RecordTargets(context.Background(), poolClient{p: p}, mcp, a.Record)
-	})
+	err := p.patchPool(a.Pool, "notes on pool "+a.Pool+" that it releases "+strings.Join(a.Nodes, ", "),
+		func(mcp *mcfgv1.MachineConfigPool) error {
+			if mcp.Spec.Configuration.Name != a.Target {
+				return &actionRefused{"the pool has been rendered anew"}
+			}
+			return pool.RecordTargets(context.Background(), poolClient{p: p}, mcp, a.Record)
+		})
 	if err != nil {
 		then(err)
 		return
@@ -54,7 +55,8 @@ func (p *process) targetNode(a rollout.TargetNodes, name string) error {
 		return fmt.Errorf("node %s is gone", name)
 	}
 	if p.conflicts() {
-		p.sim.apiServer.editNode(name, func(n *corev1.Node) { n.Annotations["sim/touched"] = p.sim.now.Format(time.TimeOnly) })
+		p.sim.apiServer.editNode(name,
+			func(n *corev1.Node) { n.Annotations["sim/touched"] = p.sim.now.Format(time.TimeOnly) })
 	}
 	err := pool.SetDesiredConfig(context.Background(), poolClient{p: p}, n, a.Target)
 	var busy *pool.NodeBusyError

@@ -1,7 +1,7 @@
 package sim
 
-// Transitions are the steps that the simulated Machine Config Operator takes with pools and nodes in all scenarios and in a hundred random
-// ones, in the words of test/sim/trace.
+// Transitions are the steps that the simulated Machine Config Operator takes with pools and nodes
+// in all scenarios and in a hundred random ones, in the words of test/sim/trace.
 func Transitions() map[string]bool {
 	out := map[string]bool{}
 	add := func(r Result) {

@@ -10,8 +10,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/sim/trace"
 )
 
-// Each step that a real Machine Config Operator was seen to take is one that the simulated one takes, too. Steps that are reported in one
-// write here and in two there are written differently, so this is about the order and the kind of writes, and not about times.
+// Each step that a real Machine Config Operator was seen to take is one that the simulated one
+// takes, too. Steps that are reported in one write here and in two there are written differently,
+// so this is about the order and the kind of writes, and not about times.
 func TestSimulatedMCOCoversRecordedSteps(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "traces", "*.jsonl"))
 	if err != nil || len(files) == 0 {
@@ -36,7 +37,8 @@ func TestSimulatedMCOCoversRecordedSteps(t *testing.T) {
 				}
 				steps[step]++
 				if !taken[step] {
-					t.Errorf("%s %s at %s: the simulated MCO never takes this step: %s", e.Kind, e.Name, e.At.Format(time.TimeOnly), step)
+					t.Errorf("%s %s at %s: the simulated MCO never takes this step: %s", e.Kind, e.Name,
+						e.At.Format(time.TimeOnly), step)
 				}
 			}
 			if len(steps) < 8 {

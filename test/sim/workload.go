@@ -65,12 +65,14 @@ func (l *workloads) createMissing() {
 		}
 		for ; running < k.replicas; running++ {
 			k.podsCreated++
-			l.sim.apiServer.writePod(pod{name: k.name + "-" + strconv.Itoa(k.podsCreated), workload: k.name, created: l.sim.now, message: "not scheduled"})
+			l.sim.apiServer.writePod(pod{name: k.name + "-" + strconv.Itoa(k.podsCreated), workload: k.name,
+				created: l.sim.now, message: "not scheduled"})
 		}
 	}
 }
 
-// schedule binds pods that have no node. Nodes without a taint are preferred, then those with few pods.
+// schedule binds pods that have no node. Nodes without a taint are preferred, then those with few
+// pods.
 func (l *workloads) schedule() {
 	for _, p := range l.sim.apiServer.live.pods.list() {
 		if p.node != "" || p.terminating {
@@ -181,7 +183,8 @@ func (l *workloads) becomeReady(name string) {
 	l.sim.apiServer.writePod(updated)
 }
 
-// setUnhealthy makes the workload fail in a way that has nothing to do with nodes or images, or lets it recover.
+// setUnhealthy makes the workload fail in a way that has nothing to do with nodes or images, or
+// lets it recover.
 func (l *workloads) setUnhealthy(name string, sick bool) {
 	k := l.find(name)
 	k.unhealthy = sick
@@ -210,8 +213,8 @@ func (l *workloads) evictAll(node string) int {
 	return left
 }
 
-// evictionAllowed is the eviction API: a pod that does not run yet may go, a healthy one only within the budget, and one that runs and is not
-// ready only while the others suffice.
+// evictionAllowed is the eviction API: a pod that does not run yet may go, a healthy one only
+// within the budget, and one that runs and is not ready only while the others suffice.
 func (l *workloads) evictionAllowed(p *pod) bool {
 	k := l.find(p.workload)
 	switch {
@@ -294,7 +297,8 @@ func (l *workloads) nodeGone(node string) {
 }
 
 // unready describes the workload as the operator does: nil while it has all its pods.
-func (k *workload) readiness(pods []*pod, released []string) (desired, ready int32, newest time.Time, missing, onNode bool, message string) {
+func (k *workload) readiness(pods []*pod, released []string) (desired, ready int32, newest time.Time, missing,
+	onNode bool, message string) {
 	present := int32(0)
 	for _, p := range pods {
 		if p.workload != k.name || p.terminating {
@@ -327,7 +331,8 @@ func (l *workloads) references() []string {
 	return out
 }
 
-// uniqueName is the name, or the name with a number when there is one of that name: extra, extra-2, extra-3.
+// uniqueName is the name, or the name with a number when there is one of that name: extra, extra-2,
+// extra-3.
 func (l *workloads) uniqueName(name string) string {
 	out := name
 	for i := 2; l.find(out) != nil; i++ {

@@ -1,5 +1,5 @@
-// Package validation checks an object against its CustomResourceDefinition as the API server does when the object is created: the schema,
-// lists that are sets or maps, and the rules in CEL.
+// Package validation checks an object against its CustomResourceDefinition as the API server does
+// when the object is created: the schema, lists that are sets or maps, and the rules in CEL.
 package validation
 
 import (
@@ -40,7 +40,8 @@ func New(crd *apiextensionsv1.CustomResourceDefinition, version string) (*Valida
 
 func of(v1 *apiextensionsv1.CustomResourceValidation) (*Validator, error) {
 	var internal apiextensions.CustomResourceValidation
-	if err := apiextensionsv1.Convert_v1_CustomResourceValidation_To_apiextensions_CustomResourceValidation(v1, &internal, nil); err != nil {
+	if err := apiextensionsv1.Convert_v1_CustomResourceValidation_To_apiextensions_CustomResourceValidation(v1,
+		&internal, nil); err != nil {
 		return nil, err
 	}
 	schema, err := structural.NewStructural(internal.OpenAPIV3Schema)
@@ -51,16 +52,18 @@ func of(v1 *apiextensionsv1.CustomResourceValidation) (*Validator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Validator{schema: schema, values: values, rules: cel.NewValidator(schema, true, celconfig.PerCallLimit)}, nil
+	return &Validator{schema: schema, values: values,
+		rules: cel.NewValidator(schema, true, celconfig.PerCallLimit)}, nil
 }
 
-// Create returns what the API server would refuse of the object if it were created; nil when it would take it. The object must be one of
-// a cluster, without a namespace. It is not changed.
+// Create returns what the API server would refuse of the object if it were created; nil when it
+// would take it. The object must be one of a cluster, without a namespace. It is not changed.
 func (v *Validator) Create(ctx context.Context, object map[string]any) field.ErrorList {
 	content := runtime.DeepCopyJSON(object)
 	defaulting.Default(content, v.schema)
 	meta := &unstructured.Unstructured{Object: content}
-	errs := apivalidation.ValidateObjectMetaAccessor(meta, false, apivalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	errs := apivalidation.ValidateObjectMetaAccessor(meta, false, apivalidation.NameIsDNSSubdomain,
+		field.NewPath("metadata"))
 	errs = append(errs, validation.ValidateCustomResource(nil, content, v.values)...)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, v.schema, content)...)
 	if len(errs) > 0 {

@@ -23,7 +23,8 @@ var rollouts = sync.OnceValues(func() (*validation.Validator, error) {
 	return validation.New(definition, v1alpha1.GroupVersion.Version)
 })
 
-// checkText says what the API server would refuse of the object as it is written. What depends on the cluster is judged with it.
+// checkText says what the API server would refuse of the object as it is written. What depends on
+// the cluster is judged with it.
 func checkText(o Object, text []byte) error {
 	if o.Rollout == nil {
 		if setName(o) == "" {
@@ -66,7 +67,8 @@ func ProposedChange(objects []Object) (preview.ProposedChange, error) {
 	for _, o := range objects {
 		switch {
 		case o.Rollout != nil && len(objects) > 1:
-			return change, fmt.Errorf("%s: a SafeMirrorRollout is planned alone, and there are %d objects", o.At, len(objects))
+			return change, fmt.Errorf("%s: a SafeMirrorRollout is planned alone, and there are %d objects", o.At,
+				len(objects))
 		case o.Rollout != nil:
 			change.Rollout = o.Rollout
 		case o.Digest != nil:

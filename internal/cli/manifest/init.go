@@ -11,8 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Init writes a SafeMirrorRollout that has the items of the mirror sets, as YAML with comments. name may be empty; from says where the
-// sets come from.
+// Init writes a SafeMirrorRollout that has the items of the mirror sets, as YAML with comments.
+// name may be empty; from says where the sets come from.
 func Init(objects []Object, name, from string) (string, error) {
 	for _, o := range objects {
 		if o.Rollout != nil {
@@ -45,8 +45,10 @@ func write(r *v1alpha1.SafeMirrorRollout, notes []string, from string) (string, 
 		field, about string
 		items        []v1alpha1.ImageMirrors
 	}{
-		{"imageDigestMirrors", "redirect pulls by digest; they become an ImageDigestMirrorSet of this name.", r.Spec.ImageDigestMirrors},
-		{"imageTagMirrors", "redirect pulls by tag; they become an ImageTagMirrorSet of this name.", r.Spec.ImageTagMirrors},
+		{"imageDigestMirrors", "redirect pulls by digest; they become an ImageDigestMirrorSet of this name.",
+			r.Spec.ImageDigestMirrors},
+		{"imageTagMirrors", "redirect pulls by tag; they become an ImageTagMirrorSet of this name.",
+			r.Spec.ImageTagMirrors},
 	} {
 		if len(list.items) == 0 {
 			continue

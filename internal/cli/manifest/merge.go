@@ -21,7 +21,8 @@ type item struct {
 // itemsOf are those of plain mirror sets, in order.
 func itemsOf(objects []Object) []item {
 	var out []item
-	add := func(o Object, field string, digest bool, i int, source string, mirrors []configv1.ImageMirror, policy configv1.MirrorSourcePolicy) {
+	add := func(o Object, field string, digest bool, i int, source string, mirrors []configv1.ImageMirror,
+		policy configv1.MirrorSourcePolicy) {
 		m := v1alpha1.ImageMirrors{Source: source, MirrorSourcePolicy: v1alpha1.MirrorSourcePolicy(policy)}
 		for _, mirror := range mirrors {
 			m.Mirrors = append(m.Mirrors, string(mirror))
@@ -50,9 +51,10 @@ type Merged struct {
 	Notes []string
 }
 
-// Merge makes one spec of plain mirror sets, in their order. Items of one kind and source become one, with the mirrors of the first
-// before those of the others: the Machine Config Operator would interleave them alphabetically, which nobody means. A source that has
-// two policies, in whatever kinds, is an error: the Machine Config Operator refuses every mirror set of the cluster then.
+// Merge makes one spec of plain mirror sets, in their order. Items of one kind and source become
+// one, with the mirrors of the first before those of the others: the Machine Config Operator would
+// interleave them alphabetically, which nobody means. A source that has two policies, in whatever
+// kinds, is an error: the Machine Config Operator refuses every mirror set of the cluster then.
 func Merge(objects []Object) (Merged, error) {
 	var out Merged
 	var merged []item
@@ -105,7 +107,8 @@ func mergeItem(into *item, i item) string {
 	return fmt.Sprintf("source %s: the %d mirrors of %s come after those of %s", i.Source, added, i.at, into.at)
 }
 
-// oneKindWarnings names sources that may not be contacted and have mirrors of one kind only: pulls of the other kind cannot succeed.
+// oneKindWarnings names sources that may not be contacted and have mirrors of one kind only: pulls
+// of the other kind cannot succeed.
 func oneKindWarnings(merged []item) []string {
 	var out []string
 	for _, i := range merged {

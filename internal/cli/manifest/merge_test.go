@@ -12,13 +12,16 @@ import (
 
 // set writes a mirror set of items such as "quay.io/acme m.local/acme,n.local/acme Never".
 func set(kind, name string, items ...string) string {
-	field := map[string]string{"ImageTagMirrorSet": "imageTagMirrors", "ImageDigestMirrorSet": "imageDigestMirrors"}[kind]
-	out := fmt.Sprintf("apiVersion: config.openshift.io/v1\nkind: %s\nmetadata: {name: %s}\nspec:\n  %s:\n", kind, name, field)
+	field := map[string]string{"ImageTagMirrorSet": "imageTagMirrors",
+		"ImageDigestMirrorSet": "imageDigestMirrors"}[kind]
+	out := fmt.Sprintf("apiVersion: config.openshift.io/v1\nkind: %s\nmetadata: {name: %s}\nspec:\n  %s:\n", kind,
+		name, field)
 	for _, i := range items {
 		parts := strings.Fields(i)
 		out += fmt.Sprintf("  - {source: %q, mirrors: [%s]", parts[0], parts[1])
 		if len(parts) > 2 {
-			out += ", mirrorSourcePolicy: " + map[string]string{"Never": "NeverContactSource", "Allow": "AllowContactingSource"}[parts[2]]
+			out += ", mirrorSourcePolicy: " +
+				map[string]string{"Never": "NeverContactSource", "Allow": "AllowContactingSource"}[parts[2]]
 		}
 		out += "}\n"
 	}
@@ -70,7 +73,8 @@ func TestMerge(t *testing.T) {
 		},
 		"two policies of one kind": {
 			sets: []string{tags("a", "a.io m.local/a Never"), tags("b", "a.io m.local/a")},
-			err:  []string{"a.io", "NeverContactSource in ImageTagMirrorSet a spec.imageTagMirrors[0]", "AllowContactingSource in ImageTagMirrorSet b"},
+			err: []string{"a.io", "NeverContactSource in ImageTagMirrorSet a spec.imageTagMirrors[0]",
+				"AllowContactingSource in ImageTagMirrorSet b"},
 		},
 		"two policies across kinds": {
 			sets: []string{digests("a", "a.io m.local/a"), tags("a", "a.io m.local/a Never")},
@@ -95,7 +99,8 @@ func TestMerge(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([][]string{c.tags, c.digests}, [][]string{summarize(got.Spec.ImageTagMirrors), summarize(got.Spec.ImageDigestMirrors)}); diff != "" {
+			if diff := cmp.Diff([][]string{c.tags, c.digests},
+				[][]string{summarize(got.Spec.ImageTagMirrors), summarize(got.Spec.ImageDigestMirrors)}); diff != "" {
 				t.Errorf("items (-want +got):\n%s", diff)
 			}
 			if len(got.Notes) != len(c.notes) {
@@ -112,7 +117,8 @@ func TestMerge(t *testing.T) {
 
 // TestInit reads what it has written, so that the comments cannot break it.
 func TestInit(t *testing.T) {
-	objects, err := Read(file(tags("itms-0", "a.io m.local/a", "*.b.io m.local/b") + "---\n" + digests("idms-0", "a.io m.local/a")))
+	objects, err := Read(file(tags("itms-0", "a.io m.local/a", "*.b.io m.local/b") + "---\n" +
+		digests("idms-0", "a.io m.local/a")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,15 +139,20 @@ func TestInit(t *testing.T) {
 		t.Errorf("items (-want +got):\n%s", diff)
 	}
 	// What is commented out is a rollout, too.
-	uncommented := strings.NewReplacer("\n  # mirroring", "\n  mirroring", "\n  #   mode", "\n    mode", "\n  # inventory", "\n  inventory",
-		"\n  #   additionalImages", "\n    additionalImages", "\n  #   acceptedRisks", "\n    acceptedRisks", "\n  #   - pattern", "\n    - pattern",
-		"\n  #     reason", "\n      reason", "\n  # release", "\n  release", "\n  #   stages", "\n    stages", "\n  #   - pool", "\n    - pool",
-		"\n  #     nodes", "\n      nodes", "\n  #   pushSecret", "\n    pushSecret", "\n  #     name", "\n      name").Replace(text)
+	uncommented := strings.NewReplacer("\n  # mirroring", "\n  mirroring", "\n  #   mode", "\n    mode",
+		"\n  # inventory", "\n  inventory",
+		"\n  #   additionalImages", "\n    additionalImages", "\n  #   acceptedRisks", "\n    acceptedRisks",
+		"\n  #   - pattern", "\n    - pattern",
+		"\n  #     reason", "\n      reason", "\n  # release", "\n  release", "\n  #   stages", "\n    stages",
+		"\n  #   - pool", "\n    - pool",
+		"\n  #     nodes", "\n      nodes", "\n  #   pushSecret", "\n    pushSecret", "\n  #     name",
+		"\n      name").Replace(text)
 	again, err = Read(file(uncommented))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, uncommented)
 	}
-	if spec := again[0].Rollout.Spec; len(spec.Release.Stages) != 3 || spec.Mirroring.PushSecret.Name == "" || len(spec.Inventory.AcceptedRisks) != 1 {
+	if spec := again[0].Rollout.Spec; len(spec.Release.Stages) != 3 || spec.Mirroring.PushSecret.Name == "" ||
+		len(spec.Inventory.AcceptedRisks) != 1 {
 		t.Errorf("the commented fields are not read: %+v", spec)
 	}
 }

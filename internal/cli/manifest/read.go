@@ -1,7 +1,8 @@
-// Package manifest reads what somebody wishes for out of files: a SafeMirrorRollout, or mirror sets as oc-mirror and oc write them.
+// Package manifest reads what somebody wishes for out of files: a SafeMirrorRollout, or mirror sets
+// as oc-mirror and oc write them.
 //
-// It is strict, because a misspelt field that is passed over is a mirror set that does something else: an error names the file, the line
-// and the field.
+// It is strict, because a misspelt field that is passed over is a mirror set that does something
+// else: an error names the file, the line and the field.
 package manifest
 
 import (
@@ -77,7 +78,8 @@ func (f File) read() (out []Object, errs []error) {
 	return out, errs
 }
 
-// duplicateErrors refuses a second object of the same name: in a cluster it would replace the first.
+// duplicateErrors refuses a second object of the same name: in a cluster it would replace the
+// first.
 func duplicateErrors(objects []Object) []error {
 	var errs []error
 	seen := map[string]string{}
@@ -92,8 +94,10 @@ func duplicateErrors(objects []Object) []error {
 
 // document is one part of a file that lines of --- divide.
 type document struct {
-	line int    // on which it begins to say something, from 1
-	text []byte // with as many empty lines before it as the file has, so that the lines of YAML errors are those of the file
+	line int // on which it begins to say something, from 1
+	// with as many empty lines before it as the file has, so that the lines of YAML errors are
+	// those of the file
+	text []byte
 }
 
 func documents(data []byte) []document {
@@ -189,7 +193,8 @@ func (d document) object(meta metav1.TypeMeta, text []byte) (o Object, err error
 	return o, checkText(o, text)
 }
 
-// strict decodes as the API server does for a request with fieldValidation=Strict: its errors have the path of the field.
+// strict decodes as the API server does for a request with fieldValidation=Strict: its errors have
+// the path of the field.
 var strict = sync.OnceValue(func() *json.Serializer {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{configv1.AddToScheme, v1alpha1.AddToScheme} {
@@ -197,7 +202,8 @@ var strict = sync.OnceValue(func() *json.Serializer {
 			panic(err) // the kinds are what this program is made of
 		}
 	}
-	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Yaml: true, Strict: true})
+	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme,
+		json.SerializerOptions{Yaml: true, Strict: true})
 })
 
 func checkAPIVersion(meta metav1.TypeMeta, want string) error {
@@ -210,16 +216,19 @@ func checkAPIVersion(meta metav1.TypeMeta, want string) error {
 // reason is what the decoder says without its own prefixes.
 func (d document) reason(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, prefix := range []string{"error converting YAML to JSON: ", "error unmarshaling JSON: ", "while decoding JSON: ", "strict decoding error: ", "yaml: ", "json: "} {
+	for _, prefix := range []string{"error converting YAML to JSON: ", "error unmarshaling JSON: ",
+		"while decoding JSON: ", "strict decoding error: ", "yaml: ", "json: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return text
 }
 
-// fieldInError finds the field in `unknown field "spec.imageTagMirrors[0].sorce"` and in `spec.imageTagMirrors[2]: …`.
+// fieldInError finds the field in `unknown field "spec.imageTagMirrors[0].sorce"` and in
+// `spec.imageTagMirrors[2]: …`.
 var fieldInError = regexp.MustCompile(`(?:^|unknown field ")((?:metadata|spec|status)[.a-zA-Z0-9\[\]]*)`)
 
-// locate finds the line of the field that an error names; empty when it names none, or the text has it more than once.
+// locate finds the line of the field that an error names; empty when it names none, or the text has
+// it more than once.
 func (d document) locate(file string, err error) string {
 	m := fieldInError.FindStringSubmatch(err.Error())
 	if m == nil {

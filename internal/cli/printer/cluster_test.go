@@ -68,8 +68,10 @@ func (b *builder) withImages(images ...string) *builder {
 		on := spec
 		on.NodeName = "worker-0"
 		b.withObjects(
-			&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: spec}}},
-			&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name + "-1"}, Spec: on, Status: corev1.PodStatus{Phase: corev1.PodRunning}},
+			&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+				Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: spec}}},
+			&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name + "-1"}, Spec: on,
+				Status: corev1.PodStatus{Phase: corev1.PodRunning}},
 		)
 	}
 	return b
@@ -81,8 +83,9 @@ func tagSet(name, source string, mirrors ...configv1.ImageMirror) *configv1.Imag
 }
 
 func digestSet(name, source string, mirrors ...configv1.ImageMirror) *configv1.ImageDigestMirrorSet {
-	return &configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: configv1.ImageDigestMirrorSetSpec{
-		ImageDigestMirrors: []configv1.ImageDigestMirrors{{Source: source, Mirrors: mirrors}}}}
+	return &configv1.ImageDigestMirrorSet{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: configv1.ImageDigestMirrorSetSpec{
+			ImageDigestMirrors: []configv1.ImageDigestMirrors{{Source: source, Mirrors: mirrors}}}}
 }
 
 // rendered is what the nodes run: the MCO has brought the mirror sets of the cluster to them.
@@ -115,7 +118,8 @@ func (b *builder) preview(t *testing.T) *preview.Preview {
 	}
 	c := minicluster.Client(interceptor.Funcs{}, append(objects, b.objects...)...)
 	source := preview.Source{
-		Reader: c, Scheme: minicluster.Scheme(), Discovery: prediction.DiscoveryFrom(minicluster.Mapper()), Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		Reader: c, Scheme: minicluster.Scheme(), Discovery: prediction.DiscoveryFrom(minicluster.Mapper()),
+		Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
 	if b.partial {
 		source.Reader, source.Partial = partial{c}, true

@@ -79,10 +79,12 @@ type BlockedDrain struct {
 
 // NewDiagnosis makes the report.
 func NewDiagnosis(r evidence.Result) Diagnosis {
-	out := Diagnosis{Format: FormatVersion, Verdict: NothingStuck, At: r.At, Pools: []PoolProgress{}, BlockedDrains: []BlockedDrain{}, Gaps: []CoverageGap{}}
+	out := Diagnosis{Format: FormatVersion, Verdict: NothingStuck, At: r.At, Pools: []PoolProgress{},
+		BlockedDrains: []BlockedDrain{}, Gaps: []CoverageGap{}}
 	updating := 0
 	for _, p := range r.Pools {
-		d := PoolProgress{Name: p.Name, Nodes: len(p.Nodes), Done: p.Updated(), Paused: p.Paused, Updating: []UpdatingNode{}}
+		d := PoolProgress{Name: p.Name, Nodes: len(p.Nodes), Done: p.Updated(), Paused: p.Paused,
+			Updating: []UpdatingNode{}}
 		for _, n := range p.Nodes {
 			if evidence.IsUpdating(n) {
 				d.Updating = append(d.Updating, UpdatingNode{n.Name, n.UpdateStage(n.DesiredConfig)})
@@ -100,7 +102,8 @@ func NewDiagnosis(r evidence.Result) Diagnosis {
 			out.Verdict = Stuck
 			stuck++
 		}
-		out.BlockedDrains = append(out.BlockedDrains, BlockedDrain{BlockedDrain: o, Cause: o.RootCause(), Line: o.String(), Advice: drain.Advise(o)})
+		out.BlockedDrains = append(out.BlockedDrains,
+			BlockedDrain{BlockedDrain: o, Cause: o.RootCause(), Line: o.String(), Advice: drain.Advise(o)})
 	}
 	for _, g := range r.UnreadKinds {
 		out.Gaps = append(out.Gaps, CoverageGap{Source: g.Kind, Why: g.Why})
@@ -111,9 +114,11 @@ func NewDiagnosis(r evidence.Result) Diagnosis {
 	case out.Verdict == NothingStuck:
 		out.Message = plural(updating, "node is under way and gets on", "nodes are under way, and all get on")
 	case out.Verdict == Slow:
-		out.Message = fmt.Sprintf("%s; what is waited for passes by itself", plural(updating, "node is under way", "nodes are under way"))
+		out.Message = fmt.Sprintf("%s; what is waited for passes by itself",
+			plural(updating, "node is under way", "nodes are under way"))
 	default:
-		out.Message = fmt.Sprintf("%s, and %s not get on", plural(updating, "node is under way", "nodes are under way"), plural(stuck, "does", "do"))
+		out.Message = fmt.Sprintf("%s, and %s not get on", plural(updating, "node is under way", "nodes are under way"),
+			plural(stuck, "does", "do"))
 	}
 	return out
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// addDrainForecast adds the forecast of drains to the pools that change, and to what would hold a rollout before it pauses anything.
+// addDrainForecast adds the forecast of drains to the pools that change, and to what would hold a
+// rollout before it pauses anything.
 func (r *PlanReport) addDrainForecast(f *preview.Preview, a preview.RegistryChecks) {
 	if f.AlreadyApplied {
 		return
@@ -40,7 +41,8 @@ func (r *PlanReport) addDrainForecast(f *preview.Preview, a preview.RegistryChec
 }
 
 func drainOf(n drain.NodeReport) DrainForecast {
-	return DrainForecast{Node: n.Node, First: n.Position == 1, Result: string(n.Result), Reasons: messages(n.Problems), Remarks: orEmpty(n.Remarks)}
+	return DrainForecast{Node: n.Node, First: n.Position == 1, Result: string(n.Result), Reasons: messages(n.Problems),
+		Remarks: orEmpty(n.Remarks)}
 }
 
 func messages(problems []rollout.Problem) []string {
@@ -54,7 +56,8 @@ func messages(problems []rollout.Problem) []string {
 // addBlockers adds each reason once, however many nodes it is one for.
 func (r *PlanReport) addBlockers(n drain.NodeReport) {
 	for _, p := range n.Problems {
-		f := Notice{Object: p.Kind + " " + p.Name, Message: fmt.Sprintf("the drain of %s would be refused: %s", n.Node, p.Message)}
+		f := Notice{Object: p.Kind + " " + p.Name,
+			Message: fmt.Sprintf("the drain of %s would be refused: %s", n.Node, p.Message)}
 		if p.Namespace != "" {
 			f.Object = p.Kind + " " + p.Namespace + "/" + p.Name
 		}
@@ -82,7 +85,8 @@ func (t *textWriter) drains(p PoolForecast) {
 		}
 	}
 	t.paragraph("  ", fmt.Sprintf("%s: of %s, one at a time, %d would go through, %d would be refused, and of %d nobody can tell", p.Name,
-		plural(len(p.Drains), "drain", "drains"), count[string(rollout.DrainSafe)], count[string(rollout.DrainBlocked)], count[string(rollout.DrainUnknown)]))
+		plural(len(p.Drains), "drain", "drains"), count[string(rollout.DrainSafe)], count[string(rollout.DrainBlocked)],
+		count[string(rollout.DrainUnknown)]))
 	for _, d := range firstN(bad, t.limit) {
 		for _, reason := range d.Reasons {
 			t.paragraph("    - ", fmt.Sprintf("%s %s: %s", d.Node, d.Result, reason))
@@ -90,7 +94,8 @@ func (t *textWriter) drains(p PoolForecast) {
 	}
 	t.more(len(bad), "drains")
 	if g := p.Concurrent; g != nil && len(g.Reasons) > 0 {
-		t.paragraph("    - ", fmt.Sprintf("%s may be taken at once, and %s can be: %s", plural(p.MaxConcurrent, "node", "nodes"), strconv.Itoa(g.Size), g.Reasons[0]))
+		t.paragraph("    - ", fmt.Sprintf("%s may be taken at once, and %s can be: %s",
+			plural(p.MaxConcurrent, "node", "nodes"), strconv.Itoa(g.Size), g.Reasons[0]))
 	}
 	if t.limit <= defaultLimit {
 		return

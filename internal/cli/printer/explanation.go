@@ -18,7 +18,8 @@ type Explanation struct {
 	// UsedBy are the first owners of the reference; OwnerCount is of all.
 	UsedBy     []string `json:"usedBy"`
 	OwnerCount int      `json:"ownerCount"`
-	// Current is by the configurations that nodes run, After by those that they would run; After is null when nothing was wished for.
+	// Current is by the configurations that nodes run, After by those that they would run; After is
+	// null when nothing was wished for.
 	Current     []PullPath `json:"now"`
 	Proposed    []PullPath `json:"after"`
 	UnreadNodes []string   `json:"unseen"`
@@ -40,7 +41,8 @@ type NodeGroup struct {
 // Candidate is one complete reference; a short name stands for several.
 type Candidate struct {
 	Reference string `json:"reference"`
-	// Scope is the prefix of the entry that applies, empty when none does; From are the objects that make it.
+	// Scope is the prefix of the entry that applies, empty when none does; From are the objects
+	// that make it.
 	Scope   string   `json:"scope"`
 	Origins []string `json:"from"`
 	// Error says why the pull fails before anybody is asked.
@@ -63,7 +65,8 @@ type Step struct {
 
 // NewExplanation makes the explanation.
 func NewExplanation(e preview.Explanation) Explanation {
-	out := Explanation{Format: FormatVersion, Reference: e.Reference, UsedBy: []string{}, Current: pullPaths(e.Current), UnreadNodes: orEmpty(e.UnreadNodes)}
+	out := Explanation{Format: FormatVersion, Reference: e.Reference, UsedBy: []string{}, Current: pullPaths(e.Current),
+		UnreadNodes: orEmpty(e.UnreadNodes)}
 	if e.Proposed != nil {
 		out.Proposed = pullPaths(e.Proposed)
 	}
@@ -95,7 +98,8 @@ func candidateOf(t preview.Candidate, lastTry bool) Candidate {
 	out := Candidate{Reference: t.Reference, Scope: t.Scope, Origins: orEmpty(t.Origins), Error: t.Err, Steps: []Step{}}
 	for i, e := range t.Endpoints {
 		out.Steps = append(out.Steps, Step{
-			Reference: e.Reference, Source: !e.Mirror, Blocked: e.Blocked, BlockedBy: e.BlockedBy, Insecure: e.Insecure, Origins: t.EndpointOrigins[i],
+			Reference: e.Reference, Source: !e.Mirror, Blocked: e.Blocked, BlockedBy: e.BlockedBy, Insecure: e.Insecure,
+			Origins:   t.EndpointOrigins[i],
 			OnFailure: onFailure(e.Blocked, i == len(t.Endpoints)-1, lastTry),
 		})
 	}
@@ -178,7 +182,8 @@ func (t *textWriter) pullPaths(head string, list []PullPath) {
 			if g.Rendered != "" {
 				rendered = " on " + g.Rendered
 			}
-			t.paragraph("  ", fmt.Sprintf("pool %s, %s%s: %s", g.Pool, plural(len(g.Nodes), "node", "nodes"), rendered, abbreviate(g.Nodes, t.limit)))
+			t.paragraph("  ", fmt.Sprintf("pool %s, %s%s: %s", g.Pool, plural(len(g.Nodes), "node", "nodes"), rendered,
+				abbreviate(g.Nodes, t.limit)))
 		}
 		for i, candidate := range v.Candidates {
 			if len(v.Candidates) > 1 {

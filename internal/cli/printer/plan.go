@@ -1,7 +1,9 @@
-// Package report says in words and in JSON what internal/preview has foreseen: the verdict first, then what changes, what would break and
-// for whom, what drains, who switches at once, what it would take, and what could not be seen.
+// Package report says in words and in JSON what internal/preview has foreseen: the verdict first,
+// then what changes, what would break and for whom, what drains, who switches at once, what it
+// would take, and what could not be seen.
 //
-// It is pure: the same foresight and the same answers of registries give the same report, byte for byte.
+// It is pure: the same foresight and the same answers of registries give the same report, byte for
+// byte.
 package printer
 
 import (
@@ -9,7 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// FormatVersion is the version of the JSON. Fields may be added under the same number; none is removed or changes its meaning.
+// FormatVersion is the version of the JSON. Fields may be added under the same number; none is
+// removed or changes its meaning.
 const FormatVersion = 1
 
 // VerdictCode is a verdict in a word.
@@ -53,7 +56,8 @@ type PlanReport struct {
 	RegistriesChecked bool `json:"asked"`
 	// Changes are the references whose pull changes, by class, the worst class first.
 	Changes []ChangeClass `json:"changes"`
-	// Breaks are the names of those that could not be pulled any more, AtRisk of those that may not.
+	// Breaks are the names of those that could not be pulled any more, AtRisk of those that may
+	// not.
 	Breaks []string `json:"breaks"`
 	AtRisk []string `json:"atRisk"`
 	// Blockers are the reasons for which a rollout would not begin now.
@@ -99,7 +103,8 @@ type Cluster struct {
 // ReferenceCounts counts the references of a cluster.
 type ReferenceCounts struct {
 	Total int `json:"total"`
-	// Blocking can be pulled at any moment, Advisory when something else happens, Historical by a rollback to the past.
+	// Blocking can be pulled at any moment, Advisory when something else happens, Historical by a
+	// rollback to the past.
 	Blocking   int `json:"blocking"`
 	Advisory   int `json:"advisory"`
 	Historical int `json:"historical"`
@@ -133,10 +138,12 @@ type ReferenceChange struct {
 	After      []Endpoint `json:"after"`
 	// Target is the endpoint that has to hold the image before the mirror sets are applied.
 	Target string `json:"fill,omitempty"`
-	// Scope is the source whose entry would decide; ShadowedBy the object that it takes the reference away with.
+	// Scope is the source whose entry would decide; ShadowedBy the object that it takes the
+	// reference away with.
 	Scope      string `json:"scope,omitempty"`
 	ShadowedBy string `json:"shadowedBy,omitempty"`
-	// Message says why it breaks or may break, and the remedy; Mirror what the registries said when they were asked.
+	// Message says why it breaks or may break, and the remedy; Mirror what the registries said when
+	// they were asked.
 	Message string `json:"message,omitempty"`
 	Mirror  string `json:"mirror,omitempty"`
 }
@@ -179,14 +186,16 @@ type PoolForecast struct {
 	Others []LaterNode `json:"others"`
 	// MaxConcurrent is how many of its nodes are taken at the same time.
 	MaxConcurrent int `json:"atOnce"`
-	// Drains is the forecast of the drain of each node, in the order of their turn; of those that can be first any can be next.
+	// Drains is the forecast of the drain of each node, in the order of their turn; of those that
+	// can be first any can be next.
 	Drains []DrainForecast `json:"drains"`
 	// Concurrent is how many can be drained at the same time; nil when they go one by one anyway.
 	Concurrent *ConcurrentDrains `json:"together,omitempty"`
 	// Evictions are the pods that drains of all its nodes evict; MostOnANode those of the fullest.
 	Evictions   int `json:"evictions"`
 	MostOnANode int `json:"mostOnANode"`
-	// PendingChanges are other changes that would drain or reboot, and that reach the nodes at the same time.
+	// PendingChanges are other changes that would drain or reboot, and that reach the nodes at the
+	// same time.
 	PendingChanges []string `json:"riders"`
 }
 
@@ -195,13 +204,15 @@ type DrainForecast struct {
 	Node string `json:"node"`
 	// First is true for one of those that the first release can take.
 	First bool `json:"first,omitempty"`
-	// Result is Safe, Blocked or Unknown; Reasons say why it is not safe, Remarks what is worth knowing all the same.
+	// Result is Safe, Blocked or Unknown; Reasons say why it is not safe, Remarks what is worth
+	// knowing all the same.
 	Result  string   `json:"outlook"`
 	Reasons []string `json:"reasons"`
 	Remarks []string `json:"remarks"`
 }
 
-// ConcurrentDrains is how many nodes the first release of a pool can take, of those that are allowed at once.
+// ConcurrentDrains is how many nodes the first release of a pool can take, of those that are
+// allowed at once.
 type ConcurrentDrains struct {
 	Size int `json:"size"`
 	// Reasons say what would hold the drains of one more.
@@ -215,7 +226,8 @@ type LaterNode struct {
 	NotCandidate bool   `json:"never,omitempty"`
 }
 
-// ImmediateConsumer is somebody who uses the mirrors as soon as the mirror sets exist, pause or not.
+// ImmediateConsumer is somebody who uses the mirrors as soon as the mirror sets exist, pause or
+// not.
 type ImmediateConsumer struct {
 	By    string `json:"by"`
 	Owner string `json:"owner"`
@@ -241,7 +253,8 @@ type Estimate struct {
 
 // ReleaseEstimate is how nodes are given the new configuration.
 type ReleaseEstimate struct {
-	// Mechanism is PausePulse or Targeted; MaxConcurrent the most nodes that any pool is taken at once.
+	// Mechanism is PausePulse or Targeted; MaxConcurrent the most nodes that any pool is taken at
+	// once.
 	Mechanism     string `json:"mechanism"`
 	MaxConcurrent int    `json:"atOnce"`
 	// Advice says what would be better for this cluster; empty when nothing would.
@@ -274,7 +287,8 @@ type AcceptedRisk struct {
 type CoverageGap struct {
 	Source string `json:"source"`
 	Why    string `json:"why"`
-	// Essential is true when nobody may call the change safe without it; Absent when the cluster does not have it.
+	// Essential is true when nobody may call the change safe without it; Absent when the cluster
+	// does not have it.
 	Essential bool `json:"decides,omitempty"`
 	Absent    bool `json:"absent,omitempty"`
 }

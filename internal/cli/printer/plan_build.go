@@ -17,13 +17,15 @@ func NewPlanReport(f *preview.Preview, a preview.RegistryChecks) PlanReport {
 		Format: FormatVersion, Change: changeOf(f.Change), Cluster: clusterOf(f),
 		References: countReferences(f), RegistriesChecked: a.Results != nil,
 		Changes: classes(f.Plan, a), Blockers: blockers(f), Traps: traps(f), Accepted: risks(f),
-		Pools: []PoolForecast{}, Immediate: []ImmediateConsumer{}, Gaps: []CoverageGap{}, Breaks: []string{}, AtRisk: []string{}, Shadows: []Shadow{},
+		Pools: []PoolForecast{}, Immediate: []ImmediateConsumer{}, Gaps: []CoverageGap{}, Breaks: []string{},
+		AtRisk: []string{}, Shadows: []Shadow{},
 	}
 	for _, p := range f.Pools {
 		out.Pools = append(out.Pools, poolOf(p, f))
 	}
 	for _, s := range f.Immediate {
-		out.Immediate = append(out.Immediate, ImmediateConsumer{By: s.By, Owner: s.Owner.String(), Images: orEmpty(s.Images)})
+		out.Immediate = append(out.Immediate,
+			ImmediateConsumer{By: s.By, Owner: s.Owner.String(), Images: orEmpty(s.Images)})
 	}
 	for _, g := range f.Gaps {
 		out.Gaps = append(out.Gaps, CoverageGap{Source: g.Source, Why: g.Why, Essential: g.Essential, Absent: g.Absent})
@@ -57,7 +59,8 @@ func countReferences(f *preview.Preview) ReferenceCounts {
 	for _, i := range f.Plan.Items {
 		changed[i.Name] = true // pools that differ have items of their own for one reference
 	}
-	out := ReferenceCounts{Total: len(f.Inventory.References), Changed: len(changed), Unreadable: orEmpty(f.Plan.InvalidReferences)}
+	out := ReferenceCounts{Total: len(f.Inventory.References), Changed: len(changed),
+		Unreadable: orEmpty(f.Plan.InvalidReferences)}
 	for i := range f.Inventory.References {
 		switch f.Inventory.References[i].Class {
 		case inventory.Blocking:
@@ -73,7 +76,8 @@ func countReferences(f *preview.Preview) ReferenceCounts {
 
 // changeSeverity is the order of the classes, the worst first.
 var changeSeverity = []registriesconf.Change{
-	registriesconf.RewriteError, registriesconf.NewlyBlocked, registriesconf.LosesMirror, registriesconf.GainsMirror, registriesconf.OrderChanged,
+	registriesconf.RewriteError, registriesconf.NewlyBlocked, registriesconf.LosesMirror, registriesconf.GainsMirror,
+	registriesconf.OrderChanged,
 	registriesconf.Unblocked, registriesconf.Unchanged,
 }
 
@@ -96,7 +100,8 @@ func classes(p plan.Plan, a preview.RegistryChecks) []ChangeClass {
 	for _, change := range changeSeverity {
 		if c := byChange[change]; c != nil {
 			slices.SortStableFunc(c.Items, func(a, b ReferenceChange) int {
-				return cmp.Or(forecastSeverity(a.Forecast)-forecastSeverity(b.Forecast), cmp.Compare(a.Reference, b.Reference))
+				return cmp.Or(forecastSeverity(a.Forecast)-forecastSeverity(b.Forecast),
+					cmp.Compare(a.Reference, b.Reference))
 			})
 			out = append(out, *c)
 		}
@@ -104,21 +109,27 @@ func classes(p plan.Plan, a preview.RegistryChecks) []ChangeClass {
 	return out
 }
 
-var forecastsBySeverity = []plan.PullForecast{plan.Lost, plan.AtRisk, plan.ToMirror, plan.Proven, plan.Accepted, plan.NotBlocking, plan.NoWorse}
+var forecastsBySeverity = []plan.PullForecast{plan.Lost, plan.AtRisk, plan.ToMirror, plan.Proven, plan.Accepted,
+	plan.NotBlocking, plan.NoWorse}
 
 func forecastSeverity(o plan.PullForecast) int { return slices.Index(forecastsBySeverity, o) }
 
 func itemOf(p plan.Plan, i plan.Item, a preview.RegistryChecks) ReferenceChange {
 	out := ReferenceChange{
-		Reference: i.Name, Forecast: p.PullForecast(i, a.Results), Needed: i.Reference.Class == inventory.Blocking, OwnerCount: i.Reference.Count,
-		Owners: []string{}, Pools: i.Pools, Before: endpoints(i.Before), After: endpoints(i.After), Target: i.Target, Scope: i.After.Scope, ShadowedBy: i.ShadowedBy,
+		Reference: i.Name, Forecast: p.PullForecast(i, a.Results), Needed: i.Reference.Class == inventory.Blocking,
+		OwnerCount: i.Reference.Count,
+		Owners:     []string{}, Pools: i.Pools, Before: endpoints(i.Before), After: endpoints(i.After),
+		Target: i.Target,
+		Scope:  i.After.Scope, ShadowedBy: i.ShadowedBy,
 		Mirror: p.FailureMessage(i, a.Results),
 	}
 	if i.Reference.Image != i.Name {
 		out.OriginalSpelling = i.Reference.Image
 	}
 	if out.Forecast == plan.AtRisk && i.KeepsEndpoints() && a.Results == nil {
-		out.Forecast = plan.ToMirror // every place of today is still tried; what is new has to hold the image or say that it does not
+		// every place of today is still tried; what is new has to hold the image or say that it
+		// does not
+		out.Forecast = plan.ToMirror
 	}
 	for _, o := range i.Reference.Owners {
 		out.Owners = append(out.Owners, o.String())
@@ -198,7 +209,8 @@ func traps(f *preview.Preview) []Notice {
 	}
 	for _, b := range f.ExistingProblems {
 		out = append(out, Notice{Object: b.Kind + "/" + b.Name, Existing: true,
-			Message: b.Field + ": " + b.Message + " (the Machine Config Operator refuses all mirror sets of the cluster for it, today)"})
+			Message: b.Field + ": " + b.Message +
+				" (the Machine Config Operator refuses all mirror sets of the cluster for it, today)"})
 	}
 	for _, t := range f.ExistingTraps {
 		out = append(out, Notice{Object: t.Kind + "/" + t.Name, Message: t.Field + ": " + t.Message, Existing: true})
@@ -222,9 +234,11 @@ func risks(f *preview.Preview) []AcceptedRisk {
 
 func poolOf(p preview.PoolForecast, f *preview.Preview) PoolForecast {
 	out := PoolForecast{
-		Name: p.Name, Nodes: len(p.Nodes), Updated: p.Updated(), Paused: p.Paused, Effect: p.Disruption.Effect, Rule: p.Disruption.Rule,
+		Name: p.Name, Nodes: len(p.Nodes), Updated: p.Updated(), Paused: p.Paused, Effect: p.Disruption.Effect,
+		Rule:          p.Disruption.Rule,
 		MaxConcurrent: p.MaxConcurrent(p.MaxUnavailable, maxUnavailable(f)),
-		First:         orEmpty(p.UpdateOrder.First), Others: []LaterNode{}, Drains: []DrainForecast{}, Evictions: p.Evictions, MostOnANode: p.MaxEvictionsPerNode, PendingChanges: orEmpty(p.PendingChanges),
+		First:         orEmpty(p.UpdateOrder.First), Others: []LaterNode{}, Drains: []DrainForecast{},
+		Evictions: p.Evictions, MostOnANode: p.MaxEvictionsPerNode, PendingChanges: orEmpty(p.PendingChanges),
 	}
 	if f.AlreadyApplied {
 		out.Effect, out.Rule, out.First = registriesconf.EffectNone, "every node has it", []string{}

@@ -39,7 +39,8 @@ func (r PlanReport) Text(w io.Writer, wide bool) error {
 	return err
 }
 
-var verdictWords = map[VerdictCode]string{NothingToDo: "NOTHING TO DO", Changes: "CHANGES", Blocked: "BLOCKED", CannotTell: "CANNOT TELL"}
+var verdictWords = map[VerdictCode]string{NothingToDo: "NOTHING TO DO", Changes: "CHANGES", Blocked: "BLOCKED",
+	CannotTell: "CANNOT TELL"}
 
 // textWriter is what has been written so far, and how much of a list is named.
 type textWriter struct {
@@ -114,10 +115,13 @@ func (t *textWriter) about(r PlanReport) {
 		version = "of an unknown version"
 	}
 	t.head("%s", change)
-	t.line(fmt.Sprintf("cluster %s, %s, %s (%d can be pulled at any moment, %d advisory, %d historical)", version, plural(r.Cluster.Nodes, "node", "nodes"),
-		plural(r.References.Total, "image reference", "image references"), r.References.Blocking, r.References.Advisory, r.References.Historical))
+	t.line(fmt.Sprintf("cluster %s, %s, %s (%d can be pulled at any moment, %d advisory, %d historical)", version,
+		plural(r.Cluster.Nodes, "node", "nodes"),
+		plural(r.References.Total, "image reference", "image references"), r.References.Blocking, r.References.Advisory,
+		r.References.Historical))
 	if n := len(r.References.Unreadable); n > 0 {
-		t.line(fmt.Sprintf("%s no node can read: %s", plural(n, "reference", "references"), abbreviate(r.References.Unreadable, t.limit)))
+		t.line(fmt.Sprintf("%s no node can read: %s", plural(n, "reference", "references"),
+			abbreviate(r.References.Unreadable, t.limit)))
 	}
 }
 
@@ -134,14 +138,16 @@ func (t *textWriter) changes(r PlanReport) {
 	t.head("WHAT CHANGES")
 	rows := []string{"CLASS\tREFERENCES\tIN USE\tMEANING"}
 	for _, c := range r.Changes {
-		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s", c.Change, c.Count, c.Blocking, changeMeaning[string(c.Change)]))
+		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s", c.Change, c.Count, c.Blocking,
+			changeMeaning[string(c.Change)]))
 	}
 	t.table(rows)
 	for _, c := range r.Changes {
 		t.line("\n  " + string(c.Change))
 		var rows []string
 		for _, i := range firstN(c.Items, t.limit) {
-			rows = append(rows, fmt.Sprintf("  %s\t%s\t%s\t%s", i.Reference, forecastText[i.Forecast], route(i), usedBy(i)))
+			rows = append(rows, fmt.Sprintf("  %s\t%s\t%s\t%s", i.Reference, forecastText[i.Forecast], route(i),
+				usedBy(i)))
 		}
 		t.table(rows)
 		t.more(c.Count, "of this class")
@@ -159,7 +165,8 @@ var changeMeaning = map[string]string{
 }
 
 var forecastText = map[plan.PullForecast]string{
-	plan.Lost: "BREAKS", plan.AtRisk: "at risk", plan.ToMirror: "to be proven", plan.Proven: "can be pulled", plan.Accepted: "accepted",
+	plan.Lost: "BREAKS", plan.AtRisk: "at risk", plan.ToMirror: "to be proven", plan.Proven: "can be pulled",
+	plan.Accepted:    "accepted",
 	plan.NotBlocking: "not in use", plan.NoWorse: "no worse than today",
 }
 
@@ -259,7 +266,8 @@ func (t *textWriter) shadows(list []Shadow) {
 	}
 	t.head("SHADOWED: a narrower scope takes references away from the mirrors they have")
 	for _, s := range firstN(list, t.limit) {
-		t.paragraph("  - ", fmt.Sprintf("%s, by its source %s: %s", s.Object, s.Scope, abbreviate(s.References, t.limit)))
+		t.paragraph("  - ", fmt.Sprintf("%s, by its source %s: %s", s.Object, s.Scope,
+			abbreviate(s.References, t.limit)))
 	}
 	t.more(len(list), "objects")
 }

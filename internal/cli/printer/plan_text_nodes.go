@@ -22,7 +22,8 @@ func (t *textWriter) pools(pools []PoolForecast) {
 		if p.Paused {
 			name += " (paused)"
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%d\t%s", name, p.Nodes, p.Updated, does, p.Evictions, p.MostOnANode, p.Rule))
+		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%d\t%s", name, p.Nodes, p.Updated, does, p.Evictions,
+			p.MostOnANode, p.Rule))
 	}
 	t.table(rows)
 	for _, p := range pools {
@@ -31,7 +32,8 @@ func (t *textWriter) pools(pools []PoolForecast) {
 	}
 	for _, p := range pools {
 		if len(p.PendingChanges) > 0 {
-			t.paragraph("  ", fmt.Sprintf("%s: with the registries come other changes that drain or reboot: %s", p.Name, strings.Join(p.PendingChanges, ", ")))
+			t.paragraph("  ", fmt.Sprintf("%s: with the registries come other changes that drain or reboot: %s", p.Name,
+				strings.Join(p.PendingChanges, ", ")))
 		}
 	}
 }
@@ -45,7 +47,8 @@ func (t *textWriter) nextNodes(p PoolForecast) {
 	case len(p.First) == 1:
 		t.paragraph("  ", fmt.Sprintf("%s: the first node is %s", p.Name, p.First[0]))
 	default:
-		t.paragraph("  ", fmt.Sprintf("%s: the first node is one of %s; which, is decided at random", p.Name, abbreviate(p.First, t.limit)))
+		t.paragraph("  ", fmt.Sprintf("%s: the first node is one of %s; which, is decided at random", p.Name,
+			abbreviate(p.First, t.limit)))
 	}
 	var rows []string
 	for _, l := range firstN(p.Others, t.limit) {
@@ -83,21 +86,24 @@ func (t *textWriter) estimate(r PlanReport) {
 	if c := e.Copy; c == nil {
 		t.line("  copying   not known: registries were not asked (--ask-registries)")
 	} else {
-		line := fmt.Sprintf("%s, %s, about %s", plural(c.Images, "image is", "images are")+" missing", units.BytesSize(float64(c.Bytes)), plural(c.Requests, "request", "requests"))
+		line := fmt.Sprintf("%s, %s, about %s", plural(c.Images, "image is", "images are")+" missing",
+			units.BytesSize(float64(c.Bytes)), plural(c.Requests, "request", "requests"))
 		if c.Unknown > 0 {
 			line += fmt.Sprintf("; of %d more it could not be found out", c.Unknown)
 		}
 		t.line("  copying   " + line)
 	}
 	if e.Nodes > 0 {
-		t.paragraph("  release   ", fmt.Sprintf("%s, %s", e.Release.Mechanism, atMost(e.Release.MaxConcurrent)+" at a time"))
+		t.paragraph("  release   ", fmt.Sprintf("%s, %s", e.Release.Mechanism, atMost(e.Release.MaxConcurrent)+
+			" at a time"))
 	}
 	if e.Release.Advice != "" {
 		t.paragraph("            ", e.Release.Advice)
 	}
 	t.line("  evictions " + fmt.Sprintf("%d, of the pods that run now", e.Evictions))
 	if e.Nodes > 0 {
-		t.paragraph("  time      ", fmt.Sprintf("%s to %s for %s (%s)", minutesText(e.Minutes.From), minutesText(e.Minutes.To), plural(e.Nodes, "node", "nodes"), e.Assumption))
+		t.paragraph("  time      ", fmt.Sprintf("%s to %s for %s (%s)", minutesText(e.Minutes.From),
+			minutesText(e.Minutes.To), plural(e.Nodes, "node", "nodes"), e.Assumption))
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Write writes the report as text, wide, json, yaml or name. name is one reference on a line, the worst first, for other programs.
+// Write writes the report as text, wide, json, yaml or name. name is one reference on a line, the
+// worst first, for other programs.
 func (r PlanReport) Write(w io.Writer, format string) error {
 	switch format {
 	case "", "text":

@@ -10,11 +10,13 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/preview"
 )
 
-// largePool is the number of nodes of a pool from which on the pause pulse has a window that is long: see firstNodeDelay.
+// largePool is the number of nodes of a pool from which on the pause pulse has a window that is
+// long: see firstNodeDelay.
 const largePool = 100
 
-// firstNodeDelay is how long the Machine Config Operator takes from the first unpause of a pool to its first node: it marks every node that waits,
-// at five requests a second, and does not look at the pause again until it has taken one. Measured: 5 s with 4 nodes, 101 s with 200.
+// firstNodeDelay is how long the Machine Config Operator takes from the first unpause of a pool to
+// its first node: it marks every node that waits, at five requests a second, and does not look at
+// the pause again until it has taken one. Measured: 5 s with 4 nodes, 101 s with 200.
 func firstNodeDelay(nodes int) time.Duration {
 	return 5*time.Second + time.Duration(nodes)*480*time.Millisecond
 }
@@ -26,9 +28,11 @@ func maxUnavailable(f *preview.Preview) int {
 	return 1
 }
 
-// estimateRelease says how the nodes are given the new configuration, and when another way would be better.
+// estimateRelease says how the nodes are given the new configuration, and when another way would be
+// better.
 func estimateRelease(f *preview.Preview, r PlanReport) ReleaseEstimate {
-	out := ReleaseEstimate{Mechanism: string(cmp.Or(f.Change.Rollout.Spec.Release.Mechanism, v1alpha1.MechanismPausePulse)), MaxConcurrent: 1}
+	out := ReleaseEstimate{Mechanism: string(cmp.Or(f.Change.Rollout.Spec.Release.Mechanism,
+		v1alpha1.MechanismPausePulse)), MaxConcurrent: 1}
 	var biggest PoolForecast
 	for _, p := range r.Pools {
 		if !p.changes() {

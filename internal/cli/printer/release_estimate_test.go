@@ -16,8 +16,9 @@ func TestEstimateReleaseOfLargePools(t *testing.T) {
 		verdict   registriesconf.NodeEffect
 		says      string
 	}{
-		"small":           {nodes: 99, verdict: registriesconf.EffectDrain},
-		"large":           {nodes: 200, verdict: registriesconf.EffectDrain, says: "pool worker has 200 nodes: after its first unpause the Machine Config Operator needs about 1m41s"},
+		"small": {nodes: 99, verdict: registriesconf.EffectDrain},
+		"large": {nodes: 200, verdict: registriesconf.EffectDrain,
+			says: "pool worker has 200 nodes: after its first unpause the Machine Config Operator needs about 1m41s"},
 		"by name already": {mechanism: v1alpha1.MechanismTargeted, nodes: 200, verdict: registriesconf.EffectDrain},
 		"left alone":      {nodes: 200, verdict: registriesconf.EffectNone},
 	}
@@ -25,7 +26,8 @@ func TestEstimateReleaseOfLargePools(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &preview.Preview{Change: preview.ProposedChange{Rollout: &v1alpha1.SafeMirrorRollout{}}}
 			f.Change.Rollout.Spec.Release.Mechanism = c.mechanism
-			got := estimateRelease(f, PlanReport{Pools: []PoolForecast{{Name: "worker", Nodes: c.nodes, Effect: c.verdict, MaxConcurrent: 2}, {Name: "infra", Nodes: 3, Effect: c.verdict, MaxConcurrent: 1}}})
+			got := estimateRelease(f, PlanReport{Pools: []PoolForecast{{Name: "worker", Nodes: c.nodes,
+				Effect: c.verdict, MaxConcurrent: 2}, {Name: "infra", Nodes: 3, Effect: c.verdict, MaxConcurrent: 1}}})
 			if (got.Advice == "") != (c.says == "") || !strings.HasPrefix(got.Advice, c.says) {
 				t.Errorf("advice %q, want %q", got.Advice, c.says)
 			}
@@ -38,7 +40,8 @@ func TestEstimateReleaseOfLargePools(t *testing.T) {
 
 func TestEstimateCountsBatches(t *testing.T) {
 	f := &preview.Preview{Change: preview.ProposedChange{Rollout: &v1alpha1.SafeMirrorRollout{}}}
-	got := estimate(f, PlanReport{Pools: []PoolForecast{{Name: "worker", Nodes: 5, Effect: registriesconf.EffectDrain, MaxConcurrent: 2}}}, preview.RegistryChecks{})
+	got := estimate(f, PlanReport{Pools: []PoolForecast{{Name: "worker", Nodes: 5, Effect: registriesconf.EffectDrain,
+		MaxConcurrent: 2}}}, preview.RegistryChecks{})
 	if want := (Range{6, 30}); got.Minutes != want || !strings.HasPrefix(got.Assumption, "up to 2 nodes at a time") {
 		t.Errorf("%v minutes, want %v; %s", got.Minutes, want, got.Assumption)
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// StatusReport is how rollouts stand, by what the operator has written on them. Its JSON is stable like that of a Report.
+// StatusReport is how rollouts stand, by what the operator has written on them. Its JSON is stable
+// like that of a Report.
 type StatusReport struct {
 	Format   int             `json:"format"`
 	At       time.Time       `json:"at"`
@@ -70,7 +71,8 @@ func NewStatus(list []v1alpha1.SafeMirrorRollout, at time.Time) StatusReport {
 }
 
 func rolloutStatusOf(r *v1alpha1.SafeMirrorRollout) RolloutStatus {
-	one := RolloutStatus{Name: r.Name, Status: r.Status, Verdict: StatusInProgress, Outdated: r.Status.ObservedGeneration != r.Generation}
+	one := RolloutStatus{Name: r.Name, Status: r.Status, Verdict: StatusInProgress,
+		Outdated: r.Status.ObservedGeneration != r.Generation}
 	is := func(kind string) bool {
 		return meta.IsStatusConditionPresentAndEqual(r.Status.Conditions, kind, metav1.ConditionTrue)
 	}
@@ -138,11 +140,13 @@ func (t *textWriter) rollout(one RolloutStatus, at time.Time) {
 	t.line(fmt.Sprintf("%s  %s, phase %s", one.Name, statusText[one.Verdict], phase))
 	t.paragraph("  next    ", one.Next)
 	if m := st.Images; m.Total > 0 {
-		line := fmt.Sprintf("%d references, %d change, %d of them proven, %d copied", m.Total, m.Changed, m.Verified, m.Copied)
+		line := fmt.Sprintf("%d references, %d change, %d of them proven, %d copied", m.Total, m.Changed, m.Verified,
+			m.Copied)
 		for _, c := range []struct {
 			n    int32
 			word string
-		}{{m.Failed, "failed"}, {m.Lost, "lost"}, {m.Accepted, "accepted"}, {m.NoWorse, "no worse than today"}, {m.Drifted, "moved at the source"}} {
+		}{{m.Failed, "failed"}, {m.Lost, "lost"}, {m.Accepted, "accepted"}, {m.NoWorse, "no worse than today"},
+			{m.Drifted, "moved at the source"}} {
 			if c.n > 0 {
 				line += fmt.Sprintf(", %d %s", c.n, c.word)
 			}

@@ -9,7 +9,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// decideVerdict says what it comes to. What is known to break or to be refused comes before what is not known.
+// decideVerdict says what it comes to. What is known to break or to be refused comes before what is
+// not known.
 func decideVerdict(f *preview.Preview, r PlanReport, a preview.RegistryChecks) Verdict {
 	if f.AlreadyApplied && len(f.Problems) == 0 && len(f.ExistingProblems) == 0 {
 		return verdict(NothingToDo, fmt.Sprintf("the cluster has these mirror sets, and all %s run what follows from them", plural(r.Cluster.Nodes, "node", "nodes")))
@@ -35,7 +36,8 @@ func verdict(c VerdictCode, reasons ...string) Verdict {
 func blockingReasons(r PlanReport) []string {
 	var out []string
 	if n := len(r.Breaks); n > 0 {
-		out = append(out, fmt.Sprintf("%s in use could not be pulled any more: %s", plural(n, "reference", "references"), abbreviate(r.Breaks, 3)))
+		out = append(out, fmt.Sprintf("%s in use could not be pulled any more: %s",
+			plural(n, "reference", "references"), abbreviate(r.Breaks, 3)))
 	}
 	for _, h := range r.Blockers {
 		out = append(out, h.Message)
@@ -56,17 +58,20 @@ func unknownReasons(r PlanReport, a preview.RegistryChecks) []string {
 		if r.RegistriesChecked {
 			ask = ", and the registries have not said otherwise"
 		}
-		out = append(out, fmt.Sprintf("%s in use may not be pullable any more (%s)%s", plural(n, "reference", "references"), abbreviate(r.AtRisk, 3), ask))
+		out = append(out, fmt.Sprintf("%s in use may not be pullable any more (%s)%s",
+			plural(n, "reference", "references"), abbreviate(r.AtRisk, 3), ask))
 	}
 	if a.Unanswered > 0 {
-		out = append(out, fmt.Sprintf("%s not been answered for in time: a longer --timeout may help", plural(a.Unanswered, "reference has", "references have")))
+		out = append(out, fmt.Sprintf("%s not been answered for in time: a longer --timeout may help",
+			plural(a.Unanswered, "reference has", "references have")))
 	}
 	return out
 }
 
 // summary is what changes, in numbers.
 func summary(r PlanReport) string {
-	parts := []string{fmt.Sprintf("%d of %s change", r.References.Changed, plural(r.References.Total, "reference", "references"))}
+	parts := []string{fmt.Sprintf("%d of %s change", r.References.Changed,
+		plural(r.References.Total, "reference", "references"))}
 	if r.Estimate.Images > 0 {
 		parts = append(parts, plural(r.Estimate.Images, "image has", "images have")+" to be at a mirror first")
 	}
@@ -74,7 +79,8 @@ func summary(r PlanReport) string {
 	for _, p := range r.Pools {
 		disruption[p.Effect] += p.Nodes
 	}
-	for _, v := range []registriesconf.NodeEffect{registriesconf.EffectReboot, registriesconf.EffectDrain, registriesconf.EffectReload} {
+	for _, v := range []registriesconf.NodeEffect{registriesconf.EffectReboot, registriesconf.EffectDrain,
+		registriesconf.EffectReload} {
 		if n := disruption[v]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %s", plural(n, "node", "nodes"), disruptionText[v]))
 		}
@@ -89,10 +95,12 @@ func summary(r PlanReport) string {
 }
 
 var disruptionText = map[registriesconf.NodeEffect]string{
-	registriesconf.EffectReboot: "to drain and reboot", registriesconf.EffectDrain: "to drain", registriesconf.EffectReload: "to reload without a drain",
+	registriesconf.EffectReboot: "to drain and reboot", registriesconf.EffectDrain: "to drain",
+	registriesconf.EffectReload: "to reload without a drain",
 }
 
-// minutesPerNode is how long a node takes, in minutes, at best and at worst as far as that can be said beforehand.
+// minutesPerNode is how long a node takes, in minutes, at best and at worst as far as that can be
+// said beforehand.
 var minutesPerNode = map[registriesconf.NodeEffect]Range{
 	registriesconf.EffectReload: {1, 2}, registriesconf.EffectDrain: {2, 10}, registriesconf.EffectReboot: {6, 20},
 }
@@ -125,7 +133,8 @@ func estimate(f *preview.Preview, r PlanReport, a preview.RegistryChecks) Estima
 		out.Evictions, out.Minutes = out.Evictions*n, Range{out.Minutes.From * n, out.Minutes.To * n}
 	}
 	if a.Results != nil {
-		out.Copy = &CopyEstimate{Images: a.Copy.Images, Bytes: a.Copy.Bytes, Requests: a.Copy.Requests, Unknown: a.Copy.Unknown}
+		out.Copy = &CopyEstimate{Images: a.Copy.Images, Bytes: a.Copy.Bytes, Requests: a.Copy.Requests,
+			Unknown: a.Copy.Unknown}
 	}
 	return out
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// pullEventMessage are those of the newest event about a failed pull of the image by the pod. Kubelets before 1.32 say only there why they back off:
+// pullEventMessage are those of the newest event about a failed pull of the image by the pod.
+// Kubelets before 1.32 say only there why they back off:
 //
 //	Failed to pull image "quay.io/acme/router:v1": rpc error: code = Unknown desc = …
 func (r *reader) pullEventMessage(pod *corev1.Pod, image string) string {
@@ -36,7 +37,8 @@ func (r *reader) pullEventMessage(pod *corev1.Pod, image string) string {
 	return newest.Message
 }
 
-// eventsOf reads the events of a pod, once. Files are read by namespace: they cannot be asked by other fields.
+// eventsOf reads the events of a pod, once. Files are read by namespace: they cannot be asked by
+// other fields.
 func (r *reader) eventsOf(pod *corev1.Pod) []corev1.Event {
 	key := pod.Namespace + "/" + pod.Name
 	if have, ok := r.events[key]; ok {
@@ -114,7 +116,8 @@ func vmMigrationOf(o *unstructured.Unstructured) drain.VMMigration {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	for _, c := range conditions {
 		c, ok := c.(map[string]any)
-		if ok && c["type"] == "LiveMigratable" && c["status"] == "False" && blocksEviction(text("spec", "evictionStrategy")) {
+		if ok && c["type"] == "LiveMigratable" && c["status"] == "False" &&
+			blocksEviction(text("spec", "evictionStrategy")) {
 			reason, _ := c["reason"].(string)
 			message, _ := c["message"].(string)
 			m.NotMigratable = strings.Trim(reason+": "+message, ": ")
@@ -136,15 +139,16 @@ func vmMigrationOf(o *unstructured.Unstructured) drain.VMMigration {
 	return m
 }
 
-// blocksEviction: with LiveMigrate the eviction of a machine that cannot be migrated is refused; with LiveMigrateIfPossible and None it is
-// shut down. Without a strategy of its own the cluster's applies, which is LiveMigrate where there is more than one node.
+// blocksEviction: with LiveMigrate the eviction of a machine that cannot be migrated is refused;
+// with LiveMigrateIfPossible and None it is shut down. Without a strategy of its own the cluster's
+// applies, which is LiveMigrate where there is more than one node.
 func blocksEviction(strategy string) bool { return strategy == "" || strategy == "LiveMigrate" }
 
 // maxDryRuns bounds the evictions that are tried in one look.
 const maxDryRuns = 20
 
-// dryRunEvictions tries the eviction of the pods of which nothing that was read says why they stay: arithmetic first, a dry run second. It tells
-// whether anything was refused.
+// dryRunEvictions tries the eviction of the pods of which nothing that was read says why they stay:
+// arithmetic first, a dry run second. It tells whether anything was refused.
 func (r *reader) dryRunEvictions(blockedDrains []rollout.BlockedDrain) bool {
 	stuck := map[string]bool{}
 	for _, o := range blockedDrains {

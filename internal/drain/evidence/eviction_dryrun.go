@@ -22,7 +22,8 @@ func DryRun(api *dryrun.API) func(ctx context.Context, pod *corev1.Pod) (*drain.
 	}
 }
 
-// refusalOf reads the answer. Not to be allowed to ask is no answer about the pod, nor is a pod that has gone meanwhile.
+// refusalOf reads the answer. Not to be allowed to ask is no answer about the pod, nor is a pod
+// that has gone meanwhile.
 func refusalOf(err error) (*drain.EvictionRefusal, error) {
 	var status apierrors.APIStatus
 	switch {

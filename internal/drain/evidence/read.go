@@ -25,20 +25,22 @@ import (
 
 // Source is a cluster to read.
 type Source struct {
-	// Reader reads what there is much of, a cache for example; API what is large and rarely looked at.
+	// Reader reads what there is much of, a cache for example; API what is large and rarely looked
+	// at.
 	Reader, API client.Reader
 	// Predictor keeps the rendered MachineConfigs that it has read.
 	Predictor *prediction.Predictor
 	// LastCheck is what somebody else has found at registries; may be nil.
 	LastCheck func(endpoint string) (cause rollout.PullCause, words string, ok bool)
-	// DryRunEvict tries an eviction as a dry run, and tells the answer when it is a refusal; nil tries none. It is asked of pods only that by
-	// the budgets could go.
+	// DryRunEvict tries an eviction as a dry run, and tells the answer when it is a refusal; nil
+	// tries none. It is asked of pods only that by the budgets could go.
 	DryRunEvict func(ctx context.Context, pod *corev1.Pod) (*drain.EvictionRefusal, error)
 	// DryRunAfter is how long a drain has to have waited before evictions are tried.
 	DryRunAfter time.Duration
 	// Awaited is the release whose pods are waited for; nil when none is.
 	Awaited *drain.AwaitedRelease
-	// Now is the time of the look. When Partial, the reader is a collection of files, and the look was when their newest entry was made.
+	// Now is the time of the look. When Partial, the reader is a collection of files, and the look
+	// was when their newest entry was made.
 	Now     time.Time
 	Partial bool
 }
@@ -57,7 +59,8 @@ type Result struct {
 // UnreadKind is a part of the cluster that was not seen.
 type UnreadKind struct{ Kind, Why string }
 
-// IsUpdating tells whether the node is under way, or should be: it has been told to run what it does not run, or its daemon has given up.
+// IsUpdating tells whether the node is under way, or should be: it has been told to run what it
+// does not run, or its daemon has given up.
 func IsUpdating(n rollout.Node) bool {
 	return n.CurrentConfig != "" && n.UpdateStage(n.DesiredConfig) != "Done"
 }
@@ -89,7 +92,8 @@ func (s Source) Pools(ctx context.Context) ([]rollout.Pool, error) {
 // Diagnose looks at the drains of these pools, and at the pods that are waited for.
 func (s Source) Diagnose(ctx context.Context, pools []rollout.Pool) (Result, error) {
 	out := Result{At: s.Now.UTC(), Pools: pools}
-	if s.Awaited == nil && !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return slices.ContainsFunc(p.Nodes, IsUpdating) }) {
+	if s.Awaited == nil && !slices.ContainsFunc(pools,
+		func(p rollout.Pool) bool { return slices.ContainsFunc(p.Nodes, IsUpdating) }) {
 		return out, nil
 	}
 	r := &reader{Source: s, ctx: ctx}
@@ -134,7 +138,8 @@ func (r *reader) addUnread(kind string, err error) {
 	r.unreadKinds = append(r.unreadKinds, UnreadKind{Kind: kind, Why: strings.Join(strings.Fields(err.Error()), " ")})
 }
 
-// readRequired reads what no diagnosis can do without. A budget that is not seen would make a chain that is wrong.
+// readRequired reads what no diagnosis can do without. A budget that is not seen would make a chain
+// that is wrong.
 func (r *reader) readRequired() error {
 	var nodes corev1.NodeList
 	var pods corev1.PodList
@@ -145,7 +150,8 @@ func (r *reader) readRequired() error {
 		list client.ObjectList
 	}{{"Nodes", &nodes}, {"Pods", &pods}, {"PodDisruptionBudgets", &budgets}} {
 		if err := r.Reader.List(r.ctx, one.list, client.UnsafeDisableDeepCopy); err != nil {
-			failed = append(failed, fmt.Errorf("reading %s, without which nothing can be said of a drain: %w", one.kind, err))
+			failed = append(failed, fmt.Errorf("reading %s, without which nothing can be said of a drain: %w",
+				one.kind, err))
 		}
 	}
 	for i := range nodes.Items {
@@ -166,7 +172,8 @@ func (r *reader) readWorkloads() {
 	var deployments appsv1.DeploymentList
 	var stateful appsv1.StatefulSetList
 	var controllers corev1.ReplicationControllerList
-	for kind, list := range map[string]client.ObjectList{"ReplicaSet": &sets, "Deployment": &deployments, "StatefulSet": &stateful, "ReplicationController": &controllers} {
+	for kind, list := range map[string]client.ObjectList{"ReplicaSet": &sets, "Deployment": &deployments,
+		"StatefulSet": &stateful, "ReplicationController": &controllers} {
 		r.addUnread(kind, r.Reader.List(r.ctx, list, client.UnsafeDisableDeepCopy))
 	}
 	var w drain.Workloads
@@ -198,7 +205,8 @@ func (r *reader) readWorkloads() {
 	r.snapshot.Scales = drain.NewScales(w)
 }
 
-// readMachineConfigNodes tell when nodes took up what they do. They do not name the budget that refuses a drain.
+// readMachineConfigNodes tell when nodes took up what they do. They do not name the budget that
+// refuses a drain.
 func (r *reader) readMachineConfigNodes() {
 	var list mcfgv1.MachineConfigNodeList
 	if err := r.API.List(r.ctx, &list); err != nil {
@@ -215,7 +223,8 @@ func (r *reader) readMachineConfigNodes() {
 	}
 }
 
-// readPullContext reads how nodes pull: the configuration that each runs, by its current rendered MachineConfig, and where it comes from.
+// readPullContext reads how nodes pull: the configuration that each runs, by its current rendered
+// MachineConfig, and where it comes from.
 func (r *reader) readPullContext() {
 	p := drain.PullContext{Configs: map[string]registriesconf.Config{}, LastCheck: r.LastCheck}
 	sets, err := prediction.ReadSets(r.ctx, r.Reader)
@@ -237,7 +246,8 @@ func (r *reader) readPullContext() {
 	r.evidence.Pulls = p
 }
 
-// newestTimestamp is when the files were collected, as far as the objects in them tell: a duration of then must not grow by the time since.
+// newestTimestamp is when the files were collected, as far as the objects in them tell: a duration
+// of then must not grow by the time since.
 func (r *reader) newestTimestamp() time.Time {
 	var out time.Time
 	consider := func(t time.Time) {

@@ -11,16 +11,20 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// PullAvailability tells from the plan, and from what the registries have said, how a node would pull an image: under the configuration of before on
-// a node that has not been told of the planned one, and under that on one that has.
-func PullAvailability(p plan.Plan, results map[string]mirror.Result, configs []plan.PoolConfig, pools []rollout.Pool) func(*corev1.Node, string) drain.Availability {
-	pp := &pullPredictor{plan: p, results: results, configs: map[string]plan.PoolConfig{}, groupByNode: map[string]nodeGroup{}, items: map[string][]*plan.Item{}, cache: map[pullKey]drain.Availability{}}
+// PullAvailability tells from the plan, and from what the registries have said, how a node would
+// pull an image: under the configuration of before on a node that has not been told of the planned
+// one, and under that on one that has.
+func PullAvailability(p plan.Plan, results map[string]mirror.Result, configs []plan.PoolConfig,
+	pools []rollout.Pool) func(*corev1.Node, string) drain.Availability {
+	pp := &pullPredictor{plan: p, results: results, configs: map[string]plan.PoolConfig{},
+		groupByNode: map[string]nodeGroup{}, items: map[string][]*plan.Item{}, cache: map[pullKey]drain.Availability{}}
 	for _, c := range configs {
 		pp.configs[c.Name] = c
 	}
 	for _, pool := range pools {
 		for _, n := range pool.Nodes {
-			pp.groupByNode[n.Name] = nodeGroup{pool.Name, pool.Registries == rollout.MatchesPlanned && n.DesiredConfig == pool.Rendered}
+			pp.groupByNode[n.Name] = nodeGroup{pool.Name, pool.Registries == rollout.MatchesPlanned &&
+				n.DesiredConfig == pool.Rendered}
 		}
 	}
 	for i := range p.Items {
@@ -83,7 +87,8 @@ func (pp *pullPredictor) compute(key pullKey) drain.Availability {
 
 func isBetter(a, b drain.ImageState) bool { return stateRank[a] < stateRank[b] }
 
-var stateRank = map[drain.ImageState]int{drain.ImageVerified: 0, drain.ImageUnchanged: 1, drain.ImageUnverified: 2, drain.ImageUnpullable: 3}
+var stateRank = map[drain.ImageState]int{drain.ImageVerified: 0, drain.ImageUnchanged: 1, drain.ImageUnverified: 2,
+	drain.ImageUnpullable: 3}
 
 // itemAvailability judges a reference whose pull changes.
 func (pp *pullPredictor) itemAvailability(i *plan.Item, updated bool) drain.Availability {
@@ -131,8 +136,8 @@ func (pp *pullPredictor) unchangedEndpoint(key pullKey) (string, bool) {
 	return r.Usable()[0].Reference, len(r.Usable()) > 1
 }
 
-// MirrorLocations are where images come from beside their own registries: the mirrors of all pools that serve what is in the plan, and of the
-// spec.
+// MirrorLocations are where images come from beside their own registries: the mirrors of all pools
+// that serve what is in the plan, and of the spec.
 func MirrorLocations(p plan.Plan, more ...string) []string {
 	out := more
 	for i := range p.Items {

@@ -13,7 +13,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 )
 
-// readServices finds what a drain depends on: webhooks that fail closed, mirrors in this cluster, the DNS, and the operator.
+// readServices finds what a drain depends on: webhooks that fail closed, mirrors in this cluster,
+// the DNS, and the operator.
 func (sr *snapshotReader) readServices(ctx context.Context) {
 	var list corev1.ServiceList
 	if !sr.readOptional(ctx, "Service", &list) {
@@ -27,12 +28,16 @@ func (sr *snapshotReader) readServices(ctx context.Context) {
 	sr.readWebhooks(ctx)
 	for namespace, selector := range map[string]string{"openshift-dns": "dns.operator.openshift.io/daemonset-dns=default", "kube-system": "k8s-app=kube-dns"} {
 		if s, err := labels.Parse(selector); err == nil {
-			sr.out.CriticalServices = append(sr.out.CriticalServices, drain.CriticalService{Role: drain.RoleDNS, Kind: "DNS", Namespace: namespace, Name: "cluster DNS", Pods: s})
+			sr.out.CriticalServices = append(sr.out.CriticalServices,
+				drain.CriticalService{Role: drain.RoleDNS, Kind: "DNS", Namespace: namespace, Name: "cluster DNS",
+					Pods: s})
 		}
 	}
 	for _, namespace := range operators(sr.out) {
-		sr.out.CriticalServices = append(sr.out.CriticalServices, drain.CriticalService{Role: drain.RoleOperator, Kind: "Deployment", Namespace: namespace, Name: operatorName,
-			Pods: labels.SelectorFromSet(labels.Set{nameLabel: operatorName})})
+		sr.out.CriticalServices = append(sr.out.CriticalServices,
+			drain.CriticalService{Role: drain.RoleOperator, Kind: "Deployment", Namespace: namespace,
+				Name: operatorName,
+				Pods: labels.SelectorFromSet(labels.Set{nameLabel: operatorName})})
 	}
 	slices.SortFunc(sr.out.CriticalServices, func(a, b drain.CriticalService) int {
 		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
@@ -42,8 +47,9 @@ func (sr *snapshotReader) readServices(ctx context.Context) {
 // operatorName is that of the operator's Deployment, and the label of its pods.
 const operatorName = "safe-mirror-operator"
 
-// addMirrors finds those that are reached by the name of a Service: registry.mirror.svc:5000/acme is Service registry in namespace mirror.
-// One that is reached by another name, through a Route for example, cannot be told from one outside.
+// addMirrors finds those that are reached by the name of a Service: registry.mirror.svc:5000/acme
+// is Service registry in namespace mirror. One that is reached by another name, through a Route for
+// example, cannot be told from one outside.
 func (sr *snapshotReader) addMirrors() {
 	seen := map[string]bool{}
 	for _, location := range sr.Mirrors {
@@ -56,7 +62,9 @@ func (sr *snapshotReader) addMirrors() {
 		}
 		seen[host] = true
 		if pods := sr.backendSelector(namespace, service); pods != nil {
-			sr.out.CriticalServices = append(sr.out.CriticalServices, drain.CriticalService{Role: drain.RoleRegistry, Kind: "Service", Namespace: namespace, Name: service, Host: host, Pods: pods})
+			sr.out.CriticalServices = append(sr.out.CriticalServices,
+				drain.CriticalService{Role: drain.RoleRegistry, Kind: "Service", Namespace: namespace, Name: service,
+					Host: host, Pods: pods})
 		}
 	}
 }
@@ -77,7 +85,8 @@ func (sr *snapshotReader) readWebhooks(ctx context.Context) {
 		for i := range validating.Items {
 			for k := range validating.Items[i].Webhooks {
 				w := &validating.Items[i].Webhooks[k]
-				sr.addWebhook("ValidatingWebhookConfiguration", validating.Items[i].Name, webhookSpec{w.FailurePolicy, w.ClientConfig, w.Rules, w.NamespaceSelector, w.ObjectSelector})
+				sr.addWebhook("ValidatingWebhookConfiguration", validating.Items[i].Name,
+					webhookSpec{w.FailurePolicy, w.ClientConfig, w.Rules, w.NamespaceSelector, w.ObjectSelector})
 			}
 		}
 	}
@@ -86,7 +95,8 @@ func (sr *snapshotReader) readWebhooks(ctx context.Context) {
 		for i := range mutating.Items {
 			for k := range mutating.Items[i].Webhooks {
 				w := &mutating.Items[i].Webhooks[k]
-				sr.addWebhook("MutatingWebhookConfiguration", mutating.Items[i].Name, webhookSpec{w.FailurePolicy, w.ClientConfig, w.Rules, w.NamespaceSelector, w.ObjectSelector})
+				sr.addWebhook("MutatingWebhookConfiguration", mutating.Items[i].Name,
+					webhookSpec{w.FailurePolicy, w.ClientConfig, w.Rules, w.NamespaceSelector, w.ObjectSelector})
 			}
 		}
 	}
@@ -109,7 +119,8 @@ func (sr *snapshotReader) addWebhook(kind, name string, h webhookSpec) {
 	if pods == nil {
 		return
 	}
-	s := drain.CriticalService{Role: drain.RoleAdmission, Kind: kind, Namespace: h.client.Service.Namespace, Name: name, Pods: pods, OnCreate: onCreate, OnEvict: onEvict}
+	s := drain.CriticalService{Role: drain.RoleAdmission, Kind: kind, Namespace: h.client.Service.Namespace, Name: name,
+		Pods: pods, OnCreate: onCreate, OnEvict: onEvict}
 	if h.namespaceSelector != nil {
 		s.NamespaceSelector, _ = metav1.LabelSelectorAsSelector(h.namespaceSelector)
 	}

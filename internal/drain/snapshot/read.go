@@ -17,11 +17,13 @@ import (
 
 // Options say what is known of the cluster already.
 type Options struct {
-	// Uncached reads past a cache what changes from one moment to the next, budgets and nodes; nil reads them like all else.
+	// Uncached reads past a cache what changes from one moment to the next, budgets and nodes; nil
+	// reads them like all else.
 	Uncached client.Reader
 	// Pods are those of the cluster, if they were read already.
 	Pods []*corev1.Pod
-	// Mirrors are the locations of mirrors, of which those in this cluster are looked for: registry.mirror.svc:5000/acme.
+	// Mirrors are the locations of mirrors, of which those in this cluster are looked for:
+	// registry.mirror.svc:5000/acme.
 	Mirrors []string
 	// Partial is true for files, which need not hold every kind.
 	Partial bool
@@ -35,16 +37,18 @@ type snapshotReader struct {
 	services map[string]*corev1.Service
 }
 
-// Read fills in what the reader has. The pools, what becomes of images, and the time are for the caller to add.
+// Read fills in what the reader has. The pools, what becomes of images, and the time are for the
+// caller to add.
 func Read(ctx context.Context, r client.Reader, o Options) drain.Snapshot {
 	sr := &snapshotReader{Options: o, reader: r, out: &drain.Snapshot{Pods: o.Pods}}
 	fresh := o.Uncached
 	if fresh == nil {
 		fresh = r
 	}
-	sr.readRequired(ctx, fresh, "PodDisruptionBudget", &policyv1.PodDisruptionBudgetList{}, func(list client.ObjectList) {
-		sr.out.Budgets = pointers(list.(*policyv1.PodDisruptionBudgetList).Items) //nolint:forcetypeassert // it was made right here
-	})
+	sr.readRequired(ctx, fresh, "PodDisruptionBudget", &policyv1.PodDisruptionBudgetList{},
+		func(list client.ObjectList) {
+			sr.out.Budgets = pointers(list.(*policyv1.PodDisruptionBudgetList).Items) //nolint:forcetypeassert // it was made right here
+		})
 	sr.readRequired(ctx, fresh, "Node", &corev1.NodeList{}, func(list client.ObjectList) {
 		sr.out.Nodes = pointers(list.(*corev1.NodeList).Items) //nolint:forcetypeassert // it was made right here
 	})
@@ -63,7 +67,8 @@ func Read(ctx context.Context, r client.Reader, o Options) drain.Snapshot {
 }
 
 // readRequired reads what the forecast cannot do without.
-func (sr *snapshotReader) readRequired(ctx context.Context, r client.Reader, kind string, list client.ObjectList, take func(client.ObjectList)) {
+func (sr *snapshotReader) readRequired(ctx context.Context, r client.Reader, kind string, list client.ObjectList,
+	take func(client.ObjectList)) {
 	if err := r.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		why := err.Error()
 		if meta.IsNoMatchError(err) {
@@ -75,7 +80,8 @@ func (sr *snapshotReader) readRequired(ctx context.Context, r client.Reader, kin
 	take(list)
 }
 
-// readOptional reads what only makes the forecast better. Files need not have it; of a live cluster it is missed.
+// readOptional reads what only makes the forecast better. Files need not have it; of a live cluster
+// it is missed.
 func (sr *snapshotReader) readOptional(ctx context.Context, kind string, list client.ObjectList) bool {
 	err := sr.reader.List(ctx, list, client.UnsafeDisableDeepCopy)
 	if err != nil && (!sr.Partial || !meta.IsNoMatchError(err)) {
@@ -84,7 +90,8 @@ func (sr *snapshotReader) readOptional(ctx context.Context, kind string, list cl
 	return err == nil
 }
 
-// readWorkloads say how many pods each controller wants. Of those that cannot be read the status of the budgets tells.
+// readWorkloads say how many pods each controller wants. Of those that cannot be read the status of
+// the budgets tells.
 func (sr *snapshotReader) readWorkloads(ctx context.Context) {
 	var w drain.Workloads
 	var sets appsv1.ReplicaSetList
@@ -128,10 +135,12 @@ func (sr *snapshotReader) readVolumes(ctx context.Context) {
 	}
 	var claims corev1.PersistentVolumeClaimList
 	var volumes corev1.PersistentVolumeList
-	if sr.reader.List(ctx, &claims, client.UnsafeDisableDeepCopy) != nil || sr.reader.List(ctx, &volumes, client.UnsafeDisableDeepCopy) != nil {
+	if sr.reader.List(ctx, &claims, client.UnsafeDisableDeepCopy) != nil ||
+		sr.reader.List(ctx, &volumes, client.UnsafeDisableDeepCopy) != nil {
 		return // which makes a difference only where a replacement with a volume has to be ready first
 	}
-	sr.out.Volumes = drain.Volumes{Known: true, Claims: map[string]*corev1.PersistentVolumeClaim{}, Volumes: map[string]*corev1.PersistentVolume{}}
+	sr.out.Volumes = drain.Volumes{Known: true, Claims: map[string]*corev1.PersistentVolumeClaim{},
+		Volumes: map[string]*corev1.PersistentVolume{}}
 	for _, c := range pointers(claims.Items) {
 		sr.out.Volumes.Claims[c.Namespace+"/"+c.Name] = c
 	}

@@ -11,8 +11,8 @@ import (
 
 var vmiListKind = schema.GroupVersionKind{Group: "kubevirt.io", Version: "v1", Kind: "VirtualMachineInstanceList"}
 
-// readVMIs are read only where there are any. Past a cache, because a cache keeps of them the images alone. Those that cannot be read are
-// unknown one by one.
+// readVMIs are read only where there are any. Past a cache, because a cache keeps of them the
+// images alone. Those that cannot be read are unknown one by one.
 func (sr *snapshotReader) readVMIs(ctx context.Context) {
 	needed := false
 	for _, p := range sr.out.Pods {

@@ -1,7 +1,7 @@
 // Package release reads which images an OpenShift release payload is made of.
 //
-// A release image is an ordinary image that holds manifests. One of its files, an ImageStream, maps the names that the manifests use
-// for components to images by digest.
+// A release image is an ordinary image that holds manifests. One of its files, an ImageStream, maps
+// the names that the manifests use for components to images by digest.
 package payload
 
 import (
@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// ImageReferences is the path of the list of components in a release image (the cluster version operator reads the same file).
+	// ImageReferences is the path of the list of components in a release image (the cluster version
+	// operator reads the same file).
 	ImageReferences = "release-manifests/image-references"
 
 	// maxBytes bounds the file, which has about 150 KB in a release of 190 components.
@@ -36,9 +37,11 @@ type Component struct {
 	Image string
 }
 
-// ReadComponents lists the components of a release image, sorted by name. read returns one file out of an image's layers; it says itself
-// what went wrong when it cannot. A document that is not such a list is an error that names the image and the entry.
-func ReadComponents(ctx context.Context, read func(ctx context.Context, image, path string) ([]byte, error), releaseImage string) ([]Component, error) {
+// ReadComponents lists the components of a release image, sorted by name. read returns one file out
+// of an image's layers; it says itself what went wrong when it cannot. A document that is not such
+// a list is an error that names the image and the entry.
+func ReadComponents(ctx context.Context, read func(ctx context.Context, image, path string) ([]byte, error),
+	releaseImage string) ([]Component, error) {
 	data, err := read(ctx, releaseImage, ImageReferences)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s of release image %s: %w", ImageReferences, releaseImage, err)
@@ -63,7 +66,8 @@ func parse(data []byte) ([]Component, error) {
 		return nil, errors.New("something follows the ImageStream")
 	}
 	if stream.Kind != "ImageStream" || stream.APIVersion != imagev1.GroupVersion.String() {
-		return nil, fmt.Errorf("it is a %q of %q, not an ImageStream of %s", stream.Kind, stream.APIVersion, imagev1.GroupVersion)
+		return nil, fmt.Errorf("it is a %q of %q, not an ImageStream of %s", stream.Kind, stream.APIVersion,
+			imagev1.GroupVersion)
 	}
 	if len(stream.Spec.Tags) > maxComponents {
 		return nil, fmt.Errorf("it has %d tags, more than the %d that are read", len(stream.Spec.Tags), maxComponents)
@@ -82,17 +86,22 @@ func components(tags []imagev1.TagReference) ([]Component, error) {
 			return nil, fmt.Errorf("spec.tags[%d] has no name", i)
 		}
 		if _, err := reference.ParseNormalizedNamed(tag.From.Name); err != nil {
-			return nil, fmt.Errorf("spec.tags[%d] (%s): %q is not an image reference: %w", i, tag.Name, tag.From.Name, err)
+			return nil, fmt.Errorf("spec.tags[%d] (%s): %q is not an image reference: %w", i, tag.Name,
+				tag.From.Name, err)
 		}
 		out = append(out, Component{Name: tag.Name, Image: tag.From.Name})
 	}
 	if len(out) == 0 {
 		return nil, errors.New("it names no image")
 	}
-	slices.SortFunc(out, func(a, b Component) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Image, b.Image)) })
+	slices.SortFunc(out, func(a, b Component) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.Image, b.Image))
+	})
 	for i := 1; i < len(out); i++ {
 		if out[i].Name == out[i-1].Name && out[i].Image != out[i-1].Image {
-			return nil, fmt.Errorf("component %s is listed with two images, %s and %s", out[i].Name, out[i-1].Image, out[i].Image)
+			return nil, fmt.Errorf("component %s is listed with two images, %s and %s", out[i].Name, out[i-1].Image,
+				out[i].Image)
 		}
 	}
 	return slices.Compact(out), nil

@@ -2,8 +2,8 @@ package batch
 
 import "github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 
-// EstimateRows are the results of a dry run: the estimates are those of the images, in the same order. When it was interrupted, what
-// failed says nothing about the image.
+// EstimateRows are the results of a dry run: the estimates are those of the images, in the same
+// order. When it was interrupted, what failed says nothing about the image.
 func EstimateRows(images []Image, estimates []mirror.Estimate, interrupted bool) []Row {
 	out := make([]Row, 0, len(images))
 	for i, e := range estimates {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// WriteFailures writes what is left of a run as an image list: each reference after a comment with its reason, so that the list can be
-// given to the next run as it is. again is the command for that. Destinations are written when the list was not sent by mirror sets.
+// WriteFailures writes what is left of a run as an image list: each reference after a comment with
+// its reason, so that the list can be given to the next run as it is. again is the command for
+// that. Destinations are written when the list was not sent by mirror sets.
 //
 //	# Denied: mirror.example.com/acme/app:v1: push: Denied: HTTP 403 Forbidden
 //	quay.io/acme/app:v1 mirror.example.com/acme/app:v1

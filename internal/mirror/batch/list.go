@@ -28,8 +28,9 @@ const (
 	maxLine     = 64 << 10
 )
 
-// ParseList reads an image list: a reference on each line, and after it the destination if the line names one. What follows a #
-// at the beginning of a line or after a blank is a comment. The error names every bad line, up to ten of them.
+// ParseList reads an image list: a reference on each line, and after it the destination if the line
+// names one. What follows a # at the beginning of a line or after a blank is a comment. The error
+// names every bad line, up to ten of them.
 //
 //	quay.io/acme/app:v1
 //	quay.io/acme/app@sha256:4c1c…                       # by digest
@@ -62,7 +63,8 @@ func ParseList(name string, r io.Reader) ([]Line, error) {
 
 func parseLine(fields []string) (Line, error) {
 	if len(fields) > 2 {
-		return Line{}, fmt.Errorf("%d words, where a source and at most a destination belong; a comment begins with #", len(fields))
+		return Line{}, fmt.Errorf("%d words, where a source and at most a destination belong; a comment begins with #",
+			len(fields))
 	}
 	source, err := parseReference(fields[0])
 	if err != nil {
@@ -85,8 +87,8 @@ func withoutComment(text string) string {
 	return text
 }
 
-// parseReference completes a reference as a node does, so that the tag beside a digest is gone. A name without a registry is refused:
-// which registries it stands for is a setting of each node.
+// parseReference completes a reference as a node does, so that the tag beside a digest is gone. A
+// name without a registry is refused: which registries it stands for is a setting of each node.
 func parseReference(text string) (reference.Named, error) {
 	named, err := registriesconf.ParseReference(text)
 	var short *registriesconf.ShortNameError

@@ -20,15 +20,18 @@ func TestParseList(t *testing.T) {
 	}{
 		"one on each line": {
 			text: "quay.io/acme/app:v1\nquay.io/acme/app@" + digestA + "\n",
-			want: []Line{{Position: "l:1", Source: "quay.io/acme/app:v1"}, {Position: "l:2", Source: "quay.io/acme/app@" + digestA}},
+			want: []Line{{Position: "l:1", Source: "quay.io/acme/app:v1"},
+				{Position: "l:2", Source: "quay.io/acme/app@" + digestA}},
 		},
 		"comments, empty lines, blanks and Windows line ends": {
 			text: "# all of it\r\n\r\n  quay.io/acme/app:v1 # the app\r\n\tquay.io/acme/tool:v2\t# and the tool\r\n",
-			want: []Line{{Position: "l:3", Source: "quay.io/acme/app:v1"}, {Position: "l:4", Source: "quay.io/acme/tool:v2"}},
+			want: []Line{{Position: "l:3", Source: "quay.io/acme/app:v1"},
+				{Position: "l:4", Source: "quay.io/acme/tool:v2"}},
 		},
 		"names are completed as a node completes them": {
 			text: "docker.io/nginx\nquay.io/acme/app",
-			want: []Line{{Position: "l:1", Source: "docker.io/library/nginx:latest"}, {Position: "l:2", Source: "quay.io/acme/app:latest"}},
+			want: []Line{{Position: "l:1", Source: "docker.io/library/nginx:latest"},
+				{Position: "l:2", Source: "quay.io/acme/app:latest"}},
 		},
 		"of a tag with a digest the digest counts": {
 			text: "quay.io/acme/app:v1@" + digestA,
@@ -47,7 +50,8 @@ func TestParseList(t *testing.T) {
 		},
 		"a digest under a tag": {
 			text: "quay.io/acme/app@" + digestA + " m.example.com/x/app:v1",
-			want: []Line{{Position: "l:1", Source: "quay.io/acme/app@" + digestA, Destination: "m.example.com/x/app:v1"}},
+			want: []Line{{Position: "l:1", Source: "quay.io/acme/app@" + digestA,
+				Destination: "m.example.com/x/app:v1"}},
 		},
 		"nothing": {text: "# nothing\n"},
 	} {

@@ -36,9 +36,11 @@ const (
 	kindDigestSet = registriesconf.KindIDMS
 )
 
-var kindsRead = fmt.Sprintf("%s (%s), %s and %s (%s)", kindRollout, v1alpha1.GroupVersion, kindTagSet, kindDigestSet, configv1.GroupVersion)
+var kindsRead = fmt.Sprintf("%s (%s), %s and %s (%s)", kindRollout, v1alpha1.GroupVersion, kindTagSet, kindDigestSet,
+	configv1.GroupVersion)
 
-// Add reads the YAML or JSON documents of a file. The error names every document that cannot be read, with the line it begins at.
+// Add reads the YAML or JSON documents of a file. The error names every document that cannot be
+// read, with the line it begins at.
 func (m *Manifests) Add(name string, data []byte) error {
 	var problems problemList
 	found := 0
@@ -62,8 +64,8 @@ type document struct {
 	text []byte
 }
 
-// documents splits a file. Each text begins with as many empty lines as the file has before it, so that the line numbers of YAML
-// errors are those of the file.
+// documents splits a file. Each text begins with as many empty lines as the file has before it, so
+// that the line numbers of YAML errors are those of the file.
 func documents(data []byte) []document {
 	var out []document
 	start, lines := 0, strings.SplitAfter(string(data), "\n")
@@ -84,7 +86,8 @@ func documents(data []byte) []document {
 	return out
 }
 
-// addDocument reads one document and tells how many objects it held: a List, as oc get -o yaml prints it, holds several.
+// addDocument reads one document and tells how many objects it held: a List, as oc get -o yaml
+// prints it, holds several.
 func (m *Manifests) addDocument(position string, doc document) (int, error) {
 	var meta metav1.TypeMeta
 	if err := yaml.Unmarshal(doc.text, &meta); err != nil {
@@ -168,7 +171,8 @@ func (m *Manifests) addRollout(position string, r *v1alpha1.SafeMirrorRollout) e
 	return nil
 }
 
-// checkMode refuses rollouts of which some fill their mirrors and some do not: one run does the one or the other.
+// checkMode refuses rollouts of which some fill their mirrors and some do not: one run does the one
+// or the other.
 func (m *Manifests) checkMode(position string, r *v1alpha1.SafeMirrorRollout) error {
 	mode := r.Spec.Mirroring.Mode
 	if mode == "" {
@@ -176,7 +180,8 @@ func (m *Manifests) checkMode(position string, r *v1alpha1.SafeMirrorRollout) er
 	}
 	for other, where := range m.modes {
 		if other != mode {
-			return fmt.Errorf("%s/%s: spec.mirroring.mode is %s, that of the one at %s is %s: mirror them in two runs", kindRollout, r.Name, mode, where, other)
+			return fmt.Errorf("%s/%s: spec.mirroring.mode is %s, that of the one at %s is %s: mirror them in two runs",
+				kindRollout, r.Name, mode, where, other)
 		}
 	}
 	m.modes = map[v1alpha1.MirroringMode]string{mode: position}
@@ -201,12 +206,14 @@ func (m *Manifests) addDigestSet(position string, set configv1.ImageDigestMirror
 	}
 	m.Sets.IDMSs = append(m.Sets.IDMSs, set)
 	for _, i := range set.Spec.ImageDigestMirrors {
-		m.Spec.ImageDigestMirrors = append(m.Spec.ImageDigestMirrors, imageMirrors(i.Source, i.Mirrors, i.MirrorSourcePolicy))
+		m.Spec.ImageDigestMirrors = append(m.Spec.ImageDigestMirrors,
+			imageMirrors(i.Source, i.Mirrors, i.MirrorSourcePolicy))
 	}
 	return nil
 }
 
-func imageMirrors(source string, mirrors []configv1.ImageMirror, policy configv1.MirrorSourcePolicy) v1alpha1.ImageMirrors {
+func imageMirrors(source string, mirrors []configv1.ImageMirror,
+	policy configv1.MirrorSourcePolicy) v1alpha1.ImageMirrors {
 	out := v1alpha1.ImageMirrors{Source: source, MirrorSourcePolicy: v1alpha1.MirrorSourcePolicy(policy)}
 	for _, mirror := range mirrors {
 		out.Mirrors = append(out.Mirrors, string(mirror))
@@ -214,7 +221,8 @@ func imageMirrors(source string, mirrors []configv1.ImageMirror, policy configv1
 	return out
 }
 
-// register refuses a second object of the same name: in a cluster it would replace the first. The sets of a rollout have its name.
+// register refuses a second object of the same name: in a cluster it would replace the first. The
+// sets of a rollout have its name.
 func (m *Manifests) register(position, kind, name string) error {
 	if name == "" {
 		return fmt.Errorf("%s: metadata.name is missing", kind)

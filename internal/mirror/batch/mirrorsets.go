@@ -11,10 +11,12 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// ByMirrorSets sends every line, and the additional images of the manifests, to where nodes will look for it once these mirror sets
-// exist: the first mirror that applies to the reference. It plans as the operator does, for nodes that have no other mirror set.
+// ByMirrorSets sends every line, and the additional images of the manifests, to where nodes will
+// look for it once these mirror sets exist: the first mirror that applies to the reference. It
+// plans as the operator does, for nodes that have no other mirror set.
 //
-// The source is left out of what is tried. A node may fall back to it, but an image that only the source can serve is not mirrored.
+// The source is left out of what is tried. A node may fall back to it, but an image that only the
+// source can serve is not mirrored.
 func ByMirrorSets(m Manifests, lines []Line) (Set, error) {
 	config, err := m.config()
 	if err != nil {
@@ -37,7 +39,8 @@ func ByMirrorSets(m Manifests, lines []Line) (Set, error) {
 		return Set{}, err
 	}
 	items := map[string]plan.Item{}
-	planned := plan.Build(plan.Input{References: refs, Pools: []plan.PoolConfig{{Name: "nodes", After: config}}, Spec: m.Spec, Sets: m.Sets})
+	planned := plan.Build(plan.Input{References: refs, Pools: []plan.PoolConfig{{Name: "nodes", After: config}},
+		Spec: m.Spec, Sets: m.Sets})
 	for _, item := range planned.Items {
 		items[item.Name] = item
 	}
@@ -49,7 +52,8 @@ func ByMirrorSets(m Manifests, lines []Line) (Set, error) {
 		}
 		if fill := items[resolved.Reference].Target; fill != "" {
 			b.add(Image{
-				Sources: []string{ref.Image}, Destination: fill, PullEndpoints: mirrorsOf(resolved), requestedAt: asked[ref.Image], verifyOnly: planned.VerifyOnly,
+				Sources: []string{ref.Image}, Destination: fill, PullEndpoints: mirrorsOf(resolved),
+				requestedAt: asked[ref.Image], verifyOnly: planned.VerifyOnly,
 			})
 		} else if reason := notServed(m.Spec, resolved); reason != "" {
 			b.set.NotServed = append(b.set.NotServed, NotServed{Source: ref.Image, Reason: reason})
@@ -70,7 +74,8 @@ func mirrorsOf(r registriesconf.Resolution) []string {
 	return out
 }
 
-// notServed says why a reference in the scope of the mirror sets gets no mirror from them, "" when it is in no scope of theirs.
+// notServed says why a reference in the scope of the mirror sets gets no mirror from them, "" when
+// it is in no scope of theirs.
 func notServed(spec v1alpha1.SafeMirrorRolloutSpec, r registriesconf.Resolution) string {
 	if r.Err != "" {
 		return r.Err
@@ -89,7 +94,8 @@ func notServed(spec v1alpha1.SafeMirrorRolloutSpec, r registriesconf.Resolution)
 		}
 		return reason
 	case len(r.Usable()) == 0:
-		return fmt.Sprintf("not served by these mirror sets: every place to pull it from is blocked by the scope %s", r.Scope)
+		return fmt.Sprintf("not served by these mirror sets: every place to pull it from is blocked by the scope %s",
+			r.Scope)
 	default:
 		return ""
 	}

@@ -49,7 +49,8 @@ func manifests(t *testing.T, texts ...string) Manifests {
 func TestMirrorSetsDecideWhereAnImageGoes(t *testing.T) {
 	m := manifests(t, rollout, tagSet, digestSet)
 	set, err := ByMirrorSets(m, parse(t,
-		"quay.io/acme/app:v1", "quay.io/site/app:v1", "quay.io/digests/app@"+digestA, "quay.io/acme/extra:v1", "gcr.io/other/app:v1"))
+		"quay.io/acme/app:v1", "quay.io/site/app:v1", "quay.io/digests/app@"+digestA, "quay.io/acme/extra:v1",
+		"gcr.io/other/app:v1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,8 @@ func TestMirrorSetsDecideWhereAnImageGoes(t *testing.T) {
 		t.Errorf("%d outside, not served: %v", set.Outside, set.NotServed)
 	}
 	// A node tries both mirrors; the first is filled. The source proves nothing about the mirrors.
-	if diff := cmp.Diff([]string{"m1.example.com/acme/app:v1", "m2.example.com/acme/app:v1"}, set.Images[1].PullEndpoints); diff != "" {
+	if diff := cmp.Diff([]string{"m1.example.com/acme/app:v1", "m2.example.com/acme/app:v1"},
+		set.Images[1].PullEndpoints); diff != "" {
 		t.Errorf("walk (-want +got):\n%s", diff)
 	}
 }
@@ -136,15 +138,23 @@ func TestManifestsReadWhatOcPrints(t *testing.T) {
 
 func TestManifestsRefuse(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"nothing":              {"# a comment\n---\n\n", "f: holds no object; give SafeMirrorRollout (safemirror.io/v1alpha1)"},
-		"another kind":         {"apiVersion: apps/v1\nkind: Deployment\n", `f:1: kind "Deployment" of apiVersion "apps/v1" is none of SafeMirrorRollout`},
-		"another version":      {"apiVersion: config.openshift.io/v1alpha1\nkind: ImageTagMirrorSet\n", `f:1: kind "ImageTagMirrorSet" of apiVersion "config.openshift.io/v1alpha1" is none of`},
-		"no YAML, with a line": {tagSet + "---\n# second\n\nkind: [\n", "f:12: error converting YAML to JSON: yaml: line 12"},
-		"a misspelt field":     {strings.Replace(tagSet, "mirrors:", "mirors:", 1), `f:1: ImageTagMirrorSet: error unmarshaling JSON: while decoding JSON: json: unknown field "mirors"`},
-		"no name":              {strings.Replace(tagSet, "metadata: {name: site}\n", "", 1), "f:1: ImageTagMirrorSet: metadata.name is missing"},
-		"the same twice":       {tagSet + "---\n" + tagSet, "f:10: ImageTagMirrorSet/site is there twice, first at f:1"},
+		"nothing": {"# a comment\n---\n\n",
+			"f: holds no object; give SafeMirrorRollout (safemirror.io/v1alpha1)"},
+		"another kind": {"apiVersion: apps/v1\nkind: Deployment\n",
+			`f:1: kind "Deployment" of apiVersion "apps/v1" is none of SafeMirrorRollout`},
+		"another version": {"apiVersion: config.openshift.io/v1alpha1\nkind: ImageTagMirrorSet\n",
+			`f:1: kind "ImageTagMirrorSet" of apiVersion "config.openshift.io/v1alpha1" is none of`},
+		"no YAML, with a line": {tagSet + "---\n# second\n\nkind: [\n",
+			"f:12: error converting YAML to JSON: yaml: line 12"},
+		"a misspelt field": {strings.Replace(tagSet, "mirrors:", "mirors:", 1),
+			`f:1: ImageTagMirrorSet: error unmarshaling JSON: while decoding JSON: json: unknown field "mirors"`},
+		"no name": {strings.Replace(tagSet, "metadata: {name: site}\n", "", 1),
+			"f:1: ImageTagMirrorSet: metadata.name is missing"},
+		"the same twice": {tagSet + "---\n" + tagSet,
+			"f:10: ImageTagMirrorSet/site is there twice, first at f:1"},
 		"a set like a rollout's own": {
-			rollout + "---\n" + strings.Replace(tagSet, "name: site", "name: acme", 1), "f:11: ImageTagMirrorSet/acme is there twice, first at f:1",
+			rollout + "---\n" + strings.Replace(tagSet, "name: site", "name: acme", 1),
+			"f:11: ImageTagMirrorSet/acme is there twice, first at f:1",
 		},
 		"a rollout of nothing": {
 			"apiVersion: safemirror.io/v1alpha1\nkind: SafeMirrorRollout\nmetadata: {name: x}\nspec: {}\n",
@@ -158,7 +168,8 @@ func TestManifestsRefuse(t *testing.T) {
 			rollout + "---\n" + strings.ReplaceAll(rollout, "acme", "other") + "  mirroring: {mode: VerifyOnly}\n",
 			"f:11: SafeMirrorRollout/other: spec.mirroring.mode is VerifyOnly, that of the one at f:1 is CopyAndVerify: mirror them in two runs",
 		},
-		"two bad documents": {"kind: A\n---\nkind: B\n", "f:1: kind \"A\" of apiVersion \"\" is none of " + kindsRead + "\nf:3: kind \"B\""},
+		"two bad documents": {"kind: A\n---\nkind: B\n", "f:1: kind \"A\" of apiVersion \"\" is none of " + kindsRead +
+			"\nf:3: kind \"B\""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var m Manifests

@@ -29,7 +29,8 @@ const (
 	ToCopy     Outcome = "toCopy"     // in a dry run: not there, or not all of it
 )
 
-// Row is the result of one image. The JSON of Report, and with it this one, is an interface that scripts read: docs/mirror.md.
+// Row is the result of one image. The JSON of Report, and with it this one, is an interface that
+// scripts read: docs/mirror.md.
 type Row struct {
 	Source      string  `json:"source"`
 	Destination string  `json:"destination"`
@@ -39,7 +40,8 @@ type Row struct {
 	Bytes int64 `json:"bytes"`
 	// Requests are how many a copy is expected to take, in a dry run only.
 	Requests int64 `json:"requests,omitempty"`
-	// Endpoint is the reference that was proven, where it is not the destination: a later mirror has the image, and the first has not.
+	// Endpoint is the reference that was proven, where it is not the destination: a later mirror
+	// has the image, and the first has not.
 	Endpoint string `json:"endpoint,omitempty"`
 	// Class and Message say what went wrong; the classes are those of mirror.ErrorClass.
 	Class    string  `json:"class,omitempty"`
@@ -132,7 +134,8 @@ const (
 	ExitInterrupted = 130
 )
 
-// exitCode tells complete from partial. A reference that the user asked for and that no mirror serves makes a run partial, too.
+// exitCode tells complete from partial. A reference that the user asked for and that no mirror
+// serves makes a run partial, too.
 func (t Totals) exitCode(interrupted bool) int {
 	worked := t.Copied + t.Present + t.ToCopy
 	switch {

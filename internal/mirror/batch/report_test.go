@@ -15,13 +15,15 @@ func TestExitCodesTellCompleteFromPartial(t *testing.T) {
 		interrupted bool
 		want        int
 	}{
-		"all copied or there":             {results: []Outcome{Copied, Present}, want: ExitComplete},
-		"all planned":                     {results: []Outcome{ToCopy, Present}, want: ExitComplete},
-		"one failed":                      {results: []Outcome{Copied, Failed}, want: ExitPartial},
-		"one not served":                  {results: []Outcome{Copied}, notServed: 1, want: ExitPartial},
-		"none worked":                     {results: []Outcome{Failed, Failed}, want: ExitNone},
-		"interrupted":                     {results: []Outcome{Copied, Unfinished}, interrupted: true, want: ExitInterrupted},
-		"interrupted with failures":       {results: []Outcome{Failed, Unfinished}, interrupted: true, want: ExitInterrupted},
+		"all copied or there": {results: []Outcome{Copied, Present}, want: ExitComplete},
+		"all planned":         {results: []Outcome{ToCopy, Present}, want: ExitComplete},
+		"one failed":          {results: []Outcome{Copied, Failed}, want: ExitPartial},
+		"one not served":      {results: []Outcome{Copied}, notServed: 1, want: ExitPartial},
+		"none worked":         {results: []Outcome{Failed, Failed}, want: ExitNone},
+		"interrupted": {results: []Outcome{Copied, Unfinished}, interrupted: true,
+			want: ExitInterrupted},
+		"interrupted with failures": {results: []Outcome{Failed, Unfinished}, interrupted: true,
+			want: ExitInterrupted},
 		"interrupted when all was done":   {results: []Outcome{Copied}, interrupted: true, want: ExitComplete},
 		"interrupted when all had failed": {results: []Outcome{Failed}, interrupted: true, want: ExitNone},
 	} {
@@ -30,7 +32,8 @@ func TestExitCodesTellCompleteFromPartial(t *testing.T) {
 			for _, r := range tc.results {
 				rows = append(rows, Row{Result: r})
 			}
-			report := NewReport(Copy, Set{NotServed: make([]NotServed, tc.notServed)}, rows, time.Second, tc.interrupted)
+			report := NewReport(Copy, Set{NotServed: make([]NotServed, tc.notServed)}, rows, time.Second,
+				tc.interrupted)
 			if report.ExitCode != tc.want {
 				t.Errorf("exit code %d, want %d", report.ExitCode, tc.want)
 			}
@@ -39,9 +42,11 @@ func TestExitCodesTellCompleteFromPartial(t *testing.T) {
 }
 
 func TestTheFailuresFileIsAnImageList(t *testing.T) {
-	report := NewReport(Copy, Set{NotServed: []NotServed{{Source: "quay.io/acme/c@" + digestA, Reason: "not served"}}}, []Row{
+	report := NewReport(Copy, Set{NotServed: []NotServed{{Source: "quay.io/acme/c@" + digestA,
+		Reason: "not served"}}}, []Row{
 		{Source: "quay.io/acme/ok:v1", Destination: "m.example.com/ok:v1", Result: Copied},
-		{Source: "quay.io/acme/a:v1", Destination: "m.example.com/a:v1", Result: Failed, Message: "m.example.com/a:v1: push: Denied: HTTP 403"},
+		{Source: "quay.io/acme/a:v1", Destination: "m.example.com/a:v1", Result: Failed,
+			Message: "m.example.com/a:v1: push: Denied: HTTP 403"},
 		{Source: "quay.io/acme/b:v1", Destination: "m.example.com/b:v1", Result: Unfinished, Message: "interrupted"},
 	}, time.Second, true)
 	var b strings.Builder

@@ -38,18 +38,20 @@ func (i Image) Repository() string {
 	return named.Name()
 }
 
-// Job is the work that the image is for the mirror engine. Without copying nothing is written: the mirrors are read as a node reads
-// them. Of an index only the platforms are taken, if any are given, and it has to have all of them. The job is identified by the
-// destination.
+// Job is the work that the image is for the mirror engine. Without copying nothing is written: the
+// mirrors are read as a node reads them. Of an index only the platforms are taken, if any are
+// given, and it has to have all of them. The job is identified by the destination.
 func (i Image) Job(copying bool, platforms []string) mirror.Job {
-	job := mirror.Job{Reference: i.Destination, Digest: i.Digest, PullEndpoints: i.PullEndpoints, RequiredPlatforms: platforms, Platforms: platforms}
+	job := mirror.Job{Reference: i.Destination, Digest: i.Digest, PullEndpoints: i.PullEndpoints,
+		RequiredPlatforms: platforms, Platforms: platforms}
 	if copying && !i.verifyOnly {
 		job.Sources, job.Targets = i.Sources, []string{i.Destination}
 	}
 	return job
 }
 
-// NotServed is a reference that was asked for and that the mirror sets do not redirect, so that nothing can be mirrored for it.
+// NotServed is a reference that was asked for and that the mirror sets do not redirect, so that
+// nothing can be mirrored for it.
 type NotServed struct {
 	Source string `json:"source"`
 	// Reason says why, and what to add to the mirror sets.
@@ -60,12 +62,13 @@ type NotServed struct {
 type Set struct {
 	Images    []Image
 	NotServed []NotServed
-	// Outside counts the references of which the mirror sets say nothing at all: a list of all images of a cluster holds many.
+	// Outside counts the references of which the mirror sets say nothing at all: a list of all
+	// images of a cluster holds many.
 	Outside int
 }
 
-// ToRegistry sends every line under a repository prefix ("mirror.example.com/acme"): the registry host of the source is cut off, what
-// follows it is kept.
+// ToRegistry sends every line under a repository prefix ("mirror.example.com/acme"): the registry
+// host of the source is cut off, what follows it is kept.
 //
 //	quay.io/acme/app:v1  ->  mirror.example.com/acme/acme/app:v1
 //
@@ -88,7 +91,8 @@ func ToRegistry(lines []Line, prefix string) (Set, error) {
 			}
 		}
 		b.add(Image{
-			Sources: []string{line.Source}, Destination: destination, PullEndpoints: []string{destination}, requestedAt: []string{line.Position},
+			Sources: []string{line.Source}, Destination: destination, PullEndpoints: []string{destination},
+			requestedAt: []string{line.Position},
 		})
 	}
 	return b.set, problems.join()
@@ -153,8 +157,8 @@ func (e *CollisionError) Error() string {
 		e.Sources[0], e.Sources[1], e.Destination)
 }
 
-// MergeDestinations makes one image of those that share a destination, and refuses what cannot share it. digest asks what a source is now; it
-// is only called where two sources by tag meet.
+// MergeDestinations makes one image of those that share a destination, and refuses what cannot
+// share it. digest asks what a source is now; it is only called where two sources by tag meet.
 //
 //	quay.io/acme/app@sha256:4c1c…, docker.io/acme/app@sha256:4c1c…   one image with two sources
 //	quay.io/acme/app:v1, docker.io/acme/app:v1                       one image if both are the same now, else a *CollisionError
@@ -192,7 +196,8 @@ func merge(first, second Image, digest func(string) (string, error)) (Image, err
 				return Image{}, fmt.Errorf("%s goes to %s, as another source does, and whether they are the same image cannot be told: %w",
 					described[i], image.Destination, err)
 			}
-			described[i] = fmt.Sprintf("%s (%s, now %s)", image.Source(), strings.Join(image.requestedAt, ", "), digests[i])
+			described[i] = fmt.Sprintf("%s (%s, now %s)", image.Source(), strings.Join(image.requestedAt, ", "),
+				digests[i])
 		}
 	}
 	if digests[0] != digests[1] {
@@ -204,7 +209,8 @@ func merge(first, second Image, digest func(string) (string, error)) (Image, err
 	return first, nil
 }
 
-// Targets are one repository for each registry host that something is written to, in the order of the images.
+// Targets are one repository for each registry host that something is written to, in the order of
+// the images.
 func (s *Set) Targets() []string {
 	var out []string
 	seen := map[string]bool{}

@@ -29,7 +29,8 @@ func destinations(s Set) []string {
 }
 
 func TestToRegistryCutsOffTheSourcesHost(t *testing.T) {
-	lines := parse(t, "quay.io/acme/app:v1", "quay.io/acme/app@"+digestA, "docker.io/nginx", "localhost:5000/a/b/c:v1", "quay.io/acme/app:v1",
+	lines := parse(t, "quay.io/acme/app:v1", "quay.io/acme/app@"+digestA, "docker.io/nginx", "localhost:5000/a/b/c:v1",
+		"quay.io/acme/app:v1",
 		"quay.io/acme/tool:v1 other.example.com/tool")
 	for _, prefix := range []string{"m.example.com:5000/site", "m.example.com:5000/site/"} {
 		got, err := ToRegistry(lines, prefix)
@@ -46,7 +47,8 @@ func TestToRegistryCutsOffTheSourcesHost(t *testing.T) {
 		if diff := cmp.Diff(want, destinations(got)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", prefix, diff)
 		}
-		if diff := cmp.Diff([]string{"m.example.com:5000/site/acme/app", "other.example.com/tool"}, got.Targets()); diff != "" {
+		if diff := cmp.Diff([]string{"m.example.com:5000/site/acme/app", "other.example.com/tool"},
+			got.Targets()); diff != "" {
 			t.Errorf("targets (-want +got):\n%s", diff)
 		}
 	}
@@ -54,12 +56,16 @@ func TestToRegistryCutsOffTheSourcesHost(t *testing.T) {
 
 func TestToRegistryRefuses(t *testing.T) {
 	for name, tc := range map[string]struct{ line, prefix, want string }{
-		"a scheme":                   {"quay.io/acme/app:v1", "https://m.example.com/acme", "--to https://m.example.com/acme: give a registry host"},
-		"a tag":                      {"quay.io/acme/app:v1", "m.example.com/acme:v1", "--to m.example.com/acme:v1: give"},
-		"upper case":                 {"quay.io/acme/app:v1", "m.example.com/Acme", "--to m.example.com/Acme: give"},
-		"no host":                    {"quay.io/acme/app:v1", "acme/app", "--to acme/app: give"},
-		"no destination at all":      {"quay.io/acme/app:v1", "", "l:1: quay.io/acme/app:v1 has no destination: give --to HOST/PATH"},
-		"a name that gets too long":  {"quay.io/acme/" + strings.Repeat("a", 200) + ":v1", "m.example.com/" + strings.Repeat("b", 60), "l:1: quay.io/acme/aaa"},
+		"a scheme": {"quay.io/acme/app:v1", "https://m.example.com/acme",
+			"--to https://m.example.com/acme: give a registry host"},
+		"a tag": {"quay.io/acme/app:v1", "m.example.com/acme:v1",
+			"--to m.example.com/acme:v1: give"},
+		"upper case": {"quay.io/acme/app:v1", "m.example.com/Acme", "--to m.example.com/Acme: give"},
+		"no host":    {"quay.io/acme/app:v1", "acme/app", "--to acme/app: give"},
+		"no destination at all": {"quay.io/acme/app:v1", "",
+			"l:1: quay.io/acme/app:v1 has no destination: give --to HOST/PATH"},
+		"a name that gets too long": {"quay.io/acme/" + strings.Repeat("a", 200) + ":v1", "m.example.com/" +
+			strings.Repeat("b", 60), "l:1: quay.io/acme/aaa"},
 		"Docker Hub without a space": {"quay.io/acme/app:v1", "docker.io", "--to docker.io: give"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,8 +99,9 @@ func TestMergeDestinations(t *testing.T) {
 			wantDigest: digestA,
 		},
 		"a digest is the same everywhere": {
-			lines:      []string{"quay.io/acme/app@" + digestA, "nowhere.example.com/acme/app@" + digestA},
-			want:       []string{"quay.io/acme/app@" + digestA + "|nowhere.example.com/acme/app@" + digestA + " -> m.example.com/acme/app@" + digestA},
+			lines: []string{"quay.io/acme/app@" + digestA, "nowhere.example.com/acme/app@" + digestA},
+			want: []string{"quay.io/acme/app@" + digestA + "|nowhere.example.com/acme/app@" + digestA +
+				" -> m.example.com/acme/app@" + digestA},
 			wantDigest: digestA,
 		},
 		"another image": {
@@ -103,8 +110,10 @@ func TestMergeDestinations(t *testing.T) {
 				") would both be written to m.example.com/acme/app:v1: give one of them another destination",
 		},
 		"another digest under a tag": {
-			lines:   []string{"quay.io/acme/app:v1 m.example.com/x:v1", "quay.io/acme/app@" + digestB + " m.example.com/x:v1"},
-			wantErr: "quay.io/acme/app:v1 (l:1, now " + digestA + ") and quay.io/acme/app@" + digestB + " (l:2) would both be written to m.example.com/x:v1",
+			lines: []string{"quay.io/acme/app:v1 m.example.com/x:v1", "quay.io/acme/app@" + digestB +
+				" m.example.com/x:v1"},
+			wantErr: "quay.io/acme/app:v1 (l:1, now " + digestA + ") and quay.io/acme/app@" + digestB +
+				" (l:2) would both be written to m.example.com/x:v1",
 		},
 		"one that cannot be asked": {
 			lines:   []string{"quay.io/acme/app:v1", "gone.example.com/acme/app:v1"},
@@ -113,7 +122,8 @@ func TestMergeDestinations(t *testing.T) {
 		"no collision, nobody asked": {
 			lines: []string{"gone.example.com/acme/app:v1", "gone.example.com/acme/app:v2"},
 			want: []string{
-				"gone.example.com/acme/app:v1 -> m.example.com/acme/app:v1", "gone.example.com/acme/app:v2 -> m.example.com/acme/app:v2",
+				"gone.example.com/acme/app:v1 -> m.example.com/acme/app:v1",
+				"gone.example.com/acme/app:v2 -> m.example.com/acme/app:v2",
 			},
 		},
 	} {
@@ -141,16 +151,20 @@ func TestMergeDestinations(t *testing.T) {
 
 func TestAnImagesJob(t *testing.T) {
 	platforms := []string{"linux/amd64"}
-	set, err := ToRegistry(parse(t, "quay.io/acme/app:v1", "quay.io/acme/app@"+digestA+" m.example.com/acme/app:pinned"), "m.example.com")
+	set, err := ToRegistry(parse(t, "quay.io/acme/app:v1", "quay.io/acme/app@"+digestA+
+		" m.example.com/acme/app:pinned"), "m.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const tag, pinned = "m.example.com/acme/app:v1", "m.example.com/acme/app:pinned"
 	for name, tc := range map[string]struct{ got, want mirror.Job }{
-		"copied":        {set.Images[0].Job(true, platforms), mirror.Job{Reference: tag, Sources: []string{"quay.io/acme/app:v1"}, Targets: []string{tag}, PullEndpoints: []string{tag}, RequiredPlatforms: platforms, Platforms: platforms}},
+		"copied": {set.Images[0].Job(true, platforms),
+			mirror.Job{Reference: tag, Sources: []string{"quay.io/acme/app:v1"}, Targets: []string{tag},
+				PullEndpoints: []string{tag}, RequiredPlatforms: platforms, Platforms: platforms}},
 		"only verified": {set.Images[0].Job(false, nil), mirror.Job{Reference: tag, PullEndpoints: []string{tag}}},
 		"by digest": {set.Images[1].Job(true, nil), mirror.Job{
-			Reference: pinned, Digest: digestA, Sources: []string{"quay.io/acme/app@" + digestA}, Targets: []string{pinned}, PullEndpoints: []string{pinned},
+			Reference: pinned, Digest: digestA, Sources: []string{"quay.io/acme/app@" + digestA},
+			Targets: []string{pinned}, PullEndpoints: []string{pinned},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,8 @@ package batch
 
 import "time"
 
-// rateWindow is how far back the rate looks: long enough not to jump with every layer, short enough to notice that a link has slowed down.
+// rateWindow is how far back the rate looks: long enough not to jump with every layer, short enough
+// to notice that a link has slowed down.
 const rateWindow = 10 * time.Second
 
 // Throughput measures how fast a run moves bytes.

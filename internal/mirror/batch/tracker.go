@@ -7,8 +7,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 )
 
-// Tracker follows the images of a run through the snapshots of the mirror engine, and decides when one has failed for good: the engine
-// itself never gives up.
+// Tracker follows the images of a run through the snapshots of the mirror engine, and decides when
+// one has failed for good: the engine itself never gives up.
 type Tracker struct {
 	attempts     int
 	tasks        []*task
@@ -33,7 +33,8 @@ func NewTracker(images []Image, attempts int) *Tracker {
 	return t
 }
 
-// Observe takes in a snapshot and returns the rows of the images that it brings to an end, in the order of the list.
+// Observe takes in a snapshot and returns the rows of the images that it brings to an end, in the
+// order of the list.
 func (t *Tracker) Observe(results map[string]mirror.Result, now time.Time) []Row {
 	var ended []Row
 	for _, k := range t.tasks {
@@ -54,8 +55,9 @@ func (t *Tracker) Observe(results map[string]mirror.Result, now time.Time) []Row
 	return ended
 }
 
-// startOf is when the first attempt began. A result that is there at once, and rests on what was looked at for another image, tells
-// of an earlier time; the attempt has begun since the last snapshot all the same.
+// startOf is when the first attempt began. A result that is there at once, and rests on what was
+// looked at for another image, tells of an earlier time; the attempt has begun since the last
+// snapshot all the same.
 func (t *Tracker) startOf(r mirror.Result) time.Time {
 	if r.State != mirror.Running && r.At.Before(t.lastSnapshot) {
 		return t.lastSnapshot
@@ -68,7 +70,8 @@ func (t *Tracker) isFinal(r mirror.Result) bool {
 	return r.Attempts >= t.attempts || !isTransient(r.Err.Class)
 }
 
-// isTransient tells whether a later attempt may find the matter gone. A registry that says no has said it.
+// isTransient tells whether a later attempt may find the matter gone. A registry that says no has
+// said it.
 func isTransient(class mirror.ErrorClass) bool {
 	switch class {
 	case mirror.Timeout, mirror.RateLimited, mirror.Refused, mirror.Unknown:
@@ -82,7 +85,8 @@ func isTransient(class mirror.ErrorClass) bool {
 
 func (k *task) partialRow() Row {
 	r := Row{
-		Source: k.image.Source(), Destination: k.image.Destination, Digest: k.result.Digest, Attempts: k.result.Attempts,
+		Source: k.image.Source(), Destination: k.image.Destination, Digest: k.result.Digest,
+		Attempts: k.result.Attempts,
 	}
 	if r.Digest == "" {
 		r.Digest = k.image.Digest
@@ -181,10 +185,12 @@ type Progress struct {
 	Images, Done, Failed     int
 	Running, WaitingForRetry int   // under way; waiting for another attempt
 	UploadedBytes            int64 // bytes uploaded so far
-	NeededBytes              int64 // bytes that will have been uploaded in the end, as far as can be told; never below Moved
+	// bytes that will have been uploaded in the end, as far as can be told; never below Moved
+	NeededBytes int64
 }
 
-// Progress counts. An image of which nothing is known yet is taken to need as much as the others do on average.
+// Progress counts. An image of which nothing is known yet is taken to need as much as the others do
+// on average.
 func (t *Tracker) Progress() Progress {
 	out := Progress{Images: len(t.tasks)}
 	var needed int64
@@ -218,7 +224,8 @@ func (t *Tracker) Progress() Progress {
 	return out
 }
 
-// bytesOf is what an image has to move and has moved, in bytes; sure is false until some of its manifests have been read.
+// bytesOf is what an image has to move and has moved, in bytes; sure is false until some of its
+// manifests have been read.
 func bytesOf(r mirror.Result) (needed, uploaded int64, isKnown bool) {
 	return r.NeededBytes, r.UploadedBytes, r.State == mirror.Verified || r.NeededBytes > 0
 }

@@ -58,13 +58,15 @@ func TestTrackerRowsReportEachImage(t *testing.T) {
 	proof := func(name string) mirror.Proof { return mirror.Proof{Endpoint: name, Digest: digestA} }
 	retried := failed(mirror.Timeout, 1)
 	retried.State = mirror.Running
-	tracker.Observe(map[string]mirror.Result{"m.example.com/copied": {State: mirror.Running, Attempts: 1, At: start}}, start)
+	tracker.Observe(map[string]mirror.Result{"m.example.com/copied": {State: mirror.Running, Attempts: 1,
+		At: start}}, start)
 	ended := tracker.Observe(map[string]mirror.Result{
 		"m.example.com/copied": {
 			State: mirror.Verified, Attempts: 2, At: start.Add(time.Second), Proof: proof("m.example.com/copied"),
 			Copies: []mirror.CopyResult{{Bytes: 7, Pushed: true}}, NeededBytes: 7, UploadedBytes: 7,
 		},
-		"m.example.com/present": {State: mirror.Verified, Attempts: 1, At: start, Proof: proof("m.example.com/present")},
+		"m.example.com/present": {State: mirror.Verified, Attempts: 1, At: start,
+			Proof: proof("m.example.com/present")},
 		"m.example.com/later":   {State: mirror.Verified, Attempts: 1, At: start, Proof: proof("m2.example.com/later")},
 		"m.example.com/failed":  failed(mirror.Missing, 1),
 		"m.example.com/retried": retried,
@@ -80,8 +82,10 @@ func TestTrackerRowsReportEachImage(t *testing.T) {
 	want := []Row{
 		row("copied", Row{Result: Copied, Digest: digestA, Bytes: 7, Attempts: 2, Seconds: 1.5}),
 		row("present", Row{Result: Present, Digest: digestA, Attempts: 1, Seconds: 1.5}),
-		row("later", Row{Result: Present, Digest: digestA, Endpoint: "m2.example.com/later", Attempts: 1, Seconds: 1.5}),
-		row("failed", Row{Result: Failed, Class: "Missing", Message: "quay.io/a: manifest: Missing: two lines", Attempts: 1, Seconds: 1.5}),
+		row("later", Row{Result: Present, Digest: digestA, Endpoint: "m2.example.com/later", Attempts: 1,
+			Seconds: 1.5}),
+		row("failed", Row{Result: Failed, Class: "Missing", Message: "quay.io/a: manifest: Missing: two lines",
+			Attempts: 1, Seconds: 1.5}),
 		row("retried", Row{
 			Result: Unfinished, Class: "Timeout", Attempts: 1, Seconds: 2,
 			Message: "interrupted; the attempt before had failed: quay.io/a: manifest: Timeout: two lines",
@@ -99,14 +103,17 @@ func TestTrackerRowsReportEachImage(t *testing.T) {
 func TestProgressEstimatesWhatIsNotKnownYet(t *testing.T) {
 	tracker := NewTracker(imagesNamed("done", "half", "failed", "waits", "queued"), 3)
 	tracker.Observe(map[string]mirror.Result{
-		"m.example.com/done":   {State: mirror.Verified, Attempts: 1, NeededBytes: 100, UploadedBytes: 100},
-		"m.example.com/half":   {State: mirror.Running, Attempts: 1, NeededBytes: 60, UploadedBytes: 30},
-		"m.example.com/failed": {State: mirror.Failed, Attempts: 1, NeededBytes: 500, UploadedBytes: 20, Err: &mirror.Error{Class: mirror.Denied}},
+		"m.example.com/done": {State: mirror.Verified, Attempts: 1, NeededBytes: 100, UploadedBytes: 100},
+		"m.example.com/half": {State: mirror.Running, Attempts: 1, NeededBytes: 60, UploadedBytes: 30},
+		"m.example.com/failed": {State: mirror.Failed, Attempts: 1, NeededBytes: 500, UploadedBytes: 20,
+			Err: &mirror.Error{Class: mirror.Denied}},
 		"m.example.com/waits":  {State: mirror.Failed, Attempts: 1, Err: &mirror.Error{Class: mirror.Timeout}},
 		"m.example.com/queued": {State: mirror.Queued},
 	}, start)
-	// Known: 100 + 60 + 20 that a failed image had moved, 60 each on average; two more are taken to be like that.
-	want := Progress{Images: 5, Done: 2, Failed: 1, Running: 1, WaitingForRetry: 1, UploadedBytes: 150, NeededBytes: 300}
+	// Known: 100 + 60 + 20 that a failed image had moved, 60 each on average; two more are taken to
+	// be like that.
+	want := Progress{Images: 5, Done: 2, Failed: 1, Running: 1, WaitingForRetry: 1, UploadedBytes: 150,
+		NeededBytes: 300}
 	if diff := cmp.Diff(want, tracker.Progress()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

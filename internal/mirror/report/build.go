@@ -15,13 +15,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 )
 
-// Build makes the reports of a rollout, one for each part and at least one. The rollout's status says how many there were before, which
-// keeps their number steady; see partCount. results are by plan.Item.Key. The same arguments give the same reports, whatever the order
-// of the references.
+// Build makes the reports of a rollout, one for each part and at least one. The rollout's status
+// says how many there were before, which keeps their number steady; see partCount. results are by
+// plan.Item.Key. The same arguments give the same reports, whatever the order of the references.
 //
-// A reference that is pulled in several ways has an entry for each: a short name, which stands for one image in each search
-// registry, or one reference in two pools of different configurations. They are in the same part, and Count counts them once.
-func Build(r *v1alpha1.SafeMirrorRollout, p plan.Plan, found inventory.Inventory, results map[string]mirror.Result, now time.Time) []v1alpha1.SafeMirrorReport {
+// A reference that is pulled in several ways has an entry for each: a short name, which stands for
+// one image in each search registry, or one reference in two pools of different configurations.
+// They are in the same part, and Count counts them once.
+func Build(r *v1alpha1.SafeMirrorRollout, p plan.Plan, found inventory.Inventory, results map[string]mirror.Result,
+	now time.Time) []v1alpha1.SafeMirrorReport {
 	all := entries(string(r.UID), p, found.References, results)
 	reported := reportedGaps(found.UnreadSources)
 	partition := layout{parts: 1, firstPartBytes: sizeOfGaps(reported)}
@@ -51,7 +53,8 @@ func Build(r *v1alpha1.SafeMirrorRollout, p plan.Plan, found inventory.Inventory
 // Name is that of a part of the report of the rollout, counted from 0: shop-0, shop-1.
 func Name(rollout string, part int) string { return rollout + "-" + strconv.Itoa(part) }
 
-// metadata lets the garbage collector take the report away with the rollout. Nothing waits for that: the report blocks no deletion.
+// metadata lets the garbage collector take the report away with the rollout. Nothing waits for
+// that: the report blocks no deletion.
 func metadata(r *v1alpha1.SafeMirrorRollout, part int) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name:   Name(r.Name, part),
@@ -107,9 +110,11 @@ func sortByImage(list []entry) {
 	}
 }
 
-// unchangedReference is what is listed of a reference whose pulls do not change: who needs it, and no more.
+// unchangedReference is what is listed of a reference whose pulls do not change: who needs it, and
+// no more.
 func unchangedReference(ref inventory.Reference, unreadable bool) v1alpha1.ReportedReference {
-	out := v1alpha1.ReportedReference{Image: truncate(ref.Image, maxImage), Class: v1alpha1.ReferenceClass(ref.Class), Change: unchanged}
+	out := v1alpha1.ReportedReference{Image: truncate(ref.Image, maxImage), Class: v1alpha1.ReferenceClass(ref.Class),
+		Change: unchanged}
 	out.Owners, out.OwnerCount = owners(ref)
 	if unreadable {
 		out.Message = "it is not an image reference, so no node can pull it, before or after; correct it in its owners"
@@ -120,13 +125,15 @@ func unchangedReference(ref inventory.Reference, unreadable bool) v1alpha1.Repor
 // changedReference is what is listed of one way in which a reference is pulled that changes.
 func changedReference(ref inventory.Reference, f plan.Finding) v1alpha1.ReportedReference {
 	out := unchangedReference(ref, false)
-	out.Change, out.State, out.Message = v1alpha1.PullChange(f.Item.Change), v1alpha1.ReferenceState(f.State), truncate(f.Message, maxMessage)
+	out.Change, out.State, out.Message = v1alpha1.PullChange(f.Item.Change), v1alpha1.ReferenceState(f.State),
+		truncate(f.Message, maxMessage)
 	for _, pool := range f.Item.Pools[:min(len(f.Item.Pools), maxListed)] {
 		out.Pools = append(out.Pools, truncate(pool, maxPool))
 	}
 	out.Before, out.After = endpointsOf(f.Item.Before), endpointsOf(f.Item.After)
 	if proof := f.Result.Proof; !proof.At.IsZero() {
-		out.ServedBy, out.Digest, out.ProvenAt = truncate(proof.Endpoint, maxImage), truncate(proof.Digest, maxDigest), truncateToSeconds(proof.At)
+		out.ServedBy, out.Digest, out.ProvenAt = truncate(proof.Endpoint, maxImage), truncate(proof.Digest, maxDigest),
+			truncateToSeconds(proof.At)
 	}
 	return out
 }

@@ -25,7 +25,8 @@ var owner = []string{"Deployment shop/app"}
 
 func TestBuildListsAReference(t *testing.T) {
 	changed := v1alpha1.ReportedReference{
-		Image: app, Class: "Blocking", Change: "NewlyBlocked", State: "Open", Owners: owner, OwnerCount: 1, Pools: []string{"worker"},
+		Image: app, Class: "Blocking", Change: "NewlyBlocked", State: "Open", Owners: owner, OwnerCount: 1,
+		Pools:  []string{"worker"},
 		Before: []string{app}, After: []string{"m.local/acme/app:v1"},
 	}
 	with := func(edit func(r *v1alpha1.ReportedReference)) []v1alpha1.ReportedReference {
@@ -45,31 +46,39 @@ func TestBuildListsAReference(t *testing.T) {
 			{Image: app, Class: "Blocking", Change: "Unchanged", Owners: owner, OwnerCount: 1},
 		}},
 		"open": {shop().withMirrored(app), []v1alpha1.ReportedReference{changed}},
-		"proven, to the second": {shop().withMirrored(app).withProof(app, began.Add(1500*time.Millisecond)), with(func(r *v1alpha1.ReportedReference) {
-			r.State, r.ServedBy, r.Digest, r.ProvenAt = "Proven", "m.local/acme/app:v1", "sha256:"+strings.Repeat("a", 64), metav1.NewTime(began.Add(time.Second))
-		})},
+		"proven, to the second": {shop().withMirrored(app).withProof(app, began.Add(1500*time.Millisecond)),
+			with(func(r *v1alpha1.ReportedReference) {
+				r.State, r.ServedBy, r.Digest, r.ProvenAt = "Proven", "m.local/acme/app:v1", "sha256:"+
+					strings.Repeat("a", 64), metav1.NewTime(began.Add(time.Second))
+			})},
 		"failing": {shop().withMirrored(app).withFailure(app), with(func(r *v1alpha1.ReportedReference) {
 			r.State = "Failing"
 			r.Message = app + ", used by Deployment shop/app, is not proven at m.local/acme/app:v1: m.local/acme/app:v1: Missing; it is tried again by itself"
 		})},
 		"in two pools in two ways": {&fixture{
-			rollout: shop().rollout, plan: plan.Plan{Items: []plan.Item{other, mirrored(app, "worker")}}, found: shop().withUnchanged(app).found,
+			rollout: shop().rollout, plan: plan.Plan{Items: []plan.Item{other, mirrored(app, "worker")}},
+			found: shop().withUnchanged(app).found,
 		}, append(with(func(r *v1alpha1.ReportedReference) {
 			r.Pools, r.After = []string{"custom"}, []string{"n.local/acme/app:v1"}
 		}), changed)},
 		"two spellings of one image": {&fixture{
-			rollout: shop().rollout, plan: plan.Plan{Items: []plan.Item{short}}, found: shop().withUnchanged("docker.io/nginx", "nginx", "redis").found,
+			rollout: shop().rollout, plan: plan.Plan{Items: []plan.Item{short}},
+			found: shop().withUnchanged("docker.io/nginx", "nginx", "redis").found,
 		}, []v1alpha1.ReportedReference{
-			{Image: "docker.io/nginx", Class: "Blocking", Change: "NewlyBlocked", State: "Open", Owners: owner, OwnerCount: 1, Pools: []string{"worker"},
+			{Image: "docker.io/nginx", Class: "Blocking", Change: "NewlyBlocked", State: "Open", Owners: owner,
+				OwnerCount: 1, Pools: []string{"worker"},
 				Before: []string{"docker.io/library/nginx:latest"}, After: []string{"docker.io/library/nginx:latest"}},
-			{Image: "nginx", Class: "Blocking", Change: "NewlyBlocked", State: "Open", Owners: owner, OwnerCount: 1, Pools: []string{"worker"},
+			{Image: "nginx", Class: "Blocking", Change: "NewlyBlocked", State: "Open", Owners: owner, OwnerCount: 1,
+				Pools:  []string{"worker"},
 				Before: []string{"docker.io/library/nginx:latest"}, After: []string{"docker.io/library/nginx:latest"}},
 			{Image: "redis", Class: "Blocking", Change: "Unchanged", Owners: owner, OwnerCount: 1},
 		}},
 		"no reference at all": {&fixture{
-			rollout: shop().rollout, plan: plan.Plan{InvalidReferences: []string{"UPPER"}}, found: shop().withUnchanged("UPPER").found,
-		}, []v1alpha1.ReportedReference{{Image: "UPPER", Class: "Blocking", Change: "Unchanged", Owners: owner, OwnerCount: 1,
-			Message: "it is not an image reference, so no node can pull it, before or after; correct it in its owners"}}},
+			rollout: shop().rollout, plan: plan.Plan{InvalidReferences: []string{"UPPER"}},
+			found: shop().withUnchanged("UPPER").found,
+		}, []v1alpha1.ReportedReference{{Image: "UPPER", Class: "Blocking", Change: "Unchanged", Owners: owner,
+			OwnerCount: 1,
+			Message:    "it is not an image reference, so no node can pull it, before or after; correct it in its owners"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -88,13 +97,16 @@ func TestBuildListsAReference(t *testing.T) {
 }
 
 func TestBuildHead(t *testing.T) {
-	got := shop().withMirrored(app).withGaps(inventory.UnreadSource{Source: "Knative services", Kind: "Service", Why: "this cluster does not have it", Absent: true},
-		inventory.UnreadSource{Source: "release payload", Kind: "ClusterVersion", Why: "reading it is not allowed"}).reports(began.Add(300 * time.Millisecond))[0]
+	got := shop().withMirrored(app).withGaps(inventory.UnreadSource{Source: "Knative services", Kind: "Service",
+		Why: "this cluster does not have it", Absent: true},
+		inventory.UnreadSource{Source: "release payload", Kind: "ClusterVersion",
+			Why: "reading it is not allowed"}).reports(began.Add(300 * time.Millisecond))[0]
 	got.References = nil
 	want := v1alpha1.SafeMirrorReport{
-		ObjectMeta: metav1.ObjectMeta{Name: "shop-0", Labels: mirrorset.Labels("shop"), OwnerReferences: []metav1.OwnerReference{
-			{APIVersion: "safemirror.io/v1alpha1", Kind: "SafeMirrorRollout", Name: "shop", UID: "uid-shop"},
-		}},
+		ObjectMeta: metav1.ObjectMeta{Name: "shop-0", Labels: mirrorset.Labels("shop"),
+			OwnerReferences: []metav1.OwnerReference{
+				{APIVersion: "safemirror.io/v1alpha1", Kind: "SafeMirrorRollout", Name: "shop", UID: "uid-shop"},
+			}},
 		Rollout: "shop", PlanHash: "sha256:planned", Part: 1, Parts: 1, Count: 1, WrittenAt: metav1.NewTime(began),
 		UnreadSources: []v1alpha1.UnreadSource{
 			{Source: "release payload (ClusterVersion)", Message: "reading it is not allowed"},
@@ -122,12 +134,15 @@ func TestBuildBoundsLists(t *testing.T) {
 		i.Pools = append(i.Pools, strings.Repeat("p", n))
 		i.Before.Endpoints = append(i.Before.Endpoints, registriesconf.Endpoint{Reference: app})
 		ref.Owners = append(ref.Owners, inventory.Owner{Kind: "Pod", Namespace: "shop", Name: strings.Repeat("n", 700)})
-		w.withGaps(inventory.UnreadSource{Source: "a"}, inventory.UnreadSource{Source: "b"}, inventory.UnreadSource{Source: "c"})
+		w.withGaps(inventory.UnreadSource{Source: "a"}, inventory.UnreadSource{Source: "b"},
+			inventory.UnreadSource{Source: "c"})
 	}
 	got := w.reports(began)[0]
 	r := got.References[0]
-	if len(r.Pools) != 32 || len(r.Before) != 32 || len(r.Owners) != 5 || r.OwnerCount != 40 || len(got.UnreadSources) != 100 {
-		t.Errorf("%d pools, %d places, %d owners of %d, %d gaps", len(r.Pools), len(r.Before), len(r.Owners), r.OwnerCount, len(got.UnreadSources))
+	if len(r.Pools) != 32 || len(r.Before) != 32 || len(r.Owners) != 5 || r.OwnerCount != 40 ||
+		len(got.UnreadSources) != 100 {
+		t.Errorf("%d pools, %d places, %d owners of %d, %d gaps", len(r.Pools), len(r.Before), len(r.Owners),
+			r.OwnerCount, len(got.UnreadSources))
 	}
 	if o := r.Owners[0]; len(o) > maxOwner || !strings.HasSuffix(o, "n…") {
 		t.Errorf("owner of %d bytes: …%s", len(o), o[len(o)-8:])
@@ -172,7 +187,8 @@ func TestBuildIsDeterministic(t *testing.T) {
 	}
 }
 
-// Whatever the references are: each is in exactly one part, sorted, and no part is larger than it may be.
+// Whatever the references are: each is in exactly one part, sorted, and no part is larger than it
+// may be.
 func TestEveryReferenceIsInOnePart(t *testing.T) {
 	for seed := range uint64(8) {
 		w := randomFixture(seed, int(seed)*100)
@@ -188,7 +204,8 @@ func TestEveryReferenceIsInOnePart(t *testing.T) {
 			if len(inThis) != int(part.Count) {
 				t.Errorf("seed %d: %s counts %d references and has %d", seed, part.Name, part.Count, len(inThis))
 			}
-			inOrder := slices.IsSortedFunc(part.References, func(a, b v1alpha1.ReportedReference) int { return strings.Compare(a.Image, b.Image) })
+			inOrder := slices.IsSortedFunc(part.References,
+				func(a, b v1alpha1.ReportedReference) int { return strings.Compare(a.Image, b.Image) })
 			if len(part.References) > maxEntries || !inOrder {
 				t.Errorf("seed %d: %s has %d entries, sorted %t", seed, part.Name, len(part.References), inOrder)
 			}

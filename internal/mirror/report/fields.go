@@ -12,7 +12,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// What the schema of a SafeMirrorReport allows: of texts in characters, kept here in bytes, and of lists in members.
+// What the schema of a SafeMirrorReport allows: of texts in characters, kept here in bytes, and of
+// lists in members.
 const (
 	maxImage      = 1024
 	maxName       = 253
@@ -39,7 +40,8 @@ func owners(ref inventory.Reference) ([]string, int32) {
 	return out, int32(min(ref.Count, 1<<31-1))
 }
 
-// endpointsOf are those that a node contacts, in order. When it contacts none, the reference cannot be pulled, and the message says why.
+// endpointsOf are those that a node contacts, in order. When it contacts none, the reference cannot
+// be pulled, and the message says why.
 func endpointsOf(r registriesconf.Resolution) []string {
 	var out []string
 	for _, e := range r.Usable() {
@@ -50,7 +52,8 @@ func endpointsOf(r registriesconf.Resolution) []string {
 	return out
 }
 
-// reportedGaps names first what is missing from the inventory, and then what the cluster does not have.
+// reportedGaps names first what is missing from the inventory, and then what the cluster does not
+// have.
 func reportedGaps(found []inventory.UnreadSource) []v1alpha1.UnreadSource {
 	var out []v1alpha1.UnreadSource
 	size := 0
@@ -63,7 +66,8 @@ func reportedGaps(found []inventory.UnreadSource) []v1alpha1.UnreadSource {
 			if g.Kind != "" && g.Kind != g.Source {
 				source = fmt.Sprintf("%s (%s)", g.Source, g.Kind)
 			}
-			gap := v1alpha1.UnreadSource{Source: truncate(source, maxGapSource), Message: truncate(g.Why, maxGapMessage)}
+			gap := v1alpha1.UnreadSource{Source: truncate(source, maxGapSource),
+				Message: truncate(g.Why, maxGapMessage)}
 			if size += sizeOfGap(gap); len(out) == maxGaps || size > maxGapBytes {
 				return out
 			}
@@ -82,7 +86,8 @@ func omittedGap(references int) v1alpha1.UnreadSource {
 // statesByPriority is of the states, the one least worth keeping first.
 var statesByPriority = []v1alpha1.ReferenceState{"Ignored", "Accepted", "NoWorse", "Proven", "Open", "Failing", "Lost"}
 
-// priorityOf ranks what changes above what does not, and of that what a pod can need now above the rest.
+// priorityOf ranks what changes above what does not, and of that what a pod can need now above the
+// rest.
 func priorityOf(r *v1alpha1.ReportedReference) int {
 	switch {
 	case r.State != "":
@@ -96,8 +101,9 @@ func priorityOf(r *v1alpha1.ReportedReference) int {
 	}
 }
 
-// truncate keeps at most so many bytes, and cuts between characters, never inside one: the API server refuses what is not UTF-8. Control
-// characters become spaces, as a message of a registry may have any.
+// truncate keeps at most so many bytes, and cuts between characters, never inside one: the API
+// server refuses what is not UTF-8. Control characters become spaces, as a message of a registry
+// may have any.
 func truncate(s string, most int) string {
 	if len(s) <= most && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0 {
 		return s // as nearly all are

@@ -17,7 +17,8 @@ import (
 
 var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// fixture is what a report is made from: a rollout, a plan, an inventory, and what the registries said.
+// fixture is what a report is made from: a rollout, a plan, an inventory, and what the registries
+// said.
 type fixture struct {
 	rollout *v1alpha1.SafeMirrorRollout
 	plan    plan.Plan
@@ -33,7 +34,8 @@ func shop() *fixture {
 }
 
 func reference(image string) inventory.Reference {
-	return inventory.Reference{Image: image, Class: inventory.Blocking, Count: 1, Owners: []inventory.Owner{{Kind: "Deployment", Namespace: "shop", Name: "app"}}}
+	return inventory.Reference{Image: image, Class: inventory.Blocking, Count: 1,
+		Owners: []inventory.Owner{{Kind: "Deployment", Namespace: "shop", Name: "app"}}}
 }
 
 // withUnchanged adds references whose pulls stay as they are.
@@ -56,7 +58,8 @@ func (w *fixture) withMirrored(images ...string) *fixture {
 func mirrored(image string, pools ...string) plan.Item {
 	at := strings.Replace(image, "quay.io", "m.local", 1)
 	return plan.Item{
-		Reference: reference(image), Spellings: []string{image}, Name: image, Pools: pools, Change: registriesconf.NewlyBlocked, Target: at,
+		Reference: reference(image), Spellings: []string{image}, Name: image, Pools: pools,
+		Change: registriesconf.NewlyBlocked, Target: at,
 		Before: registriesconf.Resolution{Reference: image, Endpoints: []registriesconf.Endpoint{{Reference: image}}},
 		After: registriesconf.Resolution{Reference: image, Scope: "quay.io", Endpoints: []registriesconf.Endpoint{
 			{Reference: at, Mirror: true}, {Reference: image, Blocked: true, BlockedBy: "quay.io"},
@@ -75,14 +78,16 @@ func (w *fixture) item(image string) *plan.Item {
 
 func (w *fixture) withProof(image string, at time.Time) *fixture {
 	i := w.item(image)
-	w.results[i.Key()] = mirror.Result{State: mirror.Verified, At: at, Proof: mirror.Proof{Endpoint: i.Target, Digest: "sha256:" + strings.Repeat("a", 64), At: at}}
+	w.results[i.Key()] = mirror.Result{State: mirror.Verified, At: at,
+		Proof: mirror.Proof{Endpoint: i.Target, Digest: "sha256:" + strings.Repeat("a", 64), At: at}}
 	return w
 }
 
 // fails: it is not there, and could be pulled today.
 func (w *fixture) withFailure(image string) *fixture {
 	i := w.item(image)
-	w.results[i.Key()] = mirror.Result{State: mirror.Failed, Attempts: 9, Err: &mirror.Error{Class: mirror.Missing, Endpoint: i.Target}}
+	w.results[i.Key()] = mirror.Result{State: mirror.Failed, Attempts: 9,
+		Err: &mirror.Error{Class: mirror.Missing, Endpoint: i.Target}}
 	w.results["before "+i.Key()] = mirror.Result{State: mirror.Verified, Proof: mirror.Proof{At: began}}
 	return w
 }
@@ -110,7 +115,8 @@ func images(n int) []string {
 	return out
 }
 
-// randomFixture is a world of so many references of every kind and length, the same for the same seed.
+// randomFixture is a world of so many references of every kind and length, the same for the same
+// seed.
 func randomFixture(seed uint64, n int) *fixture {
 	r := rand.New(rand.NewPCG(seed, 0))
 	text := func(most int) string {
@@ -131,7 +137,8 @@ func randomFixture(seed uint64, n int) *fixture {
 		ref := reference(image)
 		ref.Class = []inventory.Class{inventory.Blocking, inventory.Advisory, inventory.Historical}[r.IntN(3)]
 		for range r.IntN(8) {
-			ref.Owners = append(ref.Owners, inventory.Owner{Kind: "Deployment", Namespace: text(63), Name: text(r.IntN(900))})
+			ref.Owners = append(ref.Owners,
+				inventory.Owner{Kind: "Deployment", Namespace: text(63), Name: text(r.IntN(900))})
 			ref.Count++
 		}
 		w.found.References = append(w.found.References, ref)
@@ -139,7 +146,8 @@ func randomFixture(seed uint64, n int) *fixture {
 			it := mirrored(image, fmt.Sprintf("pool-%d", pool), text(600))
 			it.Reference = ref
 			for range r.IntN(4) {
-				it.After.Endpoints = append(it.After.Endpoints, registriesconf.Endpoint{Reference: text(200), Mirror: true})
+				it.After.Endpoints = append(it.After.Endpoints,
+					registriesconf.Endpoint{Reference: text(200), Mirror: true})
 			}
 			w.plan.Items = append(w.plan.Items, it)
 			switch r.IntN(4) {

@@ -20,9 +20,13 @@ type knownParts struct {
 	lastError error
 }
 
-// knownPartsOf is the shelf of the rollout. Those of rollouts that are done or gone are thrown away.
+// knownPartsOf is the shelf of the rollout. Those of rollouts that are done or gone are thrown
+// away.
 func (w *Writer) knownPartsOf(rollout string, now time.Time) *knownParts {
-	maps.DeleteFunc(w.known, func(name string, s *knownParts) bool { return name != rollout && now.Sub(s.readAt) > 2*rereadInterval })
+	maps.DeleteFunc(w.known, func(name string, s *knownParts) bool {
+		return name != rollout &&
+			now.Sub(s.readAt) > 2*rereadInterval
+	})
 	if w.known == nil {
 		w.known = map[string]*knownParts{}
 	}

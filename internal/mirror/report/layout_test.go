@@ -11,7 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 )
 
-// The number of parts: steady while references come and go, and small again when they are gone for good.
+// The number of parts: steady while references come and go, and small again when they are gone for
+// good.
 func TestPartCount(t *testing.T) {
 	all := entries("uid-shop", shop().plan, shop().withUnchanged(images(4000)...).found.References, nil)
 	cases := map[string]struct{ references, before, want int }{
@@ -42,7 +43,8 @@ func TestPartCount(t *testing.T) {
 	}
 }
 
-// What is large needs parts before there is much of it, and so do the gaps, which are in the first part only.
+// What is large needs parts before there is much of it, and so do the gaps, which are in the first
+// part only.
 func TestPartCountByBytes(t *testing.T) {
 	w := shop()
 	for _, image := range images(100) {
@@ -69,7 +71,8 @@ func TestOneReferenceMovesOnePart(t *testing.T) {
 	with := images(1200)
 	for n := range 10 {
 		without := append(append([]string{}, with[:n]...), with[n+1:]...)
-		a, b := shop().withUnchanged(with...).withParts(8).reports(began), shop().withUnchanged(without...).withParts(8).reports(began)
+		a, b := shop().withUnchanged(with...).withParts(8).reports(began),
+			shop().withUnchanged(without...).withParts(8).reports(began)
 		if len(a) != 8 || len(b) != 8 {
 			t.Fatalf("%d and %d parts, want 8", len(a), len(b))
 		}
@@ -123,8 +126,10 @@ func TestTooMany(t *testing.T) {
 	if len(reports) != maxParts || states["Failing"] != 50 || states["Open"] != 150 || listed != maxParts*maxEntries {
 		t.Errorf("%d parts with %d references: %v", len(reports), listed, states)
 	}
-	want := v1alpha1.UnreadSource{Source: "report", Message: fmt.Sprintf("%d references are not listed: the report has 64 parts of at most 250 entries and "+
-		"700000 bytes, and what changes or holds the rollout comes first; safe-mirror plan -o json lists all of them", 22_200-listed)}
+	want := v1alpha1.UnreadSource{Source: "report",
+		Message: fmt.Sprintf("%d references are not listed: the report has 64 parts of at most 250 entries and "+
+			"700000 bytes, and what changes or holds the rollout comes first; safe-mirror plan -o json lists all of them",
+			22_200-listed)}
 	if diff := cmp.Diff([]v1alpha1.UnreadSource{want}, reports[0].UnreadSources); diff != "" {
 		t.Errorf("gaps (-want +got):\n%s", diff)
 	}
@@ -133,7 +138,8 @@ func TestTooMany(t *testing.T) {
 // The order in which room is given.
 func TestPriority(t *testing.T) {
 	order := []v1alpha1.ReportedReference{
-		{State: "Lost"}, {State: "Failing"}, {State: "Open"}, {State: "Proven"}, {State: "NoWorse"}, {State: "Accepted"}, {State: "Ignored"},
+		{State: "Lost"}, {State: "Failing"}, {State: "Open"}, {State: "Proven"}, {State: "NoWorse"},
+		{State: "Accepted"}, {State: "Ignored"},
 		{Class: "Blocking"}, {Class: "Advisory"}, {Class: "Historical"},
 	}
 	for i := 1; i < len(order); i++ {

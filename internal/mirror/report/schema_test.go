@@ -11,7 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Whatever goes into a report, the API server takes it: it is held against the bounds of the CustomResourceDefinition.
+// Whatever goes into a report, the API server takes it: it is held against the bounds of the
+// CustomResourceDefinition.
 func TestReportsMeetTheSchema(t *testing.T) {
 	schema := reportSchema(t)
 	for seed := range uint64(6) {
@@ -33,7 +34,8 @@ func violations(path string, value any, schema *apiextensionsv1.JSONSchemaProps)
 	var out []string
 	switch v := value.(type) {
 	case string:
-		if n := utf8.RuneCountInString(v); schema.MaxLength != nil && int64(n) > *schema.MaxLength || !utf8.ValidString(v) {
+		if n := utf8.RuneCountInString(v); schema.MaxLength != nil && int64(n) > *schema.MaxLength ||
+			!utf8.ValidString(v) {
 			out = append(out, fmt.Sprintf("%s has %d characters, valid UTF-8 %t", path, n, utf8.ValidString(v)))
 		}
 	case []any:

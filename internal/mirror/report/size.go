@@ -2,12 +2,13 @@ package report
 
 import "github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 
-// sizeOf is at least the number of bytes that the JSON of the reference has. Writing thousands of references only to measure them would
-// take longer than everything else.
+// sizeOf is at least the number of bytes that the JSON of the reference has. Writing thousands of
+// references only to measure them would take longer than everything else.
 func sizeOf(r *v1alpha1.ReportedReference) int {
 	const names = 300 // of the fields, with quotes, brackets, the number and the time
 	n := names
-	for _, s := range []string{r.Image, string(r.Class), string(r.Change), string(r.State), r.ServedBy, r.Digest, r.Message} {
+	for _, s := range []string{r.Image, string(r.Class), string(r.Change), string(r.State), r.ServedBy, r.Digest,
+		r.Message} {
 		n += quotedLen(s)
 	}
 	for _, list := range [][]string{r.Owners, r.Pools, r.Before, r.After} {
@@ -31,7 +32,8 @@ func sizeOfGaps(list []v1alpha1.UnreadSource) int {
 	return n
 }
 
-// quotedLen is at least the length of the JSON of a string: encoding/json writes <, >, & and the line separators as \u003c.
+// quotedLen is at least the length of the JSON of a string: encoding/json writes <, >, & and the
+// line separators as \u003c.
 func quotedLen(s string) int {
 	n := 2 + len(s)
 	for _, c := range []byte(s) {

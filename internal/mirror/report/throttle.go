@@ -10,14 +10,17 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan"
 )
 
-// minBuildInterval is how often reports are built at most. For 5,000 references that takes some 40 milliseconds of a CPU.
+// minBuildInterval is how often reports are built at most. For 5,000 references that takes some 40
+// milliseconds of a CPU.
 const minBuildInterval = 5 * time.Second
 
-// Report builds the reports of the rollout as Build does and writes them, unless it has done so in the last seconds or the cluster has refused
-// in the last minute: then it returns what the rollout's status says already. The time is that at which it should be called again, zero when
+// Report builds the reports of the rollout as Build does and writes them, unless it has done so in
+// the last seconds or the cluster has refused in the last minute: then it returns what the
+// rollout's status says already. The time is that at which it should be called again, zero when
 // everything is written.
 func (w *Writer) Report(
-	ctx context.Context, r *v1alpha1.SafeMirrorRollout, p plan.Plan, found inventory.Inventory, results map[string]mirror.Result,
+	ctx context.Context, r *v1alpha1.SafeMirrorRollout, p plan.Plan, found inventory.Inventory,
+	results map[string]mirror.Result,
 ) (v1alpha1.ReportReference, time.Time, error) {
 	now := w.Now()
 	if next := w.nextBuild(r.Name, now); next.After(now) {
@@ -26,7 +29,8 @@ func (w *Writer) Report(
 	return w.Write(ctx, Build(r, p, found, results, now))
 }
 
-// nextBuild tells when the rollout may be reported on: in the future, or now, and then that is noted.
+// nextBuild tells when the rollout may be reported on: in the future, or now, and then that is
+// noted.
 func (w *Writer) nextBuild(rollout string, now time.Time) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()

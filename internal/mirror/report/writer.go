@@ -22,8 +22,8 @@ import (
 // Writer makes the cluster have the reports that Build made. It may be used by several goroutines.
 type Writer struct {
 	Client client.Client
-	// API reads past the caches. A cache of reports would hold all of them in memory for the sake of a comparison, and one that may not
-	// be filled hangs whoever asks it.
+	// API reads past the caches. A cache of reports would hold all of them in memory for the sake
+	// of a comparison, and one that may not be filled hangs whoever asks it.
 	API client.Reader
 	Now func() time.Time
 
@@ -33,21 +33,26 @@ type Writer struct {
 }
 
 const (
-	// rereadInterval is how long an edit of a report that changes otherwise in nothing may stay unnoticed.
+	// rereadInterval is how long an edit of a report that changes otherwise in nothing may stay
+	// unnoticed.
 	rereadInterval = 10 * time.Minute
-	// failureRetryInterval is how long a failure stands before the cluster is asked again: a missing right or a foreign report does not go away in a
-	// moment, and a rollout is looked at many times a second.
+	// failureRetryInterval is how long a failure stands before the cluster is asked again: a
+	// missing right or a foreign report does not go away in a moment, and a rollout is looked at
+	// many times a second.
 	failureRetryInterval = time.Minute
 	// conflictRetryInterval is how long to wait after somebody else has written at the same time.
 	conflictRetryInterval = time.Second
 )
 
-// Write creates, updates and deletes parts, as few as possible: none that says what it said before. It returns the name for the
-// rollout's status, and the time at which Write should be called again to write what is held back for now; zero when nothing is.
+// Write creates, updates and deletes parts, as few as possible: none that says what it said before.
+// It returns the name for the rollout's status, and the time at which Write should be called again
+// to write what is held back for now; zero when nothing is.
 //
-// A part of one of the names that does not carry the rollout's label belongs to somebody else and is left alone: the error names it. A
-// report that carries the label is replaced, also one of an earlier rollout of the same name.
-func (w *Writer) Write(ctx context.Context, reports []v1alpha1.SafeMirrorReport) (v1alpha1.ReportReference, time.Time, error) {
+// A part of one of the names that does not carry the rollout's label belongs to somebody else and
+// is left alone: the error names it. A report that carries the label is replaced, also one of an
+// earlier rollout of the same name.
+func (w *Writer) Write(ctx context.Context, reports []v1alpha1.SafeMirrorReport) (v1alpha1.ReportReference, time.Time,
+	error) {
 	if len(reports) == 0 {
 		return v1alpha1.ReportReference{}, time.Time{}, nil
 	}
@@ -65,8 +70,10 @@ func (w *Writer) Write(ctx context.Context, reports []v1alpha1.SafeMirrorReport)
 	return v1alpha1.ReportReference{Name: reports[0].Name, Parts: int32(len(reports))}, nextWrite, nil
 }
 
-// writeAndRecord writes, and notes what came of it. After a failure it is not known what the cluster has.
-func (w *Writer) writeAndRecord(ctx context.Context, s *knownParts, reports []v1alpha1.SafeMirrorReport, now time.Time) (nextWrite time.Time) {
+// writeAndRecord writes, and notes what came of it. After a failure it is not known what the
+// cluster has.
+func (w *Writer) writeAndRecord(ctx context.Context, s *knownParts, reports []v1alpha1.SafeMirrorReport,
+	now time.Time) (nextWrite time.Time) {
 	nextWrite, err := w.write(ctx, s, reports, now)
 	switch {
 	case err == nil:
@@ -83,7 +90,8 @@ func (w *Writer) writeAndRecord(ctx context.Context, s *knownParts, reports []v1
 // errConflict: somebody else has written or deleted the part since it was read.
 var errConflict = errors.New("changed since it was read")
 
-func (w *Writer) write(ctx context.Context, s *knownParts, reports []v1alpha1.SafeMirrorReport, now time.Time) (nextWrite time.Time, err error) {
+func (w *Writer) write(ctx context.Context, s *knownParts, reports []v1alpha1.SafeMirrorReport,
+	now time.Time) (nextWrite time.Time, err error) {
 	if s.parts == nil || now.Sub(s.readAt) >= rereadInterval {
 		if err := w.read(ctx, s, reports[0].Rollout, now); err != nil {
 			return time.Time{}, err
@@ -113,7 +121,9 @@ func (w *Writer) write(ctx context.Context, s *knownParts, reports []v1alpha1.Sa
 		}
 	}
 	if !divided {
-		return nextWrite, nil // a reference that is on its way from a surplus part to another is listed until it has arrived
+		// a reference that is on its way from a surplus part to another is listed until it has
+		// arrived
+		return nextWrite, nil
 	}
 	return nextWrite, w.deleteSurplus(ctx, s, reports)
 }
@@ -153,7 +163,8 @@ func (w *Writer) create(ctx context.Context, s *knownParts, want *v1alpha1.SafeM
 	return nil
 }
 
-// nameTakenError says whose the report is that has the name of the wanted one and was not among the rollout's own.
+// nameTakenError says whose the report is that has the name of the wanted one and was not among the
+// rollout's own.
 func (w *Writer) nameTakenError(ctx context.Context, want *v1alpha1.SafeMirrorReport) error {
 	var other v1alpha1.SafeMirrorReport
 	switch err := w.API.Get(ctx, client.ObjectKeyFromObject(want), &other); {
@@ -192,7 +203,8 @@ func (w *Writer) deleteSurplus(ctx context.Context, s *knownParts, reports []v1a
 			continue
 		}
 		surplus := s.parts[name]
-		err := w.Client.Delete(ctx, surplus, client.Preconditions{UID: &surplus.UID, ResourceVersion: &surplus.ResourceVersion})
+		err := w.Client.Delete(ctx, surplus,
+			client.Preconditions{UID: &surplus.UID, ResourceVersion: &surplus.ResourceVersion})
 		switch {
 		case apierrors.IsConflict(err):
 			return errConflict

@@ -18,7 +18,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// testCluster is a cluster with a writer that has a clock of its own, and the calls that the writer makes.
+// testCluster is a cluster with a writer that has a clock of its own, and the calls that the writer
+// makes.
 type testCluster struct {
 	*Writer
 	t     *testing.T
@@ -62,7 +63,8 @@ func newTestCluster(t *testing.T, objects ...client.Object) *testCluster {
 	return s
 }
 
-// write writes what the world says now, and tells which calls that took and in how long to come again; 0 is never.
+// write writes what the world says now, and tells which calls that took and in how long to come
+// again; 0 is never.
 func (s *testCluster) write(w *fixture) (calls []string, again time.Duration) {
 	s.t.Helper()
 	s.calls = nil
@@ -156,7 +158,8 @@ func TestWriteUpdatesWhatDiffers(t *testing.T) {
 	}
 }
 
-// A report of many parts is written more slowly, so that all of it together stays below one write in two seconds.
+// A report of many parts is written more slowly, so that all of it together stays below one write
+// in two seconds.
 func TestWriteHoldsBackMoreOfALargeReport(t *testing.T) {
 	s, w := newTestCluster(t), shop().withMirrored(images(1100)...)
 	s.write(w)
@@ -198,7 +201,8 @@ func TestWriteDeletesSurplusParts(t *testing.T) {
 	w.found.References = w.found.References[:200]
 	s.expect(w, 10*time.Second) // the surplus parts stay until their references are in the others
 	s.at = s.at.Add(10 * time.Second)
-	s.expect(w, 0, "update shop-0", "update shop-1", "delete shop-2", "delete shop-3", "delete shop-4", "delete shop-5", "delete shop-6", "delete shop-7")
+	s.expect(w, 0, "update shop-0", "update shop-1", "delete shop-2", "delete shop-3", "delete shop-4", "delete shop-5",
+		"delete shop-6", "delete shop-7")
 	if got := s.part("shop-1"); got.Part != 2 || got.Parts != 2 {
 		t.Errorf("part %d of %d, want 2 of 2", got.Part, got.Parts)
 	}
@@ -218,12 +222,14 @@ func TestWriteDeletesSurplusPartsWhileSomethingChanges(t *testing.T) {
 	s.expect(w.withFailure(images(300)[0]), minRewriteInterval, "list", "delete shop-9")
 }
 
-// A copy that somebody has made of a part is theirs, and so is a part of a rollout with a longer name.
+// A copy that somebody has made of a part is theirs, and so is a part of a rollout with a longer
+// name.
 func TestWriteDeletesNothingElse(t *testing.T) {
 	mine := map[string]string{"safemirror.io/rollout": "shop"}
 	s := newTestCluster(t,
 		&v1alpha1.SafeMirrorReport{ObjectMeta: metav1.ObjectMeta{Name: "shop-before-the-change", Labels: mine}},
-		&v1alpha1.SafeMirrorReport{ObjectMeta: metav1.ObjectMeta{Name: "shop-2-0", Labels: map[string]string{"safemirror.io/rollout": "shop-2"}}},
+		&v1alpha1.SafeMirrorReport{ObjectMeta: metav1.ObjectMeta{Name: "shop-2-0",
+			Labels: map[string]string{"safemirror.io/rollout": "shop-2"}}},
 		&v1alpha1.SafeMirrorReport{ObjectMeta: metav1.ObjectMeta{Name: "shop-5", Labels: mine}})
 	s.expect(shop().withUnchanged(app), 0, "list", "create shop-0", "delete shop-5")
 }
@@ -245,7 +251,8 @@ func TestWriteOverAnEdit(t *testing.T) {
 			s.at = s.at.Add(rereadInterval)
 			s.expect(w, 0, "list", "update shop-0")
 			ignore := cmpopts.IgnoreFields(metav1.ObjectMeta{}, "ResourceVersion", "ManagedFields")
-			if diff := cmp.Diff(want, s.part("shop-0"), ignore, cmpopts.IgnoreFields(v1alpha1.SafeMirrorReport{}, "WrittenAt")); diff != "" {
+			if diff := cmp.Diff(want, s.part("shop-0"), ignore,
+				cmpopts.IgnoreFields(v1alpha1.SafeMirrorReport{}, "WrittenAt")); diff != "" {
 				t.Errorf("report (-before +after the edit):\n%s", diff)
 			}
 		})
@@ -265,7 +272,8 @@ func TestWriteKeepsLabelsOfOthers(t *testing.T) {
 	}
 }
 
-// Somebody else writes or deletes a part between two writes: the cluster is read anew, a moment later.
+// Somebody else writes or deletes a part between two writes: the cluster is read anew, a moment
+// later.
 func TestWriteAfterAConflict(t *testing.T) {
 	edits := map[string]func(*testCluster){
 		"edited":  func(s *testCluster) { s.edit("shop-0", func(r *v1alpha1.SafeMirrorReport) { r.Count = 99 }) },
@@ -287,7 +295,8 @@ func TestWriteAfterAConflict(t *testing.T) {
 	}
 }
 
-// A report of the same name: that of an earlier rollout of this name is replaced, anybody else's is not.
+// A report of the same name: that of an earlier rollout of this name is replaced, anybody else's is
+// not.
 func TestWriteOverAnotherReport(t *testing.T) {
 	another := func(labels map[string]string) *v1alpha1.SafeMirrorReport {
 		return &v1alpha1.SafeMirrorReport{
@@ -300,15 +309,19 @@ func TestWriteOverAnotherReport(t *testing.T) {
 	t.Run("of an earlier rollout", func(t *testing.T) {
 		s := newTestCluster(t, another(map[string]string{"safemirror.io/rollout": "shop"}))
 		s.expect(shop().withUnchanged(app), 0, "list", "update shop-0")
-		if got := s.part("shop-0"); got.OwnerReferences[0].UID != "uid-shop" || len(got.OwnerReferences) != 1 || got.PlanHash != "sha256:planned" {
+		if got := s.part("shop-0"); got.OwnerReferences[0].UID != "uid-shop" || len(got.OwnerReferences) != 1 ||
+			got.PlanHash != "sha256:planned" {
 			t.Errorf("report %+v", got)
 		}
 	})
-	for name, labels := range map[string]map[string]string{"of another": {"safemirror.io/rollout": "other"}, "of nobody": nil} {
+	for name, labels := range map[string]map[string]string{"of another": {"safemirror.io/rollout": "other"},
+		"of nobody": nil} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newTestCluster(t, another(labels)), shop().withUnchanged(app)
 			_, again, err := s.Write(context.Background(), w.reports(s.at))
-			if err == nil || !strings.Contains(err.Error(), "SafeMirrorReport shop-0 is not one of SafeMirrorRollout shop") || s.until(again) != failureRetryInterval {
+			if err == nil || !strings.Contains(err.Error(),
+				"SafeMirrorReport shop-0 is not one of SafeMirrorRollout shop") ||
+				s.until(again) != failureRetryInterval {
 				t.Errorf("error %v, again in %s", err, s.until(again))
 			}
 			if got := s.part("shop-0"); got.PlanHash != "another" {
@@ -331,7 +344,8 @@ func TestWriteWhileTheClusterRefuses(t *testing.T) {
 	for range 120 {
 		s.calls = nil
 		_, again, err := s.Write(context.Background(), w.reports(s.at))
-		if !errors.Is(err, s.down) || !strings.Contains(err.Error(), "reading the SafeMirrorReports of SafeMirrorRollout shop") || !again.After(s.at) {
+		if !errors.Is(err, s.down) || !strings.Contains(err.Error(),
+			"reading the SafeMirrorReports of SafeMirrorRollout shop") || !again.After(s.at) {
 			t.Fatalf("error %v, again at %s", err, again)
 		}
 		calls = append(calls, s.calls...)
@@ -356,14 +370,16 @@ func TestWriteOfTwoRollouts(t *testing.T) {
 	s.expect(one, 0)
 	s.at = s.at.Add(time.Hour) // the other is not forgotten for good
 	s.expect(one, 0, "list")
-	if _, _, err := s.Write(context.Background(), other.reports(s.at)); err != nil || !slices.Equal(s.calls, []string{"list", "list"}) {
+	if _, _, err := s.Write(context.Background(), other.reports(s.at)); err != nil ||
+		!slices.Equal(s.calls, []string{"list", "list"}) {
 		t.Errorf("calls %v, error %v", s.calls, err)
 	}
 }
 
 func TestWriteOfNoReport(t *testing.T) {
 	s := newTestCluster(t)
-	if ref, again, err := s.Write(context.Background(), nil); err != nil || !again.IsZero() || ref != (v1alpha1.ReportReference{}) || len(s.calls) != 0 {
+	if ref, again, err := s.Write(context.Background(), nil); err != nil || !again.IsZero() ||
+		ref != (v1alpha1.ReportReference{}) || len(s.calls) != 0 {
 		t.Errorf("%+v, again at %s, error %v, calls %v", ref, again, err, s.calls)
 	}
 }
@@ -407,8 +423,9 @@ func TestReport(t *testing.T) {
 	report(0, nil, "list", "update shop-0")
 }
 
-// A rollout that is looked at every five seconds for an hour, with a report of two parts. What is written is bounded by the clock, not by
-// how much happens. Each of the most is: creating, rewriting, and reading every rereadInterval.
+// A rollout that is looked at every five seconds for an hour, with a report of two parts. What is
+// written is bounded by the clock, not by how much happens. Each of the most is: creating,
+// rewriting, and reading every rereadInterval.
 func TestWritesInAnHour(t *testing.T) {
 	const n, looks = 130, 720
 	cases := map[string]struct {

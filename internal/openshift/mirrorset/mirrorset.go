@@ -1,5 +1,6 @@
-// Package mirrorset holds the two objects that a rollout owns, an ImageDigestMirrorSet and an ImageTagMirrorSet of its own
-// name: what they must look like, and how what is in the cluster compares.
+// Package mirrorset holds the two objects that a rollout owns, an ImageDigestMirrorSet and an
+// ImageTagMirrorSet of its own name: what they must look like, and how what is in the cluster
+// compares.
 package mirrorset
 
 import (
@@ -13,14 +14,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// The marks of a mirror set that a rollout owns. There is no owner reference on purpose: a foreground deletion of the rollout
-// would take the mirror set away before the finalizer has had its say (docs/adr/0005).
+// The marks of a mirror set that a rollout owns. There is no owner reference on purpose: a
+// foreground deletion of the rollout would take the mirror set away before the finalizer has had
+// its say (docs/adr/0005).
 const (
 	// LabelRollout names the rollout.
 	LabelRollout = "safemirror.io/rollout"
 	// AnnotationUID is the UID of the rollout that wrote the set last.
 	AnnotationUID = "safemirror.io/rollout-uid"
-	// AnnotationPrevious names the ControllerRevision with the sets before the rollout, should its record be lost.
+	// AnnotationPrevious names the ControllerRevision with the sets before the rollout, should its
+	// record be lost.
 	AnnotationPrevious = "safemirror.io/previous-revision"
 	// AnnotationAbout tells a person who wrote this and how to change it.
 	AnnotationAbout = "safemirror.io/about"
@@ -32,7 +35,8 @@ const about = "Written by safe-mirror-operator from the SafeMirrorRollout of the
 // previouslyNone says in AnnotationPrevious that there were no sets before.
 const previouslyNone = "none"
 
-// PreviousFrom reads AnnotationPrevious of a set; ok is false when it says nothing, and ref is nil when there were no sets before.
+// PreviousFrom reads AnnotationPrevious of a set; ok is false when it says nothing, and ref is nil
+// when there were no sets before.
 func PreviousFrom(annotations map[string]string) (ref *v1alpha1.PreviousMirrorSets, ok bool) {
 	switch value := annotations[AnnotationPrevious]; value {
 	case "":
@@ -48,7 +52,8 @@ func PreviousFrom(annotations map[string]string) (ref *v1alpha1.PreviousMirrorSe
 func Labels(rollout string) map[string]string {
 	return map[string]string{
 		"app.kubernetes.io/name": "safe-mirror", "app.kubernetes.io/instance": rollout,
-		"app.kubernetes.io/managed-by": "safe-mirror-operator", "app.kubernetes.io/part-of": "safe-mirror", LabelRollout: rollout,
+		"app.kubernetes.io/managed-by": "safe-mirror-operator", "app.kubernetes.io/part-of": "safe-mirror",
+		LabelRollout: rollout,
 	}
 }
 
@@ -63,7 +68,8 @@ func IDMS(r *v1alpha1.SafeMirrorRollout) *configv1.ImageDigestMirrorSet {
 	}
 	for _, m := range r.Spec.ImageDigestMirrors {
 		set.Spec.ImageDigestMirrors = append(set.Spec.ImageDigestMirrors, configv1.ImageDigestMirrors{
-			Source: m.Source, Mirrors: mirrors(m), MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy),
+			Source: m.Source, Mirrors: mirrors(m),
+			MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy),
 		})
 	}
 	return set
@@ -80,7 +86,8 @@ func ITMS(r *v1alpha1.SafeMirrorRollout) *configv1.ImageTagMirrorSet {
 	}
 	for _, m := range r.Spec.ImageTagMirrors {
 		set.Spec.ImageTagMirrors = append(set.Spec.ImageTagMirrors, configv1.ImageTagMirrors{
-			Source: m.Source, Mirrors: mirrors(m), MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy),
+			Source: m.Source, Mirrors: mirrors(m),
+			MirrorSourcePolicy: configv1.MirrorSourcePolicy(m.MirrorSourcePolicy),
 		})
 	}
 	return set
@@ -146,9 +153,11 @@ func IDMSState(want, have *configv1.ImageDigestMirrorSet, rolloutName string) ro
 	if want == nil {
 		return rollout.SetLeftOver
 	}
-	same := slices.EqualFunc(want.Spec.ImageDigestMirrors, have.Spec.ImageDigestMirrors, func(a, b configv1.ImageDigestMirrors) bool {
-		return a.Source == b.Source && slices.Equal(a.Mirrors, b.Mirrors) && a.MirrorSourcePolicy == b.MirrorSourcePolicy
-	})
+	same := slices.EqualFunc(want.Spec.ImageDigestMirrors, have.Spec.ImageDigestMirrors,
+		func(a, b configv1.ImageDigestMirrors) bool {
+			return a.Source == b.Source && slices.Equal(a.Mirrors, b.Mirrors) &&
+				a.MirrorSourcePolicy == b.MirrorSourcePolicy
+		})
 	return comparedState(same)
 }
 
@@ -163,9 +172,11 @@ func ITMSState(want, have *configv1.ImageTagMirrorSet, rolloutName string) rollo
 	if want == nil {
 		return rollout.SetLeftOver
 	}
-	same := slices.EqualFunc(want.Spec.ImageTagMirrors, have.Spec.ImageTagMirrors, func(a, b configv1.ImageTagMirrors) bool {
-		return a.Source == b.Source && slices.Equal(a.Mirrors, b.Mirrors) && a.MirrorSourcePolicy == b.MirrorSourcePolicy
-	})
+	same := slices.EqualFunc(want.Spec.ImageTagMirrors, have.Spec.ImageTagMirrors,
+		func(a, b configv1.ImageTagMirrors) bool {
+			return a.Source == b.Source && slices.Equal(a.Mirrors, b.Mirrors) &&
+				a.MirrorSourcePolicy == b.MirrorSourcePolicy
+		})
 	return comparedState(same)
 }
 

@@ -15,7 +15,8 @@ import (
 // someRollout wants a digest and a tag mirror set of two items each.
 func someRollout() *v1alpha1.SafeMirrorRollout {
 	items := []v1alpha1.ImageMirrors{
-		{Source: "quay.io/acme", Mirrors: []string{"mirror.local/acme", "other.local/acme"}, MirrorSourcePolicy: v1alpha1.NeverContactSource},
+		{Source: "quay.io/acme", Mirrors: []string{"mirror.local/acme", "other.local/acme"},
+			MirrorSourcePolicy: v1alpha1.NeverContactSource},
 		{Source: "docker.io/library", Mirrors: []string{"mirror.local/library"}},
 	}
 	r := &v1alpha1.SafeMirrorRollout{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "uid-shop"}}
@@ -27,22 +28,27 @@ func TestMirrorSetsOfSpec(t *testing.T) {
 	idms, itms := IDMS(someRollout()), ITMS(someRollout())
 	wantMeta := metav1.ObjectMeta{
 		Name: "shop", Labels: map[string]string{
-			"safemirror.io/rollout": "shop", "app.kubernetes.io/name": "safe-mirror", "app.kubernetes.io/instance": "shop",
+			"safemirror.io/rollout": "shop", "app.kubernetes.io/name": "safe-mirror",
+			"app.kubernetes.io/instance":   "shop",
 			"app.kubernetes.io/managed-by": "safe-mirror-operator", "app.kubernetes.io/part-of": "safe-mirror",
 		},
 		Annotations: map[string]string{"safemirror.io/rollout-uid": "uid-shop", "safemirror.io/about": about},
 	}
 	wantIDMS := &configv1.ImageDigestMirrorSet{
-		TypeMeta: metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "ImageDigestMirrorSet"}, ObjectMeta: wantMeta,
+		TypeMeta:   metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "ImageDigestMirrorSet"},
+		ObjectMeta: wantMeta,
 		Spec: configv1.ImageDigestMirrorSetSpec{ImageDigestMirrors: []configv1.ImageDigestMirrors{
-			{Source: "quay.io/acme", Mirrors: []configv1.ImageMirror{"mirror.local/acme", "other.local/acme"}, MirrorSourcePolicy: configv1.NeverContactSource},
+			{Source: "quay.io/acme", Mirrors: []configv1.ImageMirror{"mirror.local/acme", "other.local/acme"},
+				MirrorSourcePolicy: configv1.NeverContactSource},
 			{Source: "docker.io/library", Mirrors: []configv1.ImageMirror{"mirror.local/library"}},
 		}},
 	}
 	wantITMS := &configv1.ImageTagMirrorSet{
-		TypeMeta: metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "ImageTagMirrorSet"}, ObjectMeta: wantMeta,
+		TypeMeta:   metav1.TypeMeta{APIVersion: "config.openshift.io/v1", Kind: "ImageTagMirrorSet"},
+		ObjectMeta: wantMeta,
 		Spec: configv1.ImageTagMirrorSetSpec{ImageTagMirrors: []configv1.ImageTagMirrors{
-			{Source: "quay.io/acme", Mirrors: []configv1.ImageMirror{"mirror.local/acme", "other.local/acme"}, MirrorSourcePolicy: configv1.NeverContactSource},
+			{Source: "quay.io/acme", Mirrors: []configv1.ImageMirror{"mirror.local/acme", "other.local/acme"},
+				MirrorSourcePolicy: configv1.NeverContactSource},
 			{Source: "docker.io/library", Mirrors: []configv1.ImageMirror{"mirror.local/library"}},
 		}},
 	}
@@ -86,7 +92,8 @@ func same(t *testing.T, apply, want, got any) {
 	}
 }
 
-// A policy that the user has not given is not applied, so that it is not ours to hold against somebody else's default.
+// A policy that the user has not given is not applied, so that it is not ours to hold against
+// somebody else's default.
 func TestOmittedPolicyIsNotApplied(t *testing.T) {
 	items := ApplyIDMS(IDMS(someRollout())).Spec.ImageDigestMirrors
 	if items[0].MirrorSourcePolicy == nil || items[1].MirrorSourcePolicy != nil {
@@ -94,7 +101,8 @@ func TestOmittedPolicyIsNotApplied(t *testing.T) {
 	}
 	tagItems := ApplyITMS(ITMS(someRollout())).Spec.ImageTagMirrors
 	if tagItems[0].MirrorSourcePolicy == nil || tagItems[1].MirrorSourcePolicy != nil {
-		t.Errorf("policies %v and %v, want one and none", tagItems[0].MirrorSourcePolicy, tagItems[1].MirrorSourcePolicy)
+		t.Errorf("policies %v and %v, want one and none", tagItems[0].MirrorSourcePolicy,
+			tagItems[1].MirrorSourcePolicy)
 	}
 }
 
@@ -162,9 +170,15 @@ func TestStates(t *testing.T) {
 		},
 		"other metadata is nobody's business": {
 			wanted: true,
-			idms:   func(s *configv1.ImageDigestMirrorSet) { s.Annotations, s.Generation = map[string]string{"a": "b"}, 9 },
-			itms:   func(s *configv1.ImageTagMirrorSet) { s.Annotations, s.Generation = map[string]string{"a": "b"}, 9 },
-			want:   rollout.SetEqual,
+			idms: func(s *configv1.ImageDigestMirrorSet) {
+				s.Annotations,
+					s.Generation = map[string]string{"a": "b"}, 9
+			},
+			itms: func(s *configv1.ImageTagMirrorSet) {
+				s.Annotations,
+					s.Generation = map[string]string{"a": "b"}, 9
+			},
+			want: rollout.SetEqual,
 		},
 	}
 	for name, c := range cases {

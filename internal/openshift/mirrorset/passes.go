@@ -10,9 +10,10 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// FirstPass is the rollout as the first pass of a staged one wants it: with AllowContactingSource in place of NeverContactSource. A source
-// that was blocked before stays blocked: the first pass unblocks nothing. differs is false when that leaves nothing to soften, and then one
-// pass is all there is.
+// FirstPass is the rollout as the first pass of a staged one wants it: with AllowContactingSource
+// in place of NeverContactSource. A source that was blocked before stays blocked: the first pass
+// unblocks nothing. differs is false when that leaves nothing to soften, and then one pass is all
+// there is.
 func FirstPass(r *v1alpha1.SafeMirrorRollout, previous Previous) (first *v1alpha1.SafeMirrorRollout, differs bool) {
 	blocked := map[string]bool{}
 	for _, list := range [][]v1alpha1.ImageMirrors{previous.Digest, previous.Tag} {
@@ -61,9 +62,10 @@ func contentHash(list any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// WithoutConflicts is the tag mirror set without the sources to which the digest mirror set gives another policy; nil when none are left. The
-// MCO takes the two together.
-func WithoutConflicts(itms *configv1.ImageTagMirrorSet, idms *configv1.ImageDigestMirrorSet) *configv1.ImageTagMirrorSet {
+// WithoutConflicts is the tag mirror set without the sources to which the digest mirror set gives
+// another policy; nil when none are left. The MCO takes the two together.
+func WithoutConflicts(itms *configv1.ImageTagMirrorSet,
+	idms *configv1.ImageDigestMirrorSet) *configv1.ImageTagMirrorSet {
 	if itms == nil || idms == nil {
 		return itms
 	}

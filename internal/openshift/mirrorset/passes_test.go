@@ -20,7 +20,8 @@ func policies(list []v1alpha1.ImageMirrors) (out []v1alpha1.MirrorSourcePolicy) 
 func TestFirstPass(t *testing.T) {
 	const never, allow = v1alpha1.NeverContactSource, v1alpha1.AllowContactingSource
 	blocked := &v1alpha1.SafeMirrorRollout{}
-	blocked.Spec.ImageTagMirrors = []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"old.local/acme"}, MirrorSourcePolicy: never}}
+	blocked.Spec.ImageTagMirrors = []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"old.local/acme"},
+		MirrorSourcePolicy: never}}
 	before := PreviousOf(nil, ITMS(blocked))
 	cases := map[string]struct {
 		spec     func(*v1alpha1.SafeMirrorRollout)
@@ -28,11 +29,14 @@ func TestFirstPass(t *testing.T) {
 		differs  bool
 		want     []v1alpha1.MirrorSourcePolicy
 	}{
-		"what is blocked is let go, what is open stays": {differs: true, want: []v1alpha1.MirrorSourcePolicy{allow, ""}},
-		"a source that was blocked before stays so":     {previous: before, want: []v1alpha1.MirrorSourcePolicy{never, ""}},
+		"what is blocked is let go, what is open stays": {differs: true,
+			want: []v1alpha1.MirrorSourcePolicy{allow, ""}},
+		"a source that was blocked before stays so": {previous: before,
+			want: []v1alpha1.MirrorSourcePolicy{never, ""}},
 		"nothing is blocked": {
 			spec: func(r *v1alpha1.SafeMirrorRollout) {
-				r.Spec.ImageDigestMirrors, r.Spec.ImageTagMirrors = r.Spec.ImageDigestMirrors[1:], r.Spec.ImageTagMirrors[1:]
+				r.Spec.ImageDigestMirrors, r.Spec.ImageTagMirrors = r.Spec.ImageDigestMirrors[1:],
+					r.Spec.ImageTagMirrors[1:]
 			},
 			want: []v1alpha1.MirrorSourcePolicy{""},
 		},
@@ -66,7 +70,8 @@ func TestHashes(t *testing.T) {
 	if IDMSHash(nil) != "" || ITMSHash(nil) != "" {
 		t.Error("none has an identity")
 	}
-	if IDMSHash(IDMS(r)) == IDMSHash(IDMS(first)) || ITMSHash(ITMS(r)) == ITMSHash(ITMS(first)) || ListsHash(r.Spec) == ListsHash(first.Spec) {
+	if IDMSHash(IDMS(r)) == IDMSHash(IDMS(first)) || ITMSHash(ITMS(r)) == ITMSHash(ITMS(first)) ||
+		ListsHash(r.Spec) == ListsHash(first.Spec) {
 		t.Error("the passes look the same")
 	}
 	same := r.DeepCopy()

@@ -15,12 +15,14 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// Previous has the lists of the two mirror sets of a rollout as they were before it. They are kept in a ControllerRevision in the
-// operator's namespace, as the objects that they were, so that a person can read them and apply them:
+// Previous has the lists of the two mirror sets of a rollout as they were before it. They are kept
+// in a ControllerRevision in the operator's namespace, as the objects that they were, so that a
+// person can read them and apply them:
 //
 //	oc get controllerrevision shop-3f5a… -n safe-mirror-operator -o jsonpath='{.data}' | oc apply -f -
 //
-// The name ends in a hash of the content: a revision of a name never holds anything else, and one that does was edited.
+// The name ends in a hash of the content: a revision of a name never holds anything else, and one
+// that does was edited.
 type Previous struct {
 	Digest []v1alpha1.ImageMirrors
 	Tag    []v1alpha1.ImageMirrors
@@ -42,7 +44,8 @@ func PreviousOf(idms *configv1.ImageDigestMirrorSet, itms *configv1.ImageTagMirr
 	return p
 }
 
-func imageMirrors(source string, mirrors []configv1.ImageMirror, policy configv1.MirrorSourcePolicy) v1alpha1.ImageMirrors {
+func imageMirrors(source string, mirrors []configv1.ImageMirror,
+	policy configv1.MirrorSourcePolicy) v1alpha1.ImageMirrors {
 	m := v1alpha1.ImageMirrors{Source: source, MirrorSourcePolicy: v1alpha1.MirrorSourcePolicy(policy)}
 	for _, s := range mirrors {
 		m.Mirrors = append(m.Mirrors, string(s))
@@ -50,7 +53,8 @@ func imageMirrors(source string, mirrors []configv1.ImageMirror, policy configv1
 	return m
 }
 
-// hashLength keeps 128 of the 256 bits, as hexadecimal digits: names stay readable, and nobody finds another content of the same hash.
+// hashLength keeps 128 of the 256 bits, as hexadecimal digits: names stay readable, and nobody
+// finds another content of the same hash.
 const hashLength = 32
 
 // Reference names the ControllerRevision of the lists; nil when there are none.
@@ -73,9 +77,11 @@ type revisionList struct {
 	Items           []runtime.RawExtension `json:"items"`
 }
 
-// Revision is the ControllerRevision that holds the lists. It has no owner reference, for the reason that mirror sets have none: a
-// foreground deletion of the rollout would delete it before the finalizer has rolled back.
-func (p Previous) Revision(r *v1alpha1.SafeMirrorRollout, namespace string, number int64) (*appsv1.ControllerRevision, error) {
+// Revision is the ControllerRevision that holds the lists. It has no owner reference, for the
+// reason that mirror sets have none: a foreground deletion of the rollout would delete it before
+// the finalizer has rolled back.
+func (p Previous) Revision(r *v1alpha1.SafeMirrorRollout, namespace string, number int64) (*appsv1.ControllerRevision,
+	error) {
 	before := WithPrevious(r, p)
 	before.Status = v1alpha1.SafeMirrorRolloutStatus{}
 	list := revisionList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "List"}}
@@ -145,7 +151,8 @@ func ReadRevision(revision *appsv1.ControllerRevision, ref v1alpha1.PreviousMirr
 		p.Digest, p.Tag = slices.Concat(p.Digest, one.Digest), slices.Concat(p.Tag, one.Tag)
 	}
 	if got := p.Reference(""); got == nil || got.DataHash != ref.DataHash {
-		return Previous{}, errors.New("its data was changed since it was written: it does not have the recorded hash " + ref.DataHash)
+		return Previous{}, errors.New("its data was changed since it was written: it does not have the recorded hash " +
+			ref.DataHash)
 	}
 	return p, nil
 }

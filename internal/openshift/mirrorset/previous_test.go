@@ -12,21 +12,25 @@ import (
 )
 
 func TestPreviousSetsAreReadBack(t *testing.T) {
-	idms := []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"a.local/acme", "b.local/acme"}, MirrorSourcePolicy: v1alpha1.NeverContactSource}}
+	idms := []v1alpha1.ImageMirrors{{Source: "quay.io/acme", Mirrors: []string{"a.local/acme", "b.local/acme"},
+		MirrorSourcePolicy: v1alpha1.NeverContactSource}}
 	itms := []v1alpha1.ImageMirrors{{Source: "ghcr.io", Mirrors: []string{"a.local/ghcr"}}}
-	cases := map[string]Previous{"digests alone": {Digest: idms}, "tags alone": {Tag: itms}, "both": {Digest: idms, Tag: itms}}
+	cases := map[string]Previous{"digests alone": {Digest: idms}, "tags alone": {Tag: itms},
+		"both": {Digest: idms, Tag: itms}}
 	names := map[string]bool{}
 	for name, p := range cases {
 		t.Run(name, func(t *testing.T) {
 			now := &v1alpha1.SafeMirrorRollout{}
-			now.Name, now.Spec.ImageTagMirrors = "shop", []v1alpha1.ImageMirrors{{Source: "quay.io", Mirrors: []string{"c.local"}}}
+			now.Name, now.Spec.ImageTagMirrors = "shop",
+				[]v1alpha1.ImageMirrors{{Source: "quay.io", Mirrors: []string{"c.local"}}}
 			revision, err := p.Revision(now, "operators", 3)
 			if err != nil {
 				t.Fatal(err)
 			}
 			ref := p.Reference("shop")
 			names[ref.Name] = true
-			if revision.Name != ref.Name || revision.Namespace != "operators" || revision.Revision != 3 || revision.Labels[LabelRollout] != "shop" {
+			if revision.Name != ref.Name || revision.Namespace != "operators" || revision.Revision != 3 ||
+				revision.Labels[LabelRollout] != "shop" {
 				t.Errorf("revision %+v, want %s", revision.ObjectMeta, ref.Name)
 			}
 			if len(revision.OwnerReferences) > 0 {
@@ -53,7 +57,8 @@ func TestPreviousSetsAreReadBack(t *testing.T) {
 	}
 }
 
-// reordered is the revision as an API server may return it: the same JSON with other white space and order of fields.
+// reordered is the revision as an API server may return it: the same JSON with other white space
+// and order of fields.
 func reordered(t *testing.T, revision *appsv1.ControllerRevision) *appsv1.ControllerRevision {
 	t.Helper()
 	var data any
@@ -92,7 +97,8 @@ func TestRevisionsThatAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			revision := &appsv1.ControllerRevision{}
 			revision.Data.Raw = []byte(c.data)
-			if _, err := ReadRevision(revision, *p.Reference("shop")); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := ReadRevision(revision, *p.Reference("shop")); err == nil ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})

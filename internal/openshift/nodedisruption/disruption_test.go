@@ -37,13 +37,15 @@ func cluster(entries ...string) *opv1.MachineConfiguration {
 		mc.Spec.NodeDisruptionPolicy.Files = append(mc.Spec.NodeDisruptionPolicy.Files, f)
 	}
 	mc.Status.NodeDisruptionPolicyStatus.ClusterPolicies.Files = []opv1.NodeDisruptionPolicyStatusFile{
-		{Path: registriesconf.RegistriesPath, Actions: []opv1.NodeDisruptionPolicyStatusAction{{Type: opv1.SpecialStatusAction}}},
+		{Path: registriesconf.RegistriesPath,
+			Actions: []opv1.NodeDisruptionPolicyStatusAction{{Type: opv1.SpecialStatusAction}}},
 	}
 	return mc
 }
 
 func policyRecord(previous string) rollout.PolicyRecord {
-	return rollout.PolicyRecord{Rollout: "shop", UID: "uid", Since: minicluster.StartTime, Why: "why", Prior: previous, Undo: "undo"}
+	return rollout.PolicyRecord{Rollout: "shop", UID: "uid", Since: minicluster.StartTime, Why: "why", Prior: previous,
+		Undo: "undo"}
 }
 
 func withRecord(mc *opv1.MachineConfiguration, record rollout.PolicyRecord) *opv1.MachineConfiguration {
@@ -56,7 +58,8 @@ func withRecord(mc *opv1.MachineConfiguration, record rollout.PolicyRecord) *opv
 }
 
 // applied is what is in the cluster after doing it.
-func applied(t *testing.T, mc *opv1.MachineConfiguration, do func(client.Client, *opv1.MachineConfiguration) error) (*opv1.MachineConfiguration, error) {
+func applied(t *testing.T, mc *opv1.MachineConfiguration,
+	do func(client.Client, *opv1.MachineConfiguration) error) (*opv1.MachineConfiguration, error) {
 	t.Helper()
 	ctx, c := context.Background(), minicluster.Client(interceptor.Funcs{}, mc)
 	if err := c.Get(ctx, client.ObjectKey{Name: Name}, mc); err != nil {
@@ -88,13 +91,18 @@ func TestEnsure(t *testing.T) {
 		want     []string
 		refused  string
 	}{
-		"beside what others have":      {have: cluster(chrony), want: []string{chrony, reloads}},
-		"in the place of the user's":   {have: cluster(drains, chrony), previous: drains, want: []string{reloads, chrony}},
-		"where there is none":          {have: cluster(), want: []string{reloads}},
-		"a second time":                {have: withRecord(cluster(chrony, reloads), policyRecord(drains)), previous: drains, want: []string{chrony, reloads}},
-		"the ledger was taken off":     {have: cluster(chrony, reloads), previous: drains, want: []string{chrony, reloads}},
-		"the user's has changed since": {have: cluster(drains), want: []string{drains}, refused: "has changed its policy"},
-		"another rollout's is there":   {have: withRecord(cluster(reloads), rollout.PolicyRecord{Rollout: "books"}), want: []string{reloads}, refused: "SafeMirrorRollout books"},
+		"beside what others have": {have: cluster(chrony), want: []string{chrony, reloads}},
+		"in the place of the user's": {have: cluster(drains, chrony), previous: drains,
+			want: []string{reloads, chrony}},
+		"where there is none": {have: cluster(), want: []string{reloads}},
+		"a second time": {have: withRecord(cluster(chrony, reloads), policyRecord(drains)),
+			previous: drains, want: []string{chrony, reloads}},
+		"the ledger was taken off": {have: cluster(chrony, reloads), previous: drains,
+			want: []string{chrony, reloads}},
+		"the user's has changed since": {have: cluster(drains), want: []string{drains},
+			refused: "has changed its policy"},
+		"another rollout's is there": {have: withRecord(cluster(reloads), rollout.PolicyRecord{Rollout: "books"}),
+			want: []string{reloads}, refused: "SafeMirrorRollout books"},
 		"a note that nobody can read": {have: func() *opv1.MachineConfiguration {
 			mc := cluster()
 			mc.Annotations = map[string]string{PolicyRecordAnnotation: "?"}
@@ -132,13 +140,16 @@ func TestRestore(t *testing.T) {
 		have *opv1.MachineConfiguration
 		want []string
 	}{
-		"the user's comes back":                  {withRecord(cluster(chrony, reloads), policyRecord(drains)), []string{chrony, drains}},
-		"there was none":                         {withRecord(cluster(reloads, chrony), policyRecord("")), []string{chrony}},
-		"there was none of anybody":              {withRecord(cluster(reloads), policyRecord("")), nil},
-		"somebody has changed ours: his stays":   {withRecord(cluster(drains), policyRecord("")), []string{drains}},
-		"somebody has taken ours away":           {withRecord(cluster(chrony), policyRecord(drains)), []string{chrony}},
-		"it was given back before":               {cluster(drains), []string{drains}},
-		"another rollout's is nobody's business": {withRecord(cluster(reloads), rollout.PolicyRecord{Rollout: "books"}), []string{reloads}},
+		"the user's comes back": {withRecord(cluster(chrony, reloads), policyRecord(drains)),
+			[]string{chrony, drains}},
+		"there was none": {withRecord(cluster(reloads, chrony), policyRecord("")),
+			[]string{chrony}},
+		"there was none of anybody":            {withRecord(cluster(reloads), policyRecord("")), nil},
+		"somebody has changed ours: his stays": {withRecord(cluster(drains), policyRecord("")), []string{drains}},
+		"somebody has taken ours away":         {withRecord(cluster(chrony), policyRecord(drains)), []string{chrony}},
+		"it was given back before":             {cluster(drains), []string{drains}},
+		"another rollout's is nobody's business": {withRecord(cluster(reloads), rollout.PolicyRecord{Rollout: "books"}),
+			[]string{reloads}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -160,9 +171,10 @@ func TestRestore(t *testing.T) {
 		})
 	}
 	t.Run("what cannot be given back stays", func(t *testing.T) {
-		got, err := applied(t, withRecord(cluster(reloads), policyRecord("?")), func(cl client.Client, mc *opv1.MachineConfiguration) error {
-			return Restore(context.Background(), cl, mc, "shop")
-		})
+		got, err := applied(t, withRecord(cluster(reloads), policyRecord("?")),
+			func(cl client.Client, mc *opv1.MachineConfiguration) error {
+				return Restore(context.Background(), cl, mc, "shop")
+			})
 		if record, _ := ReadPolicyRecord(got); err == nil || record == nil {
 			t.Errorf("error %v, ledger %+v", err, record)
 		}
@@ -186,7 +198,8 @@ func TestConcurrentEntryIsKept(t *testing.T) {
 			}
 			got, err := applied(t, have, func(c client.Client, mc *opv1.MachineConfiguration) error {
 				other := mc.DeepCopy()
-				other.Spec.NodeDisruptionPolicy.Files = append(other.Spec.NodeDisruptionPolicy.Files, cluster(chrony).Spec.NodeDisruptionPolicy.Files...)
+				other.Spec.NodeDisruptionPolicy.Files = append(other.Spec.NodeDisruptionPolicy.Files,
+					cluster(chrony).Spec.NodeDisruptionPolicy.Files...)
 				if err := c.Update(context.Background(), other); err != nil {
 					t.Fatal(err)
 				}
@@ -204,12 +217,15 @@ func TestConcurrentEntryIsKept(t *testing.T) {
 }
 
 func TestFromMachineConfiguration(t *testing.T) {
-	effective := func(mc *opv1.MachineConfiguration, actions ...opv1.NodeDisruptionPolicyStatusAction) *opv1.MachineConfiguration {
+	effective := func(mc *opv1.MachineConfiguration,
+		actions ...opv1.NodeDisruptionPolicyStatusAction) *opv1.MachineConfiguration {
 		mc.Status.NodeDisruptionPolicyStatus.ClusterPolicies.Files[0].Actions = actions
 		return mc
 	}
-	reload := opv1.NodeDisruptionPolicyStatusAction{Type: opv1.ReloadStatusAction, Reload: &opv1.ReloadService{ServiceName: crioService}}
-	restart := opv1.NodeDisruptionPolicyStatusAction{Type: opv1.RestartStatusAction, Restart: &opv1.RestartService{ServiceName: crioService}}
+	reload := opv1.NodeDisruptionPolicyStatusAction{Type: opv1.ReloadStatusAction,
+		Reload: &opv1.ReloadService{ServiceName: crioService}}
+	restart := opv1.NodeDisruptionPolicyStatusAction{Type: opv1.RestartStatusAction,
+		Restart: &opv1.RestartService{ServiceName: crioService}}
 	const nobody = "nobody that the API server knows of"
 	own, others := policyRecord(drains), policyRecord(drains)
 	others.Rollout = "books"
@@ -217,15 +233,21 @@ func TestFromMachineConfiguration(t *testing.T) {
 		have *opv1.MachineConfiguration
 		want rollout.NodeDisruptionPolicy
 	}{
-		"the default":       {cluster(), rollout.NodeDisruptionPolicy{Effective: "a drain for most changes, and the reload of crio.service"}},
-		"the user's drains": {effective(cluster(drains), opv1.NodeDisruptionPolicyStatusAction{Type: opv1.DrainStatusAction}), rollout.NodeDisruptionPolicy{Entry: drains, Effective: "Drain"}},
+		"the default": {cluster(),
+			rollout.NodeDisruptionPolicy{Effective: "a drain for most changes, and the reload of crio.service"}},
+		"the user's drains": {effective(cluster(drains),
+			opv1.NodeDisruptionPolicyStatusAction{Type: opv1.DrainStatusAction}),
+			rollout.NodeDisruptionPolicy{Entry: drains, Effective: "Drain"}},
 		"ours": {withRecord(effective(cluster(reloads), reload), own),
-			rollout.NodeDisruptionPolicy{Entry: reloads, Ours: true, Reloads: true, Effective: "the reload of crio.service", Record: &own}},
+			rollout.NodeDisruptionPolicy{Entry: reloads, Ours: true, Reloads: true,
+				Effective: "the reload of crio.service", Record: &own}},
 		"another rollout's": {withRecord(effective(cluster(reloads), reload), others),
-			rollout.NodeDisruptionPolicy{Entry: reloads, Ours: true, Reloads: true, Effective: "the reload of crio.service", ForeignOwner: "books"}},
+			rollout.NodeDisruptionPolicy{Entry: reloads, Ours: true, Reloads: true,
+				Effective: "the reload of crio.service", ForeignOwner: "books"}},
 		"the user's restarts, and reloads as well": {effective(cluster(), restart, reload),
 			rollout.NodeDisruptionPolicy{Effective: "the restart of crio.service, then the reload of crio.service"}},
-		"an older MCO": {&opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: Name}}, rollout.NodeDisruptionPolicy{Unsupported: Unsupported}},
+		"an older MCO": {&opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: Name}},
+			rollout.NodeDisruptionPolicy{Unsupported: Unsupported}},
 		"nothing covers the file": {func() *opv1.MachineConfiguration {
 			mc := cluster()
 			mc.Status.NodeDisruptionPolicyStatus.ClusterPolicies.Files[0].Path = "/etc/chrony.conf"

@@ -15,18 +15,20 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// The patches below carry the resourceVersion of the object that they were made for: the list of policies goes over the wire as a whole,
-// and nobody's entry must be lost with it.
+// The patches below carry the resourceVersion of the object that they were made for: the list of
+// policies goes over the wire as a whole, and nobody's entry must be lost with it.
 
-// NotOwnedError is the outcome of a patch that was decided on a policy that is now another. Nothing is written; the next look decides anew.
+// NotOwnedError is the outcome of a patch that was decided on a policy that is now another. Nothing
+// is written; the next look decides anew.
 type NotOwnedError struct{ Why string }
 
 func (e *NotOwnedError) Error() string {
 	return "MachineConfiguration " + Name + " is left alone: " + e.Why
 }
 
-// Ensure writes the policy by which nodes reload, and the ledger beside it. What the ledger says was there before has to be there still,
-// so that it can never say something else than what is lost by this write.
+// Ensure writes the policy by which nodes reload, and the ledger beside it. What the ledger says
+// was there before has to be there still, so that it can never say something else than what is lost
+// by this write.
 func Ensure(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, record rollout.PolicyRecord) error {
 	have, err := FromMachineConfiguration(mc, record.Rollout)
 	switch {
@@ -47,7 +49,8 @@ func Ensure(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration,
 	return patch(ctx, c, mc, string(text), withEntry(mc, &ours))
 }
 
-// Restore gives back the policy of before and takes the ledger off. An entry that is not ours any more is somebody else's, and stays.
+// Restore gives back the policy of before and takes the ledger off. An entry that is not ours any
+// more is somebody else's, and stays.
 func Restore(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, rolloutName string) error {
 	have, err := FromMachineConfiguration(mc, rolloutName)
 	if err != nil || have.Record == nil {
@@ -59,14 +62,17 @@ func Restore(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration
 	var previous *opv1.NodeDisruptionPolicySpecFile
 	if have.Record.Prior != "" {
 		if err := json.Unmarshal([]byte(have.Record.Prior), &previous); err != nil {
-			return fmt.Errorf("the entry of before in annotation %s of MachineConfiguration %s is not one: %w", PolicyRecordAnnotation, mc.Name, err)
+			return fmt.Errorf("the entry of before in annotation %s of MachineConfiguration %s is not one: %w",
+				PolicyRecordAnnotation, mc.Name, err)
 		}
 	}
 	return patch(ctx, c, mc, nil, withEntry(mc, previous))
 }
 
-// withEntry are the entries with this one in the place of the one for registries.conf; nil stands for none.
-func withEntry(mc *opv1.MachineConfiguration, by *opv1.NodeDisruptionPolicySpecFile) []opv1.NodeDisruptionPolicySpecFile {
+// withEntry are the entries with this one in the place of the one for registries.conf; nil stands
+// for none.
+func withEntry(mc *opv1.MachineConfiguration,
+	by *opv1.NodeDisruptionPolicySpecFile) []opv1.NodeDisruptionPolicySpecFile {
 	files := slices.Clone(mc.Spec.NodeDisruptionPolicy.Files)
 	i := slices.IndexFunc(files, func(f opv1.NodeDisruptionPolicySpecFile) bool { return f.Path == registriesconf.RegistriesPath })
 	switch {
@@ -84,7 +90,8 @@ func withEntry(mc *opv1.MachineConfiguration, by *opv1.NodeDisruptionPolicySpecF
 }
 
 // patch writes the ledger, nil to take it off, and the entries, nil to leave them as they are.
-func patch(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, record any, files []opv1.NodeDisruptionPolicySpecFile) error {
+func patch(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, record any,
+	files []opv1.NodeDisruptionPolicySpecFile) error {
 	body := map[string]any{"metadata": map[string]any{
 		"resourceVersion": mc.ResourceVersion, "annotations": map[string]any{PolicyRecordAnnotation: record},
 	}}
@@ -95,7 +102,8 @@ func patch(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, 
 	if err != nil {
 		return err
 	}
-	if err := c.Patch(ctx, mc.DeepCopy(), client.RawPatch(types.MergePatchType, text), client.FieldOwner(pool.FieldManager)); err != nil {
+	if err := c.Patch(ctx, mc.DeepCopy(), client.RawPatch(types.MergePatchType, text),
+		client.FieldOwner(pool.FieldManager)); err != nil {
 		return fmt.Errorf("patching MachineConfiguration %s: %w", mc.Name, err)
 	}
 	return nil

@@ -13,7 +13,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// PolicyRecordAnnotation is where MachineConfiguration/cluster carries the note of the rollout whose policy it has.
+// PolicyRecordAnnotation is where MachineConfiguration/cluster carries the note of the rollout
+// whose policy it has.
 const PolicyRecordAnnotation = "safemirror.io/node-disruption-policy-record"
 
 // Name is that of the only MachineConfiguration.
@@ -21,14 +22,16 @@ const Name = "cluster"
 
 const crioService = "crio.service"
 
-// Unsupported says why a cluster that has no such object, or whose Machine Config Operator does not fill its status in, cannot be asked.
+// Unsupported says why a cluster that has no such object, or whose Machine Config Operator does not
+// fill its status in, cannot be asked.
 const Unsupported = "its Machine Config Operator knows no node disruption policies (OpenShift 4.17 and later do)"
 
 // reloadEntry is what we write: a change of the file reloads CRI-O, and nothing else.
 func reloadEntry() opv1.NodeDisruptionPolicySpecFile {
-	return opv1.NodeDisruptionPolicySpecFile{Path: registriesconf.RegistriesPath, Actions: []opv1.NodeDisruptionPolicySpecAction{
-		{Type: opv1.ReloadSpecAction, Reload: &opv1.ReloadService{ServiceName: crioService}},
-	}}
+	return opv1.NodeDisruptionPolicySpecFile{Path: registriesconf.RegistriesPath,
+		Actions: []opv1.NodeDisruptionPolicySpecAction{
+			{Type: opv1.ReloadSpecAction, Reload: &opv1.ReloadService{ServiceName: crioService}},
+		}}
 }
 
 // ReadPolicyRecord returns the note on the object, nil when there is none.
@@ -39,18 +42,21 @@ func ReadPolicyRecord(mc *opv1.MachineConfiguration) (*rollout.PolicyRecord, err
 	}
 	var record rollout.PolicyRecord
 	if err := json.Unmarshal([]byte(text), &record); err != nil {
-		return nil, fmt.Errorf("annotation %s of MachineConfiguration %s is not a disruption ledger: %w", PolicyRecordAnnotation, mc.Name, err)
+		return nil, fmt.Errorf("annotation %s of MachineConfiguration %s is not a disruption ledger: %w",
+			PolicyRecordAnnotation, mc.Name, err)
 	}
 	return &record, nil
 }
 
-// FromMachineConfiguration is the object as the core sees it. name is that of the rollout whose note is its own.
+// FromMachineConfiguration is the object as the core sees it. name is that of the rollout whose
+// note is its own.
 func FromMachineConfiguration(mc *opv1.MachineConfiguration, name string) (rollout.NodeDisruptionPolicy, error) {
 	record, err := ReadPolicyRecord(mc)
 	if err != nil {
 		return rollout.NodeDisruptionPolicy{}, err
 	}
-	p := rollout.NodeDisruptionPolicy{Generation: mc.Generation, ObservedGeneration: mc.Status.ObservedGeneration, ChangedBy: changedBy(mc)}
+	p := rollout.NodeDisruptionPolicy{Generation: mc.Generation, ObservedGeneration: mc.Status.ObservedGeneration,
+		ChangedBy: changedBy(mc)}
 	switch {
 	case record != nil && record.Rollout == name:
 		p.Record = record
@@ -76,7 +82,8 @@ func FromMachineConfiguration(mc *opv1.MachineConfiguration, name string) (rollo
 	return p, nil
 }
 
-// describeEffective is what the policies in effect do for the file. Where none covers it the MCO reboots.
+// describeEffective is what the policies in effect do for the file. Where none covers it the MCO
+// reboots.
 func describeEffective(files []opv1.NodeDisruptionPolicyStatusFile) (reloads bool, description string) {
 	policy, covered := registriesconf.PolicyFor(registriesconf.RegistriesPath, files)
 	if !covered {
@@ -95,7 +102,8 @@ func describeEffective(files []opv1.NodeDisruptionPolicyStatusFile) (reloads boo
 			out = append(out, string(a.Type))
 		}
 	}
-	return len(policy.Actions) == 1 && policy.Actions[0].Reload != nil && policy.Actions[0].Reload.ServiceName == crioService, strings.Join(out, ", then ")
+	return len(policy.Actions) == 1 && policy.Actions[0].Reload != nil &&
+		policy.Actions[0].Reload.ServiceName == crioService, strings.Join(out, ", then ")
 }
 
 func registriesEntry(mc *opv1.MachineConfiguration) *opv1.NodeDisruptionPolicySpecFile {
@@ -112,8 +120,8 @@ func encode(f opv1.NodeDisruptionPolicySpecFile) (string, error) {
 	return string(text), err
 }
 
-// changedBy is the field manager that wrote the entry last, or, when nobody says that he owns it because it is gone, the one that wrote the
-// spec last.
+// changedBy is the field manager that wrote the entry last, or, when nobody says that he owns it
+// because it is gone, the one that wrote the spec last.
 func changedBy(mc *opv1.MachineConfiguration) string {
 	const key = `k:{\"path\":\"` + registriesconf.RegistriesPath + `\"}`
 	who, spec := "", "nobody that the API server knows of"

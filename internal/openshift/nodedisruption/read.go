@@ -11,8 +11,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Read reads what a change of registries.conf costs a node, as the named rollout sees it. It must not be read from a cache by whoever acts
-// on it: what a daemon would do now decides.
+// Read reads what a change of registries.conf costs a node, as the named rollout sees it. It must
+// not be read from a cache by whoever acts on it: what a daemon would do now decides.
 func Read(ctx context.Context, r client.Reader, name string) rollout.Value[rollout.NodeDisruptionPolicy] {
 	mc := &opv1.MachineConfiguration{}
 	switch err := r.Get(ctx, client.ObjectKey{Name: Name}, mc); {

@@ -57,8 +57,10 @@ func (b poolBuilder) record(record rollout.PauseRecord) poolBuilder {
 	return b.note(text)
 }
 
-func (b poolBuilder) condition(kind mcfgv1.MachineConfigPoolConditionType, status corev1.ConditionStatus, message string) poolBuilder {
-	b.Status.Conditions = append(b.Status.Conditions, mcfgv1.MachineConfigPoolCondition{Type: kind, Status: status, Message: message})
+func (b poolBuilder) condition(kind mcfgv1.MachineConfigPoolConditionType, status corev1.ConditionStatus,
+	message string) poolBuilder {
+	b.Status.Conditions = append(b.Status.Conditions,
+		mcfgv1.MachineConfigPoolCondition{Type: kind, Status: status, Message: message})
 	return b
 }
 
@@ -66,7 +68,8 @@ func (b poolBuilder) condition(kind mcfgv1.MachineConfigPoolConditionType, statu
 func (b poolBuilder) written(manager, fields string, second int) poolBuilder {
 	t := metav1.NewTime(began.Add(time.Duration(second) * time.Second))
 	b.ManagedFields = append(b.ManagedFields, metav1.ManagedFieldsEntry{
-		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: mcfgv1.GroupVersion.String(), Time: &t,
+		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: mcfgv1.GroupVersion.String(),
+		Time:       &t,
 		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields),
 	})
 	return b
@@ -87,12 +90,14 @@ func someNode(name string, roles ...string) corev1.Node {
 
 func somePauseRecord() rollout.PauseRecord {
 	return rollout.PauseRecord{
-		Rollout: "shop", UID: "uid-shop", Since: began, PriorMaxUnavailable: "10%", Unavailable: []string{"worker-2"}, Undo: "oc patch …",
+		Rollout: "shop", UID: "uid-shop", Since: began, PriorMaxUnavailable: "10%", Unavailable: []string{"worker-2"},
+		Undo: "oc patch …",
 	}
 }
 
 func someWindow() *rollout.UnpauseWindow {
-	return &rollout.UnpauseWindow{IntendedAt: began, Deadline: began.Add(time.Minute), Target: "rendered-worker", UpdatedBefore: 2, MaxUnavailable: 2}
+	return &rollout.UnpauseWindow{IntendedAt: began, Deadline: began.Add(time.Minute), Target: "rendered-worker",
+		UpdatedBefore: 2, MaxUnavailable: 2}
 }
 
 // fakeCluster holds the objects; it checks resourceVersions as the API server does.

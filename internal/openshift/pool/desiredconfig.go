@@ -13,10 +13,13 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// RecordTargets writes on the ledger of a paused pool which of its nodes are about to be told to take a configuration. Nothing but the
-// annotation changes, so the MCO has nothing to do about it. What the last pulse has set on the pool is remembered for its return. What is on
-// the pool already is not written again: whoever has lost the answer comes by to tell the nodes, and would lose the next one as well.
-func RecordTargets(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord) error {
+// RecordTargets writes on the ledger of a paused pool which of its nodes are about to be told to
+// take a configuration. Nothing but the annotation changes, so the MCO has nothing to do about it.
+// What the last pulse has set on the pool is remembered for its return. What is on the pool already
+// is not written again: whoever has lost the answer comes by to tell the nodes, and would lose the
+// next one as well.
+func RecordTargets(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool,
+	record rollout.PauseRecord) error {
 	have, err := ReadPauseRecord(mcp)
 	switch {
 	case err != nil:
@@ -39,8 +42,9 @@ type NodeBusyError struct{ Node, Why string }
 
 func (e *NodeBusyError) Error() string { return "node " + e.Node + " is left alone: " + e.Why }
 
-// SetDesiredConfig tells a node at rest to run the configuration, as the MCO itself does (pkg/controller/node, updateCandidateNode). The patch
-// carries the node's version: a node that anything has happened to since it was read is looked at again. Telling a node twice is no harm.
+// SetDesiredConfig tells a node at rest to run the configuration, as the MCO itself does
+// (pkg/controller/node, updateCandidateNode). The patch carries the node's version: a node that
+// anything has happened to since it was read is looked at again. Telling a node twice is no harm.
 func SetDesiredConfig(ctx context.Context, c client.Client, n *corev1.Node, target string) error {
 	a := n.Annotations
 	observed := fromNode(n)
@@ -50,7 +54,8 @@ func SetDesiredConfig(ctx context.Context, c client.Client, n *corev1.Node, targ
 	case a[desiredImage] != "" || a[currentImage] != "":
 		return &NodeBusyError{n.Name, "it runs an image of its own (on-cluster layering)"}
 	case !observed.Done():
-		return &NodeBusyError{n.Name, fmt.Sprintf("it is on its way from %q to %q, state %q", observed.CurrentConfig, observed.DesiredConfig, observed.State)}
+		return &NodeBusyError{n.Name, fmt.Sprintf("it is on its way from %q to %q, state %q", observed.CurrentConfig,
+			observed.DesiredConfig, observed.State)}
 	case !observed.Ready || observed.Unschedulable:
 		return &NodeBusyError{n.Name, "it is cordoned or not Ready"}
 	}
@@ -60,7 +65,8 @@ func SetDesiredConfig(ctx context.Context, c client.Client, n *corev1.Node, targ
 	if err != nil {
 		return err
 	}
-	if err := c.Patch(ctx, n.DeepCopy(), client.RawPatch(types.MergePatchType, body), client.FieldOwner(FieldManager)); err != nil {
+	if err := c.Patch(ctx, n.DeepCopy(), client.RawPatch(types.MergePatchType, body),
+		client.FieldOwner(FieldManager)); err != nil {
 		return fmt.Errorf("patching Node %s: %w", n.Name, err)
 	}
 	return nil

@@ -34,17 +34,21 @@ func TestSetDesiredConfig(t *testing.T) {
 		node *corev1.Node
 		busy string // why it is left alone
 	}{
-		"at rest":          {node: atRest()},
-		"told already":     {node: atRest(withAnnotation(desiredConfig, "planned"))},
-		"on its way":       {node: atRest(withAnnotation(desiredConfig, "other")), busy: `on its way from "earlier" to "other"`},
+		"at rest":      {node: atRest()},
+		"told already": {node: atRest(withAnnotation(desiredConfig, "planned"))},
+		"on its way": {node: atRest(withAnnotation(desiredConfig, "other")),
+			busy: `on its way from "earlier" to "other"`},
 		"its daemon fails": {node: atRest(withAnnotation(state, "Degraded")), busy: `state "Degraded"`},
 		"new":              {node: atRest(func(n *corev1.Node) { n.Annotations = nil }), busy: `on its way from ""`},
-		"cordoned":         {node: atRest(func(n *corev1.Node) { n.Spec.Unschedulable = true }), busy: "cordoned or not Ready"},
+		"cordoned": {node: atRest(func(n *corev1.Node) { n.Spec.Unschedulable = true }),
+			busy: "cordoned or not Ready"},
 		"NotReady": {node: atRest(func(n *corev1.Node) {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
 		}), busy: "cordoned or not Ready"},
-		"of a layered pool":  {node: atRest(withAnnotation(currentImage, "quay.io/acme/os@sha256:1")), busy: "an image of its own"},
-		"to be layered soon": {node: atRest(withAnnotation(desiredImage, "quay.io/acme/os@sha256:1")), busy: "an image of its own"},
+		"of a layered pool": {node: atRest(withAnnotation(currentImage, "quay.io/acme/os@sha256:1")),
+			busy: "an image of its own"},
+		"to be layered soon": {node: atRest(withAnnotation(desiredImage, "quay.io/acme/os@sha256:1")),
+			busy: "an image of its own"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +56,8 @@ func TestSetDesiredConfig(t *testing.T) {
 			before := nodeIn(t, cl)
 			err := SetDesiredConfig(ctx, cl, before, "planned")
 			var busy *NodeBusyError
-			if errors.As(err, &busy) != (c.busy != "") || (err != nil && !strings.Contains(err.Error(), c.busy)) || (err == nil) != (c.busy == "") {
+			if errors.As(err, &busy) != (c.busy != "") || (err != nil && !strings.Contains(err.Error(), c.busy)) ||
+				(err == nil) != (c.busy == "") {
 				t.Errorf("error %v, want %q", err, c.busy)
 			}
 			want := before.DeepCopy()
@@ -90,7 +95,8 @@ func nodeIn(t *testing.T, c client.Client) *corev1.Node {
 
 func TestRecordTargets(t *testing.T) {
 	ours := somePauseRecord()
-	window := rollout.UnpauseWindow{IntendedAt: began, Deadline: began, Target: "rendered-worker", Nodes: []string{"worker-0"}, Closed: true}
+	window := rollout.UnpauseWindow{IntendedAt: began, Deadline: began, Target: "rendered-worker",
+		Nodes: []string{"worker-0"}, Closed: true}
 	targeted := *changed(ours, func(record *rollout.PauseRecord) { record.Release = &window })
 	after := *changed(ours, func(record *rollout.PauseRecord) {
 		r := window
@@ -104,16 +110,21 @@ func TestRecordTargets(t *testing.T) {
 		want    poolState
 		notOurs bool
 	}{
-		"a paused pool":                 {newPool("worker").paused().maxUnavailable("10%").record(ours), poolState{true, percent("10%"), &targeted}, false},
-		"after a pulse":                 {newPool("worker").paused().maxUnavailable("2").record(afterWindow), poolState{true, number(2), &after}, false},
-		"the prior values stay":         {newPool("worker").paused().record(*changed(ours, func(record *rollout.PauseRecord) { record.PriorMaxUnavailable = "7" })), poolState{true, nil, changed(targeted, func(record *rollout.PauseRecord) { record.PriorMaxUnavailable = "7" })}, false},
+		"a paused pool": {newPool("worker").paused().maxUnavailable("10%").record(ours),
+			poolState{true, percent("10%"), &targeted}, false},
+		"after a pulse": {newPool("worker").paused().maxUnavailable("2").record(afterWindow),
+			poolState{true, number(2), &after}, false},
+		"the prior values stay": {newPool("worker").paused().record(*changed(ours,
+			func(record *rollout.PauseRecord) { record.PriorMaxUnavailable = "7" })), poolState{true, nil,
+			changed(targeted, func(record *rollout.PauseRecord) { record.PriorMaxUnavailable = "7" })}, false},
 		"a pool that somebody unpaused": {newPool("worker").record(ours), poolState{false, nil, &ours}, true},
 		"one without a ledger":          {newPool("worker").paused(), poolState{true, nil, nil}, true},
 		"one of another rollout":        {newPool("worker").paused().record(books), poolState{true, nil, &books}, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client, p *mcfgv1.MachineConfigPool) error {
+			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client,
+				p *mcfgv1.MachineConfigPool) error {
 				return RecordTargets(ctx, cl, p, targeted)
 			})
 			check(t, c.want, got, err, c.notOurs)
@@ -121,10 +132,12 @@ func TestRecordTargets(t *testing.T) {
 	}
 }
 
-// Whoever has lost the answer to the announcement comes by to tell the nodes: it is not written once more.
+// Whoever has lost the answer to the announcement comes by to tell the nodes: it is not written
+// once more.
 func TestRecordTargetsTwice(t *testing.T) {
 	targeted := *changed(somePauseRecord(), func(record *rollout.PauseRecord) {
-		record.Release = &rollout.UnpauseWindow{IntendedAt: began, Deadline: began, Target: "rendered-worker", Nodes: []string{"worker-0"}, Closed: true}
+		record.Release = &rollout.UnpauseWindow{IntendedAt: began, Deadline: began, Target: "rendered-worker",
+			Nodes: []string{"worker-0"}, Closed: true}
 	})
 	for name, c := range map[string]struct {
 		now   []string
@@ -163,21 +176,24 @@ func TestRestoreAfterATargetedRelease(t *testing.T) {
 	targeted := *changed(somePauseRecord(), func(record *rollout.PauseRecord) {
 		record.Release = &rollout.UnpauseWindow{Closed: true, Nodes: []string{"worker-0"}}
 	})
-	got, err := patched(t, newPool("worker").paused().maxUnavailable("0").record(targeted), func(ctx context.Context, cl client.Client, p *mcfgv1.MachineConfigPool) error {
-		return Restore(ctx, cl, p, false, "10%")
-	})
+	got, err := patched(t, newPool("worker").paused().maxUnavailable("0").record(targeted),
+		func(ctx context.Context, cl client.Client, p *mcfgv1.MachineConfigPool) error {
+			return Restore(ctx, cl, p, false, "10%")
+		})
 	check(t, poolState{false, number(0), nil}, got, err, false)
 }
 
 func TestUnmanagedNodes(t *testing.T) {
-	pools := []mcfgv1.MachineConfigPool{*newPool("worker").MachineConfigPool, *newPool("infra").MachineConfigPool, *newPool("edge").MachineConfigPool, *newPool("master").MachineConfigPool}
+	pools := []mcfgv1.MachineConfigPool{*newPool("worker").MachineConfigPool, *newPool("infra").MachineConfigPool,
+		*newPool("edge").MachineConfigPool, *newPool("master").MachineConfigPool}
 	windows := someNode("windows", "infra", "edge")
 	windows.Labels[corev1.LabelOSStable] = "windows"
 	nodes := []corev1.Node{
 		someNode("plain", "worker"), someNode("one", "worker", "infra"), someNode("two", "worker", "infra", "edge"),
 		someNode("compact", "master", "worker", "infra", "edge"), someNode("none"), windows,
 	}
-	if diff := cmp.Diff([]UnmanagedNode{{Node: "two", Pools: []string{"edge", "infra"}}}, UnmanagedNodes(pools, nodes)); diff != "" {
+	if diff := cmp.Diff([]UnmanagedNode{{Node: "two", Pools: []string{"edge", "infra"}}},
+		UnmanagedNodes(pools, nodes)); diff != "" {
 		t.Errorf("strays (-want +got):\n%s", diff)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// The annotations by which the machine-config-daemon of a node and the controllers talk to each other.
+// The annotations by which the machine-config-daemon of a node and the controllers talk to each
+// other.
 const (
 	prefix           = "machineconfiguration.openshift.io/"
 	currentConfig    = prefix + "currentConfig"
@@ -30,14 +31,16 @@ const (
 	workerPool       = "worker"
 )
 
-// FromMCP turns a pool and the nodes that belong to it into what the core looks at. What its rendered configuration means is
-// for the caller to say, who knows the plan. A ledger is the named rollout's by its name, not by its UID: names are unique in the
-// cluster, so one with another UID was written for a rollout that is gone and was created again, from a backup for example.
+// FromMCP turns a pool and the nodes that belong to it into what the core looks at. What its
+// rendered configuration means is for the caller to say, who knows the plan. A ledger is the named
+// rollout's by its name, not by its UID: names are unique in the cluster, so one with another UID
+// was written for a rollout that is gone and was created again, from a backup for example.
 func FromMCP(mcp *mcfgv1.MachineConfigPool, nodes []corev1.Node, name string) (rollout.Pool, error) {
 	p := rollout.Pool{
-		Name: mcp.Name, Paused: mcp.Spec.Paused, Generation: mcp.Generation, ObservedGeneration: mcp.Status.ObservedGeneration,
-		ControlPlane: mcp.Name == masterPool || mcp.Name == arbiterPool,
-		Rendered:     mcp.Spec.Configuration.Name, PausedBy: pausedBy(mcp), Degraded: degradedMessage(mcp),
+		Name: mcp.Name, Paused: mcp.Spec.Paused, Generation: mcp.Generation,
+		ObservedGeneration: mcp.Status.ObservedGeneration,
+		ControlPlane:       mcp.Name == masterPool || mcp.Name == arbiterPool,
+		Rendered:           mcp.Spec.Configuration.Name, PausedBy: pausedBy(mcp), Degraded: degradedMessage(mcp),
 	}
 	p.PausedByUs = p.PausedBy == FieldManager
 	if m := mcp.Spec.MaxUnavailable; m != nil {
@@ -63,7 +66,8 @@ func FromMCP(mcp *mcfgv1.MachineConfigPool, nodes []corev1.Node, name string) (r
 func fromNode(n *corev1.Node) rollout.Node {
 	a := n.Annotations
 	out := rollout.Node{
-		Name: n.Name, CurrentConfig: a[currentConfig], DesiredConfig: a[desiredConfig], State: a[state], Reason: a[reason],
+		Name: n.Name, CurrentConfig: a[currentConfig], DesiredConfig: a[desiredConfig], State: a[state],
+		Reason:       a[reason],
 		DesiredDrain: a[desiredDrain], LastAppliedDrain: a[lastAppliedDrain],
 		Ready: nodeReady(n), Unschedulable: n.Spec.Unschedulable,
 		Zone: n.Labels[corev1.LabelTopologyZone], Created: n.CreationTimestamp.Time,
@@ -77,14 +81,15 @@ func fromNode(n *corev1.Node) rollout.Node {
 	return out
 }
 
-// notDrained follows pkg/daemon (drainRequired): what the node controller has noted on the node of the topology of the control plane
-// decides, whatever the number of nodes and whatever the Infrastructure says by now. The note is on workers too.
+// notDrained follows pkg/daemon (drainRequired): what the node controller has noted on the node of
+// the topology of the control plane decides, whatever the number of nodes and whatever the
+// Infrastructure says by now. The note is on workers too.
 func notDrained(n *corev1.Node) bool {
 	return n.Annotations[topology] == string(configv1.SingleReplicaTopologyMode)
 }
 
-// nodeReady follows the MCO's CheckNodeReady without the cordon: Ready True, DiskPressure and NetworkUnavailable False, Unknown is
-// bad, and a condition that is absent counts as good.
+// nodeReady follows the MCO's CheckNodeReady without the cordon: Ready True, DiskPressure and
+// NetworkUnavailable False, Unknown is bad, and a condition that is absent counts as good.
 func nodeReady(n *corev1.Node) bool {
 	for _, c := range n.Status.Conditions {
 		switch {
@@ -144,8 +149,9 @@ func lastManager(mcp *mcfgv1.MachineConfigPool, field string) string {
 	return newest.Manager
 }
 
-// NodesByPool sorts nodes into pools as the MCO does: master and arbiter win over everything, one custom pool wins over worker, a
-// node in two custom pools belongs to none, and Windows nodes are nobody's.
+// NodesByPool sorts nodes into pools as the MCO does: master and arbiter win over everything, one
+// custom pool wins over worker, a node in two custom pools belongs to none, and Windows nodes are
+// nobody's.
 func NodesByPool(pools []mcfgv1.MachineConfigPool, nodes []corev1.Node) map[string][]corev1.Node {
 	out := map[string][]corev1.Node{}
 	for _, n := range nodes {
@@ -194,7 +200,8 @@ func selects(mcp *mcfgv1.MachineConfigPool, n *corev1.Node) bool {
 	return selector.Matches(labels.Set(n.Labels))
 }
 
-// Unsupported says why no Machine Config Operator updates the nodes of such a cluster; empty when one does.
+// Unsupported says why no Machine Config Operator updates the nodes of such a cluster; empty when
+// one does.
 func Unsupported(infrastructure *configv1.Infrastructure) string {
 	if infrastructure != nil && infrastructure.Status.ControlPlaneTopology == configv1.ExternalTopologyMode {
 		return "the control plane is hosted elsewhere (HyperShift): mirror sets come from the HostedCluster and its NodePools, which do not " +

@@ -16,7 +16,8 @@ import (
 func TestFromMCP(t *testing.T) {
 	ours, record := somePauseRecord(), somePauseRecord()
 	base := func(change func(*rollout.Pool)) rollout.Pool {
-		p := rollout.Pool{Name: "worker", Generation: 7, ObservedGeneration: 6, Rendered: "rendered-worker", PausedBy: "an unknown writer"}
+		p := rollout.Pool{Name: "worker", Generation: 7, ObservedGeneration: 6, Rendered: "rendered-worker",
+			PausedBy: "an unknown writer"}
 		change(&p)
 		return p
 	}
@@ -24,22 +25,30 @@ func TestFromMCP(t *testing.T) {
 		mcp  poolBuilder
 		want rollout.Pool
 	}{
-		"as it comes":                  {newPool("worker"), base(func(*rollout.Pool) {})},
-		"paused":                       {newPool("worker").paused(), base(func(p *rollout.Pool) { p.Paused = true })},
-		"a number of nodes":            {newPool("worker").maxUnavailable("2"), base(func(p *rollout.Pool) { p.MaxUnavailable = "2" })},
-		"a percentage":                 {newPool("worker").maxUnavailable("10%"), base(func(p *rollout.Pool) { p.MaxUnavailable = "10%" })},
-		"our ledger":                   {newPool("worker").record(ours), base(func(p *rollout.Pool) { p.PauseRecord = &record })},
-		"the ledger of another":        {newPool("worker").record(rollout.PauseRecord{Rollout: "books", UID: "7"}), base(func(p *rollout.Pool) { p.ForeignOwner = "books, UID 7" })},
-		"ours from before a re-create": {newPool("worker").record(rollout.PauseRecord{Rollout: "shop", UID: "older"}), base(func(p *rollout.Pool) { p.PauseRecord = &rollout.PauseRecord{Rollout: "shop", UID: "older"} })},
+		"as it comes": {newPool("worker"), base(func(*rollout.Pool) {})},
+		"paused":      {newPool("worker").paused(), base(func(p *rollout.Pool) { p.Paused = true })},
+		"a number of nodes": {newPool("worker").maxUnavailable("2"),
+			base(func(p *rollout.Pool) { p.MaxUnavailable = "2" })},
+		"a percentage": {newPool("worker").maxUnavailable("10%"),
+			base(func(p *rollout.Pool) { p.MaxUnavailable = "10%" })},
+		"our ledger": {newPool("worker").record(ours),
+			base(func(p *rollout.Pool) { p.PauseRecord = &record })},
+		"the ledger of another": {newPool("worker").record(rollout.PauseRecord{Rollout: "books", UID: "7"}),
+			base(func(p *rollout.Pool) { p.ForeignOwner = "books, UID 7" })},
+		"ours from before a re-create": {newPool("worker").record(rollout.PauseRecord{Rollout: "shop", UID: "older"}),
+			base(func(p *rollout.Pool) { p.PauseRecord = &rollout.PauseRecord{Rollout: "shop", UID: "older"} })},
 		"paused by us": {newPool("worker").paused().written(FieldManager, pausedField, 1), base(func(p *rollout.Pool) {
 			p.Paused, p.PausedBy, p.PausedByUs = true, FieldManager, true
 		})},
-		"degraded": {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "True", "1 node is degraded"), base(func(p *rollout.Pool) { p.Degraded = "1 node is degraded" })},
+		"degraded": {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "True", "1 node is degraded"),
+			base(func(p *rollout.Pool) { p.Degraded = "1 node is degraded" })},
 		"the control plane": {newPool("master"), rollout.Pool{
-			Name: "master", Generation: 7, ObservedGeneration: 6, Rendered: "rendered-master", PausedBy: "an unknown writer", ControlPlane: true,
+			Name: "master", Generation: 7, ObservedGeneration: 6, Rendered: "rendered-master",
+			PausedBy: "an unknown writer", ControlPlane: true,
 		}},
 		"an arbiter": {newPool("arbiter"), rollout.Pool{
-			Name: "arbiter", Generation: 7, ObservedGeneration: 6, Rendered: "rendered-arbiter", PausedBy: "an unknown writer", ControlPlane: true,
+			Name: "arbiter", Generation: 7, ObservedGeneration: 6, Rendered: "rendered-arbiter",
+			PausedBy: "an unknown writer", ControlPlane: true,
 		}},
 	}
 	for name, c := range cases {
@@ -55,7 +64,8 @@ func TestFromMCP(t *testing.T) {
 	}
 	t.Run("a note that nobody can read", func(t *testing.T) {
 		_, err := FromMCP(newPool("worker").note("{").MachineConfigPool, nil, "shop")
-		if err == nil || !strings.Contains(err.Error(), "annotation safemirror.io/pause-record of MachineConfigPool worker") {
+		if err == nil || !strings.Contains(err.Error(),
+			"annotation safemirror.io/pause-record of MachineConfigPool worker") {
 			t.Errorf("error %v, want one that names the annotation and the pool", err)
 		}
 	})
@@ -72,15 +82,18 @@ func TestFromNode(t *testing.T) {
 		"machineconfiguration.openshift.io/lastAppliedDrain": "uncordon-rendered-a",
 	}
 	n.Spec.Unschedulable = true
-	n.Spec.Taints = []corev1.Taint{{Key: "node.kubernetes.io/unschedulable"}, {Key: "UpdateInProgress", Effect: corev1.TaintEffectPreferNoSchedule}}
+	n.Spec.Taints = []corev1.Taint{{Key: "node.kubernetes.io/unschedulable"},
+		{Key: "UpdateInProgress", Effect: corev1.TaintEffectPreferNoSchedule}}
 	p, err := FromMCP(newPool("worker").MachineConfigPool, []corev1.Node{n, someNode("worker-1")}, "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []rollout.Node{
 		{
-			Name: "worker-0", CurrentConfig: "rendered-a", DesiredConfig: "rendered-b", State: "Degraded", Reason: "failed to drain",
-			DesiredDrain: "drain-rendered-b", LastAppliedDrain: "uncordon-rendered-a", Ready: true, Unschedulable: true, Tainted: true,
+			Name: "worker-0", CurrentConfig: "rendered-a", DesiredConfig: "rendered-b", State: "Degraded",
+			Reason:       "failed to drain",
+			DesiredDrain: "drain-rendered-b", LastAppliedDrain: "uncordon-rendered-a", Ready: true, Unschedulable: true,
+			Tainted: true,
 		},
 		{Name: "worker-1", Ready: true},
 	}
@@ -130,10 +143,14 @@ func TestDegradedMessage(t *testing.T) {
 		mcp  poolBuilder
 		want string
 	}{
-		"no":                        {newPool("worker").condition(mcfgv1.MachineConfigPoolUpdating, "True", "2 of 3"), ""},
-		"not any more":              {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "False", "x"), ""},
-		"the summary has no text":   {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "True", "").condition(degradedNode, "True", "Node worker-1 is reporting: drain"), "Node worker-1 is reporting: drain"},
-		"there is no text at all":   {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "True", ""), "the pool's condition Degraded is True"},
+		"no": {newPool("worker").condition(mcfgv1.MachineConfigPoolUpdating, "True",
+			"2 of 3"), ""},
+		"not any more": {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "False", "x"), ""},
+		"the summary has no text": {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "True",
+			"").condition(degradedNode, "True", "Node worker-1 is reporting: drain"),
+			"Node worker-1 is reporting: drain"},
+		"there is no text at all": {newPool("worker").condition(mcfgv1.MachineConfigPoolDegraded, "True", ""),
+			"the pool's condition Degraded is True"},
 		"only a part is, and alone": {newPool("worker").condition(degradedNode, "True", "x"), ""},
 	}
 	for name, c := range cases {
@@ -150,10 +167,12 @@ func TestPausedBy(t *testing.T) {
 		mcp  poolBuilder
 		want string
 	}{
-		"nobody is known":        {newPool("worker"), "an unknown writer"},
-		"the only one":           {newPool("worker").written("kubectl-patch", pausedField, 1), "kubectl-patch"},
-		"the last one":           {newPool("worker").written("argocd", pausedField, 2).written("kubectl-patch", pausedField, 1), "argocd"},
-		"the last one, later on": {newPool("worker").written("kubectl-patch", pausedField, 1).written("argocd", pausedField, 2), "argocd"},
+		"nobody is known": {newPool("worker"), "an unknown writer"},
+		"the only one":    {newPool("worker").written("kubectl-patch", pausedField, 1), "kubectl-patch"},
+		"the last one": {newPool("worker").written("argocd", pausedField, 2).written("kubectl-patch",
+			pausedField, 1), "argocd"},
+		"the last one, later on": {newPool("worker").written("kubectl-patch", pausedField, 1).written("argocd",
+			pausedField, 2), "argocd"},
 		"not who wrote another field": {newPool("worker").written("kubectl-patch", pausedField, 1).
 			written("machine-config-controller", `{"f:spec":{"f:configuration":{}}}`, 9), "kubectl-patch"},
 	}
@@ -197,11 +216,13 @@ func TestNodesByPool(t *testing.T) {
 		"a node that says it is Linux": {linux, "worker"},
 	}
 	pools := []mcfgv1.MachineConfigPool{
-		*newPool("master").MachineConfigPool, *newPool("arbiter").MachineConfigPool, *newPool("worker").MachineConfigPool,
+		*newPool("master").MachineConfigPool, *newPool("arbiter").MachineConfigPool,
+		*newPool("worker").MachineConfigPool,
 		*newPool("infra").MachineConfigPool, *newPool("gpu").MachineConfigPool,
 		*newPool("everything").selector(&metav1.LabelSelector{}).MachineConfigPool, // is never synced
 		*newPool("nothing").selector(nil).MachineConfigPool,
-		*newPool("broken").selector(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "is"}}}).MachineConfigPool,
+		*newPool("broken").selector(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a",
+			Operator: "is"}}}).MachineConfigPool,
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +247,8 @@ func TestUnsupported(t *testing.T) {
 	if got := Unsupported(with(configv1.ExternalTopologyMode)); !strings.Contains(got, "HyperShift") {
 		t.Errorf("a hosted control plane: %q", got)
 	}
-	for _, mode := range []configv1.TopologyMode{"", configv1.HighlyAvailableTopologyMode, configv1.SingleReplicaTopologyMode} {
+	for _, mode := range []configv1.TopologyMode{"", configv1.HighlyAvailableTopologyMode,
+		configv1.SingleReplicaTopologyMode} {
 		if got := Unsupported(with(mode)); got != "" {
 			t.Errorf("%q: %q", mode, got)
 		}

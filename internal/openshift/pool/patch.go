@@ -16,19 +16,21 @@ import (
 // FieldManager signs every write of the operator.
 const FieldManager = "safe-mirror-operator"
 
-// The patches below carry the resourceVersion of the pool that they were made for: a pool that somebody has changed since
-// is looked at again, never overwritten.
+// The patches below carry the resourceVersion of the pool that they were made for: a pool that
+// somebody has changed since is looked at again, never overwritten.
 
-// NotOwnedError is the outcome of a patch that was decided on a pool that is now somebody else's: another rollout holds it, somebody has
-// paused it first, or it has been given back meanwhile. Nothing is written; the next look decides anew.
+// NotOwnedError is the outcome of a patch that was decided on a pool that is now somebody else's:
+// another rollout holds it, somebody has paused it first, or it has been given back meanwhile.
+// Nothing is written; the next look decides anew.
 type NotOwnedError struct{ Pool, Why string }
 
 func (e *NotOwnedError) Error() string {
 	return "MachineConfigPool " + e.Pool + " is left alone: " + e.Why
 }
 
-// Pause pauses the pool and leaves the ledger on it, in one patch. On a pool that carries a ledger of the same rollout only
-// the progress of the pulse is taken over, so that the prior values on the object can never be lost.
+// Pause pauses the pool and leaves the ledger on it, in one patch. On a pool that carries a ledger
+// of the same rollout only the progress of the pulse is taken over, so that the prior values on the
+// object can never be lost.
 func Pause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord) error {
 	have, err := ReadPauseRecord(mcp)
 	switch {
@@ -46,7 +48,8 @@ func Pause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, 
 	return patch(ctx, c, mcp, &record, map[string]any{"paused": true})
 }
 
-// mergeProgress takes the progress of the pulse over into the ledger on the pool. A pause ends whatever pulse is on it.
+// mergeProgress takes the progress of the pulse over into the ledger on the pool. A pause ends
+// whatever pulse is on it.
 func mergeProgress(mcp *mcfgv1.MachineConfigPool, have, next rollout.PauseRecord) (rollout.PauseRecord, error) {
 	if have.Rollout != next.Rollout {
 		return have, &NotOwnedError{mcp.Name, "SafeMirrorRollout " + have.Rollout + " holds it"}
@@ -60,7 +63,8 @@ func mergeProgress(mcp *mcfgv1.MachineConfigPool, have, next rollout.PauseRecord
 	return have, nil
 }
 
-// Repause ends the pulse on the pool's ledger: any replica of the operator may do it, leader or not (R1).
+// Repause ends the pulse on the pool's ledger: any replica of the operator may do it, leader or not
+// (R1).
 func Repause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool) error {
 	record, err := ReadPauseRecord(mcp)
 	if err != nil || record == nil || record.Release == nil {
@@ -70,9 +74,11 @@ func Repause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool
 	return patch(ctx, c, mcp, record, map[string]any{"paused": true})
 }
 
-// Unpause unpauses the pool with room for so many unavailable nodes, and puts the deadline on it, in one patch. Only a pool that
-// carries the rollout's ledger is opened, and the prior values on it stay.
-func Unpause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord, maxUnavailable int) error {
+// Unpause unpauses the pool with room for so many unavailable nodes, and puts the deadline on it,
+// in one patch. Only a pool that carries the rollout's ledger is opened, and the prior values on it
+// stay.
+func Unpause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord,
+	maxUnavailable int) error {
 	have, err := ReadPauseRecord(mcp)
 	switch {
 	case err != nil:
@@ -86,10 +92,12 @@ func Unpause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool
 	return patch(ctx, c, mcp, have, map[string]any{"paused": false, "maxUnavailable": maxUnavailable})
 }
 
-// Restore gives the pool back its prior values and takes the ledger off. A pool without a ledger has been given back before, and a
-// maxUnavailable that is neither the one of our last pulse nor last written by us is somebody else's, and stays (I5). The second counts
-// when somebody has taken the ledger off meanwhile, and the pulse on it is forgotten.
-func Restore(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, paused bool, maxUnavailable string) error {
+// Restore gives the pool back its prior values and takes the ledger off. A pool without a ledger
+// has been given back before, and a maxUnavailable that is neither the one of our last pulse nor
+// last written by us is somebody else's, and stays (I5). The second counts when somebody has taken
+// the ledger off meanwhile, and the pulse on it is forgotten.
+func Restore(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, paused bool,
+	maxUnavailable string) error {
 	record, err := ReadPauseRecord(mcp)
 	if err != nil || record == nil {
 		return err
@@ -114,9 +122,10 @@ func ourMaxUnavailable(mcp *mcfgv1.MachineConfigPool, window *rollout.UnpauseWin
 	return lastManager(mcp, "maxUnavailable") == FieldManager
 }
 
-// patch writes the ledger, or takes it off when there is none, and changes the spec where there is something to change. A note that is on
-// the pool already, and nothing else, is not written.
-func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record *rollout.PauseRecord, spec map[string]any) error {
+// patch writes the ledger, or takes it off when there is none, and changes the spec where there is
+// something to change. A note that is on the pool already, and nothing else, is not written.
+func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record *rollout.PauseRecord,
+	spec map[string]any) error {
 	annotations := map[string]any{PauseRecordAnnotation: nil}
 	if record != nil {
 		text, err := encode(*record)
@@ -128,7 +137,8 @@ func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, 
 		}
 		annotations[PauseRecordAnnotation] = text
 	}
-	change := map[string]any{"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion, "annotations": annotations}}
+	change := map[string]any{"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion,
+		"annotations": annotations}}
 	if spec != nil {
 		change["spec"] = spec
 	}
@@ -137,7 +147,8 @@ func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, 
 		return err
 	}
 	target := mcp.DeepCopy()
-	if err := c.Patch(ctx, target, client.RawPatch(types.MergePatchType, body), client.FieldOwner(FieldManager)); err != nil {
+	if err := c.Patch(ctx, target, client.RawPatch(types.MergePatchType, body),
+		client.FieldOwner(FieldManager)); err != nil {
 		return fmt.Errorf("patching MachineConfigPool %s: %w", mcp.Name, err)
 	}
 	return nil

@@ -34,7 +34,8 @@ func closedWindow() *rollout.UnpauseWindow {
 }
 
 // patched applies the patch to a pool in a cluster and returns what it is like after.
-func patched(t *testing.T, p poolBuilder, do func(context.Context, client.Client, *mcfgv1.MachineConfigPool) error) (poolState, error) {
+func patched(t *testing.T, p poolBuilder,
+	do func(context.Context, client.Client, *mcfgv1.MachineConfigPool) error) (poolState, error) {
 	t.Helper()
 	ctx, c := context.Background(), fakeCluster(p.MachineConfigPool)
 	fresh := get(t, c, p.Name)
@@ -86,22 +87,34 @@ func TestPause(t *testing.T) {
 	}{
 		"a pool":       {newPool("worker").maxUnavailable("10%"), ours, poolState{true, percent("10%"), &ours}, false},
 		"a pool twice": {newPool("worker").paused().record(ours), ours, poolState{true, nil, &ours}, false},
-		"the prior values on the pool are never lost": {newPool("worker").maxUnavailable("1").record(ours), *lost, poolState{true, number(1), &ours}, false},
-		"an open pool is closed":                      {newPool("worker").maxUnavailable("1").record(*open), *closed, poolState{true, number(1), closed}, false},
-		"whatever pulse is on it":                     {newPool("worker").record(*open), ours, poolState{true, nil, closed}, false},
-		"an unpause by others is counted": {newPool("worker").record(ours), *changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 }),
+		"the prior values on the pool are never lost": {newPool("worker").maxUnavailable("1").record(ours), *lost,
+			poolState{true, number(1), &ours}, false},
+		"an open pool is closed": {newPool("worker").maxUnavailable("1").record(*open), *closed,
+			poolState{true, number(1), closed}, false},
+		"whatever pulse is on it": {newPool("worker").record(*open), ours,
+			poolState{true, nil, closed}, false},
+		"an unpause by others is counted": {newPool("worker").record(ours),
+			*changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 }),
 			poolState{true, nil, changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 })}, false},
-		"and never counted down": {newPool("worker").record(*changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 })), ours,
+		"and never counted down": {newPool("worker").record(*changed(ours,
+			func(record *rollout.PauseRecord) { record.Repaused = 1 })), ours,
 			poolState{true, nil, changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 })}, false},
-		"a ledger that was taken off is written again": {newPool("worker").paused().written(FieldManager, pausedField, 1), ours, poolState{true, nil, &ours}, false},
-		"a pool that somebody has paused first":        {newPool("worker").paused().written("kubectl-patch", pausedField, 1), ours, poolState{true, nil, nil}, true},
-		"a pool that another rollout holds":            {newPool("worker").paused().record(books), ours, poolState{true, nil, &books}, true},
-		"a pool that was given back meanwhile":         {newPool("worker").maxUnavailable("10%"), *closed, poolState{false, percent("10%"), nil}, true},
-		"a pool that was given back meanwhile, too":    {newPool("worker"), *changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 }), poolState{false, nil, nil}, true},
+		"a ledger that was taken off is written again": {newPool("worker").paused().written(FieldManager, pausedField,
+			1), ours, poolState{true, nil, &ours}, false},
+		"a pool that somebody has paused first": {newPool("worker").paused().written("kubectl-patch",
+			pausedField, 1), ours, poolState{true, nil, nil}, true},
+		"a pool that another rollout holds": {newPool("worker").paused().record(books), ours,
+			poolState{true, nil, &books}, true},
+		"a pool that was given back meanwhile": {newPool("worker").maxUnavailable("10%"), *closed,
+			poolState{false, percent("10%"), nil}, true},
+		"a pool that was given back meanwhile, too": {newPool("worker"),
+			*changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 }),
+			poolState{false, nil, nil}, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client, p *mcfgv1.MachineConfigPool) error {
+			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client,
+				p *mcfgv1.MachineConfigPool) error {
 				return Pause(ctx, cl, p, c.record)
 			})
 			check(t, c.want, got, err, c.notOurs)
@@ -134,16 +147,21 @@ func TestUnpause(t *testing.T) {
 		want    poolState
 		notOurs bool
 	}{
-		"a held pool": {newPool("worker").paused().maxUnavailable("10%").record(ours), *open, poolState{false, number(2), open}, false},
+		"a held pool": {newPool("worker").paused().maxUnavailable("10%").record(ours), *open,
+			poolState{false, number(2), open}, false},
 		"a second time": {newPool("worker").paused().record(*again), *open,
-			poolState{false, number(2), changed(*open, func(record *rollout.PauseRecord) { record.Repaused = 1 })}, false},
-		"the prior values on the pool stay": {newPool("worker").paused().record(ours), *lost, poolState{false, number(2), open}, false},
-		"a pool without a ledger":           {newPool("worker").paused(), *open, poolState{true, nil, nil}, true},
-		"a pool of another rollout":         {newPool("worker").paused().record(books), *open, poolState{true, nil, &books}, true},
+			poolState{false, number(2), changed(*open,
+				func(record *rollout.PauseRecord) { record.Repaused = 1 })}, false},
+		"the prior values on the pool stay": {newPool("worker").paused().record(ours), *lost,
+			poolState{false, number(2), open}, false},
+		"a pool without a ledger": {newPool("worker").paused(), *open, poolState{true, nil, nil}, true},
+		"a pool of another rollout": {newPool("worker").paused().record(books), *open,
+			poolState{true, nil, &books}, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client, p *mcfgv1.MachineConfigPool) error {
+			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client,
+				p *mcfgv1.MachineConfigPool) error {
 				return Unpause(ctx, cl, p, c.record, 2)
 			})
 			check(t, c.want, got, err, c.notOurs)
@@ -159,7 +177,8 @@ func TestRepause(t *testing.T) {
 		mcp  poolBuilder
 		want poolState
 	}{
-		"an open pool":            {newPool("worker").maxUnavailable("2").record(*open), poolState{true, number(2), closed}},
+		"an open pool": {newPool("worker").maxUnavailable("2").record(*open),
+			poolState{true, number(2), closed}},
 		"a closed pool":           {newPool("worker").paused().record(*closed), poolState{true, nil, closed}},
 		"a pool without a pulse":  {newPool("worker").record(ours), poolState{false, nil, &ours}},
 		"a pool without a ledger": {newPool("worker"), poolState{false, nil, nil}},
@@ -181,22 +200,31 @@ func TestRestore(t *testing.T) {
 		previous string
 		want     poolState
 	}{
-		"a number is a number":                  {newPool("worker").paused().maxUnavailable("2").record(ours), false, "3", poolState{false, number(3), nil}},
-		"a percentage is a string":              {newPool("worker").paused().maxUnavailable("2").record(ours), false, "10%", poolState{false, percent("10%"), nil}},
-		"what was not set is not set":           {newPool("worker").paused().maxUnavailable("2").record(ours), false, "", poolState{false, nil, nil}},
-		"what was paused is paused":             {newPool("worker").paused().maxUnavailable("2").record(ours), true, "", poolState{true, nil, nil}},
-		"what somebody has changed since stays": {newPool("worker").paused().maxUnavailable("5").record(ours), false, "3", poolState{false, number(5), nil}},
-		"what we never changed stays":           {newPool("worker").paused().maxUnavailable("5").record(untouched), false, "3", poolState{false, number(5), nil}},
+		"a number is a number": {newPool("worker").paused().maxUnavailable("2").record(ours), false,
+			"3", poolState{false, number(3), nil}},
+		"a percentage is a string": {newPool("worker").paused().maxUnavailable("2").record(ours), false,
+			"10%", poolState{false, percent("10%"), nil}},
+		"what was not set is not set": {newPool("worker").paused().maxUnavailable("2").record(ours), false,
+			"", poolState{false, nil, nil}},
+		"what was paused is paused": {newPool("worker").paused().maxUnavailable("2").record(ours), true, "",
+			poolState{true, nil, nil}},
+		"what somebody has changed since stays": {newPool("worker").paused().maxUnavailable("5").record(ours), false,
+			"3", poolState{false, number(5), nil}},
+		"what we never changed stays": {newPool("worker").paused().maxUnavailable("5").record(untouched),
+			false, "3", poolState{false, number(5), nil}},
 		"what we wrote before the ledger was lost is ours": {newPool("worker").paused().maxUnavailable("2").written(FieldManager, maxField, 1).record(untouched),
 			false, "3", poolState{false, number(3), nil}},
-		"what somebody wrote over it is theirs": {newPool("worker").paused().maxUnavailable("2").written(FieldManager, maxField, 1).written("kubectl", maxField, 2).record(untouched),
+		"what somebody wrote over it is theirs": {newPool("worker").paused().maxUnavailable("2").written(FieldManager,
+			maxField, 1).written("kubectl", maxField, 2).record(untouched),
 			false, "3", poolState{false, number(2), nil}},
-		"given back before is left":      {newPool("worker").maxUnavailable("7"), true, "3", poolState{false, number(7), nil}},
+		"given back before is left": {newPool("worker").maxUnavailable("7"), true, "3",
+			poolState{false, number(7), nil}},
 		"so is one that the user paused": {newPool("worker").paused(), false, "3", poolState{true, nil, nil}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client, p *mcfgv1.MachineConfigPool) error {
+			got, err := patched(t, c.mcp, func(ctx context.Context, cl client.Client,
+				p *mcfgv1.MachineConfigPool) error {
 				return Restore(ctx, cl, p, c.paused, c.previous)
 			})
 			check(t, c.want, got, err, false)
@@ -266,7 +294,8 @@ func TestUnreadablePauseRecordIsKept(t *testing.T) {
 func TestPauseRecordRoundTrip(t *testing.T) {
 	full := somePauseRecord()
 	full.PriorPaused, full.Repaused, full.Release = true, 1, closedWindow()
-	for name, record := range map[string]rollout.PauseRecord{"full": full, "without a pulse": somePauseRecord(), "empty": {}} {
+	for name, record := range map[string]rollout.PauseRecord{"full": full, "without a pulse": somePauseRecord(),
+		"empty": {}} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ReadPauseRecord(newPool("worker").record(record).MachineConfigPool)
 			if err != nil {

@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// UnmanagedNode is a node that the labels of more than one custom pool select. The MCO leaves it out of all of them: it is in nobody's count, and
-// never gets a new configuration.
+// UnmanagedNode is a node that the labels of more than one custom pool select. The MCO leaves it
+// out of all of them: it is in nobody's count, and never gets a new configuration.
 type UnmanagedNode struct {
 	Node  string
 	Pools []string

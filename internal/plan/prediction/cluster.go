@@ -43,7 +43,8 @@ func ReadCluster(ctx context.Context, r client.Reader, has Discovery) rollout.Va
 			return rollout.Unknown[rollout.Cluster](err.Error())
 		}
 		if !ok {
-			return rollout.Known(rollout.Cluster{Unsupported: "this cluster has no " + kind.Kind + " (" + kind.GroupVersion().String() +
+			return rollout.Known(rollout.Cluster{Unsupported: "this cluster has no " + kind.Kind + " (" +
+				kind.GroupVersion().String() +
 				"): no Machine Config Operator brings mirror sets to its nodes, as on MicroShift or plain Kubernetes; configure " +
 				"/etc/containers/registries.conf on the hosts instead"})
 		}
@@ -61,8 +62,9 @@ func ReadCluster(ctx context.Context, r client.Reader, has Discovery) rollout.Va
 	return rollout.Known(out)
 }
 
-// upgrading follows the ClusterVersion contract: the newest history entry is Partial until the payload is applied everywhere. A
-// release that is named by its image has no version until it was pulled.
+// upgrading follows the ClusterVersion contract: the newest history entry is Partial until the
+// payload is applied everywhere. A release that is named by its image has no version until it was
+// pulled.
 func upgrading(v *configv1.ClusterVersion) string {
 	if len(v.Status.History) > 0 && v.Status.History[0].State == configv1.PartialUpdate {
 		return cmp.Or(v.Status.History[0].Version, v.Status.History[0].Image, "another release")

@@ -15,7 +15,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
 )
 
-// renderedConfig is what we keep of a rendered MachineConfig: its name is a hash of its content, so it never changes.
+// renderedConfig is what we keep of a rendered MachineConfig: its name is a hash of its content, so
+// it never changes.
 type renderedConfig struct {
 	machineConfig *mcfgv1.MachineConfig
 	files         registriesconf.Files
@@ -27,14 +28,16 @@ type poolPrediction struct {
 	// before and after are the texts of registries.conf, dropIns the files beside it.
 	before, after string
 	dropIns       map[string][]byte
-	// current follows from the mirror sets as they are in the cluster: those of an earlier spec of ours, for example. It is the zero
-	// Config when they are not valid, and then the MCO renders nothing from them.
+	// current follows from the mirror sets as they are in the cluster: those of an earlier spec of
+	// ours, for example. It is the zero Config when they are not valid, and then the MCO renders
+	// nothing from them.
 	current registriesconf.Config
 }
 
-// predictConfigs predicts from the base file of the built-in pool that the MCO renders for, the union of all mirror sets, and the
-// drop-ins that the pool's rendered MachineConfig carries.
-func (p *Predictor) predictConfigs(ctx context.Context, api client.Reader, mcp *mcfgv1.MachineConfigPool, before, after, now registriesconf.Sets) (poolPrediction, error) {
+// predictConfigs predicts from the base file of the built-in pool that the MCO renders for, the
+// union of all mirror sets, and the drop-ins that the pool's rendered MachineConfig carries.
+func (p *Predictor) predictConfigs(ctx context.Context, api client.Reader, mcp *mcfgv1.MachineConfigPool, before, after,
+	now registriesconf.Sets) (poolPrediction, error) {
 	base, err := baseFile(ctx, api, mcp.Name)
 	if err != nil {
 		return poolPrediction{}, err
@@ -64,14 +67,16 @@ func (p *Predictor) predictConfigs(ctx context.Context, api client.Reader, mcp *
 	return out, nil
 }
 
-// disruption judges the change of the file alone: from what follows without our mirror sets to what follows with them.
+// disruption judges the change of the file alone: from what follows without our mirror sets to what
+// follows with them.
 func (c poolPrediction) disruption(policies []opv1.NodeDisruptionPolicyStatusFile) (NodeDisruption, error) {
 	effect, rule, err := registriesconf.NodeEffectOf(registriesconf.Files{Main: []byte(c.before), DropIns: c.dropIns},
 		registriesconf.Files{Main: []byte(c.after), DropIns: c.dropIns}, policies)
 	return NodeDisruption{effect, rule}, err
 }
 
-// disruptionPolicies are the effective ones; nil stands for the MCO's default, as in releases that do not know any.
+// disruptionPolicies are the effective ones; nil stands for the MCO's default, as in releases that
+// do not know any.
 func disruptionPolicies(ctx context.Context, r client.Reader) ([]opv1.NodeDisruptionPolicyStatusFile, error) {
 	config := &opv1.MachineConfiguration{}
 	if err := r.Get(ctx, client.ObjectKey{Name: "cluster"}, config); err != nil {
@@ -83,8 +88,8 @@ func disruptionPolicies(ctx context.Context, r client.Reader) ([]opv1.NodeDisrup
 	return config.Status.NodeDisruptionPolicyStatus.ClusterPolicies.Files, nil
 }
 
-// baseFile is the registries.conf that the MCO starts from: it is in the MachineConfig 01-<pool>-container-runtime of the built-in
-// pool, and custom pools get the worker's.
+// baseFile is the registries.conf that the MCO starts from: it is in the MachineConfig
+// 01-<pool>-container-runtime of the built-in pool, and custom pools get the worker's.
 func baseFile(ctx context.Context, r client.Reader, poolName string) ([]byte, error) {
 	for _, name := range []string{poolName, "worker"} {
 		mc := &mcfgv1.MachineConfig{}
@@ -104,8 +109,9 @@ func baseFile(ctx context.Context, r client.Reader, poolName string) ([]byte, er
 	return nil, fmt.Errorf("neither MachineConfig 01-%s-container-runtime nor 01-worker-container-runtime exists, so the MCO has not rendered anything yet", poolName)
 }
 
-// RunningConfig is the configuration that the rendered MachineConfig of that name gives a node, which is what the node runs when its
-// annotation machineconfiguration.openshift.io/currentConfig names it.
+// RunningConfig is the configuration that the rendered MachineConfig of that name gives a node,
+// which is what the node runs when its annotation machineconfiguration.openshift.io/currentConfig
+// names it.
 func (p *Predictor) RunningConfig(ctx context.Context, api client.Reader, name string) (registriesconf.Config, error) {
 	have, err := p.machineConfig(ctx, api, name)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// NodeDisruption is what a change costs a node, and by which rule of the MCO. The Verdict is empty when it could not be predicted.
+// NodeDisruption is what a change costs a node, and by which rule of the MCO. The Verdict is empty
+// when it could not be predicted.
 type NodeDisruption struct {
 	Effect registriesconf.NodeEffect
 	Rule   string
@@ -21,25 +22,31 @@ func (c NodeDisruption) Disrupts() bool {
 	return c.Effect == "" || c.Effect == registriesconf.EffectDrain || c.Effect == registriesconf.EffectReboot
 }
 
-// CostOf is what the next configuration costs each node of the pool, all in all: by the change of registries.conf, by the node disruption
-// policy that the rollout asks for (reloads), by the other changes that wait in the same rendered configuration, and by what the daemons of
-// the nodes do of it.
+// CostOf is what the next configuration costs each node of the pool, all in all: by the change of
+// registries.conf, by the node disruption policy that the rollout asks for (reloads), by the other
+// changes that wait in the same rendered configuration, and by what the daemons of the nodes do of
+// it.
 //
-// Example: the mirror sets alone reload CRI-O, and behind the pause a kernel argument waits. The nodes drain and reboot.
+// Example: the mirror sets alone reload CRI-O, and behind the pause a kernel argument waits. The
+// nodes drain and reboot.
 func (p Prediction) CostOf(pool rollout.Pool, reloads bool) NodeDisruption {
 	cost, known := p.Disruptions[pool.Name]
 	if !known {
 		return NodeDisruption{}
 	}
 	if reloads && cost.Disrupts() {
-		cost = NodeDisruption{registriesconf.EffectReload, "spec.release.disruption is Reload; without it the node would " + doing(cost.Effect) + ": " + cost.Rule}
+		cost = NodeDisruption{registriesconf.EffectReload,
+			"spec.release.disruption is Reload; without it the node would " + doing(cost.Effect) + ": " + cost.Rule}
 	}
 	if len(pool.PendingChanges) > 0 {
-		cost = NodeDisruption{registriesconf.EffectReboot, fmt.Sprintf("other changes that drain or reboot wait in %s: %s; the registries alone: %s (%s)",
-			pool.Rendered, strings.Join(pool.PendingChanges, ", "), cost.Effect, cost.Rule)}
+		cost = NodeDisruption{registriesconf.EffectReboot,
+			fmt.Sprintf("other changes that drain or reboot wait in %s: %s; the registries alone: %s (%s)",
+				pool.Rendered, strings.Join(pool.PendingChanges, ", "), cost.Effect, cost.Rule)}
 	}
 	if cost.Effect == registriesconf.EffectDrain && len(pool.Nodes) > 0 && !slices.ContainsFunc(pool.Nodes, drains) {
-		cost = NodeDisruption{registriesconf.EffectReload, "the control plane is a single replica, so no node is drained; otherwise the node would drain: " + cost.Rule}
+		cost = NodeDisruption{registriesconf.EffectReload,
+			"the control plane is a single replica, so no node is drained; otherwise the node would drain: " +
+				cost.Rule}
 	}
 	return cost
 }

@@ -27,8 +27,8 @@ func DesiredSetsOf(r *v1alpha1.SafeMirrorRollout) DesiredSets {
 	return DesiredSets{Rollout: r, IDMS: mirrorset.IDMS(r), ITMS: mirrorset.ITMS(r)}
 }
 
-// ReadSets reads every object that decides registries.conf. They are one union: the MCO knows no mirror set of its own pool or
-// owner.
+// ReadSets reads every object that decides registries.conf. They are one union: the MCO knows no
+// mirror set of its own pool or owner.
 func ReadSets(ctx context.Context, r client.Reader) (registriesconf.Sets, error) {
 	var out registriesconf.Sets
 	image := &configv1.Image{}
@@ -62,9 +62,10 @@ func ReadSets(ctx context.Context, r client.Reader) (registriesconf.Sets, error)
 	return out, nil
 }
 
-// Present are the sets of the rollout's name in the cluster, nil for one that is absent. Whether they are its own is for mirrorset
-// to say.
-func (desired DesiredSets) Present(all registriesconf.Sets) (idms *configv1.ImageDigestMirrorSet, itms *configv1.ImageTagMirrorSet) {
+// Present are the sets of the rollout's name in the cluster, nil for one that is absent. Whether
+// they are its own is for mirrorset to say.
+func (desired DesiredSets) Present(all registriesconf.Sets) (idms *configv1.ImageDigestMirrorSet,
+	itms *configv1.ImageTagMirrorSet) {
 	for i := range all.IDMSs {
 		if all.IDMSs[i].Name == desired.Rollout.Name {
 			idms = &all.IDMSs[i]
@@ -87,8 +88,8 @@ func (desired DesiredSets) States(all registriesconf.Sets) rollout.MirrorSets {
 	}
 }
 
-// Without is the union as if this rollout did not exist, and With as it shall be. Both hold at any time, so that what the rollout
-// changes is known even half way through it.
+// Without is the union as if this rollout did not exist, and With as it shall be. Both hold at any
+// time, so that what the rollout changes is known even half way through it.
 func (desired DesiredSets) Without(all registriesconf.Sets) registriesconf.Sets {
 	state := desired.States(all)
 	idms, itms := "", ""

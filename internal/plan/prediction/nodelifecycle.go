@@ -16,7 +16,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// nodeLifecycleKinds are the kinds of objects that make nodes come or go by themselves while a rollout is under way (R5). None of them forbids it.
+// nodeLifecycleKinds are the kinds of objects that make nodes come or go by themselves while a
+// rollout is under way (R5). None of them forbids it.
 var nodeLifecycleKinds = []struct {
 	kind  schema.GroupVersionKind
 	about string
@@ -35,8 +36,8 @@ var nodeLifecycleKinds = []struct {
 // maxNamedControllers bounds how many of a kind are named.
 const maxNamedControllers = 5
 
-// NodeLifecycleControllers names the objects that add or remove nodes by themselves. A kind that is absent, or not for us to read, is left out: it is a
-// warning and decides nothing.
+// NodeLifecycleControllers names the objects that add or remove nodes by themselves. A kind that is
+// absent, or not for us to read, is left out: it is a warning and decides nothing.
 func NodeLifecycleControllers(ctx context.Context, r client.Reader) []string {
 	var out []string
 	for _, k := range nodeLifecycleKinds {
@@ -62,9 +63,10 @@ func NodeLifecycleControllers(ctx context.Context, r client.Reader) []string {
 func unmanagedNodes(pools []mcfgv1.MachineConfigPool, nodes []corev1.Node) []rollout.Problem {
 	var out []rollout.Problem
 	for _, s := range pool.UnmanagedNodes(pools, nodes) {
-		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonPoolNotReady, Kind: "Node", Name: s.Node, Message: fmt.Sprintf(
-			"node %s is selected by the custom pools %s, so the Machine Config Operator leaves it out of all pools and it never gets the mirror sets; "+
-				"take all of their labels but one off the node", s.Node, strings.Join(s.Pools, " and "))})
+		out = append(out, rollout.Problem{Reason: v1alpha1.ReasonPoolNotReady, Kind: "Node", Name: s.Node,
+			Message: fmt.Sprintf(
+				"node %s is selected by the custom pools %s, so the Machine Config Operator leaves it out of all pools and it never gets the mirror sets; "+
+					"take all of their labels but one off the node", s.Node, strings.Join(s.Pools, " and "))})
 	}
 	return out
 }

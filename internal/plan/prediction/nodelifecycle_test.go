@@ -38,11 +38,15 @@ func TestNodeLifecycleControllers(t *testing.T) {
 		cluster fakeLister
 		want    []string // the beginnings
 	}{
-		"nothing":             {cluster: fakeLister{}},
-		"kinds that are gone": {cluster: fakeLister{count: map[string]int{"MachineHealthCheck": 1}, err: errors.New("no matches for kind")}},
-		"a health check":      {cluster: fakeLister{count: map[string]int{"MachineHealthCheck": 1}}, want: []string{"MachineHealthCheck one-0 deletes the machines"}},
-		"many, and an autoscaler": {cluster: fakeLister{count: map[string]int{"MachineHealthCheck": 7, "ClusterAutoscaler": 1}}, want: []string{
-			"MachineHealthCheck one-0, one-1, one-2, one-3, one-4, 2 more deletes", "ClusterAutoscaler one-0 adds and removes nodes"}},
+		"nothing": {cluster: fakeLister{}},
+		"kinds that are gone": {cluster: fakeLister{count: map[string]int{"MachineHealthCheck": 1},
+			err: errors.New("no matches for kind")}},
+		"a health check": {cluster: fakeLister{count: map[string]int{"MachineHealthCheck": 1}},
+			want: []string{"MachineHealthCheck one-0 deletes the machines"}},
+		"many, and an autoscaler": {cluster: fakeLister{count: map[string]int{"MachineHealthCheck": 7,
+			"ClusterAutoscaler": 1}}, want: []string{
+			"MachineHealthCheck one-0, one-1, one-2, one-3, one-4, 2 more deletes",
+			"ClusterAutoscaler one-0 adds and removes nodes"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +62,8 @@ func TestNodeLifecycleControllers(t *testing.T) {
 		})
 	}
 	t.Run("a cluster without the kinds", func(t *testing.T) {
-		if got := NodeLifecycleControllers(context.Background(), fake.NewClientBuilder().WithScheme(runtime.NewScheme()).Build()); len(got) > 0 {
+		if got := NodeLifecycleControllers(context.Background(),
+			fake.NewClientBuilder().WithScheme(runtime.NewScheme()).Build()); len(got) > 0 {
 			t.Errorf("%q", got)
 		}
 	})
@@ -71,9 +76,11 @@ func TestUnmanagedNodes(t *testing.T) {
 		p.Spec.NodeSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"role/" + name: ""}}
 		pools = append(pools, p)
 	}
-	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"role/edge": "", "role/infra": "", "role/worker": ""}}}
+	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n",
+		Labels: map[string]string{"role/edge": "", "role/infra": "", "role/worker": ""}}}
 	got := unmanagedNodes(pools, []corev1.Node{node})
-	if len(got) != 1 || got[0].Name != "n" || !strings.Contains(got[0].Message, "node n is selected by the custom pools edge and infra") {
+	if len(got) != 1 || got[0].Name != "n" ||
+		!strings.Contains(got[0].Message, "node n is selected by the custom pools edge and infra") {
 		t.Errorf("%+v", got)
 	}
 }

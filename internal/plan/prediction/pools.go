@@ -22,7 +22,8 @@ import (
 // Prediction is every pool as it is, with the configuration before and after.
 type Prediction struct {
 	Pools []rollout.Pool
-	// Configs are the configurations to compare, pool by pool, and those that single nodes run on top.
+	// Configs are the configurations to compare, pool by pool, and those that single nodes run on
+	// top.
 	Configs []plan.PoolConfig
 	// RegistriesConfs identify what is predicted, pool by pool.
 	RegistriesConfs []string
@@ -47,7 +48,8 @@ func (e PoolError) Error() string { return "MachineConfigPool " + e.Pool.Name + 
 // Unwrap gives the cause.
 func (e PoolError) Unwrap() error { return e.Err }
 
-// Predictor predicts, and keeps the rendered MachineConfigs that it has read. The zero value is ready for use.
+// Predictor predicts, and keeps the rendered MachineConfigs that it has read. The zero value is
+// ready for use.
 type Predictor struct {
 	mu       sync.Mutex
 	rendered map[string]renderedConfig
@@ -59,12 +61,14 @@ type Unions struct {
 	Before, After, Now registriesconf.Sets
 }
 
-// Pools reads pools and nodes through r. What is large and rarely changes, MachineConfigs above all, is read through api, which need
-// not be a cache. It compares the cluster without the rollout's mirror sets with the cluster with them, and fails when a pool cannot be
-// predicted.
-func (p *Predictor) Pools(ctx context.Context, r, api client.Reader, desired DesiredSets, all registriesconf.Sets) (Prediction, error) {
+// Pools reads pools and nodes through r. What is large and rarely changes, MachineConfigs above
+// all, is read through api, which need not be a cache. It compares the cluster without the
+// rollout's mirror sets with the cluster with them, and fails when a pool cannot be predicted.
+func (p *Predictor) Pools(ctx context.Context, r, api client.Reader, desired DesiredSets,
+	all registriesconf.Sets) (Prediction, error) {
 	before := desired.Without(all)
-	out, err := p.PoolsBetween(ctx, r, api, desired.Rollout.Name, Unions{Before: before, After: before.With(desired.IDMS, desired.ITMS), Now: all})
+	out, err := p.PoolsBetween(ctx, r, api, desired.Rollout.Name,
+		Unions{Before: before, After: before.With(desired.IDMS, desired.ITMS), Now: all})
 	if err != nil {
 		return Prediction{}, err
 	}
@@ -74,8 +78,9 @@ func (p *Predictor) Pools(ctx context.Context, r, api client.Reader, desired Des
 	return out, nil
 }
 
-// PoolsBetween is Pools for any two unions. A pool that cannot be predicted is listed as such, and the others are predicted all the same.
-// name is that of the rollout whose notes on the pools are its own.
+// PoolsBetween is Pools for any two unions. A pool that cannot be predicted is listed as such, and
+// the others are predicted all the same. name is that of the rollout whose notes on the pools are
+// its own.
 func (p *Predictor) PoolsBetween(ctx context.Context, r, api client.Reader, name string, u Unions) (Prediction, error) {
 	var pools mcfgv1.MachineConfigPoolList
 	if err := r.List(ctx, &pools); err != nil {
@@ -98,7 +103,8 @@ func (p *Predictor) PoolsBetween(ctx context.Context, r, api client.Reader, name
 		return Prediction{}, err
 	}
 	operator := operatorNode(ctx, r)
-	out := Prediction{Platforms: platforms(nodes.Items), Disruptions: map[string]NodeDisruption{}, UnmanagedNodes: unmanagedNodes(pools.Items, nodes.Items)}
+	out := Prediction{Platforms: platforms(nodes.Items), Disruptions: map[string]NodeDisruption{},
+		UnmanagedNodes: unmanagedNodes(pools.Items, nodes.Items)}
 	members := pool.NodesByPool(pools.Items, nodes.Items)
 	for i := range pools.Items {
 		mcp := &pools.Items[i]
@@ -119,7 +125,8 @@ func (p *Predictor) PoolsBetween(ctx context.Context, r, api client.Reader, name
 }
 
 // predictPool predicts one pool and adds it.
-func (p *Predictor) predictPool(ctx context.Context, api client.Reader, out *Prediction, mcp *mcfgv1.MachineConfigPool, observedPool rollout.Pool, u Unions, policies []opv1.NodeDisruptionPolicyStatusFile) error {
+func (p *Predictor) predictPool(ctx context.Context, api client.Reader, out *Prediction, mcp *mcfgv1.MachineConfigPool,
+	observedPool rollout.Pool, u Unions, policies []opv1.NodeDisruptionPolicyStatusFile) error {
 	predicted, err := p.predictConfigs(ctx, api, mcp, u.Before, u.After, u.Now)
 	if err != nil {
 		return err
@@ -142,8 +149,10 @@ func (p *Predictor) predictPool(ctx context.Context, api client.Reader, out *Pre
 	return nil
 }
 
-// classify says what the pool's rendered configuration means, and what else would reach its nodes with it.
-func (p *Predictor) classify(ctx context.Context, api client.Reader, observedPool *rollout.Pool, configs poolPrediction) error {
+// classify says what the pool's rendered configuration means, and what else would reach its nodes
+// with it.
+func (p *Predictor) classify(ctx context.Context, api client.Reader, observedPool *rollout.Pool,
+	configs poolPrediction) error {
 	rendered, err := p.machineConfig(ctx, api, observedPool.Rendered)
 	if err != nil {
 		return err
@@ -166,13 +175,16 @@ func (p *Predictor) classify(ctx context.Context, api client.Reader, observedPoo
 	return p.addPendingChanges(ctx, api, observedPool, rendered)
 }
 
-// replacedConfigs are the configurations that nodes of the pool run, the planned one would replace, and the mirror sets of now do not tell
-// of: those of an earlier spec of ours, or of before somebody else changed a set. What they serve must not be lost either (I2).
-func (p *Predictor) replacedConfigs(ctx context.Context, api client.Reader, observedPool rollout.Pool, planned plan.PoolConfig) ([]plan.PoolConfig, error) {
+// replacedConfigs are the configurations that nodes of the pool run, the planned one would replace,
+// and the mirror sets of now do not tell of: those of an earlier spec of ours, or of before
+// somebody else changed a set. What they serve must not be lost either (I2).
+func (p *Predictor) replacedConfigs(ctx context.Context, api client.Reader, observedPool rollout.Pool,
+	planned plan.PoolConfig) ([]plan.PoolConfig, error) {
 	var out []plan.PoolConfig
 	known, seen := []registriesconf.Config{planned.Before, planned.After}, map[string]bool{"": true}
 	for _, n := range observedPool.Nodes {
-		for _, name := range []string{n.CurrentConfig, n.DesiredConfig} { // a node on its way will run the one that it was told to
+		// a node on its way will run the one that it was told to
+		for _, name := range []string{n.CurrentConfig, n.DesiredConfig} {
 			if seen[name] {
 				continue
 			}
@@ -181,17 +193,24 @@ func (p *Predictor) replacedConfigs(ctx context.Context, api client.Reader, obse
 			if err != nil {
 				return nil, err
 			}
-			if config != nil && !slices.ContainsFunc(known, func(k registriesconf.Config) bool { return len(registriesconf.EffectiveDifferences(k, *config)) == 0 }) {
+			if config != nil && !slices.ContainsFunc(known,
+				func(k registriesconf.Config) bool {
+					return len(registriesconf.EffectiveDifferences(k,
+						*config)) == 0
+				}) {
 				known = append(known, *config)
-				out = append(out, plan.PoolConfig{Name: observedPool.Name + " after " + name, Before: *config, After: planned.After})
+				out = append(out, plan.PoolConfig{Name: observedPool.Name + " after " + name, Before: *config,
+					After: planned.After})
 			}
 		}
 	}
 	return out, nil
 }
 
-// configOf is the registries configuration of a rendered MachineConfig that a node runs; nil when the MachineConfig is gone.
-func (p *Predictor) configOf(ctx context.Context, api client.Reader, name, node string) (*registriesconf.Config, error) {
+// configOf is the registries configuration of a rendered MachineConfig that a node runs; nil when
+// the MachineConfig is gone.
+func (p *Predictor) configOf(ctx context.Context, api client.Reader, name, node string) (*registriesconf.Config,
+	error) {
 	current, err := p.machineConfig(ctx, api, name)
 	if err != nil {
 		return nil, client.IgnoreNotFound(err)
@@ -203,11 +222,13 @@ func (p *Predictor) configOf(ctx context.Context, api client.Reader, name, node 
 	return &config, nil
 }
 
-// operatorNode is the node that runs the machine-config-operator, whose turn comes last in its pool. The MCO's rule works with exactly one
-// such pod. It is about the order alone, so what cannot be read is left out.
+// operatorNode is the node that runs the machine-config-operator, whose turn comes last in its
+// pool. The MCO's rule works with exactly one such pod. It is about the order alone, so what cannot
+// be read is left out.
 func operatorNode(ctx context.Context, r client.Reader) string {
 	var pods corev1.PodList
-	err := r.List(ctx, &pods, client.InNamespace("openshift-machine-config-operator"), client.MatchingLabels{"k8s-app": "machine-config-operator"})
+	err := r.List(ctx, &pods, client.InNamespace("openshift-machine-config-operator"),
+		client.MatchingLabels{"k8s-app": "machine-config-operator"})
 	if err != nil || len(pods.Items) != 1 {
 		return ""
 	}
@@ -230,7 +251,8 @@ func layeredPools(ctx context.Context, r client.Reader) (map[string]bool, error)
 	return out, nil
 }
 
-// drainErrors are the MCO's own words on drains that do not succeed, by node. They only ever add detail.
+// drainErrors are the MCO's own words on drains that do not succeed, by node. They only ever add
+// detail.
 func drainErrors(ctx context.Context, r client.Reader) map[string]string {
 	var list mcfgv1.MachineConfigNodeList
 	if err := r.List(ctx, &list); err != nil {
@@ -239,7 +261,8 @@ func drainErrors(ctx context.Context, r client.Reader) map[string]string {
 	out := map[string]string{}
 	for i := range list.Items {
 		for _, c := range list.Items[i].Status.Conditions {
-			if c.Type == string(mcfgv1.MachineConfigNodeUpdateDrained) && c.Status == "Unknown" && strings.Contains(c.Message, "rror") {
+			if c.Type == string(mcfgv1.MachineConfigNodeUpdateDrained) && c.Status == "Unknown" &&
+				strings.Contains(c.Message, "rror") {
 				out[list.Items[i].Name] = c.Message
 			}
 		}

@@ -19,7 +19,8 @@ import (
 // predictShop predicts for the rollout shop on a cluster of these objects.
 func predictShop(t *testing.T, p *Predictor, objects ...client.Object) Prediction {
 	t.Helper()
-	ctx, c := context.Background(), minicluster.Client(interceptor.Funcs{}, append(minicluster.Objects("worker-0"), objects...)...)
+	ctx, c := context.Background(),
+		minicluster.Client(interceptor.Funcs{}, append(minicluster.Objects("worker-0"), objects...)...)
 	sets, err := ReadSets(ctx, c)
 	if err != nil {
 		t.Fatal(err)
@@ -43,18 +44,22 @@ func TestRenderedConfigsAreBounded(t *testing.T) {
 	}
 }
 
-// TestNodeDisruption: what the change costs a node follows from what changes, and from the cluster's own policy. The rollout blocks quay.io/acme
-// for digests too, which takes images away: the MCO drains for it.
+// TestNodeDisruption: what the change costs a node follows from what changes, and from the
+// cluster's own policy. The rollout blocks quay.io/acme for digests too, which takes images away:
+// the MCO drains for it.
 func TestNodeDisruption(t *testing.T) {
-	if got := predictShop(t, &Predictor{}).Disruptions["worker"]; got.Effect != registriesconf.EffectDrain || got.Rule == "" {
+	if got := predictShop(t, &Predictor{}).Disruptions["worker"]; got.Effect != registriesconf.EffectDrain ||
+		got.Rule == "" {
 		t.Errorf("costs %+v, want a drain and the rule that says so", got)
 	}
 }
 
 func TestSucceededDrainsAreNotReported(t *testing.T) {
-	done := &mcfgv1.MachineConfigNode{ObjectMeta: metav1.ObjectMeta{Name: "worker-0"}, Status: mcfgv1.MachineConfigNodeStatus{
-		Conditions: []metav1.Condition{{Type: string(mcfgv1.MachineConfigNodeUpdateDrained), Status: metav1.ConditionTrue, Message: "drain error: earlier"}},
-	}}
+	done := &mcfgv1.MachineConfigNode{ObjectMeta: metav1.ObjectMeta{Name: "worker-0"},
+		Status: mcfgv1.MachineConfigNodeStatus{
+			Conditions: []metav1.Condition{{Type: string(mcfgv1.MachineConfigNodeUpdateDrained),
+				Status: metav1.ConditionTrue, Message: "drain error: earlier"}},
+		}}
 	for _, n := range predictShop(t, &Predictor{}, done).Pools[0].Nodes {
 		if n.DrainMessage != "" {
 			t.Errorf("node %s reports %q", n.Name, n.DrainMessage)

@@ -10,8 +10,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// Problems are what keeps the rollout from beginning on this cluster: nodes that no pool updates, what is wrong with the spec itself, sets
-// of its name that are not its own, and mirror sets that are not valid together. The live operator and a plan both go by it.
+// Problems are what keeps the rollout from beginning on this cluster: nodes that no pool updates,
+// what is wrong with the spec itself, sets of its name that are not its own, and mirror sets that
+// are not valid together. The live operator and a plan both go by it.
 func (desired DesiredSets) Problems(all registriesconf.Sets, p Prediction) []rollout.Problem {
 	out := slices.Clone(p.UnmanagedNodes)
 	out = append(out, rollout.SpecProblems(desired.Rollout, p.Platforms)...)
@@ -30,16 +31,18 @@ func (desired DesiredSets) Foreign(state rollout.MirrorSets) []rollout.Problem {
 		state rollout.SetState
 	}{{"ImageDigestMirrorSet", state.IDMS}, {"ImageTagMirrorSet", state.ITMS}} {
 		if set.state == rollout.SetForeign {
-			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonManagedElsewhere, Kind: set.kind, Name: desired.Rollout.Name, Message: fmt.Sprintf(
-				"%s %s exists and is not this rollout's (no label %s=%s): give the rollout another name, or hand the object over by that label",
-				set.kind, desired.Rollout.Name, mirrorset.LabelRollout, desired.Rollout.Name)})
+			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonManagedElsewhere, Kind: set.kind,
+				Name: desired.Rollout.Name, Message: fmt.Sprintf(
+					"%s %s exists and is not this rollout's (no label %s=%s): give the rollout another name, or hand the object over by that label",
+					set.kind, desired.Rollout.Name, mirrorset.LabelRollout, desired.Rollout.Name)})
 		}
 	}
 	return out
 }
 
-// UnionProblems checks the union as it is with our digest set alone, which is written first, and as it is in the end. One
-// invalid set freezes the registries of the whole cluster, and the MCO says so nowhere.
+// UnionProblems checks the union as it is with our digest set alone, which is written first, and as
+// it is in the end. One invalid set freezes the registries of the whole cluster, and the MCO says
+// so nowhere.
 func (desired DesiredSets) UnionProblems(all registriesconf.Sets) []rollout.Problem {
 	base := desired.Without(all)
 	var out []rollout.Problem
@@ -50,7 +53,8 @@ func (desired DesiredSets) UnionProblems(all registriesconf.Sets) []rollout.Prob
 				continue
 			}
 			seen[p] = true
-			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: p.Kind, Name: p.Name, Message: desired.describe(p)})
+			out = append(out, rollout.Problem{Reason: v1alpha1.ReasonInvalidMirrorSets, Kind: p.Kind, Name: p.Name,
+				Message: desired.describe(p)})
 		}
 	}
 	return out

@@ -7,8 +7,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// RenderedReader reads rendered MachineConfigs through what the predictor keeps of them: they never change, and are large.
-func (p *Predictor) RenderedReader(r client.Reader) func(ctx context.Context, name string) (*mcfgv1.MachineConfig, error) {
+// RenderedReader reads rendered MachineConfigs through what the predictor keeps of them: they never
+// change, and are large.
+func (p *Predictor) RenderedReader(r client.Reader) func(ctx context.Context, name string) (*mcfgv1.MachineConfig,
+	error) {
 	return func(ctx context.Context, name string) (*mcfgv1.MachineConfig, error) {
 		have, err := p.machineConfig(ctx, r, name)
 		return have.machineConfig, err

@@ -25,8 +25,10 @@ const (
 // probeOf is a probe of a small image of that repository on that node.
 func probeOf(node, repository string) pullcheck.Check {
 	image := pullcheck.Image{Reference: repository + "@" + fmt.Sprintf("sha256:%064x", 7), Bytes: 1 << 20}
-	target := pullcheck.SelectedNode{Group: pullcheck.NodeGroup{Pool: "worker", Architecture: "amd64", Zone: "a"}, Node: node, FreeBytes: 1 << 40}
-	probes, _ := pullcheck.SelectChecks(shop.Name, []pullcheck.Image{image}, []pullcheck.SelectedNode{target}, pullcheck.DefaultLimits())
+	target := pullcheck.SelectedNode{Group: pullcheck.NodeGroup{Pool: "worker", Architecture: "amd64", Zone: "a"},
+		Node: node, FreeBytes: 1 << 40}
+	probes, _ := pullcheck.SelectChecks(shop.Name, []pullcheck.Image{image}, []pullcheck.SelectedNode{target},
+		pullcheck.DefaultLimits())
 	return probes[0]
 }
 
@@ -54,27 +56,32 @@ func completed(p *corev1.Pod) {
 
 func state(s corev1.ContainerState, imageID string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
-		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: p.Spec.Containers[0].Name, State: s, ImageID: imageID}}
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: p.Spec.Containers[0].Name, State: s,
+			ImageID: imageID}}
 	}
 }
 
 // evicted is the outcome of a probe whose pod was evicted a minute ago.
 func evicted(p pullcheck.Check) pullcheck.CheckResult {
-	return pullcheck.CheckResult{Check: p, Pull: pullcheck.PullResult{State: pullcheck.Evicted, Message: "node " + p.Node + ": evicted"}, At: now.Add(-time.Minute), Attempts: 1}
+	return pullcheck.CheckResult{Check: p, Pull: pullcheck.PullResult{State: pullcheck.Evicted, Message: "node " +
+		p.Node + ": evicted"}, At: now.Add(-time.Minute), Attempts: 1}
 }
 
 const planned = "rendered-1"
 
-// canaryOf is what the first worker with the new configuration is asked for, of so many critical images.
+// canaryOf is what the first worker with the new configuration is asked for, of so many critical
+// images.
 func canaryOf(images int) pullcheck.CanarySet { return pullcheck.Canaries(canaryInput(1, images))[0] }
 
-// canaryInput are so many workers with the new configuration, and so many critical images that a drain may move to them.
+// canaryInput are so many workers with the new configuration, and so many critical images that a
+// drain may move to them.
 func canaryInput(nodes, images int) pullcheck.CanaryInput {
 	critical := make([]pullcheck.CriticalImage, images)
 	for i := range critical {
 		critical[i] = pullcheck.CriticalImage{
-			Reference: fmt.Sprintf("quay.io/acme/router:v%d", i), Endpoint: fmt.Sprintf("mirror.local/acme/router:v%d", i),
-			Digest: fmt.Sprintf("sha256:%064x", 100+i), Bytes: 1 << 20, EvictedPods: true,
+			Reference: fmt.Sprintf("quay.io/acme/router:v%d", i),
+			Endpoint:  fmt.Sprintf("mirror.local/acme/router:v%d", i),
+			Digest:    fmt.Sprintf("sha256:%064x", 100+i), Bytes: 1 << 20, EvictedPods: true,
 		}
 	}
 	in := pullcheck.CanaryInput{
@@ -87,7 +94,8 @@ func canaryInput(nodes, images int) pullcheck.CanaryInput {
 	return in
 }
 
-// updatedNode is a healthy worker with the new configuration, with 100 GiB of disk of which images take 10.
+// updatedNode is a healthy worker with the new configuration, with 100 GiB of disk of which images
+// take 10.
 func updatedNode(name string) pullcheck.Node {
 	object := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -96,10 +104,12 @@ func updatedNode(name string) pullcheck.Node {
 			Capacity:    corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("100Gi")},
 			Allocatable: corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("90Gi")},
 			Conditions: []corev1.NodeCondition{
-				{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, LastHeartbeatTime: metav1.NewTime(now.Add(-time.Minute))},
+				{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse,
+					LastHeartbeatTime: metav1.NewTime(now.Add(-time.Minute))},
 			},
 			Images: []corev1.ContainerImage{{Names: []string{"quay.io/acme/base:v1"}, SizeBytes: 10 << 30}},
 		},
 	}
-	return pullcheck.Node{Pool: "worker", Object: object, State: rollout.Node{Name: name, CurrentConfig: planned, DesiredConfig: planned, State: "Done", Ready: true}}
+	return pullcheck.Node{Pool: "worker", Object: object,
+		State: rollout.Node{Name: name, CurrentConfig: planned, DesiredConfig: planned, State: "Done", Ready: true}}
 }

@@ -159,8 +159,8 @@ func TestRunProvesOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// The operator dies after any write, or the write fails. What it knew is lost; the next one comes to the same end, and never has two
-// pods on the node.
+// The operator dies after any write, or the write fails. What it knew is lost; the next one comes
+// to the same end, and never has two pods on the node.
 func TestRunGoesOnAfterACrash(t *testing.T) {
 	for after := range 6 {
 		for _, lost := range []bool{false, true} {
@@ -187,7 +187,8 @@ func (s *site) failWrite(n int) {
 	}
 }
 
-// runToTheEnd runs until all is proven, on a node that pulls at once. lost tells whether an error takes the outcomes with it.
+// runToTheEnd runs until all is proven, on a node that pulls at once. lost tells whether an error
+// takes the outcomes with it.
 func (s *site) runToTheEnd(lost bool, want ...pullcheck.Check) {
 	s.t.Helper()
 	for range 20 {
@@ -231,13 +232,15 @@ func TestRunTellsOfAdmission(t *testing.T) {
 	s, p := newSite(t), probeOf("w0", "m.local/a/x")
 	s.fail = func(verb string) error {
 		if verb == "create" {
-			return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, p.Name, errors.New(`admission webhook "policy.example.com" denied the request: unsigned`))
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, p.Name,
+				errors.New(`admission webhook "policy.example.com" denied the request: unsigned`))
 		}
 		return nil
 	}
 	step := s.mustRun(p)
 	sum := pullcheck.Summarize([]pullcheck.Check{p}, step.Results, time.Time{})
-	if sum.Inconclusive != 1 || !strings.Contains(sum.InconclusiveProblems[0].Message, "node w0: the API server does not admit the pod that would pull "+p.Image) ||
+	if sum.Inconclusive != 1 || !strings.Contains(sum.InconclusiveProblems[0].Message,
+		"node w0: the API server does not admit the pod that would pull "+p.Image) ||
 		!strings.Contains(sum.InconclusiveProblems[0].Message, "unsigned") {
 		t.Errorf("%+v", sum)
 	}
@@ -282,13 +285,15 @@ func TestRunReportsWhatItCannotDo(t *testing.T) {
 // What old kubelets say in events only is read, and only then.
 func TestRunReadsEventsWhereThePodIsSilent(t *testing.T) {
 	p := probeOf("w0", "m.local/a/x")
-	event := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "e"}, Reason: "Failed", Message: `Failed to pull image "x": ` + wordsUnknown}
+	event := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "e"}, Reason: "Failed",
+		Message: `Failed to pull image "x": ` + wordsUnknown}
 	event.InvolvedObject.UID = "uid-1"
 	s := newSite(t, event)
 	s.mustRun(p)
 	s.pod(p, waiting("ImagePullBackOff", `Back-off pulling image "x"`))
 	step := s.mustRun(p)
-	if sum := pullcheck.Summarize([]pullcheck.Check{p}, step.Results, time.Time{}); sum.Failed != 1 || !strings.Contains(sum.Problems[0].Message, "manifest unknown") {
+	if sum := pullcheck.Summarize([]pullcheck.Check{p}, step.Results, time.Time{}); sum.Failed != 1 ||
+		!strings.Contains(sum.Problems[0].Message, "manifest unknown") {
 		t.Errorf("%+v", sum)
 	}
 }
@@ -296,8 +301,10 @@ func TestRunReadsEventsWhereThePodIsSilent(t *testing.T) {
 // Sweep takes the probes of the rollout in any state, and nobody else's.
 func TestSweep(t *testing.T) {
 	a, b := probeOf("w0", "m.local/a/x"), probeOf("w1", "m.local/b/x")
-	foreign := pullcheck.NewPod(probeOf("w2", "m.local/c/x"), pullcheck.Owner{Name: "other", UID: "uid-other"}, namespace, time.Minute)
-	stranger := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "stranger", Labels: map[string]string{"safemirror.io/rollout": "shop"}}}
+	foreign := pullcheck.NewPod(probeOf("w2", "m.local/c/x"), pullcheck.Owner{Name: "other", UID: "uid-other"},
+		namespace, time.Minute)
+	stranger := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "stranger",
+		Labels: map[string]string{"safemirror.io/rollout": "shop"}}}
 	elsewhere := pullcheck.NewPod(a, shop, "elsewhere", time.Minute)
 	s := newSite(t, podOf(a, completed), podOf(b), foreign, stranger, elsewhere)
 	left, err := s.Sweep(context.Background(), "shop")
@@ -318,7 +325,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// Canaries run a few at a time on a node, survive a restart, and whether the layers were shown is what it was before the pull.
+// Canaries run a few at a time on a node, survive a restart, and whether the layers were shown is
+// what it was before the pull.
 func TestCanariesRun(t *testing.T) {
 	set := canaryOf(4)
 	s := newSite(t)
@@ -370,7 +378,8 @@ func TestPreloadIsOnTheNode(t *testing.T) {
 		t.Errorf("the canary: %+v", sum)
 	}
 	sum := loads[0].Summarize(step.Results, s.now.Add(-time.Hour))
-	if sum.Wanted != 2 || sum.Loaded != 1 || sum.Ready != 1 || !cmp.Equal(sum.Waiting, []string{"w1"}) || !cmp.Equal(sum.Nodes, []string{"w0", "w1"}) {
+	if sum.Wanted != 2 || sum.Loaded != 1 || sum.Ready != 1 || !cmp.Equal(sum.Waiting, []string{"w1"}) ||
+		!cmp.Equal(sum.Nodes, []string{"w0", "w1"}) {
 		t.Errorf("the preload: %+v", sum)
 	}
 }

@@ -24,7 +24,8 @@ func TestPageIsCurrent(t *testing.T) {
 func TestPageShowsEveryPhase(t *testing.T) {
 	text := page(current())
 	for _, r := range rollout.PhaseTable() {
-		for _, part := range []string{"--> " + string(r.Phase) + "\n", "| " + string(r.Phase) + " |", r.Description, r.Condition} {
+		for _, part := range []string{"--> " + string(r.Phase) + "\n", "| " + string(r.Phase) + " |", r.Description,
+			r.Condition} {
 			if !strings.Contains(text, part) {
 				t.Errorf("no %q on the page", part)
 			}

@@ -1,11 +1,14 @@
-// Command forecast measures the forecast of drains of a big cluster: 1,000 nodes, 20,000 pods, 500 PodDisruptionBudgets, every node.
+// Command forecast measures the forecast of drains of a big cluster: 1,000 nodes, 20,000 pods, 500
+// PodDisruptionBudgets, every node.
 //
-// The forecast runs in a process of its own, and so does its floor: matching every pod with the selector of every budget, which the
-// API server does as well for each eviction, within the namespace. It ends with
+// The forecast runs in a process of its own, and so does its floor: matching every pod with the
+// selector of every budget, which the API server does as well for each eviction, within the
+// namespace. It ends with
 //
 //	RESULT forecast_s=… peak_mib=…
 //
-// where the peak is that of the whole process, the cluster's objects included, and fails when one of them is over its target.
+// where the peak is that of the whole process, the cluster's objects included, and fails when one
+// of them is over its target.
 package main
 
 import (
@@ -97,7 +100,8 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// measured is one child's run: the time of what it measures, the processor time of it, and the peak of the whole process.
+// measured is one child's run: the time of what it measures, the processor time of it, and the peak
+// of the whole process.
 type measured struct {
 	wall, cpu time.Duration
 	mib       float64
@@ -141,7 +145,8 @@ func best(child string, size float64, runs int) (measured, error) {
 			out = m
 		}
 	}
-	fmt.Printf("%s: %.2f s, %.2f s of a processor, %.0f MiB: %s\n", child, out.wall.Seconds(), out.cpu.Seconds(), out.mib, out.text)
+	fmt.Printf("%s: %.2f s, %.2f s of a processor, %.0f MiB: %s\n", child, out.wall.Seconds(), out.cpu.Seconds(),
+		out.mib, out.text)
 	return out, nil
 }
 
@@ -159,7 +164,8 @@ func run(size float64, runs int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("ratio to the floor: %.1f of its time, %.2f of its memory\n", all.wall.Seconds()/max(floor.wall.Seconds(), 1e-6), all.mib/floor.mib)
+	fmt.Printf("ratio to the floor: %.1f of its time, %.2f of its memory\n",
+		all.wall.Seconds()/max(floor.wall.Seconds(), 1e-6), all.mib/floor.mib)
 	fmt.Printf("RESULT forecast_s=%.2f peak_mib=%.0f\n", all.wall.Seconds(), all.mib)
 	if all.wall > maxTime || all.mib > maxMiB {
 		return fmt.Errorf("over the target of %s and %d MiB", maxTime, maxMiB)

@@ -58,7 +58,8 @@ func (b *bench) prepare(ctx context.Context) error {
 			return err
 		}
 		c := b.corpusByName[name]
-		fmt.Printf("corpus %s: %d images, %d distinct blobs, %.1f MB with manifests\n", name, len(c.repositories), c.blobs, float64(c.unique)/1e6)
+		fmt.Printf("corpus %s: %d images, %d distinct blobs, %.1f MB with manifests\n", name, len(c.repositories),
+			c.blobs, float64(c.unique)/1e6)
 	}
 	if slices.Contains(b.links, shaped) {
 		if b.link, err = b.calibrate(ctx); err != nil {
@@ -112,7 +113,8 @@ type toolSamples struct {
 	samples []sample
 }
 
-// all runs every tool on every link with every corpus, the loops nested so that what is compared is near in time.
+// all runs every tool on every link with every corpus, the loops nested so that what is compared is
+// near in time.
 func (b *bench) all(ctx context.Context) ([]measurements, error) {
 	var results []measurements
 	for _, linkName := range b.links {
@@ -131,7 +133,8 @@ func (b *bench) all(ctx context.Context) ([]measurements, error) {
 						return nil, err
 					}
 					s.tools[i].samples = append(s.tools[i].samples, got)
-					fmt.Printf("%-8s %s  round %d/%d  %-11s  %s\n", linkName, corpusName, round+1, b.rounds, s.tools[i].tool.name, got)
+					fmt.Printf("%-8s %s  round %d/%d  %-11s  %s\n", linkName, corpusName, round+1, b.rounds,
+						s.tools[i].tool.name, got)
 				}
 			}
 			results = append(results, s)
@@ -140,8 +143,8 @@ func (b *bench) all(ctx context.Context) ([]measurements, error) {
 	return results, nil
 }
 
-// order is in which order n tools run in a round: each round begins with another one, and every second goes backwards, so that
-// none always runs after the same.
+// order is in which order n tools run in a round: each round begins with another one, and every
+// second goes backwards, so that none always runs after the same.
 func order(n, round int) []int {
 	indexes := make([]int, n)
 	for i := range indexes {

@@ -22,7 +22,8 @@ type corpusSpec struct {
 	baseBytes, ownBytes int64
 	// ownLayers is the most layers that an image has of its own; it has one at least.
 	ownLayers int
-	// twoPlatforms makes the images of the last base indexes of two platforms, each with a base of its own.
+	// twoPlatforms makes the images of the last base indexes of two platforms, each with a base of
+	// its own.
 	twoPlatforms bool
 }
 
@@ -53,8 +54,8 @@ type child struct {
 	layers   []layer
 }
 
-// image is one tag in a repository of its own, as most workloads have it: no layer is there because of another tag. More than
-// one child makes it an index.
+// image is one tag in a repository of its own, as most workloads have it: no layer is there because
+// of another tag. More than one child makes it an index.
 type image struct {
 	repository string // without a host: corpus-a/app-007
 	children   []child
@@ -87,8 +88,8 @@ func (s corpusSpec) list() []image {
 	return images
 }
 
-// makeBases gives for each base its platforms. A base has three layers of 80, 17 and 3 percent: an operating system, a runtime,
-// and something small on top.
+// makeBases gives for each base its platforms. A base has three layers of 80, 17 and 3 percent: an
+// operating system, a runtime, and something small on top.
 func (s corpusSpec) makeBases(random *rand.Rand) [][]child {
 	bases := make([][]child, s.bases)
 	all := 0
@@ -110,7 +111,8 @@ func (s corpusSpec) makeBases(random *rand.Rand) [][]child {
 	return bases
 }
 
-// fillLayers shares total out among the layers, unevenly as in real images: log-normal, so that a few hold most of the bytes.
+// fillLayers shares total out among the layers, unevenly as in real images: log-normal, so that a
+// few hold most of the bytes.
 func fillLayers(random *rand.Rand, layers []*layer, total int64) {
 	weights := make([]float64, len(layers))
 	var sum float64
@@ -126,7 +128,8 @@ func fillLayers(random *rand.Rand, layers []*layer, total int64) {
 // writeTar writes the layer as it is before compression.
 func (l layer) writeTar(w io.Writer) error {
 	archive := tar.NewWriter(w)
-	if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "content", Mode: 0o644, Size: l.size}); err != nil {
+	if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "content", Mode: 0o644,
+		Size: l.size}); err != nil {
 		return err
 	}
 	var seed [32]byte
@@ -137,7 +140,8 @@ func (l layer) writeTar(w io.Writer) error {
 	return archive.Close()
 }
 
-// writeGzip writes the layer as a registry holds it. Random bytes do not get smaller, so they are only stored.
+// writeGzip writes the layer as a registry holds it. Random bytes do not get smaller, so they are
+// only stored.
 func (l layer) writeGzip(w io.Writer) error {
 	compressed, err := gzip.NewWriterLevel(w, gzip.NoCompression)
 	if err != nil {

@@ -49,7 +49,8 @@ func TestCorpusHasTheSizeItSays(t *testing.T) {
 	}
 }
 
-// The corpora share bases, and nothing else: an image of corpus A has the three layers of its base in common with 11 others.
+// The corpora share bases, and nothing else: an image of corpus A has the three layers of its base
+// in common with 11 others.
 func TestCorpusSharesBases(t *testing.T) {
 	users := map[layer]int{}
 	for _, image := range specs(1, 1)["A"].list() {
@@ -75,7 +76,8 @@ func TestSameSeedSameBytes(t *testing.T) {
 		t.Errorf("the same seed gives other images (-first +again):\n%s", diff)
 	}
 	if first.unique != again.unique || first.blobs != again.blobs {
-		t.Errorf("the same seed gives %d bytes in %d blobs, and then %d in %d", first.unique, first.blobs, again.unique, again.blobs)
+		t.Errorf("the same seed gives %d bytes in %d blobs, and then %d in %d", first.unique, first.blobs, again.unique,
+			again.blobs)
 	}
 	for repository, digest := range first.digests {
 		if other.digests[repository] == digest {
@@ -97,7 +99,8 @@ func TestCompleteFindsWhatIsMissing(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "6 of 6 images are missing or differ") {
 		t.Errorf("nothing is below %s, but: %v", prefix, err)
 	}
-	// The same repositories with the images of another seed: the tags are there, the digests differ.
+	// The same repositories with the images of another seed: the tags are there, the digests
+	// differ.
 	spec.seed++
 	other, err := newPusher(host).push(context.Background(), spec)
 	if err != nil {

@@ -9,19 +9,23 @@ import (
 	"time"
 )
 
-// window is how much of one connection may be on its way in one direction: that of TCP with the buffers Linux allows by default.
-// Four times the link's bandwidth times its delay, so a single connection can fill the link.
+// window is how much of one connection may be on its way in one direction: that of TCP with the
+// buffers Linux allows by default. Four times the link's bandwidth times its delay, so a single
+// connection can fill the link.
 const window = 4 << 20
 
-// link is a TCP proxy in front of a registry that behaves like a line of a given bandwidth and round trip:
+// link is a TCP proxy in front of a registry that behaves like a line of a given bandwidth and
+// round trip:
 //
-//   - Each direction carries bytesPerSecond bytes of payload, shared by all connections, in turns of a quantum.
-//   - What is written arrives half a round trip after it has left; answers travel back the same way.
+//   - Each direction carries bytesPerSecond bytes of payload, shared by all connections, in turns
+//     of a quantum.
+//   - What is written arrives half a round trip after it has left; answers travel back the same
+//     way.
 //   - Opening a connection costs a round trip before the client's first byte counts as sent.
 //   - Not modelled: loss, TCP's slow start, the headers of TCP and IP, TLS.
 //
-// The local sockets at both ends accept more than has been delivered, as the sockets of real hosts do; a transfer is over when
-// the answer is back, and that has travelled the link.
+// The local sockets at both ends accept more than has been delivered, as the sockets of real hosts
+// do; a transfer is over when the answer is back, and that has travelled the link.
 type link struct {
 	listener     net.Listener
 	backend      string
@@ -117,7 +121,8 @@ type segment struct {
 
 var quanta = sync.Pool{New: func() any { return new([quantum]byte) }}
 
-// pipe carries what from sends to to. It returns when from has ended and all of it was delivered, or either is broken.
+// pipe carries what from sends to to. It returns when from has ended and all of it was delivered,
+// or either is broken.
 func (d *direction) pipe(from, to net.Conn, ready time.Time) {
 	inFlight := make(chan segment, window/quantum)
 	var delivery sync.WaitGroup
@@ -140,8 +145,8 @@ func (d *direction) pipe(from, to net.Conn, ready time.Time) {
 	delivery.Wait()
 }
 
-// deliver writes each parcel when it has arrived, and passes the end of the stream on. When to cannot be written to, from is
-// told by closing it; the rest is dropped.
+// deliver writes each parcel when it has arrived, and passes the end of the stream on. When to
+// cannot be written to, from is told by closing it; the rest is dropped.
 func deliver(inFlight <-chan segment, from, to net.Conn) {
 	var broken error
 	for p := range inFlight {

@@ -11,8 +11,8 @@ import (
 // fast lets tests pass without waiting.
 var fast = linkSpec{bytesPerSecond: 1e12}
 
-// A link must not change what passes, must count it, and must pass on that one side has said all it has to say: the answer here
-// is only sent when the request has ended.
+// A link must not change what passes, must count it, and must pass on that one side has said all it
+// has to say: the answer here is only sent when the request has ended.
 func TestLinkCarriesBothWaysAndCounts(t *testing.T) {
 	question, answer := randomBytes(1, 3*quantum+17), randomBytes(2, 5*quantum+1)
 	server := listen(t, func(conn net.Conn) {
@@ -40,12 +40,14 @@ func TestLinkCarriesBothWaysAndCounts(t *testing.T) {
 		}
 	}
 	l.close() // all of it is counted
-	if up, down := l.up.bytes.Load(), l.down.bytes.Load(); up != int64(3*len(question)) || down != int64(3*len(answer)) {
+	if up, down := l.up.bytes.Load(), l.down.bytes.Load(); up != int64(3*len(question)) ||
+		down != int64(3*len(answer)) {
 		t.Errorf("counted %d bytes up and %d down, want %d and %d", up, down, 3*len(question), 3*len(answer))
 	}
 }
 
-// A registry that goes away in the middle must end the client's connection; one that hangs would be measured as slow.
+// A registry that goes away in the middle must end the client's connection; one that hangs would be
+// measured as slow.
 func TestLinkEndsWithTheRegistry(t *testing.T) {
 	server := listen(t, func(conn net.Conn) { conn.Close() })
 	l, err := newLink(fast, server)
@@ -63,7 +65,8 @@ func TestLinkEndsWithTheRegistry(t *testing.T) {
 	}
 }
 
-// close must end what is open, and return only when nothing of the link is left: the next run would share the processor with it.
+// close must end what is open, and return only when nothing of the link is left: the next run would
+// share the processor with it.
 func TestLinkClosesOpenConnections(t *testing.T) {
 	accepted := make(chan struct{})
 	server := listen(t, func(conn net.Conn) {

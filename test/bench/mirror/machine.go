@@ -17,7 +17,8 @@ func machine() string {
 		memory = fmt.Sprintf("%.0f GiB", float64(info.Totalram)*float64(info.Unit)/(1<<30))
 	}
 	kernel, _, _ := strings.Cut(firstLine("/proc/sys/kernel/osrelease"), "-")
-	return fmt.Sprintf("%d cores of %s, %s, Linux %s, %s", runtime.NumCPU(), processor(), memory, kernel, runtime.Version())
+	return fmt.Sprintf("%d cores of %s, %s, Linux %s, %s", runtime.NumCPU(), processor(), memory, kernel,
+		runtime.Version())
 }
 
 // load is the load average of the last minute: how many processes wanted a processor.

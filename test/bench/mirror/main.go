@@ -1,6 +1,7 @@
-// The mirror benchmark runs `safe-mirror mirror` against skopeo, crane, regctl and regsync, in one run and in turn: the same
-// images, from a real registry into a fresh empty one, over a link with latency and a bandwidth and over plain loopback. It
-// prints wall time, bytes, requests and memory, holds them against the project's targets, and ends with a RESULT line.
+// The mirror benchmark runs `safe-mirror mirror` against skopeo, crane, regctl and regsync, in one
+// run and in turn: the same images, from a real registry into a fresh empty one, over a link with
+// latency and a bandwidth and over plain loopback. It prints wall time, bytes, requests and memory,
+// holds them against the project's targets, and ends with a RESULT line.
 //
 // hack/bench-mirror.sh builds what it needs and starts it.
 package main
@@ -28,7 +29,8 @@ func main() {
 	}
 }
 
-// options are the flags. A run with other than the defaults is for working on the benchmark; its figures are not comparable.
+// options are the flags. A run with other than the defaults is for working on the benchmark; its
+// figures are not comparable.
 type options struct {
 	ours, bin  string
 	scratch    string
@@ -52,8 +54,10 @@ func parseFlags(args []string) (options, error) {
 	f := flag.NewFlagSet("bench-mirror", flag.ContinueOnError)
 	f.StringVar(&o.ours, "ours", "bin/safe-mirror", "the safe-mirror `binary` to measure")
 	f.StringVar(&o.bin, "bin", "bin/bench", "`directory` with the peers and the registry")
-	f.StringVar(&o.scratch, "scratch", "", "`directory` for the registries' storage; default: memory (/dev/shm) with 4 GiB free, else the temporary directory")
-	f.StringVar(&tools, "tools", "safe-mirror,skopeo,skopeo-sync,crane,regctl,regsync", "comma-separated `list` of what to run")
+	f.StringVar(&o.scratch, "scratch", "",
+		"`directory` for the registries' storage; default: memory (/dev/shm) with 4 GiB free, else the temporary directory")
+	f.StringVar(&tools, "tools", "safe-mirror,skopeo,skopeo-sync,crane,regctl,regsync",
+		"comma-separated `list` of what to run")
 	f.StringVar(&links, "links", "shaped,loopback", "comma-separated `list` of links")
 	f.StringVar(&corpora, "corpora", "A,B", "comma-separated `list` of corpora")
 	f.IntVar(&o.rounds, "rounds", 3, "`number` of rounds; the medians count")
@@ -108,8 +112,8 @@ func run(ctx context.Context, args []string) error {
 	return b.publish(ctx, results)
 }
 
-// publish prints the report, writes the files that were asked for, and ends with the RESULT line. A target that is missed is no
-// error; images that safe-mirror did not copy, or not right, are.
+// publish prints the report, writes the files that were asked for, and ends with the RESULT line. A
+// target that is missed is no error; images that safe-mirror did not copy, or not right, are.
 func (b *bench) publish(ctx context.Context, results []measurements) error {
 	r := report{setting: b.setting(ctx), series: results, rounds: b.rounds}
 	markdown := r.markdown()

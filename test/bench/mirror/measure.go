@@ -19,7 +19,8 @@ const (
 // sample is one round of one tool: a run into an empty registry and another one against the result.
 type sample struct {
 	cold, warm phase
-	// failed says why the round does not count: the tool failed, or images were missing or different after the cold run.
+	// failed says why the round does not count: the tool failed, or images were missing or
+	// different after the cold run.
 	failed error
 }
 
@@ -27,7 +28,8 @@ type sample struct {
 type phase struct {
 	usage
 	source, target counts // requests
-	// uploaded is what went over the link to the target, headers and all. Only a shaped link counts.
+	// uploaded is what went over the link to the target, headers and all. Only a shaped link
+	// counts.
 	uploaded int64
 }
 
@@ -38,7 +40,8 @@ func (s sample) String() string {
 		return "FAILED, does not count: " + s.failed.Error()
 	}
 	return fmt.Sprintf("cold %6.2f s %5d requests %4.0f MiB   warm %6.2f s %5d requests",
-		s.cold.wall.Seconds(), s.cold.requests(), float64(s.cold.peak)/(1<<20), s.warm.wall.Seconds(), s.warm.requests())
+		s.cold.wall.Seconds(), s.cold.requests(), float64(s.cold.peak)/(1<<20), s.warm.wall.Seconds(),
+		s.warm.requests())
 }
 
 // route is how a tool reaches the two registries.
@@ -92,7 +95,8 @@ func (l *route) counters(ctx context.Context) (p phase, err error) {
 	return p, nil
 }
 
-// measure runs a tool twice against a fresh target. The error is about the benchmark; what is about the tool is in the sample.
+// measure runs a tool twice against a fresh target. The error is about the benchmark; what is about
+// the tool is in the sample.
 func (b *bench) measure(ctx context.Context, t tool, c *corpus, linkName string) (s sample, err error) {
 	target, err := b.startRegistry(ctx, "target")
 	if err != nil {
@@ -130,7 +134,8 @@ func (b *bench) measure(ctx context.Context, t tool, c *corpus, linkName string)
 }
 
 // runOnce runs the commands of a tool and takes the difference of the counters.
-func (b *bench) runOnce(ctx context.Context, t tool, commands []command, l *route, log string) (p phase, failed, err error) {
+func (b *bench) runOnce(ctx context.Context, t tool, commands []command, l *route, log string) (p phase, failed,
+	err error) {
 	before, err := l.counters(ctx)
 	if err != nil {
 		return p, nil, err
@@ -143,7 +148,8 @@ func (b *bench) runOnce(ctx context.Context, t tool, commands []command, l *rout
 	}
 	p, err = l.counters(ctx)
 	p.usage = used
-	p.source, p.target, p.uploaded = p.source.minus(before.source), p.target.minus(before.target), p.uploaded-before.uploaded
+	p.source, p.target, p.uploaded = p.source.minus(before.source), p.target.minus(before.target),
+		p.uploaded-before.uploaded
 	return p, failed, err
 }
 
@@ -156,10 +162,12 @@ type calibration struct {
 
 func (c calibration) String() string {
 	return fmt.Sprintf("link: %.0f Mbit/s each way and %d ms round trip; measured on it: %.0f Mbit/s and %.1f ms",
-		c.bytesPerSecond*8/1e6, c.roundTrip.Milliseconds(), c.measuredRate*8/1e6, float64(c.measuredTrip.Microseconds())/1e3)
+		c.bytesPerSecond*8/1e6, c.roundTrip.Milliseconds(), c.measuredRate*8/1e6,
+		float64(c.measuredTrip.Microseconds())/1e3)
 }
 
-// calibrate measures a link to the source: the median time of a small request, and the rate of the largest blob.
+// calibrate measures a link to the source: the median time of a small request, and the rate of the
+// largest blob.
 func (b *bench) calibrate(ctx context.Context) (calibration, error) {
 	c := calibration{linkSpec: b.linkSpec}
 	l, err := newLink(b.linkSpec, b.source.address)
@@ -178,7 +186,8 @@ func (b *bench) calibrate(ctx context.Context) (calibration, error) {
 	c.measuredTrip = median(trips[1:])
 	biggest := b.corpusByName[b.corpora[0]]
 	began := time.Now()
-	if err := get(ctx, fmt.Sprintf("http://%s/v2/%s/blobs/%s", l.address(), biggest.home, biggest.largest.Digest), discard); err != nil {
+	if err := get(ctx, fmt.Sprintf("http://%s/v2/%s/blobs/%s", l.address(), biggest.home, biggest.largest.Digest),
+		discard); err != nil {
 		return c, err
 	}
 	c.measuredRate = float64(biggest.largest.Size) / (time.Since(began) - c.measuredTrip).Seconds()
@@ -201,7 +210,8 @@ type environmentInfo struct {
 }
 
 func (b *bench) setting(ctx context.Context) environmentInfo {
-	s := environmentInfo{machine: machine(), storage: "disk", date: time.Now().UTC().Format(time.DateOnly), missingTools: slices.Clone(b.missingTools)}
+	s := environmentInfo{machine: machine(), storage: "disk", date: time.Now().UTC().Format(time.DateOnly),
+		missingTools: slices.Clone(b.missingTools)}
 	s.load = b.load
 	s.floor = float64(b.processes.floor) / (1 << 20)
 	if strings.HasPrefix(b.scratch.dir, memoryDir+string(filepath.Separator)) {

@@ -14,11 +14,13 @@ import (
 	"time"
 )
 
-// spawner starts processes that cannot outlive this one. The kernel sends the parent death signal when the thread that started
-// the child ends, and Go ends threads at will; so one goroutine, locked to its thread, starts them all.
+// spawner starts processes that cannot outlive this one. The kernel sends the parent death signal
+// when the thread that started the child ends, and Go ends threads at will; so one goroutine,
+// locked to its thread, starts them all.
 type spawner struct {
 	starts chan func()
-	// floor is the most memory this process had in use when it began a run, in bytes. No child's peak can be told below that.
+	// floor is the most memory this process had in use when it began a run, in bytes. No child's
+	// peak can be told below that.
 	floor int64
 }
 
@@ -43,14 +45,15 @@ func (s *spawner) start(cmd *exec.Cmd) error {
 	return <-result
 }
 
-// usage is what a run cost. peak is the largest resident set of a single process, in bytes; processor time is the sum over all.
+// usage is what a run cost. peak is the largest resident set of a single process, in bytes;
+// processor time is the sum over all.
 type usage struct {
 	wall, processor time.Duration
 	peak            int64
 }
 
-// run runs the commands, parallel at a time, and measures them together: what `xargs -P` would do. Their output goes to log. The
-// first one that fails ends it, and its last words are in the error.
+// run runs the commands, parallel at a time, and measures them together: what `xargs -P` would do.
+// Their output goes to log. The first one that fails ends it, and its last words are in the error.
 func (s *spawner) run(ctx context.Context, commands []command, parallel int, log string) (usage, error) {
 	output, err := os.Create(log)
 	if err != nil {
@@ -118,9 +121,10 @@ func (s *spawner) runOne(ctx context.Context, c command, output *os.File) (usage
 	return used, nil
 }
 
-// resetOwnPeak keeps this process' own memory out of a child's account: Linux starts the child's peak at the highest resident set
-// its parent had had when the child was made. Writing 5 to clear_refs sets that back to what is in use now, which it returns
-// (proc_pid_clear_refs(5), proc_pid_statm(5)).
+// resetOwnPeak keeps this process' own memory out of a child's account: Linux starts the child's
+// peak at the highest resident set its parent had had when the child was made. Writing 5 to
+// clear_refs sets that back to what is in use now, which it returns (proc_pid_clear_refs(5),
+// proc_pid_statm(5)).
 func resetOwnPeak() int64 {
 	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)

@@ -19,8 +19,8 @@ import (
 	"github.com/regclient/regclient/types/ref"
 )
 
-// corpus is what the source registry holds: the digest of each image's top manifest by repository, in a fixed order, and the
-// bytes of all distinct blobs and manifests.
+// corpus is what the source registry holds: the digest of each image's top manifest by repository,
+// in a fixed order, and the bytes of all distinct blobs and manifests.
 type corpus struct {
 	corpusSpec
 	repositories []string
@@ -118,7 +118,8 @@ func (p *pusher) pushImage(ctx context.Context, image image) (digest.Digest, err
 func (p *pusher) pushChild(ctx context.Context, at ref.Ref, c child) ([]byte, error) {
 	epoch := time.Unix(0, 0).UTC()
 	image := v1.Image{Created: &epoch, Platform: c.platform, RootFS: v1.RootFS{Type: "layers"}}
-	// Two images may have the same layers on two platforms or by chance; their configs differ all the same.
+	// Two images may have the same layers on two platforms or by chance; their configs differ all
+	// the same.
 	image.Config.Labels = map[string]string{"repository": at.Repository}
 	m := v1.Manifest{Versioned: oci.Versioned{SchemaVersion: 2}, MediaType: mediatype.OCI1Manifest}
 	for _, l := range c.layers {
@@ -133,14 +134,16 @@ func (p *pusher) pushChild(ctx context.Context, at ref.Ref, c child) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	m.Config = descriptor.Descriptor{MediaType: mediatype.OCI1ImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))}
+	m.Config = descriptor.Descriptor{MediaType: mediatype.OCI1ImageConfig, Digest: digest.FromBytes(config),
+		Size: int64(len(config))}
 	if err := p.putBlob(ctx, at, m.Config, bytes.NewReader(config)); err != nil {
 		return nil, err
 	}
 	return json.Marshal(m)
 }
 
-// pushLayer makes a layer twice, first for its digests and then for the registry, rather than hold it in memory.
+// pushLayer makes a layer twice, first for its digests and then for the registry, rather than hold
+// it in memory.
 func (p *pusher) pushLayer(ctx context.Context, at ref.Ref, l layer) (layerDescriptor, error) {
 	made, known := p.known[l]
 	if !known {
@@ -191,7 +194,8 @@ func (p *pusher) putBlob(ctx context.Context, at ref.Ref, d descriptor.Descripto
 	return err
 }
 
-func (p *pusher) putManifest(ctx context.Context, at ref.Ref, mediaType string, body []byte) (descriptor.Descriptor, error) {
+func (p *pusher) putManifest(ctx context.Context, at ref.Ref, mediaType string, body []byte) (descriptor.Descriptor,
+	error) {
 	d := descriptor.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(body), Size: int64(len(body))}
 	m, err := manifest.New(manifest.WithRaw(body), manifest.WithDesc(d))
 	if err != nil {
@@ -201,8 +205,9 @@ func (p *pusher) putManifest(ctx context.Context, at ref.Ref, mediaType string, 
 	return d, p.client.ManifestPut(ctx, at, m)
 }
 
-// complete tells whether a registry holds every image of the corpus below prefix: the right digest under every tag. What a
-// manifest names is there then as well, since Distribution refuses a manifest of which a blob or a child is missing.
+// complete tells whether a registry holds every image of the corpus below prefix: the right digest
+// under every tag. What a manifest names is there then as well, since Distribution refuses a
+// manifest of which a blob or a child is missing.
 func (c *corpus) complete(ctx context.Context, host, prefix string) error {
 	client := plainClient(host)
 	wrong := 0

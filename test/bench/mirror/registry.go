@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// registry is a Distribution registry in a process of its own, with its storage in a fresh directory.
+// registry is a Distribution registry in a process of its own, with its storage in a fresh
+// directory.
 type registry struct {
 	name, address, debug string
 	cmd                  *exec.Cmd
@@ -25,8 +26,8 @@ type registry struct {
 	ended                chan struct{}
 }
 
-// registryConfig is the example configuration that Distribution ships, with the counters of its debug server switched on and the
-// logs off.
+// registryConfig is the example configuration that Distribution ships, with the counters of its
+// debug server switched on and the logs off.
 const registryConfig = `version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage:
@@ -53,7 +54,8 @@ func (b *bench) startRegistry(ctx context.Context, name string) (*registry, erro
 	r := &registry{name: name, address: ports[0], debug: ports[1], ended: make(chan struct{})}
 	r.log = filepath.Join(b.scratch.logs(), "registry-"+name+".log")
 	config := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, registryConfig, filepath.Join(dir, "storage"), r.address, r.debug), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, registryConfig, filepath.Join(dir, "storage"), r.address, r.debug),
+		0o600); err != nil {
 		return nil, err
 	}
 	output, err := os.Create(r.log)
@@ -74,7 +76,8 @@ func (b *bench) startRegistry(ctx context.Context, name string) (*registry, erro
 	return r, r.waitReady(ctx)
 }
 
-// freePorts finds addresses that nobody listens on. The registry cannot be asked which port it took.
+// freePorts finds addresses that nobody listens on. The registry cannot be asked which port it
+// took.
 func freePorts(n int) ([]string, error) {
 	var addresses []string
 	for range n {
@@ -138,7 +141,8 @@ func (c counts) minus(before counts) counts {
 	return difference
 }
 
-// requests gives how many requests the registry has answered since it started, by method, from its own counters.
+// requests gives how many requests the registry has answered since it started, by method, from its
+// own counters.
 func (r *registry) requests(ctx context.Context) (counts, error) {
 	var found counts
 	err := get(ctx, "http://"+r.debug+"/metrics", func(body io.Reader) (err error) {
@@ -148,7 +152,8 @@ func (r *registry) requests(ctx context.Context) (counts, error) {
 	return found, err
 }
 
-// requestsTotal matches a line such as: registry_http_requests_total{code="202",handler="blob_upload",method="post"} 366
+// requestsTotal matches a line such as:
+// registry_http_requests_total{code="202",handler="blob_upload",method="post"} 366
 var requestsTotal = regexp.MustCompile(`^registry_http_requests_total\{.*method="([a-z]+)".*\} ([0-9.e+]+)$`)
 
 func parseRequests(body io.Reader) (counts, error) {

@@ -26,7 +26,8 @@ const (
 	peakTarget     = 150.0
 )
 
-// summary is what a tool's rounds come to: medians, except for the peak, which is the highest of all.
+// summary is what a tool's rounds come to: medians, except for the peak, which is the highest of
+// all.
 type summary struct {
 	tool                       tool
 	cold, warm, processor      float64 // seconds
@@ -37,7 +38,8 @@ type summary struct {
 	failed                     error
 }
 
-// summarize gives a tool's figures. One failed round makes all of it not count: medians of the luckier rounds would flatter.
+// summarize gives a tool's figures. One failed round makes all of it not count: medians of the
+// luckier rounds would flatter.
 func summarize(t toolSamples, unique int64) summary {
 	s := summary{tool: t.tool}
 	for _, one := range t.samples {
@@ -95,7 +97,8 @@ func findSummary(all []summary, name string) (summary, bool) {
 
 // bestPeer is the fastest cold run that is not ours.
 func bestPeer(all []summary) (summary, bool) {
-	peers := slices.DeleteFunc(slices.Clone(all), func(s summary) bool { return s.tool.name == safeMirrorName || s.failed != nil })
+	peers := slices.DeleteFunc(slices.Clone(all),
+		func(s summary) bool { return s.tool.name == safeMirrorName || s.failed != nil })
 	if len(peers) == 0 {
 		return summary{}, false
 	}
@@ -157,7 +160,8 @@ func (r report) ourFailure() error {
 	for _, s := range r.series {
 		for _, one := range s.summaries() {
 			if one.tool.name == safeMirrorName && one.failed != nil {
-				return fmt.Errorf("%s failed on the %s link with corpus %s: %w", safeMirrorName, s.link, s.corpus.name, one.failed)
+				return fmt.Errorf("%s failed on the %s link with corpus %s: %w", safeMirrorName, s.link, s.corpus.name,
+					one.failed)
 			}
 		}
 	}
@@ -179,7 +183,8 @@ func (r report) markdown() string {
 	if r.setting.link != "" {
 		fmt.Fprintf(&b, "Shaped %s.\n", r.setting.link)
 	}
-	fmt.Fprintf(&b, "Peak memory is that of the largest single process; less than %.0f MiB cannot be told.\n\n", r.setting.floor)
+	fmt.Fprintf(&b, "Peak memory is that of the largest single process; less than %.0f MiB cannot be told.\n\n",
+		r.setting.floor)
 	for _, version := range r.setting.versions {
 		fmt.Fprintf(&b, "- %s\n", version)
 	}
@@ -190,7 +195,8 @@ func (r report) markdown() string {
 	for _, s := range r.series {
 		all := s.summaries()
 		fmt.Fprintf(&b, "\n### %s link, corpus %s: %s\n\n", capitalize(s.link), s.corpus.name, s.corpus.title)
-		fmt.Fprintf(&b, "%d distinct blobs, %.1f MB of distinct bytes with manifests.\n\n", s.corpus.blobs, float64(s.corpus.unique)/1e6)
+		fmt.Fprintf(&b, "%d distinct blobs, %.1f MB of distinct bytes with manifests.\n\n", s.corpus.blobs,
+			float64(s.corpus.unique)/1e6)
 		b.WriteString(overview(all).String() + "\n" + byMethod(all).String())
 	}
 	return b.String()
@@ -229,7 +235,8 @@ func (r report) targets() table {
 
 // overview is a row per tool.
 func overview(all []summary) table {
-	t := table{{"tool", "cold s", "by best peer", "uploaded / distinct", "requests", "CPU s", "peak MiB", "warm s", "warm requests"}}
+	t := table{{"tool", "cold s", "by best peer", "uploaded / distinct", "requests", "CPU s", "peak MiB", "warm s",
+		"warm requests"}}
 	best, haveBest := bestPeer(all)
 	for _, s := range all {
 		if s.failed != nil {
@@ -242,7 +249,8 @@ func overview(all []summary) table {
 			against = s.cold / best.cold
 		}
 		t = append(t, []string{
-			s.tool.name, decimals(s.cold), decimals(against), decimals(s.ratio), formatWhole(s.coldRequests), decimals(s.processor),
+			s.tool.name, decimals(s.cold), decimals(against), decimals(s.ratio), formatWhole(s.coldRequests),
+			decimals(s.processor),
 			formatWhole(s.peak), decimals(s.warm), formatWhole(s.warmRequests),
 		})
 	}
@@ -325,7 +333,8 @@ func replaceGenerated(file, text string) error {
 	before, rest, foundBegin := strings.Cut(string(document), beginGenerated)
 	_, after, foundEnd := strings.Cut(rest, endGenerated)
 	if !foundBegin || !foundEnd {
-		return fmt.Errorf("%s has no lines %q and %q to write between", file, strings.TrimSpace(beginGenerated), strings.TrimSpace(endGenerated))
+		return fmt.Errorf("%s has no lines %q and %q to write between", file, strings.TrimSpace(beginGenerated),
+			strings.TrimSpace(endGenerated))
 	}
 	return os.WriteFile(file, []byte(before+beginGenerated+"\n"+text+"\n"+endGenerated+after), 0o644)
 }

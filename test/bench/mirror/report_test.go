@@ -45,7 +45,9 @@ func TestResultLine(t *testing.T) {
 					rounds(safeMirrorName, 600, 1015, 80, 4, 9, 5), rounds("crane", 900, 3000, 20, 30, 20, 20),
 					rounds("regctl", 1000, 3000, 20, 10, 11, 500), rounds("regsync", 1200, 3000, 20, 25, 25, 25),
 				}},
-				{link: loopback, corpus: corpusA(), tools: []toolSamples{rounds(safeMirrorName, 600, 0, 90, 3, 3, 3), rounds("crane", 900, 0, 20, 4, 4, 4)}},
+				{link: loopback, corpus: corpusA(),
+					tools: []toolSamples{rounds(safeMirrorName, 600, 0, 90, 3, 3, 3),
+						rounds("crane", 900, 0, 20, 4, 4, 4)}},
 			},
 			[]string{
 				"LOOPBACK wall_vs_best=0.75 best=crane",
@@ -54,7 +56,8 @@ func TestResultLine(t *testing.T) {
 		},
 		"a peer that failed once is no peer": {
 			[]measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{
-				rounds(safeMirrorName, 600, 1000, 80, 5, 5, 5), failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1)), rounds("skopeo", 900, 3000, 20, 20, 20, 20),
+				rounds(safeMirrorName, 600, 1000, 80, 5, 5, 5), failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1)),
+				rounds("skopeo", 900, 3000, 20, 20, 20, 20),
 			}}},
 			[]string{
 				"LOOPBACK wall_vs_best=n/a",
@@ -71,7 +74,8 @@ func TestResultLine(t *testing.T) {
 			},
 		},
 		"nobody to compare with": {
-			[]measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{rounds(safeMirrorName, 600, 1000, 80, 5)}}},
+			[]measurements{{link: shaped, corpus: corpusA(),
+				tools: []toolSamples{rounds(safeMirrorName, 600, 1000, 80, 5)}}},
 			[]string{
 				"LOOPBACK wall_vs_best=n/a",
 				"RESULT wall_vs_best=n/a bytes_vs_unique=1.00 requests_vs_regclient=n/a warm_vs_regsync=n/a peak_mib=80.00",
@@ -88,7 +92,8 @@ func TestResultLine(t *testing.T) {
 
 func TestTargetsSayWhatIsMissed(t *testing.T) {
 	r := report{series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{
-		rounds(safeMirrorName, 601, 1021, 151, 5.1), rounds("regctl", 1000, 3000, 20, 10), rounds("regsync", 1000, 3000, 20, 25.5),
+		rounds(safeMirrorName, 601, 1021, 151, 5.1), rounds("regctl", 1000, 3000, 20, 10),
+		rounds("regsync", 1000, 3000, 20, 25.5),
 	}}}}
 	want := []string{"**MISSED**", "not measured", "**MISSED**", "met", "met", "**MISSED**"}
 	var got []string
@@ -102,7 +107,8 @@ func TestTargetsSayWhatIsMissed(t *testing.T) {
 }
 
 func TestReportNamesAFailedToolAndItsReason(t *testing.T) {
-	r := report{rounds: 3, series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1))}}}}
+	r := report{rounds: 3, series: []measurements{{link: shaped, corpus: corpusA(),
+		tools: []toolSamples{failedRound(rounds("crane", 900, 3000, 20, 1, 1, 1))}}}}
 	if text := r.markdown(); !strings.Contains(text, "| crane | failed: 1 of 60 images are missing |") {
 		t.Errorf("the failure is not in the report:\n%s", text)
 	}
@@ -111,10 +117,12 @@ func TestReportNamesAFailedToolAndItsReason(t *testing.T) {
 // A slow run is a result; a wrong one of ours is an error, one of a peer is not.
 func TestOnlyOurOwnFailureIsAnError(t *testing.T) {
 	ours, peer := rounds(safeMirrorName, 600, 1000, 80, 5, 5, 5), rounds("crane", 900, 3000, 20, 1, 1, 1)
-	if err := (report{series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{ours, failedRound(peer)}}}}).ourFailure(); err != nil {
+	if err := (report{series: []measurements{{link: shaped, corpus: corpusA(),
+		tools: []toolSamples{ours, failedRound(peer)}}}}).ourFailure(); err != nil {
 		t.Errorf("a peer's failure: %v", err)
 	}
-	err := report{series: []measurements{{link: shaped, corpus: corpusA(), tools: []toolSamples{failedRound(ours), peer}}}}.ourFailure()
+	err := report{series: []measurements{{link: shaped, corpus: corpusA(),
+		tools: []toolSamples{failedRound(ours), peer}}}}.ourFailure()
 	const want = "safe-mirror failed on the shaped link with corpus A: 1 of 60 images are missing"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want: %s", err, want)
@@ -173,9 +181,10 @@ registry_http_request_size_bytes_sum{handler="blob"} 99
 func TestReplaceGenerated(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "performance.md")
 	for name, c := range map[string]struct{ before, want string }{
-		"between the marks": {"above\n" + beginGenerated + "old\n" + endGenerated + "below\n", "above\n" + beginGenerated + "\nnew\n" + endGenerated + "below\n"},
-		"no marks":          {"above\n", ""},
-		"only the first":    {"above\n" + beginGenerated, ""},
+		"between the marks": {"above\n" + beginGenerated + "old\n" + endGenerated + "below\n", "above\n" +
+			beginGenerated + "\nnew\n" + endGenerated + "below\n"},
+		"no marks":       {"above\n", ""},
+		"only the first": {"above\n" + beginGenerated, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := os.WriteFile(file, []byte(c.before), 0o600); err != nil {

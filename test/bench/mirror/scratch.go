@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// memoryDir is where registries keep their storage if there is room: they fsync every blob, and a disk's mood would be in the figures.
+// memoryDir is where registries keep their storage if there is room: they fsync every blob, and a
+// disk's mood would be in the figures.
 const (
 	memoryDir    = "/dev/shm"
 	minFreeBytes = 4 << 30
@@ -22,8 +23,8 @@ type scratch struct {
 	cleanerInput io.Closer
 }
 
-// newScratch makes a directory below parent, and starts a shell that waits until this process lets go of a pipe, which it does
-// however it ends, and then removes the directory.
+// newScratch makes a directory below parent, and starts a shell that waits until this process lets
+// go of a pipe, which it does however it ends, and then removes the directory.
 func newScratch(parent string) (*scratch, error) {
 	if parent == "" {
 		parent = defaultParent()

@@ -20,12 +20,16 @@ func TestShaper(t *testing.T) {
 		depart time.Duration
 	}
 	for name, sends := range map[string][]send{
-		"an idle link sends at once":            {{0, quantum, 0}},
-		"an idle link sends a burst at once":    {{0, full, 0}},
-		"after the burst the rate counts":       {{0, full, 0}, {0, 50_000, time.Millisecond}, {0, 50_000, 2 * time.Millisecond}},
-		"who asks first goes first":             {{0, full, 0}, {0, 100_000, 2 * time.Millisecond}, {0, 50, 2*time.Millisecond + time.Microsecond}},
-		"late by less than a burst loses none":  {{0, full, 0}, {2 * time.Millisecond, 100_000, 2 * time.Millisecond}, {2 * time.Millisecond, 50_000, 3 * time.Millisecond}},
-		"idle for long saves up only one burst": {{0, full, 0}, {time.Minute, full, time.Minute}, {time.Minute, 50_000, time.Minute + time.Millisecond}},
+		"an idle link sends at once":         {{0, quantum, 0}},
+		"an idle link sends a burst at once": {{0, full, 0}},
+		"after the burst the rate counts": {{0, full, 0}, {0, 50_000, time.Millisecond},
+			{0, 50_000, 2 * time.Millisecond}},
+		"who asks first goes first": {{0, full, 0}, {0, 100_000, 2 * time.Millisecond},
+			{0, 50, 2*time.Millisecond + time.Microsecond}},
+		"late by less than a burst loses none": {{0, full, 0}, {2 * time.Millisecond, 100_000, 2 * time.Millisecond},
+			{2 * time.Millisecond, 50_000, 3 * time.Millisecond}},
+		"idle for long saves up only one burst": {{0, full, 0}, {time.Minute, full, time.Minute},
+			{time.Minute, 50_000, time.Minute + time.Millisecond}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShaper(usual)
@@ -42,8 +46,9 @@ func TestShaper(t *testing.T) {
 	}
 }
 
-// Senders that wait for each of their parcels to depart and wake up late by up to a millisecond, as real timers do, must get the
-// link's rate together: not more than it, apart from the first burst, and not less.
+// Senders that wait for each of their parcels to depart and wake up late by up to a millisecond, as
+// real timers do, must get the link's rate together: not more than it, apart from the first burst,
+// and not less.
 func TestShaperKeepsItsRateAmongManyLateSenders(t *testing.T) {
 	const senders, each = 5, 400
 	s := newShaper(usual)

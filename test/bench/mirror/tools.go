@@ -15,8 +15,8 @@ import (
 // safeMirrorName is the tool that is measured against the others.
 const safeMirrorName = "safe-mirror"
 
-// concurrency is how many images the peers are told to copy at a time, where they have no such setting of their own by default. It is
-// what safe-mirror does by default.
+// concurrency is how many images the peers are told to copy at a time, where they have no such
+// setting of their own by default. It is what safe-mirror does by default.
 const concurrency = 8
 
 // transfer is what a tool has to do: copy every image from one registry to the other, below prefix.
@@ -24,7 +24,8 @@ type transfer struct {
 	source, target string // host and port, plain HTTP
 	prefix         string
 	repositories   []string
-	// home is a directory for the tool's configuration and caches. It is empty at the first run and kept for the second.
+	// home is a directory for the tool's configuration and caches. It is empty at the first run and
+	// kept for the second.
 	home string
 }
 
@@ -53,13 +54,19 @@ var perImage = fmt.Sprintf(", a process per image, %d at a time, as with `xargs 
 
 func allTools(ours, peers string) []tool {
 	return []tool{
-		{name: safeMirrorName, binary: ours, how: "`safe-mirror mirror --images FILE --to HOST/PATH`", parallel: 1, commands: safeMirrorCommand},
-		{name: "skopeo", binary: "skopeo", how: "`skopeo copy --all --preserve-digests`" + perImage, parallel: concurrency, commands: skopeoCommands},
-		{name: "skopeo-sync", binary: "skopeo", how: "`skopeo sync --all --preserve-digests` of a YAML list, one image after the other; first round only",
+		{name: safeMirrorName, binary: ours, how: "`safe-mirror mirror --images FILE --to HOST/PATH`", parallel: 1,
+			commands: safeMirrorCommand},
+		{name: "skopeo", binary: "skopeo", how: "`skopeo copy --all --preserve-digests`" + perImage,
+			parallel: concurrency, commands: skopeoCommands},
+		{name: "skopeo-sync", binary: "skopeo",
+			how:      "`skopeo sync --all --preserve-digests` of a YAML list, one image after the other; first round only",
 			parallel: 1, slow: true, commands: skopeoSyncCommand},
-		{name: "crane", binary: filepath.Join(peers, "crane"), how: "`crane copy`" + perImage, parallel: concurrency, commands: craneCommands},
-		{name: "regctl", binary: filepath.Join(peers, "regctl"), how: "`regctl image copy`" + perImage, parallel: concurrency, commands: regctlCommands},
-		{name: "regsync", binary: filepath.Join(peers, "regsync"), how: fmt.Sprintf("`regsync once` with `parallel: %d`", concurrency),
+		{name: "crane", binary: filepath.Join(peers, "crane"), how: "`crane copy`" + perImage, parallel: concurrency,
+			commands: craneCommands},
+		{name: "regctl", binary: filepath.Join(peers, "regctl"), how: "`regctl image copy`" + perImage,
+			parallel: concurrency, commands: regctlCommands},
+		{name: "regsync", binary: filepath.Join(peers, "regsync"),
+			how:      fmt.Sprintf("`regsync once` with `parallel: %d`", concurrency),
 			parallel: 1, commands: regsyncCommand},
 	}
 }
@@ -77,8 +84,9 @@ func (t tool) prepare(job transfer) ([]command, error) {
 	return commands, nil
 }
 
-// environment keeps the user's credentials, proxies and caches out of it. skopeo run by root would keep what it knows of blobs
-// under /var/lib, from one run to the next, unless it takes itself for another user.
+// environment keeps the user's credentials, proxies and caches out of it. skopeo run by root would
+// keep what it knows of blobs under /var/lib, from one run to the next, unless it takes itself for
+// another user.
 func environment(home string) []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "XDG_RUNTIME_DIR=" + home,
@@ -102,14 +110,16 @@ func safeMirrorCommand(binary string, t transfer) ([][]string, error) {
 func skopeoCommands(binary string, t transfer) (lines [][]string, err error) {
 	for _, repository := range t.repositories {
 		lines = append(lines, []string{
-			binary, "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
+			binary, "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests", "--src-tls-verify=false",
+			"--dest-tls-verify=false",
 			"docker://" + t.from(repository), "docker://" + t.to(repository),
 		})
 	}
 	return lines, nil
 }
 
-// skopeoSyncCommand relies on skopeo's rule that sync puts an image at DESTINATION/<last part of its repository>.
+// skopeoSyncCommand relies on skopeo's rule that sync puts an image at DESTINATION/<last part of
+// its repository>.
 func skopeoSyncCommand(binary string, t transfer) ([][]string, error) {
 	var list bytes.Buffer
 	fmt.Fprintf(&list, "%q:\n  tls-verify: false\n  images:\n", t.source)
@@ -134,7 +144,8 @@ func craneCommands(binary string, t transfer) (lines [][]string, err error) {
 func regctlCommands(binary string, t transfer) (lines [][]string, err error) {
 	for _, repository := range t.repositories {
 		lines = append(lines, []string{
-			binary, "image", "copy", "--host", "reg=" + t.source + ",tls=disabled", "--host", "reg=" + t.target + ",tls=disabled",
+			binary, "image", "copy", "--host", "reg=" + t.source + ",tls=disabled", "--host", "reg=" + t.target +
+				",tls=disabled",
 			t.from(repository), t.to(repository),
 		})
 	}
@@ -152,7 +163,8 @@ func regsyncCommand(binary string, t transfer) ([][]string, error) {
 		fmt.Fprintf(&list, "- {source: %q, target: %q, type: image}\n", t.from(repository), t.to(repository))
 	}
 	file := filepath.Join(t.home, "regsync.yaml")
-	return [][]string{{binary, "once", "--verbosity", "warn", "--config", file}}, os.WriteFile(file, list.Bytes(), 0o600)
+	return [][]string{{binary, "once", "--verbosity", "warn", "--config", file}},
+		os.WriteFile(file, list.Bytes(), 0o600)
 }
 
 // version asks the binary itself: what Go has noted in it, or what it prints.

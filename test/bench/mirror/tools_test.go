@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every tool is told the same sources, and the same destinations in its own way; what its command line does not say is in a file
-// in its home.
+// Every tool is told the same sources, and the same destinations in its own way; what its command
+// line does not say is in a file in its home.
 func TestToolCommands(t *testing.T) {
 	type want struct {
 		args [][]string
@@ -21,25 +21,29 @@ func TestToolCommands(t *testing.T) {
 	for name, w := range map[string]want{
 		"safe-mirror": {
 			args: [][]string{{
-				"ours", "mirror", "--images", "HOME/images.txt", "--to", "127.0.0.1:2/mirror", "--insecure", "127.0.0.1:1", "--insecure", "127.0.0.1:2",
+				"ours", "mirror", "--images", "HOME/images.txt", "--to", "127.0.0.1:2/mirror", "--insecure",
+				"127.0.0.1:1", "--insecure", "127.0.0.1:2",
 				"-o", "json",
 			}},
 			file: "images.txt", text: from + "\n",
 		},
 		"skopeo": {args: [][]string{{
-			"skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
+			"skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests", "--src-tls-verify=false",
+			"--dest-tls-verify=false",
 			"docker://" + from, "docker://" + to,
 		}}},
 		"skopeo-sync": {
 			args: [][]string{{
-				"skopeo", "--insecure-policy", "sync", "--src", "yaml", "--dest", "docker", "--all", "--preserve-digests",
+				"skopeo", "--insecure-policy", "sync", "--src", "yaml", "--dest", "docker", "--all",
+				"--preserve-digests",
 				"--src-tls-verify=false", "--dest-tls-verify=false", "HOME/skopeo.yaml", "127.0.0.1:2/mirror/corpus-a",
 			}},
 			file: "skopeo.yaml", text: "\"127.0.0.1:1\":\n  tls-verify: false\n  images:\n    corpus-a/app-000: [\"v1\"]\n",
 		},
 		"crane": {args: [][]string{{"peers/crane", "copy", "--insecure", from, to}}},
 		"regctl": {args: [][]string{{
-			"peers/regctl", "image", "copy", "--host", "reg=127.0.0.1:1,tls=disabled", "--host", "reg=127.0.0.1:2,tls=disabled", from, to,
+			"peers/regctl", "image", "copy", "--host", "reg=127.0.0.1:1,tls=disabled", "--host",
+			"reg=127.0.0.1:2,tls=disabled", from, to,
 		}}},
 		"regsync": {
 			args: [][]string{{"peers/regsync", "once", "--verbosity", "warn", "--config", "HOME/regsync.yaml"}},
@@ -56,7 +60,8 @@ func TestToolCommands(t *testing.T) {
 					found = one
 				}
 			}
-			job := transfer{source: "127.0.0.1:1", target: "127.0.0.1:2", prefix: prefix, repositories: []string{"corpus-a/app-000"}, home: home}
+			job := transfer{source: "127.0.0.1:1", target: "127.0.0.1:2", prefix: prefix,
+				repositories: []string{"corpus-a/app-000"}, home: home}
 			got, err := found.prepare(job)
 			if err != nil {
 				t.Fatal(err)

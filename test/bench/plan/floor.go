@@ -21,7 +21,8 @@ func floor(args []string) error {
 	var nodes corev1.NodeList
 	var deployments appsv1.DeploymentList
 	var replicaSets appsv1.ReplicaSetList
-	for name, list := range map[string]any{"pods": &pods, "nodes": &nodes, "deployments": &deployments, "replicasets": &replicaSets} {
+	for name, list := range map[string]any{"pods": &pods, "nodes": &nodes, "deployments": &deployments,
+		"replicasets": &replicaSets} {
 		file, err := os.Open(filepath.Join(args[0], name+".json"))
 		if err != nil {
 			return err
@@ -38,7 +39,8 @@ func floor(args []string) error {
 // evalReferences are as many as a big cluster has.
 const evalReferences = 5000
 
-// eval resolves and compares every reference under two configurations, and prints the shortest time of a few.
+// eval resolves and compares every reference under two configurations, and prints the shortest time
+// of a few.
 func eval([]string) error {
 	sets := rulesOf(0, rules)
 	before, err := config(registriesconf.Sets{IDMSs: sets.IDMSs})

@@ -1,7 +1,9 @@
-// Command plan measures an offline plan of a big cluster: 2,000 nodes, 50,000 pods, 5,000 images, 200 rules.
+// Command plan measures an offline plan of a big cluster: 2,000 nodes, 50,000 pods, 5,000 images,
+// 200 rules.
 //
-// It writes the cluster to a directory as oc get would, as JSON and as YAML, plans a rollout over it in a process of its own, and reads
-// the same files with encoding/json into typed lists in another, as a floor. It ends with
+// It writes the cluster to a directory as oc get would, as JSON and as YAML, plans a rollout over
+// it in a process of its own, and reads the same files with encoding/json into typed lists in
+// another, as a floor. It ends with
 //
 //	RESULT eval_ms=… plan_seconds=… plan_mib=…
 //
@@ -129,7 +131,8 @@ func run() error {
 	if evalTime, err = time.ParseDuration(strings.TrimSpace(evaluated.out)); err != nil {
 		return err
 	}
-	fmt.Printf("eval: %d references x %d rules in %s (target %s)\n", evalReferences, rules, evalTime.Round(100*time.Microsecond), maxEval)
+	fmt.Printf("eval: %d references x %d rules in %s (target %s)\n", evalReferences, rules,
+		evalTime.Round(100*time.Microsecond), maxEval)
 	var json measured
 	for _, format := range []string{"json", "yaml"} {
 		m, err := best(*runs, "plan", "-f", filepath.Join(*dir, "rollout.yaml"), "--from", filepath.Join(*dir, format))
@@ -145,9 +148,12 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("floor, encoding/json into typed lists: %.2f s, %.0f MiB (%s)\n", bottom.wall.Seconds(), bottom.mib, strings.TrimSpace(bottom.out))
-	fmt.Printf("ratio to the floor: %.2f of its time, %.2f of its memory\n", json.wall.Seconds()/bottom.wall.Seconds(), json.mib/bottom.mib)
-	fmt.Printf("RESULT eval_ms=%.1f plan_seconds=%.2f plan_mib=%.0f\n", float64(evalTime.Microseconds())/1000, json.wall.Seconds(), json.mib)
+	fmt.Printf("floor, encoding/json into typed lists: %.2f s, %.0f MiB (%s)\n", bottom.wall.Seconds(), bottom.mib,
+		strings.TrimSpace(bottom.out))
+	fmt.Printf("ratio to the floor: %.2f of its time, %.2f of its memory\n", json.wall.Seconds()/bottom.wall.Seconds(),
+		json.mib/bottom.mib)
+	fmt.Printf("RESULT eval_ms=%.1f plan_seconds=%.2f plan_mib=%.0f\n", float64(evalTime.Microseconds())/1000,
+		json.wall.Seconds(), json.mib)
 	if evalTime > maxEval || json.wall > maxPlan || json.mib > maxMiB {
 		return fmt.Errorf("over the target of %s, %s and %d MiB", maxEval, maxPlan, maxMiB)
 	}

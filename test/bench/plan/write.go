@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// write leaves the cluster in dir/json and dir/yaml, as oc get -o json and -o yaml print lists, and the rollout beside them.
+// write leaves the cluster in dir/json and dir/yaml, as oc get -o json and -o yaml print lists, and
+// the rollout beside them.
 func (c *cluster) write(dir string) error {
 	singles, err := c.singletons()
 	if err != nil {
@@ -44,7 +45,8 @@ func (c *cluster) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "rollout.yaml"), text, 0o600)
 }
 
-// writeList writes one list in both forms. Items are made one after another, since they draw from one seed, and printed in parallel.
+// writeList writes one list in both forms. Items are made one after another, since they draw from
+// one seed, and printed in parallel.
 func writeList(dir, name string, n int, item func(int) apiruntime.Object) error {
 	asJSON, err := create(dir, "json", name)
 	if err != nil {

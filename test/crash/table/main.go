@@ -1,5 +1,5 @@
-// Command table writes the outcomes of the crash runs into the document, between its two marks, and prints the RESULT line. It exits with 1
-// when a run has not converged.
+// Command table writes the outcomes of the crash runs into the document, between its two marks, and
+// prints the RESULT line. It exits with 1 when a run has not converged.
 //
 //	go run ./test/crash/table -kept .lab/crash.jsonl -doc docs/crashes.md
 package main

@@ -13,7 +13,8 @@ const root = "../../.."
 // rulesHeld is how many rules there are: one that falls out of its list is missed.
 const rulesHeld = 129
 
-// Each mutant fits one place in the code, and what comes out of it compiles: one that does not would be counted as killed by nobody.
+// Each mutant fits one place in the code, and what comes out of it compiles: one that does not
+// would be counted as killed by nobody.
 func TestEveryMutantApplies(t *testing.T) {
 	rules, err := all(root, regexp.MustCompile(""))
 	if err != nil {

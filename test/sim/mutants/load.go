@@ -65,7 +65,8 @@ func lists(root string) ([]*source, error) {
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports | packages.NeedExportFile |
 			packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo,
 		ParseFile: func(fset *token.FileSet, path string, text []byte) (*ast.File, error) {
-			return parser.ParseFile(fset, path, text, parser.ParseComments|parser.SkipObjectResolution) // names mean what their types say
+			// names mean what their types say
+			return parser.ParseFile(fset, path, text, parser.ParseComments|parser.SkipObjectResolution)
 		},
 	}, homes...)
 	if err != nil {
@@ -87,7 +88,8 @@ func lists(root string) ([]*source, error) {
 	return out, nil
 }
 
-// newSource is nil for a package without a list: the same package without its tests, or the main package of the tests.
+// newSource is nil for a package without a list: the same package without its tests, or the main
+// package of the tests.
 func newSource(root string, p *packages.Package) (*source, error) {
 	for _, f := range p.Syntax {
 		path := p.Fset.File(f.Pos()).Name()

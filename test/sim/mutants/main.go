@@ -1,10 +1,12 @@
-// Command mutants breaks the safety rules one at a time, those of internal/rollout and those about how it is fed and obeyed, in a copy that
-// only the compiler sees, and tells which test notices. A mutant that no test kills is a rule that nothing holds. Each package lists its own
-// in mutants_test.go.
+// Command mutants breaks the safety rules one at a time, those of internal/rollout and those about
+// how it is fed and obeyed, in a copy that only the compiler sees, and tells which test notices. A
+// mutant that no test kills is a rule that nothing holds. Each package lists its own in
+// mutants_test.go.
 //
 //	go run ./test/sim/mutants [-each] [-run REGEXP]
 //
-// It prints a table and a RESULT line, and exits with 1 when a mutant survives or no longer fits the source.
+// It prints a table and a RESULT line, and exits with 1 when a mutant survives or no longer fits
+// the source.
 package main
 
 import (
@@ -71,7 +73,8 @@ func main() {
 	if err := os.RemoveAll(dir); err != nil {
 		fatal(err)
 	}
-	fmt.Printf("RESULT mutants=%d killed=%d survivors=%d stale=%d\n", len(rules), len(rules)-survivors-stale, survivors, stale)
+	fmt.Printf("RESULT mutants=%d killed=%d survivors=%d stale=%d\n", len(rules), len(rules)-survivors-stale,
+		survivors, stale)
 	if survivors+stale > 0 {
 		os.Exit(1)
 	}
@@ -128,11 +131,13 @@ func (c change) judge(dir string, each bool) (outcome, error) {
 	return runTests(overlay, c.home, each), nil
 }
 
-// testFilters are the tests that matter in a package of which most tests are about something else and take long.
+// testFilters are the tests that matter in a package of which most tests are about something else
+// and take long.
 var testFilters = map[string][]string{"./internal/mirror": {"-run", "^TestVerif"}}
 
-// runTests names the first test that fails in the mutant's package and, for a rule of the decision, in the simulator. The stories are left out:
-// that a story is told differently is no proof that a rule is broken.
+// runTests names the first test that fails in the mutant's package and, for a rule of the decision,
+// in the simulator. The stories are left out: that a story is told differently is no proof that a
+// rule is broken.
 func runTests(overlay, home string, each bool) outcome {
 	v := outcome{pkg: test(overlay, append([]string{home}, testFilters[home]...)...)}
 	if strings.HasSuffix(home, "/rollout") && (v.pkg == "" || each) {

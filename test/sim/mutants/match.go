@@ -16,7 +16,8 @@ type matcher struct {
 }
 
 // find are the places beneath the node that the pattern fits, with what its names stand for there.
-func find(info *types.Info, template *ast.FuncLit, pattern, beneath ast.Node) (places []ast.Node, bound []map[types.Object]*ast.Ident) {
+func find(info *types.Info, template *ast.FuncLit, pattern, beneath ast.Node) (places []ast.Node,
+	bound []map[types.Object]*ast.Ident) {
 	ast.Inspect(beneath, func(n ast.Node) bool {
 		if n == nil {
 			return false
@@ -57,7 +58,8 @@ func bare(n ast.Node) ast.Node {
 	}
 }
 
-// sameName compares a name of the template. A variable of its own stands for any variable of its type, and for the same one each time.
+// sameName compares a name of the template. A variable of its own stands for any variable of its
+// type, and for the same one each time.
 func (m *matcher) sameName(p *ast.Ident, code ast.Node) bool {
 	c, ok := code.(*ast.Ident)
 	if !ok {
@@ -106,7 +108,8 @@ func origin(o types.Object) types.Object {
 	}
 }
 
-// sameFields compares what two nodes of one type consist of. Where they stand in the source does not matter, nor do comments.
+// sameFields compares what two nodes of one type consist of. Where they stand in the source does
+// not matter, nor do comments.
 func (m *matcher) sameFields(p, c reflect.Value) bool {
 	for i := range p.NumField() {
 		switch p.Field(i).Interface().(type) {

@@ -49,14 +49,17 @@ func TestFind(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			fset := token.NewFileSet()
-			f, err := parser.ParseFile(fset, "p.go", code+"\nvar template = "+c.template+"\n", parser.ParseComments|parser.SkipObjectResolution)
+			f, err := parser.ParseFile(fset, "p.go", code+"\nvar template = "+c.template+"\n",
+				parser.ParseComments|parser.SkipObjectResolution)
 			if err != nil {
 				t.Fatal(err)
 			}
 			info := &types.Info{
-				Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+				Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{},
+				Uses: map[*ast.Ident]types.Object{},
 			}
-			if _, err := (&types.Config{Importer: importer.Default()}).Check("p", fset, []*ast.File{f}, info); err != nil {
+			if _, err := (&types.Config{Importer: importer.Default()}).Check("p", fset, []*ast.File{f},
+				info); err != nil {
 				t.Fatal(err)
 			}
 			body := f.Decls[2].(*ast.FuncDecl).Body

@@ -32,7 +32,8 @@ func (r rule) resolve() (change, error) {
 	}
 	places, bound := find(r.TypesInfo, r.old, pattern, declaration)
 	if len(places) != 1 {
-		return change{}, fmt.Errorf("%s: it fits %d places in %s, and has to fit one", r.Fset.Position(r.old.Pos()), len(places), types.ExprString(r.in))
+		return change{}, fmt.Errorf("%s: it fits %d places in %s, and has to fit one", r.Fset.Position(r.old.Pos()),
+			len(places), types.ExprString(r.in))
 	}
 	place := places[0]
 	path := r.Fset.File(place.Pos()).Name()
@@ -48,7 +49,8 @@ func (r rule) resolve() (change, error) {
 	return change{rule: r, path: path, text: slices.Concat(before[:start], []byte(after), before[end:])}, nil
 }
 
-// statement is what a template is about: the expression that it returns, or its statement; nil for an empty one.
+// statement is what a template is about: the expression that it returns, or its statement; nil for
+// an empty one.
 func statement(f *ast.FuncLit) (ast.Node, error) {
 	list := f.Body.List
 	if len(list) == 2 {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// StepReader turns a trace into steps. A step says what changed about an object in terms that do not depend on names and times, so that
-// those of two clusters can be compared: "node waiting idle: given the pool's configuration".
+// StepReader turns a trace into steps. A step says what changed about an object in terms that do
+// not depend on names and times, so that those of two clusters can be compared: "node waiting idle:
+// given the pool's configuration".
 type StepReader struct {
 	pools map[string]Pool
 	nodes map[string]Node
@@ -18,7 +19,8 @@ func NewStepReader() *StepReader {
 	return &StepReader{pools: map[string]Pool{}, nodes: map[string]Node{}}
 }
 
-// Next takes the next entry. It returns false when the entry is the first of its object, or changes nothing that counts.
+// Next takes the next entry. It returns false when the entry is the first of its object, or changes
+// nothing that counts.
 func (f *StepReader) Next(e Entry) (step string, changed bool) {
 	switch {
 	case e.Deleted:
@@ -43,7 +45,8 @@ func (f *StepReader) Next(e Entry) (step string, changed bool) {
 	return "", false
 }
 
-// poolOf is what the pool of the node is rendered with: that of a custom pool before the worker pool's.
+// poolOf is what the pool of the node is rendered with: that of a custom pool before the worker
+// pool's.
 func (f *StepReader) poolOf(n Node) (Pool, bool) {
 	for _, first := range []bool{true, false} {
 		for _, role := range n.Pools {
@@ -70,7 +73,8 @@ func (f *StepReader) nodeStep(a, b Node) (string, bool) {
 		what = append(what, "state "+b.State)
 	}
 	if a.DesiredDrain != b.DesiredDrain {
-		what = append(what, "wants "+drainVerb(b.DesiredDrain)+" for "+configName(drainConfig(b.DesiredDrain), b.DesiredConfig, b.CurrentConfig))
+		what = append(what, "wants "+drainVerb(b.DesiredDrain)+" for "+
+			configName(drainConfig(b.DesiredDrain), b.DesiredConfig, b.CurrentConfig))
 	}
 	if a.LastAppliedDrain != b.LastAppliedDrain {
 		what = append(what, "has "+drainVerb(b.LastAppliedDrain)+" applied")

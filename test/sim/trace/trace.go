@@ -1,5 +1,6 @@
-// Package trace records what a Machine Config Operator does to MachineConfigPools and Nodes, so that the simulated one can be held
-// against the real one: each step that was ever recorded has to be one that the simulated one takes, too.
+// Package trace records what a Machine Config Operator does to MachineConfigPools and Nodes, so
+// that the simulated one can be held against the real one: each step that was ever recorded has to
+// be one that the simulated one takes, too.
 package trace
 
 import (
@@ -34,7 +35,8 @@ type Pool struct {
 	Rendered           string `json:"rendered"`
 	Generation         int64  `json:"generation"`
 	ObservedGeneration int64  `json:"observed"`
-	// Reported is status.configuration, and Machines, Updated, Unavailable and Degraded are the counts beside it.
+	// Reported is status.configuration, and Machines, Updated, Unavailable and Degraded are the
+	// counts beside it.
 	Reported    string `json:"reported"`
 	Machines    int32  `json:"machines"`
 	Updated     int32  `json:"updated"`
@@ -66,8 +68,10 @@ const (
 // PoolEntry is the entry for the pool.
 func PoolEntry(at time.Time, p *mcfgv1.MachineConfigPool) Entry {
 	e := Entry{At: at, Kind: kindPool, Name: p.Name, Pool: &Pool{
-		Paused: p.Spec.Paused, Rendered: p.Spec.Configuration.Name, Generation: p.Generation, ObservedGeneration: p.Status.ObservedGeneration,
-		Reported: p.Status.Configuration.Name, Machines: p.Status.MachineCount, Updated: p.Status.UpdatedMachineCount,
+		Paused: p.Spec.Paused, Rendered: p.Spec.Configuration.Name, Generation: p.Generation,
+		ObservedGeneration: p.Status.ObservedGeneration,
+		Reported:           p.Status.Configuration.Name, Machines: p.Status.MachineCount,
+		Updated:     p.Status.UpdatedMachineCount,
 		Unavailable: p.Status.UnavailableMachineCount, Degraded: p.Status.DegradedMachineCount,
 	}}
 	if m := p.Spec.MaxUnavailable; m != nil {
@@ -80,7 +84,8 @@ func PoolEntry(at time.Time, p *mcfgv1.MachineConfigPool) Entry {
 func NodeEntry(at time.Time, n *corev1.Node) Entry {
 	a := n.Annotations
 	node := &Node{
-		CurrentConfig: a[annotation+"currentConfig"], DesiredConfig: a[annotation+"desiredConfig"], State: a[annotation+"state"],
+		CurrentConfig: a[annotation+"currentConfig"], DesiredConfig: a[annotation+"desiredConfig"],
+		State:        a[annotation+"state"],
 		DesiredDrain: a[annotation+"desiredDrain"], LastAppliedDrain: a[annotation+"lastAppliedDrain"],
 		Ready: true, Unschedulable: n.Spec.Unschedulable,
 	}
@@ -106,8 +111,9 @@ func DeletedEntry(at time.Time, kind, name string) Entry {
 	return Entry{At: at, Kind: kind, Name: name, Deleted: true}
 }
 
-// Record watches every MachineConfigPool and Node through c and writes a line of JSON for each version that differs from the one before
-// in what an Entry holds, until ctx ends. now is the clock that is noted. It returns the first error other than the end of ctx.
+// Record watches every MachineConfigPool and Node through c and writes a line of JSON for each
+// version that differs from the one before in what an Entry holds, until ctx ends. now is the clock
+// that is noted. It returns the first error other than the end of ctx.
 func Record(ctx context.Context, c client.WithWatch, w io.Writer, now func() time.Time) error {
 	pools, err := c.Watch(ctx, &mcfgv1.MachineConfigPoolList{})
 	if err != nil {

@@ -23,7 +23,8 @@ func worker() Pool {
 }
 
 func idle() Node {
-	return Node{Pools: []string{"worker"}, CurrentConfig: "old", DesiredConfig: "old", State: "Done", DesiredDrain: "uncordon-old", LastAppliedDrain: "uncordon-old", Ready: true}
+	return Node{Pools: []string{"worker"}, CurrentConfig: "old", DesiredConfig: "old", State: "Done",
+		DesiredDrain: "uncordon-old", LastAppliedDrain: "uncordon-old", Ready: true}
 }
 
 func TestSteps(t *testing.T) {
@@ -32,25 +33,33 @@ func TestSteps(t *testing.T) {
 		want          string
 	}{
 		"a node is picked": {
-			Entry{Name: "w", Node: ptr(idle())}, Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig = "new" }))},
+			Entry{Name: "w", Node: ptr(idle())},
+			Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig = "new" }))},
 			"node Done: is given what is wanted of it"},
 		"a node is given something else": {
-			Entry{Name: "w", Node: ptr(idle())}, Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig = "odd" }))},
+			Entry{Name: "w", Node: ptr(idle())},
+			Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig = "odd" }))},
 			"node Done: is given something else"},
 		"a drain is asked for": {
 			Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig, n.State = "new", "Working" }))},
-			Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig, n.State, n.DesiredDrain = "new", "Working", "drain-new" }))},
+			Entry{Name: "w", Node: ptr(with(idle(),
+				func(n *Node) { n.DesiredConfig, n.State, n.DesiredDrain = "new", "Working", "drain-new" }))},
 			"node Working with a target: wants drain for what is wanted of it"},
 		"a node goes down": {
-			Entry{Name: "w", Node: ptr(idle())}, Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.Ready = false }))}, ""},
+			Entry{Name: "w", Node: ptr(idle())},
+			Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.Ready = false }))}, ""},
 		"a pool is fenced": {
-			Entry{Name: "worker", Pool: ptr(worker())}, Entry{Name: "worker", Pool: ptr(with(worker(), func(p *Pool) { p.ObservedGeneration = 3 }))},
+			Entry{Name: "worker", Pool: ptr(worker())},
+			Entry{Name: "worker", Pool: ptr(with(worker(), func(p *Pool) { p.ObservedGeneration = 3 }))},
 			"pool paused=false: observes its newest generation"},
 		"a pool is behind": {
-			Entry{Name: "worker", Pool: ptr(worker())}, Entry{Name: "worker", Pool: ptr(with(worker(), func(p *Pool) { p.Generation, p.ObservedGeneration = 5, 4 }))},
+			Entry{Name: "worker", Pool: ptr(worker())},
+			Entry{Name: "worker", Pool: ptr(with(worker(),
+				func(p *Pool) { p.Generation, p.ObservedGeneration = 5, 4 }))},
 			"pool paused=false: observes an older generation"},
 		"a pool is paused": {
-			Entry{Name: "worker", Pool: ptr(worker())}, Entry{Name: "worker", Pool: ptr(with(worker(), func(p *Pool) { p.Paused = true }))}, ""},
+			Entry{Name: "worker", Pool: ptr(worker())},
+			Entry{Name: "worker", Pool: ptr(with(worker(), func(p *Pool) { p.Paused = true }))}, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +78,8 @@ func TestSteps(t *testing.T) {
 		f := NewStepReader()
 		f.Next(Entry{Name: "w", Node: ptr(idle())})
 		f.Next(DeletedEntry(time.Time{}, kindNode, "w"))
-		if step, changed := f.Next(Entry{Name: "w", Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig = "new" }))}); changed {
+		if step, changed := f.Next(Entry{Name: "w",
+			Node: ptr(with(idle(), func(n *Node) { n.DesiredConfig = "new" }))}); changed {
 			t.Errorf("step %q", step)
 		}
 	})
@@ -101,7 +111,8 @@ func TestRecord(t *testing.T) {
 	<-watching.ready
 
 	two := intstr.FromInt32(2)
-	pool := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{Name: "worker"}, Spec: mcfgv1.MachineConfigPoolSpec{Paused: true, MaxUnavailable: &two}}
+	pool := &mcfgv1.MachineConfigPool{ObjectMeta: metav1.ObjectMeta{Name: "worker"},
+		Spec: mcfgv1.MachineConfigPoolSpec{Paused: true, MaxUnavailable: &two}}
 	create(t, c, pool)
 	<-lines.arrived
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w", Labels: map[string]string{rolePrefix + "worker": ""}}}
@@ -152,7 +163,8 @@ type watched struct {
 	ready chan struct{}
 }
 
-func (w *watched) Watch(ctx context.Context, list client.ObjectList, opts ...client.ListOption) (watch.Interface, error) {
+func (w *watched) Watch(ctx context.Context, list client.ObjectList, opts ...client.ListOption) (watch.Interface,
+	error) {
 	out, err := w.WithWatch.Watch(ctx, list, opts...)
 	w.ready <- struct{}{}
 	return out, err

@@ -14,7 +14,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// TestMain is the supervisor too: up runs its own executable again, and in this test that is the test.
+// TestMain is the supervisor too: up runs its own executable again, and in this test that is the
+// test.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		main()
@@ -75,7 +76,8 @@ func TestUpStatusResetDown(t *testing.T) {
 		t.Errorf("down has left %s: %v", dir, err)
 	}
 	for _, p := range append(state.Parts, part{Name: "supervisor", Pid: state.Pid}) {
-		if err := lab.Eventually(t.Context(), 5*time.Second, p.Name+" is there after down", processEnded(p.Pid)); err != nil {
+		if err := lab.Eventually(t.Context(), 5*time.Second, p.Name+" is there after down",
+			processEnded(p.Pid)); err != nil {
 			t.Error(err)
 		}
 	}

@@ -38,7 +38,8 @@ func down(ctx context.Context, dir string) error {
 	return lab.Remove(dir)
 }
 
-// processEnded says whether no process has that number. A zombie, which only waits for its parent to look, is gone.
+// processEnded says whether no process has that number. A zombie, which only waits for its parent
+// to look, is gone.
 func processEnded(pid int) func(context.Context) (bool, string, error) {
 	return func(context.Context) (bool, string, error) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

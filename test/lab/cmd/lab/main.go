@@ -1,5 +1,5 @@
-// Command lab keeps a lab running between commands: a real OpenShift control plane with simulated nodes
-// and registries, on this machine only. See the package test/lab for what it is made of.
+// Command lab keeps a lab running between commands: a real OpenShift control plane with simulated
+// nodes and registries, on this machine only. See the package test/lab for what it is made of.
 //
 //	lab up                 start one in ./.lab and print how to reach it
 //	lab status             its processes, pools and nodes
@@ -37,6 +37,7 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	dir := root.PersistentFlags().String("dir", ".lab", "directory the lab lives in")
-	root.AddCommand(upCommand(dir), serveCommand(dir), statusCommand(dir), resetCommand(dir), logsCommand(dir), downCommand(dir))
+	root.AddCommand(upCommand(dir), serveCommand(dir), statusCommand(dir), resetCommand(dir), logsCommand(dir),
+		downCommand(dir))
 	return root
 }

@@ -106,8 +106,8 @@ func (s *supervisor) state() state {
 	return st
 }
 
-// listen makes the socket. One that is there belongs to a supervisor that was killed: had it lived, up
-// would have talked to it.
+// listen makes the socket. One that is there belongs to a supervisor that was killed: had it lived,
+// up would have talked to it.
 func (c control) listen() (net.Listener, error) {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return nil, err

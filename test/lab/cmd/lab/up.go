@@ -25,7 +25,8 @@ func optionFlags(flags *pflag.FlagSet) *lab.Options {
 	flags.BoolVar(&o.Stock, "stock", false, "run the unmodified machine-config-controller, with its own delays")
 	flags.Float64Var(&o.Scale, "scale", 0.05, "factor on every delay of a simulated node")
 	flags.BoolVar(&o.OpenMirror, "open-mirror", false, "the mirror registries ask for no password")
-	flags.StringVar(&o.BinDir, "bin-dir", "", "directory of the lab's parts (default: $SAFE_MIRROR_LAB_BIN, else where this command is, else bin/lab)")
+	flags.StringVar(&o.BinDir, "bin-dir", "",
+		"directory of the lab's parts (default: $SAFE_MIRROR_LAB_BIN, else where this command is, else bin/lab)")
 	return o
 }
 
@@ -43,8 +44,8 @@ func upCommand(dir *string) *cobra.Command {
 }
 
 // up starts the supervisor, a process of its own session that outlives this one: the parts die with
-// whoever started them, and the wire to the registries is in it. Then it shows the supervisor's progress
-// until the lab is ready.
+// whoever started them, and the wire to the registries is in it. Then it shows the supervisor's
+// progress until the lab is ready.
 func up(ctx context.Context, dir string, o lab.Options, out io.Writer) error {
 	c := control{dir: dir}
 	if _, err := c.state(ctx); err == nil {
@@ -66,7 +67,8 @@ func up(ctx context.Context, dir string, o lab.Options, out io.Writer) error {
 		return errors.Join(err, lab.Remove(dir))
 	}
 	fmt.Fprintf(out, "\nThe lab is up. To reach it:\n\n  export KUBECONFIG=%s\n\n", state.Kubeconfig)
-	fmt.Fprintf(out, "A process that talks to the lab's registries also needs:\n\n  export %s\n", strings.Join(state.Env, " "))
+	fmt.Fprintf(out, "A process that talks to the lab's registries also needs:\n\n  export %s\n",
+		strings.Join(state.Env, " "))
 	return nil
 }
 
@@ -81,8 +83,10 @@ func startSupervisor(dir, log string, o lab.Options) (*exec.Cmd, error) {
 	}
 	defer output.Close()
 	args := []string{"serve", "--dir=" + dir,
-		fmt.Sprintf("--workers=%d", o.Workers), fmt.Sprintf("--masters=%d", o.Masters), fmt.Sprintf("--scale=%g", o.Scale),
-		fmt.Sprintf("--stock=%t", o.Stock), fmt.Sprintf("--open-mirror=%t", o.OpenMirror), "--bin-dir=" + binDir(o.BinDir, self),
+		fmt.Sprintf("--workers=%d", o.Workers), fmt.Sprintf("--masters=%d", o.Masters),
+		fmt.Sprintf("--scale=%g", o.Scale),
+		fmt.Sprintf("--stock=%t", o.Stock), fmt.Sprintf("--open-mirror=%t", o.OpenMirror), "--bin-dir=" +
+			binDir(o.BinDir, self),
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Stdout, cmd.Stderr = output, output

@@ -1,6 +1,6 @@
-// Command mcc is the machine-config-controller of the lab: the MCO's own controllers with shorter delays.
-// The stock binary works in the lab as well; a rollout of a few nodes then takes minutes instead of
-// seconds. See package mcc for what differs.
+// Command mcc is the machine-config-controller of the lab: the MCO's own controllers with shorter
+// delays. The stock binary works in the lab as well; a rollout of a few nodes then takes minutes
+// instead of seconds. See package mcc for what differs.
 package main
 
 import (
@@ -23,13 +23,20 @@ func main() {
 	klog.InitFlags(nil)
 	var o mcc.Options
 	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "how to reach the API server, as an administrator")
-	flag.StringVar(&o.Templates, "templates", "/etc/mcc/templates", "the directory templates/ of the machine-config-operator's source")
-	flag.DurationVar(&o.Delay, "delay", 100*time.Millisecond, "wait of the node and drain controllers after an event; 5s in the stock binary")
-	flag.Float64Var(&o.Scale, "scale", 1, "factor on the other waits of the drain controller, and divisor of the limits on API requests")
-	flag.StringVar(&o.MetricsAddress, "metrics-listen-address", "", "address of the metrics, 127.0.0.1:8797 in the stock binary; empty for none")
-	flag.StringVar(&o.Namespace, "resourcelock-namespace", env("POD_NAMESPACE", ctrlcommon.MCONamespace), "namespace of the Lease")
-	flag.StringVar(&o.Identity, "identity", env("POD_NAME", "machine-config-controller"), "holder of the Lease; must differ between two that run at the same time")
-	flag.StringVar(&version.ReleaseVersion, "payload-version", version.ReleaseVersion, "version of the OpenShift release, as FeatureGate/cluster names it")
+	flag.StringVar(&o.Templates, "templates", "/etc/mcc/templates",
+		"the directory templates/ of the machine-config-operator's source")
+	flag.DurationVar(&o.Delay, "delay", 100*time.Millisecond,
+		"wait of the node and drain controllers after an event; 5s in the stock binary")
+	flag.Float64Var(&o.Scale, "scale", 1,
+		"factor on the other waits of the drain controller, and divisor of the limits on API requests")
+	flag.StringVar(&o.MetricsAddress, "metrics-listen-address", "",
+		"address of the metrics, 127.0.0.1:8797 in the stock binary; empty for none")
+	flag.StringVar(&o.Namespace, "resourcelock-namespace", env("POD_NAMESPACE", ctrlcommon.MCONamespace),
+		"namespace of the Lease")
+	flag.StringVar(&o.Identity, "identity", env("POD_NAME", "machine-config-controller"),
+		"holder of the Lease; must differ between two that run at the same time")
+	flag.StringVar(&version.ReleaseVersion, "payload-version", version.ReleaseVersion,
+		"version of the OpenShift release, as FeatureGate/cluster names it")
 	flag.Parse()
 	defer klog.Flush()
 

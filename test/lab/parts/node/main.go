@@ -1,6 +1,6 @@
-// Command node simulates every node of the lab's cluster in one process: for each Node object
-// a kubelet with its image pulls and a machine-config daemon, and beside them the two operators that the
-// lab has instead of the real ones (Machine Config Operator and ingress).
+// Command node simulates every node of the lab's cluster in one process: for each Node object a
+// kubelet with its image pulls and a machine-config daemon, and beside them the two operators that
+// the lab has instead of the real ones (Machine Config Operator and ingress).
 //
 //	node --kubeconfig FILE --root DIR [--scale 0.05] [--pull-log FILE] [--verbose]
 //
@@ -89,7 +89,8 @@ func run(ctx context.Context, s settings) error {
 	parts.Go(func() {
 		restartOnFailure(ctx, s, "machine-config-operator", func(ctx context.Context) error {
 			return mcooperator.Run(ctx, mcooperator.Options{
-				Kube: clients.kube, MCFG: clients.mcfg, Operator: clients.operator, Config: clients.config, Scale: s.scale,
+				Kube: clients.kube, MCFG: clients.mcfg, Operator: clients.operator, Config: clients.config,
+				Scale: s.scale,
 			})
 		})
 	})
@@ -105,13 +106,15 @@ func run(ctx context.Context, s settings) error {
 	return err
 }
 
-// runNode is the life of one node. Its daemon is a pod, which a node that is down takes with it. A reboot is
-// the daemon's own doing, and it sits through it.
-func runNode(ctx context.Context, s settings, name string, clients *clients, cluster *kubelet.Cluster, pools *daemon.Informers, pulls *pull.Log) {
+// runNode is the life of one node. Its daemon is a pod, which a node that is down takes with it. A
+// reboot is the daemon's own doing, and it sits through it.
+func runNode(ctx context.Context, s settings, name string, clients *clients, cluster *kubelet.Cluster,
+	pools *daemon.Informers, pulls *pull.Log) {
 	var halves sync.WaitGroup
 	halves.Go(func() {
 		restartOnFailure(ctx, s, "kubelet of "+name, func(ctx context.Context) error {
-			return kubelet.Run(ctx, kubelet.Options{NodeName: name, Root: s.root, Scale: s.scale, Cluster: cluster, Pulls: pulls})
+			return kubelet.Run(ctx, kubelet.Options{NodeName: name, Root: s.root, Scale: s.scale, Cluster: cluster,
+				Pulls: pulls})
 		})
 	})
 	halves.Go(func() {
@@ -143,7 +146,8 @@ func restartOnFailure(ctx context.Context, s settings, what string, part func(co
 	}
 }
 
-// setLogging silences the image library, which says at info level what it tries; the pull log has that.
+// setLogging silences the image library, which says at info level what it tries; the pull log has
+// that.
 func setLogging(verbose bool) {
 	if !verbose {
 		logrus.SetOutput(io.Discard)

@@ -12,12 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// RebootingAnnotation is on a Node while the simulated machine is down. The kubelet half may take its
-// pods and its Ready condition down meanwhile.
+// RebootingAnnotation is on a Node while the simulated machine is down. The kubelet half may take
+// its pods and its Ready condition down meanwhile.
 const RebootingAnnotation = "lab.safemirror.io/rebooting"
 
-// performActions is Daemon.performPostConfigChangeNodeDisruptionAction: make the new files count, then finish.
-func (d *daemon) performActions(ctx context.Context, actions []opv1.NodeDisruptionPolicyStatusAction, config string) error {
+// performActions is Daemon.performPostConfigChangeNodeDisruptionAction: make the new files count,
+// then finish.
+func (d *daemon) performActions(ctx context.Context, actions []opv1.NodeDisruptionPolicyStatusAction,
+	config string) error {
 	for _, action := range actions {
 		var err error
 		switch action.Type {
@@ -26,7 +28,8 @@ func (d *daemon) performActions(ctx context.Context, actions []opv1.NodeDisrupti
 			return d.reboot(ctx, config)
 		case opv1.NoneStatusAction:
 			d.event("SkipReboot", "Config changes do not require reboot.")
-			d.report(condition{mcfgv1.MachineConfigNodeUpdatePostActionComplete, metav1.ConditionTrue, "None", "Changes do not require a reboot"})
+			d.report(condition{mcfgv1.MachineConfigNodeUpdatePostActionComplete, metav1.ConditionTrue, "None",
+				"Changes do not require a reboot"})
 		case opv1.RestartStatusAction:
 			err = d.restart(ctx, string(action.Restart.ServiceName), config)
 		case opv1.ReloadStatusAction:
@@ -64,7 +67,8 @@ func (d *daemon) restart(ctx context.Context, service, config string) error {
 	return nil
 }
 
-// restartIfRuntime: crio is the only service that the lab has; all others take their time and do nothing.
+// restartIfRuntime: crio is the only service that the lab has; all others take their time and do
+// nothing.
 func (d *daemon) restartIfRuntime(ctx context.Context, service, config string) error {
 	if err := d.simulateWork(ctx, 2*time.Second); err != nil {
 		return err
@@ -75,8 +79,8 @@ func (d *daemon) restartIfRuntime(ctx context.Context, service, config string) e
 	return d.loadRuntime(config)
 }
 
-// finish is Daemon.finishRebootlessUpdate and the end of a boot: uncordon, then Done in one patch. The
-// node is schedulable up to ten seconds before it is Done.
+// finish is Daemon.finishRebootlessUpdate and the end of a boot: uncordon, then Done in one patch.
+// The node is schedulable up to ten seconds before it is Done.
 func (d *daemon) finish(ctx context.Context, config string) error {
 	d.report(condition{mcfgv1.MachineConfigNodeResumed, metav1.ConditionTrue, string(mcfgv1.MachineConfigNodeResumed),
 		fmt.Sprintf("In desired config %s. Resumed normal operations. Applying proper annotations.", config)})
@@ -91,10 +95,11 @@ func (d *daemon) finish(ctx context.Context, config string) error {
 	return nil
 }
 
-// reboot takes the machine away for a minute. The daemon comes back as after any boot, and that boot
-// finishes the update: until then state stays Working.
+// reboot takes the machine away for a minute. The daemon comes back as after any boot, and that
+// boot finishes the update: until then state stays Working.
 func (d *daemon) reboot(ctx context.Context, config string) error {
-	d.report(condition{mcfgv1.MachineConfigNodeUpdateRebooted, metav1.ConditionUnknown, string(mcfgv1.MachineConfigNodeUpdateRebooted), "Upgrade requires a reboot."})
+	d.report(condition{mcfgv1.MachineConfigNodeUpdateRebooted, metav1.ConditionUnknown,
+		string(mcfgv1.MachineConfigNodeUpdateRebooted), "Upgrade requires a reboot."})
 	d.event("Reboot", "Node will reboot into config %s", config)
 	err := d.annotate(ctx, map[string]string{
 		constants.MachineConfigDaemonPostConfigAction: constants.MachineConfigDaemonStateRebooting,

@@ -20,8 +20,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// annotate writes annotations in one patch without a resourceVersion, as the MCD's node writer does:
-// it never loses against the kubelet's status updates.
+// annotate writes annotations in one patch without a resourceVersion, as the MCD's node writer
+// does: it never loses against the kubelet's status updates.
 func (d *daemon) annotate(ctx context.Context, annotations map[string]string) error {
 	return d.patchAnnotations(ctx, annotations)
 }
@@ -44,8 +44,8 @@ func (d *daemon) patchAnnotations(ctx context.Context, annotations any) error {
 	return nil
 }
 
-// isStale says that node is older than our own last write. Without this look, a sync right after Done
-// may read the Working of a moment ago and run the whole update once more.
+// isStale says that node is older than our own last write. Without this look, a sync right after
+// Done may read the Working of a moment ago and run the whole update once more.
 func (d *daemon) isStale(node *corev1.Node) bool { return revision(node) < d.written.Load() }
 
 // revision orders the versions of one object as etcd does; 0 where versions are not numbers.
@@ -92,9 +92,9 @@ func (d *daemon) setFailed(ctx context.Context, err error) {
 	}
 }
 
-// newRecorder records events as the MCD: on the Node, in the MCO's namespace. Client-go lets 25 events
-// about one object through and then one in five minutes; a lab in which five minutes are three seconds
-// must let them through as much faster, or the fourth update of a node has no events.
+// newRecorder records events as the MCD: on the Node, in the MCO's namespace. Client-go lets 25
+// events about one object through and then one in five minutes; a lab in which five minutes are
+// three seconds must let them through as much faster, or the fourth update of a node has no events.
 func newRecorder(ctx context.Context, o Options) record.EventRecorder {
 	fiveMinutes := o.scaled(5 * time.Minute)
 	broadcaster := record.NewBroadcaster(record.WithContext(ctx), record.WithCorrelatorOptions(record.CorrelatorOptions{
@@ -121,5 +121,6 @@ func (d *daemon) recordEvent(kind, reason, format string, args ...any) {
 	if err != nil {
 		return
 	}
-	d.events.Eventf(&corev1.ObjectReference{Kind: "Node", Name: node.Name, UID: node.UID}, kind, reason, format, args...)
+	d.events.Eventf(&corev1.ObjectReference{Kind: "Node", Name: node.Name, UID: node.UID}, kind, reason, format,
+		args...)
 }

@@ -26,14 +26,15 @@ func (d *daemon) firstSync(ctx context.Context) error {
 		return err
 	}
 	d.report(condition{mcfgv1.MachineConfigNodeResumed, metav1.ConditionTrue, string(mcfgv1.MachineConfigNodeResumed),
-		fmt.Sprintf("In desired config %s. Resumed normal operations.", d.annotation(constants.CurrentMachineConfigAnnotationKey))})
+		fmt.Sprintf("In desired config %s. Resumed normal operations.",
+			d.annotation(constants.CurrentMachineConfigAnnotationKey))})
 	d.startDriftMonitor(ctx)
 	return nil
 }
 
-// assignFirstConfig gives a new machine its first configuration, as the machine-config-server does when the machine
-// asks for its Ignition (pkg/server/cluster_server.go GetConfig). The new configuration is served as
-// soon as one node of the pool has it, pause or not:
+// assignFirstConfig gives a new machine its first configuration, as the machine-config-server does
+// when the machine asks for its Ignition (pkg/server/cluster_server.go GetConfig). The new
+// configuration is served as soon as one node of the pool has it, pause or not:
 //
 //	updatedMachineCount 0: status.configuration  (the old one)
 //	updatedMachineCount 1: spec.configuration    (the new one)
@@ -61,9 +62,9 @@ func (d *daemon) assignFirstConfig(ctx context.Context) error {
 	})
 }
 
-// boot is Daemon.checkStateOnFirstRun. What is on disk is the truth; a node that is already where it
-// should be is uncordoned and Done, which is how a forced restart of the daemon ends a stuck drain after
-// desiredConfig was taken back. Otherwise the update starts (again).
+// boot is Daemon.checkStateOnFirstRun. What is on disk is the truth; a node that is already where
+// it should be is uncordoned and Done, which is how a forced restart of the daemon ends a stuck
+// drain after desiredConfig was taken back. Otherwise the update starts (again).
 func (d *daemon) boot(ctx context.Context) error {
 	current, err := d.machineConfig(ctx, d.annotation(constants.CurrentMachineConfigAnnotationKey))
 	if err != nil {
@@ -127,7 +128,8 @@ func (d *daemon) clearRebooting(ctx context.Context) {
 	if d.annotation(constants.MachineConfigDaemonPostConfigAction) != constants.MachineConfigDaemonStateRebooting {
 		return
 	}
-	d.report(condition{mcfgv1.MachineConfigNodeUpdateRebooted, metav1.ConditionTrue, string(mcfgv1.MachineConfigNodeUpdateRebooted), "Node has rebooted"})
+	d.report(condition{mcfgv1.MachineConfigNodeUpdateRebooted, metav1.ConditionTrue,
+		string(mcfgv1.MachineConfigNodeUpdateRebooted), "Node has rebooted"})
 	if err := d.annotate(ctx, map[string]string{constants.MachineConfigDaemonPostConfigAction: ""}); err != nil {
 		klog.Errorf("%s: could not unset rebooting annotation: %v", d.NodeName, err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab/parts/internal/nodefs"
 )
 
-// certificateWorker writes the authorities of registries, besides and regardless of the node worker:
-// a new CA reaches every node at once, while pools are paused and while a node drains.
+// certificateWorker writes the authorities of registries, besides and regardless of the node
+// worker: a new CA reaches every node at once, while pools are paused and while a node drains.
 func (d *daemon) certificateWorker(ctx context.Context) {
 	written := "" // resourceVersion of the ControllerConfig that is on disk
 	for {
@@ -45,20 +45,22 @@ func (d *daemon) syncCertificates(ctx context.Context, written *string) error {
 	if config.ResourceVersion == *written {
 		return nil
 	}
-	if err := d.writeCertificates(config.Spec.ImageRegistryBundleData, config.Spec.ImageRegistryBundleUserData); err != nil {
+	if err := d.writeCertificates(config.Spec.ImageRegistryBundleData,
+		config.Spec.ImageRegistryBundleUserData); err != nil {
 		return err
 	}
 	*written = config.ResourceVersion
-	klog.V(2).Infof("%s: certificates synced from ControllerConfig resourceVersion %s", d.NodeName, config.ResourceVersion)
+	klog.V(2).Infof("%s: certificates synced from ControllerConfig resourceVersion %s", d.NodeName,
+		config.ResourceVersion)
 	if err := d.annotate(ctx, map[string]string{constants.ControllerConfigResourceVersionKey: config.ResourceVersion}); err != nil {
 		return fmt.Errorf("failed to set annotations on node: %w", err)
 	}
 	return nil
 }
 
-// writeCertificates keeps the MCD's ways, one of them a surprise. A ConfigMap key cannot hold a colon,
-// so a port is written with two dots, and the directory of a registry with a port is taken for a stale
-// one at every change of the ControllerConfig: removed, then written again.
+// writeCertificates keeps the MCD's ways, one of them a surprise. A ConfigMap key cannot hold a
+// colon, so a port is written with two dots, and the directory of a registry with a port is taken
+// for a stale one at every change of the ControllerConfig: removed, then written again.
 //
 //	registry.example.com        -> certs.d/registry.example.com/ca.crt
 //	registry.example.com..5000  -> certs.d/registry.example.com:5000/ca.crt

@@ -23,7 +23,8 @@ func TestCertificatesIgnoreTheNodeWorker(t *testing.T) {
 	l.target("rendered-b")
 	l.awaitAnnotation(constants.DesiredDrainerAnnotationKey, "drain-rendered-b")
 
-	l.setBundles("2", mcfgv1.ImageRegistryBundle{File: "mirror.example", Data: []byte("one")}, mcfgv1.ImageRegistryBundle{File: "mirror.example..5000", Data: []byte("two")})
+	l.setBundles("2", mcfgv1.ImageRegistryBundle{File: "mirror.example", Data: []byte("one")},
+		mcfgv1.ImageRegistryBundle{File: "mirror.example..5000", Data: []byte("two")})
 	certs := nodefs.CertsDir(l.root, node)
 	for host, want := range map[string]string{"mirror.example": "one", "mirror.example:5000": "two"} {
 		if got := l.read(filepath.Join(certs, host, "ca.crt")); got != want {
@@ -39,9 +40,11 @@ func TestCertificatesIgnoreTheNodeWorker(t *testing.T) {
 // setBundles edits the ControllerConfig, and waits until the daemon has seen that version.
 func (l *lab) setBundles(version string, bundles ...mcfgv1.ImageRegistryBundle) {
 	l.t.Helper()
-	config := &mcfgv1.ControllerConfig{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.ControllerConfigName, ResourceVersion: version}}
+	config := &mcfgv1.ControllerConfig{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.ControllerConfigName,
+		ResourceVersion: version}}
 	config.Spec.ImageRegistryBundleUserData = bundles
-	if _, err := l.mcfg.MachineconfigurationV1().ControllerConfigs().Update(context.Background(), config, metav1.UpdateOptions{}); err != nil {
+	if _, err := l.mcfg.MachineconfigurationV1().ControllerConfigs().Update(context.Background(), config,
+		metav1.UpdateOptions{}); err != nil {
 		l.t.Fatal(err)
 	}
 	l.awaitAnnotation(constants.ControllerConfigResourceVersionKey, version)

@@ -1,13 +1,13 @@
 // Package daemon is the machine-config-daemon (MCD) of one simulated node.
 //
-// It speaks to the cluster exactly as the real one: the same annotations in the same order, the same
-// waits, the same events and MachineConfigNode conditions. What it does to the node is simulated: files
-// go to a directory instead of /etc, "systemctl reload crio" is a file that the simulated runtime
-// watches. The decisions are not simulated: whether an update drains, reloads or reboots is asked of
-// the MCO's own functions (linkname.go).
+// It speaks to the cluster exactly as the real one: the same annotations in the same order, the
+// same waits, the same events and MachineConfigNode conditions. What it does to the node is
+// simulated: files go to a directory instead of /etc, "systemctl reload crio" is a file that the
+// simulated runtime watches. The decisions are not simulated: whether an update drains, reloads or
+// reboots is asked of the MCO's own functions (linkname.go).
 //
-// "MCD" in comments is pkg/daemon of the machine-config-operator named in go.mod. An update of an empty
-// node at Scale 1 takes about 26 s, of which 20 s are the two polls for the drain controller:
+// "MCD" in comments is pkg/daemon of the machine-config-operator named in go.mod. An update of an
+// empty node at Scale 1 takes about 26 s, of which 20 s are the two polls for the drain controller:
 //
 //	+0   desiredConfig changes       the node controller, or whoever targets the node
 //	+1   state=Working               the queue's delay, Daemon.ClusterConnect
@@ -44,7 +44,8 @@ type Options struct {
 	NodeName string
 	// Root is the directory that holds one file system per node, see package nodefs.
 	Root string
-	// Scale multiplies every delay of the real daemon: 0.1 makes the 10 s polls take 1 s. Zero means 1.
+	// Scale multiplies every delay of the real daemon: 0.1 makes the 10 s polls take 1 s. Zero
+	// means 1.
 	Scale float64
 
 	Kube     kubernetes.Interface
@@ -52,10 +53,11 @@ type Options struct {
 	Operator operatorclientset.Interface
 	Config   configclientset.Interface
 
-	// Informers are shared by the daemons of one process, so that 200 nodes do not hold 200 copies of
-	// every pool. Nil makes Run start its own.
+	// Informers are shared by the daemons of one process, so that 200 nodes do not hold 200 copies
+	// of every pool. Nil makes Run start its own.
 	Informers *Informers
-	// FeatureGates decides which MachineConfigNode conditions are written. Nil reads FeatureGate/cluster.
+	// FeatureGates decides which MachineConfigNode conditions are written. Nil reads
+	// FeatureGate/cluster.
 	FeatureGates ctrlcommon.FeatureGatesHandler
 }
 
@@ -121,7 +123,8 @@ func (o Options) scaled(d time.Duration) time.Duration {
 	return max(d, time.Millisecond) // the pollers and tickers below refuse zero
 }
 
-// simulateWork lets work pass the time that it takes on a real node; it fails only at the end of ctx.
+// simulateWork lets work pass the time that it takes on a real node; it fails only at the end of
+// ctx.
 func (d *daemon) simulateWork(ctx context.Context, duration time.Duration) error {
 	timer := time.NewTimer(d.scaled(duration))
 	defer timer.Stop()

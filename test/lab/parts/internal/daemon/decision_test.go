@@ -78,16 +78,24 @@ func TestDecide(t *testing.T) {
 		action opv1.NodeDisruptionPolicyStatusActionType
 		drain  bool
 	}{
-		"nothing":               {to: files(map[string]string{}), action: opv1.NoneStatusAction},
-		"tag mirror":            {to: files(map[string]string{registries: tagMirror}), action: opv1.SpecialStatusAction, drain: true},
-		"digest mirror":         {to: files(map[string]string{registries: digestMirror}), action: opv1.SpecialStatusAction},
-		"signature policy":      {to: files(map[string]string{"/etc/containers/policy.json": "{}"}), action: opv1.ReloadStatusAction},
-		"pull secret":           {to: files(map[string]string{constants.KubeletAuthFile: "{}"}), action: opv1.NoneStatusAction},
-		"drop-in":               {to: files(map[string]string{"/etc/containers/registries.conf.d/x.conf": ""}), action: opv1.RebootStatusAction, drain: true},
-		"pull secret and tags":  {to: files(map[string]string{registries: tagMirror, constants.KubeletAuthFile: "{}"}), action: opv1.SpecialStatusAction, drain: true},
-		"operating system":      {to: withOS(files(map[string]string{})), action: opv1.RebootStatusAction, drain: true},
-		"tag mirror, reload":    {to: files(map[string]string{registries: tagMirror}), policy: reloadPolicy(), action: opv1.ReloadStatusAction},
-		"drop-in, reload above": {to: files(map[string]string{"/etc/containers/registries.conf.d/x.conf": ""}), policy: reloadPolicy(), action: opv1.RebootStatusAction, drain: true},
+		"nothing": {to: files(map[string]string{}), action: opv1.NoneStatusAction},
+		"tag mirror": {to: files(map[string]string{registries: tagMirror}), action: opv1.SpecialStatusAction,
+			drain: true},
+		"digest mirror": {to: files(map[string]string{registries: digestMirror}),
+			action: opv1.SpecialStatusAction},
+		"signature policy": {to: files(map[string]string{"/etc/containers/policy.json": "{}"}),
+			action: opv1.ReloadStatusAction},
+		"pull secret": {to: files(map[string]string{constants.KubeletAuthFile: "{}"}),
+			action: opv1.NoneStatusAction},
+		"drop-in": {to: files(map[string]string{"/etc/containers/registries.conf.d/x.conf": ""}),
+			action: opv1.RebootStatusAction, drain: true},
+		"pull secret and tags": {to: files(map[string]string{registries: tagMirror, constants.KubeletAuthFile: "{}"}),
+			action: opv1.SpecialStatusAction, drain: true},
+		"operating system": {to: withOS(files(map[string]string{})), action: opv1.RebootStatusAction, drain: true},
+		"tag mirror, reload": {to: files(map[string]string{registries: tagMirror}), policy: reloadPolicy(),
+			action: opv1.ReloadStatusAction},
+		"drop-in, reload above": {to: files(map[string]string{"/etc/containers/registries.conf.d/x.conf": ""}),
+			policy: reloadPolicy(), action: opv1.RebootStatusAction, drain: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from := files(map[string]string{})
@@ -113,15 +121,19 @@ func TestConfigDiffMirror(t *testing.T) {
 		change func(*mcfgv1.MachineConfig)
 		want   configDiff
 	}{
-		"nothing":    {func(*mcfgv1.MachineConfig) {}, configDiff{}},
-		"osUpdate":   {func(m *mcfgv1.MachineConfig) { m.Spec.OSImageURL = "registry/os@sha256:1" }, configDiff{osUpdate: true}},
-		"kargs":      {func(m *mcfgv1.MachineConfig) { m.Spec.KernelArguments = []string{"quiet"} }, configDiff{kargs: true}},
-		"fips":       {func(m *mcfgv1.MachineConfig) { m.Spec.FIPS = true }, configDiff{fips: true}},
-		"passwd":     {addSSHKey, configDiff{passwd: true}},
-		"files":      {addFile, configDiff{files: true}},
-		"units":      {addUnit, configDiff{units: true}},
-		"kernelType": {func(m *mcfgv1.MachineConfig) { m.Spec.KernelType = ctrlcommon.KernelTypeRealtime }, configDiff{kernelType: true}},
-		"extensions": {func(m *mcfgv1.MachineConfig) { m.Spec.Extensions = []string{"usbguard"} }, configDiff{extensions: true}},
+		"nothing": {func(*mcfgv1.MachineConfig) {}, configDiff{}},
+		"osUpdate": {func(m *mcfgv1.MachineConfig) { m.Spec.OSImageURL = "registry/os@sha256:1" },
+			configDiff{osUpdate: true}},
+		"kargs": {func(m *mcfgv1.MachineConfig) { m.Spec.KernelArguments = []string{"quiet"} },
+			configDiff{kargs: true}},
+		"fips":   {func(m *mcfgv1.MachineConfig) { m.Spec.FIPS = true }, configDiff{fips: true}},
+		"passwd": {addSSHKey, configDiff{passwd: true}},
+		"files":  {addFile, configDiff{files: true}},
+		"units":  {addUnit, configDiff{units: true}},
+		"kernelType": {func(m *mcfgv1.MachineConfig) { m.Spec.KernelType = ctrlcommon.KernelTypeRealtime },
+			configDiff{kernelType: true}},
+		"extensions": {func(m *mcfgv1.MachineConfig) { m.Spec.Extensions = []string{"usbguard"} },
+			configDiff{extensions: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from := machineConfig("m", nil)

@@ -32,7 +32,8 @@ func (d *daemon) drain(ctx context.Context) error {
 	}
 	request := "drain-" + d.annotation(constants.DesiredMachineConfigAnnotationKey)
 	if d.annotation(constants.LastAppliedDrainerAnnotationKey) == request {
-		// The drain timed out, the node went Degraded, and the drain controller succeeded after all.
+		// The drain timed out, the node went Degraded, and the drain controller succeeded after
+		// all.
 		klog.V(2).Infof("%s: drain is already completed on this node", d.NodeName)
 		return nil
 	}
@@ -50,15 +51,17 @@ func (d *daemon) drain(ctx context.Context) error {
 		d.warn("FailedToDrain", "%s", message)
 		return errors.New(message)
 	case err != nil:
-		return fmt.Errorf("Something went wrong while attempting to drain node: %w", err) //nolint:staticcheck // the MCD's words
+		return fmt.Errorf("Something went wrong while attempting to drain node: %w",
+			err) //nolint:staticcheck // the MCD's words
 	}
 	return nil
 }
 
-// uncordon is Daemon.completeUpdate. It uncordons always: after an update without a drain, and also a
-// node that an admin had cordoned before.
+// uncordon is Daemon.completeUpdate. It uncordons always: after an update without a drain, and also
+// a node that an admin had cordoned before.
 func (d *daemon) uncordon(ctx context.Context, config string) error {
-	if err := d.annotate(ctx, map[string]string{constants.DesiredDrainerAnnotationKey: "uncordon-" + config}); err != nil {
+	if err := d.annotate(ctx, map[string]string{constants.DesiredDrainerAnnotationKey: "uncordon-" +
+		config}); err != nil {
 		return fmt.Errorf("could not set drain annotation: %w", err)
 	}
 	err := d.waitForDrainController(ctx, uncordonTimeout)
@@ -76,22 +79,25 @@ func (d *daemon) uncordon(ctx context.Context, config string) error {
 	return nil
 }
 
-// waitForDrainController looks every 10 s, the first time after 10 s, whether the last request has been
-// applied. It only compares the two annotations: whoever changes desiredDrain in the meantime to
-// something that gets applied makes it believe that its own request was.
+// waitForDrainController looks every 10 s, the first time after 10 s, whether the last request has
+// been applied. It only compares the two annotations: whoever changes desiredDrain in the meantime
+// to something that gets applied makes it believe that its own request was.
 func (d *daemon) waitForDrainController(ctx context.Context, timeout time.Duration) error {
-	return wait.PollUntilContextTimeout(ctx, d.scaled(drainPoll), d.scaled(timeout), false, func(ctx context.Context) (bool, error) {
-		node, err := d.Kube.CoreV1().Nodes().Get(ctx, d.NodeName, metav1.GetOptions{})
-		if err != nil {
-			klog.Warningf("%s: failed to get node: %v", d.NodeName, err)
-			return false, nil
-		}
-		return node.Annotations[constants.DesiredDrainerAnnotationKey] == node.Annotations[constants.LastAppliedDrainerAnnotationKey], nil
-	})
+	return wait.PollUntilContextTimeout(ctx, d.scaled(drainPoll), d.scaled(timeout), false,
+		func(ctx context.Context) (bool, error) {
+			node, err := d.Kube.CoreV1().Nodes().Get(ctx, d.NodeName, metav1.GetOptions{})
+			if err != nil {
+				klog.Warningf("%s: failed to get node: %v", d.NodeName, err)
+				return false, nil
+			}
+			return node.Annotations[constants.DesiredDrainerAnnotationKey] == node.Annotations[constants.LastAppliedDrainerAnnotationKey], nil
+		})
 }
 
 func (d *daemon) reportNoDrain() {
 	const message = "Node Drain Not required for this update."
-	d.report(condition{mcfgv1.MachineConfigNodeUpdateExecuted, metav1.ConditionUnknown, string(mcfgv1.MachineConfigNodeUpdateDrained), message},
-		child(mcfgv1.MachineConfigNodeUpdateExecuted, mcfgv1.MachineConfigNodeUpdateDrained, metav1.ConditionFalse, message))
+	d.report(condition{mcfgv1.MachineConfigNodeUpdateExecuted, metav1.ConditionUnknown,
+		string(mcfgv1.MachineConfigNodeUpdateDrained), message},
+		child(mcfgv1.MachineConfigNodeUpdateExecuted, mcfgv1.MachineConfigNodeUpdateDrained, metav1.ConditionFalse,
+			message))
 }

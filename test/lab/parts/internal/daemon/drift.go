@@ -11,8 +11,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// driftMonitor is the MCD's config drift monitor: an edit by hand of a file that the MachineConfig owns
-// degrades the node. A file that it does not own goes unseen, as on a real node:
+// driftMonitor is the MCD's config drift monitor: an edit by hand of a file that the MachineConfig
+// owns degrades the node. A file that it does not own goes unseen, as on a real node:
 //
 //	vi etc/containers/registries.conf              -> state Degraded
 //	vi etc/containers/registries.conf.d/mine.conf  -> nothing, and it wins over registries.conf
@@ -50,8 +50,8 @@ func (m *driftMonitor) stop() bool {
 	return was
 }
 
-// run looks for changes until the daemon ends. Not more than once a second: 200 nodes of 10 files are
-// 2000 stat calls.
+// run looks for changes until the daemon ends. Not more than once a second: 200 nodes of 10 files
+// are 2000 stat calls.
 func (m *driftMonitor) run(ctx context.Context) {
 	ticker := time.NewTicker(max(time.Second, m.daemon.scaled(time.Second)))
 	defer ticker.Stop()

@@ -21,8 +21,8 @@ type file struct {
 	data []byte
 }
 
-// keptFiles are the files that anything in the lab reads. The other two hundred of a rendered config
-// (kubelet units, network scripts ...) still count for the verdict, but are not written.
+// keptFiles are the files that anything in the lab reads. The other two hundred of a rendered
+// config (kubelet units, network scripts ...) still count for the verdict, but are not written.
 var keptFiles = []string{"/etc/containers/", "/etc/docker/", "/var/lib/kubelet/config.json"}
 
 // filesOf decodes the kept files of a rendered MachineConfig.
@@ -73,9 +73,9 @@ func (d *daemon) writeFiles(files []file) error {
 	return nil
 }
 
-// replaceFiles brings the node from one set of files to another, like Daemon.updateFiles: everything
-// new is written, then what only the old config had is deleted. Registry certificates are never
-// deleted here: they belong to the certificate writer.
+// replaceFiles brings the node from one set of files to another, like Daemon.updateFiles:
+// everything new is written, then what only the old config had is deleted. Registry certificates
+// are never deleted here: they belong to the certificate writer.
 func (d *daemon) replaceFiles(from, to []file) error {
 	if err := d.writeFiles(to); err != nil {
 		return err
@@ -138,7 +138,8 @@ func (d *daemon) compare(files []file) error {
 			return fmt.Errorf("could not stat file %q: %w", f.path, err)
 		}
 		if info.Mode() != f.mode {
-			return fmt.Errorf("mode mismatch for file: %q; expected: %[2]v/%[2]d/%#[2]o; received: %[3]v/%[3]d/%#[3]o", f.path, f.mode, info.Mode())
+			return fmt.Errorf("mode mismatch for file: %q; expected: %[2]v/%[2]d/%#[2]o; received: %[3]v/%[3]d/%#[3]o",
+				f.path, f.mode, info.Mode())
 		}
 		data, err := os.ReadFile(d.onNode(f.path))
 		if err != nil {
@@ -151,8 +152,9 @@ func (d *daemon) compare(files []file) error {
 	return nil
 }
 
-// currentConfigFile holds the name of the config on disk. The real daemon keeps the whole MachineConfig
-// there; the lab reads it again from the cluster, where rendered configs stay for good.
+// currentConfigFile holds the name of the config on disk. The real daemon keeps the whole
+// MachineConfig there; the lab reads it again from the cluster, where rendered configs stay for
+// good.
 const currentConfigFile = "/etc/machine-config-daemon/currentconfig"
 
 func (d *daemon) storeCurrentOnDisk(name string) error {

@@ -35,7 +35,8 @@ const (
 
 var nodes = corev1.SchemeGroupVersion.WithResource("nodes")
 
-// lab is a cluster with one node, its daemon, and a drain controller that answers when it is told to.
+// lab is a cluster with one node, its daemon, and a drain controller that answers when it is told
+// to.
 type lab struct {
 	t        *testing.T
 	kube     *kubefake.Clientset
@@ -54,7 +55,8 @@ type lab struct {
 	drains  bool                // whether the drain controller answers drains
 }
 
-// newLab has the node at rendered-a; the daemon does not run yet. The configs are registries.conf texts.
+// newLab has the node at rendered-a; the daemon does not run yet. The configs are registries.conf
+// texts.
 func newLab(t *testing.T, scale float64, configs map[string]string) *lab {
 	t.Helper()
 	l := &lab{t: t, root: t.TempDir(), scale: scale, changed: make(chan struct{}), drains: true,
@@ -68,9 +70,12 @@ func newLab(t *testing.T, scale float64, configs map[string]string) *lab {
 		}}),
 		operator: operatorfake.NewClientset(machineConfiguration()),
 	}
-	objects := []runtime.Object{pool(), &mcfgv1.ControllerConfig{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.ControllerConfigName, ResourceVersion: "1"}}}
+	objects := []runtime.Object{pool(),
+		&mcfgv1.ControllerConfig{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.ControllerConfigName,
+			ResourceVersion: "1"}}}
 	for name, registries := range configs {
-		objects = append(objects, machineConfig(name, map[string]string{constants.ContainerRegistryConfPath: registries}))
+		objects = append(objects, machineConfig(name,
+			map[string]string{constants.ContainerRegistryConfPath: registries}))
 	}
 	l.mcfg = mcfgfake.NewClientset(objects...)
 	l.kube.PrependReactor("patch", "nodes", l.patchNode)
@@ -78,8 +83,8 @@ func newLab(t *testing.T, scale float64, configs map[string]string) *lab {
 	return l
 }
 
-// patchNode patches annotations as an API server does and the fake does not: one at a time, and with a
-// new resourceVersion if anything changed. It records every version.
+// patchNode patches annotations as an API server does and the fake does not: one at a time, and
+// with a new resourceVersion if anything changed. It records every version.
 func (l *lab) patchNode(action kubetesting.Action) (bool, runtime.Object, error) {
 	l.patching.Lock()
 	defer l.patching.Unlock()
@@ -161,7 +166,8 @@ func (l *lab) start() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := Run(ctx, Options{NodeName: node, Root: l.root, Scale: l.scale, Kube: l.kube, MCFG: l.mcfg, Operator: l.operator,
+		if err := Run(ctx, Options{NodeName: node, Root: l.root, Scale: l.scale, Kube: l.kube, MCFG: l.mcfg,
+			Operator:     l.operator,
 			FeatureGates: ctrlcommon.NewFeatureGatesHardcodedHandler([]configv1.FeatureGateName{features.FeatureGateMachineConfigNodes}, nil),
 		}); err != nil {
 			l.t.Errorf("Run: %v", err)
@@ -178,7 +184,8 @@ func (l *lab) target(config string) {
 
 func (l *lab) annotate(annotations map[string]string) {
 	patch, _ := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
-	if _, err := l.kube.CoreV1().Nodes().Patch(context.Background(), node, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := l.kube.CoreV1().Nodes().Patch(context.Background(), node, types.MergePatchType, patch,
+		metav1.PatchOptions{}); err != nil {
 		l.t.Errorf("patch: %v", err)
 	}
 }
@@ -255,7 +262,8 @@ func pool() *mcfgv1.MachineConfigPool {
 
 // machineConfiguration has the default policy, merged.
 func machineConfiguration() *opv1.MachineConfiguration {
-	m := &opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.MCOOperatorKnobsObjectName, Generation: 1}}
+	m := &opv1.MachineConfiguration{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.MCOOperatorKnobsObjectName,
+		Generation: 1}}
 	m.Status.ObservedGeneration = 1
 	m.Status.NodeDisruptionPolicyStatus.ClusterPolicies = apihelpers.MergeClusterPolicies(opv1.NodeDisruptionPolicyConfig{})
 	return m
@@ -265,11 +273,13 @@ func machineConfiguration() *opv1.MachineConfiguration {
 func machineConfig(name string, files map[string]string) *mcfgv1.MachineConfig {
 	ignition := ctrlcommon.NewIgnConfig()
 	for path, content := range files {
-		ignition.Storage.Files = append(ignition.Storage.Files, ctrlcommon.NewIgnFileBytesOverwriting(path, []byte(content)))
+		ignition.Storage.Files = append(ignition.Storage.Files,
+			ctrlcommon.NewIgnFileBytesOverwriting(path, []byte(content)))
 	}
 	raw, err := json.Marshal(ignition)
 	if err != nil {
 		panic(err)
 	}
-	return &mcfgv1.MachineConfig{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: raw}}}
+	return &mcfgv1.MachineConfig{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: mcfgv1.MachineConfigSpec{Config: runtime.RawExtension{Raw: raw}}}
 }

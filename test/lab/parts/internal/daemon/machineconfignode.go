@@ -23,8 +23,8 @@ func child(parent, kind mcfgv1.StateProgress, status metav1.ConditionStatus, mes
 }
 
 // report writes a phase, and a step of it if there is one, by the MCO's own code: it also fills in
-// defaults, resets the other conditions at Updated, and keeps status.configVersion. A failure is only
-// logged; the real daemon never stops for one either.
+// defaults, resets the other conditions at Updated, and keeps status.configVersion. A failure is
+// only logged; the real daemon never stops for one either.
 func (d *daemon) report(phase condition, steps ...condition) {
 	pool, err := d.pool(d.node)
 	if err != nil {
@@ -46,8 +46,8 @@ func (d *daemon) report(phase condition, steps ...condition) {
 	}
 }
 
-// reportTarget writes the MachineConfigNode's spec: pool and desired config. The daemon does that when
-// it begins an update, which is the first that anybody sees of a target written by hand.
+// reportTarget writes the MachineConfigNode's spec: pool and desired config. The daemon does that
+// when it begins an update, which is the first that anybody sees of a target written by hand.
 func (d *daemon) reportTarget() {
 	pool, err := d.pool(d.node)
 	if err == nil {
@@ -58,7 +58,8 @@ func (d *daemon) reportTarget() {
 	}
 }
 
-// pool is the node's primary pool as the MCO computes it: custom before worker, master before custom.
+// pool is the node's primary pool as the MCO computes it: custom before worker, master before
+// custom.
 func (d *daemon) pool(node *corev1.Node) (string, error) {
 	return helpers.GetPrimaryPoolNameForMCN(d.pools, node)
 }

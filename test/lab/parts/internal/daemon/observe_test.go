@@ -21,7 +21,8 @@ func wantValues(t *testing.T, l *lab, key string, want ...string) {
 	}
 }
 
-// wantEvents checks that events with these reasons were recorded in this order, others between them.
+// wantEvents checks that events with these reasons were recorded in this order, others between
+// them.
 func wantEvents(t *testing.T, l *lab, reasons ...string) {
 	t.Helper()
 	deadline := time.After(testTimeout)
@@ -69,14 +70,16 @@ func reasonOf(t *testing.T, object runtime.Object) string {
 	if !ok {
 		t.Fatalf("%T is no event", object)
 	}
-	if event.Namespace != ctrlcommon.MCONamespace || event.Source.Component != "machineconfigdaemon" || event.Source.Host != node {
+	if event.Namespace != ctrlcommon.MCONamespace || event.Source.Component != "machineconfigdaemon" ||
+		event.Source.Host != node {
 		t.Errorf("event %s is in %s, from %v", event.Reason, event.Namespace, event.Source)
 	}
 	return event.Reason
 }
 
-// awaitCondition waits for a condition of the MachineConfigNode whose message ends so. (After Updated the
-// real text is "Action during update to rendered-b: ..."; the fake API loses the name in it.)
+// awaitCondition waits for a condition of the MachineConfigNode whose message ends so. (After
+// Updated the real text is "Action during update to rendered-b: ..."; the fake API loses the name
+// in it.)
 func (l *lab) awaitCondition(kind mcfgv1.StateProgress, status metav1.ConditionStatus, message string) {
 	l.t.Helper()
 	deadline := time.After(testTimeout)
@@ -94,7 +97,8 @@ func (l *lab) awaitCondition(kind mcfgv1.StateProgress, status metav1.ConditionS
 }
 func (l *lab) mcnCondition(kind mcfgv1.StateProgress) metav1.Condition {
 	l.t.Helper()
-	mcn, err := l.mcfg.MachineconfigurationV1().MachineConfigNodes().Get(context.Background(), node, metav1.GetOptions{})
+	mcn, err := l.mcfg.MachineconfigurationV1().MachineConfigNodes().Get(context.Background(), node,
+		metav1.GetOptions{})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -46,7 +46,8 @@ func (i *Informers) Start(ctx context.Context) {
 	i.factory.Start(ctx.Done())
 }
 
-// start builds the daemon and begins its watches; the workers wait for the caches named in the result.
+// start builds the daemon and begins its watches; the workers wait for the caches named in the
+// result.
 func start(ctx context.Context, o Options) (*daemon, []cache.InformerSynced, error) {
 	if o.Informers == nil {
 		o.Informers = NewInformers(o.MCFG)
@@ -89,19 +90,20 @@ func start(ctx context.Context, o Options) (*daemon, []cache.InformerSynced, err
 	d.stop = func() { _ = o.Informers.controllers.Informer().RemoveEventHandler(configEvents) }
 	startNodes(ctx.Done())
 	o.Informers.Start(ctx)
-	return d, []cache.InformerSynced{nodeEvents.HasSynced, configEvents.HasSynced, o.Informers.pools.Informer().HasSynced}, nil
+	return d, []cache.InformerSynced{nodeEvents.HasSynced, configEvents.HasSynced,
+		o.Informers.pools.Informer().HasSynced}, nil
 }
 
-// nodeQueue has the limits of Daemon.ClusterConnect: an event waits a second, a failing sync is retried
-// after 1, 2, 4 ... 60 s. (The MCD also has a token bucket there; its rate is a time.Duration by
-// mistake, 5e9 a second, so it limits nothing and is left out.)
+// nodeQueue has the limits of Daemon.ClusterConnect: an event waits a second, a failing sync is
+// retried after 1, 2, 4 ... 60 s. (The MCD also has a token bucket there; its rate is a
+// time.Duration by mistake, 5e9 a second, so it limits nothing and is left out.)
 func (o Options) nodeQueue() workqueue.TypedRateLimitingInterface[string] {
 	return workqueue.NewTypedRateLimitingQueue(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[string](o.scaled(time.Second), o.scaled(60*time.Second)))
 }
 
-// featureGates waits for the gates of this release: without them no MachineConfigNode is written, which a
-// test would take for a daemon that does nothing. One daemon reads them for all.
+// featureGates waits for the gates of this release: without them no MachineConfigNode is written,
+// which a test would take for a daemon that does nothing. One daemon reads them for all.
 func (i *Informers) featureGates(ctx context.Context, o Options) (ctrlcommon.FeatureGatesHandler, error) {
 	i.reading.Lock()
 	defer i.reading.Unlock()
@@ -123,7 +125,8 @@ func (i *Informers) featureGates(ctx context.Context, o Options) (ctrlcommon.Fea
 		return true, nil
 	})
 	if err == nil && !i.gates.Enabled(features.FeatureGateMachineConfigNodes) {
-		klog.Warningf("FeatureGate/cluster does not enable %s: no MachineConfigNode conditions", features.FeatureGateMachineConfigNodes)
+		klog.Warningf("FeatureGate/cluster does not enable %s: no MachineConfigNode conditions",
+			features.FeatureGateMachineConfigNodes)
 	}
 	return i.gates, err
 }

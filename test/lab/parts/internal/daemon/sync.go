@@ -25,7 +25,8 @@ func (d *daemon) nodeWorker(ctx context.Context) {
 	}
 }
 
-// handleResult is Daemon.handleErr: an error is shown on the node, and the sync is tried again later.
+// handleResult is Daemon.handleErr: an error is shown on the node, and the sync is tried again
+// later.
 func (d *daemon) handleResult(ctx context.Context, key string, err error) {
 	switch {
 	case err == nil:
@@ -61,9 +62,10 @@ func (d *daemon) sync(ctx context.Context) error {
 		return d.firstSync(ctx)
 	}
 
-	// A drain that timed out leaves its request behind. Until the drain controller has answered it, a
-	// new desiredConfig is ignored.
-	if request := d.annotation(constants.DesiredDrainerAnnotationKey); request != "" && request != d.annotation(constants.LastAppliedDrainerAnnotationKey) {
+	// A drain that timed out leaves its request behind. Until the drain controller has answered it,
+	// a new desiredConfig is ignored.
+	if request := d.annotation(constants.DesiredDrainerAnnotationKey); request != "" &&
+		request != d.annotation(constants.LastAppliedDrainerAnnotationKey) {
 		klog.V(2).Infof("%s: waiting for the drain controller to apply %s", d.NodeName, request)
 		return nil
 	}
@@ -72,10 +74,12 @@ func (d *daemon) sync(ctx context.Context) error {
 		return err
 	}
 	if target == nil {
-		d.report(condition{mcfgv1.MachineConfigNodeUpdated, metav1.ConditionTrue, string(mcfgv1.MachineConfigNodeUpdated), fmt.Sprintf("Node %s Updated", d.NodeName)})
+		d.report(condition{mcfgv1.MachineConfigNodeUpdated, metav1.ConditionTrue,
+			string(mcfgv1.MachineConfigNodeUpdated), fmt.Sprintf("Node %s Updated", d.NodeName)})
 		return nil
 	}
-	d.report(condition{mcfgv1.MachineConfigNodeUpdated, metav1.ConditionFalse, string(mcfgv1.MachineConfigNodeUpdated), fmt.Sprintf("Node %s needs an update", d.NodeName)})
+	d.report(condition{mcfgv1.MachineConfigNodeUpdated, metav1.ConditionFalse, string(mcfgv1.MachineConfigNodeUpdated),
+		fmt.Sprintf("Node %s needs an update", d.NodeName)})
 	if err := d.preflight(ctx, target.from); err != nil {
 		return err
 	}
@@ -85,8 +89,8 @@ func (d *daemon) sync(ctx context.Context) error {
 // step is one update: from what is on disk to what is desired.
 type step struct{ from, to *mcfgv1.MachineConfig }
 
-// pending is Daemon.prepUpdateFromCluster: nil when the node is where it should be. Both configs must
-// exist, also the one of the currentConfig annotation, which is not used otherwise.
+// pending is Daemon.prepUpdateFromCluster: nil when the node is where it should be. Both configs
+// must exist, also the one of the currentConfig annotation, which is not used otherwise.
 func (d *daemon) pending(ctx context.Context) (*step, error) {
 	desired, err := d.machineConfig(ctx, d.annotation(constants.DesiredMachineConfigAnnotationKey))
 	if err != nil {
@@ -111,14 +115,16 @@ func (d *daemon) pending(ctx context.Context) (*step, error) {
 }
 
 // machineConfig reads one MachineConfig. They are large and needed twice per update, so nothing is
-// cached; the error is the text that the real daemon's lister gives, with the name of the missing one:
+// cached; the error is the text that the real daemon's lister gives, with the name of the missing
+// one:
 //
 //	missing MachineConfig rendered-worker-0
 //	machineconfig.machineconfiguration.openshift.io "rendered-worker-0" not found
 func (d *daemon) machineConfig(ctx context.Context, name string) (*mcfgv1.MachineConfig, error) {
 	config, err := d.MCFG.MachineconfigurationV1().MachineConfigs().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || name == "" {
-		return nil, errors.Join(fmt.Errorf("missing MachineConfig %s", name), apierrors.NewNotFound(mcfgv1.Resource("machineconfig"), name))
+		return nil, errors.Join(fmt.Errorf("missing MachineConfig %s", name),
+			apierrors.NewNotFound(mcfgv1.Resource("machineconfig"), name))
 	}
 	return config, err
 }

@@ -57,14 +57,17 @@ func (d *daemon) setWorking(ctx context.Context) error {
 	return d.setState(ctx, constants.MachineConfigDaemonStateWorking)
 }
 
-// errLayered refuses what would be a wrong answer: a node whose OS is an image built in the cluster.
+// errLayered refuses what would be a wrong answer: a node whose OS is an image built in the
+// cluster.
 var errLayered = errors.New("on-cluster layering is not simulated: the pool has a MachineOSConfig")
 
 // prepare decides whether and how the update can be made.
 func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (updateDecision, error) {
 	if err := ctrlcommon.IsRenderedConfigReconcilable(from, to); err != nil {
 		err = fmt.Errorf("configs %s, %s are not reconcilable: %w", from.Name, to.Name, err)
-		d.reportPrepared(metav1.ConditionUnknown, fmt.Sprintf("Update Failed compatibility validation. MachineConfigs %v and %v are not compatible. Err: %s", from.Name, to.Name, err))
+		d.reportPrepared(metav1.ConditionUnknown,
+			fmt.Sprintf("Update Failed compatibility validation. MachineConfigs %v and %v are not compatible. Err: %s",
+				from.Name, to.Name, err))
 		err = fmt.Errorf("can't reconcile config %s with %s: %w", from.Name, to.Name, err)
 		d.warn("FailedToReconcile", "%s", err)
 		return updateDecision{}, unreconcilable{err}
@@ -78,7 +81,8 @@ func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (u
 	}
 	policy, err := d.policy(ctx)
 	if err != nil {
-		d.reportPrepared(metav1.ConditionUnknown, fmt.Sprintf("Update Failed compatibility validation. MachineConfigs %v and %v are not available for update. Error calculating post config change actions: %s", from.Name, to.Name, err))
+		d.reportPrepared(metav1.ConditionUnknown,
+			fmt.Sprintf("Update Failed compatibility validation. MachineConfigs %v and %v are not available for update. Error calculating post config change actions: %s", from.Name, to.Name, err))
 		return updateDecision{}, err
 	}
 	v, err := decide(diff, from, to, policy)
@@ -86,7 +90,8 @@ func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (u
 		return v, err
 	}
 	// The list prints empty: the MCD formats a variable of the old, unused mechanism here.
-	d.reportPrepared(metav1.ConditionTrue, fmt.Sprintf("Update Compatible. Post Cfg Actions: %v Drain Required: %t", []string{}, v.drain))
+	d.reportPrepared(metav1.ConditionTrue, fmt.Sprintf("Update Compatible. Post Cfg Actions: %v Drain Required: %t",
+		[]string{}, v.drain))
 	d.reportTarget()
 	return v, nil
 }
@@ -125,20 +130,24 @@ func (d *daemon) apply(ctx context.Context, from, to *mcfgv1.MachineConfig) (rol
 }
 
 func (d *daemon) reportPrepared(status metav1.ConditionStatus, message string) {
-	d.report(condition{mcfgv1.MachineConfigNodeUpdatePrepared, status, string(mcfgv1.MachineConfigNodeUpdatePrepared), message})
+	d.report(condition{mcfgv1.MachineConfigNodeUpdatePrepared, status, string(mcfgv1.MachineConfigNodeUpdatePrepared),
+		message})
 }
 
 func (d *daemon) reportFiles(status metav1.ConditionStatus, phase, step string) {
-	d.report(condition{mcfgv1.MachineConfigNodeUpdateExecuted, status, string(mcfgv1.MachineConfigNodeUpdateFilesAndOS), phase},
+	d.report(condition{mcfgv1.MachineConfigNodeUpdateExecuted, status,
+		string(mcfgv1.MachineConfigNodeUpdateFilesAndOS), phase},
 		child(mcfgv1.MachineConfigNodeUpdateExecuted, mcfgv1.MachineConfigNodeUpdateFilesAndOS, status, step))
 }
 
 // reportOutcome sets NodeDegraded, from which the pool's own condition is made.
 func (d *daemon) reportOutcome(err error) {
-	degraded := condition{mcfgv1.MachineConfigNodeNodeDegraded, metav1.ConditionFalse, string(mcfgv1.MachineConfigNodeNodeDegraded),
+	degraded := condition{mcfgv1.MachineConfigNodeNodeDegraded, metav1.ConditionFalse,
+		string(mcfgv1.MachineConfigNodeNodeDegraded),
 		fmt.Sprintf("Node %s upgrade succeeded", d.NodeName)}
 	if err != nil {
-		degraded.status, degraded.message = metav1.ConditionTrue, fmt.Sprintf("Node %s upgrade failure. %v", d.NodeName, err)
+		degraded.status, degraded.message = metav1.ConditionTrue,
+			fmt.Sprintf("Node %s upgrade failure. %v", d.NodeName, err)
 	}
 	d.report(degraded)
 }

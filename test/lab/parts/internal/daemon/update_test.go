@@ -59,20 +59,24 @@ func TestUpdateWithDrain(t *testing.T) {
 	l.awaitDone("rendered-b")
 
 	wantValues(t, l, constants.MachineConfigDaemonStateAnnotationKey, "Done", "Working", "Done")
-	wantValues(t, l, constants.DesiredDrainerAnnotationKey, "uncordon-rendered-a", "drain-rendered-b", "uncordon-rendered-b")
+	wantValues(t, l, constants.DesiredDrainerAnnotationKey, "uncordon-rendered-a", "drain-rendered-b",
+		"uncordon-rendered-b")
 	if got := l.read(nodefs.Registries(l.root, node)); got != tagMirror {
 		t.Errorf("registries.conf is %q", got)
 	}
 	if got := l.read(nodefs.LoadedConfig(l.root, node)); got != "rendered-b" {
 		t.Errorf("the runtime has loaded %q", got)
 	}
-	wantEvents(t, l, "ConfigDriftMonitorStopped", "AddSigtermProtection", "Cordon", "Drain", "ServiceReload", "Uncordon", "NodeDone", "ConfigDriftMonitorStarted")
+	wantEvents(t, l, "ConfigDriftMonitorStopped", "AddSigtermProtection", "Cordon", "Drain", "ServiceReload",
+		"Uncordon", "NodeDone", "ConfigDriftMonitorStarted")
 	l.awaitCondition(mcfgv1.MachineConfigNodeUpdated, metav1.ConditionTrue, "Node w1 Updated")
 	l.awaitCondition(mcfgv1.MachineConfigNodeNodeDegraded, metav1.ConditionFalse, "Node w1 upgrade succeeded")
-	l.awaitCondition(mcfgv1.MachineConfigNodeUpdatePostActionComplete, metav1.ConditionFalse, ": Node has reloaded service crio")
+	l.awaitCondition(mcfgv1.MachineConfigNodeUpdatePostActionComplete, metav1.ConditionFalse,
+		": Node has reloaded service crio")
 }
 
-// Done must never be seen with the old currentConfig: the pool would count the node as updated to it.
+// Done must never be seen with the old currentConfig: the pool would count the node as updated to
+// it.
 func TestDoneIsOnePatch(t *testing.T) {
 	l := newLab(t, fast, configs)
 	l.start()
@@ -102,7 +106,8 @@ func TestUpdateWithoutDrain(t *testing.T) {
 	l.awaitDone("rendered-c")
 	wantValues(t, l, constants.DesiredDrainerAnnotationKey, "uncordon-rendered-a", "uncordon-rendered-c")
 	wantEvents(t, l, "ServiceReload", "Uncordon", "NodeDone")
-	l.awaitCondition(mcfgv1.MachineConfigNodeUpdateDrained, metav1.ConditionFalse, "Node Drain Not required for this update.")
+	l.awaitCondition(mcfgv1.MachineConfigNodeUpdateDrained, metav1.ConditionFalse,
+		"Node Drain Not required for this update.")
 }
 
 // An empty node takes at least 25 s of the real clock: two polls of 10 s and the steps between.
@@ -221,7 +226,8 @@ func TestPolicyNotObserved(t *testing.T) {
 	l := newLab(t, fast, configs)
 	knobs := machineConfiguration()
 	knobs.Generation = 2
-	if _, err := l.operator.OperatorV1().MachineConfigurations().Update(context.Background(), knobs, metav1.UpdateOptions{}); err != nil {
+	if _, err := l.operator.OperatorV1().MachineConfigurations().Update(context.Background(), knobs,
+		metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	l.start()
@@ -237,7 +243,8 @@ func TestRebootFinishesAtBoot(t *testing.T) {
 		constants.ContainerRegistryConfPath:                   plain,
 		"/etc/containers/registries.conf.d/01-shortname.conf": "unqualified-search-registries = [\"quay.io\"]\n",
 	})
-	if _, err := l.mcfg.MachineconfigurationV1().MachineConfigs().Create(context.Background(), reboot, metav1.CreateOptions{}); err != nil {
+	if _, err := l.mcfg.MachineconfigurationV1().MachineConfigs().Create(context.Background(), reboot,
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	l.start()
@@ -246,7 +253,8 @@ func TestRebootFinishesAtBoot(t *testing.T) {
 	l.awaitDone("rendered-r")
 	wantValues(t, l, constants.MachineConfigDaemonPostConfigAction, "Rebooting", "")
 	wantValues(t, l, RebootingAnnotation, "true", "")
-	wantValues(t, l, constants.DesiredDrainerAnnotationKey, "uncordon-rendered-a", "drain-rendered-r", "uncordon-rendered-r")
+	wantValues(t, l, constants.DesiredDrainerAnnotationKey, "uncordon-rendered-a", "drain-rendered-r",
+		"uncordon-rendered-r")
 	wantEvents(t, l, "Reboot", "NodeDone")
 	if got := l.read(nodefs.LoadedConfig(l.root, node)); got != "rendered-r" {
 		t.Errorf("the runtime has loaded %q", got)
@@ -267,10 +275,12 @@ func TestFirstConfig(t *testing.T) {
 			p := pool()
 			p.Status.UpdatedMachineCount = c.updated
 			p.Status.Configuration.Name, p.Spec.Configuration.Name = "rendered-a", "rendered-b"
-			if _, err := l.mcfg.MachineconfigurationV1().MachineConfigPools().Update(context.Background(), p, metav1.UpdateOptions{}); err != nil {
+			if _, err := l.mcfg.MachineconfigurationV1().MachineConfigPools().Update(context.Background(), p,
+				metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			l.annotate(map[string]string{constants.CurrentMachineConfigAnnotationKey: "", constants.DesiredMachineConfigAnnotationKey: ""})
+			l.annotate(map[string]string{constants.CurrentMachineConfigAnnotationKey: "",
+				constants.DesiredMachineConfigAnnotationKey: ""})
 			l.start()
 			l.awaitDone(c.want)
 		})

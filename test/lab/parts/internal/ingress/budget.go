@@ -15,9 +15,10 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// reconcileBudget keeps the PodDisruptionBudget, or its absence: one router alone has none, or no node
-// could ever be drained.
-func (o *operator) reconcileBudget(ctx context.Context, ic *operatorv1.IngressController, owner *appsv1.Deployment) error {
+// reconcileBudget keeps the PodDisruptionBudget, or its absence: one router alone has none, or no
+// node could ever be drained.
+func (o *operator) reconcileBudget(ctx context.Context, ic *operatorv1.IngressController,
+	owner *appsv1.Deployment) error {
 	client := o.Kube.PolicyV1().PodDisruptionBudgets(routerNamespace)
 	if replicas(ic) < 2 {
 		if _, err := o.budgets.Get(routerName(ic)); apierrors.IsNotFound(err) {
@@ -37,13 +38,14 @@ func (o *operator) reconcileBudget(ctx context.Context, ic *operatorv1.IngressCo
 	return err
 }
 
-// desiredBudget allows a quarter of the routers to be away, rounded up by the disruption controller:
+// desiredBudget allows a quarter of the routers to be away, rounded up by the disruption
+// controller:
 //
 //	replicas   2  3  4  5..8  9..12
 //	away       1  1  1  2     3
 //
-// unhealthyPodEvictionPolicy stays unset, as in all releases up to 4.22: a router that is Running but
-// not Ready counts against the budget.
+// unhealthyPodEvictionPolicy stays unset, as in all releases up to 4.22: a router that is Running
+// but not Ready counts against the budget.
 func desiredBudget(ic *operatorv1.IngressController, owner *appsv1.Deployment) *policyv1.PodDisruptionBudget {
 	away := intstr.FromInt32(1)
 	if replicas(ic) >= 5 {
@@ -65,7 +67,8 @@ func desiredBudget(ic *operatorv1.IngressController, owner *appsv1.Deployment) *
 }
 
 // reconcileStatus fills what the scale subresource reads, and where the routers listen.
-func (o *operator) reconcileStatus(ctx context.Context, ic *operatorv1.IngressController, deployment *appsv1.Deployment) error {
+func (o *operator) reconcileStatus(ctx context.Context, ic *operatorv1.IngressController,
+	deployment *appsv1.Deployment) error {
 	next := ic.DeepCopy()
 	next.Status.AvailableReplicas = deployment.Status.AvailableReplicas
 	next.Status.Selector = metav1.FormatLabelSelector(deployment.Spec.Selector)
@@ -74,7 +77,8 @@ func (o *operator) reconcileStatus(ctx context.Context, ic *operatorv1.IngressCo
 	if equality.Semantic.DeepEqual(ic.Status, next.Status) {
 		return nil
 	}
-	_, err := o.Operator.OperatorV1().IngressControllers(operatorNamespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	_, err := o.Operator.OperatorV1().IngressControllers(operatorNamespace).UpdateStatus(ctx, next,
+		metav1.UpdateOptions{})
 	if apierrors.IsConflict(err) {
 		return nil // the next round has the newer version
 	}

@@ -29,22 +29,24 @@ const fieldManager = "ingress-operator"
 
 var applyOptions = metav1.PatchOptions{FieldManager: fieldManager, Force: ptr.To(true)}
 
-// applyDeployment makes the Deployment as wanted. One that is so already is not written; the API server
-// finds that out, and everybody else's edit of these fields is undone.
+// applyDeployment makes the Deployment as wanted. One that is so already is not written; the API
+// server finds that out, and everybody else's edit of these fields is undone.
 func (o *operator) applyDeployment(ctx context.Context, wanted *appsv1.Deployment) (*appsv1.Deployment, error) {
 	data, err := json.Marshal(wanted)
 	if err != nil {
 		return nil, err
 	}
-	return o.Kube.AppsV1().Deployments(routerNamespace).Patch(ctx, wanted.Name, types.ApplyPatchType, data, applyOptions)
+	return o.Kube.AppsV1().Deployments(routerNamespace).Patch(ctx, wanted.Name, types.ApplyPatchType, data,
+		applyOptions)
 }
 
-// desiredDeployment is what the cluster-ingress-operator's desiredRouterDeployment comes to for fields
-// that matter to scheduling, eviction and pulling.
+// desiredDeployment is what the cluster-ingress-operator's desiredRouterDeployment comes to for
+// fields that matter to scheduling, eviction and pulling.
 func desiredDeployment(ic *operatorv1.IngressController, image string, scale float64) *appsv1.Deployment {
 	d := &appsv1.Deployment{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
-		ObjectMeta: metav1.ObjectMeta{Name: routerName(ic), Namespace: routerNamespace, Labels: map[string]string{owningLabel: ic.Name}},
+		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: metav1.ObjectMeta{Name: routerName(ic), Namespace: routerNamespace,
+			Labels: map[string]string{owningLabel: ic.Name}},
 	}
 	d.Spec.Replicas = ptr.To(replicas(ic))
 	d.Spec.MinReadySeconds = minReadySeconds(scale)
@@ -64,8 +66,9 @@ func desiredDeployment(ic *operatorv1.IngressController, image string, scale flo
 
 func podSpec(ic *operatorv1.IngressController, image string) corev1.PodSpec {
 	spec := corev1.PodSpec{
-		Containers:                    []corev1.Container{container(ic, image)},
-		NodeSelector:                  map[string]string{corev1.LabelOSStable: "linux", "node-role.kubernetes.io/worker": ""},
+		Containers: []corev1.Container{container(ic, image)},
+		NodeSelector: map[string]string{corev1.LabelOSStable: "linux",
+			"node-role.kubernetes.io/worker": ""},
 		PriorityClassName:             "system-cluster-critical",
 		TerminationGracePeriodSeconds: ptr.To[int64](3600),
 		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{
@@ -97,7 +100,8 @@ func container(ic *operatorv1.IngressController, image string) corev1.Container 
 			{Name: "metrics", ContainerPort: stats, Protocol: corev1.ProtocolTCP},
 		},
 		ReadinessProbe: &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz/ready", Port: intstr.FromInt32(stats)}},
+			ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz/ready",
+				Port: intstr.FromInt32(stats)}},
 			PeriodSeconds: 10, FailureThreshold: 3,
 		},
 	}
@@ -109,8 +113,8 @@ func container(ic *operatorv1.IngressController, image string) corev1.Container 
 	return c
 }
 
-// strategy: two routers of the host network cannot share a node, so a rolling update must take one down
-// first; the others have their ports to themselves and may surge.
+// strategy: two routers of the host network cannot share a node, so a rolling update must take one
+// down first; the others have their ports to themselves and may surge.
 func strategy(ic *operatorv1.IngressController) appsv1.DeploymentStrategy {
 	unavailable, surge := "25%", intstr.FromString("25%")
 	switch {
@@ -146,8 +150,8 @@ func podLabels(ic *operatorv1.IngressController) map[string]string {
 // replicas: two unless somebody says otherwise.
 func replicas(ic *operatorv1.IngressController) int32 { return ptr.Deref(ic.Spec.Replicas, 2) }
 
-// publishing is how the routers are reached: HostNetwork unless asked otherwise, as on every platform
-// that is not a public cloud.
+// publishing is how the routers are reached: HostNetwork unless asked otherwise, as on every
+// platform that is not a public cloud.
 func publishing(ic *operatorv1.IngressController) *operatorv1.EndpointPublishingStrategy {
 	if s := ic.Spec.EndpointPublishingStrategy; s != nil && s.Type != operatorv1.HostNetworkStrategyType {
 		return s.DeepCopy()

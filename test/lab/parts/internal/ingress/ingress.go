@@ -1,7 +1,7 @@
-// Package ingress is a small ingress operator: one Deployment of routers and one PodDisruptionBudget per
-// IngressController, shaped as the cluster-ingress-operator shapes them. It owns both: whoever scales the
-// Deployment or edits the budget is overruled at once, so the only knob is the IngressController, directly
-// or by its scale subresource:
+// Package ingress is a small ingress operator: one Deployment of routers and one
+// PodDisruptionBudget per IngressController, shaped as the cluster-ingress-operator shapes them. It
+// owns both: whoever scales the Deployment or edits the budget is overruled at once, so the only
+// knob is the IngressController, directly or by its scale subresource:
 //
 //	oc scale deployment/router-default --replicas 4  -> 2 again at once
 //	oc scale ingresscontroller/default --replicas 4  -> router-default follows
@@ -33,8 +33,8 @@ const (
 	operatorNamespace = "openshift-ingress-operator" // of the IngressControllers
 	routerNamespace   = "openshift-ingress"          // of the routers
 
-	// ImageAnnotation on an IngressController names the image of its routers. The real operator takes it
-	// from its own environment, which a release fills in; the lab has no release.
+	// ImageAnnotation on an IngressController names the image of its routers. The real operator
+	// takes it from its own environment, which a release fills in; the lab has no release.
 	ImageAnnotation = "lab.safemirror.io/router-image"
 
 	// resync is how often everything is looked at without any event.
@@ -78,7 +78,8 @@ func Run(ctx context.Context, options Options) error {
 
 func (o *operator) watch(ctx context.Context) error {
 	kube := informers.NewSharedInformerFactoryWithOptions(o.Kube, 0, informers.WithNamespace(routerNamespace))
-	operators := operatorinformers.NewSharedInformerFactoryWithOptions(o.Operator, 0, operatorinformers.WithNamespace(operatorNamespace))
+	operators := operatorinformers.NewSharedInformerFactoryWithOptions(o.Operator, 0,
+		operatorinformers.WithNamespace(operatorNamespace))
 	deployments, budgets := kube.Apps().V1().Deployments(), kube.Policy().V1().PodDisruptionBudgets()
 	controllers := operators.Operator().V1().IngressControllers()
 	o.deployments = deployments.Lister().Deployments(routerNamespace)
@@ -86,7 +87,8 @@ func (o *operator) watch(ctx context.Context) error {
 	o.controllers = controllers.Lister().IngressControllers(operatorNamespace)
 
 	var synced []cache.InformerSynced
-	for _, informer := range []cache.SharedIndexInformer{deployments.Informer(), budgets.Informer(), controllers.Informer()} {
+	for _, informer := range []cache.SharedIndexInformer{deployments.Informer(), budgets.Informer(),
+		controllers.Informer()} {
 		registration, err := informer.AddEventHandler(o.onEvent())
 		if err != nil {
 			return err
@@ -149,8 +151,8 @@ func (o *operator) reconcile(ctx context.Context, ic *operatorv1.IngressControll
 	return o.reconcileStatus(ctx, ic, deployment)
 }
 
-// removeOthers deletes routers whose IngressController is gone. It lives in another namespace, so the
-// garbage collector cannot do it; the budget goes with the Deployment, which owns it.
+// removeOthers deletes routers whose IngressController is gone. It lives in another namespace, so
+// the garbage collector cannot do it; the budget goes with the Deployment, which owns it.
 func (o *operator) removeOthers(ctx context.Context, wanted map[string]bool) error {
 	deployments, err := o.deployments.List(labels.Everything())
 	if err != nil {

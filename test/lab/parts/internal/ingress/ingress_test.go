@@ -24,8 +24,9 @@ var ctx = context.Background()
 
 func controller(replicas *int32) *operatorv1.IngressController {
 	return &operatorv1.IngressController{
-		ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: operatorNamespace, Annotations: map[string]string{ImageAnnotation: "quay.io/router:1"}},
-		Spec:       operatorv1.IngressControllerSpec{Replicas: replicas},
+		ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: operatorNamespace,
+			Annotations: map[string]string{ImageAnnotation: "quay.io/router:1"}},
+		Spec: operatorv1.IngressControllerSpec{Replicas: replicas},
 	}
 }
 
@@ -37,11 +38,14 @@ func TestDesiredDeployment(t *testing.T) {
 		t.Errorf("metadata is %+v", d.ObjectMeta)
 	case *d.Spec.Replicas != 2 || d.Spec.MinReadySeconds != 0:
 		t.Errorf("replicas %d, minReadySeconds %d", *d.Spec.Replicas, d.Spec.MinReadySeconds)
-	case !pod.HostNetwork || pod.Containers[0].Ports[0].HostPort != 80 || pod.Containers[0].Ports[1].HostPort != 443 || pod.Containers[0].Ports[2].HostPort != 1936:
+	case !pod.HostNetwork || pod.Containers[0].Ports[0].HostPort != 80 || pod.Containers[0].Ports[1].HostPort != 443 ||
+		pod.Containers[0].Ports[2].HostPort != 1936:
 		t.Errorf("ports are %+v", pod.Containers[0].Ports)
-	case d.Spec.Strategy.RollingUpdate.MaxUnavailable.String() != "25%" || d.Spec.Strategy.RollingUpdate.MaxSurge.String() != "0":
+	case d.Spec.Strategy.RollingUpdate.MaxUnavailable.String() != "25%" ||
+		d.Spec.Strategy.RollingUpdate.MaxSurge.String() != "0":
 		t.Errorf("strategy is %+v", d.Spec.Strategy.RollingUpdate)
-	case *pod.TerminationGracePeriodSeconds != 3600 || pod.Containers[0].ImagePullPolicy != corev1.PullIfNotPresent || pod.Affinity != nil:
+	case *pod.TerminationGracePeriodSeconds != 3600 || pod.Containers[0].ImagePullPolicy != corev1.PullIfNotPresent ||
+		pod.Affinity != nil:
 		t.Errorf("pod is %+v", pod)
 	}
 }
@@ -53,18 +57,21 @@ func TestPlacementReplacesTheDefaults(t *testing.T) {
 		Tolerations:  []corev1.Toleration{{Key: "infra", Operator: corev1.TolerationOpExists}},
 	}
 	pod := desiredDeployment(ic, "x", 1).Spec.Template.Spec
-	if _, infra := pod.NodeSelector["node-role.kubernetes.io/infra"]; !infra || len(pod.NodeSelector) != 1 || len(pod.Tolerations) != 1 {
+	if _, infra := pod.NodeSelector["node-role.kubernetes.io/infra"]; !infra || len(pod.NodeSelector) != 1 ||
+		len(pod.Tolerations) != 1 {
 		t.Errorf("selector %v, tolerations %v", pod.NodeSelector, pod.Tolerations)
 	}
 }
 
 // Scaling must not restart the routers that are there.
 func TestReplicasAreNotInTheHash(t *testing.T) {
-	two, four := desiredDeployment(controller(ptr.To[int32](2)), "x", 1), desiredDeployment(controller(ptr.To[int32](4)), "x", 1)
+	two, four := desiredDeployment(controller(ptr.To[int32](2)), "x", 1),
+		desiredDeployment(controller(ptr.To[int32](4)), "x", 1)
 	if two.Spec.Template.Labels[hashLabel] != four.Spec.Template.Labels[hashLabel] {
 		t.Error("the pod template depends on replicas")
 	}
-	if other := desiredDeployment(controller(nil), "y", 1); other.Spec.Template.Labels[hashLabel] == two.Spec.Template.Labels[hashLabel] {
+	if other := desiredDeployment(controller(nil), "y",
+		1); other.Spec.Template.Labels[hashLabel] == two.Spec.Template.Labels[hashLabel] {
 		t.Error("the hash does not depend on the image")
 	}
 }
@@ -102,27 +109,29 @@ func start(t *testing.T, replicas int32) *lab {
 	return l
 }
 
-// separateStatus makes the fake write status and spec apart, one write at a time, as an API server does.
-// By itself, a status write that was under way carries the old spec along and undoes a test's edit.
+// separateStatus makes the fake write status and spec apart, one write at a time, as an API server
+// does. By itself, a status write that was under way carries the old spec along and undoes a test's
+// edit.
 func separateStatus(operator *operatorfake.Clientset) {
 	var writing sync.Mutex
 	controllers := operatorv1.GroupVersion.WithResource("ingresscontrollers")
-	operator.PrependReactor("update", "ingresscontrollers", func(action kubetesting.Action) (bool, runtime.Object, error) {
-		writing.Lock()
-		defer writing.Unlock()
-		next := action.(kubetesting.UpdateAction).GetObject().(*operatorv1.IngressController).DeepCopy()
-		object, err := operator.Tracker().Get(controllers, next.Namespace, next.Name)
-		if err != nil {
-			return true, nil, err
-		}
-		stored := object.(*operatorv1.IngressController).DeepCopy()
-		if action.GetSubresource() == "status" {
-			stored.Status = next.Status
-		} else {
-			stored.Spec = next.Spec
-		}
-		return true, stored, operator.Tracker().Update(controllers, stored, next.Namespace)
-	})
+	operator.PrependReactor("update", "ingresscontrollers",
+		func(action kubetesting.Action) (bool, runtime.Object, error) {
+			writing.Lock()
+			defer writing.Unlock()
+			next := action.(kubetesting.UpdateAction).GetObject().(*operatorv1.IngressController).DeepCopy()
+			object, err := operator.Tracker().Get(controllers, next.Namespace, next.Name)
+			if err != nil {
+				return true, nil, err
+			}
+			stored := object.(*operatorv1.IngressController).DeepCopy()
+			if action.GetSubresource() == "status" {
+				stored.Status = next.Status
+			} else {
+				stored.Spec = next.Spec
+			}
+			return true, stored, operator.Tracker().Update(controllers, stored, next.Namespace)
+		})
 }
 
 func (l *lab) controller() *operatorv1.IngressController {
@@ -134,7 +143,8 @@ func (l *lab) controller() *operatorv1.IngressController {
 	return ic
 }
 
-// await looks until the condition holds: the operator is another program, there is nothing to wait on.
+// await looks until the condition holds: the operator is another program, there is nothing to wait
+// on.
 func (l *lab) await(what string, condition func() bool) {
 	l.t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -176,7 +186,8 @@ func TestDirectEditsAreReverted(t *testing.T) {
 
 	b := l.budget()
 	b.Spec.MaxUnavailable = ptr.To(intstr.FromInt32(2))
-	if _, err := l.kube.PolicyV1().PodDisruptionBudgets(routerNamespace).Update(ctx, b, metav1.UpdateOptions{}); err != nil {
+	if _, err := l.kube.PolicyV1().PodDisruptionBudgets(routerNamespace).Update(ctx, b,
+		metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	l.await("the budget again", func() bool { return l.budget().Spec.MaxUnavailable.IntValue() == 1 })
@@ -189,7 +200,8 @@ func TestScalingTheController(t *testing.T) {
 	l.await("1 replica, no budget", func() bool { return *l.deployment().Spec.Replicas == 1 && l.budget() == nil })
 	l.scale(6)
 	l.await("6 replicas, 25%", func() bool {
-		return *l.deployment().Spec.Replicas == 6 && l.budget() != nil && l.budget().Spec.MaxUnavailable.String() == "25%"
+		return *l.deployment().Spec.Replicas == 6 && l.budget() != nil &&
+			l.budget().Spec.MaxUnavailable.String() == "25%"
 	})
 }
 
@@ -197,7 +209,8 @@ func (l *lab) scale(replicas int32) {
 	l.t.Helper()
 	ic := l.controller()
 	ic.Spec.Replicas = &replicas
-	if _, err := l.operator.OperatorV1().IngressControllers(operatorNamespace).Update(ctx, ic, metav1.UpdateOptions{}); err != nil {
+	if _, err := l.operator.OperatorV1().IngressControllers(operatorNamespace).Update(ctx, ic,
+		metav1.UpdateOptions{}); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -220,7 +233,8 @@ func TestStatusForTheScaleSubresource(t *testing.T) {
 func TestRoutersGoWithTheirController(t *testing.T) {
 	l := start(t, 2)
 	l.await("the routers", func() bool { return l.deployment() != nil })
-	if err := l.operator.OperatorV1().IngressControllers(operatorNamespace).Delete(ctx, "default", metav1.DeleteOptions{}); err != nil {
+	if err := l.operator.OperatorV1().IngressControllers(operatorNamespace).Delete(ctx, "default",
+		metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	l.await("their end", func() bool {

@@ -20,7 +20,8 @@ const (
 
 // Annotations of a pod.
 const (
-	// ReadyAfterAnnotation is the number of seconds between the start of a container and its readiness.
+	// ReadyAfterAnnotation is the number of seconds between the start of a container and its
+	// readiness.
 	ReadyAfterAnnotation = "lab.safemirror.io/ready-after-seconds"
 	// ReadyAnnotation keeps, or makes, the containers not ready while it is "false".
 	ReadyAnnotation = "lab.safemirror.io/ready"

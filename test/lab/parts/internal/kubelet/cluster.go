@@ -16,8 +16,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Cluster is what the kubelets of one process share: one watch of all nodes and one of all pods, the
-// event stream and the address space.
+// Cluster is what the kubelets of one process share: one watch of all nodes and one of all pods,
+// the event stream and the address space.
 type Cluster struct {
 	kube    kubernetes.Interface
 	nodes   cache.SharedIndexInformer
@@ -140,8 +140,8 @@ func (c *Cluster) podGone(object any) {
 	}
 }
 
-// EachNode calls live for every Node object, until the Node is deleted or ctx ends. A Node that is made again
-// under the same name is a new life, which begins when the old one has ended.
+// EachNode calls live for every Node object, until the Node is deleted or ctx ends. A Node that is
+// made again under the same name is a new life, which begins when the old one has ended.
 func (c *Cluster) EachNode(ctx context.Context, live func(ctx context.Context, name string)) error {
 	lives := newLives(ctx, live)
 	registration, err := c.nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{

@@ -56,7 +56,8 @@ func newContainer(c corev1.Container, k kind) *container { return &container{Con
 func containersOf(pod *corev1.Pod) (volumes, inits, apps []*container) {
 	for _, v := range pod.Spec.Volumes {
 		if v.Image != nil {
-			c := corev1.Container{Name: "volume " + v.Name, Image: v.Image.Reference, ImagePullPolicy: v.Image.PullPolicy}
+			c := corev1.Container{Name: "volume " + v.Name, Image: v.Image.Reference,
+				ImagePullPolicy: v.Image.PullPolicy}
 			volumes = append(volumes, newContainer(c, volume))
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"k8s.io/client-go/tools/record"
 )
 
-// newEvents is the event stream of all kubelets of the process. The spam filter is the kubelet's (25
-// events per object at once, then one in five minutes), at the pace of the lab.
+// newEvents is the event stream of all kubelets of the process. The spam filter is the kubelet's
+// (25 events per object at once, then one in five minutes), at the pace of the lab.
 func newEvents(ctx context.Context, kube kubernetes.Interface, scale float64) record.EventBroadcaster {
 	broadcaster := record.NewBroadcaster(record.WithContext(ctx), record.WithCorrelatorOptions(record.CorrelatorOptions{
 		BurstSize: 25, QPS: float32(1 / (300 * scale)),
@@ -26,8 +26,8 @@ func recorderOf(broadcaster record.EventBroadcaster, node string) record.EventRe
 	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: node})
 }
 
-// silencedRecorder is a recorder that falls silent with its context: a kubelet that lost its power in the
-// middle of a pull does not report that the pull was canceled.
+// silencedRecorder is a recorder that falls silent with its context: a kubelet that lost its power
+// in the middle of a pull does not report that the pull was canceled.
 type silencedRecorder struct {
 	record.EventRecorder
 	ctx context.Context

@@ -51,7 +51,8 @@ func (k *kubelet) renew() error {
 		},
 	}
 	if node := k.Cluster.Node(k.NodeName); node != nil {
-		lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
+		lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name,
+			UID: node.UID}}
 	}
 	_, err = leases.Create(k.ctx, lease, metav1.CreateOptions{})
 	return err
@@ -67,7 +68,8 @@ func (k *kubelet) postStatus() {
 			if k.booted() {
 				healthy(node, now)
 			} else {
-				ready(node, now, corev1.ConditionFalse, "KubeletNotReady", "the daemon has not loaded a configuration yet")
+				ready(node, now, corev1.ConditionFalse, "KubeletNotReady",
+					"the daemon has not loaded a configuration yet")
 			}
 		})
 		if err != nil && k.ctx.Err() == nil {
@@ -77,8 +79,8 @@ func (k *kubelet) postStatus() {
 	})
 }
 
-// reportStopped says that the node is going away, as a kubelet does at an orderly shutdown. It is said
-// once: later the node lifecycle controller says the rest.
+// reportStopped says that the node is going away, as a kubelet does at an orderly shutdown. It is
+// said once: later the node lifecycle controller says the rest.
 func (o Options) reportStopped() error {
 	reason, message := "KubeletStopped", "the node is down"
 	if o.isRebooting() {
@@ -89,8 +91,8 @@ func (o Options) reportStopped() error {
 	})
 }
 
-// write patches the node's status with what edit makes of it, if that is different. Annotations, labels
-// and taints have other owners.
+// write patches the node's status with what edit makes of it, if that is different. Annotations,
+// labels and taints have other owners.
 func (o Options) write(edit func(node *corev1.Node, now time.Time)) error {
 	before := o.Cluster.Node(o.NodeName)
 	if before == nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab/parts/internal/pull"
 )
 
-// The limits of a kubelet on its registry, registryPullQPS and registryBurst. A pull beyond them fails
-// with "pull QPS exceeded" and backs off like any other.
+// The limits of a kubelet on its registry, registryPullQPS and registryBurst. A pull beyond them
+// fails with "pull QPS exceeded" and backs off like any other.
 const (
 	pullsPerSecond = 5
 	pullBurst      = 10
@@ -36,23 +36,26 @@ func (k *kubelet) newImageManager() kubeimages.ImageManager {
 // askedKey is the key of the request that a context carries to the runtime.
 type askedKey struct{}
 
-// pullRequest is a request on its way through the image manager, which hands the runtime nothing but the name.
+// pullRequest is a request on its way through the image manager, which hands the runtime nothing
+// but the name.
 type pullRequest struct {
 	pull.Request
 	pulled bool
 }
 
-// ensure makes the image of a container present. It returns the container's imageID, or the reason and
-// message with which the container waits.
+// ensure makes the image of a container present. It returns the container's imageID, or the reason
+// and message with which the container waits.
 func (k *kubelet) ensure(ctx context.Context, pod *corev1.Pod, c *container) (imageID, reason, message string) {
 	request := &pullRequest{Request: pull.Request{
-		Reference: c.Image, Namespace: pod.Namespace, Pod: pod.Name, Container: c.Name, Policy: string(c.ImagePullPolicy),
+		Reference: c.Image, Namespace: pod.Namespace, Pod: pod.Name, Container: c.Name,
+		Policy: string(c.ImagePullPolicy),
 	}}
 	ctx = context.WithValue(ctx, askedKey{}, request)
 	sandbox := &runtimeapi.PodSandboxConfig{Metadata: &runtimeapi.PodSandboxMetadata{
 		Name: pod.Name, Namespace: pod.Namespace, Uid: string(pod.UID),
 	}}
-	imageID, message, err := k.images.EnsureImageExists(ctx, reference(pod, c), pod, c.Image, k.pullSecrets(ctx, pod), sandbox, "", c.ImagePullPolicy)
+	imageID, message, err := k.images.EnsureImageExists(ctx, reference(pod, c), pod, c.Image, k.pullSecrets(ctx, pod),
+		sandbox, "", c.ImagePullPolicy)
 	if err != nil {
 		return "", err.Error(), message
 	}
@@ -64,11 +67,13 @@ func (k *kubelet) ensure(ctx context.Context, pod *corev1.Pod, c *container) (im
 	return imageID, "", ""
 }
 
-// reference is what the events of a container are about; those of an image volume are about the pod.
+// reference is what the events of a container are about; those of an image volume are about the
+// pod.
 func reference(pod *corev1.Pod, c *container) *corev1.ObjectReference {
 	ref, err := kubecontainer.GenerateContainerRef(pod, &c.Container)
 	if err != nil {
-		ref = &corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}
+		ref = &corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: pod.Namespace, Name: pod.Name,
+			UID: pod.UID}
 	}
 	if c.kind == volume {
 		ref.FieldPath = ""
@@ -76,7 +81,8 @@ func reference(pod *corev1.Pod, c *container) *corev1.ObjectReference {
 	return ref
 }
 
-// pullSecrets reads the secrets that the pod names; as with a kubelet, one that is missing is no error.
+// pullSecrets reads the secrets that the pod names; as with a kubelet, one that is missing is no
+// error.
 func (k *kubelet) pullSecrets(ctx context.Context, pod *corev1.Pod) []corev1.Secret {
 	var secrets []corev1.Secret
 	for _, ref := range pod.Spec.ImagePullSecrets {
@@ -105,7 +111,9 @@ func (k *kubelet) Lookup(image string) ([]credentialprovider.TrackedAuthConfig, 
 type imageService struct{ k *kubelet }
 
 // PullImage tries each of the credentials, or none if there are none.
-func (s imageService) PullImage(ctx context.Context, image kubecontainer.ImageSpec, credentials []credentialprovider.TrackedAuthConfig, _ *runtimeapi.PodSandboxConfig) (string, *credentialprovider.TrackedAuthConfig, error) {
+func (s imageService) PullImage(ctx context.Context, image kubecontainer.ImageSpec,
+	credentials []credentialprovider.TrackedAuthConfig, _ *runtimeapi.PodSandboxConfig) (string,
+	*credentialprovider.TrackedAuthConfig, error) {
 	request := pull.Request{Reference: image.Image}
 	if a, ok := ctx.Value(askedKey{}).(*pullRequest); ok {
 		a.pulled = true
@@ -161,8 +169,8 @@ func (s imageService) GetImageSize(_ context.Context, image kubecontainer.ImageS
 
 var errNotInTheLab = errors.New("not simulated")
 
-// ListImages, RemoveImage, ImageStats and ImageFsInfo belong to the garbage collection, which the lab
-// does not have.
+// ListImages, RemoveImage, ImageStats and ImageFsInfo belong to the garbage collection, which the
+// lab does not have.
 func (imageService) ListImages(context.Context) ([]kubecontainer.Image, error) {
 	return nil, errNotInTheLab
 }

@@ -48,8 +48,8 @@ type kubelet struct {
 	preloaded map[string]bool
 }
 
-// Run is the life of the node, from the creation of its Node object to the end of ctx. The node has power
-// except while an annotation says that it is down or rebooting.
+// Run is the life of the node, from the creation of its Node object to the end of ctx. The node has
+// power except while an annotation says that it is down or rebooting.
 func Run(ctx context.Context, o Options) error {
 	runtime, err := pull.New(o.Root, o.NodeName, o.Pulls)
 	if err != nil {
@@ -88,8 +88,9 @@ func (o Options) awaitPower(ctx context.Context) (rebooting bool) {
 	return rebooting
 }
 
-// reloadPeriod is how often the kubelet looks for a reload of the runtime. It has to be shorter than the
-// time between a reload and the first file of the next update, which the daemon half scales too.
+// reloadPeriod is how often the kubelet looks for a reload of the runtime. It has to be shorter
+// than the time between a reload and the first file of the next update, which the daemon half
+// scales too.
 func (o Options) reloadPeriod() time.Duration {
 	return min(max(scaled(2*time.Second, o.Scale), 20*time.Millisecond), pollPeriod)
 }

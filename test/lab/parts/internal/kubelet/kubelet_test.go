@@ -63,7 +63,8 @@ func newLab(t *testing.T) *lab {
 	done := make(chan error, 1)
 	go func() {
 		done <- l.cluster.EachNode(ctx, func(ctx context.Context, name string) {
-			if err := Run(ctx, Options{NodeName: name, Root: l.root, Scale: 0.001, Cluster: l.cluster, Pulls: pulls}); err != nil {
+			if err := Run(ctx, Options{NodeName: name, Root: l.root, Scale: 0.001, Cluster: l.cluster,
+				Pulls: pulls}); err != nil {
 				t.Errorf("kubelet: %v", err)
 			}
 		})
@@ -202,7 +203,8 @@ func readiness(node *corev1.Node) string {
 func (l *lab) annotate(name, value string) {
 	l.t.Helper()
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%s}}}`, name, value)
-	if _, err := l.kube.CoreV1().Nodes().Patch(context.Background(), "w1", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := l.kube.CoreV1().Nodes().Patch(context.Background(), "w1", types.MergePatchType, patch,
+		metav1.PatchOptions{}); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -233,11 +235,13 @@ func TestPullFailsThenSucceeds(t *testing.T) {
 	l.create("web")
 
 	pod := l.until("ErrImagePull", waits("ErrImagePull"))
-	if got := pod.Status.ContainerStatuses[0].State.Waiting.Message; !strings.HasPrefix(got, "unable to pull image or OCI artifact: pull image err: initializing source docker://") {
+	if got := pod.Status.ContainerStatuses[0].State.Waiting.Message; !strings.HasPrefix(got,
+		"unable to pull image or OCI artifact: pull image err: initializing source docker://") {
 		t.Errorf("message %q", got)
 	}
 	pod = l.until("ImagePullBackOff", waits("ImagePullBackOff"))
-	want := fmt.Sprintf("Back-off pulling image %q: ErrImagePull: unable to pull image or OCI artifact: ", l.registry+"/a:v1")
+	want := fmt.Sprintf("Back-off pulling image %q: ErrImagePull: unable to pull image or OCI artifact: ", l.registry+
+		"/a:v1")
 	if got := pod.Status.ContainerStatuses[0].State.Waiting.Message; !strings.HasPrefix(got, want) {
 		t.Errorf("message %q, want %q …", got, want)
 	}
@@ -251,7 +255,8 @@ func TestPullFailsThenSucceeds(t *testing.T) {
 	}
 	records := l.records()
 	last := records[len(records)-1]
-	if last.Pod != "web" || last.Container != "A" || last.Policy != "IfNotPresent" || last.Error != "" || last.Config != "rendered-a" || last.Bytes == 0 {
+	if last.Pod != "web" || last.Container != "A" || last.Policy != "IfNotPresent" || last.Error != "" ||
+		last.Config != "rendered-a" || last.Bytes == 0 {
 		t.Errorf("record %+v", last)
 	}
 	// The second pod finds the image.
@@ -276,8 +281,12 @@ func TestDeletedPodLeavesTheAPI(t *testing.T) {
 	if _, err := l.kube.CoreV1().Pods("shop").Update(context.Background(), pod, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	l.until("not ready at once", func(pod *corev1.Pod) bool { return !isReady(pod) && pod.Status.Phase == corev1.PodRunning })
-	pod = l.until("the end of the containers", func(pod *corev1.Pod) bool { return pod.Status.Phase == corev1.PodSucceeded })
+	l.until("not ready at once", func(pod *corev1.Pod) bool {
+		return !isReady(pod) &&
+			pod.Status.Phase == corev1.PodRunning
+	})
+	pod = l.until("the end of the containers",
+		func(pod *corev1.Pod) bool { return pod.Status.Phase == corev1.PodSucceeded })
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	poll(ctx, 5*time.Millisecond, func() bool {
@@ -291,7 +300,8 @@ func TestDeletedPodLeavesTheAPI(t *testing.T) {
 
 func TestPowerOfTheNode(t *testing.T) {
 	l := newLab(t)
-	l.node("without a configuration", func(node *corev1.Node) bool { return readiness(node) == "False KubeletNotReady" })
+	l.node("without a configuration",
+		func(node *corev1.Node) bool { return readiness(node) == "False KubeletNotReady" })
 	l.load()
 	l.node("ready", func(node *corev1.Node) bool { return readiness(node) == "True KubeletReady" })
 	l.create("web")
@@ -302,7 +312,8 @@ func TestPowerOfTheNode(t *testing.T) {
 	l.create("frozen")
 	l.annotate(DownAnnotation, "null")
 	l.node("up", func(node *corev1.Node) bool { return readiness(node) == "True KubeletReady" })
-	l.until("readiness of the pod that came meanwhile", func(pod *corev1.Pod) bool { return pod.Name == "frozen" && isReady(pod) })
+	l.until("readiness of the pod that came meanwhile",
+		func(pod *corev1.Pod) bool { return pod.Name == "frozen" && isReady(pod) })
 	web, err := l.kube.CoreV1().Pods("shop").Get(context.Background(), "web", metav1.GetOptions{})
 	if err != nil || web.Status.ContainerStatuses[0].RestartCount != 0 {
 		t.Errorf("%+v, %v", web.Status.ContainerStatuses, err)

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxImages is the kubelet's nodeStatusMaxImages, which the Machine Config Operator does not set:
-	// the status shows the 50 largest images, not all.
+	// maxImages is the kubelet's nodeStatusMaxImages, which the Machine Config Operator does not
+	// set: the status shows the 50 largest images, not all.
 	maxImages = 50
 	maxNames  = 5 // of each image
 	// reportPeriod is how old a heartbeat in the status may get when nothing else changes.
@@ -46,7 +46,8 @@ func describe(node *corev1.Node, hostIP string, images []pull.Image) {
 	s.Images = statusImages(images)
 }
 
-// sandbox is the image that pods' sandboxes are made of. Each node has it before it has a pod, so that none ever reports no image at all.
+// sandbox is the image that pods' sandboxes are made of. Each node has it before it has a pod, so
+// that none ever reports no image at all.
 var sandbox = corev1.ContainerImage{
 	Names:     []string{"quay.io/openshift-release-dev/ocp-v4.0-art-dev@sha256:5a0d9b0e1c7f4c2f8a6b3d7e9f1042635c8d7e6f5a4b3c2d1e0f9a8b7c6d5e4f"},
 	SizeBytes: 300 << 10,
@@ -76,9 +77,12 @@ func statusImages(images []pull.Image) []corev1.ContainerImage {
 // healthy sets the conditions of a node that is well.
 func healthy(node *corev1.Node, now time.Time) {
 	ready(node, now, corev1.ConditionTrue, "KubeletReady", "kubelet is posting ready status")
-	condition(node, now, corev1.NodeMemoryPressure, corev1.ConditionFalse, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
-	condition(node, now, corev1.NodeDiskPressure, corev1.ConditionFalse, "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
-	condition(node, now, corev1.NodePIDPressure, corev1.ConditionFalse, "KubeletHasSufficientPID", "kubelet has sufficient PID available")
+	condition(node, now, corev1.NodeMemoryPressure, corev1.ConditionFalse, "KubeletHasSufficientMemory",
+		"kubelet has sufficient memory available")
+	condition(node, now, corev1.NodeDiskPressure, corev1.ConditionFalse, "KubeletHasNoDiskPressure",
+		"kubelet has no disk pressure")
+	condition(node, now, corev1.NodePIDPressure, corev1.ConditionFalse, "KubeletHasSufficientPID",
+		"kubelet has sufficient PID available")
 }
 
 func ready(node *corev1.Node, now time.Time, status corev1.ConditionStatus, reason, message string) {
@@ -86,7 +90,8 @@ func ready(node *corev1.Node, now time.Time, status corev1.ConditionStatus, reas
 }
 
 // condition sets one condition; its transition time changes with the status only.
-func condition(node *corev1.Node, now time.Time, kind corev1.NodeConditionType, status corev1.ConditionStatus, reason, message string) {
+func condition(node *corev1.Node, now time.Time, kind corev1.NodeConditionType, status corev1.ConditionStatus, reason,
+	message string) {
 	next := corev1.NodeCondition{
 		Type: kind, Status: status, Reason: reason, Message: message,
 		LastHeartbeatTime: metav1.NewTime(now), LastTransitionTime: metav1.NewTime(now),

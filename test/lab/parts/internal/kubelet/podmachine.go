@@ -21,8 +21,8 @@ const (
 	maxBackOff   = 300 * time.Second
 )
 
-// podMachine is the life of one pod. It is told the time and the pod, says what is to be done, and touches
-// nothing itself: the worker does that.
+// podMachine is the life of one pod. It is told the time and the pod, says what is to be done, and
+// touches nothing itself: the worker does that.
 type podMachine struct {
 	scale                float64
 	volumes, inits, apps []*container
@@ -42,11 +42,13 @@ type action struct {
 }
 
 // newMachine begins, or continues, the life of a pod.
-func newMachine(pod *corev1.Pod, scale float64, crashes *flowcontrol.Backoff, jitter func(time.Duration) time.Duration, now time.Time, rebooted bool) *podMachine {
+func newMachine(pod *corev1.Pod, scale float64, crashes *flowcontrol.Backoff, jitter func(time.Duration) time.Duration,
+	now time.Time, rebooted bool) *podMachine {
 	m := &podMachine{scale: scale, crashes: crashes, jitter: jitter}
 	m.volumes, m.inits, m.apps = containersOf(pod)
 	known := map[string]corev1.ContainerStatus{}
-	for _, s := range append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...) {
+	for _, s := range append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...),
+		pod.Status.ContainerStatuses...) {
 		known[s.Name] = s
 	}
 	for _, c := range m.all() {
@@ -119,8 +121,10 @@ func (m *podMachine) move(c *container, now time.Time, pod *corev1.Pod, s podBeh
 		if !now.Before(c.due) {
 			c.run(now, pod)
 			return []action{
-				{container: c, eventType: corev1.EventTypeNormal, reason: events.CreatedContainer, message: "Created container: " + c.Name},
-				{container: c, eventType: corev1.EventTypeNormal, reason: events.StartedContainer, message: "Started container " + c.Name},
+				{container: c, eventType: corev1.EventTypeNormal, reason: events.CreatedContainer,
+					message: "Created container: " + c.Name},
+				{container: c, eventType: corev1.EventTypeNormal, reason: events.StartedContainer,
+					message: "Started container " + c.Name},
 			}
 		}
 	case running:
@@ -207,7 +211,8 @@ func (m *podMachine) completed(pod *corev1.Pod) bool {
 	return every(m.apps, func(c *container) bool { return c.step == exited && !m.restarts(c, pod) })
 }
 
-// shutDown is the graceful end: the containers get their signal at once and stop when they are through.
+// shutDown is the graceful end: the containers get their signal at once and stop when they are
+// through.
 func (m *podMachine) shutDown(now time.Time, s podBehavior) []action {
 	var actions []action
 	if m.stoppingSince.IsZero() {
@@ -248,7 +253,8 @@ func (m *podMachine) kill(now time.Time) {
 	}
 }
 
-// nextWake is the next time at which advance or status has something new; zero if only an event can help.
+// nextWake is the next time at which advance or status has something new; zero if only an event can
+// help.
 func (m *podMachine) nextWake(now time.Time, pod *corev1.Pod) time.Time {
 	s := behaviorOf(pod, m.scale)
 	if terminal(pod.Status.Phase) && pod.DeletionTimestamp == nil || m.stopped {

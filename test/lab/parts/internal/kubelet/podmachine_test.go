@@ -47,7 +47,8 @@ func newPlay(t *testing.T, edit func(*corev1.Pod)) *machineTest {
 // restart begins with what the API knows, as a kubelet that was restarted does.
 func (p *machineTest) restart(rebooted bool) {
 	crashes := flowcontrol.NewFakeBackOff(firstBackOff, maxBackOff, p.clock)
-	p.podMachine = newMachine(p.pod, 1, crashes, func(d time.Duration) time.Duration { return d }, p.clock.Now(), rebooted)
+	p.podMachine = newMachine(p.pod, 1, crashes, func(d time.Duration) time.Duration { return d }, p.clock.Now(),
+		rebooted)
 	p.sync()
 }
 
@@ -113,7 +114,8 @@ func describePod(pod *corev1.Pod) []string {
 		}
 	}
 	lines := []string{conditions}
-	for _, c := range append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...) {
+	for _, c := range append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...),
+		pod.Status.ContainerStatuses...) {
 		line := c.Name + ":"
 		switch {
 		case c.State.Running != nil:
@@ -154,7 +156,8 @@ func TestFromPullToReady(t *testing.T) {
 		t.Error(diff)
 	}
 	s := p.pod.Status
-	if s.HostIP != "10.128.0.2" || s.PodIP != "10.132.0.2" || s.StartTime == nil || s.ContainerStatuses[0].ImageID != "quay.io/a@sha256:1" {
+	if s.HostIP != "10.128.0.2" || s.PodIP != "10.132.0.2" || s.StartTime == nil ||
+		s.ContainerStatuses[0].ImageID != "quay.io/a@sha256:1" {
 		t.Errorf("status %+v", s)
 	}
 }
@@ -194,7 +197,8 @@ func TestInitContainersAndSidecars(t *testing.T) {
 		pod.Spec.Volumes = []corev1.Volume{{Name: "V", VolumeSource: corev1.VolumeSource{
 			Image: &corev1.ImageVolumeSource{Reference: "quay.io/v"}}}}
 	})
-	waiting := []string{"Pending", "I: waiting PodInitializing", "S: waiting PodInitializing", "A: waiting PodInitializing"}
+	waiting := []string{"Pending", "I: waiting PodInitializing", "S: waiting PodInitializing",
+		"A: waiting PodInitializing"}
 	p.want(waiting...)
 	p.answer("volume V", "ErrImagePull", "no route")
 	p.want("Pending", "I: waiting ErrImagePull", "S: waiting ErrImagePull", "A: waiting ErrImagePull")
@@ -214,7 +218,8 @@ func TestInitContainersAndSidecars(t *testing.T) {
 	p.want("Running Initialized", "I: terminated Completed ready", "S: running ready", "A: running")
 	p.next()
 	p.want("Running Initialized Ready", "I: terminated Completed ready", "S: running ready", "A: running ready")
-	want := []string{"pull volume V", "pull volume V", "pull I", "Created I", "Started I", "pull S", "Created S", "Started S", "pull A", "Created A", "Started A"}
+	want := []string{"pull volume V", "pull volume V", "pull I", "Created I", "Started I", "pull S", "Created S",
+		"Started S", "pull A", "Created A", "Started A"}
 	if diff := cmp.Diff(want, p.log); diff != "" {
 		t.Error(diff)
 	}
@@ -235,7 +240,8 @@ func TestCrashLoop(t *testing.T) {
 	p.want("Running Initialized", "A: terminated Error again")
 	p.next()
 	p.want("Running Initialized", "A: waiting CrashLoopBackOff again")
-	if got, want := p.pod.Status.ContainerStatuses[0].State.Waiting.Message, "back-off 10s restarting failed container=A pod=web_shop(1)"; got != want {
+	if got, want := p.pod.Status.ContainerStatuses[0].State.Waiting.Message,
+		"back-off 10s restarting failed container=A pod=web_shop(1)"; got != want {
 		t.Errorf("message %q, want %q", got, want)
 	}
 	if passed := p.next(); passed != firstBackOff-noticeTime {
@@ -262,15 +268,18 @@ func TestReadinessIsLive(t *testing.T) {
 func TestJobs(t *testing.T) {
 	job := func(pod *corev1.Pod) {
 		pod.Spec.RestartPolicy = corev1.RestartPolicyNever
-		pod.Spec.InitContainers = []corev1.Container{{Name: "S", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)}}
+		pod.Spec.InitContainers = []corev1.Container{{Name: "S",
+			RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)}}
 	}
 	tests := map[string]struct {
 		annotation string
 		want       []string
 	}{
-		"completes":    {"", []string{"Succeeded Initialized", "S: terminated Completed", "A: terminated Completed"}},
-		"runs forever": {RunForeverAnnotation, []string{"Running Initialized Ready", "S: running ready", "A: running ready"}},
-		"fails":        {CrashAnnotation, []string{"Failed Initialized", "S: terminated Completed", "A: terminated Error"}},
+		"completes": {"", []string{"Succeeded Initialized", "S: terminated Completed", "A: terminated Completed"}},
+		"runs forever": {RunForeverAnnotation,
+			[]string{"Running Initialized Ready", "S: running ready", "A: running ready"}},
+		"fails": {CrashAnnotation,
+			[]string{"Failed Initialized", "S: terminated Completed", "A: terminated Error"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,8 @@ func (m *podMachine) state(c *container) (corev1.ContainerState, *corev1.Contain
 	case c.step == exited && c.reason == "":
 		return corev1.ContainerState{Terminated: c.terminated()}, c.last
 	case c.step == exited: // in back-off
-		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}, c.terminated()
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
+			c.terminated()
 	case c.last != nil && c.reason == "": // on its way to the next run, and nobody has noticed
 		return corev1.ContainerState{Terminated: c.last}, nil
 	default:
@@ -66,8 +67,8 @@ func (m *podMachine) state(c *container) (corev1.ContainerState, *corev1.Contain
 	}
 }
 
-// waitingReason is the reason of a container that does not run: its own, that of an image volume, or the
-// kubelet's general one.
+// waitingReason is the reason of a container that does not run: its own, that of an image volume,
+// or the kubelet's general one.
 func (m *podMachine) waitingReason(c *container) (reason, message string) {
 	if c.reason != "" {
 		return c.reason, c.message
@@ -92,8 +93,8 @@ func (m *podMachine) ready(c *container, now time.Time, pod *corev1.Pod) bool {
 	return c.step == running && pod.DeletionTimestamp == nil && s.ready && !now.Before(c.startedAt.Add(s.readyAfter))
 }
 
-// phase is the kubelet's rule for the phase of a pod. The one that surprises: a pod with one container
-// that never ran is Pending, even if the others run. For example, A Running and B in
+// phase is the kubelet's rule for the phase of a pod. The one that surprises: a pod with one
+// container that never ran is Pending, even if the others run. For example, A Running and B in
 // ImagePullBackOff is Pending, and A crash-looping and B Running is Running.
 func (m *podMachine) phase(pod *corev1.Pod) corev1.PodPhase {
 	neverRan := func(c *container) bool { return !c.ran }

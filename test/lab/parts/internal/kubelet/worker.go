@@ -19,7 +19,8 @@ import (
 // retryAfter is the pause after a request that the API server refused.
 const retryAfter = time.Second
 
-// worker plays one pod: it advances the machine, does what the machine asks for, and writes the status.
+// worker plays one pod: it advances the machine, does what the machine asks for, and writes the
+// status.
 type worker struct {
 	k       *kubelet
 	ctx     context.Context
@@ -149,14 +150,15 @@ func (w *worker) podIP() string {
 	return w.ip
 }
 
-// publish writes the status if it says anything new. The UID in the patch makes it fail if another pod has
-// taken the name.
+// publish writes the status if it says anything new. The UID in the patch makes it fail if another
+// pod has taken the name.
 func (w *worker) publish(pod *corev1.Pod, status corev1.PodStatus) error {
 	patch, err := statusPatch(pod, status)
 	if err != nil || patch == nil {
 		return err
 	}
-	written, err := w.k.Cluster.kube.CoreV1().Pods(pod.Namespace).Patch(w.ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	written, err := w.k.Cluster.kube.CoreV1().Pods(pod.Namespace).Patch(w.ctx, pod.Name, types.StrategicMergePatchType,
+		patch, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return err
 	}

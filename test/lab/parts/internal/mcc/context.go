@@ -22,8 +22,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// clients makes clients for one component each, as the stock binary: every one has limits of its own.
-// (The MCO's builder of clients is internal to its module.)
+// clients makes clients for one component each, as the stock binary: every one has limits of its
+// own. (The MCO's builder of clients is internal to its module.)
 type clients struct{ config *rest.Config }
 
 func (c clients) kube(component string) kubernetes.Interface {
@@ -42,7 +42,8 @@ func (c clients) operator(component string) operatorclientset.Interface {
 	return operatorclientset.NewForConfigOrDie(rest.AddUserAgent(rest.CopyConfig(c.config), component))
 }
 
-// shared is what the controllers have in common: the part of the MCO's ControllerContext that they use.
+// shared is what the controllers have in common: the part of the MCO's ControllerContext that they
+// use.
 type shared struct {
 	clients
 	mcfgInformers     mcfginformers.SharedInformerFactory
@@ -58,11 +59,12 @@ func newShared(ctx context.Context, config *rest.Config) *shared {
 	c := clients{config}
 	mcfg, kube := c.mcfg("machine-config-shared-informer"), c.kube("kube-shared-informer")
 	s := &shared{
-		clients:           c,
-		mcfgInformers:     mcfginformers.NewSharedInformerFactory(mcfg, resync()),
-		buildInformers:    mcfginformers.NewSharedInformerFactory(mcfg, resync()),
-		kubeInformers:     informers.NewSharedInformerFactory(kube, resync()),
-		userInformers:     informers.NewSharedInformerFactoryWithOptions(kube, resync(), informers.WithNamespace("openshift-config")),
+		clients:        c,
+		mcfgInformers:  mcfginformers.NewSharedInformerFactory(mcfg, resync()),
+		buildInformers: mcfginformers.NewSharedInformerFactory(mcfg, resync()),
+		kubeInformers:  informers.NewSharedInformerFactory(kube, resync()),
+		userInformers: informers.NewSharedInformerFactoryWithOptions(kube, resync(),
+			informers.WithNamespace("openshift-config")),
 		configInformers:   configinformers.NewSharedInformerFactory(c.openshift("config-shared-informer"), resync()),
 		operatorInformers: operatorinformers.NewSharedInformerFactory(c.operator("operator-shared-informer"), resync()),
 	}
@@ -77,7 +79,8 @@ func (s *shared) watchFeatureGates(ctx context.Context, kube kubernetes.Interfac
 	if err != nil {
 		klog.Warningf("unable to get owner reference (falling back to namespace): %v", err)
 	}
-	recorder := events.NewKubeRecorder(kube.CoreV1().Events(ctrlcommon.MCONamespace), "machine-config-operator", owner, clock.RealClock{})
+	recorder := events.NewKubeRecorder(kube.CoreV1().Events(ctrlcommon.MCONamespace), "machine-config-operator", owner,
+		clock.RealClock{})
 	access := featuregates.NewFeatureGateAccess(version.ReleaseVersion, "0.0.1-snapshot",
 		s.configInformers.Config().V1().ClusterVersions(), s.configInformers.Config().V1().FeatureGates(), recorder)
 	go access.Run(ctx)
@@ -93,8 +96,8 @@ func (s *shared) start(ctx context.Context) {
 	}
 }
 
-// resync is 20 to 40 minutes, as in the MCO. It is not scaled: it is a safety net, and nothing in the lab
-// should come to depend on it.
+// resync is 20 to 40 minutes, as in the MCO. It is not scaled: it is a safety net, and nothing in
+// the lab should come to depend on it.
 func resync() time.Duration {
 	return time.Duration((1 + rand.Float64()) * float64(20*time.Minute))
 }

@@ -40,21 +40,26 @@ func runControllers(ctx context.Context, o Options) error {
 	return nil
 }
 
-// renderers make MachineConfigs: from templates, from other objects, and from all of them one per pool.
+// renderers make MachineConfigs: from templates, from other objects, and from all of them one per
+// pool.
 func (s *shared) renderers(o Options) []ctrlcommon.Controller {
 	mcfg, config := s.mcfgInformers.Machineconfiguration().V1(), s.configInformers.Config().V1()
 	return []ctrlcommon.Controller{
-		template.New(o.Templates, mcfg.ControllerConfigs(), mcfg.MachineConfigs(), s.userInformers.Core().V1().Secrets(), config.APIServers(),
+		template.New(o.Templates, mcfg.ControllerConfigs(), mcfg.MachineConfigs(),
+			s.userInformers.Core().V1().Secrets(), config.APIServers(),
 			s.kube("template-controller"), s.mcfg("template-controller")),
 		kubeletconfig.New(o.Templates, mcfg.MachineConfigPools(), mcfg.ControllerConfigs(), mcfg.KubeletConfigs(),
 			config.FeatureGates(), config.Nodes(), config.APIServers(),
-			s.kube("kubelet-config-controller"), s.mcfg("kubelet-config-controller"), s.openshift("kubelet-config-controller"), s.gates),
-		containerruntimeconfig.New(o.Templates, mcfg.MachineConfigPools(), mcfg.ControllerConfigs(), mcfg.ContainerRuntimeConfigs(),
+			s.kube("kubelet-config-controller"), s.mcfg("kubelet-config-controller"),
+			s.openshift("kubelet-config-controller"), s.gates),
+		containerruntimeconfig.New(o.Templates, mcfg.MachineConfigPools(), mcfg.ControllerConfigs(),
+			mcfg.ContainerRuntimeConfigs(),
 			config.Images(), config.ImageDigestMirrorSets(), config.ImageTagMirrorSets(), s.configInformers,
 			s.operatorInformers.Operator().V1alpha1().ImageContentSourcePolicies(), config.ClusterVersions(),
 			s.kube("container-runtime-config-controller"), s.mcfg("container-runtime-config-controller"),
 			s.openshift("container-runtime-config-controller"), s.gates),
-		render.New(mcfg.MachineConfigPools(), mcfg.MachineConfigs(), mcfg.ControllerConfigs(), mcfg.ContainerRuntimeConfigs(), mcfg.KubeletConfigs(),
+		render.New(mcfg.MachineConfigPools(), mcfg.MachineConfigs(), mcfg.ControllerConfigs(),
+			mcfg.ContainerRuntimeConfigs(), mcfg.KubeletConfigs(),
 			s.kube("render-controller"), s.mcfg("render-controller")),
 	}
 }

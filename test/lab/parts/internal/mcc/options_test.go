@@ -8,7 +8,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Scale 1 with the stock delay must be the stock controller, so that a result can be checked against it.
+// Scale 1 with the stock delay must be the stock controller, so that a result can be checked
+// against it.
 func TestScaleOneIsStock(t *testing.T) {
 	o := Options{Config: &rest.Config{}, Delay: 5 * time.Second, Scale: 1}
 	if got, want := o.drainConfig(), drain.DefaultConfig(); got != want {

@@ -12,7 +12,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// The lease of OpenShift's conventions for highly available control planes, which the stock binary has.
+// The lease of OpenShift's conventions for highly available control planes, which the stock binary
+// has.
 const (
 	leaseDuration = 137 * time.Second
 	renewDeadline = 107 * time.Second
@@ -22,7 +23,8 @@ const (
 // errLeaseLost ends a controller that somebody else has replaced.
 var errLeaseLost = errors.New("the lease is lost")
 
-// Run runs the controllers while this process leads, until the end of ctx. The lease is given back then.
+// Run runs the controllers while this process leads, until the end of ctx. The lease is given back
+// then.
 func Run(ctx context.Context, o Options) error {
 	lock, err := o.lock()
 	if err != nil {

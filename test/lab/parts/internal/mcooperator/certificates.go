@@ -15,8 +15,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// syncRegistryCertificates carries the registry CAs into the ControllerConfig, from where every daemon
-// writes them at once, paused pool or not (Operator.syncRenderConfig and syncControllerConfig).
+// syncRegistryCertificates carries the registry CAs into the ControllerConfig, from where every
+// daemon writes them at once, paused pool or not (Operator.syncRenderConfig and
+// syncControllerConfig).
 func (o *operator) syncRegistryCertificates(ctx context.Context) error {
 	user, err := o.userBundles()
 	if err != nil {
@@ -43,9 +44,9 @@ func (o *operator) syncRegistryCertificates(ctx context.Context) error {
 	return ignoreConflict(err)
 }
 
-// userBundles reads the ConfigMap that images.config names in additionalTrustedCA. One that does not
-// exist is only a warning, and then counts as empty: the CAs that the admin had given disappear from
-// all nodes.
+// userBundles reads the ConfigMap that images.config names in additionalTrustedCA. One that does
+// not exist is only a warning, and then counts as empty: the CAs that the admin had given disappear
+// from all nodes.
 func (o *operator) userBundles() ([]mcfgv1.ImageRegistryBundle, error) {
 	image, err := o.images.Get("cluster")
 	if err != nil {
@@ -63,8 +64,8 @@ func (o *operator) userBundles() ([]mcfgv1.ImageRegistryBundle, error) {
 	return bundles(trusted), nil
 }
 
-// bundles turns a ConfigMap into bundles, keys in order, text before binary. Text that happens to be
-// base64 is decoded, as the MCO does.
+// bundles turns a ConfigMap into bundles, keys in order, text before binary. Text that happens to
+// be base64 is decoded, as the MCO does.
 func bundles(from *corev1.ConfigMap) []mcfgv1.ImageRegistryBundle {
 	result := []mcfgv1.ImageRegistryBundle{}
 	for _, key := range slices.Sorted(maps.Keys(from.Data)) {
@@ -80,7 +81,8 @@ func bundles(from *corev1.ConfigMap) []mcfgv1.ImageRegistryBundle {
 	return result
 }
 
-// ignoreConflict leaves a write that lost against a newer version to the next round, which reads it.
+// ignoreConflict leaves a write that lost against a newer version to the next round, which reads
+// it.
 func ignoreConflict(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return nil

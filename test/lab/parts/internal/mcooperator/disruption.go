@@ -13,7 +13,8 @@ import (
 )
 
 // syncDisruptionPolicy merges the admin's policies with the defaults, by the MCO's own function
-// (Operator.syncMachineConfiguration). Daemons refuse to update until observedGeneration has caught up.
+// (Operator.syncMachineConfiguration). Daemons refuse to update until observedGeneration has caught
+// up.
 func (o *operator) syncDisruptionPolicy(ctx context.Context) error {
 	client := o.Operator.OperatorV1().MachineConfigurations()
 	current, err := o.machineConfigurations.Get(ctrlcommon.MCOOperatorKnobsObjectName)

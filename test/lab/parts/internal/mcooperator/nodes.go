@@ -17,10 +17,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// gates has what the MCO's functions ask for below; the gate is on in every cluster of this release.
+// gates has what the MCO's functions ask for below; the gate is on in every cluster of this
+// release.
 var gates = ctrlcommon.NewFeatureGatesHardcodedHandler([]configv1.FeatureGateName{features.FeatureGateMachineConfigNodes}, nil)
 
-// syncMachineConfigNodes keeps one MachineConfigNode per node, with its pool (Operator.syncMachineConfigNodes).
+// syncMachineConfigNodes keeps one MachineConfigNode per node, with its pool
+// (Operator.syncMachineConfigNodes).
 func (o *operator) syncMachineConfigNodes(ctx context.Context) error {
 	nodes, err := o.nodes.List(labels.Everything())
 	if err != nil {
@@ -58,9 +60,10 @@ func (o *operator) syncMachineConfigNode(node *corev1.Node) error {
 	if err != nil {
 		return err
 	}
-	// The real operator reads every MachineConfigNode live in each round; for hundreds of nodes that is
-	// most of what its client may ask, so the lab looks at its cache first.
-	if cached, err := o.mcns.Get(node.Name); err == nil && cached.Spec.Pool.Name == pool && cached.Spec.ConfigVersion.Desired != upgrademonitor.NotYetSet {
+	// The real operator reads every MachineConfigNode live in each round; for hundreds of nodes
+	// that is most of what its client may ask, so the lab looks at its cache first.
+	if cached, err := o.mcns.Get(node.Name); err == nil && cached.Spec.Pool.Name == pool &&
+		cached.Spec.ConfigVersion.Desired != upgrademonitor.NotYetSet {
 		return nil
 	}
 	mcn, _, err := resourceapply.ApplyMachineConfigNode(o.MCFG.MachineconfigurationV1(), machineConfigNode(node, pool))

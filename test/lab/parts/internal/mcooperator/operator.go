@@ -1,5 +1,6 @@
-// Package mcooperator stands in for the machine-config-operator itself, which cannot run in the lab (it
-// deploys containers). Of its sync loop it keeps what a cluster shows to others, in the same order:
+// Package mcooperator stands in for the machine-config-operator itself, which cannot run in the lab
+// (it deploys containers). Of its sync loop it keeps what a cluster shows to others, in the same
+// order:
 //
 //	RenderConfig          registry CAs of ConfigMaps -> ControllerConfig
 //	MachineConfiguration  NodeDisruptionPolicy: spec and defaults merged into status
@@ -8,8 +9,8 @@
 //	RequiredPools         waits for the control plane, reports it in ClusterOperator/machine-config
 //
 // As in the real one the last step blocks the loop: while the control plane updates, or any pool is
-// Degraded, a new CA or a new node waits, up to ten minutes per control plane node. Only the policy is
-// still merged meanwhile. "MCO" in comments is pkg/operator of the module named in go.mod.
+// Degraded, a new CA or a new node waits, up to ten minutes per control plane node. Only the policy
+// is still merged meanwhile. "MCO" in comments is pkg/operator of the module named in go.mod.
 package mcooperator
 
 import (
@@ -33,7 +34,8 @@ type Options struct {
 	MCFG     mcfgclientset.Interface
 	Operator operatorclientset.Interface
 	Config   configclientset.Interface
-	// Scale multiplies the waits of the real operator; 0.1 turns its 10 minutes into one. Zero means 1.
+	// Scale multiplies the waits of the real operator; 0.1 turns its 10 minutes into one. Zero
+	// means 1.
 	Scale float64
 }
 

@@ -46,7 +46,8 @@ func start(t *testing.T) *lab {
 		kube: fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "m1", UID: "1",
 			Labels:      map[string]string{"node-role.kubernetes.io/master": ""},
 			Annotations: map[string]string{constants.DesiredMachineConfigAnnotationKey: "rendered-master-a"}}}),
-		mcfg:     mcfgfake.NewClientset(master(), &mcfgv1.ControllerConfig{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.ControllerConfigName}}),
+		mcfg: mcfgfake.NewClientset(master(),
+			&mcfgv1.ControllerConfig{ObjectMeta: metav1.ObjectMeta{Name: ctrlcommon.ControllerConfigName}}),
 		operator: operatorfake.NewClientset(machineConfiguration),
 		config:   configfake.NewClientset(version, &configv1.Image{ObjectMeta: metav1.ObjectMeta{Name: "cluster"}}),
 	}
@@ -55,7 +56,8 @@ func start(t *testing.T) *lab {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := Run(running, Options{Kube: l.kube, MCFG: l.mcfg, Operator: l.operator, Config: l.config, Scale: 0.01}); err != nil {
+		if err := Run(running, Options{Kube: l.kube, MCFG: l.mcfg, Operator: l.operator, Config: l.config,
+			Scale: 0.01}); err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	}()
@@ -63,26 +65,28 @@ func start(t *testing.T) *lab {
 	return l
 }
 
-// separateStatus makes the fake write status and spec apart, one write at a time, as an API server does.
-// By itself, a status write that was under way carries the old spec along and undoes a test's edit.
+// separateStatus makes the fake write status and spec apart, one write at a time, as an API server
+// does. By itself, a status write that was under way carries the old spec along and undoes a test's
+// edit.
 func separateStatus(operator *operatorfake.Clientset) {
 	var writing sync.Mutex
 	configurations := opv1.GroupVersion.WithResource("machineconfigurations")
-	operator.PrependReactor("update", "machineconfigurations", func(action kubetesting.Action) (bool, runtime.Object, error) {
-		writing.Lock()
-		defer writing.Unlock()
-		next := action.(kubetesting.UpdateAction).GetObject().(*opv1.MachineConfiguration).DeepCopy()
-		if action.GetSubresource() == "status" {
-			object, err := operator.Tracker().Get(configurations, "", next.Name)
-			if err != nil {
-				return true, nil, err
+	operator.PrependReactor("update", "machineconfigurations",
+		func(action kubetesting.Action) (bool, runtime.Object, error) {
+			writing.Lock()
+			defer writing.Unlock()
+			next := action.(kubetesting.UpdateAction).GetObject().(*opv1.MachineConfiguration).DeepCopy()
+			if action.GetSubresource() == "status" {
+				object, err := operator.Tracker().Get(configurations, "", next.Name)
+				if err != nil {
+					return true, nil, err
+				}
+				stored := object.(*opv1.MachineConfiguration).DeepCopy()
+				stored.Status = next.Status
+				next = stored
 			}
-			stored := object.(*opv1.MachineConfiguration).DeepCopy()
-			stored.Status = next.Status
-			next = stored
-		}
-		return true, next, operator.Tracker().Update(configurations, next, "")
-	})
+			return true, next, operator.Tracker().Update(configurations, next, "")
+		})
 }
 
 // master is a pool whose only node is up to date.
@@ -97,7 +101,8 @@ func master() *mcfgv1.MachineConfigPool {
 }
 
 func condition(p *mcfgv1.MachineConfigPool, kind mcfgv1.MachineConfigPoolConditionType, status corev1.ConditionStatus) {
-	apihelpers.SetMachineConfigPoolCondition(&p.Status, *apihelpers.NewMachineConfigPoolCondition(kind, status, "", "node broken"))
+	apihelpers.SetMachineConfigPoolCondition(&p.Status,
+		*apihelpers.NewMachineConfigPoolCondition(kind, status, "", "node broken"))
 }
 
 // update changes the master pool.
@@ -114,7 +119,8 @@ func (l *lab) update(change func(*mcfgv1.MachineConfigPool)) {
 	}
 }
 
-// await looks until the condition holds: the operator is another program, there is nothing to wait on.
+// await looks until the condition holds: the operator is another program, there is nothing to wait
+// on.
 func (l *lab) await(what string, condition func() bool) {
 	l.t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -127,7 +133,8 @@ func (l *lab) await(what string, condition func() bool) {
 	}
 }
 
-func (l *lab) awaitCondition(kind configv1.ClusterStatusConditionType, status configv1.ConditionStatus, reason, message string) {
+func (l *lab) awaitCondition(kind configv1.ClusterStatusConditionType, status configv1.ConditionStatus, reason,
+	message string) {
 	l.t.Helper()
 	l.await(string(kind)+"="+string(status)+" "+reason+" "+message, func() bool {
 		co, err := l.config.ConfigV1().ClusterOperators().Get(ctx, "machine-config", metav1.GetOptions{})
@@ -141,7 +148,8 @@ func (l *lab) awaitCondition(kind configv1.ClusterStatusConditionType, status co
 
 func TestHealthy(t *testing.T) {
 	l := start(t)
-	l.awaitCondition(configv1.OperatorAvailable, configv1.ConditionTrue, "AsExpected", "Cluster has deployed [{operator 4.20.1}]")
+	l.awaitCondition(configv1.OperatorAvailable, configv1.ConditionTrue, "AsExpected",
+		"Cluster has deployed [{operator 4.20.1}]")
 	l.awaitCondition(configv1.OperatorDegraded, configv1.ConditionFalse, "", "")
 	l.awaitCondition(configv1.OperatorUpgradeable, configv1.ConditionTrue, "AsExpected", "")
 }
@@ -193,8 +201,9 @@ func TestDisruptionPolicyIsMerged(t *testing.T) {
 	}
 	m.Generation = 8
 	m.Spec.NodeDisruptionPolicy.Files = []opv1.NodeDisruptionPolicySpecFile{{
-		Path:    constants.ContainerRegistryConfPath,
-		Actions: []opv1.NodeDisruptionPolicySpecAction{{Type: opv1.ReloadSpecAction, Reload: &opv1.ReloadService{ServiceName: "crio.service"}}},
+		Path: constants.ContainerRegistryConfPath,
+		Actions: []opv1.NodeDisruptionPolicySpecAction{{Type: opv1.ReloadSpecAction,
+			Reload: &opv1.ReloadService{ServiceName: "crio.service"}}},
 	}}
 	if _, err := machineConfiguration.Update(ctx, m, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
@@ -220,7 +229,8 @@ func (l *lab) registriesAction() opv1.NodeDisruptionPolicyStatusActionType {
 func TestTrustedCA(t *testing.T) {
 	l := start(t)
 	l.setTrust("trust", map[string]string{"mirror.example..5000": "PEM", "b64.example": "UEVN"})
-	want := []mcfgv1.ImageRegistryBundle{{File: "b64.example", Data: []byte("PEM")}, {File: "mirror.example..5000", Data: []byte("PEM")}}
+	want := []mcfgv1.ImageRegistryBundle{{File: "b64.example", Data: []byte("PEM")},
+		{File: "mirror.example..5000", Data: []byte("PEM")}}
 	l.await("the CAs", func() bool { return reflect.DeepEqual(l.bundles(), want) })
 	if err := l.kube.CoreV1().ConfigMaps(userNamespace).Delete(ctx, "trust", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
@@ -230,7 +240,8 @@ func TestTrustedCA(t *testing.T) {
 
 func (l *lab) setTrust(name string, data map[string]string) {
 	l.t.Helper()
-	if _, err := l.kube.CoreV1().ConfigMaps(userNamespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: data}, metav1.CreateOptions{}); err != nil {
+	if _, err := l.kube.CoreV1().ConfigMaps(userNamespace).Create(ctx,
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: data}, metav1.CreateOptions{}); err != nil {
 		l.t.Fatal(err)
 	}
 	image := &configv1.Image{ObjectMeta: metav1.ObjectMeta{Name: "cluster"}}
@@ -241,7 +252,8 @@ func (l *lab) setTrust(name string, data map[string]string) {
 }
 
 func (l *lab) bundles() []mcfgv1.ImageRegistryBundle {
-	c, err := l.mcfg.MachineconfigurationV1().ControllerConfigs().Get(ctx, ctrlcommon.ControllerConfigName, metav1.GetOptions{})
+	c, err := l.mcfg.MachineconfigurationV1().ControllerConfigs().Get(ctx, ctrlcommon.ControllerConfigName,
+		metav1.GetOptions{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -253,7 +265,8 @@ func TestMachineConfigNodes(t *testing.T) {
 	mcns := l.mcfg.MachineconfigurationV1().MachineConfigNodes()
 	l.await("the MachineConfigNode", func() bool {
 		m, err := mcns.Get(ctx, "m1", metav1.GetOptions{})
-		return err == nil && m.Spec.Pool.Name == "master" && m.Spec.Node.Name == "m1" && m.Spec.ConfigVersion.Desired == "rendered-master-a"
+		return err == nil && m.Spec.Pool.Name == "master" && m.Spec.Node.Name == "m1" &&
+			m.Spec.ConfigVersion.Desired == "rendered-master-a"
 	})
 	if err := l.kube.CoreV1().Nodes().Delete(ctx, "m1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

@@ -16,13 +16,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// requiredLabel marks the pools that must be updated for the cluster to count as healthy: master only.
+// requiredLabel marks the pools that must be updated for the cluster to count as healthy: master
+// only.
 const requiredLabel = "operator.machineconfiguration.openshift.io/required-for-upgrade"
 
-// poolLabels are those of the manifests master.machineconfigpool.yaml and worker.machineconfigpool.yaml.
+// poolLabels are those of the manifests master.machineconfigpool.yaml and
+// worker.machineconfigpool.yaml.
 var poolLabels = map[string]map[string]string{
-	"master": {requiredLabel: "", "machineconfiguration.openshift.io/mco-built-in": "", "pools.operator.machineconfiguration.openshift.io/master": ""},
-	"worker": {"machineconfiguration.openshift.io/mco-built-in": "", "pools.operator.machineconfiguration.openshift.io/worker": ""},
+	"master": {requiredLabel: "", "machineconfiguration.openshift.io/mco-built-in": "",
+		"pools.operator.machineconfiguration.openshift.io/master": ""},
+	"worker": {"machineconfiguration.openshift.io/mco-built-in": "",
+		"pools.operator.machineconfiguration.openshift.io/worker": ""},
 }
 
 // syncPoolLabels puts back what the manifests say about the built-in pools. It leaves paused and
@@ -43,7 +47,8 @@ func (o *operator) syncPoolLabels(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := o.MCFG.MachineconfigurationV1().MachineConfigPools().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := o.MCFG.MachineconfigurationV1().MachineConfigPools().Patch(ctx, name, types.MergePatchType, patch,
+			metav1.PatchOptions{}); err != nil {
 			return err
 		}
 	}
@@ -64,26 +69,28 @@ func (o *operator) syncRequiredPools(ctx context.Context) error {
 	}
 	timeout := 10 * time.Minute * time.Duration(max(1, requiredMachines(pools)))
 	var last error
-	err = wait.PollUntilContextTimeout(ctx, o.scaled(time.Second), o.scaled(timeout), false, func(ctx context.Context) (bool, error) {
-		if last != nil {
-			if err := o.reportWaiting(ctx, last); err != nil {
+	err = wait.PollUntilContextTimeout(ctx, o.scaled(time.Second), o.scaled(timeout), false,
+		func(ctx context.Context) (bool, error) {
+			if last != nil {
+				if err := o.reportWaiting(ctx, last); err != nil {
+					return false, err
+				}
+			}
+			if err := o.syncDisruptionPolicy(ctx); err != nil {
 				return false, err
 			}
-		}
-		if err := o.syncDisruptionPolicy(ctx); err != nil {
-			return false, err
-		}
-		pools, err := o.pools.List(labels.Everything())
-		if err != nil {
-			last = err
-			return false, nil
-		}
-		var stop error
-		last, stop = checkPools(pools)
-		return last == nil, stop
-	})
+			pools, err := o.pools.List(labels.Everything())
+			if err != nil {
+				last = err
+				return false, nil
+			}
+			var stop error
+			last, stop = checkPools(pools)
+			return last == nil, stop
+		})
 	if wait.Interrupted(err) && ctx.Err() == nil {
-		return fmt.Errorf("error during syncRequiredMachineConfigPools: %w", kubeerrors.NewAggregate([]error{err, last}))
+		return fmt.Errorf("error during syncRequiredMachineConfigPools: %w",
+			kubeerrors.NewAggregate([]error{err, last}))
 	}
 	return err
 }
@@ -93,20 +100,23 @@ func checkPools(pools []*mcfgv1.MachineConfigPool) (waitFor, stop error) {
 	for _, pool := range pools {
 		if hasCondition(pool, mcfgv1.MachineConfigPoolDegraded) {
 			return fmt.Errorf("error MachineConfigPool %s is not ready, retrying. Status: (pool degraded: %v total: %d, ready %d, updated: %d, unavailable: %d, reason: %s)",
-				pool.Name, true, pool.Status.MachineCount, pool.Status.ReadyMachineCount, pool.Status.UpdatedMachineCount, pool.Status.UnavailableMachineCount,
+				pool.Name, true, pool.Status.MachineCount, pool.Status.ReadyMachineCount,
+				pool.Status.UpdatedMachineCount, pool.Status.UnavailableMachineCount,
 				apihelpers.GetMachineConfigPoolCondition(pool.Status, mcfgv1.MachineConfigPoolDegraded).Message), nil
 		}
 		if _, required := pool.Labels[requiredLabel]; !required {
 			continue
 		}
 		if err := hasConfiguration(pool); err != nil {
-			return fmt.Errorf("MachineConfigPool %s has not progressed to latest configuration: %w, retrying", pool.Name, err), nil
+			return fmt.Errorf("MachineConfigPool %s has not progressed to latest configuration: %w, retrying",
+				pool.Name, err), nil
 		}
 		if pool.Generation <= pool.Status.ObservedGeneration && hasCondition(pool, mcfgv1.MachineConfigPoolUpdated) {
 			continue
 		}
 		return fmt.Errorf("error required MachineConfigPool %s is not ready, retrying. Status: (total: %d, ready %d, updated: %d, unavailable: %d, degraded: %d)",
-			pool.Name, pool.Status.MachineCount, pool.Status.ReadyMachineCount, pool.Status.UpdatedMachineCount, pool.Status.UnavailableMachineCount,
+			pool.Name, pool.Status.MachineCount, pool.Status.ReadyMachineCount, pool.Status.UpdatedMachineCount,
+			pool.Status.UnavailableMachineCount,
 			pool.Status.DegradedMachineCount), pausedError(pool)
 	}
 	return nil, nil
@@ -119,11 +129,13 @@ func pausedError(pool *mcfgv1.MachineConfigPool) error {
 	case hasCondition(pool, mcfgv1.MachineConfigPoolUpdated): // the moment before the node controller has seen the change
 		return fmt.Errorf("the required MachineConfigPool %s was paused with no pending updates; no further syncing will occur until it is unpaused", pool.Name)
 	default:
-		return fmt.Errorf("error required MachineConfigPool %s is paused and cannot sync until it is unpaused", pool.Name)
+		return fmt.Errorf("error required MachineConfigPool %s is paused and cannot sync until it is unpaused",
+			pool.Name)
 	}
 }
 
-// hasConfiguration is the part of isMachineConfigPoolConfigurationValid that does not compare releases.
+// hasConfiguration is the part of isMachineConfigPoolConfigurationValid that does not compare
+// releases.
 func hasConfiguration(pool *mcfgv1.MachineConfigPool) error {
 	switch {
 	case pool.Spec.Configuration.Name == "":
@@ -131,7 +143,8 @@ func hasConfiguration(pool *mcfgv1.MachineConfigPool) error {
 	case pool.Status.Configuration.Name == "":
 		return fmt.Errorf("configuration status for pool %s is empty: %s", pool.Name, describe(pool))
 	case len(pool.Status.Configuration.Source) == 0:
-		return fmt.Errorf("list of MachineConfigs that were used to generate configuration for pool %s is empty: %v", pool.Name, describe(pool))
+		return fmt.Errorf("list of MachineConfigs that were used to generate configuration for pool %s is empty: %v",
+			pool.Name, describe(pool))
 	}
 	return nil
 }
@@ -146,10 +159,12 @@ func describe(pool *mcfgv1.MachineConfigPool) string {
 		c := apihelpers.GetMachineConfigPoolCondition(pool.Status, mcfgv1.MachineConfigPoolNodeDegraded)
 		return fmt.Sprintf("pool is degraded because nodes fail with %q: %q", c.Reason, c.Message)
 	case hasCondition(pool, mcfgv1.MachineConfigPoolUpdated):
-		return fmt.Sprintf("all %d nodes are at latest configuration %s", pool.Status.MachineCount, pool.Status.Configuration.Name)
+		return fmt.Sprintf("all %d nodes are at latest configuration %s", pool.Status.MachineCount,
+			pool.Status.Configuration.Name)
 	case hasCondition(pool, mcfgv1.MachineConfigPoolUpdating):
 		return fmt.Sprintf("%d (ready %d) out of %d nodes are updating to latest configuration %s",
-			pool.Status.UpdatedMachineCount, pool.Status.ReadyMachineCount, pool.Status.MachineCount, pool.Spec.Configuration.Name)
+			pool.Status.UpdatedMachineCount, pool.Status.ReadyMachineCount, pool.Status.MachineCount,
+			pool.Spec.Configuration.Name)
 	}
 	return "<unknown>"
 }

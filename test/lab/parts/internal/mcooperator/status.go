@@ -26,7 +26,8 @@ func (o *operator) report(ctx context.Context, change func(*configv1.ClusterOper
 	client := o.Config.ConfigV1().ClusterOperators()
 	current, err := o.operators.Get(operatorName)
 	if apierrors.IsNotFound(err) {
-		current, err = client.Create(ctx, &configv1.ClusterOperator{ObjectMeta: metav1.ObjectMeta{Name: operatorName}}, metav1.CreateOptions{})
+		current, err = client.Create(ctx, &configv1.ClusterOperator{ObjectMeta: metav1.ObjectMeta{Name: operatorName}},
+			metav1.CreateOptions{})
 	}
 	if err != nil {
 		return ignoreConflict(err)
@@ -50,12 +51,13 @@ func (o *operator) setHealthy(co *configv1.ClusterOperator) {
 // setDegraded is the status after a failed task.
 func (o *operator) setDegraded(co *configv1.ClusterOperator, reason string, cause error) {
 	set(co, configv1.OperatorProgressing, configv1.ConditionFalse, "", "Error while reconciling "+o.release())
-	set(co, configv1.OperatorDegraded, configv1.ConditionTrue, reason, fmt.Sprintf("Failed to resync %s because: %v", o.release(), cause))
+	set(co, configv1.OperatorDegraded, configv1.ConditionTrue, reason,
+		fmt.Sprintf("Failed to resync %s because: %v", o.release(), cause))
 	o.setCommon(co, nil)
 }
 
-// reportWaiting shows in the extension what the loop waits for. Degraded stays as it was: a wait is no
-// failure, and an old failure is only cleared by a complete round.
+// reportWaiting shows in the extension what the loop waits for. Degraded stays as it was: a wait is
+// no failure, and an old failure is only cleared by a complete round.
 func (o *operator) reportWaiting(ctx context.Context, reason error) error {
 	return o.report(ctx, func(co *configv1.ClusterOperator) {
 		if v1helpers.FindStatusCondition(co.Status.Conditions, configv1.OperatorDegraded) == nil {
@@ -69,7 +71,8 @@ func (o *operator) reportWaiting(ctx context.Context, reason error) error {
 // land worth waking somebody at night.
 func (o *operator) setCommon(co *configv1.ClusterOperator, waiting error) {
 	co.Status.Versions = []configv1.OperandVersion{{Name: "operator", Version: o.release()}}
-	set(co, configv1.OperatorAvailable, configv1.ConditionTrue, asExpected, fmt.Sprintf("Cluster has deployed %s", co.Status.Versions))
+	set(co, configv1.OperatorAvailable, configv1.ConditionTrue, asExpected,
+		fmt.Sprintf("Cluster has deployed %s", co.Status.Versions))
 	o.setUpgradeable(co)
 	co.Status.RelatedObjects = []configv1.ObjectReference{
 		{Resource: "namespaces", Name: "openshift-machine-config-operator"},
@@ -118,7 +121,8 @@ func (o *operator) release() string {
 	return version.ReleaseVersion
 }
 
-func set(co *configv1.ClusterOperator, kind configv1.ClusterStatusConditionType, status configv1.ConditionStatus, reason, message string) {
+func set(co *configv1.ClusterOperator, kind configv1.ClusterStatusConditionType, status configv1.ConditionStatus,
+	reason, message string) {
 	v1helpers.SetStatusCondition(&co.Status.Conditions, configv1.ClusterOperatorStatusCondition{
 		Type: kind, Status: status, Reason: reason, Message: message,
 	}, clock.RealClock{})

@@ -55,8 +55,9 @@ func (o *operator) watch(ctx context.Context) error {
 		versions:              config.Config().V1().ClusterVersions().Lister(),
 		operators:             config.Config().V1().ClusterOperators().Lister(),
 	}
-	// Nodes and MachineConfigNodes change all the time (heartbeats, conditions), so they do not wake the
-	// loop; the resync sees new ones soon enough. The real operator leaves them out for the same reason.
+	// Nodes and MachineConfigNodes change all the time (heartbeats, conditions), so they do not
+	// wake the loop; the resync sees new ones soon enough. The real operator leaves them out for
+	// the same reason.
 	for _, informer := range []cache.SharedIndexInformer{
 		user.Core().V1().ConfigMaps().Informer(), managed.Core().V1().ConfigMaps().Informer(),
 		mcfg.Machineconfiguration().V1().MachineConfigPools().Informer(),
@@ -74,8 +75,10 @@ func (o *operator) watch(ctx context.Context) error {
 		f.Start(ctx.Done())
 	}
 	for _, synced := range []map[string]bool{
-		named(kube.WaitForCacheSync(ctx.Done())), named(user.WaitForCacheSync(ctx.Done())), named(managed.WaitForCacheSync(ctx.Done())),
-		named(mcfg.WaitForCacheSync(ctx.Done())), named(operators.WaitForCacheSync(ctx.Done())), named(config.WaitForCacheSync(ctx.Done())),
+		named(kube.WaitForCacheSync(ctx.Done())), named(user.WaitForCacheSync(ctx.Done())),
+		named(managed.WaitForCacheSync(ctx.Done())),
+		named(mcfg.WaitForCacheSync(ctx.Done())), named(operators.WaitForCacheSync(ctx.Done())),
+		named(config.WaitForCacheSync(ctx.Done())),
 	} {
 		for kind, ok := range synced {
 			if !ok && ctx.Err() == nil {

@@ -14,7 +14,8 @@ func Dir(root, node string) string { return filepath.Join(root, node) }
 // Registries is the registries.conf of the rendered MachineConfig.
 func Registries(root, node string) string { return in(root, node, "etc/containers/registries.conf") }
 
-// RegistriesDir holds the drop-ins of registries.conf; an entry there replaces one of the same prefix.
+// RegistriesDir holds the drop-ins of registries.conf; an entry there replaces one of the same
+// prefix.
 func RegistriesDir(root, node string) string {
 	return in(root, node, "etc/containers/registries.conf.d")
 }
@@ -31,9 +32,9 @@ func AuthFile(root, node string) string { return in(root, node, "var/lib/kubelet
 // CertsDir holds <host[:port]>/ca.crt for registries with a private certificate authority.
 func CertsDir(root, node string) string { return in(root, node, "etc/docker/certs.d") }
 
-// LoadedConfig holds the name of the rendered MachineConfig which the runtime has loaded. The daemon
-// rewrites it at each reload, after all the other files: until then a pull uses the files of the
-// reload before.
+// LoadedConfig holds the name of the rendered MachineConfig which the runtime has loaded. The
+// daemon rewrites it at each reload, after all the other files: until then a pull uses the files of
+// the reload before.
 func LoadedConfig(root, node string) string { return in(root, node, "run/crio-config") }
 
 // Snapshots is where the runtime keeps the configuration of each reload, in numbered directories.

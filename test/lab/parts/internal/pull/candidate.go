@@ -17,8 +17,8 @@ import (
 	imgspecv1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// candidates turns a name of a pod into the references that the runtime tries, in order. For example
-// with the usual search list:
+// candidates turns a name of a pod into the references that the runtime tries, in order. For
+// example with the usual search list:
 //
 //	quay.io/a/b                  quay.io/a/b:latest
 //	quay.io/a/b:v1@sha256:…      quay.io/a/b@sha256:…   (CRI-O drops the tag)
@@ -68,7 +68,8 @@ func (a *attempt) run(ctx context.Context) error {
 		return imageErr
 	}
 	artifactErr := a.artifact(ctx, ref)
-	return fmt.Errorf("unable to pull image or OCI artifact: pull image err: %w; artifact err: %w", imageErr, artifactErr)
+	return fmt.Errorf("unable to pull image or OCI artifact: pull image err: %w; artifact err: %w", imageErr,
+		artifactErr)
 }
 
 func (a *attempt) copy(ctx context.Context, ref types.ImageReference) error {
@@ -102,14 +103,15 @@ func (a *attempt) policy() (*signature.Policy, error) {
 	return policy, err
 }
 
-// tracedReference is a reference that notes which endpoint its source is opened at. It hands out the library's own
-// source, so copy.Image does not know the difference.
+// tracedReference is a reference that notes which endpoint its source is opened at. It hands out
+// the library's own source, so copy.Image does not know the difference.
 type tracedReference struct {
 	types.ImageReference
 	attempt *attempt
 }
 
-func (w tracedReference) NewImageSource(ctx context.Context, sys *types.SystemContext) (source types.ImageSource, err error) {
+func (w tracedReference) NewImageSource(ctx context.Context, sys *types.SystemContext) (source types.ImageSource,
+	err error) {
 	var t endpointTrace
 	t.record(func() { source, err = w.ImageReference.NewImageSource(ctx, sys) })
 	w.attempt.tried = append(w.attempt.tried, t.locations...)
@@ -121,8 +123,8 @@ func (w tracedReference) NewImageSource(ctx context.Context, sys *types.SystemCo
 
 var errIsAnImage = errors.New("provided artifact is a container image")
 
-// artifact is what remains of CRI-O's second try: it opens the reference again, through all mirrors,
-// and finds either the same error or a container image.
+// artifact is what remains of CRI-O's second try: it opens the reference again, through all
+// mirrors, and finds either the same error or a container image.
 func (a *attempt) artifact(ctx context.Context, ref types.ImageReference) error {
 	served := a.endpoint
 	source, err := tracedReference{ref, a}.NewImageSource(ctx, a.sys)

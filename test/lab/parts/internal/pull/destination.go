@@ -60,16 +60,19 @@ func (d *destination) AcceptsForeignLayerURLs() bool                   { return 
 func (d *destination) IgnoresEmbeddedDockerReference() bool            { return true }
 func (d *destination) HasThreadSafePutBlob() bool                      { return true }
 
-// MustMatchRuntimeOS makes copy.Image read the config first, so that a mirror without it fails there.
+// MustMatchRuntimeOS makes copy.Image read the config first, so that a mirror without it fails
+// there.
 func (d *destination) MustMatchRuntimeOS() bool { return true }
 
 // PutBlob reads a blob to its end. The stream verifies the digest and fails at the last byte.
-func (d *destination) PutBlob(_ context.Context, stream io.Reader, info types.BlobInfo, _ types.BlobInfoCache, isConfig bool) (types.BlobInfo, error) {
+func (d *destination) PutBlob(_ context.Context, stream io.Reader, info types.BlobInfo, _ types.BlobInfoCache,
+	isConfig bool) (types.BlobInfo, error) {
 	file := d.files.Add(1)
 	read, err := io.Copy(io.Discard, stream)
 	d.bytes.Add(read)
 	if err != nil {
-		return types.BlobInfo{}, fmt.Errorf("storing blob to file \"/var/tmp/container_images_storage/%d\": %w", file, err)
+		return types.BlobInfo{}, fmt.Errorf("storing blob to file \"/var/tmp/container_images_storage/%d\": %w",
+			file, err)
 	}
 	if info.Size >= 0 && read != info.Size {
 		return types.BlobInfo{}, fmt.Errorf("blob %s has %d bytes, the manifest says %d", info.Digest, read, info.Size)
@@ -79,7 +82,8 @@ func (d *destination) PutBlob(_ context.Context, stream io.Reader, info types.Bl
 }
 
 // TryReusingBlob finds layers that another image of the node has. They are not downloaded again.
-func (d *destination) TryReusingBlob(_ context.Context, info types.BlobInfo, _ types.BlobInfoCache, _ bool) (bool, types.BlobInfo, error) {
+func (d *destination) TryReusingBlob(_ context.Context, info types.BlobInfo, _ types.BlobInfoCache, _ bool) (bool,
+	types.BlobInfo, error) {
 	size, ok := d.store.blob(info.Digest)
 	if !ok {
 		return false, types.BlobInfo{}, nil
@@ -123,7 +127,8 @@ func (d *destination) Close() error                    { return nil }
 // destinationReference is the name under which copy.Image opens the destination.
 type destinationReference struct{ *destination }
 
-func (r destinationReference) NewImageDestination(context.Context, *types.SystemContext) (types.ImageDestination, error) {
+func (r destinationReference) NewImageDestination(context.Context, *types.SystemContext) (types.ImageDestination,
+	error) {
 	return r.destination, nil
 }
 

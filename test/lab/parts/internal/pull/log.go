@@ -22,10 +22,11 @@ type Record struct {
 	Shared    bool      `json:"shared,omitempty"` // waited for the same pull of another container
 	// Endpoint is the location whose top manifest was taken, mirror or source. It is set when a
 	// later part was missing there, and empty when no endpoint had the manifest.
-	Endpoint string   `json:"endpoint"`
-	Tried    []string `json:"tried,omitempty"` // every location in order, a blocked one too, which is refused before any request
-	Bytes    int64    `json:"bytes"`           // of config and layers that came over the wire
-	Digest   string   `json:"digest"`          // of the top manifest: what the tag meant
+	Endpoint string `json:"endpoint"`
+	// every location in order, a blocked one too, which is refused before any request
+	Tried    []string `json:"tried,omitempty"`
+	Bytes    int64    `json:"bytes"`  // of config and layers that came over the wire
+	Digest   string   `json:"digest"` // of the top manifest: what the tag meant
 	Error    string   `json:"error"`
 	Duration int64    `json:"durationMs"`
 }

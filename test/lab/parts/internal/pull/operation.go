@@ -35,8 +35,8 @@ func (r *Runtime) join(request Request) (op *operation, shared bool) {
 	return op, false
 }
 
-// leave ends the pull when nobody waits for it any more: a mirror that accepts connections and never
-// answers would otherwise hold it for ever. It says whether it did.
+// leave ends the pull when nobody waits for it any more: a mirror that accepts connections and
+// never answers would otherwise hold it for ever. It says whether it did.
 func (r *Runtime) leave(op *operation) (ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 // childVariable marks the process that pulls through the proxy.
 const childVariable = "PULL_THROUGH_PROXY"
 
-// The environment names a proxy and a certificate authority, and both are read once per process. So this
-// test pulls in a child of its own. "example.com" stands for quay.io: the proxy sends every
+// The environment names a proxy and a certificate authority, and both are read once per process. So
+// this test pulls in a child of its own. "example.com" stands for quay.io: the proxy sends every
 // name to a registry of ours, as the proxy of the lab does.
 func TestProxyAndCertificateAuthorityOfTheEnvironment(t *testing.T) {
 	if os.Getenv(childVariable) != "" {

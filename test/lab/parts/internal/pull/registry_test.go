@@ -33,7 +33,8 @@ type registry struct {
 
 func newRegistry(t *testing.T, start func(http.Handler) *httptest.Server) *registry {
 	t.Helper()
-	r := &registry{manifests: map[string][]byte{}, blobs: map[string][]byte{}, corrupt: map[digest.Digest]bool{}, arrived: make(chan struct{}, 10)}
+	r := &registry{manifests: map[string][]byte{}, blobs: map[string][]byte{}, corrupt: map[digest.Digest]bool{},
+		arrived: make(chan struct{}, 10)}
 	r.Server = start(r)
 	t.Cleanup(r.Close)
 	return r
@@ -138,7 +139,8 @@ type image struct {
 func (r *registry) push(repo, tag, content string) image {
 	var i image
 	i.layer = r.blob(repo, imgspecv1.MediaTypeImageLayerGzip, []byte("layer of "+content))
-	config, _ := json.Marshal(imgspecv1.Image{Platform: imgspecv1.Platform{OS: "linux", Architecture: "amd64"}, Author: content})
+	config, _ := json.Marshal(imgspecv1.Image{Platform: imgspecv1.Platform{OS: "linux", Architecture: "amd64"},
+		Author: content})
 	i.config = r.blob(repo, imgspecv1.MediaTypeImageConfig, config)
 	child := r.manifest(repo, imgspecv1.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: imgspecv1.MediaTypeImageManifest,

@@ -99,8 +99,8 @@ func loaded(root, node string) (name, stamp string, err error) {
 	return name, fmt.Sprintf("%d %s", info.ModTime().UnixNano(), name), nil
 }
 
-// snapshot returns the directory of a reload: the newest one if it was taken at this very reload (the
-// lab was restarted), else a new one.
+// snapshot returns the directory of a reload: the newest one if it was taken at this very reload
+// (the lab was restarted), else a new one.
 func (r *reloads) snapshot(name, stamp string) (configuration, error) {
 	base := nodefs.Snapshots(r.root, r.node)
 	if r.number == 0 {

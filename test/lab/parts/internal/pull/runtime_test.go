@@ -67,7 +67,8 @@ func (f *fixture) load(registries string) {
 }
 
 func (f *fixture) pull(reference string) (Image, error) {
-	return f.Pull(context.Background(), Request{Reference: reference, Namespace: "shop", Pod: "web-1", Container: "web", Policy: "IfNotPresent"})
+	return f.Pull(context.Background(), Request{Reference: reference, Namespace: "shop", Pod: "web-1", Container: "web",
+		Policy: "IfNotPresent"})
 }
 
 // mustFail pulls and returns the error text.
@@ -135,7 +136,8 @@ func TestMirrorsAreTriedInOrder(t *testing.T) {
 	if record.Endpoint != wantTried[1] {
 		t.Errorf("endpoint %q, want %q", record.Endpoint, wantTried[1])
 	}
-	if record.Config != "rendered-worker-1" || record.Node != node || record.Pod != "web-1" || record.Container != "web" || record.Cached {
+	if record.Config != "rendered-worker-1" || record.Node != node || record.Pod != "web-1" ||
+		record.Container != "web" || record.Cached {
 		t.Errorf("record %+v", record)
 	}
 	if want := want.config.Size + want.layer.Size; record.Bytes != want {
@@ -175,8 +177,10 @@ func TestBlockedSource(t *testing.T) {
 
 	// Both halves of the message name the mirror's error and the source's.
 	for _, part := range []string{
-		"unable to pull image or OCI artifact: pull image err: initializing source docker://" + source.host() + "/shop/web:v1: ",
-		"(Mirrors also failed: [" + mirror.host() + "/shop/web:v1: reading manifest v1 in " + mirror.host() + "/shop/web: manifest unknown])",
+		"unable to pull image or OCI artifact: pull image err: initializing source docker://" + source.host() +
+			"/shop/web:v1: ",
+		"(Mirrors also failed: [" + mirror.host() + "/shop/web:v1: reading manifest v1 in " + mirror.host() +
+			"/shop/web: manifest unknown])",
 		"registry " + source.host() + " is blocked in /etc/containers/registries.conf or /etc/containers/registries.conf.d; artifact err: ",
 		"; artifact err: get manifest: build image source: (Mirrors also failed: ",
 	} {
@@ -285,7 +289,8 @@ func TestCertificatesOfARegistry(t *testing.T) {
 	f := newFixture(t)
 	f.load("")
 
-	if err := f.mustFail(secure.host() + "/shop/web:v1"); !strings.Contains(err, "x509: certificate signed by unknown authority") {
+	if err := f.mustFail(secure.host() + "/shop/web:v1"); !strings.Contains(err,
+		"x509: certificate signed by unknown authority") {
 		t.Errorf("error %q", err)
 	}
 	f.write(filepath.Join(nodefs.CertsDir(f.root, node), secure.host(), "ca.crt"), string(secure.ca()))
@@ -324,7 +329,8 @@ func TestConfigTakesEffectOnReload(t *testing.T) {
 	if got := endpoint(); !strings.HasPrefix(got, mirror.host()) {
 		t.Errorf("after a reload that failed: %s", got)
 	}
-	f.write(filepath.Join(nodefs.RegistriesDir(f.root, node), "99-admin.conf"), conf(source.host(), false)[len("unqualified-search-registries = [\"\"]\n")+len(source.host()):])
+	f.write(filepath.Join(nodefs.RegistriesDir(f.root, node), "99-admin.conf"),
+		conf(source.host(), false)[len("unqualified-search-registries = [\"\"]\n")+len(source.host()):])
 	f.load(conf(source.host(), false, mirror.host()))
 	if got := endpoint(); !strings.HasPrefix(got, source.host()) {
 		t.Errorf("with a drop-in that replaces the entry: %s", got)
@@ -391,7 +397,8 @@ func TestRegistryUnavailable(t *testing.T) {
 	f := newFixture(t)
 	f.load(conf(source.host(), false))
 	source.Close()
-	if err := f.mustFail(source.host() + "/shop/web:v1"); !strings.HasPrefix(err, crierrors.ErrRegistryUnavailable.Error()+": ") {
+	if err := f.mustFail(source.host() + "/shop/web:v1"); !strings.HasPrefix(err,
+		crierrors.ErrRegistryUnavailable.Error()+": ") {
 		t.Errorf("error %q", err)
 	}
 }
@@ -490,7 +497,8 @@ func TestRejectedByPolicy(t *testing.T) {
 	f := newFixture(t)
 	f.write(nodefs.Policy(f.root, node), `{"default":[{"type":"reject"}]}`)
 	f.load(conf(source.host(), false))
-	if err := f.mustFail(source.host() + "/shop/web:v1"); !strings.HasPrefix(err, crierrors.ErrSignatureValidationFailed.Error()+": ") {
+	if err := f.mustFail(source.host() + "/shop/web:v1"); !strings.HasPrefix(err,
+		crierrors.ErrSignatureValidationFailed.Error()+": ") {
 		t.Errorf("error %q", err)
 	}
 }

@@ -76,8 +76,8 @@ func openStore(path string) (*store, error) {
 	return s, nil
 }
 
-// find looks an image up by name, without asking any registry. A digest is also found under
-// another name of the same repository: after a pull of quay.io/a:v1, quay.io/a@sha256:… is present. The
+// find looks an image up by name, without asking any registry. A digest is also found under another
+// name of the same repository: after a pull of quay.io/a:v1, quay.io/a@sha256:… is present. The
 // reverse does not hold: a pull by digest makes no tag.
 func (s *store) find(ref reference.Named) (Image, bool) {
 	s.mu.Lock()
@@ -118,7 +118,8 @@ func (s *store) blob(d digest.Digest) (int64, bool) {
 	return 0, false
 }
 
-// add stores an image and moves the name to it, if another image had it: a tag that was pushed again.
+// add stores an image and moves the name to it, if another image had it: a tag that was pushed
+// again.
 func (s *store) add(added Image) (Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
