@@ -21,7 +21,7 @@ func TestLab(t *testing.T) {
 	t.Run("a pod's image comes from its source", func(t *testing.T) { testSource(t, l) })
 	t.Run("the controller that dies is started again", func(t *testing.T) { testControllerDies(t, l) })
 	t.Run("a mirror set goes through every node", func(t *testing.T) { testMirrorSet(t, l) })
-	t.Run("reset gives back the initial state", func(t *testing.T) {
+	t.Run("reset restores the initial state", func(t *testing.T) {
 		if err := l.Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func pausedByOperator(p *mcfgv1.MachineConfigPool) bool {
 // sameStatus compares what a status write would change.
 func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Semantic.DeepEqual(a, b) }
 
-// checkEnd judges how the run has ended: settled with everything as it was, or held up by something
+// checkEnd judges how the run has ended: settled with everything as it was, or blocked by something
 // that the scenario accounts for (I5, I7).
 func (c *checker) checkEnd(why string) {
 	switch {
@@ -62,7 +62,7 @@ func (c *checker) checkPoolRestored(p *mcfgv1.MachineConfigPool, prior priorPool
 	case (err != nil || l != nil) && excused:
 		return
 	case err != nil || l != nil:
-		c.violate("I5", "pool %s carries a ledger at the end", p.Name)
+		c.violate("I5", "pool %s carries a pause record at the end", p.Name)
 		return
 	case len(c.finalizerForced) > 0 && c.sim.faults.happened["ledger-removed"] > 0:
 		return // nothing is left that tells of the pause

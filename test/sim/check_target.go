@@ -10,7 +10,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// maxConcurrent is how many nodes of the pool may be under way at once (I1): what the user asks
+// maxConcurrent is how many nodes of the pool may be in progress at once (I1): what the user asks
 // for, and no more than the pool had before; of the control plane one. Where somebody has changed
 // the pool's own limit, or nodes came and went, the larger of what may have been seen.
 func (c *checker) maxConcurrent(r *rolloutObject, p *mcfgv1.MachineConfigPool) int {

@@ -54,7 +54,7 @@ type checker struct {
 	setChanged time.Time
 	// rendered is when each pool was last rendered anew.
 	rendered map[string]time.Time
-	// rollbackSince is since when each rollout goes back, by the true clock.
+	// rollbackSince is since when each rollout rolls back, by the true clock.
 	rollbackSince map[string]time.Time
 }
 
@@ -326,7 +326,7 @@ func (c *checker) recordUpdate(p *mcfgv1.MachineConfigPool, n *corev1.Node, puls
 	return size
 }
 
-// pauseOwner is the rollout whose ledger is on the pool.
+// pauseOwner is the rollout whose pause record is on the pool.
 func pauseOwner(p *mcfgv1.MachineConfigPool) string {
 	if ledger, err := pool.ReadPauseRecord(p); err == nil && ledger != nil {
 		return ledger.Rollout
@@ -339,7 +339,7 @@ func releaseKey(p *mcfgv1.MachineConfigPool, pulse *rollout.UnpauseWindow) strin
 		pulse.Target)
 }
 
-// isPreviousConfig tells whether the configuration is the one to which the rollout goes back.
+// isPreviousConfig tells whether the configuration is the one to which the rollout rolls back.
 func (c *checker) isPreviousConfig(rolloutName string, p *mcfgv1.MachineConfigPool) bool {
 	r, ok := c.sim.apiServer.rollouts.get(rolloutName)
 	if !ok {
@@ -422,7 +422,7 @@ func (c *checker) checkNodeStartFailure(d *daemon, why string) {
 	}
 }
 
-// reasonable: a rollout goes back because somebody asks for it, or because a node did not get
+// reasonable: a rollout rolls back because somebody asks for it, or because a node did not get
 // through, and not by itself (I10).
 func (c *checker) checkRollbackReason(r *rolloutObject) {
 	asked := slices.ContainsFunc(r.spec.Requests, func(q rollout.Request) bool {
@@ -432,7 +432,7 @@ func (c *checker) checkRollbackReason(r *rolloutObject) {
 	case asked, r.spec.Deleting && r.spec.RollbackOnDelete:
 	case r.spec.RollbackOnFailure && r.status.Record.Rollback.Reason == "DrainTimedOut":
 	default:
-		c.violate("I10", "SafeMirrorRollout %s goes back for the reason %s, and nobody has asked for it", r.spec.Name,
+		c.violate("I10", "SafeMirrorRollout %s rolls back for the reason %s, and nobody has asked for it", r.spec.Name,
 			r.status.Record.Rollback.Reason)
 	}
 }

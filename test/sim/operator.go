@@ -391,7 +391,7 @@ func (p *process) guardPool(name string) {
 	})
 }
 
-// restoreOrphans gives back the pools of rollouts that are gone; see controllers/orphans.go.
+// restoreOrphans restores the pools of rollouts that are gone; see controllers/orphans.go.
 func (p *process) restoreOrphans() {
 	live := &p.sim.apiServer.live
 	p.restoreOrphanedPolicy()
@@ -413,7 +413,7 @@ func (p *process) restoreOrphans() {
 		}
 		if pool.Restore(context.Background(), poolClient{p: p}, mcp, ledger.PriorPaused,
 			ledger.PriorMaxUnavailable) == nil {
-			p.sim.logf(p.name, "gives back pool %s, whose rollout is gone", mcp.Name)
+			p.sim.logf(p.name, "restores pool %s, whose rollout is gone", mcp.Name)
 		}
 	}
 }

@@ -40,7 +40,7 @@ type Scenario struct {
 
 // Spec is what of the rollout's spec matters here.
 type Spec struct {
-	// Mirrors is what the mirror set shall say; see Lists. Empty means "m1!".
+	// Mirrors is what the mirror set is to say; see Lists. Empty means "m1!".
 	Mirrors MirrorSpec `json:"lists,omitempty"`
 	// Targeted is the mechanism of that name, MaxConcurrent is maxUnavailable.
 	Targeted      bool `json:"targeted,omitempty"`
@@ -53,7 +53,7 @@ type Spec struct {
 	RollbackOnFailure   bool `json:"rollbackOnFailure,omitempty"`
 	ApplyApproval       bool `json:"applyApproval,omitempty"`
 	// Digests is true when there are digest mirrors as well, Staged when the source is blocked in a
-	// second pass so many seconds after the first, and Reload when nodes shall reload instead of
+	// second pass so many seconds after the first, and Reload when nodes are to reload instead of
 	// being drained.
 	Digests             bool `json:"digests,omitempty"`
 	Staged              bool `json:"staged,omitempty"`
