@@ -145,16 +145,22 @@ func notRestorable(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 		if n.runs(p.Rendered) {
 			continue
 		}
-		why := fmt.Sprintf("runs %s, not %s", n.CurrentConfig, p.Rendered)
+		why, advice := fmt.Sprintf("runs %s, not %s", n.CurrentConfig, p.Rendered), ""
+		if n.CurrentConfig == p.Rendered { // its daemon is not done with it yet
+			why = fmt.Sprintf("has %s and its update is not complete (%s)", p.Rendered, n.UpdateStage(p.Rendered))
+		}
 		if !n.Ready || n.Unschedulable {
 			why += ", and is " + unavailableText(n)
 			if slices.Contains(rec.Unavailable, n.Name) {
 				why += " since before the rollout"
 			}
+			advice = ": uncordon it"
+			if !n.Ready { // never advise to delete a live node
+				advice = ": bring the node back or delete it"
+			}
 		}
 		out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
-			"node %s %s; MachineConfigPool %s stays paused until it does: bring the node back or delete it", n.Name,
-			why, p.Name)})
+			"node %s %s; MachineConfigPool %s stays paused until the node is updated%s", n.Name, why, p.Name, advice)})
 	}
 	return out
 }
