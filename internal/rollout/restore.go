@@ -154,9 +154,11 @@ func notRestorable(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 			if slices.Contains(rec.Unavailable, n.Name) {
 				why += " since before the rollout"
 			}
-			advice = ": uncordon it"
-			if !n.Ready { // never advise to delete a live node
+			switch { // no advice to delete a live node, or to uncordon one in the middle of its update
+			case !n.Ready:
 				advice = ": bring the node back or delete it"
+			case n.done():
+				advice = ": uncordon it"
 			}
 		}
 		out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
