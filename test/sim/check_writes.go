@@ -362,9 +362,12 @@ func (c *checker) checkRolloutWrite(old, r *rolloutObject) {
 	}
 }
 
-// checkStatus is bounded, whatever happens.
+// checkStatus is one that the API server takes, whatever happens.
 func (c *checker) checkStatus(s v1alpha1.SafeMirrorRolloutStatus) {
-	if len(s.Blockers) > 20 || len(s.Pools) > 32 {
-		c.violate("I7", "the status has %d blockers and %d pools", len(s.Blockers), len(s.Pools))
+	if !c.sim.deterministic && c.sim.apiServer.version%16 != 0 {
+		return // each is checked in the fixed stories, and one of 16 elsewhere: the check takes longer than the step
+	}
+	if err := validStatus(s); err != nil {
+		c.violate("I7", "the API server would refuse the status: %v", err)
 	}
 }

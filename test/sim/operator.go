@@ -305,10 +305,10 @@ func (t *reconciliation) report() {
 	p, name := t.p, t.before.spec.Name
 	p.busy = false
 	after := status.Of(t.before.status, t.o, t.d, t.err)
-	p.sim.checker.checkStatus(after)
 	failed := t.err
 	if added := slices.ContainsFunc(t.d.Actions, isEnsureFinalizer); !sameStatus(t.before.status, after) &&
 		(failed != nil || !added) {
+		p.sim.checker.checkStatus(after)
 		now, ok := p.sim.apiServer.rollouts.get(name)
 		switch {
 		case !ok:
