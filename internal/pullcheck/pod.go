@@ -138,7 +138,7 @@ func nodeAffinity(name string) *corev1.Affinity {
 	}}}
 }
 
-// nodeOf is the node that the pod is on or shall go to.
+// nodeOf is the node that the pod is on or is to go to.
 func nodeOf(pod *corev1.Pod) string {
 	if pod.Spec.NodeName != "" {
 		return pod.Spec.NodeName

@@ -45,7 +45,7 @@ func checkPlan(o Observed) Step {
 
 // mayCopy tells whether the engine may go on writing to the mirrors: the rollout has started, or
 // this very plan was found good and is being copied. A new reference to ask about must not cancel
-// what is under way.
+// what is in progress.
 func mayCopy(o Observed, plan string) bool {
 	t, ok := o.Transfers.Get()
 	return o.Record.StartedAt != nil || (ok && t.Copying && t.PlanDigest == plan)

@@ -226,8 +226,8 @@ func (c *checker) checkMirrorSets(r *rolloutObject, what string) {
 	}
 }
 
-// checkOneRollout: one rollout at a time (I11). One that was complete, is to go back, and waits for
-// its turn with no pool in its hands has begun once, and is not at work.
+// checkOneRollout: one rollout at a time (I11). One that was complete, is to roll back, and waits
+// for its turn with no pool in its hands has begun once, and is not at work.
 func (c *checker) checkOneRollout(r *rolloutObject) {
 	for _, other := range c.sim.apiServer.rollouts.list() {
 		rec := other.status.Record

@@ -99,7 +99,7 @@ func (p *process) restorePolicy(name string) error {
 	}
 	return p.write(func() error {
 		p.sim.checker.checkPolicyRestore(name, have.Ours)
-		p.sim.logf(p.name, "gives back the policy of before: %q", entry)
+		p.sim.logf(p.name, "restores the previous policy: %q", entry)
 		p.sim.apiServer.writePolicy(p.name, entry, nil)
 		return nil
 	})

@@ -413,7 +413,7 @@ func (p *process) restoreOrphans() {
 		}
 		if pool.Restore(context.Background(), poolClient{p: p}, mcp, ledger.PriorPaused,
 			ledger.PriorMaxUnavailable) == nil {
-			p.sim.logf(p.name, "gives back pool %s, whose rollout is gone", mcp.Name)
+			p.sim.logf(p.name, "restores pool %s, whose rollout is gone", mcp.Name)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func violations(path string, value any, schema *apiextensionsv1.JSONSchemaProps)
 
 func reportSchema(t *testing.T) *apiextensionsv1.JSONSchemaProps {
 	t.Helper()
-	text, err := os.ReadFile("../../config/crd/bases/safemirror.io_safemirrorreports.yaml")
+	text, err := os.ReadFile("../../../config/crd/bases/safemirror.io_safemirrorreports.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
