@@ -140,7 +140,7 @@ func rolledBack(u *rolloutRun, t *testing.T, recorder *scenario.Recorder) {
 	}
 }
 
-// TestRollback rolls back half way through, when a node has the new configuration already.
+// TestRollback rolls back when one node has the new configuration already.
 func TestRollback(t *testing.T) {
 	if !inShard(t, 3) {
 		return
