@@ -22,8 +22,12 @@ type RolloutStarted struct {
 	Pools []v1alpha1.PoolRecord
 }
 
-// PoolAdded remembers a pool that appeared, or whose record was lost, after the start.
-type PoolAdded struct{ Pool v1alpha1.PoolRecord }
+// PoolAdded remembers a pool that appeared, or whose record was lost, after the start. Gone are
+// pools on record that no longer exist: they make room for it when there is none left.
+type PoolAdded struct {
+	Pool v1alpha1.PoolRecord
+	Gone []string
+}
 
 // PoolReclaimed remembers that a pool which was restored is taken again, and what it is like now.
 type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
@@ -122,7 +126,11 @@ func (f RolloutStarted) apply(r *v1alpha1.Record) {
 // apply never replaces a pool's record: what is known of the time before is worth more than any
 // later look.
 func (f PoolAdded) apply(r *v1alpha1.Record) {
-	if poolRecord(*r, f.Pool.Name) == nil {
+	if len(r.Pools) >= maxPools {
+		r.Pools = slices.DeleteFunc(r.Pools,
+			func(p v1alpha1.PoolRecord) bool { return slices.Contains(f.Gone, p.Name) })
+	}
+	if poolRecord(*r, f.Pool.Name) == nil && len(r.Pools) < maxPools {
 		r.Pools = append(r.Pools, f.Pool)
 		slices.SortFunc(r.Pools, func(a, b v1alpha1.PoolRecord) int { return cmp.Compare(a.Name, b.Name) })
 	}

@@ -90,10 +90,10 @@ func TestFacts(t *testing.T) {
 		want v1alpha1.Record
 	}{
 		"a start is kept": {RolloutStarted{At: now}, start},
-		"a pool is added": {PoolAdded{v1alpha1.PoolRecord{Name: "infra"}}, with(func(r *v1alpha1.Record) {
+		"a pool is added": {PoolAdded{Pool: v1alpha1.PoolRecord{Name: "infra"}}, with(func(r *v1alpha1.Record) {
 			r.Pools = []v1alpha1.PoolRecord{{Name: "infra"}, {Name: "worker", MaxUnavailable: "10%"}}
 		})},
-		"a pool's record is kept": {PoolAdded{v1alpha1.PoolRecord{Name: "worker", Paused: true}}, start},
+		"a pool's record is kept": {PoolAdded{Pool: v1alpha1.PoolRecord{Name: "worker", Paused: true}}, start},
 		"a pool is reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: "2"}},
 			with(func(r *v1alpha1.Record) {
 				r.Pools[0].MaxUnavailable = "2"

@@ -53,7 +53,7 @@ const (
 	policyName = "cluster"
 )
 
-func policyBlocker(reason, what string) Blocker {
+func policyBlocker(reason v1alpha1.ConditionReason, what string) Blocker {
 	return Blocker{Reason: reason, Kind: policyKind, Name: policyName, Message: "MachineConfiguration cluster " + what}
 }
 
@@ -61,6 +61,9 @@ func policyBlocker(reason, what string) Blocker {
 func (p NodeDisruptionPolicy) inEffect() bool {
 	return p.Reloads && p.ObservedGeneration >= p.Generation
 }
+
+// maxPolicyEntry is what the record has room for, in bytes.
+const maxPolicyEntry = 8192
 
 // checkReload refuses a cluster in which nodes would be drained although the user wants them not to
 // be.
@@ -79,6 +82,9 @@ func checkReload(o Observed) Step {
 	case p.ForeignOwner != "":
 		why = "carries the policy of another SafeMirrorRollout (" + p.ForeignOwner +
 			"); see its annotation safemirror.io/node-disruption-policy-record for how to give it back"
+	case p.Record == nil && !policyInstalled(o) && len(p.Entry) > maxPolicyEntry:
+		why = fmt.Sprintf("has a policy for registries.conf of %d bytes, and at most %d can be recorded and restored; shorten it, or set "+
+			"spec.release.disruption to Drain", len(p.Entry), maxPolicyEntry)
 	default:
 		return nil
 	}

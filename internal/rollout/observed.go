@@ -146,11 +146,11 @@ type OtherRollout struct {
 // to.
 type Problem struct {
 	// Reason is one of the condition reasons of the API.
-	Reason    string `json:"reason"`
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name"`
-	Message   string `json:"message"`
+	Reason    v1alpha1.ConditionReason `json:"reason"`
+	Kind      string                   `json:"kind"`
+	Namespace string                   `json:"namespace,omitempty"`
+	Name      string                   `json:"name"`
+	Message   string                   `json:"message"`
 	// Transient is true when it is expected to go away by itself.
 	Transient bool `json:"passing,omitempty"`
 }

@@ -116,10 +116,25 @@ func poolsToRecord(o Observed, pools []Pool) []Fact {
 	}
 	facts := make([]Fact, 0, len(records))
 	for _, r := range records {
-		facts = append(facts, PoolAdded{Pool: r})
+		facts = append(facts, PoolAdded{Pool: r, Gone: gonePools(o.Record, pools)})
 	}
 	return facts
 }
+
+// gonePools are on record and no longer exist: nothing of them is left to restore.
+func gonePools(r v1alpha1.Record, pools []Pool) []string {
+	var out []string
+	for _, rec := range r.Pools {
+		if !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == rec.Name }) {
+			out = append(out, rec.Name)
+		}
+	}
+	return out
+}
+
+// maxMaxUnavailable is how long the text of a maxUnavailable may be: the record has no room for
+// more, and a number has 10 digits.
+const maxMaxUnavailable = 64
 
 // maxBaseline bounds the list of nodes that were unavailable before. The list is in the order of
 // names and is cut off at its end, so a full list knows nothing of the names after its last one.
@@ -139,11 +154,14 @@ func unavailableBefore(rec *v1alpha1.PoolRecord, node string) bool {
 
 // poolBaseline is the pool as it was, from the pause record when it carries one.
 func poolBaseline(p Pool) v1alpha1.PoolRecord {
-	if note := p.PauseRecord; note != nil {
-		return v1alpha1.PoolRecord{
-			Name: p.Name, Paused: note.PriorPaused, MaxUnavailable: note.PriorMaxUnavailable,
-			Unavailable: slices.Clone(note.Unavailable),
+	if note := p.PauseRecord; note != nil { // anybody can edit it: what the record has no room for is left out
+		rec := v1alpha1.PoolRecord{Name: p.Name, Paused: note.PriorPaused,
+			Unavailable: slices.Compact(slices.Sorted(slices.Values(note.Unavailable)))}
+		rec.Unavailable = rec.Unavailable[:min(len(rec.Unavailable), maxBaseline)]
+		if len(note.PriorMaxUnavailable) <= maxMaxUnavailable {
+			rec.MaxUnavailable = note.PriorMaxUnavailable
 		}
+		return rec
 	}
 	rec := v1alpha1.PoolRecord{Name: p.Name, Paused: p.Paused, MaxUnavailable: p.MaxUnavailable}
 	for _, n := range p.Nodes {

@@ -184,6 +184,8 @@ func unfitReason(p Pool) string {
 	case p.Layered:
 		return "uses on-cluster layering, where each new configuration may build an image and reboot; " +
 			"remove its MachineOSConfig before the rollout"
+	case len(p.MaxUnavailable) > maxMaxUnavailable:
+		return fmt.Sprintf("has a spec.maxUnavailable of %d characters, which is neither a number nor a percentage; correct it", len(p.MaxUnavailable))
 	case p.Degraded != "":
 		return "is Degraded: " + p.Degraded + "; fix that first, the rollout goes on by itself then"
 	default:
@@ -223,7 +225,7 @@ func awaitPoolsUpdated(pools []Pool) Step {
 	}
 }
 
-func poolBlocker(p Pool, reason, what string) Blocker {
+func poolBlocker(p Pool, reason v1alpha1.ConditionReason, what string) Blocker {
 	return Blocker{Reason: reason, Kind: "MachineConfigPool", Name: p.Name, Message: "MachineConfigPool " + p.Name +
 		" " + what}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-func problem(reason, name string, passing bool) Problem {
+func problem(reason v1alpha1.ConditionReason, name string, passing bool) Problem {
 	return Problem{Reason: reason, Kind: "ImageTagMirrorSet", Name: name, Message: name + " is wrong",
 		Transient: passing}
 }

@@ -122,12 +122,23 @@ func unrecordedRemedy(o Observed) (v1alpha1.RemedyRecord, bool) {
 		return v1alpha1.RemedyRecord{}, false
 	}
 	for _, f := range remedies.Unrecorded {
-		if !slices.ContainsFunc(o.Record.Remedies, func(r v1alpha1.RemedyRecord) bool { return r.ID == f.ID }) {
+		if recordable(f) && !slices.ContainsFunc(o.Record.Remedies,
+			func(r v1alpha1.RemedyRecord) bool { return r.ID == f.ID }) {
 			f.State = v1alpha1.RemedyTaken
 			return f, true
 		}
 	}
 	return v1alpha1.RemedyRecord{}, false
+}
+
+// recordable tells whether the remedy is one that we have written: anybody can edit the note that
+// it is read from.
+func recordable(r v1alpha1.RemedyRecord) bool {
+	return slices.Contains(v1alpha1.RemedyActions(), r.Action) && r.ID != "" && len(r.ID) <= 64 && len(r.Kind) <= 63 &&
+		len(r.Namespace) <= 63 &&
+		len(r.Name) <= 253 && len(r.Node) <= 253 && len(r.UID) <= 64 && len(r.OriginalValue) <= 512 &&
+		len(r.IntendedValue) <= 512 &&
+		len(r.SpecHash) <= 128 && len(r.References) <= maxReferences && !r.DecidedAt.IsZero() && !r.Deadline.IsZero()
 }
 
 // advanceRemedy takes the remedy one step further: intended, taken, ending, ended.

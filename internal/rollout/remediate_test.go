@@ -153,8 +153,11 @@ func TestRemedyOnRecord(t *testing.T) {
 		"a note of which the record knows nothing": {
 			b: blockedDrain().with(func(o *Observed) {
 				r := cordonRecord
-				r.ID, r.Node = "lost", "worker-1"
-				o.Remedies = Known(Remedies{Unrecorded: []v1alpha1.RemedyRecord{r}})
+				r.ID, r.Node, r.DecidedAt, r.Deadline = "lost", "worker-1", *apiTime(now),
+					*apiTime(now.Add(time.Minute))
+				foreign := r // an edited note
+				foreign.ID, foreign.Action = "edited", "DrainEverything"
+				o.Remedies = Known(Remedies{Unrecorded: []v1alpha1.RemedyRecord{foreign, r}})
 			}),
 			facts: []string{"RemedyStarted Relocate Node worker-0"},
 		},

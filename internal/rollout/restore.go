@@ -27,8 +27,8 @@ func restorePools(o Observed) Step {
 		case rec == nil && p.PauseRecord == nil:
 			continue // never touched
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name +
-				" from its pause record"}
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p), Gone: gonePools(o.Record, pools)}},
+				Why: "recording pool " + p.Name + " from its pause record"}
 		case rec.Restored && pauseRecordLost(p, *rec):
 			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " +
 				p.Name + " has lost its pause record"}
@@ -77,8 +77,8 @@ func restorePausedPools(o Observed, pools []Pool) Step {
 			waiting = append(waiting, awaitTaintRemoval(p)...)
 		case p.PauseRecord == nil:
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name +
-				" from its pause record"}
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p), Gone: gonePools(o.Record, pools)}},
+				Why: "recording pool " + p.Name + " from its pause record"}
 		case !p.fullyUpdated() && !pendingChangesNotOurs(o, p):
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"stays paused: %d of its %d nodes do not run %s, which was not proven and would reach them unwatched; withdraw what changed, or give "+

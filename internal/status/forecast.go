@@ -46,7 +46,9 @@ func forecastStatus(before *v1alpha1.ForecastStatus, o rollout.Observed) *v1alph
 			return before
 		}
 	}
-	out.CheckedAt = &at
+	if !f.At.IsZero() {
+		out.CheckedAt = &at
+	}
 	return out
 }
 

@@ -41,7 +41,7 @@ func node(name, current, desired string) rollout.Node {
 }
 
 // phaseResults are done up to the current phase.
-func phaseResults(current rollout.Phase, reason, message string) []rollout.PhaseResult {
+func phaseResults(current rollout.Phase, reason v1alpha1.ConditionReason, message string) []rollout.PhaseResult {
 	var out []rollout.PhaseResult
 	for _, row := range rollout.PhaseTable() {
 		if row.Phase == current {

@@ -19,8 +19,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestTargeted: nodes are told by name, one at a time, and no pool is open before all of its nodes
-// are done.
+// TestTargeted: nodes get their configuration by name, one at a time, and no pool is unpaused
+// before all of its nodes are updated.
 func TestTargeted(t *testing.T) {
 	if !inShard(t, 5) {
 		return

@@ -154,7 +154,7 @@ func testInitialState(t *testing.T, l *Lab, rendered []string) {
 		wantHas(t, l.Registry(name), "acme/app:v1", false)
 	}
 	if pulls := appPulls(t, l); len(pulls) != 0 {
-		t.Errorf("the pull log has %d pulls of before", len(pulls))
+		t.Errorf("the pull log has %d pulls from before the reset", len(pulls))
 	}
 	if traffic := l.Wire().Traffic("quay.io"); traffic != (Traffic{}) {
 		t.Errorf("the wire still counts %+v", traffic)

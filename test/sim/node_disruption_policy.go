@@ -130,13 +130,12 @@ func (c *checker) checkPolicyWrite(r *rolloutObject, a rollout.EnsurePolicy) {
 	c.checkPartialWrite("the policy is written")
 }
 
-// checkPolicyRestore judges that the policy is restored: a node that is on its way would be
-// drained.
+// checkPolicyRestore checks the restoration of the policy: it would drain a node that is updating.
 func (c *checker) checkPolicyRestore(name string, ours bool) {
 	for _, n := range c.sim.apiServer.live.nodes.list() {
 		m, moves := c.updates[n.Name]
 		if ours && moves && m.release != "" && !done(n) && !c.recent(m.at) {
-			c.violate("policy", "the previous policy is restored for %s while node %s is on its way", name, n.Name)
+			c.violate("policy", "the previous policy is restored for %s while node %s is updating", name, n.Name)
 		}
 	}
 }
@@ -159,8 +158,7 @@ func (c *checker) checkDrain(d *daemon, from, target string) {
 func (c *checker) checkPolicyRestored() {
 	p := c.sim.apiServer.policy
 	if p.record != nil || (c.sim.faults.happened["policy-edited"] == 0 && p.entry != c.sim.scenario.Policy) {
-		c.violate("I5", "the policy for registries.conf is left as %q, with policy record %v, and was %q", p.entry,
-			p.record,
+		c.violate("I5", "the policy for registries.conf is left as %q, with policy record %v, and was %q", p.entry, p.record,
 			c.sim.scenario.Policy)
 	}
 }

@@ -1,6 +1,6 @@
 package sim
 
-// Scenarios are the stories that are told in testdata/stories, each in a fixed order; with other
+// Scenarios are the scenarios whose logs are in testdata/stories, each in a fixed order; with other
 // seeds, delays and ties differ.
 func Scenarios() []Scenario { //nolint:funlen // it is a table
 	return []Scenario{
