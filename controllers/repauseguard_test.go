@@ -85,7 +85,7 @@ func TestRepauseGuard(t *testing.T) {
 			want.Release = &window
 			if diff := cmp.Diff(&want, pauseRecordOf(t, cl, "worker")); diff != "" ||
 				!getPool(t, cl, "worker").Spec.Paused {
-				t.Errorf("paused %t, ledger (-want +got):\n%s", getPool(t, cl, "worker").Spec.Paused, diff)
+				t.Errorf("paused %t, pause record (-want +got):\n%s", getPool(t, cl, "worker").Spec.Paused, diff)
 			}
 		})
 	}

@@ -3,7 +3,7 @@
 #
 #   hack/deploy.sh install           the CRD alone
 #   hack/deploy.sh deploy [IMAGE]    everything, with that image
-#   hack/deploy.sh undeploy          everything away again, unless a rollout still exists
+#   hack/deploy.sh undeploy          remove everything, unless a rollout still exists
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kubectl=${KUBECTL:-kubectl}
@@ -40,12 +40,16 @@ deploy)
   "$kubectl" -n safe-mirror-operator rollout status deployment/safe-mirror-operator --timeout=5m
   ;;
 undeploy)
-  # Without the operator nobody would finish a rollout, and pools could stay paused.
-  left=$("$kubectl" get safemirrorrollouts.safemirror.io -o name 2>/dev/null || true)
-  if [[ -n $left ]]; then
-    echo "undeploy: these still exist; delete them first and wait until they are gone:" >&2
-    echo "$left" >&2
-    exit 1
+  # Without the operator a rollout would not finish, and pools could stay paused. So the list of rollouts must be known:
+  # the only accepted absence is that of the CRD, which --ignore-not-found prints as nothing. Any other error ends here.
+  crd=$("$kubectl" get customresourcedefinition safemirrorrollouts.safemirror.io --ignore-not-found -o name)
+  if [[ -n $crd ]]; then
+    remaining=$("$kubectl" get safemirrorrollouts.safemirror.io -o name)
+    if [[ -n $remaining ]]; then
+      echo "undeploy: these rollouts still exist; delete them first and wait until they are gone:" >&2
+      echo "$remaining" >&2
+      exit 1
+    fi
   fi
   "$kustomize" build config/default | "$kubectl" delete --ignore-not-found -f -
   ;;

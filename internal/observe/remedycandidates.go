@@ -26,7 +26,7 @@ const (
 // remediationRole is what the remedies need that are Disabled when nobody asks for them.
 const remediationRole = "safe-mirror-remediation"
 
-// remedyCandidates are read for the drains that are held up, and for the remedies that disturb
+// remedyCandidates are read for the drains that are blocked, and for the remedies that disturb
 // something and that the user has switched on.
 func (observer *Observer) remedyCandidates(ctx context.Context, reader client.Reader,
 	obs *Observation) ([]rollout.RemedyCandidate, error) {
