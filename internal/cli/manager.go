@@ -13,7 +13,6 @@ import (
 	opv1 "github.com/openshift/api/operator/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
 	"github.com/spf13/cobra"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -49,9 +48,6 @@ type managerOptions struct {
 	podQuiet      time.Duration
 	debug         bool
 }
-
-// leaseName is the Lease by which replicas elect their leader.
-const leaseName = "safe-mirror-operator"
 
 // Manager runs the operator.
 func Manager() *cobra.Command {
@@ -97,7 +93,11 @@ func (o managerOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	lock, err := o.newLeaseLock(config)
+	if err != nil {
+		return err
+	}
+	options := ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   cache.Options{DefaultTransform: inventory.Trim},
 		NewCache:                newCache,
@@ -113,21 +113,25 @@ func (o managerOptions) run(ctx context.Context) error {
 		// The process ends right after the manager does, so a clean stop may hand the lease on at
 		// once.
 		LeaderElectionReleaseOnCancel: true,
-	})
+	}
+	if lock != nil { // a nil pointer in the interface would not be nil
+		options.LeaderElectionResourceLockInterface = lock
+	}
+	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := o.setUp(mgr, stop); err != nil {
+	if err := o.setUp(mgr, o.newFence(mgr, lock, stop)); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
-// setUp wires the operator. stop ends the process in good order, which hands the lease on at once;
-// the kubelet starts it again.
-func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
+// setUp wires the operator. The end of the fence ends the process in good order, which hands the
+// lease on at once; the kubelet starts it again.
+func (o managerOptions) setUp(mgr ctrl.Manager, fence *execute.Fence) error {
 	engine := mirror.NewEngine(mirror.EngineOptions{Workers: o.workers})
 	if err := mgr.Add(engine); err != nil {
 		return err
@@ -139,8 +143,8 @@ func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 		Payload: observe.ReadPayload, Now: time.Now}
 	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observer: live,
 		Transfers: transfers, PullChecks: pulls}
-	if o.leaderElect {
-		executor.Leadership, executor.StepDown = o.leadership(mgr.GetAPIReader()), stop
+	if fence != nil {
+		executor.Fence, executor.StepDown = fence, fence.End
 		live.PodName = os.Getenv("POD_NAME")
 	}
 	collector := &metrics.Collector{}
@@ -159,20 +163,6 @@ func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 		return err
 	}
 	return mgr.AddReadyzCheck("ping", healthz.Ping)
-}
-
-// leadership reads the lease: this process leads at least until the lease runs out.
-func (o managerOptions) leadership(r client.Reader) func(context.Context) (time.Duration, error) {
-	return func(ctx context.Context) (time.Duration, error) {
-		lease := &coordinationv1.Lease{}
-		if err := r.Get(ctx, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, lease); err != nil {
-			return 0, err
-		}
-		if lease.Spec.RenewTime == nil {
-			return 0, nil
-		}
-		return time.Until(lease.Spec.RenewTime.Add(o.leaseDuration)), nil
-	}
 }
 
 func newScheme() (*runtime.Scheme, error) {

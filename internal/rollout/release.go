@@ -240,7 +240,14 @@ func safeToRelease(o Observed, pools []Pool, p Pool) Step {
 // noStandby holds an unpause window while the leader is the only one of several replicas that is
 // ready. Should it die with the pool open, nobody would be there to pause it (I14). One that is the
 // only replica by somebody's choice goes on, and so does a release by name, which opens nothing.
+// While the operator's own pods cannot be read, both are held: the leader's node is unknown too.
 func noStandby(o Observed, p Pool) Step {
+	if o.Operator.Unreadable != "" {
+		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting,
+			"is not opened: the operator's own pods cannot be read, so it is unknown whether another replica would "+
+				"pause the pool again should this one fail; it continues when they can be read: "+
+				o.Operator.Unreadable)}}
+	}
 	if o.Rollout.Targeted || o.Operator.Replicas < 2 || len(o.Operator.StandbyNodes) > 0 {
 		return nil
 	}
