@@ -40,12 +40,23 @@ deploy)
   "$kubectl" -n safe-mirror-operator rollout status deployment/safe-mirror-operator --timeout=5m
   ;;
 undeploy)
-  # Without the operator nobody would finish a rollout, and pools could stay paused.
-  left=$("$kubectl" get safemirrorrollouts.safemirror.io -o name 2>/dev/null || true)
-  if [[ -n $left ]]; then
-    echo "undeploy: these still exist; delete them first and wait until they are gone:" >&2
-    echo "$left" >&2
+  # Without the operator a rollout would not finish, and pools could stay paused. Only a cluster that
+  # answers and does not have the CRD is known to have no rollouts.
+  if ! crd=$("$kubectl" get customresourcedefinitions.apiextensions.k8s.io safemirrorrollouts.safemirror.io \
+    --ignore-not-found -o name); then
+    echo "undeploy: it is unknown whether rollouts exist, so nothing was deleted; see the error above" >&2
     exit 1
+  fi
+  if [[ -n $crd ]]; then
+    if ! remaining=$("$kubectl" get safemirrorrollouts.safemirror.io -o name); then
+      echo "undeploy: it is unknown whether rollouts exist, so nothing was deleted; see the error above" >&2
+      exit 1
+    fi
+    if [[ -n $remaining ]]; then
+      echo "undeploy: these rollouts still exist; delete them first and wait until they are gone:" >&2
+      echo "$remaining" >&2
+      exit 1
+    fi
   fi
   "$kustomize" build config/default | "$kubectl" delete --ignore-not-found -f -
   ;;

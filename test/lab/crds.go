@@ -34,8 +34,11 @@ func readCRDs(apiDir string) ([]*unstructured.Unstructured, error) {
 	byName := map[string]*unstructured.Unstructured{}
 	for _, pattern := range crdFiles {
 		files, err := filepath.Glob(filepath.Join(apiDir, pattern))
-		if err != nil || len(files) == 0 {
-			return nil, fmt.Errorf("no CRDs at %s in %s (%w)", pattern, apiDir, err)
+		if err != nil {
+			return nil, fmt.Errorf("finding CRDs at %s in %s: %w", pattern, apiDir, err)
+		}
+		if len(files) == 0 {
+			return nil, fmt.Errorf("no CRDs at %s in %s", pattern, apiDir)
 		}
 		for _, file := range files {
 			if isOtherVariant(file) {
