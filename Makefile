@@ -1,4 +1,4 @@
-# safe-mirror-operator. `make` prints what there is; scripts longer than a few lines are in hack/.
+# safe-mirror-operator. `make` prints the targets; scripts longer than a few lines are in hack/.
 
 GO        ?= go
 KUBECTL   ?= kubectl
@@ -27,7 +27,7 @@ help: ## Print this help
 	@echo
 
 ##@ See it
-demo: build lab ## Watch a plain mirror set deadlock real controllers, then a SafeMirrorRollout carry it through
+demo: build lab ## Watch a plain mirror set deadlock real controllers, then a SafeMirrorRollout complete the same change
 	$(GO) build -o bin/demo ./test/demo
 	bin/demo
 
@@ -36,7 +36,7 @@ build: ## Build the operator and its command line: bin/safe-mirror
 	@test -x bin/safe-mirror || echo "building bin/safe-mirror; about 3 minutes from cold on two cores"
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/safe-mirror .
 
-lab: ## Build the lab: API server, scheduler, Machine Config Controller, registries, nodes (7 minutes the first time)
+lab: ## Build the lab: API server, scheduler, Machine Config Controller, registries, nodes (some 20 minutes the first time)
 	@hack/lab.sh
 
 lab-stock: lab ## Build the unmodified Machine Config Controller too, for e2e
@@ -46,7 +46,7 @@ clean: ## Remove everything that was built; the Go build cache stays
 	rm -rf bin .lab
 
 ##@ Test
-test: test-unit test-parts test-lab test-demo test-shard test-crash ## All that a change must pass: unit, API, the demo as main job, a shard of e2e, a sample of crashes
+test: test-unit test-parts test-lab test-demo test-shard test-crash ## Everything that a change must pass: unit, API, the demo as main job, a shard of e2e, a sample of crashes
 
 test-unit: check-gcc ## Unit tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -58,7 +58,7 @@ test-lab: build lab ## API tests on the real API server
 	packages=$$(hack/lab-packages.sh) || { echo "no API tests found"; exit 1; }; \
 	$(GO) test -tags lab -count=1 -p 1 -timeout 20m $$packages
 
-test-demo: build lab ## The demo, held to its RESULT line
+test-demo: build lab ## Run the demo and check its RESULT line
 	$(GO) build -o bin/demo ./test/demo
 	hack/demo-check.sh
 
@@ -68,7 +68,7 @@ test-shard: build lab-stock ## One shard of the e2e scenarios: E2E_SHARD=i/n, i 
 test-crash: build lab ## A sample of the crash runs, chosen by the commit
 	hack/crash.sh
 
-rendering: lab ## 300 random unions of mirror sets: is each rendered, or refused, as predicted?
+rendering: lab ## 300 random unions of mirror sets: is each rendered or refused as predicted?
 	$(GO) test -c -tags lab -o bin/rendering ./test/rendering
 	RENDERING_SETS=300 bin/rendering -test.timeout 30m
 
@@ -92,14 +92,14 @@ bench-plan: ## Time a plan of 2,000 nodes, 50,000 pods and 5,000 images from fil
 bench-forecast: ## Time the forecast of 1,000 nodes, 20,000 pods and 500 budgets, against matching pods with budgets alone
 	$(GO) run ./test/bench/forecast
 
-sim: ## Let the decision run through 10,000 seeded worlds with faults
+sim: ## Run the decision in 10,000 seeded simulations with faults
 	hack/sim.sh
 
 ##@ Keep in order
 lint: bin/golangci-lint ## Lint both modules
 	hack/lint.sh
 
-lint-fix: bin/golangci-lint ## Lint, and mend what the linters can mend
+lint-fix: bin/golangci-lint ## Lint, and fix what the linters can fix
 	hack/lint.sh --fix
 
 fmt: ## Format the Go files

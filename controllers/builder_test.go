@@ -103,7 +103,7 @@ func openPauseRecord() rollout.PauseRecord {
 	return record
 }
 
-// withPauseRecord puts the ledger on the worker pool.
+// withPauseRecord puts the pause record on the worker pool.
 func withPauseRecord(objects []client.Object, record rollout.PauseRecord) []client.Object {
 	text, err := json.Marshal(record)
 	if err != nil {

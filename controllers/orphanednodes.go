@@ -47,7 +47,7 @@ func (r *OrphanedNodes) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	}
 	what := "it takes pods again"
 	if after.Spec.Unschedulable {
-		what = "it stays cordoned, because it is under way, or somebody else cordoned it since"
+		what = "it stays cordoned, because it is in progress, or somebody else cordoned it since"
 	}
 	r.Recorder.Eventf(n, nil, corev1.EventTypeNormal, "NodeGivenBack", "Restore",
 		"SafeMirrorRollout %s is gone, and the note of its remedy %s was taken off this node: %s", note.Rollout,

@@ -44,7 +44,7 @@ func cordonedBy(by string, changes ...func(*corev1.Node)) []client.Object {
 	})
 }
 
-// A node that a remedy had cordoned is given back when its rollout is gone; what somebody else did
+// A node that a remedy had cordoned is restored when its rollout is gone; what somebody else did
 // to it since stays.
 func TestOrphanedNodes(t *testing.T) {
 	const took = "worker-0 Normal NodeGivenBack: SafeMirrorRollout shop is gone, and the note of its remedy Relocate was taken off this node: it "
@@ -57,7 +57,7 @@ func TestOrphanedNodes(t *testing.T) {
 		"somebody else's": {cordonedBy("kubectl-cordon"), took + "stays cordoned", true, false},
 		"uncordoned since": {cordonedBy(pool.FieldManager, func(n *corev1.Node) { n.Spec.Unschedulable = false }),
 			took + "takes pods again", false, false},
-		"it is under way": {cordonedBy(pool.FieldManager,
+		"it is in progress": {cordonedBy(pool.FieldManager,
 			func(n *corev1.Node) { n.Annotations[minicluster.DesiredConfig] = "rendered-worker-9" }),
 			took + "stays cordoned", true, false},
 		"its rollout is there": {append(cordonedBy(pool.FieldManager), minicluster.Rollout("shop")), "", true, true},

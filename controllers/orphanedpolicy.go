@@ -17,7 +17,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
-// OrphanedPolicy gives back the node disruption policy of a rollout that no longer exists, as
+// OrphanedPolicy restores the node disruption policy of a rollout that no longer exists, as
 // Orphans does with pools: as soon as no node is on its way, because one that is would be drained
 // by it.
 type OrphanedPolicy struct {

@@ -15,8 +15,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
-// OrphanedPools finds pools that carry the ledger of a rollout that no longer exists, because its
-// finalizer was taken off by force. A settled one is given back; one with nodes left to update
+// OrphanedPools finds pools that carry the pause record of a rollout that no longer exists, because
+// its finalizer was taken off by force. A settled one is restored; one with nodes left to update
 // stays paused, and says so on the pool (I5).
 type OrphanedPools struct {
 	Client   client.Client
@@ -24,7 +24,7 @@ type OrphanedPools struct {
 	Recorder events.EventRecorder
 }
 
-// orphanRequeue is how often an orphan that cannot be given back is looked at again.
+// orphanRequeue is how often an orphan that cannot be restored is looked at again.
 const orphanRequeue = time.Minute
 
 // Reconcile looks at one pool.
@@ -71,7 +71,7 @@ func (r *OrphanedPools) setupWithManager(mgr ctrl.Manager) error {
 	return watchOrphans(mgr, "orphaned-pools", &mcfgv1.MachineConfigPool{}, r.poolsHeldBy, r)
 }
 
-// poolsHeldBy are the pools that carry the ledger of the rollout.
+// poolsHeldBy are the pools that carry the pause record of the rollout.
 func (r *OrphanedPools) poolsHeldBy(ctx context.Context, o client.Object) []reconcile.Request {
 	var pools mcfgv1.MachineConfigPoolList
 	if err := r.Client.List(ctx, &pools); err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
-// heldPool is the worker pool, paused with the ledger of shop on it, with two nodes that run its
-// configuration.
+// heldPool is the worker pool, paused with the pause record of shop on it, with two nodes that run
+// its configuration.
 func heldPool() []client.Object {
 	return minicluster.Edit(withPauseRecord(minicluster.Objects("worker-0", "worker-1"), somePauseRecord()), "worker",
 		func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true })
@@ -32,7 +32,7 @@ func heldPoolWithOldNode() []client.Object {
 		func(n *corev1.Node) { n.Annotations[minicluster.CurrentConfig] = "rendered-worker-9" })
 }
 
-// A pool of a rollout that was taken away by force is given back if that releases nothing, and else
+// A pool of a rollout that was taken away by force is restored if that releases nothing, and else
 // stays paused and says so (I5).
 func TestOrphanedPools(t *testing.T) {
 	rollout := minicluster.Rollout("shop")
@@ -53,7 +53,7 @@ func TestOrphanedPools(t *testing.T) {
 		"nobody's": {minicluster.Edit(minicluster.Objects("worker-0"), "worker",
 			func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
 			ctrl.Result{}, "", true},
-		"nobody can read its ledger": {minicluster.Edit(heldPool(), "worker",
+		"nobody can read its pause record": {minicluster.Edit(heldPool(), "worker",
 			func(p *mcfgv1.MachineConfigPool) { p.Annotations[pool.PauseRecordAnnotation] = "?" }),
 			ctrl.Result{}, "", true},
 	}

@@ -9,7 +9,7 @@ package controllers
 // The mirror sets that it applies. Delete is for a list that a new spec no longer has.
 // +kubebuilder:rbac:groups=config.openshift.io,resources=imagetagmirrorsets;imagedigestmirrorsets,verbs=get;list;watch;create;patch;delete
 //
-// Pausing, releasing and giving back a pool.
+// Pausing, releasing and restoring a pool.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigpools,verbs=get;list;watch;patch
 //
 // Telling a node of a paused pool what to run: one annotation, and only with spec.release.mechanism
@@ -24,7 +24,7 @@ package controllers
 // The node disruption policy for registries.conf, where spec.release.disruption is Reload.
 // +kubebuilder:rbac:groups=operator.openshift.io,resources=machineconfigurations,verbs=patch
 //
-// What the nodes run and shall run.
+// What the nodes run and is to run.
 // +kubebuilder:rbac:groups=machineconfiguration.openshift.io,resources=machineconfigs;machineconfignodes;machineosconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=config.openshift.io,resources=images;clusterversions;infrastructures,verbs=get;list;watch
@@ -62,8 +62,8 @@ package controllers
 // The reports beside a rollout.
 // +kubebuilder:rbac:groups=safemirror.io,resources=safemirrorreports,verbs=get;list;create;update;delete
 //
-// Why the drain of a node does not get on, and why a probe cannot pull: what kubelets say of failed
-// pulls, some in events alone.
+// Why the drain of a node makes no progress, and why a probe cannot pull: what kubelets say of
+// failed pulls, some in events alone.
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list
 //
 // The remedy that is on when nobody says otherwise: deleting pods of which no container has ever

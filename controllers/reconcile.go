@@ -19,7 +19,6 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/metrics"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/report"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
-	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/internal/status"
 )
@@ -136,8 +135,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, obs *observe.Observation,
 		// follows in the next one.
 		return nil
 	}
-	patch := client.MergeFromWithOptions(obs.Rollout, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, after, patch, client.FieldOwner(pool.FieldManager)); err != nil {
+	if err := r.writeStatus(ctx, obs.Rollout, after); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	for _, e := range status.Events(obs.Rollout.Status, after.Status) {

@@ -312,6 +312,6 @@ func TestRepauseActionsAreExecuted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if record := pauseRecordOf(t, c, "worker"); !getPool(t, c, "worker").Spec.Paused || !record.Release.Closed {
-		t.Errorf("ledger %+v", record)
+		t.Errorf("pause record %+v", record)
 	}
 }

@@ -61,7 +61,7 @@ func TestRepauseGuard(t *testing.T) {
 		"somebody has paused it": {minicluster.Edit(withPauseRecord(minicluster.Objects(), waiting), "worker",
 			func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
 			time.Hour, ctrl.Result{}, false},
-		"nobody can read its ledger": {minicluster.Edit(minicluster.Objects(), "worker",
+		"nobody can read its pause record": {minicluster.Edit(minicluster.Objects(), "worker",
 			func(p *mcfgv1.MachineConfigPool) {
 				p.Annotations = map[string]string{pool.PauseRecordAnnotation: "?"}
 			}), time.Hour, ctrl.Result{}, false},
@@ -87,7 +87,7 @@ func TestRepauseGuard(t *testing.T) {
 			want.Release = &window
 			if diff := cmp.Diff(&want, pauseRecordOf(t, cl, "worker")); diff != "" ||
 				!getPool(t, cl, "worker").Spec.Paused {
-				t.Errorf("paused %t, ledger (-want +got):\n%s", getPool(t, cl, "worker").Spec.Paused, diff)
+				t.Errorf("paused %t, pause record (-want +got):\n%s", getPool(t, cl, "worker").Spec.Paused, diff)
 			}
 		})
 	}

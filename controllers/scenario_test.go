@@ -45,7 +45,7 @@ func newScenario(t *testing.T, restartEvery int) *scenario {
 	return s
 }
 
-// step lets everybody act once. One turn in three brings the nodes under way to their end.
+// step lets everybody act once. One turn in three brings the updating nodes to their end.
 func (s *scenario) step() {
 	s.t.Helper()
 	ctx := context.Background()
@@ -77,7 +77,7 @@ func (s *scenario) must(err error) {
 	}
 }
 
-// checkOneNodeAtATime: no two nodes are under way, in whatever pools.
+// checkOneNodeAtATime: no two nodes are updating, in whatever pools.
 func (s *scenario) checkOneNodeAtATime() {
 	s.t.Helper()
 	var nodes corev1.NodeList
@@ -89,7 +89,7 @@ func (s *scenario) checkOneNodeAtATime() {
 		}
 	}
 	if len(moving) > 1 {
-		s.t.Fatalf("turn %d: %v are under way at once", s.steps, moving)
+		s.t.Fatalf("turn %d: %v are in progress at once", s.steps, moving)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestCompletedRolloutIsIdle(t *testing.T) {
 }
 
 // Another spec is another rollout, here one that frees the source in both lists: its mirror sets
-// replace those of before.
+// replace the previous ones.
 func TestNewSpec(t *testing.T) {
 	s := newScenario(t, 0)
 	s.until(ready)
@@ -225,7 +225,7 @@ func TestDeletingHalfWay(t *testing.T) {
 	}
 }
 
-// Deleted before the mirror sets are applied, the pools are given back at once.
+// Deleted before the mirror sets are applied, the pools are restored at once.
 func TestDeletingBeforeApply(t *testing.T) {
 	ctx, s := context.Background(), newScenario(t, 0)
 	s.until(func(r *v1alpha1.SafeMirrorRollout) bool { return getPool(t, s.client, "worker").Spec.Paused })

@@ -49,7 +49,7 @@ type watch struct {
 }
 
 // watches lists the kinds. What names images comes and goes all the time, and what matters about it
-// (a new image, a workload that is whole again) can wait for the quiet time.
+// (a new image, a workload that is healthy again) can wait for the quiet time.
 func watches(podBatchPeriod time.Duration) []watch {
 	out := []watch{
 		{object: &mcfgv1.MachineConfigPool{}},
@@ -60,7 +60,7 @@ func watches(podBatchPeriod time.Duration) []watch {
 		{object: &configv1.ClusterVersion{}, batchPeriod: time.Second},
 		{object: &operatorv1alpha1.ImageContentSourcePolicy{}},
 		{object: &opv1.MachineConfiguration{}},
-		// Of a drain that is held up by its budget nothing else may ever change: somebody sets
+		// Of a drain that is blocked by its budget nothing else may ever change: somebody sets
 		// maxUnavailable to 0, and no pod moves any more.
 		{object: &policyv1.PodDisruptionBudget{}, batchPeriod: podBatchPeriod},
 	}
@@ -236,7 +236,7 @@ func (d *kindDiscovery) enqueue(batchPeriod time.Duration) handler.EventHandler 
 const enqueueRetry = time.Second
 
 // enqueueAll enqueues every rollout. When they cannot be listed it goes on trying until they can,
-// or the manager ends: the event that asks for it is not sent again, and of a drain that is held up
+// or the manager ends: the event that asks for it is not sent again, and of a drain that is blocked
 // by its budget nothing else may ever change. Events meanwhile wait for the same retry.
 func (r *Reconciler) enqueueAll(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request],
 	batchPeriod time.Duration) {

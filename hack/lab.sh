@@ -3,7 +3,7 @@
 # kube-scheduler), mcc, node and the lab command; with --stock only mcc-stock, the Machine Config Controller as it ships.
 #
 # A part is built when its inputs differ from those of the last time: the nested module's go.mod and go.sum, the Go
-# release, the build flags and, for mains of our own, the sources. The key of a part is kept in bin/lab/.PART.key.
+# release, the build flags and, for mains of our own, the sources. The hash of them is in bin/lab/.PART.key.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ mco=github.com/openshift/machine-config-operator
 # name, package, and the folders of the nested module that it is built from, if any
 all_parts=(
   "etcd go.etcd.io/etcd/server/v3"
-  "registry github.com/distribution/distribution/v3/cmd/registry"
+  "registry ./registry registry"
   "kube ./kube kube"
   "mcc ./mcc mcc internal"
   "node ./node node internal"
@@ -27,20 +27,20 @@ fi
 
 mkdir -p "$out"
 exec 9>"$out/.lock"
-flock 9 # two makes at once: the second waits, and finds all done
+flock 9 # with two makes at once, the second waits and finds everything built
 log=$(mktemp)
 ticker=
 trap '[[ -z $ticker ]] || kill "$ticker" 2>/dev/null; rm -f "$log"' EXIT
 
-module_key=$({
+module_hash=$({
   "$go" env GOVERSION GOOS GOARCH CGO_ENABLED GOFLAGS
   echo "$tags"
   cat "$parts_dir/go.mod" "$parts_dir/go.sum"
 } | sha256sum)
 
-key_of() { # folders of the nested module
+hash_of() { # folders of the nested module
   {
-    echo "$module_key"
+    echo "$module_hash"
     if (($# > 0)); then
       (cd "$parts_dir" && find "$@" -type f ! -name '*_test.go' ! -path '*/testdata/*' -print0 | sort -z | xargs -0 -r sha256sum)
     fi
@@ -50,12 +50,12 @@ key_of() { # folders of the nested module
 up_to_date() { # name, folders
   local name=$1
   shift
-  [[ -x $out/$name && -f $out/.$name.key && $(<"$out/.$name.key") == "$(key_of "$@")" ]]
+  [[ -x $out/$name && -f $out/.$name.key && $(<"$out/.$name.key") == "$(hash_of "$@")" ]]
 }
 
 # run prints one line, "  name  12 s", with a dot for every ten seconds in between; on failure the whole output.
 run() { # name command...
-  local name=$1 began=$SECONDS
+  local name=$1 started=$SECONDS
   shift
   printf '  %-24s' "$name"
   # The ticker's sleep outlives it by a few seconds; it must hold neither our output nor the lock.
@@ -66,7 +66,7 @@ run() { # name command...
   kill "$ticker" 2>/dev/null || true
   wait "$ticker" 2>/dev/null || true
   ticker=
-  printf ' %d s\n' $((SECONDS - began))
+  printf ' %d s\n' $((SECONDS - started))
   if ((ok != 0)); then
     cat "$log" >&2
     echo "lab: building $name failed" >&2
@@ -74,8 +74,8 @@ run() { # name command...
   fi
 }
 
-# The lab reads CRDs and machine config templates from two modules at run time; this file saves it from asking the go
-# command for them each time.
+# The lab reads CRDs and machine config templates from two modules at run time; with this file it
+# does not run the go command for them each time.
 write_module_dirs() {
   "$go" -C "$parts_dir" mod download github.com/openshift/api "$mco"
   "$go" -C "$parts_dir" list -m -f '{{.Path}} {{.Dir}}' github.com/openshift/api "$mco" |
@@ -90,22 +90,22 @@ module_dirs_exist() {
   done < <(sed -n 's/.*: "\(.*\)".*/\1/p' "$out/moddirs.json")
 }
 
-began=$SECONDS
-todo=()
-first=1
+started=$SECONDS
+targets=()
+from_scratch=1
 for part in "${all_parts[@]}"; do
   read -ra fields <<<"$part"
-  up_to_date "${fields[0]}" "${fields[@]:2}" || todo+=("$part")
-  [[ ! -e $out/.${fields[0]}.key ]] || first=0
+  up_to_date "${fields[0]}" "${fields[@]:2}" || targets+=("$part")
+  [[ ! -e $out/.${fields[0]}.key ]] || from_scratch=0
 done
 
-if ((${#todo[@]} > 0)); then
-  echo "lab: ${#todo[@]} of ${#all_parts[@]} parts to build$( ((first)) && echo '; about 7 minutes from cold on two cores, seconds afterwards')"
+if ((${#targets[@]} > 0)); then
+  echo "lab: ${#targets[@]} of ${#all_parts[@]} parts to build$( ((from_scratch)) && echo '; some 20 minutes from cold on two quiet cores, seconds afterwards')"
 fi
-for part in "${todo[@]}"; do
+for part in "${targets[@]}"; do
   read -ra fields <<<"$part"
   name=${fields[0]}
-  key=$(key_of "${fields[@]:2}") # before the build: an edit during it must count as one
+  key=$(hash_of "${fields[@]:2}") # before the build: an edit during the build must lead to another build
   run "$name" "$go" -C "$parts_dir" build -tags "$tags" -ldflags '-s -w' -o "$out/$name" "${fields[1]}"
   echo "$key" >"$out/.$name.key"
 done
@@ -114,16 +114,16 @@ if [[ ${1:-} != --stock ]]; then
   for name in kube-apiserver kube-controller-manager kube-scheduler; do
     ln -sfn kube "$out/$name"
   done
-  if ((${#todo[@]} > 0)) || ! module_dirs_exist; then
+  if ((${#targets[@]} > 0)) || ! module_dirs_exist; then
     write_module_dirs
   fi
   # The command is part of the main module and changes with it; the go command knows best whether to build.
-  if ((${#todo[@]} > 0)); then
+  if ((${#targets[@]} > 0)); then
     run "lab (command)" "$go" build -o "$out/lab" ./test/lab/cmd/lab
   else
     "$go" build -o "$out/lab" ./test/lab/cmd/lab
   fi
 fi
-if ((${#todo[@]} > 0)); then
-  echo "lab: ready in bin/lab after $((SECONDS - began)) s"
+if ((${#targets[@]} > 0)); then
+  echo "lab: ready in bin/lab after $((SECONDS - started)) s"
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says whether anything that a command keeps in order is out of order, and which command mends it. Changes nothing:
+# Says whether anything that a command keeps in order is out of order, and which command fixes it. Changes nothing:
 # files are generated in a copy of the tree. Every check runs, so that one look shows all there is to do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,13 +8,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=()
 
-check() { # title, command that mends it, command...
-  local title=$1 mend=$2 began=$SECONDS
+check() { # title, command that fixes it, command...
+  local title=$1 fix=$2 began=$SECONDS
   shift 2
   if "$@" >"$work/log" 2>&1; then
     printf 'verify: ok    %-34s %4d s\n' "$title" $((SECONDS - began))
   else
-    printf 'verify: WRONG %-34s %4d s   mend it with: %s\n' "$title" $((SECONDS - began)) "$mend"
+    printf 'verify: WRONG %-34s %4d s   fix it with: %s\n' "$title" $((SECONDS - began)) "$fix"
     sed 's/^/    /' "$work/log"
     failed+=("$title")
   fi

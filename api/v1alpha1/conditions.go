@@ -40,95 +40,98 @@ const (
 	ConditionNodesUpdated = "NodesUpdated"
 )
 
+// ConditionReason is the reason of a condition. A condition holds it as a string.
+type ConditionReason string
+
 // Reasons of conditions. Each is one word that stays the same; the message beside it carries names
 // and numbers.
 const (
 	// ReasonComplete surfaces when the rollout has ended well.
-	ReasonComplete = "Complete"
+	ReasonComplete ConditionReason = "Complete"
 	// ReasonProgressing surfaces while a step is being taken.
-	ReasonProgressing = "Progressing"
+	ReasonProgressing ConditionReason = "Progressing"
 	// ReasonWaiting surfaces while something named in status.blockers holds the rollout and is
 	// expected to pass.
-	ReasonWaiting = "Waiting"
+	ReasonWaiting ConditionReason = "Waiting"
 	// ReasonHeld surfaces while spec.state is Held.
-	ReasonHeld = "Held"
+	ReasonHeld ConditionReason = "Held"
 	// ReasonPending surfaces on the condition of a step that has not been reached.
-	ReasonPending = "Pending"
+	ReasonPending ConditionReason = "Pending"
 	// ReasonDone surfaces on the condition of a step that is satisfied.
-	ReasonDone = "Done"
+	ReasonDone ConditionReason = "Done"
 	// ReasonUnsupportedTopology surfaces where no Machine Config Operator updates nodes:
 	// HyperShift, MicroShift, plain Kubernetes.
-	ReasonUnsupportedTopology = "UnsupportedTopology"
+	ReasonUnsupportedTopology ConditionReason = "UnsupportedTopology"
 	// ReasonInvalidMirrorSets surfaces when the mirror sets of the cluster and this spec together
 	// are not valid.
-	ReasonInvalidMirrorSets = "InvalidMirrorSets"
+	ReasonInvalidMirrorSets ConditionReason = "InvalidMirrorSets"
 	// ReasonManagedElsewhere surfaces when a mirror set of this name exists and is not this
 	// rollout's.
-	ReasonManagedElsewhere = "ManagedElsewhere"
+	ReasonManagedElsewhere ConditionReason = "ManagedElsewhere"
 	// ReasonPoolNotFound surfaces when spec.release.stages names a pool that does not exist.
-	ReasonPoolNotFound = "PoolNotFound"
+	ReasonPoolNotFound ConditionReason = "PoolNotFound"
 	// ReasonPoolNotReady surfaces when a pool is degraded, layered, updating or paused by another
 	// client.
-	ReasonPoolNotReady = "PoolNotReady"
+	ReasonPoolNotReady ConditionReason = "PoolNotReady"
 	// ReasonUpgrading surfaces while the cluster is being upgraded.
-	ReasonUpgrading = "Upgrading"
+	ReasonUpgrading ConditionReason = "Upgrading"
 	// ReasonImagesLost surfaces when references would not be pullable any more.
-	ReasonImagesLost = "ImagesLost"
+	ReasonImagesLost ConditionReason = "ImagesLost"
 	// ReasonMirrorUnreachable surfaces when a mirror does not answer, or refuses what the operator
 	// must do there.
-	ReasonMirrorUnreachable = "MirrorUnreachable"
+	ReasonMirrorUnreachable ConditionReason = "MirrorUnreachable"
 	// ReasonImagesFailed surfaces when images could not be copied or proven.
-	ReasonImagesFailed = "ImagesFailed"
+	ReasonImagesFailed ConditionReason = "ImagesFailed"
 	// ReasonNodesCannotPull surfaces when a node could not pull from a mirror, whatever the
 	// operator itself can.
-	ReasonNodesCannotPull = "NodesCannotPull"
+	ReasonNodesCannotPull ConditionReason = "NodesCannotPull"
 	// ReasonTagsDrifted surfaces when tags have moved at their source since the running pods pulled
 	// them.
-	ReasonTagsDrifted = "TagsDrifted"
+	ReasonTagsDrifted ConditionReason = "TagsDrifted"
 	// ReasonApprovalRequired surfaces while a gate waits for a request that approves it.
-	ReasonApprovalRequired = "ApprovalRequired"
+	ReasonApprovalRequired ConditionReason = "ApprovalRequired"
 	// ReasonOutsideWindow surfaces outside the maintenance windows of the spec.
-	ReasonOutsideWindow = "OutsideWindow"
+	ReasonOutsideWindow ConditionReason = "OutsideWindow"
 	// ReasonSoaking surfaces while a stage is watched before the next begins.
-	ReasonSoaking = "Soaking"
+	ReasonSoaking ConditionReason = "Soaking"
 	// ReasonReloadImpossible surfaces when spec.release.disruption is Reload and the nodes would be
 	// drained all the same.
-	ReasonReloadImpossible = "ReloadImpossible"
+	ReasonReloadImpossible ConditionReason = "ReloadImpossible"
 	// ReasonInvalidSpec surfaces when a field of the spec cannot be meant.
-	ReasonInvalidSpec = "InvalidSpec"
+	ReasonInvalidSpec ConditionReason = "InvalidSpec"
 	// ReasonAborted surfaces when the user has stopped the rollout and nodes have the new
 	// configuration already.
-	ReasonAborted = "Aborted"
+	ReasonAborted ConditionReason = "Aborted"
 	// ReasonRollingBack surfaces while the cluster is brought back to the mirror sets before the
 	// rollout.
-	ReasonRollingBack = "RollingBack"
+	ReasonRollingBack ConditionReason = "RollingBack"
 	// ReasonRolledBack surfaces when every node has the mirror sets before the rollout again.
-	ReasonRolledBack = "RolledBack"
+	ReasonRolledBack ConditionReason = "RolledBack"
 	// ReasonDrainTimedOut surfaces when a node is updating for longer than
 	// spec.release.drainTimeoutSeconds.
-	ReasonDrainTimedOut = "DrainTimedOut"
+	ReasonDrainTimedOut ConditionReason = "DrainTimedOut"
 	// ReasonDrainBlocked surfaces when a drain does not progress and no remedy is left that the
 	// user lets the operator try.
-	ReasonDrainBlocked = "DrainBlocked"
+	ReasonDrainBlocked ConditionReason = "DrainBlocked"
 	// ReasonSecretInvalid surfaces when a Secret that the spec names is missing or is not a docker
 	// configuration.
-	ReasonSecretInvalid = "SecretInvalid"
+	ReasonSecretInvalid ConditionReason = "SecretInvalid"
 	// ReasonOtherRollout surfaces while another SafeMirrorRollout is in progress.
-	ReasonOtherRollout = "OtherRollout"
+	ReasonOtherRollout ConditionReason = "OtherRollout"
 	// ReasonPauseConflict surfaces when another client keeps unpausing a pool.
-	ReasonPauseConflict = "PauseConflict"
+	ReasonPauseConflict ConditionReason = "PauseConflict"
 	// ReasonDrifted surfaces when, after the end, a mirror set is no longer what the rollout
 	// applied.
-	ReasonDrifted = "Drifted"
+	ReasonDrifted ConditionReason = "Drifted"
 	// ReasonDrainForecast surfaces while a node that may be next could not be drained, or it is
 	// unknown whether it could.
-	ReasonDrainForecast = "DrainForecast"
+	ReasonDrainForecast ConditionReason = "DrainForecast"
 	// ReasonFieldsRefused surfaces on StatusIncomplete: the API server refused fields of the
 	// status.
-	ReasonFieldsRefused = "FieldsRefused"
+	ReasonFieldsRefused ConditionReason = "FieldsRefused"
 	// ReasonRollbackImpossible surfaces when the ControllerRevision with the earlier mirror sets is
 	// missing, or holds something else.
-	ReasonRollbackImpossible = "RollbackImpossible"
+	ReasonRollbackImpossible ConditionReason = "RollbackImpossible"
 	// ReasonUnreadable surfaces when something could not be read; nothing is disrupted meanwhile.
-	ReasonUnreadable = "Unreadable"
+	ReasonUnreadable ConditionReason = "Unreadable"
 )

@@ -16,7 +16,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan/prediction"
 )
 
-const diagnoseLong = `Says why nodes that the Machine Config Operator has under way do not get on: one chain for each, from the drain over the
+const diagnoseLong = `Says why nodes that the Machine Config Operator updates make no progress: one chain for each, from the drain over the
 PodDisruptionBudget that refuses and the pods that keep it from allowing more, to the registry that does not serve their image. What
 passes by itself is told from what does not, and with each comes what helps and what does not.
 
@@ -37,7 +37,7 @@ func Diagnose() *cobra.Command {
 	o := diagnoseOptions{}
 	cmd := &cobra.Command{
 		Use:   "diagnose",
-		Short: "Say why the drain of a node does not get on, down to the root cause, and what helps",
+		Short: "Say why the drain of a node makes no progress, down to the root cause, and what helps",
 		Long:  diagnoseLong,
 		Example: `  safe-mirror diagnose
   safe-mirror diagnose --from must-gather.local.123

@@ -71,9 +71,9 @@ func TestDiagnose(t *testing.T) {
 		says []string
 	}{
 		"at rest": {Diagnose(), []string{"--from", objectsDir(t, minicluster.Objects("worker-0")...)}, 0,
-			[]string{"NOTHING IS STUCK: no node is under way"}},
+			[]string{"NOTHING IS STUCK: no node is updating"}},
 		"stuck": {Diagnose(), []string{"--from", objectsDir(t, blockedDrainObjects()...)}, 3,
-			[]string{"STUCK: 1 node is under way", "drain of worker-1 is blocked since 2026-03-01T12:00:00Z (1m0s)",
+			[]string{"STUCK: 1 node is updating", "drain of worker-1 is blocked since 2026-03-01T12:00:00Z (1m0s)",
 				"PDB shop/shop allows 0", "what helps"}},
 		"as data": {Diagnose(),
 			[]string{"--from", objectsDir(t, blockedDrainObjects()...), "-o", "json"}, 3,

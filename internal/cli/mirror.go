@@ -110,7 +110,7 @@ func Mirror() *cobra.Command {
 		"a PEM file to trust for every registry, or a directory like /etc/containers/certs.d with HOST[:PORT]/ca.crt; repeatable")
 	f.StringArrayVar(&o.insecure, "insecure", nil,
 		"HOST[:PORT][/PATH] that may speak plain http or have an unverified certificate; repeatable")
-	f.IntVar(&o.parallel, "parallel", 32, "how many images are under way at the same time")
+	f.IntVar(&o.parallel, "parallel", 32, "how many images are in progress at the same time")
 	f.Float64Var(&o.requests, "requests-per-second", 0, "the most requests to each registry host (default: no limit)")
 	f.StringVar(&o.bytes, "bytes-per-second", "",
 		"the most bytes to and from each registry host, such as 50Mi (default: no limit)")

@@ -12,7 +12,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
-// progressReporter tells how far a run is while it is under way.
+// progressReporter tells how far a run is while it is in progress.
 type progressReporter interface {
 	// update takes in the images that have just ended, and the present numbers.
 	update(now time.Time, ended []batch.Row, tally batch.Progress)
@@ -72,7 +72,7 @@ func (b *progressBar) update(now time.Time, ended []batch.Row, tally batch.Progr
 	fmt.Fprint(b.w, clearLine+formatBar(tally, &b.pace, b.width()-1)) // a full line would wrap
 }
 
-// clearLine goes back to the beginning of the line and empties it.
+// clearLine returns to the beginning of the line and empties it.
 const clearLine = "\r\x1b[K"
 
 func (b *progressBar) end() { fmt.Fprint(b.w, clearLine) }

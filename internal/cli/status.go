@@ -17,10 +17,10 @@ import (
 )
 
 const statusLong = `Says how a SafeMirrorRollout stands, or all of them: the phase, what happens next or what somebody has to do, images and nodes, the node
-under way, and, where one does not get on, the chain from its drain to the root cause. It tells what the operator has written into the
+in progress, and, where one makes no progress, the chain from its drain to the root cause. It tells what the operator has written into the
 status; safe-mirror diagnose looks at the nodes itself.
 
-Exit codes: 0 complete; 2 under way, and going on by itself; 3 held, somebody has to do something; 1 an error, or there is no such rollout.`
+Exit codes: 0 complete; 2 in progress, and going on by itself; 3 held, somebody has to do something; 1 an error, or there is no such rollout.`
 
 type statusOptions struct {
 	sourceOptions

@@ -53,7 +53,7 @@ func TestAwaitedRelease(t *testing.T) {
 			w.unready(drainStarted,
 				waiting("CrashLoopBackOff", ""))
 		}, nil},
-		"no release is under way":       {func(w *drainFixture) { waitsForImage(w); w.Awaited = nil }, nil},
+		"no release is in progress":     {func(w *drainFixture) { waitsForImage(w); w.Awaited = nil }, nil},
 		"the release has not begun":     {func(w *drainFixture) { waitsForImage(w); w.Awaited.Nodes = nil }, nil},
 		"its drain is held and is told": {missingAtMirror, []string{"worker-2", "Pull", "router-a"}},
 	}

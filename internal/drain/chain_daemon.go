@@ -10,7 +10,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// daemonChain looks at a node that is under way and not being drained: its daemon has to do the
+// daemonChain looks at an updating node and not being drained: its daemon has to do the
 // next step.
 func (d *diagnoser) daemonChain(n rollout.Node) (causeChain, bool) {
 	stage, since := n.UpdateStage(n.DesiredConfig), d.UpdateStarted[n.Name].UTC()

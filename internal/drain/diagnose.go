@@ -77,7 +77,7 @@ const (
 	maxPulls = 4
 )
 
-// Diagnose says of every node that is under way and does not get on what holds it, from the drain
+// Diagnose says of every updating node and makes no progress what holds it, from the drain
 // to the root cause.
 //
 // Of the several pods that may hold a drain the one is told whose cause is the furthest from
@@ -143,8 +143,8 @@ type causeChain struct {
 	failingPods  []rollout.FailingPod
 }
 
-// reasonsBySeverity order the hindrances, the furthest from passing by itself first. A pull, a
-// crash or a node that is lost comes before a pod that has no node: the latter is often the
+// reasonsBySeverity order the drain block reasons, the furthest from passing by itself first. A
+// pull, a crash or a node that is lost comes before a pod that has no node: the latter is often the
 // consequence.
 var reasonsBySeverity = []rollout.DrainBlockReason{
 	rollout.DrainBlockNodeLost, rollout.DrainBlockPull, rollout.DrainBlockCrashing, rollout.DrainBlockBudgetZero,
@@ -216,7 +216,7 @@ func (d *diagnoser) diagnoseNode(pool string, n rollout.Node) (rollout.BlockedDr
 func headline(h rollout.DrainBlockReason, node string) string {
 	switch {
 	case h == rollout.DrainBlockNotDraining:
-		return "node " + node + " does not get on"
+		return "node " + node + " makes no progress"
 	case h.Transient():
 		return "drain of " + node + " waits"
 	default:

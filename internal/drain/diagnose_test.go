@@ -313,7 +313,7 @@ func TestDiagnose(t *testing.T) {
 			n := w.draining()
 			n.LastAppliedDrain, n.State, n.Reason = n.DesiredDrain, "Degraded",
 				"unexpected on-disk state validating against rendered-worker-1"
-		}, rollout.DrainBlockNotDraining, []string{"node worker-2 does not get on",
+		}, rollout.DrainBlockNotDraining, []string{"node worker-2 makes no progress",
 			"its daemon is Degraded: unexpected on-disk state"}},
 		"twin: the daemon gave up on the drain, and it is the drain": {func(w *drainFixture) {
 			missingAtMirror(w)
@@ -355,7 +355,7 @@ func TestDiagnose(t *testing.T) {
 			missingAtMirror(w)
 			w.Now, w.SkipSettlePeriod = drainStarted.Add(14*time.Second), true
 		}, rollout.DrainBlockPull, nil},
-		"nothing is under way": {func(w *drainFixture) { *w.draining() = w.Pools[0].Nodes[0] }, "", nil},
+		"nothing is in progress": {func(w *drainFixture) { *w.draining() = w.Pools[0].Nodes[0] }, "", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package drain foretells whether a node can be drained, and says of a drain that is stuck what
+// Package drain forecasts whether a node can be drained, and says of a drain that is stuck what
 // holds it.
 //
 // It is pure: a Snapshot goes in, with everything that was seen of the cluster and the time of the

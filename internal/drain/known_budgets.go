@@ -25,7 +25,7 @@ func knownBudgetHint(b *Budget) budgetHint {
 	case strings.HasPrefix(name, "kubevirt-disruption-budget"):
 		return budgetHint{text: "KubeVirt moves the machine, and takes the budget away when it has"}
 	case ns == "openshift-ingress" && strings.HasPrefix(name, "router-"):
-		return budgetHint{text: "the ingress operator keeps this budget: mend the router, or scale IngressController " +
+		return budgetHint{text: "the ingress operator keeps this budget: fix the router, or scale IngressController " +
 			strings.TrimPrefix(name, "router-")}
 	case strings.HasSuffix(name, "-primary") && b.NeverAllows():
 		return budgetHint{text: "a database of one instance: its operator has to move it, or it needs a second instance"}

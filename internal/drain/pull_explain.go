@@ -32,7 +32,7 @@ const maxAttempts = 4
 // the node asks them.
 //
 // The cause is that of the first mirror: it is what was meant to serve the image, and what can be
-// mended from outside. The source decides only when no mirror applies. Example, with
+// fixed from outside. The source decides only when no mirror applies. Example, with
 // NeverContactSource and an empty mirror:
 //
 //	mirror.local/acme/router:v1 answers 404 (manifest unknown); the source quay.io/acme/router:v1 is blocked by ImageTagMirrorSet/quay

@@ -9,7 +9,7 @@ import (
 // simulation is the drain of one node, or of a few at the same time, thought through to its end.
 // kubectl's drain evicts all pods at the same time, each again every five seconds while it is
 // refused; so the trial goes round until nothing more goes: what one eviction takes from a budget,
-// a replacement that becomes ready gives back.
+// a replacement that becomes ready restores.
 //
 // Example: two pods of one budget on the node, maxUnavailable 1. The first goes, the second is
 // refused; the replacement of the first becomes ready elsewhere; the second goes. With no room

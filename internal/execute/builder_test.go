@@ -162,7 +162,7 @@ func somePauseRecord() rollout.PauseRecord {
 		PriorMaxUnavailable: "10%", Undo: "oc patch …"}
 }
 
-// pausedPool is the worker pool, paused with the ledger on it.
+// pausedPool is the worker pool, paused with the pause record on it.
 func pausedPool(objects []client.Object, record rollout.PauseRecord) []client.Object {
 	text, err := json.Marshal(record)
 	if err != nil {

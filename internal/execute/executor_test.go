@@ -195,7 +195,7 @@ func TestPauseAndRestore(t *testing.T) {
 	}
 }
 
-// The end of a rollout: the pool that is settled is given back.
+// The end of a rollout: the pool that is settled is restored.
 func TestRestoreIsRevalidated(t *testing.T) {
 	ctx := context.Background()
 	ready := func(t *testing.T) *setup {

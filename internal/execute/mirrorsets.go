@@ -16,7 +16,7 @@ import (
 )
 
 // applyMirrorSets writes digest mirrors before tag mirrors, and removes in the other order: a
-// source that is blocked shall never be without the digest mirrors that keep its digest pulls
+// source that is blocked must never be without the digest mirrors that keep its digest pulls
 // alive.
 func (e *Executor) applyMirrorSets(ctx context.Context, obs *observe.Observation) error {
 	sets, ok := obs.Observed.Sets.Get()

@@ -71,7 +71,7 @@ func TestWriteOrder(t *testing.T) {
 	}{
 		"both are new": {sourcePolicies{none, none}, sourcePolicies{never, never},
 			[]string{applyIDMS, applyITMS}},
-		"both are as they shall be": {sourcePolicies{never, never}, sourcePolicies{never, never}, nil},
+		"both are as they are to be": {sourcePolicies{never, never}, sourcePolicies{never, never}, nil},
 		"tag mirrors alone": {sourcePolicies{none, none}, sourcePolicies{none, never},
 			[]string{applyITMS}},
 		"digest mirrors alone": {sourcePolicies{none, none}, sourcePolicies{never, none},

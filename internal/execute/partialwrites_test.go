@@ -129,7 +129,7 @@ type (
 
 func (failingWrites) Apply(context.Context, applied, ...client.ApplyOption) error { return errDown }
 
-// The policy is written and given back on what the API server has now.
+// The policy is written and restored on what the API server has now.
 func TestPolicyActions(t *testing.T) {
 	ctx := context.Background()
 	shop := minicluster.Rollout("shop")

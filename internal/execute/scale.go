@@ -41,7 +41,7 @@ func (e *Executor) scaleUp(ctx context.Context, obs *observe.Observation, a roll
 	return e.scale(ctx, o, a.Remedy, a.Remedy.IntendedValue)
 }
 
-// scaleBack gives back the earlier number if the present one is ours, and takes the note off last.
+// scaleBack restores the earlier number if the present one is ours, and takes the note off last.
 func (e *Executor) scaleBack(ctx context.Context, a rollout.ScaleDown) error {
 	o, c, err := e.objectToRestore(ctx, a.Remedy)
 	switch {

@@ -13,9 +13,9 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// targetNodes writes the batch on the pool's ledger, and then tells its nodes one after another.
-// Each of them is read past the caches first. The first that cannot be told ends it: those that
-// were told before are followed, the others come with the next batch.
+// targetNodes writes the batch on the pool's pause record, and then tells its nodes one after
+// another. Each of them is read past the caches first. The first that cannot be told ends it: those
+// that were told before are followed, the others come with the next batch.
 func (e *Executor) targetNodes(ctx context.Context, a rollout.TargetNodes) error {
 	if err := e.requireLeadership(ctx, a); err != nil {
 		return err

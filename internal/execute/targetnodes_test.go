@@ -94,7 +94,7 @@ func TestRefusedTargets(t *testing.T) {
 		"rendered anew": {func(_ *setup, a *rollout.TargetNodes) { a.Target = "rendered-worker-other" },
 			"rendered anew", false},
 		"no longer our pool": {func(_ *setup, a *rollout.TargetNodes) { a.Record.Rollout = "books" },
-			"does not carry the ledger", false},
+			"does not carry the pause record", false},
 		"the second is cordoned": {func(s *setup, _ *rollout.TargetNodes) {
 			editAsUser(s, &corev1.Node{}, "worker-1", func(n *corev1.Node) { n.Spec.Unschedulable = true })
 		}, "node worker-1 is left alone", true},

@@ -76,7 +76,7 @@ func TestImmediateConsumers(t *testing.T) {
 			want:        []string{"build of BuildConfig shop/a: []", "build of BuildConfig shop/b: []"},
 			unreadCases: []string{"2 builds take their base images from a Dockerfile in their source repository, the first is BuildConfig shop/a"},
 		},
-		"a build under way, and one that has ended": {
+		"a build in progress, and one that has ended": {
 			objects: []client.Object{
 				manifest(buildKind, "app-2", "{spec: {strategy: {sourceStrategy: {from: {kind: DockerImage, name: 'quay.io/acme/s2i:1'}}}}, status: {phase: Running}}"),
 				manifest(buildKind, "app-1", "{spec: {strategy: {sourceStrategy: {from: {kind: DockerImage, name: 'quay.io/acme/s2i:0'}}}}, status: {phase: Complete}}"),

@@ -333,7 +333,8 @@ func TestDiagnosisTools(t *testing.T) {
 }
 
 func TestSidecarInjectors(t *testing.T) {
-	webhook := func(configuration, name, revision, namespace, resource string) *admissionregistrationv1.MutatingWebhookConfiguration {
+	webhook := func(configuration, name, revision, namespace,
+		resource string) *admissionregistrationv1.MutatingWebhookConfiguration {
 		c := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: global(configuration)}
 		c.Labels = map[string]string{"istio.io/rev": revision}
 		w := admissionregistrationv1.MutatingWebhook{Name: name, Rules: []admissionregistrationv1.RuleWithOperations{{

@@ -128,7 +128,8 @@ func (rd *readState) readerOf(s source) client.Reader {
 	return rd.r
 }
 
-// readState is one Read under way: what later sources need of earlier ones, and the result so far.
+// readState is one Read in progress: what later sources need of earlier ones, and the result so
+// far.
 type readState struct {
 	r, api client.Reader
 	o      Options

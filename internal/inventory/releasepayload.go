@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// clusterVersion adds the release payload that is installed, and the one that shall be next. Which
+// clusterVersion adds the release payload that is installed, and the one that is to be next. Which
 // of the components run is known from pods and templates; the others are what the operators of the
 // release may start.
 func clusterVersion(ctx context.Context, rd *readState, r client.Reader) error {

@@ -19,7 +19,7 @@ func TestBlockedDrains(t *testing.T) {
 		{Pool: "worker", Node: "worker-2", Reason: "Terminating", Transient: true},
 	}})
 	want := `
-# HELP safe_mirror_obstacle 1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.
+# HELP safe_mirror_obstacle 1 for an updating node that makes no progress, by what holds it; 0 when that passes by itself.
 # TYPE safe_mirror_obstacle gauge
 safe_mirror_obstacle{cause="Missing",hindrance="Pull",node="worker-1",pool="worker",rollout="shop"} 1
 safe_mirror_obstacle{cause="",hindrance="Terminating",node="worker-2",pool="worker",rollout="shop"} 0

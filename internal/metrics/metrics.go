@@ -31,12 +31,12 @@ var (
 	nodesDesc = prometheus.NewDesc("safe_mirror_pool_nodes", "Nodes of the pool by state.",
 		[]string{"rollout", "pool", "state"}, nil)
 	remediesDesc = prometheus.NewDesc("safe_mirror_rollout_remedies",
-		"Remedies on the record of the rollout, by action and outcome; an empty outcome is one under way.",
+		"Remedies on the record of the rollout, by action and outcome; an empty outcome is one in progress.",
 		[]string{"rollout", "action", "outcome"}, nil)
 	pausedDesc = prometheus.NewDesc("safe_mirror_pool_paused", "1 while the pool is paused.",
 		[]string{"rollout", "pool"}, nil)
 	drainBlockedDesc = prometheus.NewDesc("safe_mirror_obstacle",
-		"1 for a node under way that does not get on, by what holds it; 0 when that passes by itself.",
+		"1 for an updating node that makes no progress, by what holds it; 0 when that passes by itself.",
 		[]string{"rollout", "pool", "node", "hindrance", "cause"}, nil)
 	drainBlockedSinceDesc = prometheus.NewDesc("safe_mirror_obstacle_since_seconds",
 		"When that began, in seconds since 1970; absent when the cluster does not tell.",

@@ -21,7 +21,7 @@ func TestRemedies(t *testing.T) {
 		record(v1alpha1.Relocate, v1alpha1.RemedyTaken, ""),
 		record(v1alpha1.Relocate, v1alpha1.RemedyEnding, "TimedOut"),
 	}}})
-	want := `# HELP safe_mirror_rollout_remedies Remedies on the record of the rollout, by action and outcome; an empty outcome is one under way.
+	want := `# HELP safe_mirror_rollout_remedies Remedies on the record of the rollout, by action and outcome; an empty outcome is one in progress.
 # TYPE safe_mirror_rollout_remedies gauge
 safe_mirror_rollout_remedies{action="Relocate",outcome="",rollout="shop"} 2
 safe_mirror_rollout_remedies{action="RestartFailingPods",outcome="Helped",rollout="shop"} 2

@@ -41,7 +41,7 @@ type Accesses struct {
 	Node   Access // as a node would pull: its auth file, its trusted CAs
 
 	// Limits bound the three of them together, by registry host[:port]. nil means none but the
-	// usual number of requests under way.
+	// usual number of requests in progress.
 	Limits  func(host string) Limits
 	traffic *traffic // for tests with a clock of their own
 }

@@ -24,7 +24,7 @@ type requestKind struct {
 	redirected bool
 }
 
-// acquire waits until a request may be sent: for a place among those under way, for the request
+// acquire waits until a request may be sent: for a place among those in progress, for the request
 // rate, and for the end of the pause that the host asked for. The error is a *HostBackoffError when
 // that pause is longer than an image should wait, or the cause of the context's end. leave must be
 // called when the request is over, body included; more than once is fine.

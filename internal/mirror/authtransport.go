@@ -155,7 +155,7 @@ func (g *authTransport) wrapBody(idle *idleTimeout, req, out *http.Request) (fin
 	return func() { current.finish() }
 }
 
-// releasingBody gives the place among the requests under way back when the body is done with, or
+// releasingBody gives the place among the requests in progress back when the body is done with, or
 // when whoever asked for it is: regclient leaves some bodies open.
 type releasingBody struct {
 	io.ReadCloser

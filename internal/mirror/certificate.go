@@ -12,7 +12,7 @@ import (
 )
 
 // CertificateError is a registry's certificate that was not accepted, with what one needs to know
-// to mend that.
+// to fix that.
 type CertificateError struct {
 	Host                string // whose certificate it is
 	Names               []string

@@ -213,7 +213,7 @@ func TestVerifyOfAPullThroughCacheIsSequential(t *testing.T) {
 		select {
 		case busy <- struct{}{}:
 		default:
-			t.Errorf("%s while another request is under way", r.URL.Path)
+			t.Errorf("%s while another request is in progress", r.URL.Path)
 		}
 		g.storage.ServeHTTP(w, r)
 		<-busy

@@ -156,7 +156,7 @@ func (c *Client) sourceTree(ctx context.Context, from string, want digest.Digest
 	return source, t, failure
 }
 
-// transfer is one copy under way.
+// transfer is one copy in progress.
 type transfer struct {
 	shared         *sharedState
 	source, target *repository

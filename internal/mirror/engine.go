@@ -23,7 +23,7 @@ const (
 
 // EngineOptions configure an Engine. The zero value is good.
 type EngineOptions struct {
-	// Workers is how many images are under way at once. 0 means 32. What a registry sees of it is
+	// Workers is how many images are in progress at once. 0 means 32. What a registry sees of it is
 	// bounded apart from that.
 	Workers int
 	// RetryDelay gives the pause after the n-th failed attempt, counted from 1. nil means 1 s, 2 s,
@@ -125,7 +125,7 @@ func (e *Engine) Changed() <-chan struct{} { return e.changed }
 // would copy twice.
 func (e *Engine) NeedLeaderElection() bool { return true }
 
-// Start runs jobs until ctx ends, then cancels and waits for those under way. It returns nil.
+// Start runs jobs until ctx ends, then cancels and waits for those in progress. It returns nil.
 func (e *Engine) Start(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()

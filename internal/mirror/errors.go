@@ -56,7 +56,7 @@ type Error struct {
 
 	// final: a node that meets this does not go on to its next endpoint.
 	noFallback bool
-	// again: what made it fail has been mended meanwhile.
+	// again: what made it fail has been fixed meanwhile.
 	retryable bool
 }
 

@@ -134,7 +134,7 @@ func (u *uploadBody) Read(p []byte) (int, error) {
 
 func (u *uploadBody) Close() error { return u.body.Close() }
 
-// finish waits for a Read under way and lets no other begin. A registry may answer before it has
+// finish waits for a Read in progress and lets no other begin. A registry may answer before it has
 // taken the whole body; net/http goes on reading it for a moment, while the caller begins to read
 // the same source from its start for the next request.
 func (u *uploadBody) finish() {

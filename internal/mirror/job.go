@@ -105,7 +105,7 @@ type runResult struct {
 	err          *Error
 }
 
-// jobRun is one run of a job under way.
+// jobRun is one run of a job in progress.
 type jobRun struct {
 	c        *Client
 	job      Job

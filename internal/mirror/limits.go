@@ -15,9 +15,10 @@ import (
 type Limits struct {
 	// Requests is how many may begin per second. 0 means no limit.
 	Requests float64
-	// Concurrent is how many may be under way at once, those that read and those that write counted
-	// apart: each upload waits for a download, so that one limit for both would lock up once it is
-	// used up by downloads. 0 means 60, about as many as a copy makes use of; see schedule.
+	// Concurrent is how many may be in progress at once, those that read and those that write
+	// counted apart: each upload waits for a download, so that one limit for both would lock up
+	// once it is used up by downloads. 0 means 60, about as many as a copy makes use of; see
+	// schedule.
 	Concurrent int
 	// Bytes is how many bytes of bodies may pass per second, each way. 0 means no limit.
 	Bytes int64
@@ -88,8 +89,8 @@ type hostTraffic struct {
 	waited                time.Duration
 }
 
-// setLimits sets the limits. Requests under way are not touched, so for a moment more may be under
-// way than a lower limit allows.
+// setLimits sets the limits. Requests in progress are not touched, so for a moment more may be
+// under way than a lower limit allows.
 func (h *hostTraffic) setLimits(l Limits) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

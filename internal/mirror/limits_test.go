@@ -97,7 +97,7 @@ func TestConcurrent(t *testing.T) {
 				synctest.Wait()
 				if got, waiting := int(inside.Load()), h.stats().Waiting; got != tc.wantNow ||
 					waiting != tc.wantAll-tc.wantNow {
-					t.Errorf("%d under way and %d waiting, want %d of %d", got, waiting, tc.wantNow, tc.wantAll)
+					t.Errorf("%d in progress and %d waiting, want %d of %d", got, waiting, tc.wantNow, tc.wantAll)
 				}
 				close(release)
 				synctest.Wait()
@@ -356,7 +356,7 @@ func TestHostBackoff(t *testing.T) {
 	}
 }
 
-// TestRefusalsAtTheSameTime count as one: sixteen requests that were under way together say the
+// TestRefusalsAtTheSameTime count as one: sixteen requests that were in progress together say the
 // same thing.
 func TestRefusalsAtTheSameTime(t *testing.T) {
 	all, _ := newTestTraffic()

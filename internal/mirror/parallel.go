@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// maxParallelPerImage is how many parts of one image are under way at once. How much of that a
+// maxParallelPerImage is how many parts of one image are in progress at once. How much of that a
 // registry sees at the same time is bounded by its slots, see schedule: parts that wait for one
 // cost nothing.
 const maxParallelPerImage = 64

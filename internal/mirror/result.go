@@ -34,7 +34,8 @@ type Result struct {
 	NeededBytes, UploadedBytes int64
 	// OtherMirrors tells what the other mirrors of the list have; see Job.Others.
 	OtherMirrors []ImageCheck
-	// Err is of the last run that failed; it stays while the next one is waited for and under way.
+	// Err is of the last run that failed; it stays while the next one is waited for and in
+	// progress.
 	Err *Error
 	// Attempts counts the runs since the job was wanted, or wanted again.
 	Attempts int

@@ -126,7 +126,7 @@ func TestSlotsSeparateSmallFromLargeAndSourcesFromEachOther(t *testing.T) {
 		release()
 	}
 	if !take("hanging", 100<<20) {
-		t.Error("slots are not given back")
+		t.Error("slots are not released")
 	}
 	for _, l := range s.semaphores {
 		if slices.ContainsFunc(l.queue, func(w *waiter) bool { return w != nil }) {

@@ -115,7 +115,7 @@ func TestNoNewTokenIsNoRenewal(t *testing.T) {
 	}
 }
 
-// TestManyRefusalsAskOnce: a token that ends is refused to every request under way.
+// TestManyRefusalsAskOnce: a token that ends is refused to every request in progress.
 func TestManyRefusalsAskOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var service issuer

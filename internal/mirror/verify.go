@@ -194,7 +194,7 @@ func (e *verifiedImage) proof(endpoint string, skipped []*Error) Proof {
 	return proof
 }
 
-// endpointCheck is one proof under way at one repository.
+// endpointCheck is one proof in progress at one repository.
 type endpointCheck struct {
 	repository *repository
 	round      checkRound

@@ -107,7 +107,7 @@ func TestCanaryPulls(t *testing.T) {
 	want := rollout.CanaryPulls{PodsLeft: 1,
 		Groups: []rollout.CanaryGroup{{Pool: "worker", Architecture: "amd64", Nodes: []string{"worker-0"},
 			Selected: true, Wanted: 1, UpdatedWhenSelected: 1}}}
-	ignore := cmpopts.IgnoreFields(rollout.CanaryPulls{}, "Until")
+	ignore := cmpopts.IgnoreFields(rollout.CanaryPulls{}, "RecheckAt")
 	if diff := cmp.Diff(want, observe.KnownCanary(t, observer.ReadCanary(t.Context(), w)), ignore); diff != "" {
 		t.Errorf("while it is pulled (-want +got):\n%s", diff)
 	}

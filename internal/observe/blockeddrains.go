@@ -15,9 +15,9 @@ import (
 // within a minute.
 const evictionDryRunAfter = 30 * time.Second
 
-// blockedDrains diagnoses the drains under way, and what keeps the pods of the release from coming
-// back. While no node is, nothing is read for it. It is always read from the caches: pods are what
-// there is most of, and no action rests on its being the newest.
+// blockedDrains diagnoses the drains in progress, and what keeps the pods of the release from
+// coming back. While no node is, nothing is read for it. It is always read from the caches: pods
+// are what there is most of, and no action rests on its being the newest.
 func (observer *Observer) blockedDrains(ctx context.Context, obs *Observation) rollout.Value[[]rollout.BlockedDrain] {
 	pools, ok := obs.Observed.Pools.Get()
 	if !ok {

@@ -48,7 +48,7 @@ func TestBlockedDrains(t *testing.T) {
 	}
 }
 
-// TestUnreadableDrains: pods and budgets are not read for it while no node is under way, and a
+// TestUnreadableDrains: pods and budgets are not read for it while no node is updating, and a
 // diagnosis that fails is unknown, and not "nothing".
 func TestUnreadableDrains(t *testing.T) {
 	down := minicluster.FailingReads[*policyv1.PodDisruptionBudgetList](errDown)

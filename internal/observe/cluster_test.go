@@ -60,7 +60,7 @@ func TestUpgrades(t *testing.T) {
 		"at rest": {configv1.ClusterVersionStatus{History: history(done),
 			Conditions: progressing(configv1.ConditionFalse)}, ""},
 		"without any history": {configv1.ClusterVersionStatus{}, ""},
-		"under way":           {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate, Version: "4.20.2"}, done)}, "4.20.2"},
+		"in progress":         {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate, Version: "4.20.2"}, done)}, "4.20.2"},
 		"one that was abandoned": {configv1.ClusterVersionStatus{History: history(done,
 			configv1.UpdateHistory{State: configv1.PartialUpdate, Version: "4.20.0"})}, ""},
 		"to an image":          {configv1.ClusterVersionStatus{History: history(configv1.UpdateHistory{State: configv1.PartialUpdate, Image: "quay.io/ocp@sha256:1"}, done)}, "quay.io/ocp@sha256:1"},

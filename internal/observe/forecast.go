@@ -62,14 +62,14 @@ func (observer *Observer) forecast(ctx context.Context, obs *Observation, predic
 	return rollout.Known(all)
 }
 
-// whyNoForecast says why no forecast is made: while a node is under way, or the pools are held and
+// whyNoForecast says why no forecast is made: while a node is updating, or the pools are held and
 // not rendered, none could be released.
 func whyNoForecast(o rollout.Observed, pools []rollout.Pool) string {
 	if o.Record.StartedAt == nil {
 		return ""
 	}
 	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
-		return "node " + r.Nodes[0] + " is under way"
+		return "node " + r.Nodes[0] + " is updating"
 	}
 	if !slices.ContainsFunc(pools, func(p rollout.Pool) bool { return p.Registries == rollout.MatchesPlanned }) {
 		return "no pool has the planned configuration yet"

@@ -55,7 +55,7 @@ type Observer struct {
 	predictor           prediction.Predictor
 	payloads            payloadCache
 	workloadCredentials workloadCredentials
-	// forecastCache is what was foretold last.
+	// forecastCache is what was forecast last.
 	forecastCache forecastCache
 
 	mu               sync.Mutex
@@ -143,7 +143,7 @@ func (observer *Observer) readCluster(ctx context.Context, obs *Observation, rea
 	o.Sets = rollout.Known(state)
 	if p, _ := o.NodeDisruptionPolicy.Get(); rollout.Ended(o.Record, o.Rollout) && p.Record == nil {
 		o.Remedies = observer.remedies(ctx, reader, obs)
-		return // nothing else is decided any more, and a cluster at rest shall not be read for it
+		return // nothing else is decided any more, and a cluster at rest must not be read for it
 	}
 	predicted, err := observer.predictor.Pools(ctx, reader, observer.API, obs.DesiredSets, all)
 	if err != nil {
@@ -159,7 +159,7 @@ func (observer *Observer) readCluster(ctx context.Context, obs *Observation, rea
 	registryClient, problems := observer.registryClient(ctx, obs.Rollout, all)
 	problems = appendProblem(problems, problem)
 	if o.Record.Rollback != nil {
-		predicted.UnmanagedNodes = nil // going back makes no node worse that is in no pool
+		predicted.UnmanagedNodes = nil // rolling back makes no node worse that is in no pool
 	}
 	observer.addLifecycleWarnings(ctx, o)
 	obs.Registry = registryClient

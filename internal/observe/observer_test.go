@@ -260,7 +260,7 @@ func TestEndedRolloutReadsLittle(t *testing.T) {
 	}
 }
 
-// The pods on the node of the release under way are told apart.
+// The pods on the node of the release in progress are told apart.
 func TestWorkloadsOnReleasedNode(t *testing.T) {
 	objects := cluster(replicaSet(metaOf("cart"), 1, 0), podOf("cart-a", "cart", "worker-1", 1))
 	minicluster.Edit(objects, "shop", func(r *v1alpha1.SafeMirrorRollout) {

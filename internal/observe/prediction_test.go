@@ -163,9 +163,10 @@ func TestUnpredictablePools(t *testing.T) {
 				ImageTagMirrors: []configv1.ImageTagMirrors{{Source: "Quay.io/BAD",
 					Mirrors: []configv1.ImageMirror{"mirror.local"}}},
 			}}), "would reject these mirror sets"},
-		"a ledger that nobody can read": {minicluster.Edit(cluster(), "worker", func(p *mcfgv1.MachineConfigPool) {
-			p.Annotations = map[string]string{"safemirror.io/pause-record": "?"}
-		}), "is not a pause ledger"},
+		"a pause record that nobody can read": {minicluster.Edit(cluster(), "worker",
+			func(p *mcfgv1.MachineConfigPool) {
+				p.Annotations = map[string]string{"safemirror.io/pause-record": "?"}
+			}), "is not a pause pause record"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -130,7 +130,7 @@ func (observer *Observer) newClient(previous *mirror.Client, s credentials, cas 
 	return mirror.NewClient(all), nil
 }
 
-// insecure asks the nodes' own configuration, as it shall be. The client outlives the look for
+// insecure asks the nodes' own configuration, as it is to be. The client outlives the look for
 // which it was made, so this is the configuration that was predicted last.
 func (observer *Observer) insecure(repository string) bool {
 	observer.mu.Lock()

@@ -25,7 +25,7 @@ const (
 // remediationRole is what the remedies need that are Disabled when nobody asks for them.
 const remediationRole = "safe-mirror-remediation"
 
-// remedyCandidates are read for the drains that are held up, and for the remedies that disturb
+// remedyCandidates are read for the drains that are blocked, and for the remedies that disturb
 // something and that the user has switched on.
 func (observer *Observer) remedyCandidates(ctx context.Context, reader client.Reader,
 	obs *Observation) ([]rollout.RemedyCandidate, error) {
@@ -106,7 +106,7 @@ func (observer *Observer) cordonCandidates(ctx context.Context, reader client.Re
 			candidate.Value, candidate.Refusal = rollout.Cordoned, "node "+n.Name+
 				" is cordoned already, and not by this rollout"
 		case remediation.NodeUpdating(n):
-			candidate.Refusal = "node " + n.Name + " is under way itself"
+			candidate.Refusal = "node " + n.Name + " is updating itself"
 		default:
 			candidate.Refusal = observer.checkAccess(ctx,
 				authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes"})

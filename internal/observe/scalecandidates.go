@@ -124,7 +124,7 @@ func (observer *Observer) ingressCandidate(ctx context.Context, name string) (ro
 	case manager != "":
 		candidate.Refusal = fmt.Sprintf("the number of replicas of IngressController %s is %q's to set", name, manager)
 	case candidate.Value == "":
-		candidate.Refusal = fmt.Sprintf("IngressController %s names no number of replicas, so that there is none to give back", name)
+		candidate.Refusal = fmt.Sprintf("IngressController %s names no number of replicas, so that there is none to restore", name)
 	}
 	return candidate, nil
 }

@@ -57,7 +57,7 @@ func TestSpecProblems(t *testing.T) {
 		"an invalid set of somebody else": {cluster(tagSet("bad", "Quay.io/BAD", "", nil)),
 			[]rollout.Problem{{Reason: conflict.Reason, Kind: "ImageTagMirrorSet", Name: "bad",
 				Message: "ImageTagMirrorSet bad, spec.imageTagMirrors[0].source"}}},
-		"an own set of before does not count": {cluster(tagSet("shop", "quay.io/acme", "",
+		"a previous set of its own does not count": {cluster(tagSet("shop", "quay.io/acme", "",
 			map[string]string{"safemirror.io/rollout": "shop"})), nil},
 		"a missing Secret": {drop[*corev1.Secret](cluster(), pullSecret), []rollout.Problem{{
 			Reason: v1alpha1.ReasonSecretInvalid, Kind: "Secret", Namespace: configNamespace, Name: pullSecret,

@@ -17,7 +17,7 @@ import (
 )
 
 // unreadyWorkloads lists the controllers that have fewer ready pods than they want, with what their
-// youngest unready pod waits for. released are the nodes of the release under way, if any.
+// youngest unready pod waits for. released are the nodes of the release in progress, if any.
 func unreadyWorkloads(ctx context.Context, r client.Reader, released []string) rollout.Value[[]rollout.Workload] {
 	pods, err := podsByController(ctx, r)
 	if err != nil {

@@ -269,7 +269,7 @@ func TestFailures(t *testing.T) {
 	cases := map[string]struct {
 		b      *builder
 		class  mirror.ErrorClass
-		reason string
+		reason v1alpha1.ConditionReason
 		want   []string
 	}{
 		"a damaged mirror": {mirroredTag(), mirror.Incomplete, v1alpha1.ReasonImagesFailed,

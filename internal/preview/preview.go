@@ -288,8 +288,8 @@ func effective(r *v1alpha1.SafeMirrorRollout, now time.Time) rollout.Spec {
 	return v
 }
 
-// otherRollouts are the other rollouts that are under way. On a cluster without the operator there
-// are none.
+// otherRollouts are the other rollouts that are in progress. On a cluster without the operator
+// there are none.
 func otherRollouts(ctx context.Context, s Source, name string) []rollout.OtherRollout {
 	var list v1alpha1.SafeMirrorRolloutList
 	if err := s.Reader.List(ctx, &list); err != nil {

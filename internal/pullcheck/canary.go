@@ -57,7 +57,7 @@ type CanaryInput struct {
 	Configs map[string]string
 	// Critical are the images that a node of this sort may have to pull, the most critical first.
 	Critical func(Node) []CriticalImage
-	// Results are those of before.
+	// Results are the previous ones.
 	Results []CheckResult
 	Limits  Limits
 	Now     time.Time

@@ -172,7 +172,7 @@ func TestProof(t *testing.T) {
 	clock := podOf(checkOf("w0", "mirror.local/acme/app"),
 		state(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(now.Add(-time.Hour))}}, ""))
 	if got := Evaluate(clock, nil, now, DefaultLimits()); got.Took != 0 {
-		t.Errorf("took %s with a clock that goes back", got.Took)
+		t.Errorf("took %s with a clock that jumps back", got.Took)
 	}
 }
 

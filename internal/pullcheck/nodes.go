@@ -132,7 +132,7 @@ func filterReason(n Node, allowedTaints []corev1.Taint) string {
 	case !s.Ready:
 		return "is not ready, has disk pressure or no network"
 	case s.CurrentConfig == "" || s.CurrentConfig != s.DesiredConfig || s.State != "Done":
-		return fmt.Sprintf("is being updated by the Machine Config Operator: its state is %q, it runs %q and shall run %q", s.State, s.CurrentConfig, s.DesiredConfig)
+		return fmt.Sprintf("is being updated by the Machine Config Operator: its state is %q, it runs %q and is to run %q", s.State, s.CurrentConfig, s.DesiredConfig)
 	case s.DesiredDrain != s.LastAppliedDrain:
 		return "is being drained or uncordoned: " + s.DesiredDrain
 	}

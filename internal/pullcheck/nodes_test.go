@@ -87,7 +87,7 @@ func TestUnusableNodesAreSkipped(t *testing.T) {
 		"being deleted": {func(n *Node) { n.Object.DeletionTimestamp = &metav1.Time{Time: now} },
 			"is being deleted"},
 		"told to take another": {func(n *Node) { n.State.DesiredConfig = "rendered-1" },
-			`is being updated by the Machine Config Operator: its state is "Done", it runs "rendered-0" and shall run "rendered-1"`},
+			`is being updated by the Machine Config Operator: its state is "Done", it runs "rendered-0" and is to run "rendered-1"`},
 		"at work":  {func(n *Node) { n.State.State = "Working" }, "is being updated"},
 		"degraded": {func(n *Node) { n.State.State = "Degraded" }, "is being updated"},
 		"not managed yet": {func(n *Node) { n.State.CurrentConfig, n.State.DesiredConfig = "", "" },

@@ -50,6 +50,13 @@ func IsCheckPod(pod *corev1.Pod) bool {
 	return pod.Labels[LabelName] == AppName || pod.Labels[LabelName] == CanaryName
 }
 
+// labels are those of all that the operator makes, with the name that says what the pod is for.
+func labels(name, rollout string) map[string]string {
+	out := mirrorset.Labels(rollout)
+	out[LabelName] = name
+	return out
+}
+
 // NewPod is the pod of a probe. It goes through the scheduler, with an affinity to its node as pods
 // of a DaemonSet have one: then taints, the cordon and the node's resources are respected, which
 // spec.nodeName would bypass. deadline is how long the operator waits for it; should the operator
@@ -61,10 +68,7 @@ func NewPod(p Check, owner Owner, namespace string, deadline time.Duration) *cor
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace,
 			Name:      p.Name,
-			Labels: map[string]string{
-				LabelName: AppName, "app.kubernetes.io/managed-by": "safe-mirror-operator",
-				mirrorset.LabelRollout: owner.Name,
-			},
+			Labels:    labels(AppName, owner.Name),
 			Annotations: map[string]string{
 				mirrorset.AnnotationUID:   string(owner.UID),
 				mirrorset.AnnotationAbout: description(p, owner, namespace, life),
@@ -138,7 +142,7 @@ func nodeAffinity(name string) *corev1.Affinity {
 	}}}
 }
 
-// nodeOf is the node that the pod is on or shall go to.
+// nodeOf is the node that the pod is on or is to go to.
 func nodeOf(pod *corev1.Pod) string {
 	if pod.Spec.NodeName != "" {
 		return pod.Spec.NodeName

@@ -38,8 +38,10 @@ metadata:
     safemirror.io/probe-image: mirror.local/acme/app@` + digestOf(7) + `
     safemirror.io/rollout-uid: uid-shop
   labels:
+    app.kubernetes.io/instance: shop
     app.kubernetes.io/managed-by: safe-mirror-operator
     app.kubernetes.io/name: safe-mirror-probe
+    app.kubernetes.io/part-of: safe-mirror
     safemirror.io/rollout: shop
   name: ` + p.Name + `
   namespace: safe-mirror-operator

@@ -80,7 +80,7 @@ func TestPreloads(t *testing.T) {
 			images: []CriticalImage{one, two},
 			want:   []string{"w0: 0 present, | pool worker, amd64: node w0: carries the taint maintenance=true:NoSchedule, which not all nodes of its pool carry for good"},
 		},
-		"bytes are bounded, with those of before": {
+		"bytes are bounded, with the previous ones": {
 			nodes: []Node{node("w0", "worker", updated)}, images: []CriticalImage{one, two},
 			loaded: map[string]time.Time{name("w0", one): now.Add(-time.Minute)},
 			limits: func(l *Limits) { l.BytesPerNode = 320 * mib },

@@ -31,7 +31,7 @@ func (o CheckResult) retryAt(limits Limits) time.Time { return o.At.Add(limits.b
 // proves tells whether the outcome is a proof for the probe that is not older than the bound: of
 // the same image on the same kind of node or, for a probe that only stands for its scope, of any
 // image of the scope. Where the layers can be shown, a manifest does not do, and where the image
-// shall be on the node, another node does not.
+// is to be on the node, another node does not.
 func (o CheckResult) proves(p Check, notOlderThan time.Time) bool {
 	return o.Pull.State == Pulled && !o.At.Before(notOlderThan) && o.Group == p.Group && o.Config == p.Config &&
 		(o.ImageAbsent || !p.ImageAbsent) && (o.Node == p.Node || !p.NodeSpecific) &&

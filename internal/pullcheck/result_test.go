@@ -45,7 +45,10 @@ func TestProblemsAreBounded(t *testing.T) {
 // A problem says what to do, in the terms of the class.
 func TestProblems(t *testing.T) {
 	const unreachable, failing = v1alpha1.ReasonMirrorUnreachable, v1alpha1.ReasonImagesFailed
-	cases := map[mirror.ErrorClass]struct{ reason, remedy string }{
+	cases := map[mirror.ErrorClass]struct {
+		reason v1alpha1.ConditionReason
+		remedy string
+	}{
 		mirror.Denied: {unreachable, "openshift-config/pull-secret"},
 		mirror.TLS:    {unreachable, "additionalTrustedCA"},
 		mirror.Refused: {unreachable,

@@ -52,7 +52,7 @@ func (i Image) runsOn(architecture string) bool {
 	})
 }
 
-// Check is one image that one node shall pull.
+// Check is one image that one node is to pull.
 type Check struct {
 	// Name of the pod: the same for the same rollout, node and image, so that a restart finds it
 	// again.
@@ -68,7 +68,7 @@ type Check struct {
 
 	// What follows is for a canary only; see Canaries.
 
-	// Config is the rendered MachineConfig under which the node shall pull. A proof is one for that
+	// Config is the rendered MachineConfig under which the node is to pull. A proof is one for that
 	// configuration alone.
 	Config string
 	// Endpoint is where the node is expected to find it, for messages.
@@ -76,7 +76,7 @@ type Check struct {
 	// ImageAbsent is true when the node surely did not have the image when the pod was made: then
 	// the pull has shown its layers too.
 	ImageAbsent bool
-	// NodeSpecific is true when the image shall be on this very node, and not only be shown by one
+	// NodeSpecific is true when the image is to be on this very node, and not only be shown by one
 	// of its kind; see Preloads.
 	NodeSpecific bool
 }

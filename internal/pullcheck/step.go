@@ -33,7 +33,7 @@ type Step struct {
 	Delete []PodDeletion
 	// InProgress are the probes whose pods are at it.
 	InProgress []InProgress
-	// Results are those of before and the new ones. They have to be kept before the pods are
+	// Results are the previous ones and the new ones. They have to be kept before the pods are
 	// deleted that they were read from, or the probes are made again.
 	Results []CheckResult
 	// Done is true when every wanted probe has its proof and no pod of the rollout is left.
@@ -53,7 +53,7 @@ type PodDeletion struct {
 	UID types.UID
 }
 
-// InProgress is a probe under way.
+// InProgress is a probe in progress.
 type InProgress struct {
 	Check  Check
 	Result PullResult

@@ -76,7 +76,7 @@ func TestNextStep(t *testing.T) {
 			is: summary{Create: []string{"w0 m.local/a"}}},
 		"the first on two nodes": {want: []Check{a0, b0, otherZone}, atOnce: 2,
 			is: summary{Create: []string{"w0 m.local/a", "w1 m.local/a"}}},
-		"under way": {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0)}, atOnce: 9,
+		"in progress": {want: []Check{a0, b0}, pods: []*corev1.Pod{podOf(a0)}, atOnce: 9,
 			is: summary{Open: []string{"w0 m.local/a"}, Recheck: 250 * time.Second}},
 		"another rollout's probe": {want: []Check{a0},
 			pods: []*corev1.Pod{podOf(b0, label(mirrorset.LabelRollout, "other"))}, atOnce: 9},

@@ -57,8 +57,8 @@ type EnsureCanaryPulls struct {
 // again at once.
 type RetryFailed struct{ ID string }
 
-// PausePool pauses the pool and writes the ledger on it, in one patch. It is also how a released
-// pool is closed again.
+// PausePool pauses the pool and writes the pause record on it, in one patch. It is also how a
+// released pool is closed again.
 type PausePool struct {
 	Pool   string
 	Record PauseRecord
@@ -69,7 +69,8 @@ type PausePool struct {
 type ApplyMirrorSets struct{ PlanDigest string }
 
 // ReleaseNodes is one release: it unpauses the pool, with room for as many more unavailable nodes
-// as the release is for, and writes the deadline of the pulse on it, all in one patch (R1).
+// as the release is for, and writes the deadline of the unpause window on it, all in one patch
+// (R1).
 type ReleaseNodes struct {
 	Pool           string
 	MaxUnavailable int
@@ -77,7 +78,7 @@ type ReleaseNodes struct {
 }
 
 // TargetNodes tells the nodes to run what their pool is rendered with. The pool stays paused, and
-// its ledger says so first.
+// its pause record says so first.
 type TargetNodes struct {
 	Pool   string
 	Target string
@@ -88,7 +89,7 @@ type TargetNodes struct {
 // StepDown lets another replica lead, because this one's node comes next (R9).
 type StepDown struct{ Node string }
 
-// RestorePool gives the pool back what it had before, and takes the ledger off.
+// RestorePool gives the pool back what it had before, and takes the pause record off.
 type RestorePool struct {
 	Pool           string
 	Paused         bool
@@ -100,11 +101,11 @@ type RestorePool struct {
 type FinishMirrorSets struct{}
 
 // EnsurePolicy writes the node disruption policy by which nodes reload instead of being drained,
-// and the ledger beside it, in one patch.
+// and the pause record beside it, in one patch.
 type EnsurePolicy struct{ Record PolicyRecord }
 
-// RestorePolicy gives back the policy of before, and takes the ledger off. An entry that somebody
-// else has changed since stays.
+// RestorePolicy restores the previous policy, and takes the pause record off. An entry that
+// somebody else has changed since stays.
 type RestorePolicy struct{ Prior string }
 
 // Key implements Action.

@@ -111,7 +111,7 @@ func foreignSets(name string, sets MirrorSets) []Blocker {
 	return out
 }
 
-// safeToApply holds while a node is under way, because what it is about to run shall not change
+// safeToApply holds while a node is updating, because what it is about to run must not change
 // under it; while a pool is open; and while changes are queued that would hold every release
 // afterwards: now they can still be let through.
 func safeToApply(o Observed) Step {

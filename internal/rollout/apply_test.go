@@ -82,8 +82,8 @@ func TestApply(t *testing.T) {
 	t.Run("held, as declared", func(t *testing.T) { check(t, observed().held().applied().build(), release) })
 }
 
-// The mirror sets are never written while a pool is the MCO's own: one that was given back already
-// is taken again first, and what it is given back the second time is what its user has made of it
+// The mirror sets are never written while a pool is the MCO's own: one that was restored already
+// is taken again first, and what it is restored the second time is what its user has made of it
 // meanwhile.
 func TestApplyAgainReclaimsPools(t *testing.T) {
 	b := func() *builder {

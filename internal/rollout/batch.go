@@ -80,8 +80,8 @@ func NextReleases(o Observed, p Pool) [][]string {
 }
 
 // candidates are the nodes of the pool that can be released now, in the order of their turn. With a
-// pulse the MCO chooses among them, by nearly the same order; with targets the first of them are
-// taken.
+// unpause window the MCO chooses among them, by nearly the same order; with targets the first of
+// them are taken.
 func candidates(o Observed, p Pool) []Node {
 	var out []Node
 	for _, n := range p.Nodes {
@@ -127,8 +127,8 @@ func (p Pool) CompareCandidates(a, b Node) int {
 func (p Pool) late(n Node) bool { return p.ControlPlane && n.RunsMCO }
 
 // nextNodes are the nodes that a release of so many can take. With targets it is those that come
-// first. With a pulse it is a set: nodes of one zone that were created in one second are taken in
-// an order that nobody knows.
+// first. With an unpause window it is a set: nodes of one zone that were created in one second are
+// taken in an order that nobody knows.
 func nextNodes(o Observed, p Pool, size int) []Node {
 	list := candidates(o, p)
 	if size >= len(list) || o.Rollout.Targeted {
@@ -164,7 +164,7 @@ func stepDown(o Observed, p Pool, size int) Step {
 	return nil
 }
 
-// startedNodes are the nodes that took the release: those under way, because none was when it
+// startedNodes are the nodes that took the release: those in progress, because none was when it
 // began. Should they be done already, because nobody looked meanwhile, any nodes with the target
 // serve: what is checked from here on holds for all of them.
 func startedNodes(o Observed, p Pool, r v1alpha1.ReleaseRecord) []string {

@@ -49,7 +49,7 @@ func TestMaxConcurrent(t *testing.T) {
 			}
 		})
 	}
-	t.Run("nothing is known of before", func(t *testing.T) {
+	t.Run("nothing is known of the previous state", func(t *testing.T) {
 		if got := maxConcurrent(Observed{Rollout: Spec{MaxConcurrent: 3}}, somePool("worker", 4)); got != 1 {
 			t.Errorf("%d at once, want 1", got)
 		}
@@ -171,8 +171,8 @@ func TestReleaseSize(t *testing.T) {
 	}
 }
 
-// A pulse of two has room for two beside the baseline; it ends with the second node, or with the
-// end of the first.
+// An unpause window of two has room for two beside the baseline; it ends with the second node, or
+// with the end of the first.
 func TestUnpauseWindowForTwoNodes(t *testing.T) {
 	two := func(b *builder) *builder {
 		b.releaseIntended("worker").o.Record.Release.NodeCount = 2
@@ -300,7 +300,7 @@ func TestBatchesDrainConcurrently(t *testing.T) {
 	}
 	one := jointly(ConcurrentDrains{Pool: "worker", Size: 1, Problems: cross})
 	tooLarge := map[string]*builder{
-		"a pulse": concurrent(2).releaseIntended("worker").with(func(o *Observed) { o.Record.Release.NodeCount = 2 }),
+		"an unpause window": concurrent(2).releaseIntended("worker").with(func(o *Observed) { o.Record.Release.NodeCount = 2 }),
 		"by name": concurrent(2).with(targetedMechanism).releaseIntended("worker").targetsOnRecord("worker-0",
 			"worker-1"),
 	}

@@ -6,11 +6,12 @@ import "time"
 // remedies can help at all.
 type DrainBlockReason string
 
-// The hindrances. The first four are slow and pass by themselves; the others do not.
+// The drain block reasons. The first four are slow and pass by themselves; the others do not.
 const (
 	DrainBlockTerminating DrainBlockReason = "Terminating" // a pod is within its grace period
 	DrainBlockMigrating   DrainBlockReason = "Migrating"   // a virtual machine moves, or storage recovers
-	DrainBlockStarting    DrainBlockReason = "Starting"    // a replacement is pulling or becoming ready, and gets on
+	// a replacement is pulling or becoming ready, and makes progress
+	DrainBlockStarting DrainBlockReason = "Starting"
 	// nothing is in the way any more, and the MCO has not tried again yet
 	DrainBlockRetrying DrainBlockReason = "Retrying"
 

@@ -13,7 +13,7 @@ import (
 // routerImage is what the pods of these tests wait for.
 const routerImage = "quay.io/acme/router:v1"
 
-// blockedDrain: worker-0 has the new configuration, and the drain of worker-1 is held up for a
+// blockedDrain: worker-0 has the new configuration, and the drain of worker-1 is blocked for a
 // minute by a pod on worker-0 that cannot get its image. Every remedy is on.
 func blockedDrain() *builder {
 	b := observed().rendered().done("worker-0").releaseIntended("worker").startsUpdate("worker-1",
@@ -48,7 +48,7 @@ func pullBlockedDrain() BlockedDrain {
 	}
 }
 
-// blockedDrain changes the first drain that is held up.
+// blockedDrain changes the first drain that is blocked.
 func (b *builder) blockedDrain(change func(blocked *BlockedDrain)) *builder {
 	list, _ := b.o.BlockedDrains.Get()
 	list = slices.Clone(list)
@@ -119,7 +119,7 @@ var (
 		Namespace: "openshift-ingress-operator", Name: "default", UID: "uid-default", Value: "3", FeasibleNodes: 2}
 )
 
-// blockedDrainBlocker makes up a drain that is held up, with remedies on record and objects that
+// blockedDrainBlocker makes up a drain that is blocked, with remedies on record and objects that
 // may be anything.
 func (g generator) blockedDrain(o *Observed) {
 	o.Rollout.Remedies = v1alpha1.RemedyActions()

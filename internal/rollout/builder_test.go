@@ -443,7 +443,7 @@ func (b *builder) recordLost() *builder {
 // messages or of the reason why.
 type want struct {
 	phase    Phase
-	reason   string
+	reason   v1alpha1.ConditionReason
 	actions  []string
 	facts    []string
 	blockers []string

@@ -73,7 +73,7 @@ func (g CanaryGroup) passed() bool { return g.Selected && g.Proven+g.ManifestOnl
 // needsReselection tells whether the choice is to be made again: a node that has the layers already
 // has shown the manifest and no more, and there are nodes with the configuration now that were not
 // there to be asked. It is asked once for each node that is done, and of a node that lacks the
-// image; should all of them have it, the answer of before stands.
+// image; should all of them have it, the previous answer stands.
 //
 //	worker-0 had the router's image: resolved; worker-1 is done and lacks it: it is asked before worker-2 is released
 func (g CanaryGroup) needsReselection(p Pool) bool {
@@ -158,7 +158,7 @@ func (c CanaryPulls) summary() string {
 }
 
 // cleanUpCanaryPulls takes away the pods that are left over when nothing is to be found out any
-// more: the proof stands, the rollout goes back, the user has turned it off, or the rollout is
+// more: the proof stands, the rollout rolls back, the user has turned it off, or the rollout is
 // deleted. The end is not put on record before they are told to go.
 func cleanUpCanaryPulls(o Observed, d Decision) Decision {
 	if !unusedCanaryPods(o, d) {

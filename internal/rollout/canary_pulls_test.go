@@ -60,12 +60,12 @@ func TestCanaryPulls(t *testing.T) {
 			k.Selected, k.Wanted,
 				k.Proven = false, 0, 0
 		})).build(), want: unaskedPool},
-		"pulls are under way": {o: one().canaryPulls(workerGroup(func(k *CanaryGroup) { k.Proven = 1 })).build(),
+		"pulls are in progress": {o: one().canaryPulls(workerGroup(func(k *CanaryGroup) { k.Proven = 1 })).build(),
 			want: waits("1 of 3 critical images")},
 		"one of two architectures is not done": {o: one().canaryPulls(passed,
 			workerGroup(func(k *CanaryGroup) { k.Architecture, k.ManifestOnly, k.Proven = "arm64", 1, 1 })).build(),
 			want: waits("arm64", "2 of 3")},
-		"one cannot be pulled, one is under way": {o: one().canaryPulls(workerGroup(func(k *CanaryGroup) {
+		"one cannot be pulled, one is in progress": {o: one().canaryPulls(workerGroup(func(k *CanaryGroup) {
 			k.Proven,
 				k.Failed, k.Problems = 1, 1, missing
 		})).build(), want: fails},

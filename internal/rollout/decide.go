@@ -112,15 +112,16 @@ func firstMessage(blockers []Blocker) string {
 	return blockers[0].Message
 }
 
-// windowOutdated tells whether the pulse is of the way forward, and the rollout goes back now.
+// windowOutdated tells whether the unpause window is of the way forward, and the rollout rolls back
+// now.
 func windowOutdated(o Observed, window UnpauseWindow) bool {
 	r := o.Record.Release
 	return rollingBack(o) && (r == nil || !r.IntendedAt.Time.Equal(window.IntendedAt))
 }
 
-// repauseActions are the pauses that are due whatever else is going on: a pulse that has had its
-// node or its time, and a pool that somebody else unpaused. They come before everything, in every
-// phase, and while the rollout is being deleted.
+// repauseActions are the pauses that are due whatever else is going on: an unpause window that has
+// had its node or its time, and a pool that somebody else unpaused. They come before everything, in
+// every phase, and while the rollout is being deleted.
 func repauseActions(o Observed, repause bool) []Action {
 	pools, ok := o.Pools.Get()
 	if !ok {

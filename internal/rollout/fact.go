@@ -22,10 +22,14 @@ type RolloutStarted struct {
 	Pools []v1alpha1.PoolRecord
 }
 
-// PoolAdded remembers a pool that appeared, or whose record was lost, after the start.
-type PoolAdded struct{ Pool v1alpha1.PoolRecord }
+// PoolAdded remembers a pool that appeared, or whose record was lost, after the start. Gone are
+// pools on record that no longer exist: they make room for it when there is none left.
+type PoolAdded struct {
+	Pool v1alpha1.PoolRecord
+	Gone []string
+}
 
-// PoolReclaimed remembers that a pool which was given back is taken again, and what it is like now.
+// PoolReclaimed remembers that a pool which was restored is taken again, and what it is like now.
 type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 
 // ApplyIntended remembers which plan is about to be applied, what the mirror sets were like before
@@ -33,7 +37,7 @@ type PoolReclaimed struct{ Pool v1alpha1.PoolRecord }
 type ApplyIntended struct {
 	PlanDigest string
 	Previous   *v1alpha1.PreviousMirrorSets
-	// Writing is what the sets are now and what they shall be; nil when nothing is to be written.
+	// Writing is what the sets are now and what they are to be; nil when nothing is to be written.
 	Writing *v1alpha1.PendingWriteRecord
 	// Pass and Lists are those of a staged rollout.
 	Pass      v1alpha1.Pass
@@ -52,14 +56,14 @@ type PassStarted struct {
 	ListsHash string
 }
 
-// PolicyIntended remembers the node disruption policy of before; the rollout's own is about to be
+// PolicyIntended remembers the previous node disruption policy; the rollout's own is about to be
 // written.
 type PolicyIntended struct {
 	Prior string
 	At    time.Time
 }
 
-// PolicyRestored remembers that the policy of before is about to be given back.
+// PolicyRestored remembers that the previous policy is about to be restored.
 type PolicyRestored struct{}
 
 // RollbackStarted latches the way back.
@@ -93,7 +97,7 @@ type NodesStarted struct {
 	At    time.Time
 }
 
-// ReleaseEnded forgets the release: its node is whole again, or no node took it.
+// ReleaseEnded forgets the release: its node is healthy again, or no node took it.
 type ReleaseEnded struct{}
 
 // PoolRestored remembers that a pool has its prior values again.
@@ -122,7 +126,11 @@ func (f RolloutStarted) apply(r *v1alpha1.Record) {
 // apply never replaces a pool's record: what is known of the time before is worth more than any
 // later look.
 func (f PoolAdded) apply(r *v1alpha1.Record) {
-	if poolRecord(*r, f.Pool.Name) == nil {
+	if len(r.Pools) >= maxPools {
+		r.Pools = slices.DeleteFunc(r.Pools,
+			func(p v1alpha1.PoolRecord) bool { return slices.Contains(f.Gone, p.Name) })
+	}
+	if poolRecord(*r, f.Pool.Name) == nil && len(r.Pools) < maxPools {
 		r.Pools = append(r.Pools, f.Pool)
 		slices.SortFunc(r.Pools, func(a, b v1alpha1.PoolRecord) int { return cmp.Compare(a.Name, b.Name) })
 	}
@@ -172,7 +180,7 @@ func (PolicyRestored) apply(r *v1alpha1.Record) {
 }
 
 // apply opens what had ended already, so that the way back is gone like any other, and forgets the
-// release under way: whatever became of its node is seen on the node.
+// release in progress: whatever became of its node is seen on the node.
 func (f RollbackStarted) apply(r *v1alpha1.Record) {
 	if r.Rollback != nil {
 		return

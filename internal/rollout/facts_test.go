@@ -90,10 +90,10 @@ func TestFacts(t *testing.T) {
 		want v1alpha1.Record
 	}{
 		"a start is kept": {RolloutStarted{At: now}, start},
-		"a pool is added": {PoolAdded{v1alpha1.PoolRecord{Name: "infra"}}, with(func(r *v1alpha1.Record) {
+		"a pool is added": {PoolAdded{Pool: v1alpha1.PoolRecord{Name: "infra"}}, with(func(r *v1alpha1.Record) {
 			r.Pools = []v1alpha1.PoolRecord{{Name: "infra"}, {Name: "worker", MaxUnavailable: "10%"}}
 		})},
-		"a pool's record is kept": {PoolAdded{v1alpha1.PoolRecord{Name: "worker", Paused: true}}, start},
+		"a pool's record is kept": {PoolAdded{Pool: v1alpha1.PoolRecord{Name: "worker", Paused: true}}, start},
 		"a pool is reclaimed": {PoolReclaimed{v1alpha1.PoolRecord{Name: "worker", MaxUnavailable: "2"}},
 			with(func(r *v1alpha1.Record) {
 				r.Pools[0].MaxUnavailable = "2"
@@ -127,8 +127,8 @@ func TestFacts(t *testing.T) {
 			r.NodeDisruptionPolicy = &v1alpha1.NodeDisruptionPolicyRecord{Previous: userPolicy,
 				Since: metav1.NewTime(now)}
 		})},
-		"no policy is given back": {PolicyRestored{}, start},
-		"the start of another":    {RolloutRestarted{}, v1alpha1.Record{}},
+		"no policy is restored": {PolicyRestored{}, start},
+		"the start of another":  {RolloutRestarted{}, v1alpha1.Record{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -238,14 +238,14 @@ func TestEnded(t *testing.T) {
 		b    *builder
 		want bool
 	}{
-		"under way":               {observed().rendered(), false},
-		"under way, deleted":      {observed().rendered().deleting(), false},
+		"in progress":             {observed().rendered(), false},
+		"in progress, deleted":    {observed().rendered().deleting(), false},
 		"complete":                {observed().completed(), true},
 		"complete, deleted":       {observed().completed().deleting(), true},
 		"complete, and spec anew": {observed().completed().with(func(o *Observed) { o.Rollout.SpecHash = "spec-2" }), false},
 		"complete, with a request that asks for nothing more": {observed().completed().with(withRequest(v1alpha1.RequestApprove)), true},
-		"complete, and asked to go back":                      {observed().completed().with(withRequest(v1alpha1.RequestRollback)), false},
-		"complete, deleted, and to go back for it":            {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }), false},
+		"complete, and asked to roll back":                    {observed().completed().with(withRequest(v1alpha1.RequestRollback)), false},
+		"complete, deleted, and to roll back for it":          {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }), false},
 		"rolled back": {observed().completed().with(withRequest(v1alpha1.RequestRollback)).with(rollbackOnRecord), true},
 	}
 	for name, c := range cases {

@@ -272,7 +272,7 @@ func (w *fakeCluster) checkEnd(t *testing.T) {
 	for _, p := range w.pools {
 		prior := map[string]string{"master": "", "worker": "10%"}[p.Name]
 		if p.Paused || p.PauseRecord != nil || p.MaxUnavailable != prior || !p.fullyUpdated() {
-			t.Errorf("pool %s is left paused=%t maxUnavailable=%q ledger=%v with %d of %d nodes done",
+			t.Errorf("pool %s is left paused=%t maxUnavailable=%q pause record=%v with %d of %d nodes done",
 				p.Name, p.Paused, p.MaxUnavailable, p.PauseRecord, p.Updated(), len(p.Nodes))
 		}
 		for _, n := range p.Nodes {
@@ -376,7 +376,7 @@ func TestCompleteRolloutWithDisturbances(t *testing.T) {
 				w.engine.Verified = 0
 			}
 		},
-		"a ledger is taken off": func(w *fakeCluster, step int) {
+		"a pause record is taken off": func(w *fakeCluster, step int) {
 			if step == 30 {
 				w.pool("master").PauseRecord = nil
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// unrecordedRelease is the release that a pool's ledger tells of and the record does not: the
+// unrecordedRelease is the release that a pool's pause record tells of and the record does not: the
 // record was lost, or its node was deleted while the pool was open. It is followed to its end like
 // any other.
 func unrecordedRelease(o Observed, pools []Pool) (v1alpha1.ReleaseRecord, bool) {
@@ -122,7 +122,7 @@ func followNodes(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Ste
 		" pods are back"}
 }
 
-// drainTimeout is how long a node may be under way. When the user does not say it is longer than
+// drainTimeout is how long a node may be in progress. When the user does not say it is longer than
 // any drain that makes progress.
 func (s Spec) drainTimeout() time.Duration { return cmp.Or(s.DrainTimeout, time.Hour) }
 
@@ -131,7 +131,7 @@ func (s Spec) drainTimeout() time.Duration { return cmp.Or(s.DrainTimeout, time.
 // held.
 const drainRecheckInterval = 15 * time.Second
 
-// awaitNodes waits for the nodes under way. After the user's patience it is a matter for a person;
+// awaitNodes waits for the updating nodes. After the user's patience it is a matter for a person;
 // nothing is forced, and the rollout goes on by itself when the node does.
 func awaitNodes(o Observed, updating []Blocker) Step {
 	if !drainTimedOut(o) {

@@ -127,8 +127,8 @@ func TestUnpauseWindowOver(t *testing.T) {
 		pool Pool
 		want bool
 	}{
-		"no ledger":           {pool(observed()), false},
-		"no pulse":            {pool(observed().rendered()), false},
+		"no pause record":     {pool(observed()), false},
+		"no unpause window":   {pool(observed().rendered()), false},
 		"open":                {pool(windowOpen()), false},
 		"open, and taken":     {pool(windowOpen().startsUpdate("worker-1", "Targeted")), true},
 		"closed":              {pool(windowOpen().startsUpdate("worker-1", "Targeted").repaused("worker")), false},
@@ -314,7 +314,7 @@ func TestReleaseIsFoundInPauseRecord(t *testing.T) {
 	found := func(o Observed) v1alpha1.ReleaseRecord {
 		d := check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
 			facts: []string{"ReleaseIntended worker"},
-			says:  []string{"the ledger of pool worker tells of"}})
+			says:  []string{"the pause record of pool worker tells of"}})
 		return fact[ReleaseIntended](t, d).Release
 	}
 	forget := func(o *Observed) { o.Record.Release = nil }
@@ -351,7 +351,8 @@ func TestReleaseIsFoundInPauseRecord(t *testing.T) {
 	})
 }
 
-// While a release is under way its fence is its own matter: the phases above do not flicker for it.
+// While a release is in progress its fence is its own matter: the phases above do not flicker for
+// it.
 func TestReleasePhaseIsStable(t *testing.T) {
 	for name, o := range map[string]Observed{
 		"open":                  windowOpen().build(),

@@ -146,7 +146,7 @@ func forecastBlockers(notSafe []NodeForecast) []Blocker {
 		}
 	}
 	for i, key := range out {
-		out[i].Message = fmt.Sprintf("no drain of %s before this is mended: %s; it is looked at again within a minute",
+		out[i].Message = fmt.Sprintf("no drain of %s before this is fixed: %s; it is looked at again within a minute",
 			joinSome(nodes[key], 3), messages[key])
 	}
 	return out

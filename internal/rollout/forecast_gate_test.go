@@ -17,7 +17,7 @@ func TestForecastHoldsTheRelease(t *testing.T) {
 	}
 	released := want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}
 	const budget, text = "PodDisruptionBudget shop/cart",
-		"no drain of worker/worker-1 before this is mended: PDB shop/cart allows 0; it is looked at again within a minute"
+		"no drain of worker/worker-1 before this is fixed: PDB shop/cart allows 0; it is looked at again within a minute"
 	cases := map[string]struct {
 		o    Observed
 		want want
@@ -42,7 +42,7 @@ func TestForecastHoldsTheRelease(t *testing.T) {
 	}
 }
 
-// Between the intent and the pulse the cluster may change: what is looked at last decides.
+// Between the intent and the unpause window the cluster may change: what is looked at last decides.
 func TestForecastHoldsTheUnpauseWindow(t *testing.T) {
 	intended := func() *builder {
 		return observed().rendered().with(func(o *Observed) {

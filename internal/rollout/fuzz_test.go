@@ -8,7 +8,7 @@ import (
 )
 
 // FuzzDecide decides on whatever can be read as an observation. Some rules are about observations
-// that make sense (a ledger's pool is not another rollout's); the ones here hold for all.
+// that make sense (a pause record's pool is not another rollout's); the ones here hold for all.
 func FuzzDecide(f *testing.F) {
 	g := generator{rand.New(rand.NewSource(1))}
 	for range 50 {

@@ -154,7 +154,7 @@ func TestWindows(t *testing.T) {
 }
 
 // A window that closes is a hold: a pool that is open and has not given its node yet is closed, and
-// a node under way finishes.
+// an updating node finishes.
 func TestClosedWindowRepauses(t *testing.T) {
 	closed := func(o *Observed) {
 		o.Rollout.Windows = []MaintenanceWindow{{Schedule: "0 3 * * *", Duration: time.Hour}}

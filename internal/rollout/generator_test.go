@@ -37,6 +37,14 @@ var rolloutStates = []func() *builder{
 	func() *builder { return observed().copied() },
 	func() *builder { return observed().started() },
 	func() *builder { return observed().paused() },
+	func() *builder {
+		return observed().paused().with(func(o *Observed) {
+			sets, _ := o.Sets.Get()
+			sets.ITMS, sets.Previous = SetDiffers, &v1alpha1.PreviousMirrorSets{Name: "shop-1", DataHash: "1"}
+			o.Sets = Known(sets)
+		})
+	},
+	func() *builder { return observed().rendered().unrestorable() },
 	func() *builder { return observed().intended() },
 	func() *builder { return observed().applied() },
 	func() *builder { return observed().rendered() },

@@ -45,7 +45,7 @@ func checkPlan(o Observed) Step {
 
 // mayCopy tells whether the engine may go on writing to the mirrors: the rollout has started, or
 // this very plan was found good and is being copied. A new reference to ask about must not cancel
-// what is under way.
+// what is in progress.
 func mayCopy(o Observed, plan string) bool {
 	t, ok := o.Transfers.Get()
 	return o.Record.StartedAt != nil || (ok && t.Copying && t.PlanDigest == plan)
@@ -125,14 +125,14 @@ func provenMessage(t Transfers) string {
 
 // problemsOrCount names the problems, or at least how many there are: there is no wait without a
 // name (I7).
-func problemsOrCount(problems []Problem, reason, format string, n int) []Blocker {
+func problemsOrCount(problems []Problem, reason v1alpha1.ConditionReason, format string, n int) []Blocker {
 	if len(problems) == 0 {
 		return []Blocker{{Reason: reason, Kind: "Image", Name: "references", Message: fmt.Sprintf(format, n)}}
 	}
 	return toBlockers(problems)
 }
 
-func firstReason(problems []Problem, otherwise string) string {
+func firstReason(problems []Problem, otherwise v1alpha1.ConditionReason) v1alpha1.ConditionReason {
 	if len(problems) > 0 && problems[0].Reason != "" {
 		return problems[0].Reason
 	}

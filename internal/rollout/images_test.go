@@ -14,7 +14,7 @@ const (
 	copyAll   = "ensure-transfers/" + planDigest
 )
 
-func image(reason, name string) Problem {
+func image(reason v1alpha1.ConditionReason, name string) Problem {
 	return Problem{Reason: reason, Kind: "Image", Name: name, Message: name + " fails"}
 }
 

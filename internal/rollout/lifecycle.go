@@ -86,7 +86,7 @@ func Ended(r v1alpha1.Record, spec Spec) bool {
 }
 
 // decideDeletion lets the rollout go as soon as nothing of it dangles. Before the mirror sets were
-// applied the pools are given back at once. After that the mirror sets stay, and the rollout is
+// applied the pools are restored at once. After that the mirror sets stay, and the rollout is
 // carried to its end first: giving the pools back half way would let the MCO take the remaining
 // nodes unproven and all at its own pace (I5).
 func decideDeletion(o Observed) (Decision, bool) {
@@ -113,7 +113,7 @@ func removeFinalizer(o Observed) (step Step, proceed bool) {
 	completed := o.Record.CompletedGeneration != 0
 	switch {
 	case !ok && completed && !policyInCluster(o):
-		return remove, false // the pools were given back before the end was put on record
+		return remove, false // the pools were restored before the end was put on record
 	case !ok:
 		return waitForRead("MachineConfigPool", o.Pools.Why()), false
 	case !needsRestore(o, pools) && (o.Record.StartedAt == nil || completed):
@@ -152,10 +152,10 @@ func mustComplete(o Observed, sets MirrorSets, pools []Pool) bool {
 }
 
 // neverReleased tells whether no node of the pool was released by this rollout, as far as the
-// ledger knows.
+// pause record knows.
 func neverReleased(p Pool) bool { return p.PauseRecord == nil || p.PauseRecord.Release == nil }
 
-// needsRestore tells whether anything of ours has to be given back.
+// needsRestore tells whether anything of ours has to be restored.
 func needsRestore(o Observed, pools []Pool) bool { return anyPauseRecord(pools) || policyInCluster(o) }
 
 func anyPauseRecord(pools []Pool) bool {
@@ -178,8 +178,8 @@ func allPoolsUpdated(pools []Pool) bool {
 
 // decideCompleted watches a rollout that has ended well. It reports drift and changes nothing: a
 // mirror set is never written again while pools are unpaused, because the MCO would take every node
-// at once. Should a pool carry a ledger all the same, because somebody has put an old copy of it
-// back, it is given back once more.
+// at once. Should a pool carry a pause record all the same, because somebody has put an old copy of
+// it back, it is restored once more.
 func decideCompleted(o Observed) Decision {
 	d := Decision{Phase: PhaseComplete, Complete: true, Reason: v1alpha1.ReasonComplete, PhaseResults: allPhasesDone()}
 	if rollback := o.Record.Rollback; rollback != nil {

@@ -50,7 +50,7 @@ func TestAfterCompletion(t *testing.T) {
 		"the user has paused a pool": {observed().completed().eachPool(func(p *Pool) { p.Paused = true },
 			"worker").build(), complete},
 		"held": {observed().completed().held().build(), complete},
-		"an old ledger was put back, paused": {observed().completed().eachPool(func(p *Pool) { (&builder{o: observed().started().build()}).pause(p) }, "worker").build(),
+		"an old pause record was put back, paused": {observed().completed().eachPool(func(p *Pool) { (&builder{o: observed().started().build()}).pause(p) }, "worker").build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-pool/worker"},
 				says: []string{"giving pool worker back"}}},
 	}
@@ -108,7 +108,7 @@ func TestDeletion(t *testing.T) {
 			o.Pools, o.Plan = Unknown[[]Pool](""), Unknown[PlanSummary]("")
 		}).build(), let},
 		"it was complete and drifts": {observed().completed().deleting().sets(SetNotWanted, SetMissing).build(), let},
-		"the pools were paused: they are given back": {
+		"the pools were paused: they are restored": {
 			o:    observed().paused().deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
@@ -131,7 +131,7 @@ func TestDeletion(t *testing.T) {
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonWaiting,
 				blockers: []string{"MachineConfigPool worker"}},
 		},
-		"all are given back": {observed().paused().restored("master", "worker").deleting().build(), let},
+		"all are restored": {observed().paused().restored("master", "worker").deleting().build(), let},
 		"only some were paused": {
 			o: observed().started().eachPool(func(p *Pool) { (&builder{o: observed().started().build()}).pause(p) },
 				"worker").deleting().build(),
@@ -141,7 +141,7 @@ func TestDeletion(t *testing.T) {
 			o:    observed().paused().recordLost().deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolAdded master"}},
 		},
-		"a ledger is lost": {
+		"a pause record is lost": {
 			o:    observed().paused().deleting().eachPool(func(p *Pool) { p.PauseRecord = nil }, "master").build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/master"}},
 		},
@@ -174,11 +174,11 @@ func TestDeletion(t *testing.T) {
 				blockers: []string{"MachineConfigPool worker"},
 				says:     []string{"1 of its 3 nodes"}},
 		},
-		"about to be applied, and never applied: the pools are given back": {
+		"about to be applied, and never applied: the pools are restored": {
 			o:    observed().intended().deleting().build(),
 			want: want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
-		"applied, taken away again, and no node had it: the pools are given back": {
+		"applied, taken away again, and no node had it: the pools are restored": {
 			o: observed().rendered().releaseIntended("worker").opened("worker").repaused("worker").with(func(o *Observed) { o.Record.Release = nil }).
 				eachPool(func(p *Pool) {
 					p.Rendered, p.Registries = renderedName(p.Name, earlier),
@@ -203,7 +203,7 @@ func TestDeletion(t *testing.T) {
 }
 
 // Once the mirror sets are applied a deleted rollout is carried to its end: they stay, and every
-// pool is given back in order.
+// pool is restored in order.
 func TestDeletionAfterApplyCompletes(t *testing.T) {
 	cases := map[string]struct {
 		o    Observed

@@ -11,7 +11,7 @@ import (
 // Where the user wants nodes to reload, a node disruption policy of ours stands in
 // MachineConfiguration/cluster from before the mirror sets are written until the last node is done.
 // A node's daemon reads the policy when it begins, not when it is given its target: a policy that
-// is taken away in between makes that node drain. So it is given back only while no node is on its
+// is taken away in between makes that node drain. So it is restored only while no node is on its
 // way, and before the pools are.
 
 // NodeDisruptionPolicy is what MachineConfiguration/cluster says of registries.conf.
@@ -53,7 +53,7 @@ const (
 	policyName = "cluster"
 )
 
-func policyBlocker(reason, what string) Blocker {
+func policyBlocker(reason v1alpha1.ConditionReason, what string) Blocker {
 	return Blocker{Reason: reason, Kind: policyKind, Name: policyName, Message: "MachineConfiguration cluster " + what}
 }
 
@@ -61,6 +61,9 @@ func policyBlocker(reason, what string) Blocker {
 func (p NodeDisruptionPolicy) inEffect() bool {
 	return p.Reloads && p.ObservedGeneration >= p.Generation
 }
+
+// maxPolicyEntry is what the record has room for, in bytes.
+const maxPolicyEntry = 8192
 
 // checkReload refuses a cluster in which nodes would be drained although the user wants them not to
 // be.
@@ -79,6 +82,9 @@ func checkReload(o Observed) Step {
 	case p.ForeignOwner != "":
 		why = "carries the policy of another SafeMirrorRollout (" + p.ForeignOwner +
 			"); see its annotation safemirror.io/node-disruption-policy-record for how to give it back"
+	case p.Record == nil && !policyInstalled(o) && len(p.Entry) > maxPolicyEntry:
+		why = fmt.Sprintf("has a policy for registries.conf of %d bytes, and at most %d can be recorded and restored; shorten it, or set "+
+			"spec.release.disruption to Drain", len(p.Entry), maxPolicyEntry)
 	default:
 		return nil
 	}
@@ -112,7 +118,7 @@ func ensurePolicy(o Observed) Step {
 		return installPolicy(o, p, pools)
 	case !policyInstalled(o):
 		return Do{Facts: []Fact{PolicyIntended{Prior: p.Record.Prior, At: p.Record.Since}},
-			Why: "taking up the node disruption policy that its ledger tells of"}
+			Why: "taking up the node disruption policy that its policy record tells of"}
 	case !p.Ours:
 		return Fail{Reason: v1alpha1.ReasonReloadImpossible,
 			Blockers: []Blocker{policyBlocker(v1alpha1.ReasonReloadImpossible, fmt.Sprintf(
@@ -188,7 +194,7 @@ func removePolicy(o Observed, p NodeDisruptionPolicy, pools []Pool) Step {
 		return confirmPolicyRemoved(o)
 	}
 	if len(pendingReloads(pools)) > 0 {
-		return Done{Message: "the node under way reloads; the policy of before is given back after it"}
+		return Done{Message: "the updating node reloads; the previous policy is restored after it"}
 	}
 	return writeUserPolicy(o, p)
 }
@@ -220,19 +226,19 @@ func pendingReloads(pools []Pool) []Blocker {
 			if n.CurrentConfig != "" {
 				out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name,
 					Message: fmt.Sprintf(
-						"node %s of pool %s is on its way to %s; the node disruption policy of before is given back when it is there, or it would be drained", n.Name, p.Name, n.DesiredConfig)})
+						"node %s of pool %s is on its way to %s; the previous node disruption policy is restored when it is there, or it would be drained", n.Name, p.Name, n.DesiredConfig)})
 			}
 		}
 		if unpauseWindowOpen(p) {
 			out = append(out, poolBlocker(p, v1alpha1.ReasonWaiting,
-				"is open for one node; the node disruption policy of before is given back when it is paused"))
+				"is open for one node; the previous node disruption policy is restored when it is paused"))
 		}
 	}
 	return out
 }
 
-// restorePolicy is what every ending does before the pools are given back; nil when there is
-// nothing to give back.
+// restorePolicy is what every ending does before the pools are restored; nil when there is
+// nothing to restore.
 func restorePolicy(o Observed, pools []Pool) Step {
 	p, known := o.NodeDisruptionPolicy.Get()
 	if !known {
@@ -255,12 +261,12 @@ func writeUserPolicy(o Observed, p NodeDisruptionPolicy) Step {
 	switch {
 	case o.Record.NodeDisruptionPolicy == nil:
 		return Do{Facts: []Fact{PolicyIntended{Prior: p.Record.Prior, At: p.Record.Since}},
-			Why: "taking up the node disruption policy that its ledger tells of"}
+			Why: "taking up the node disruption policy that its policy record tells of"}
 	case !o.Record.NodeDisruptionPolicy.Restored:
 		return Do{Facts: []Fact{PolicyRestored{}},
-			Why: "the node disruption policy of before is about to be given back"}
+			Why: "the previous node disruption policy is about to be restored"}
 	}
-	why := "giving back the node disruption policy of before"
+	why := "restoring the previous node disruption policy"
 	if !p.Ours {
 		why = fmt.Sprintf("%q has changed the node disruption policy for registries.conf since: it stays, and only our note goes", p.ChangedBy)
 	}

@@ -27,11 +27,11 @@ func TestPolicyBeforeTheMirrorSets(t *testing.T) {
 			o:    observed().paused().policyInstalled().policy(func(p *NodeDisruptionPolicy) { *p = NodeDisruptionPolicy{Entry: "other", Effective: "Reboot"} }).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyIntended"}},
 		},
-		"the ledger was taken off": {
+		"the policy record was taken off": {
 			o:    observed().paused().policyInstalled().policy(func(p *NodeDisruptionPolicy) { p.Record = nil }).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"ensure-policy"}},
 		},
-		"the ledger was taken off, and a pool is open": {
+		"the policy record was taken off, and a pool is open": {
 			o: windowOpen().policyInstalled().policy(func(p *NodeDisruptionPolicy) { *p = NodeDisruptionPolicy{Entry: userPolicy, Effective: "Drain"} }).build(),
 			want: want{reason: v1alpha1.ReasonWaiting, actions: []string{"pause-pool/worker"},
 				blockers: []string{"MachineConfigPool worker"}, says: []string{"is not paused"}},
@@ -81,7 +81,7 @@ func TestPolicyBeforeTheMirrorSets(t *testing.T) {
 			o:    observed().rendered().policyInstalled().with(func(o *Observed) { o.Rollout.Reload = false }).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PolicyRestored"}},
 		},
-		"the spec does not want it any more, and a node is under way": {
+		"the spec does not want it any more, and a node is updating": {
 			o: windowOpen().policyInstalled().with(func(o *Observed) { o.Rollout.Reload = false }).startsUpdate("worker-0", "Targeted").repaused("worker").build(),
 			want: want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
 				facts: []string{"NodesStarted worker-0"}},
@@ -120,7 +120,7 @@ func TestReloadUnsupported(t *testing.T) {
 	}
 }
 
-// In every ending the policy of before is given back, before the pools are, and never while a node
+// In every ending the previous policy is restored, before the pools are, and never while a node
 // is on its way.
 func TestPolicyIsRestored(t *testing.T) {
 	restored := func(o *Observed) { o.Record.NodeDisruptionPolicy.Restored = true }
@@ -206,7 +206,7 @@ func TestPolicyRecordHasUndo(t *testing.T) {
 		}
 	}
 	if l.Rollout != "shop" || l.UID != "uid-shop" || !l.Since.Equal(began) || !strings.Contains(l.Why, "Reload") {
-		t.Errorf("ledger %+v", l)
+		t.Errorf("policy record %+v", l)
 	}
 	if undo := policyUndoText(""); !strings.Contains(undo, "remove the entry") {
 		t.Errorf("undo of none: %s", undo)

@@ -34,7 +34,7 @@ type Observed struct {
 	// NodeDisruptionPolicy is what a change of registries.conf costs a node.
 	NodeDisruptionPolicy Value[NodeDisruptionPolicy] `json:"policy"`
 	// Forecast says whether the nodes that may be next can be drained; Obstacles are the drains
-	// under way that do not progress.
+	// in progress that do not progress.
 	Forecast      Value[Forecast]       `json:"forecast"`
 	BlockedDrains Value[[]BlockedDrain] `json:"obstacles"`
 	// Remedies is what they have changed, and what they could change.
@@ -55,7 +55,7 @@ type Spec struct {
 	Soak time.Duration `json:"soak,omitempty"`
 	// ApplyApproval is true when the gate before the first pause needs an approval.
 	ApplyApproval bool `json:"applyApproval,omitempty"`
-	// Reload is true when nodes shall reload instead of being drained.
+	// Reload is true when nodes are to reload instead of being drained.
 	Reload bool `json:"reload,omitempty"`
 	// EnforceAfter is how long to watch between the passes of a staged rollout.
 	EnforceAfter time.Duration `json:"enforceAfter,omitempty"`
@@ -70,9 +70,9 @@ type Spec struct {
 	Windows           []MaintenanceWindow `json:"windows,omitempty"`
 	// ForecastAdvisory is true when the forecast of drains is reported and holds nothing.
 	ForecastAdvisory bool `json:"forecastAdvisory,omitempty"`
-	// Remedies are those that the user lets the operator try when a drain is held up.
+	// Remedies are those that the user lets the operator try when a drain is blocked.
 	Remedies []v1alpha1.RemedyAction `json:"remedies,omitempty"`
-	// DrainTimeout is how long a node may be under way before that is a matter for a person; zero
+	// DrainTimeout is how long a node may be in progress before that is a matter for a person; zero
 	// means one hour.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty"`
 	// Targeted is true when nodes are named by us, while their pool stays paused.
@@ -135,7 +135,7 @@ type OperatorReplicas struct {
 type OtherRollout struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
-	// ActiveSince is when it began, or began to go back after it had completed; zero before, and
+	// ActiveSince is when it began, or began to roll back after it had completed; zero before, and
 	// once it has completed. See ActiveSince.
 	ActiveSince time.Time `json:"since,omitzero"`
 	// Waiting is true when it has work to do and has not started.
@@ -146,11 +146,11 @@ type OtherRollout struct {
 // to.
 type Problem struct {
 	// Reason is one of the condition reasons of the API.
-	Reason    string `json:"reason"`
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name"`
-	Message   string `json:"message"`
+	Reason    v1alpha1.ConditionReason `json:"reason"`
+	Kind      string                   `json:"kind"`
+	Namespace string                   `json:"namespace,omitempty"`
+	Name      string                   `json:"name"`
+	Message   string                   `json:"message"`
 	// Transient is true when it is expected to go away by itself.
 	Transient bool `json:"passing,omitempty"`
 }
@@ -182,7 +182,7 @@ type MirrorSets struct {
 	PreviousSaved   bool                         `json:"previousSaved,omitempty"`
 	PreviousProblem *Problem                     `json:"previousProblem,omitempty"`
 	// PresentIDMSHash and PresentITMSHash identify what the sets of ours say now, empty for none;
-	// To what both shall say.
+	// To what both are to say.
 	PresentIDMSHash string `json:"haveDigest,omitempty"`
 	PresentITMSHash string `json:"haveTag,omitempty"`
 	DesiredHash     string `json:"to,omitempty"`
@@ -190,7 +190,7 @@ type MirrorSets struct {
 	// Lists identifies the lists of the spec.
 	Pass      v1alpha1.Pass `json:"pass,omitempty"`
 	ListsHash string        `json:"lists,omitempty"`
-	// Conflict says what is wrong with the union of all sets as it shall be; empty when the MCO
+	// Conflict says what is wrong with the union of all sets as it is to be; empty when the MCO
 	// would take it.
 	Conflict string `json:"clash,omitempty"`
 }
@@ -274,7 +274,7 @@ type PullChecks struct {
 	Failed int `json:"failed,omitempty"`
 	// PodsLeft is the number of probe pods that are still there.
 	PodsLeft int `json:"left,omitempty"`
-	// Problems are the first failures and the pulls under way that take long; bounded.
+	// Problems are the first failures and the pulls in progress that take long; bounded.
 	Problems []Problem `json:"worst,omitempty"`
 	// RecheckAt is when time alone changes something; zero when only a pod can.
 	RecheckAt time.Time `json:"until,omitzero"`
@@ -294,7 +294,8 @@ type Workload struct {
 	NewestUnreadyAt time.Time `json:"newest,omitzero"`
 	// MissingPods is true when it has fewer pods than it wants.
 	MissingPods bool `json:"missing,omitempty"`
-	// OnNode is true when one of its pods that are not ready is on a node of the release under way.
+	// OnNode is true when one of its pods that are not ready is on a node of the release in
+	// progress.
 	OnNode bool `json:"onNode,omitempty"`
 	// Message says what its first unready pod waits for.
 	Message string `json:"message,omitempty"`

@@ -10,7 +10,7 @@ import (
 // more; so the source is taken out of the other first, and then the union is valid at every instant
 // (I13). But for a moment the source is blocked and has mirrors of one kind only: builds and
 // imports by tag fail, and so would a new machine. There is no order without either
-// (docs/adr/0011). So the writes follow each other at once, what they shall lead to is on record
+// (docs/adr/0011). So the writes follow each other at once, what they are to lead to is on record
 // before the first, and whoever comes after a death between them finishes them before anything
 // else: whether the rollout is held, a window is closed or a proof is too old matters less than a
 // source without mirrors.
@@ -18,7 +18,7 @@ import (
 // needsTwoWrites tells whether both sets have to be written.
 func (m MirrorSets) needsTwoWrites() bool { return !m.IDMS.upToDate() && !m.ITMS.upToDate() }
 
-// partiallyWritten tells whether the mirror sets are half written: one kind is as it shall be and
+// partiallyWritten tells whether the mirror sets are half written: one kind is as it is to be and
 // was not before, and the other is not. What somebody else may have done by hand to sets that were
 // not touched yet does not look like that.
 func (m MirrorSets) partiallyWritten(w *v1alpha1.PendingWriteRecord) bool {

@@ -84,7 +84,7 @@ func TestNotPartiallyWritten(t *testing.T) {
 func TestIntentToWriteBothSets(t *testing.T) {
 	both := MirrorSets{IDMS: SetDiffers, ITMS: SetDiffers, PresentIDMSHash: "old", PresentITMSHash: "older",
 		DesiredHash: "new+new"}
-	t.Run("says what they are and shall be", func(t *testing.T) {
+	t.Run("says what they are and is to be", func(t *testing.T) {
 		d := Decide(observed().paused().with(func(o *Observed) { o.Sets = Known(both) }).build())
 		if w := fact[ApplyIntended](t, d).Writing; w == nil ||
 			*w != (v1alpha1.PendingWriteRecord{DigestMirrorsHash: "old", TagMirrorsHash: "older",

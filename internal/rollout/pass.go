@@ -10,7 +10,7 @@ import (
 // A staged rollout goes through the phases twice: with the sources as a fallback, and again with
 // those blocked that are declared to be. What differs between the passes is what is wanted
 // (MirrorSets.To), and with it the plan; everything else, from the proofs to the order of the
-// nodes, is the same. Between them the pools are given back, because a pool that is held for days
+// nodes, is the same. Between them the pools are restored, because a pool that is held for days
 // gets no other change either; they are taken again for the second pass like those of a mirror set
 // that was lost (docs/adr/0011).
 //
@@ -21,7 +21,7 @@ import (
 // GateEnforce is the gate before the sources are blocked.
 const GateEnforce = "enforce"
 
-// currentPass is the pass under way; empty for a rollout that is not staged.
+// currentPass is the pass in progress; empty for a rollout that is not staged.
 func currentPass(o Observed) v1alpha1.Pass {
 	sets, _ := o.Sets.Get()
 	return sets.Pass

@@ -32,7 +32,7 @@ func pausePools(o Observed) Step {
 		return Do{Facts: facts, Why: fmt.Sprintf("recording what %d pools are like before they are paused", len(pools))}
 	}
 	if facts := poolsToReclaim(o, pools); len(facts) > 0 {
-		return Do{Facts: facts, Why: fmt.Sprintf("the mirror sets have to be written again: taking back %d pools that were given back", len(facts))}
+		return Do{Facts: facts, Why: fmt.Sprintf("the mirror sets have to be written again: taking back %d pools that were restored", len(facts))}
 	}
 	if len(actions) > 0 {
 		return Do{Actions: actions, Why: fmt.Sprintf("pausing %d of %d pools", len(actions), len(pools))}
@@ -71,9 +71,9 @@ func toPause(o Observed, pools []Pool) (actions []Action, lost []Blocker) {
 	return actions, lost
 }
 
-// poolsToReclaim lists the facts by which pools that were given back already are taken again,
+// poolsToReclaim lists the facts by which pools that were restored already are taken again,
 // because the mirror sets must be written once more: on an unpaused pool the MCO would bring them
-// to every node at its own pace. What such a pool is given back the next time is what it has now;
+// to every node at its own pace. What such a pool is restored the next time is what it has now;
 // its user may have changed it meanwhile.
 func poolsToReclaim(o Observed, pools []Pool) []Fact {
 	if upToDate, known := applied(o); upToDate || !known {
@@ -96,8 +96,8 @@ func poolsToReclaim(o Observed, pools []Pool) []Fact {
 }
 
 // poolsToRecord lists the facts about pools that are not on record: all of them at the start, and
-// later a pool that is new. A pool that carries our ledger is recorded as the ledger remembers it,
-// so that a lost status loses nothing.
+// later a pool that is new. A pool that carries our pause record is recorded as the pause record
+// remembers it, so that a lost status loses nothing.
 func poolsToRecord(o Observed, pools []Pool) []Fact {
 	var records []v1alpha1.PoolRecord
 	for _, p := range pools {
@@ -116,21 +116,39 @@ func poolsToRecord(o Observed, pools []Pool) []Fact {
 	}
 	facts := make([]Fact, 0, len(records))
 	for _, r := range records {
-		facts = append(facts, PoolAdded{Pool: r})
+		facts = append(facts, PoolAdded{Pool: r, Gone: gonePools(o.Record, pools)})
 	}
 	return facts
 }
 
+// gonePools are on record and no longer exist: nothing of them is left to restore.
+func gonePools(r v1alpha1.Record, pools []Pool) []string {
+	var out []string
+	for _, rec := range r.Pools {
+		if !slices.ContainsFunc(pools, func(p Pool) bool { return p.Name == rec.Name }) {
+			out = append(out, rec.Name)
+		}
+	}
+	return out
+}
+
+// maxMaxUnavailable is how long the text of a maxUnavailable may be: the record has no room for
+// more, and a number has 10 digits.
+const maxMaxUnavailable = 64
+
 // maxBaseline bounds the list of nodes that were unavailable before.
 const maxBaseline = 64
 
-// poolBaseline is the pool as it was, from the ledger when it carries one.
+// poolBaseline is the pool as it was, from the pause record when it carries one.
 func poolBaseline(p Pool) v1alpha1.PoolRecord {
-	if note := p.PauseRecord; note != nil {
-		return v1alpha1.PoolRecord{
-			Name: p.Name, Paused: note.PriorPaused, MaxUnavailable: note.PriorMaxUnavailable,
-			Unavailable: slices.Clone(note.Unavailable),
+	if note := p.PauseRecord; note != nil { // anybody can edit it: what the record has no room for is left out
+		rec := v1alpha1.PoolRecord{Name: p.Name, Paused: note.PriorPaused,
+			Unavailable: slices.Compact(slices.Sorted(slices.Values(note.Unavailable)))}
+		rec.Unavailable = rec.Unavailable[:min(len(rec.Unavailable), maxBaseline)]
+		if len(note.PriorMaxUnavailable) <= maxMaxUnavailable {
+			rec.MaxUnavailable = note.PriorMaxUnavailable
 		}
+		return rec
 	}
 	rec := v1alpha1.PoolRecord{Name: p.Name, Paused: p.Paused, MaxUnavailable: p.MaxUnavailable}
 	for _, n := range p.Nodes {

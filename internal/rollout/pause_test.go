@@ -60,7 +60,7 @@ func TestPause(t *testing.T) {
 			}).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/infra"}},
 		},
-		"a ledger that somebody took off is written again": {
+		"a pause record that somebody took off is written again": {
 			o:    observed().rendered().eachPool(func(p *Pool) { p.PauseRecord = nil }, "worker").build(),
 			want: want{reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"}},
 		},
@@ -115,7 +115,7 @@ func TestPauseRecordHoldsPriorValues(t *testing.T) {
 			`'{"metadata":{"annotations":{"safemirror.io/pause-record":null}},"spec":{"paused":false,"maxUnavailable":"10%"}}'`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("ledger (-want +got):\n%s", diff)
+		t.Errorf("pause record (-want +got):\n%s", diff)
 	}
 }
 
@@ -135,13 +135,13 @@ func TestUndoCommandFitsAShell(t *testing.T) {
 	}
 }
 
-// Losing the status loses nothing: what the pools were like is read from their ledgers, the time of
-// the start with it.
+// Losing the status loses nothing: what the pools were like is read from their pause records, the
+// time of the start with it.
 func TestAdoptionFromPauseRecords(t *testing.T) {
 	b := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "2" }, "worker").cordoned("worker-2").rendered()
 	wanted := b.o.Record.Pools
 	o := b.recordLost().
-		eachPool(func(p *Pool) { p.MaxUnavailable = "1" }, "worker"). // as a pulse leaves it
+		eachPool(func(p *Pool) { p.MaxUnavailable = "1" }, "worker"). // as an unpause window leaves it
 		down("worker-1").build()
 	d := check(t, o, want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutStarted"}})
 	got := fact[RolloutStarted](t, d)
@@ -191,7 +191,7 @@ func TestPoolPausedByUser(t *testing.T) {
 		check(t, observed().rendered().eachPool(theirs, "worker").build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}})
 	})
-	t.Run("the pools that are whole are given back", func(t *testing.T) {
+	t.Run("the pools that are whole are restored", func(t *testing.T) {
 		check(t, observed().rendered().done("master-0", "master-1", "master-2").eachPool(theirs, "worker").build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}})
 	})
@@ -226,7 +226,7 @@ func TestUnpausedByOthers(t *testing.T) {
 			t.Fatalf("actions (-want +got):\n%s", diff)
 		}
 		if got := action[PausePool](t, d).Record.Repaused; got != 1 {
-			t.Errorf("the ledger counts %d, want 1", got)
+			t.Errorf("the pause record counts %d, want 1", got)
 		}
 	})
 	t.Run("twice", func(t *testing.T) {
@@ -248,7 +248,7 @@ func TestUnpausedByOthers(t *testing.T) {
 			t.Errorf("actions (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("after the pool was given back it is nobody's business", func(t *testing.T) {
+	t.Run("after the pool was restored it is nobody's business", func(t *testing.T) {
 		o := observed().updated().restored("worker").build()
 		if got := keys(Decide(o).Actions); len(got) > 0 {
 			t.Errorf("actions %v, want none", got)
@@ -320,7 +320,7 @@ func TestManyPools(t *testing.T) {
 	}
 }
 
-// The start of an adopted rollout is the oldest of its ledgers' and never later than now.
+// The start of an adopted rollout is the oldest of its pause records' and never later than now.
 func TestAdoptionUsesOldestStart(t *testing.T) {
 	o := observed().rendered().recordLost().eachPool(func(p *Pool) {
 		ledger := *p.PauseRecord

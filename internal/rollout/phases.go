@@ -46,7 +46,7 @@ var rolloutPhases = []phase{
 	{PhaseProve, v1alpha1.ConditionNodePullsVerified, "nodes have pulled from the mirrors themselves", provePulls},
 	{PhasePause, v1alpha1.ConditionPoolsPaused, "every pool is held, and the MCO has seen it", pausePools},
 	{PhaseVerify, v1alpha1.ConditionImagesVerified, "every changed reference was proven after the pause", verifyImages},
-	{PhasePolicy, "", "where nodes shall reload, the node disruption policy says so and is in effect", ensurePolicy},
+	{PhasePolicy, "", "where nodes are to reload, the node disruption policy says so and is in effect", ensurePolicy},
 	{PhaseApply, v1alpha1.ConditionMirrorSetsApplied, "the mirror sets exist as declared", applyMirrorSets},
 	{PhaseRender, v1alpha1.ConditionMirrorSetsApplied, "every pool's rendered configuration means what was planned",
 		awaitRendering},
@@ -113,7 +113,7 @@ func waitWhileHeld(o Observed) (Wait, bool) {
 	}
 	return Wait{Blockers: []Blocker{{
 		Reason: v1alpha1.ReasonHeld, Kind: "SafeMirrorRollout", Name: o.Rollout.Name,
-		Message: "spec.state is Held: nothing is paused, applied or released until it is Active; a node under way finishes",
+		Message: "spec.state is Held: nothing is paused, applied or released until it is Active; an updating node finishes",
 	}}}, true
 }
 

@@ -67,13 +67,13 @@ type PauseRecord struct {
 	Rollout string    `json:"rollout"`
 	UID     string    `json:"uid"`
 	Since   time.Time `json:"since"`
-	// PriorPaused and PriorMaxUnavailable are what the pool is given back.
+	// PriorPaused and PriorMaxUnavailable are what the pool is restored.
 	PriorPaused         bool   `json:"priorPaused,omitempty"`
 	PriorMaxUnavailable string `json:"priorMaxUnavailable,omitempty"`
 	// Unavailable names the nodes that were down or cordoned before.
 	Unavailable []string `json:"unavailable,omitempty"`
-	// Release is the pulse under way. Past its deadline every replica of the operator may pause the
-	// pool again (R1).
+	// Release is the unpause window in progress. Past its deadline every replica of the operator
+	// may pause the pool again (R1).
 	Release *UnpauseWindow `json:"release,omitempty"`
 	// Repaused counts how often somebody else unpaused the pool and we paused it again (R2).
 	Repaused int `json:"repaused,omitempty"`
@@ -97,12 +97,12 @@ type UnpauseWindow struct {
 	Nodes []string `json:"nodes,omitempty"`
 	// UnavailableBefore is how many nodes of the pool were unavailable when it was opened: the room
 	// is for those and one more. Should one of them come back or be deleted, the room would be for
-	// two more, and the pulse is over.
+	// two more, and the unpause window is over.
 	UnavailableBefore int `json:"unavailable,omitempty"`
 	// MaxUnavailable is the maxUnavailable that was set on the pool with it. A pool that has
 	// another one later has it from somebody else.
 	MaxUnavailable int `json:"room,omitempty"`
-	// Closed is true once the pool was paused again after this pulse.
+	// Closed is true once the pool was paused again after this unpause window.
 	Closed bool `json:"closed,omitempty"`
 }
 
@@ -213,7 +213,7 @@ func (p Pool) UnpauseWindowOver(now time.Time) bool {
 		// second one (I1)
 		return true
 	}
-	// A node under way is asked for by itself: when one with the target is deleted in the same
+	// An updating node is asked for by itself: when one with the target is deleted in the same
 	// moment, the numbers are even.
 	size := max(1, window.Size)
 	return p.CountDesired(window.Target) >= window.UpdatedBefore+size || len(p.updatingNodes()) >= window.StuckBefore+
@@ -249,7 +249,7 @@ func unpauseWindowOpen(p Pool) bool {
 }
 
 // pausedDuringWindow tells whether somebody else paused the pool while it was open for a release:
-// we always note the end of a pulse in the same patch that pauses.
+// we always note the end of an unpause window in the same patch that pauses.
 func (p Pool) pausedDuringWindow() bool {
 	return p.Paused && p.PauseRecord != nil && p.PauseRecord.Release != nil && !p.PauseRecord.Release.Closed
 }

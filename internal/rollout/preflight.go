@@ -47,12 +47,12 @@ func awaitUpgrade(o Observed) Step {
 
 // awaitOtherRollouts lets one rollout at a time through (I11): the one that has begun, else the
 // oldest, then by name. One that has begun looks at the others as well: it may be complete, and be
-// told to go back while another one is under way.
+// asked to roll back while another one is in progress.
 //
-//	shop is complete, books releases its nodes, shop is deleted with spec.deletion Rollback: books first, then shop goes back
+//	shop is complete, books releases its nodes, shop is deleted with spec.deletion Rollback: books first, then shop rolls back
 //
-// One that has lost its record and still has its ledger on pools is let through: whoever else comes
-// first would wait for these pools.
+// One that has lost its record and still has its pause record on pools is let through: whoever else
+// comes first would wait for these pools.
 func awaitOtherRollouts(o Observed) Step {
 	if pools, ok := o.Pools.Get(); ok && o.Record.StartedAt == nil && anyPauseRecord(pools) {
 		return nil
@@ -78,9 +78,9 @@ func awaitOtherRollouts(o Observed) Step {
 	}}}
 }
 
-// ActiveSince is since when the rollout of the record is under way: from its first pause until it
-// has completed, and from the moment at which it is told to go back all the same. Zero when it is
-// not.
+// ActiveSince is since when the rollout of the record is in progress: from its first pause until it
+// has completed, and from the moment at which it is asked to roll back all the same. Zero when it
+// is not.
 func ActiveSince(r v1alpha1.Record) time.Time {
 	if r.StartedAt == nil || r.CompletedGeneration != 0 {
 		return time.Time{}
@@ -134,7 +134,7 @@ func checkPools(o Observed) Step {
 	if len(pools) > maxPools {
 		return Fail{Reason: v1alpha1.ReasonUnsupportedTopology, Blockers: []Blocker{{
 			Reason: v1alpha1.ReasonUnsupportedTopology, Kind: "MachineConfigPool", Name: pools[maxPools].Name,
-			Message: fmt.Sprintf("there are %d MachineConfigPools, and at most %d can be held and given back by one rollout", len(pools), maxPools),
+			Message: fmt.Sprintf("there are %d MachineConfigPools, and at most %d can be held and restored by one rollout", len(pools), maxPools),
 		}}}
 	}
 	var unfit []Blocker
@@ -169,7 +169,7 @@ func missingStagePools(o Observed, pools []Pool) []Blocker {
 	return out
 }
 
-// fixedByRollback tells whether it is the way back that mends what makes the pool unfit: one that
+// fixedByRollback tells whether it is the way back that fixes what makes the pool unfit: one that
 // is Degraded because a node did not get through.
 func fixedByRollback(o Observed, p Pool) bool {
 	return rollingBack(o) && p.Degraded != "" && p.ForeignOwner == "" && !p.Layered
@@ -184,8 +184,10 @@ func unfitReason(p Pool) string {
 	case p.Layered:
 		return "uses on-cluster layering, where each new configuration may build an image and reboot; " +
 			"remove its MachineOSConfig before the rollout"
+	case len(p.MaxUnavailable) > maxMaxUnavailable:
+		return fmt.Sprintf("has a spec.maxUnavailable of %d characters, which is neither a number nor a percentage; correct it", len(p.MaxUnavailable))
 	case p.Degraded != "":
-		return "is Degraded: " + p.Degraded + "; mend that first, the rollout goes on by itself then"
+		return "is Degraded: " + p.Degraded + "; fix that first, the rollout goes on by itself then"
 	default:
 		return ""
 	}
@@ -223,7 +225,7 @@ func awaitPoolsUpdated(pools []Pool) Step {
 	}
 }
 
-func poolBlocker(p Pool, reason, what string) Blocker {
+func poolBlocker(p Pool, reason v1alpha1.ConditionReason, what string) Blocker {
 	return Blocker{Reason: reason, Kind: "MachineConfigPool", Name: p.Name, Message: "MachineConfigPool " + p.Name +
 		" " + what}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-func problem(reason, name string, passing bool) Problem {
+func problem(reason v1alpha1.ConditionReason, name string, passing bool) Problem {
 	return Problem{Reason: reason, Kind: "ImageTagMirrorSet", Name: name, Message: name + " is wrong",
 		Transient: passing}
 }
@@ -173,11 +173,11 @@ func TestPreflightWaitsAfterStart(t *testing.T) {
 
 func TestPreflightPassesAfterStart(t *testing.T) {
 	cases := map[string]Observed{
-		"our own pauses":                    observed().rendered().build(),
-		"another rollout that is older":     observed().rendered().with(func(o *Observed) { o.OtherRollouts = Known([]OtherRollout{{Name: "a", Waiting: true}}) }).build(),
-		"nodes half way":                    observed().rendered().done("worker-0").build(),
-		"our ledgers, with the record lost": observed().rendered().recordLost().build(),
-		"our ledgers, with the record lost, and an older one that waits": observed().rendered().recordLost().with(func(o *Observed) {
+		"our own pauses":                          observed().rendered().build(),
+		"another rollout that is older":           observed().rendered().with(func(o *Observed) { o.OtherRollouts = Known([]OtherRollout{{Name: "a", Waiting: true}}) }).build(),
+		"nodes half way":                          observed().rendered().done("worker-0").build(),
+		"our pause records, with the record lost": observed().rendered().recordLost().build(),
+		"our pause records, with the record lost, and an older one that waits": observed().rendered().recordLost().with(func(o *Observed) {
 			o.OtherRollouts = Known([]OtherRollout{{Name: "a", Waiting: true}})
 		}).build(),
 	}
@@ -219,7 +219,7 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 	}
 }
 
-// TestTwoActiveRollouts: a complete rollout is told to go back while another one is under way.
+// TestTwoActiveRollouts: a complete rollout is asked to roll back while another one is in progress.
 // Whoever looks, the same one comes first.
 func TestTwoActiveRollouts(t *testing.T) {
 	shop := v1alpha1.Record{StartedAt: apiTime(now.Add(-24 * time.Hour)), CompletedGeneration: 1,
@@ -231,15 +231,15 @@ func TestTwoActiveRollouts(t *testing.T) {
 		other  OtherRollout
 		waits  bool
 	}{
-		"the one that goes back, beside one under way": {shop,
+		"the one that rolls back, beside one in progress": {shop,
 			OtherRollout{Name: "books", ActiveSince: ActiveSince(books), Waiting: true}, true},
-		"the one under way, beside one that goes back": {books,
+		"the one in progress, beside one that rolls back": {books,
 			OtherRollout{Name: "books", ActiveSince: ActiveSince(shop), Waiting: true}, false},
 		"begun in the same second, and older": {books,
 			OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), ActiveSince: began, Waiting: true}, true},
 		"beside one that waits and is older": {books,
 			OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
-		"the one that goes back, beside one that has not begun": {shop,
+		"the one that rolls back, beside one that has not begun": {shop,
 			OtherRollout{Name: "books", Created: now.Add(-2 * time.Hour), Waiting: true}, false},
 	}
 	for name, c := range cases {

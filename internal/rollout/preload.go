@@ -41,7 +41,7 @@ type PreloadPool struct {
 }
 
 // blockers is what the nodes lack that run the planned configuration and can take pods: each of
-// them shall have the critical images before another node is released. What a node cannot be asked
+// them are to have the critical images before another node is released. What a node cannot be asked
 // for holds nothing: it is no worse off than without.
 //
 //	worker-0 and worker-1 are done, worker-2 would be next: its router may move to either, so both have the router's image first

@@ -41,8 +41,8 @@ func TestProperties(t *testing.T) {
 		"pause-pool", "apply-mirror-sets", "release-one", "target-nodes", "step-down", "restore-pool",
 		"RolloutStarted", "RollbackStarted", "Retried", "try-again", "PoolAdded", "PoolReclaimed", "ApplyIntended",
 		"ReleaseIntended", "NodesStarted", "ReleaseEnded", "PoolRestored", "RolloutCompleted", "RolloutRestarted",
-		"MirrorSetsWritten", "PassReached", "PassStarted", "PolicyIntended", "PolicyRestored", "finish-mirror-sets",
-		"ensure-policy", "restore-policy",
+		"save-previous", "MirrorSetsWritten", "PassReached", "PassStarted", "PolicyIntended", "PolicyRestored",
+		"finish-mirror-sets", "ensure-policy", "restore-policy",
 		"mirror-again", "delete-pod", "add-trust", "cordon", "uncordon", "scale-up", "scale-back", "RemedyStarted",
 		"RemedyStateChanged",
 		string(PhaseComplete),
@@ -117,7 +117,7 @@ func rules(o Observed, d Decision) []string {
 	return broken
 }
 
-// Nobody goes back who was not asked to: by a request, by a deletion, or by a node that got stuck.
+// Nobody rolls back who was not asked to: by a request, by a deletion, or by a node that got stuck.
 func rollbackRequestedRule(o Observed, d Decision) string {
 	for _, f := range d.Facts {
 		b, ok := f.(RollbackStarted)
@@ -190,8 +190,8 @@ func preloadRule(l Preload, pools []Pool) string {
 	return ""
 }
 
-// releaseUnrecorded tells whether a release that is not on record is under way: then its intent is
-// only taken up.
+// releaseUnrecorded tells whether a release that is not on record is in progress: then its intent
+// is only taken up.
 func releaseUnrecorded(o Observed) bool {
 	pools, _ := o.Pools.Get()
 	_, lost := unrecordedRelease(o, pools)
@@ -275,7 +275,7 @@ func knownInputs(o Observed, d Decision) string {
 }
 
 // remedyInputs: what disturbs a running cluster rests on the pools and on the object that is
-// changed; giving back rests on that object.
+// changed; restoring rests on that object.
 func remedyInputs(a Action, pools, remedies bool) (why string, is bool) {
 	switch a.(type) {
 	case Cordon, AddTrustedCA, ScaleUp:
@@ -370,7 +370,7 @@ func missingProof(o Observed) string {
 	return ""
 }
 
-// notStuck tells whether a node that is on its way while the rollout goes back is more than stuck.
+// notStuck tells whether a node that is on its way while the rollout rolls back is more than stuck.
 func notStuck(p Pool) func(Node) bool {
 	return func(n Node) bool {
 		stage := n.UpdateStage(n.DesiredConfig)
@@ -452,7 +452,7 @@ func releaseRule(o Observed, d Decision) string {
 			return fmt.Sprintf("I1: room for %d with %d missing, for %d of %d", r.MaxUnavailable, missing, pulse.Size,
 				allowed(o, p))
 		case !pulse.Deadline.After(o.Now) || pulse.Closed:
-			return "I14: a pulse without an end"
+			return "I14: an unpause window without an end"
 		}
 		if why := missingProof(o) + nodesAtRest(o); why != "" {
 			return a.Key() + ": " + why
@@ -492,7 +492,7 @@ func targetNodesRule(o Observed, a TargetNodes) string {
 	case len(a.Nodes) > allowed(o, p):
 		return fmt.Sprintf("I1: %d nodes at once, allowed are %d", len(a.Nodes), allowed(o, p))
 	case !a.Record.Release.Closed:
-		return "I14: a pool that is never open has an open pulse"
+		return "I14: a pool that is never open has an open unpause window"
 	}
 	for _, name := range a.Nodes {
 		i := slices.IndexFunc(p.Nodes, func(n Node) bool { return n.Name == name })
@@ -532,7 +532,7 @@ func restoreRule(o Observed, d Decision) string {
 }
 
 // The policy: what was there before is on record before it is changed, no node is released that
-// would be drained, and none is under way when it is given back.
+// would be drained, and none is in progress when it is restored.
 func policyRule(o Observed, d Decision) string {
 	p, known := o.NodeDisruptionPolicy.Get()
 	pools, _ := o.Pools.Get()
@@ -549,10 +549,10 @@ func policyRule(o Observed, d Decision) string {
 		case RestorePolicy:
 			rec := o.Record.NodeDisruptionPolicy
 			if rec == nil || !rec.Restored || p.Record == nil || a.Prior != p.Record.Prior {
-				return "I4: the policy is given back without the fact on record"
+				return "I4: the policy is restored without the fact on record"
 			}
 			if moves {
-				return "the policy is given back while a node is on its way"
+				return "the policy is restored while a node is on its way"
 			}
 		case ReleaseNodes:
 			if o.Rollout.Reload && (!known || !p.inEffect()) {
@@ -560,7 +560,7 @@ func policyRule(o Observed, d Decision) string {
 			}
 		case RemoveFinalizer:
 			if c, _ := o.Cluster.Get(); c.Unsupported == "" && p.Record != nil {
-				return "I5: let go with the policy left behind"
+				return "I5: finalizer removed with the policy left behind"
 			}
 		}
 	}
@@ -628,7 +628,7 @@ func finalizerRule(o Observed, d Decision) string {
 		c, _ := o.Cluster.Get()
 		ended := o.Record.CompletedGeneration != 0
 		if pools, ok := o.Pools.Get(); c.Unsupported == "" && ((!ok && !ended) || anyPauseRecord(pools)) {
-			return "I5: let go with pools held"
+			return "I5: finalizer removed with pools held"
 		}
 	}
 	return ""

@@ -29,7 +29,7 @@ func TestProve(t *testing.T) {
 			o:    observed().copied().pullChecks(func(p *PullChecks) { p.PlanDigest = "sha256:former" }).build(),
 			want: want{phase: PhaseProve, reason: v1alpha1.ReasonProgressing, actions: []string{ensure}},
 		},
-		"pulls are under way": {
+		"pulls are in progress": {
 			o: observed().copied().pullChecks(func(p *PullChecks) { p.Proven = 3 }).build(),
 			want: want{phase: PhaseProve, reason: v1alpha1.ReasonWaiting, actions: []string{ensure},
 				blockers: []string{"Node probes"},
@@ -49,7 +49,7 @@ func TestProve(t *testing.T) {
 			want: want{phase: PhaseProve, reason: v1alpha1.ReasonNodesCannotPull, stalled: true,
 				actions: []string{ensure, "ensure-transfers/" + planDigest}, blockers: []string{"Node worker-0"}},
 		},
-		"one has failed, others are under way": {
+		"one has failed, others are in progress": {
 			o: observed().copied().pullChecks(func(p *PullChecks) {
 				p.Proven, p.Failed, p.Problems = 2, 1,
 					failed

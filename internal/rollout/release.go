@@ -22,7 +22,7 @@ func releaseNodes(o Observed) Step {
 	}
 	if unrecorded, found := unrecordedRelease(o, pools); found {
 		return Do{Facts: []Fact{ReleaseIntended{Release: unrecorded}},
-			Why: "taking up the release that the ledger of pool " + unrecorded.Pool + " tells of"}
+			Why: "taking up the release that the pause record of pool " + unrecorded.Pool + " tells of"}
 	}
 	if updating := updatingBlockers(o, pools); len(updating) > 0 {
 		return Wait{Blockers: updating}
@@ -84,7 +84,7 @@ func recordIntent(o Observed, p Pool, size int) Step {
 }
 
 // finishReleases ends the releases. Should nodes be left that cannot be released (down, cordoned,
-// in a pool that somebody else holds), the pools that are whole are given back all the same, and
+// in a pool that somebody else holds), the pools that are whole are restored all the same, and
 // the others are waited for by name.
 func finishReleases(o Observed, pools []Pool) Step {
 	if !allPoolsUpdated(pools) {
@@ -160,7 +160,8 @@ func nextStage(o Observed, stages []Stage, pools []Pool) (Stage, Pool, bool) {
 // about the moment before the release; after a long hold it is taken anew.
 const intentAge = time.Minute
 
-// carryOutRelease carries the intent out: by a pulse, or by telling the nodes that it names.
+// carryOutRelease carries the intent out: by an unpause window, or by telling the nodes that it
+// names.
 func carryOutRelease(o Observed, pools []Pool, p Pool, r v1alpha1.ReleaseRecord) Step {
 	if step := consent(o); step != nil {
 		return step
@@ -214,7 +215,7 @@ func openUnpauseWindow(o Observed, p Pool, r v1alpha1.ReleaseRecord) Step {
 	}
 }
 
-// newUnpauseWindow is what the ledger says of the release.
+// newUnpauseWindow is what the pause record says of the release.
 func newUnpauseWindow(o Observed, p Pool, r v1alpha1.ReleaseRecord, size int) *UnpauseWindow {
 	out := &UnpauseWindow{IntendedAt: r.IntendedAt.UTC(), Target: r.TargetConfig, UpdatedBefore: int(r.UpdatedNodes),
 		StuckBefore: len(p.stuckNodes(o))}
@@ -236,9 +237,9 @@ func safeToRelease(o Observed, pools []Pool, p Pool) Step {
 	return controlPlaneReady(o, p)
 }
 
-// noStandby holds a pulse while the leader is the only one of several replicas that is ready.
-// Should it die with the pool open, nobody would be there to pause it (I14). One that is the only
-// replica by somebody's choice goes on, and so does a release by name, which opens nothing.
+// noStandby holds an unpause window while the leader is the only one of several replicas that is
+// ready. Should it die with the pool open, nobody would be there to pause it (I14). One that is the
+// only replica by somebody's choice goes on, and so does a release by name, which opens nothing.
 func noStandby(o Observed, p Pool) Step {
 	if o.Rollout.Targeted || o.Operator.Replicas < 2 || len(o.Operator.StandbyNodes) > 0 {
 		return nil

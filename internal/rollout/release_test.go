@@ -114,7 +114,7 @@ func TestReleaseWaitsBeforeIntent(t *testing.T) {
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-3"},
 				says: []string{"is new, and the MCO has not taken it up yet"}},
 		},
-		"another pool that was given back and is being updated for something else": {
+		"another pool that was restored and is being updated for something else": {
 			o: observed().rendered().done("master-0", "master-1", "master-2").restored("master").
 				eachPool(func(p *Pool) { p.Rendered = "rendered-master-kernel" }, "master").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool master"},
@@ -134,8 +134,8 @@ func TestReleaseWaitsBeforeIntent(t *testing.T) {
 	})
 }
 
-// The pulse is one action: unpause, room for one more node than was missing before, and a deadline
-// on the pool itself (R1).
+// The unpause window is one action: unpause, room for one more node than was missing before, and a
+// deadline on the pool itself (R1).
 func TestUnpauseWindow(t *testing.T) {
 	d := check(t, observed().rendered().done("worker-1").releaseIntended("worker").build(),
 		want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, actions: []string{"release-one/worker"}})
@@ -148,7 +148,7 @@ func TestUnpauseWindow(t *testing.T) {
 		Deadline: now.Add(32 * time.Second),
 	}
 	if diff := cmp.Diff(ReleaseNodes{Pool: "worker", MaxUnavailable: 1, Record: ledger}, got); diff != "" {
-		t.Errorf("pulse (-want +got):\n%s", diff)
+		t.Errorf("unpause window (-want +got):\n%s", diff)
 	}
 }
 
@@ -166,11 +166,11 @@ func TestBaseline(t *testing.T) {
 			func(n *Node) { n.Ready = true }), 1},
 		"one went down afterwards":      {observed().rendered().down("worker-2"), 1},
 		"one was down, and was deleted": {observed().down("worker-2").rendered().without("worker-2"), 1},
-		"one is down, and stuck on its way when it goes back": {observed().down("worker-2").rendered().with(func(o *Observed) {
+		"one is down, and stuck on its way when it rolls back": {observed().down("worker-2").rendered().with(func(o *Observed) {
 			o.Record.Rollback = &v1alpha1.RollbackRecord{}
 		}).node("worker-2", func(n *Node) { n.DesiredConfig, n.State = "rendered-worker-x", "Degraded" }), 1},
 		"one of another pool is missing": {observed().down("master-2").rendered(), 1},
-		"nothing is known of before": {observed().rendered().with(func(o *Observed) {
+		"nothing is known of the previous state": {observed().rendered().with(func(o *Observed) {
 			o.Record.Pools = o.Record.Pools[:1]
 		}), 1},
 	}

@@ -12,7 +12,7 @@ import (
 // A drain that does not progress is none of the phases' business: the mirror may have lost the
 // image, and then the phase is Verify, not Release. So remedies are added to whatever the phases
 // decide, as closures are: those on record are carried on, one that is no longer wanted is undone,
-// and when nothing is under way the next rung of the ladder is looked at (ladder.go).
+// and when nothing is in progress the next rung of the ladder is looked at (ladder.go).
 
 // remediation is what the remedies add to a decision.
 type remediation struct {
@@ -28,8 +28,9 @@ type remediation struct {
 
 func (t remediation) hasWork() bool { return len(t.facts)+len(t.actions) > 0 }
 
-// remediate adds the remedies to the decision. A rollout neither ends nor is let go while something
-// of a remedy is left: whatever the end, everything is put back first (I5).
+// remediate adds the remedies to the decision. A rollout neither ends nor is released from the
+// finalizer while something of a remedy is left: whatever the end, everything is put back first
+// (I5).
 func remediate(o Observed, d Decision) Decision {
 	if finishesMirrorSets(d) {
 		return d // sets that are half written come before everything (I13)
@@ -121,12 +122,23 @@ func unrecordedRemedy(o Observed) (v1alpha1.RemedyRecord, bool) {
 		return v1alpha1.RemedyRecord{}, false
 	}
 	for _, f := range remedies.Unrecorded {
-		if !slices.ContainsFunc(o.Record.Remedies, func(r v1alpha1.RemedyRecord) bool { return r.ID == f.ID }) {
+		if recordable(f) && !slices.ContainsFunc(o.Record.Remedies,
+			func(r v1alpha1.RemedyRecord) bool { return r.ID == f.ID }) {
 			f.State = v1alpha1.RemedyTaken
 			return f, true
 		}
 	}
 	return v1alpha1.RemedyRecord{}, false
+}
+
+// recordable tells whether the remedy is one that we have written: anybody can edit the note that
+// it is read from.
+func recordable(r v1alpha1.RemedyRecord) bool {
+	return slices.Contains(v1alpha1.RemedyActions(), r.Action) && r.ID != "" && len(r.ID) <= 64 && len(r.Kind) <= 63 &&
+		len(r.Namespace) <= 63 &&
+		len(r.Name) <= 253 && len(r.Node) <= 253 && len(r.UID) <= 64 && len(r.OriginalValue) <= 512 &&
+		len(r.IntendedValue) <= 512 &&
+		len(r.SpecHash) <= 128 && len(r.References) <= maxReferences && !r.DecidedAt.IsZero() && !r.Deadline.IsZero()
 }
 
 // advanceRemedy takes the remedy one step further: intended, taken, ending, ended.
@@ -165,7 +177,7 @@ func advanceRemedy(o Observed, r v1alpha1.RemedyRecord, ending bool) remediation
 			r.OriginalValue))
 	}
 	return remediation{actions: []Action{remedyAction(r)}, recheckAt: o.Now,
-		why: fmt.Sprintf("the drain of node %s is held up: %s of %s %s", r.Node, r.Action, r.Kind, r.Name)}
+		why: fmt.Sprintf("the drain of node %s is blocked: %s of %s %s", r.Node, r.Action, r.Kind, r.Name)}
 }
 
 func changeState(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, outcome v1alpha1.RemedyOutcome,
@@ -178,7 +190,7 @@ func changeState(o Observed, r v1alpha1.RemedyRecord, to v1alpha1.RemedyState, o
 func awaitEffect(r v1alpha1.RemedyRecord) remediation {
 	return remediation{recheckAt: r.Deadline.Time,
 		blockers: []Blocker{{Reason: v1alpha1.ReasonWaiting, Kind: r.Kind, Namespace: r.Namespace, Name: remedyName(r),
-			Message: fmt.Sprintf("%s since %s, because the drain of node %s is held up: %s; it is undone when the drain is over, at the latest at %s",
+			Message: fmt.Sprintf("%s since %s, because the drain of node %s is blocked: %s; it is undone when the drain is over, at the latest at %s",
 				r.Action, r.DecidedAt.UTC().Format(time.RFC3339), r.Node, changeText(r),
 				r.Deadline.UTC().Format(time.RFC3339))}}}
 }
@@ -250,7 +262,7 @@ func (s Spec) remedyEnabled(action v1alpha1.RemedyAction) bool {
 	return slices.Contains(s.Remedies, action)
 }
 
-// undrained tells whether the node is under way and has not been drained.
+// undrained tells whether the node is updating and has not been drained.
 func undrained(pools []Pool, name string) bool {
 	for _, p := range pools {
 		for _, n := range p.Nodes {
@@ -298,7 +310,7 @@ func podStillBlocks(o Observed, r v1alpha1.RemedyRecord) bool {
 func retryMirroring(o Observed, r v1alpha1.RemedyRecord) remediation {
 	return remediation{actions: []Action{RetryMirroring{Remedy: r, References: r.References}},
 		recheckAt: o.Now.Add(5 * time.Second),
-		why: fmt.Sprintf("the drain of node %s is held up by pulls that fail: proving and copying %s again", r.Node,
+		why: fmt.Sprintf("the drain of node %s is blocked by pulls that fail: proving and copying %s again", r.Node,
 			strings.Join(r.References, " "))}
 }
 

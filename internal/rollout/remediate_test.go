@@ -79,7 +79,7 @@ func TestRemedyOnRecord(t *testing.T) {
 			facts: []string{"RemedyStateChanged Ending Superseded"}},
 		"in effect, and the spec is another": {b: taken().with(func(o *Observed) { o.Rollout.SpecHash = "spec-2" }),
 			facts: []string{"RemedyStateChanged Ending Superseded"}},
-		"in effect, and the rollout goes back": {
+		"in effect, and the rollout rolls back": {
 			b: taken().with(func(o *Observed) {
 				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested,
 					DecidedAt: metav1.NewTime(now)}
@@ -113,7 +113,7 @@ func TestRemedyOnRecord(t *testing.T) {
 			v1alpha1.RemedyIntended, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Taken "}},
 		"a pod that was deleted": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
 			v1alpha1.RemedyTaken, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ending Helped"}},
-		"a pod is not given back": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
+		"a pod is not restored": {b: blockedDrain().remedyOnRecord(podRestartRecord, 0,
 			v1alpha1.RemedyEnding, &RemedyObject{Gone: true}), facts: []string{"RemedyStateChanged Ended "}},
 
 		"an image to be proven": {b: blockedDrain().remedyOnRecord(mirrorRecord, 0,
@@ -153,8 +153,11 @@ func TestRemedyOnRecord(t *testing.T) {
 		"a note of which the record knows nothing": {
 			b: blockedDrain().with(func(o *Observed) {
 				r := cordonRecord
-				r.ID, r.Node = "lost", "worker-1"
-				o.Remedies = Known(Remedies{Unrecorded: []v1alpha1.RemedyRecord{r}})
+				r.ID, r.Node, r.DecidedAt, r.Deadline = "lost", "worker-1", *apiTime(now),
+					*apiTime(now.Add(time.Minute))
+				foreign := r // an edited note
+				foreign.ID, foreign.Action = "edited", "DrainEverything"
+				o.Remedies = Known(Remedies{Unrecorded: []v1alpha1.RemedyRecord{foreign, r}})
 			}),
 			facts: []string{"RemedyStarted Relocate Node worker-0"},
 		},

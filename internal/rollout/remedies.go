@@ -18,7 +18,7 @@ type remedy struct {
 }
 
 // orderedRemedies is in the order of v1alpha1.RemedyActions: what disturbs least comes first.
-// Between Relocate and ScaleIngress lies what the rollout does anyway: while a drain is held up, no
+// Between Relocate and ScaleIngress lies what the rollout does anyway: while a drain is blocked, no
 // other node is released. After the last come the rollback, if the user wants it, and a person.
 func orderedRemedies() []remedy {
 	return []remedy{
@@ -31,7 +31,7 @@ func orderedRemedies() []remedy {
 	}
 }
 
-// gracePeriod is how long a drain may be held up by something before anything is done about it.
+// gracePeriod is how long a drain may be blocked by something before anything is done about it.
 // What passes by itself has none: however long a virtual machine migrates, it is not helped by us.
 func (h DrainBlockReason) gracePeriod() (time.Duration, bool) {
 	if h.Transient() {
@@ -69,7 +69,7 @@ func (o Observed) remedyEffectTime(r v1alpha1.RemedyRecord) time.Duration {
 	return 0
 }
 
-// nextRemedy looks at the drains that are held up, and begins the next remedy for the first that
+// nextRemedy looks at the drains that are blocked, and begins the next remedy for the first that
 // has one left. When none of them has, it is a person's turn, with the evidence.
 func nextRemedy(o Observed) remediation {
 	drains, ok := o.BlockedDrains.Get()
@@ -127,7 +127,7 @@ func tryNextRemedy(o Observed, blocked BlockedDrain, draining bool) remediation 
 					fmt.Sprintf("the last remedy is given until %s to help", last.UTC().Format(time.RFC3339)))}}
 		}
 		return remediation{facts: []Fact{RemedyStarted{Remedy: *rec}}, recheckAt: o.Now,
-			why: fmt.Sprintf("the drain of node %s is held up by %s: about to try %s", blocked.Node, blocked.Reason,
+			why: fmt.Sprintf("the drain of node %s is blocked by %s: about to try %s", blocked.Node, blocked.Reason,
 				r.action)}
 	}
 	if last, waiting := awaitLastRemedy(o, blocked, nil); waiting {
@@ -169,7 +169,7 @@ func blockedDrainBlocker(blocked BlockedDrain, what string) Blocker {
 			blocked.CauseChain[n-1].Message)
 	}
 	return Blocker{Reason: v1alpha1.ReasonDrainBlocked, Kind: "Node", Name: blocked.Node, Message: fmt.Sprintf(
-		"the drain of node %s is held up since %s by %s (%s); %s", blocked.Node,
+		"the drain of node %s is blocked since %s by %s (%s); %s", blocked.Node,
 		blocked.Since.UTC().Format(time.RFC3339), blocked.Reason, cause, what)}
 }
 
@@ -301,7 +301,7 @@ func podRecord(o Observed, blocked BlockedDrain, action v1alpha1.RemedyAction, p
 func remedyCandidates(o Observed, blocked BlockedDrain, action v1alpha1.RemedyAction) (candidates []RemedyCandidate,
 	why string) {
 	if rollingBack(o) {
-		return nil, "the rollout goes back, and disturbs nothing else meanwhile"
+		return nil, "the rollout rolls back, and disturbs nothing else meanwhile"
 	}
 	if countAttempts(o, blocked, action, "") > 0 {
 		return nil, triedOnce
@@ -374,7 +374,7 @@ func planRelocation(o Observed, blocked BlockedDrain) (*v1alpha1.RemedyRecord, s
 				return &r, ""
 			}
 		}
-		return nil, "it is under way"
+		return nil, "it is in progress"
 	}
 	candidates, why := remedyCandidates(o, blocked, v1alpha1.Relocate)
 	for _, candidate := range candidates {

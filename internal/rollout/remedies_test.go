@@ -157,7 +157,7 @@ func TestNextRemedy(t *testing.T) {
 		"a budget that never allows anything is a person's": {
 			b:       blockedDrain().blockedDrain(func(blocked *BlockedDrain) { blocked.Reason = DrainBlockBudgetZero }),
 			stalled: true,
-			says: []string{"the drain of node worker-1 is held up since 2026-03-01T11:59:00Z by BudgetZero (Image " +
+			says: []string{"the drain of node worker-1 is blocked since 2026-03-01T11:59:00Z by BudgetZero (Image " +
 				routerImage + ": the mirror answers 404)", "No other node is released"},
 		},
 		"on the way back nothing is disturbed, and nothing waits for it": {
@@ -165,7 +165,7 @@ func TestNextRemedy(t *testing.T) {
 				o.Record.Rollback = &v1alpha1.RollbackRecord{Reason: v1alpha1.RollbackRequested,
 					DecidedAt: metav1.NewTime(began)}
 			}),
-			says: []string{"Relocate: the rollout goes back"},
+			says: []string{"Relocate: the rollout rolls back"},
 		},
 		"nothing is on": {
 			b: blockedDrain().remediesEnabled(), stalled: true,
@@ -174,7 +174,7 @@ func TestNextRemedy(t *testing.T) {
 		"one at a time": {
 			b: exhausted().candidates(scaleCandidate).remedyOnRecord(scaleRecord, time.Minute, v1alpha1.RemedyTaken,
 				&RemedyObject{Value: "5", HasNote: true, Ours: true}),
-			says: []string{"ScaleIngress since 2026-03-01T11:59:00Z, because the drain of node worker-1 is held up: it has 5 instead of 3"},
+			says: []string{"ScaleIngress since 2026-03-01T11:59:00Z, because the drain of node worker-1 is blocked: it has 5 instead of 3"},
 		},
 	}
 	for name, c := range cases {

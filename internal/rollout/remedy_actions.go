@@ -14,7 +14,7 @@ import (
 )
 
 // Remedies is what the cluster looks like where remedies have changed it, or may. It is read only
-// while the record has a remedy that has not ended, or a drain is held up.
+// while the record has a remedy that has not ended, or a drain is blocked.
 type Remedies struct {
 	// Objects has the present state of each object that a remedy on record is about.
 	Objects []RemedyObject `json:"changed,omitempty"`
@@ -41,7 +41,7 @@ type RemedyObject struct {
 
 // RemedyCandidate is an object that a remedy could change to get a drain going.
 type RemedyCandidate struct {
-	// Node is the one whose drain is held up.
+	// Node is the one whose drain is blocked.
 	Node      string                `json:"node"`
 	Action    v1alpha1.RemedyAction `json:"action"`
 	Kind      string                `json:"kind"`
@@ -87,7 +87,7 @@ func (f RemedyStarted) apply(r *v1alpha1.Record) {
 }
 
 // apply frees the release when the stuck node is not waited for any longer: another node of its
-// pool is let go instead.
+// pool is released from the finalizer instead.
 func (f RemedyStateChanged) apply(r *v1alpha1.Record) {
 	for i := range r.Remedies {
 		if m := &r.Remedies[i]; m.ID == f.ID {

@@ -27,11 +27,11 @@ func restorePools(o Observed) Step {
 		case rec == nil && p.PauseRecord == nil:
 			continue // never touched
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name +
-				" from its ledger"}
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p), Gone: gonePools(o.Record, pools)}},
+				Why: "recording pool " + p.Name + " from its pause record"}
 		case rec.Restored && pauseRecordLost(p, *rec):
 			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " +
-				p.Name + " has lost its ledger"}
+				p.Name + " has lost its pause record"}
 		case rec.Restored && p.PauseRecord == nil:
 			waiting = append(waiting, awaitTaintRemoval(p)...)
 		case !p.fullyUpdated():
@@ -46,11 +46,11 @@ func restorePools(o Observed) Step {
 	return Done{Message: "every pool is as it was before"}
 }
 
-// restorePool gives one pool back: the fact first, so that a pool without its ledger is known to be
-// back.
+// restorePool gives one pool back: the fact first, so that a pool without its pause record is known
+// to be back.
 func restorePool(p Pool, rec v1alpha1.PoolRecord) Step {
 	if !rec.Restored {
-		return Do{Facts: []Fact{PoolRestored{Pool: p.Name}}, Why: "pool " + p.Name + " is about to be given back"}
+		return Do{Facts: []Fact{PoolRestored{Pool: p.Name}}, Why: "pool " + p.Name + " is about to be restored"}
 	}
 	return Do{
 		Actions: []Action{RestorePool{Pool: p.Name, Paused: rec.Paused, MaxUnavailable: rec.MaxUnavailable}},
@@ -60,8 +60,8 @@ func restorePool(p Pool, rec v1alpha1.PoolRecord) Step {
 }
 
 // restorePausedPools is the end of a rollout that has brought nothing to any node, or that has
-// ended before: the pools that carry its ledger get their earlier values, the others are not looked
-// at. It returns nil when none is left.
+// ended before: the pools that carry its pause record get their earlier values, the others are not
+// looked at. It returns nil when none is left.
 func restorePausedPools(o Observed, pools []Pool) Step {
 	if step := restorePolicy(o, pools); step != nil {
 		return step
@@ -72,13 +72,13 @@ func restorePausedPools(o Observed, pools []Pool) Step {
 		switch {
 		case rec != nil && pauseRecordLost(p, *rec):
 			return Do{Actions: []Action{PausePool{Pool: p.Name, Record: newPauseRecord(o, *rec)}}, Why: "pool " +
-				p.Name + " has lost its ledger"}
+				p.Name + " has lost its pause record"}
 		case p.PauseRecord == nil && isRestored(o, p):
 			waiting = append(waiting, awaitTaintRemoval(p)...)
 		case p.PauseRecord == nil:
 		case rec == nil:
-			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p)}}, Why: "recording pool " + p.Name +
-				" from its ledger"}
+			return Do{Facts: []Fact{PoolAdded{Pool: poolBaseline(p), Gone: gonePools(o.Record, pools)}},
+				Why: "recording pool " + p.Name + " from its pause record"}
 		case !p.fullyUpdated() && !pendingChangesNotOurs(o, p):
 			waiting = append(waiting, poolBlocker(p, v1alpha1.ReasonWaiting, fmt.Sprintf(
 				"stays paused: %d of its %d nodes do not run %s, which was not proven and would reach them unwatched; withdraw what changed, or give "+
@@ -103,9 +103,9 @@ func pendingChangesNotOurs(o Observed, p Pool) bool {
 	return ok && o.Rollout.Deleting && !sets.anyPresent() && p.Registries == MatchesBefore && neverReleased(p)
 }
 
-// pauseRecordLost tells whether the pool is paused by us and somebody has taken the ledger off. It
-// is not lost when another rollout's is on it: that one's pauses are signed like ours. That the
-// pool is about to be given back says nothing: once it was, the last word on spec.paused is the
+// pauseRecordLost tells whether the pool is paused by us and somebody has taken the pause record
+// off. It is not lost when another rollout's is on it: that one's pauses are signed like ours. That
+// the pool is about to be restored says nothing: once it was, the last word on spec.paused is the
 // unpause, and whoever pauses it again signs for it.
 func pauseRecordLost(p Pool, rec v1alpha1.PoolRecord) bool {
 	return p.Paused && p.PauseRecord == nil && p.ForeignOwner == "" && p.PausedByUs && !rec.Paused
@@ -117,7 +117,7 @@ func pauseRecordLost(p Pool, rec v1alpha1.PoolRecord) bool {
 // in their place.
 func awaitTaintRemoval(p Pool) []Blocker {
 	if !p.pauseObserved() {
-		return []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, "is given back, and the MCO has not seen it yet")}
+		return []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting, "is restored, and the MCO has not seen it yet")}
 	}
 	if p.Paused || !p.fullyUpdated() {
 		return nil
@@ -131,7 +131,7 @@ func awaitTaintRemoval(p Pool) []Blocker {
 	return nil
 }
 
-// notRestorable names what keeps a pool from being given back: its nodes, or whoever else has
+// notRestorable names what keeps a pool from being restored: its nodes, or whoever else has
 // paused it.
 func notRestorable(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 	if p.PauseRecord == nil && p.Paused {

@@ -38,14 +38,14 @@ func TestRestore(t *testing.T) {
 			o: observed().updated().restored("master", "worker").eachPool(func(p *Pool) { p.ObservedGeneration-- },
 				"worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
-				says: []string{"is given back"}},
+				says: []string{"is restored"}},
 		},
 		"the MCO's taints are still there": {
 			o: observed().updated().restored("master", "worker").eachPool(tainted, "worker").build(),
 			want: want{reason: v1alpha1.ReasonWaiting, blockers: []string{"Node worker-1"},
 				says: []string{"UpdateInProgress"}},
 		},
-		"taints of a pool that is not given back do not matter yet": {
+		"taints of a pool that is not restored do not matter yet": {
 			o:    observed().updated().eachPool(tainted).build(),
 			want: want{reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
@@ -57,7 +57,7 @@ func TestRestore(t *testing.T) {
 		})
 	}
 	finish := want{phase: PhaseFinish, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutCompleted"}}
-	t.Run("all is given back", func(t *testing.T) {
+	t.Run("all is restored", func(t *testing.T) {
 		check(t, observed().updated().restored("master", "worker").build(), finish)
 	})
 	t.Run("a pool that somebody paused after that is theirs", func(t *testing.T) {
@@ -67,24 +67,24 @@ func TestRestore(t *testing.T) {
 					true
 			}, "worker").build(), finish)
 	})
-	t.Run("a pool that lost its ledger in the moment before it was given back is still ours to give back",
+	t.Run("a pool that lost its pause record in the moment before it was restored is still ours to restore",
 		func(t *testing.T) {
 			check(t, observed().updated().restored("master").with(restored("worker")).eachPool(func(p *Pool) { p.PauseRecord = nil }, "worker").build(),
 				want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"pause-pool/worker"},
-					says: []string{"has lost its ledger"}})
+					says: []string{"has lost its pause record"}})
 		})
 	t.Run("a pool that is updated for something else after that has its taints by right", func(t *testing.T) {
 		check(t, observed().updated().restored("master", "worker").
 			eachPool(func(p *Pool) { p.Rendered, p.Nodes[0].Tainted = "rendered-worker-kernel", true },
 				"worker").build(), finish)
 	})
-	t.Run("held, it is given back all the same", func(t *testing.T) {
+	t.Run("held, it is restored all the same", func(t *testing.T) {
 		check(t, observed().held().updated().with(restored("master")).build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"restore-pool/master"}})
 	})
 }
 
-// What a pool is given back is what it had, not what a pulse has left on it.
+// What a pool is restored is what it had, not what an unpause window has left on it.
 func TestRestorePriorValues(t *testing.T) {
 	o := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "10%" }, "worker").updated().
 		eachPool(func(p *Pool) { p.MaxUnavailable = "1" }, "worker").restored("master").
@@ -95,14 +95,14 @@ func TestRestorePriorValues(t *testing.T) {
 	}
 }
 
-// A pool is given back only when every node runs what it would get (I5). Nodes that cannot be
+// A pool is restored only when every node runs what it would get (I5). Nodes that cannot be
 // released keep their own pool paused, and no other.
 func TestNodesThatCannotBeReleased(t *testing.T) {
 	b := func() *builder {
 		return observed().cordoned("worker-2").rendered().done("master-0", "master-1", "master-2", "worker-0",
 			"worker-1")
 	}
-	t.Run("the other pools are given back", func(t *testing.T) {
+	t.Run("the other pools are restored", func(t *testing.T) {
 		check(t, b().build(), want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing,
 			facts: []string{"PoolRestored master"}})
 	})
@@ -130,8 +130,8 @@ func TestNodesThatCannotBeReleased(t *testing.T) {
 	})
 }
 
-// A pool whose record was lost after the releases is recorded from its ledger before it is given
-// back.
+// A pool whose record was lost after the releases is recorded from its pause record before it is
+// given back.
 func TestRestoreFromPauseRecord(t *testing.T) {
 	o := observed().eachPool(func(p *Pool) { p.MaxUnavailable = "10%" }, "worker").updated().build()
 	o.Record.Pools = nil

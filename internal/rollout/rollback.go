@@ -8,7 +8,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// A rollback is a rollout to the mirror sets of before: it is planned, proven, applied and released
+// A rollback is a rollout to the previous mirror sets: it is planned, proven, applied and released
 // like one, by the same phases. Three things differ. It is latched (I10). It needs nobody's consent
 // but that the rollout is not held. And a node that is stuck on its way to the new configuration
 // does not stop it: taking the mirror sets away does not free such a node, because the MCO does not
@@ -35,8 +35,8 @@ func pendingRequest(r v1alpha1.Record, spec Spec, verb v1alpha1.RequestAction) s
 	return ""
 }
 
-// rollbackOnDelete tells whether a rollout that is being deleted has to go back first: when it has
-// written mirror sets, or is at it already.
+// rollbackOnDelete tells whether a rollout that is being deleted has to roll back first: when it
+// has written mirror sets, or is at it already.
 func rollbackOnDelete(o Observed) bool {
 	if !o.Rollout.Deleting || !o.Rollout.RollbackOnDelete || !o.Rollout.Finalizer {
 		return false
@@ -129,7 +129,7 @@ func abort(o Observed, request string, start func(reason v1alpha1.RollbackReason
 				request)}}}
 }
 
-// drainTimedOut tells whether the node under way has used up the user's patience.
+// drainTimedOut tells whether the updating node has used up the user's patience.
 func drainTimedOut(o Observed) bool {
 	r := o.Record.Release
 	return r != nil && r.UpdateStartedAt != nil && o.Now.Sub(r.UpdateStartedAt.Time) >= o.Rollout.drainTimeout()
@@ -142,7 +142,7 @@ func rolledBackMessage(r v1alpha1.RollbackRecord) string {
 		v1alpha1.RollbackDeleted:       "the rollout was deleted",
 		v1alpha1.RollbackDrainTimedOut: "a node did not get through in time",
 	}[r.Reason]
-	return fmt.Sprintf("rolled back since %s because %s: every node has the mirror sets of before, and every pool is as it was; change the spec to try again",
+	return fmt.Sprintf("rolled back since %s because %s: every node has the previous mirror sets, and every pool is as it was; change the spec to try again",
 		r.DecidedAt.UTC().Format(time.RFC3339), why)
 }
 
@@ -182,8 +182,8 @@ func (p Pool) progressingNodes(o Observed) []Node {
 }
 
 // stuckNodes are the nodes of the pool that were on their way to what is being rolled back when it
-// began, and are held up in a drain or by an error of their daemon. Before the pool is rendered
-// with the mirror sets of before, that is any node on its way. On the way forward it is a node that
+// began, and are blocked in a drain or by an error of their daemon. Before the pool is rendered
+// with the previous mirror sets, that is any node on its way. On the way forward it is a node that
 // was given up for now, because what its pool gets was corrected since.
 func (p Pool) stuckNodes(o Observed) []Node {
 	if !rollingBack(o) {

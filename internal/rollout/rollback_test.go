@@ -23,7 +23,7 @@ func rollbackOnRecord(o *Observed) {
 	o.Record.CompletedAt, o.Record.CompletedGeneration, o.Record.CompletedSpecHash = at, generation, spec
 }
 
-// rollbackRendered: the mirror sets of before are written and rendered, and nothing is under way:
+// rollbackRendered: the previous mirror sets are written and rendered, and nothing is in progress:
 // what is planned now is what the pools began with.
 func (b *builder) rollbackRendered() *builder {
 	rollbackOnRecord(&b.o)
@@ -120,7 +120,7 @@ func TestRollback(t *testing.T) {
 			observed().rendered().done("worker-0").rollbackRendered().held().build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonHeld, blockers: []string{"SafeMirrorRollout shop"}},
 		},
-		"before anything was applied the pools are given back": {
+		"before anything was applied the pools are restored": {
 			observed().paused().with(rollbackOnRecord).sets(SetNotWanted, SetNotWanted).build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, facts: []string{"PoolRestored master"}},
 		},
@@ -137,7 +137,7 @@ func TestRollback(t *testing.T) {
 			observed().completed().with(rollbackOnRecord).with(func(o *Observed) { o.Rollout.SpecHash = "spec-2" }).build(),
 			want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"RolloutRestarted"}},
 		},
-		"a deleted rollout is let go": {
+		"a deleted rollout is released from the finalizer": {
 			observed().completed().with(rollbackOnRecord).deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(),
 			want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"remove-finalizer"}},
 		},

@@ -37,7 +37,7 @@ type Do struct {
 
 // Fail: a person has to change something first.
 type Fail struct {
-	Reason   string
+	Reason   v1alpha1.ConditionReason
 	Blockers []Blocker
 	Actions  []Action
 }
@@ -49,7 +49,7 @@ func (Fail) isStep() {}
 
 // Blocker names one thing that the rollout waits for.
 type Blocker struct {
-	Reason    string
+	Reason    v1alpha1.ConditionReason
 	Kind      string
 	Namespace string
 	Name      string
@@ -86,7 +86,7 @@ type Decision struct {
 	Actions  []Action
 	Blockers []Blocker
 	// Reason is a condition reason of the API, Why a sentence for people.
-	Reason string
+	Reason v1alpha1.ConditionReason
 	Why    string
 	// Stalled is true when a person has to act.
 	Stalled bool
@@ -100,6 +100,6 @@ type Decision struct {
 type PhaseResult struct {
 	Phase   Phase
 	Done    bool
-	Reason  string
+	Reason  v1alpha1.ConditionReason
 	Message string
 }

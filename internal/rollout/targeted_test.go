@@ -9,8 +9,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
-// TestTargeted: the intent names the nodes, the pool stays paused, and its ledger tells of the
-// release before a node is told.
+// TestTargeted: the intent names the nodes, the pool stays paused, and its pause record tells of
+// the release before a node is told.
 func TestTargeted(t *testing.T) {
 	d := check(t, observed().rendered().done("worker-0").done("master-0", "master-1",
 		"master-2").with(targetedMechanism).build(), want{phase: PhaseRelease,
@@ -48,7 +48,7 @@ func TestTargetsAreCheckedAgain(t *testing.T) {
 		want want
 	}{
 		"nothing has changed": {one().build(), tell},
-		"the ledger was written before": {one().targets("worker").node("worker-0",
+		"the pause record was written before": {one().targets("worker").node("worker-0",
 			func(n *Node) { n.DesiredConfig = n.CurrentConfig }).build(), tell},
 		"it is gone": {one().without("worker-0").build(), again},
 		"it has the target": {one().done("worker-0").build(),
@@ -86,7 +86,7 @@ func TestTargetsAreCheckedAgain(t *testing.T) {
 	}
 }
 
-// A record that is lost is made up for by the ledger: the nodes that were told are followed.
+// A record that is lost is made up for by the pause record: the nodes that were told are followed.
 func TestUnrecordedTargetedRelease(t *testing.T) {
 	b := concurrent(2).releaseIntended("worker").targetsOnRecord("worker-0", "worker-1").targets("worker")
 	b.o.Record.Release = nil
@@ -119,7 +119,7 @@ func TestControlPlaneReady(t *testing.T) {
 			want{reason: v1alpha1.ReasonUnreadable, blockers: []string{"ClusterOperator ClusterOperator"}}},
 		"workers do not wait for it": {observed().rendered().with(said(rolling, broken)).build(),
 			want{reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended worker"}}},
-		"going back waits for a roll": {masters().with(rollbackOnRecord).with(said(rolling, broken)).build(),
+		"rolling back waits for a roll": {masters().with(rollbackOnRecord).with(said(rolling, broken)).build(),
 			want{reason: v1alpha1.ReasonWaiting, blockers: []string{"ClusterOperator etcd"}}},
 		"and not for what is broken":  {masters().with(rollbackOnRecord).with(said(broken)).build(), intent},
 		"arbiters come after masters": {arbiters().done("worker-0").build(), intent},

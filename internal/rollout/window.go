@@ -74,6 +74,6 @@ func outsideWindows(o Observed) (Wait, bool) {
 	}
 	return Wait{RecheckAt: soonest, Blockers: []Blocker{{
 		Reason: v1alpha1.ReasonOutsideWindow, Kind: "SafeMirrorRollout", Name: o.Rollout.Name,
-		Message: message + "; nothing is paused, applied or released meanwhile, and a node under way finishes",
+		Message: message + "; nothing is paused, applied or released meanwhile, and an updating node finishes",
 	}}}, true
 }

@@ -17,8 +17,8 @@ const (
 	maxLinkLength    = 512
 )
 
-// blockedDrains tells of the nodes that do not get on. What cannot be seen now stays as it was: a
-// look that fails is no news of the drain.
+// blockedDrains tells of the nodes that make no progress. What cannot be seen now stays as it was:
+// a look that fails is no news of the drain.
 func blockedDrains(before []v1alpha1.BlockedDrain, o rollout.Observed) []v1alpha1.BlockedDrain {
 	list, ok := o.BlockedDrains.Get()
 	if !ok {

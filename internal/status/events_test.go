@@ -11,7 +11,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-func statusOf(before v1alpha1.SafeMirrorRolloutStatus, phase rollout.Phase, reason, why string,
+func statusOf(before v1alpha1.SafeMirrorRolloutStatus, phase rollout.Phase, reason v1alpha1.ConditionReason, why string,
 	stalled bool) v1alpha1.SafeMirrorRolloutStatus {
 	return Of(before, observation(), rollout.Decision{Phase: phase, Reason: reason, Why: why, Stalled: stalled}, nil)
 }

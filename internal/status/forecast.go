@@ -15,7 +15,7 @@ import (
 // maxForecastNodes bounds how many nodes the status tells of.
 const maxForecastNodes = 16
 
-// forecastStatus takes over what the look has found out. While a node is under way nothing new is
+// forecastStatus takes over what the look has found out. While a node is updating nothing new is
 // known, and what was said before stays; after the end nothing is forecast. The time changes only
 // with the content, so that looking does not write.
 func forecastStatus(before *v1alpha1.ForecastStatus, o rollout.Observed) *v1alpha1.ForecastStatus {
@@ -46,7 +46,9 @@ func forecastStatus(before *v1alpha1.ForecastStatus, o rollout.Observed) *v1alph
 			return before
 		}
 	}
-	out.CheckedAt = &at
+	if !f.At.IsZero() {
+		out.CheckedAt = &at
+	}
 	return out
 }
 

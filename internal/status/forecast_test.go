@@ -58,9 +58,9 @@ func TestForecastInStatus(t *testing.T) {
 				s.Safe, s.CheckedAt = 8, &when
 				return s
 			}},
-		"while a node is under way the last one stays": {func() rollout.Observed {
+		"while a node is updating the last one stays": {func() rollout.Observed {
 			o := observation()
-			o.Forecast = rollout.Unknown[rollout.Forecast]("node worker-0 is under way")
+			o.Forecast = rollout.Unknown[rollout.Forecast]("node worker-0 is updating")
 			return o
 		}(),
 			func(s *v1alpha1.ForecastStatus) *v1alpha1.ForecastStatus { return s }},

@@ -33,7 +33,7 @@ func TestPausedTooLong(t *testing.T) {
 	}
 	unknown := held(now)
 	unknown.Pools = rollout.Unknown[[]rollout.Pool]("connection refused")
-	for name, o := range map[string]rollout.Observed{"given back": observation(), "unknown": unknown} {
+	for name, o := range map[string]rollout.Observed{"restored": observation(), "unknown": unknown} {
 		if s := Of(s, o, waiting(), nil); meta.FindStatusCondition(s.Conditions,
 			v1alpha1.ConditionPauseLimitExceeded) != nil {
 			t.Errorf("still said, and the pools are %s", name)

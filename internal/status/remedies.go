@@ -29,7 +29,7 @@ func remedyEvents(before, after []v1alpha1.RemedyRecord) []Event {
 		case was == r.State:
 		case r.State == v1alpha1.RemedyIntended:
 			out = append(out, Event{corev1.EventTypeNormal, "Remedy", string(r.Action),
-				truncateNote("the drain of node " + r.Node + " does not get on: " + string(r.Action) + " of " +
+				truncateNote("the drain of node " + r.Node + " makes no progress: " + string(r.Action) + " of " +
 					object)})
 		case r.State == v1alpha1.RemedyEnded && r.Outcome == v1alpha1.OutcomeChangedElsewhere:
 			out = append(out, Event{corev1.EventTypeWarning, "RemedyEnded", string(r.Action),

@@ -14,7 +14,7 @@ func TestRemedyEvents(t *testing.T) {
 			Name: "worker-0", State: state, Outcome: outcome}}
 	}
 	begun := Event{"Normal", "Remedy", "Relocate",
-		"the drain of node worker-1 does not get on: Relocate of Node worker-0"}
+		"the drain of node worker-1 makes no progress: Relocate of Node worker-0"}
 	cases := map[string]struct {
 		before, after []v1alpha1.RemedyRecord
 		want          []Event

@@ -3,6 +3,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -155,9 +156,9 @@ func blockers(before []v1alpha1.Blocker, d rollout.Decision, now time.Time, fail
 }
 
 func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d rollout.Decision, failure error) {
-	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
+	set := func(kind string, status metav1.ConditionStatus, reason v1alpha1.ConditionReason, message string) {
 		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: truncateMessage(message),
+			Type: kind, Status: status, Reason: string(reason), Message: truncateMessage(message),
 			ObservedGeneration: o.Rollout.Generation,
 			LastTransitionTime: metav1.NewTime(o.Now.Truncate(time.Second)),
 		})
@@ -174,6 +175,8 @@ func setConditions(s *v1alpha1.SafeMirrorRolloutStatus, o rollout.Observed, d ro
 	set(v1alpha1.ConditionReconciling, conditionStatus(!complete && !stalled), reason, message)
 	set(v1alpha1.ConditionStalled, conditionStatus(stalled), reason, message)
 	phaseConditions(d, set)
+	// the write that follows is a new attempt
+	meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionStatusIncomplete)
 	if at, tooLong := pausedTooLong(o); tooLong {
 		set(v1alpha1.ConditionPauseLimitExceeded, metav1.ConditionTrue, v1alpha1.ReasonWaiting, fmt.Sprintf(
 			"pools have been held since %s, longer than spec.release.maxPauseSeconds: they get no other change meanwhile, rotated certificates among them; status.blockers says what holds the rollout",
@@ -201,7 +204,8 @@ func pausedTooLong(o rollout.Observed) (since time.Time, tooLong bool) {
 // phaseConditions: a phase that was looked at says how it stands; one behind the current phase is
 // pending, whatever it said before, because it will have to be satisfied again. A condition of
 // several phases is about the first that is not done.
-func phaseConditions(d rollout.Decision, set func(kind string, status metav1.ConditionStatus, reason, message string)) {
+func phaseConditions(d rollout.Decision,
+	set func(kind string, status metav1.ConditionStatus, reason v1alpha1.ConditionReason, message string)) {
 	notDone := map[string]bool{}
 	for _, row := range rollout.PhaseTable() {
 		if row.Condition == "" || notDone[row.Condition] {
@@ -216,7 +220,7 @@ func phaseConditions(d rollout.Decision, set func(kind string, status metav1.Con
 			set(row.Condition, metav1.ConditionTrue, v1alpha1.ReasonDone,
 				orElse(d.PhaseResults[i].Message, row.Description))
 		default:
-			set(row.Condition, metav1.ConditionFalse, orElse(d.PhaseResults[i].Reason, v1alpha1.ReasonProgressing),
+			set(row.Condition, metav1.ConditionFalse, cmp.Or(d.PhaseResults[i].Reason, v1alpha1.ReasonProgressing),
 				orElse(d.PhaseResults[i].Message, row.Description))
 		}
 	}

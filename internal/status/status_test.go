@@ -41,7 +41,7 @@ func node(name, current, desired string) rollout.Node {
 }
 
 // phaseResults are done up to the current phase.
-func phaseResults(current rollout.Phase, reason, message string) []rollout.PhaseResult {
+func phaseResults(current rollout.Phase, reason v1alpha1.ConditionReason, message string) []rollout.PhaseResult {
 	var out []rollout.PhaseResult
 	for _, row := range rollout.PhaseTable() {
 		if row.Phase == current {
@@ -274,7 +274,7 @@ func TestNodesInProgress(t *testing.T) {
 			o.Pools = rollout.Known([]rollout.Pool{{Name: "worker", Nodes: c.nodes}})
 			p := Of(v1alpha1.SafeMirrorRolloutStatus{}, o, waiting(), nil).Pools[0]
 			if got := fmt.Sprintf("%d %s %s", p.Updating, p.Node, p.NodeState); got != c.want {
-				t.Errorf("under way: %q, want %q", got, c.want)
+				t.Errorf("in progress: %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -226,7 +226,7 @@ func TestNoMachineConfigOperator(t *testing.T) {
 }
 
 // remove deletes a CRD and waits until the API server does not offer the kind any more, which is a
-// moment later: who looks in between is told of a kind that is not there.
+// moment later: a read in between fails because the kind is absent.
 func remove(ctx context.Context, t *testing.T, c client.Client, name string) {
 	t.Helper()
 	crd := &apiextensionsv1.CustomResourceDefinition{}

@@ -42,7 +42,7 @@ func (p *Proxy) inject(w http.ResponseWriter, r *http.Request, q request, conten
 	switch f {
 	case KillBefore:
 		p.Kill()
-		panic(http.ErrAbortHandler) // nobody is left to answer to
+		panic(http.ErrAbortHandler) // no client is left to answer
 	case KillAfter:
 		p.send(r, content)
 		p.Kill()

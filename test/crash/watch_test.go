@@ -18,15 +18,15 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// watcher sees every version of the nodes, the rollout and its mirror set, and judges what no look
-// afterwards can: that there were never two nodes under way, and that the mirror set came after the
-// proofs.
+// watcher sees every version of the nodes, the rollout and its mirror set, and checks what no read
+// afterwards can: that two nodes were never updating at once, and that the mirror set came after
+// the proofs.
 type watcher struct {
 	watches []watch.Interface
 	done    sync.WaitGroup
 
 	mu       sync.Mutex
-	nodes    map[string]bool // node -> under way
+	nodes    map[string]bool // node -> updating
 	moved    map[string]bool
 	proven   int64 // the version of the rollout that first said that all is proven and what is about to be applied
 	applied  int64 // the first version of the mirror set
@@ -83,7 +83,7 @@ func (w *watcher) seeNode(n *corev1.Node) {
 	}
 	if len(busy) > 1 {
 		slices.Sort(busy)
-		w.failures = append(w.failures, fmt.Sprintf("%v are under way at once", busy))
+		w.failures = append(w.failures, fmt.Sprintf("%v are updating at the same time", busy))
 	}
 }
 
@@ -110,7 +110,7 @@ func (w *watcher) violations() []string {
 		failures = append(failures, fmt.Sprintf("the mirror set was written at version %d, and all was proven and on record at %d", w.applied, w.proven))
 	}
 	if len(w.moved) != len(w.nodes) {
-		failures = append(failures, fmt.Sprintf("%d of %d nodes were ever under way", len(w.moved), len(w.nodes)))
+		failures = append(failures, fmt.Sprintf("only %d of %d nodes were updated", len(w.moved), len(w.nodes)))
 	}
 	return failures
 }

@@ -90,14 +90,14 @@ func (q request) named(b body) Write {
 	w.Name = hash.ReplaceAllString(w.Name, "-…")
 	w.About = describeBody(b)
 	if b.restoresPool() {
-		// counted by itself: how often a pool is paused and unpaused before is not the same in each
-		// run
-		w.Name += ", given back"
+		// counted separately: how often a pool is paused and unpaused before is not the same in
+		// each run
+		w.Name += ", restored"
 	}
 	return w
 }
 
-// restoresPool tells whether the write takes the ledger off a pool.
+// restoresPool tells whether the write removes the pause record from a pool.
 func (b body) restoresPool() bool {
 	for name, value := range b.Metadata.Annotations {
 		if strings.HasSuffix(name, "/pause-record") && value == nil {
@@ -113,7 +113,7 @@ func describeBody(b body) string {
 		out = append(out, map[bool]string{true: "pause", false: "unpause"}[*p])
 	}
 	if b.restoresPool() {
-		out = append(out, "ledger off")
+		out = append(out, "record removed")
 	}
 	if b.Metadata.Finalizers != nil && b.Status == nil {
 		out = append(out, "finalizer")

@@ -7,14 +7,16 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// watchProgress tells what happens to the nodes, and what the rollout does, line by line, until it
-// is stopped.
+// watchProgress prints a line for every change of a node and of the rollout's phase, until it is
+// stopped.
 func (d *demo) watchProgress(ctx context.Context, c *scenario.Cluster) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
@@ -40,6 +42,7 @@ func (d *demo) watchProgress(ctx context.Context, c *scenario.Cluster) (stop fun
 func (d *demo) nodes(ctx context.Context, c *scenario.Cluster, seen map[string]string) {
 	var list corev1.NodeList
 	if err := c.Client.List(ctx, &list); err != nil {
+		d.readFailed(ctx, seen, "nodes", err)
 		return
 	}
 	for _, n := range list.Items {
@@ -51,7 +54,7 @@ func (d *demo) nodes(ctx context.Context, c *scenario.Cluster, seen map[string]s
 	}
 }
 
-// describeNode puts the annotations by which the node's daemon and the MCO talk into words.
+// describeNode describes the state that the annotations of the node's daemon and of the MCO show.
 func describeNode(n corev1.Node) string {
 	const prefix = "machineconfiguration.openshift.io/"
 	a := n.Annotations
@@ -62,9 +65,17 @@ func describeNode(n corev1.Node) string {
 	case want != applied && strings.HasPrefix(want, "drain-"):
 		return "draining"
 	case n.Spec.Unschedulable:
-		return "drained: taking " + short(a[prefix+"desiredConfig"])
+		return "drained: updating to " + short(a[prefix+"desiredConfig"])
 	default:
-		return "on its way to " + short(a[prefix+"desiredConfig"])
+		return "waiting for " + short(a[prefix+"desiredConfig"])
+	}
+}
+
+// readFailed prints an error once for as long as it stays the same. The end of the demo is no error.
+func (d *demo) readFailed(ctx context.Context, seen map[string]string, what string, err error) {
+	if key := "error " + what; ctx.Err() == nil && seen[key] != err.Error() {
+		seen[key] = err.Error()
+		d.logf("  %s cannot be read: %v", what, err)
 	}
 }
 
@@ -80,7 +91,10 @@ func short(name string) string {
 func (d *demo) rollouts(ctx context.Context, c *scenario.Cluster, seen map[string]string) {
 	r := &v1alpha1.SafeMirrorRollout{}
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: d.scenario.Rollout().Name}, r); err != nil {
-		return // not created yet, or its kind is not installed: nothing to tell
+		if !apierrors.IsNotFound(err) && !meta.IsNoMatchError(err) { // not created, or no CRD yet
+			d.readFailed(ctx, seen, "rollout", err)
+		}
+		return
 	}
 	line := string(r.Status.Phase)
 	if line == "" || line == seen["rollout"] {
@@ -90,7 +104,7 @@ func (d *demo) rollouts(ctx context.Context, c *scenario.Cluster, seen map[strin
 	d.logf("  rollout: phase %s, images %s, nodes %s", line, r.Status.Images.Summary, r.Status.Nodes.Summary)
 }
 
-// lines gives every line that the lab logs a time.
+// lines adds a time to every line that the lab logs.
 type lines struct{ d *demo }
 
 // Write implements io.Writer.

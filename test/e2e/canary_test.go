@@ -22,13 +22,13 @@ import (
 
 const desiredConfig = "machineconfiguration.openshift.io/desiredConfig"
 
-// targetedNode is a node that was told to take another configuration, and when.
+// targetedNode is a node that got another desired configuration, and when.
 type targetedNode struct {
 	node string
 	at   time.Time
 }
 
-// watchTargets watches which nodes are told to take the new configuration. The function that it
+// watchTargets records which nodes get the new desired configuration. The function that it
 // returns ends the watch.
 func watchTargets(ctx context.Context, t *testing.T, c *scenario.Cluster) func() []targetedNode {
 	t.Helper()
@@ -101,7 +101,8 @@ func checkNoPodsLeft(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 const routerImage = scenario.SourceHost + "/acme/router:v1"
 
 // TestCanaryPullsBeforeSecondNode: the first node with the new configuration has pulled the
-// router's image under it, layers and all, before the second node is told to take it.
+// router's image under it, layers and all, before the second node gets it as its desired
+// configuration.
 func TestCanaryPullsBeforeSecondNode(t *testing.T) {
 	if !inShard(t, 1) {
 		return
@@ -121,7 +122,7 @@ func TestCanaryPullsBeforeSecondNode(t *testing.T) {
 		t.Fatalf("node %s has pulled nothing for a canary: %+v", first.node, pulls)
 	}
 	p := pulls[i]
-	t.Logf("node %s was told at %s, and has pulled %d bytes from %s for %s at %s; the second, %s, was told at %s",
+	t.Logf("node %s was updated from %s on and pulled %d bytes from %s for %s at %s; the second, %s, was updated from %s on",
 		first.node,
 		first.at.Format(time.TimeOnly), p.Bytes, p.Endpoint, p.Pod, p.Time.Format(time.TimeOnly), second.node,
 		second.at.Format(time.TimeOnly))

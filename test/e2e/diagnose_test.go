@@ -48,9 +48,9 @@ var expectedDiagnoses = map[string]struct {
 // named.
 const maxDiagnosisTime = time.Minute
 
-// TestDiagnose: a plain mirror set locks the cluster, nobody has installed anything, and a user who
-// may only read is told the root cause within a minute. From files that are saved then, the same is
-// told.
+// TestDiagnose: a plain mirror set deadlocks the cluster, no operator is installed, and a user with
+// read permissions gets the root cause within a minute. Files that are saved then give the same
+// answer.
 func TestDiagnose(t *testing.T) {
 	for _, s := range scenarios(t) {
 		t.Run(s.ID, func(t *testing.T) {

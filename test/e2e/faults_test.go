@@ -95,9 +95,9 @@ func (u *rolloutRun) injectFault(t *testing.T, v scenario.FaultCase) {
 	}
 }
 
-// awaitHeld waits for the diagnosis: the right hindrance, and in the chain all that there is to
-// say. A rollout that is held before the node is released has no drain to diagnose; there it is a
-// blocker that says it: the forecast's, or that of the mirror that does not prove itself.
+// awaitHeld waits for the diagnosis: the right block reason, and the complete cause chain. A
+// rollout that is held before the node is released has no drain to diagnose; there it is a blocker
+// that says it: the forecast's, or that of the mirror that does not prove itself.
 func (u *rolloutRun) awaitHeld(t *testing.T, v scenario.FaultCase) *v1alpha1.SafeMirrorRollout {
 	t.Helper()
 	r := &v1alpha1.SafeMirrorRollout{}
@@ -130,8 +130,8 @@ func saying(v scenario.FaultCase) func(string) bool {
 	}
 }
 
-// diagnoses are the obstacles of the drains, each in a line: its hindrance, and what waits for
-// what.
+// diagnoses are the obstacles of the drains, each in a line: its block reason and its cause
+// chain.
 func diagnoses(r *v1alpha1.SafeMirrorRollout) []string {
 	var out []string
 	for _, o := range r.Status.BlockedDrains {

@@ -54,7 +54,8 @@ func checkForecast(ctx context.Context, t *testing.T, c *scenario.Cluster, node 
 	}
 }
 
-// names tells whether the forecast has the case. What has no namespace is told by its name.
+// names tells whether the forecast has the case. An object without a namespace is matched by its
+// name.
 func names(r drain.NodeReport, s scenario.StructuralCase) bool {
 	return slices.ContainsFunc(r.Problems, func(p rollout.Problem) bool {
 		return p.Kind == s.Kind && p.Name == s.Name && (p.Namespace == s.Namespace || p.Name == s.Namespace)

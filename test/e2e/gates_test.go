@@ -24,7 +24,7 @@ type interruption struct {
 	begin func(ctx context.Context, u *rolloutRun) (undo func() error, err error)
 	// reason and says are what the rollout then waits with. Without a reason it does not have to
 	// wait.
-	reason string
+	reason v1alpha1.ConditionReason
 	says   []string
 	// after is checked once the rollout has gone on.
 	after func(ctx context.Context, u *rolloutRun) error
@@ -142,7 +142,7 @@ func (u *rolloutRun) openGate(t *testing.T, gate string) {
 }
 
 // mentions tells whether the rollout waits for that reason, and one of its blockers says all of it.
-func mentions(r *v1alpha1.SafeMirrorRollout, reason string, says []string) bool {
+func mentions(r *v1alpha1.SafeMirrorRollout, reason v1alpha1.ConditionReason, says []string) bool {
 	return reasonOf(r, v1alpha1.ConditionReady) == reason &&
 		slices.ContainsFunc(r.Status.Blockers, func(b v1alpha1.Blocker) bool {
 			return !slices.ContainsFunc(says, func(s string) bool { return !strings.Contains(b.Message, s) })

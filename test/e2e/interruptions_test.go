@@ -120,7 +120,7 @@ func TestMirrorSetsEditedByUser(t *testing.T) {
 	})
 	for _, p := range pulls(t) {
 		if strings.HasPrefix(p.Endpoint, "second.internal.example.com") {
-			t.Errorf("%s was pulled on %s from where nobody had proven it: %s", p.Reference, p.Node, p.Endpoint)
+			t.Errorf("%s was pulled on %s from an endpoint that was not proven: %s", p.Reference, p.Node, p.Endpoint)
 		}
 	}
 }
@@ -144,8 +144,8 @@ func (u *rolloutRun) changeSpec(ctx context.Context, change func(*v1alpha1.SafeM
 	return u.cluster.Client.Patch(ctx, r, client.MergeFrom(before))
 }
 
-// degradeNode asks a node for a configuration that does not exist. The pools are held, so nobody
-// asks it for another one meanwhile.
+// degradeNode asks a node for a configuration that does not exist. The pools are paused, so
+// it gets no other one meanwhile.
 func degradeNode(ctx context.Context, u *rolloutRun) (func() error, error) {
 	node := &corev1.Node{}
 	if err := u.cluster.Client.Get(ctx, client.ObjectKey{Name: "worker-4"}, node); err != nil {

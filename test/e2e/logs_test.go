@@ -9,11 +9,13 @@ import (
 	"testing"
 )
 
-// keepLogs shows the end of the logs that matter: quiet while all is well, and enough to go by when
-// it is not.
+// keepLogs prints the end of the relevant logs into the output of a failed test.
 func keepLogs(t *testing.T) {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join(shared.Dir(), "logs", "*.log"))
+	files, err := filepath.Glob(filepath.Join(shared.Dir(), "logs", "*.log"))
+	if err != nil {
+		t.Errorf("finding the logs: %v", err)
+	}
 	for _, f := range files {
 		name := filepath.Base(f)
 		if !strings.HasPrefix(name, "operator") && !strings.HasPrefix(name, "node") && !strings.HasPrefix(name, "mcc") {
@@ -21,14 +23,14 @@ func keepLogs(t *testing.T) {
 		}
 		data, err := os.ReadFile(f)
 		if err != nil {
+			t.Logf("== %s cannot be read: %v", name, err)
 			continue
 		}
 		t.Logf("== end of %s\n%s", name, tail(string(data), 30))
 	}
 }
 
-// tail is the end of a log, without the lines that are always the same, and each line cut to what a
-// screen holds.
+// tail returns the last lines of a log without the feature gate lines, each cut to 400 characters.
 func tail(s string, lines int) string {
 	var kept []string
 	for _, line := range strings.Split(strings.TrimRight(s, "\n"), "\n") {

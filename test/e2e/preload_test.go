@@ -14,7 +14,7 @@ import (
 )
 
 // TestPreload: with spec.release.preload every worker that has the new configuration has the
-// router's image before the next node is told to take it, pulled by a probe where it was not there;
+// router's image before the next node gets it, pulled by a pull check where it was absent;
 // and no router that a drain moves to such a worker waits for a pull.
 func TestPreload(t *testing.T) {
 	if !inShard(t, 3) {
@@ -34,8 +34,8 @@ func TestPreload(t *testing.T) {
 	r := await(ctx, t, c, u.rollout.Name, "the status tells of it",
 		func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Preload != nil })
 	t.Logf("status.preload: %+v", *r.Status.Preload)
-	// A worker that has never run a pod reports no images, so that nobody knows how full its disk
-	// is: it is named, and given nothing.
+	// A worker that has never run a pod reports no images, so the free space of its disk is
+	// unknown: it is named, and gets no image.
 	skipped := func(node string) bool {
 		return slices.ContainsFunc(r.Status.Preload.Skipped,
 			func(s string) bool { return strings.Contains(s, "node "+node+": does not report its images") })
@@ -48,7 +48,7 @@ func TestPreload(t *testing.T) {
 		next := moved[i+1]
 		at := slices.IndexFunc(router, func(p lab.Pull) bool { return p.Node == m.node && p.Time.Before(next.at) })
 		if at < 0 {
-			t.Errorf("node %s, which was told at %s, did not have the router's image when %s was told at %s", m.node,
+			t.Errorf("node %s, updated from %s on, did not have the router's image when the update of %s began at %s", m.node,
 				m.at.Format(time.TimeOnly), next.node, next.at.Format(time.TimeOnly))
 			continue
 		}

@@ -30,7 +30,7 @@ type refusal struct {
 	spec    func(s *v1alpha1.SafeMirrorRolloutSpec)
 	// transient is set for what goes away by itself: the rollout waits instead of standing still.
 	transient bool
-	reason    string
+	reason    v1alpha1.ConditionReason
 	want      []string
 }
 
@@ -178,13 +178,13 @@ func (r refusal) run(ctx context.Context, t *testing.T, c *scenario.Cluster) {
 func (r refusal) await(ctx context.Context, t *testing.T, c *scenario.Cluster, name, condition string) string {
 	t.Helper()
 	got := &v1alpha1.SafeMirrorRollout{}
-	err := lab.Eventually(ctx, time.Minute, name+" is "+condition+" with reason "+r.reason,
+	err := lab.Eventually(ctx, time.Minute, name+" is "+condition+" with reason "+string(r.reason),
 		func(ctx context.Context) (bool, string, error) {
 			if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, got); err != nil {
 				return false, "", err
 			}
 			cond := meta.FindStatusCondition(got.Status.Conditions, condition)
-			return cond != nil && cond.Status == metav1.ConditionTrue && cond.Reason == r.reason,
+			return cond != nil && cond.Status == metav1.ConditionTrue && cond.Reason == string(r.reason),
 				scenario.Describe(got), nil
 		})
 	if err != nil {

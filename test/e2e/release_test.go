@@ -19,8 +19,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
 
-// TestTargeted: nodes are told by name, one at a time, and no pool is open before all of its nodes
-// are done.
+// TestTargeted: nodes get their configuration by name, one at a time, and no pool is unpaused
+// before all of its nodes are updated.
 func TestTargeted(t *testing.T) {
 	if !inShard(t, 5) {
 		return
@@ -93,7 +93,7 @@ func twoAtOnce(t *testing.T, mechanism v1alpha1.ReleaseMechanism) {
 	}
 	if p.Spec.Paused || p.Spec.MaxUnavailable == nil || p.Spec.MaxUnavailable.String() != "50%" ||
 		p.Annotations["safemirror.io/pause-record"] != "" {
-		t.Errorf("pool worker is left paused=%t with maxUnavailable %v and ledger %q", p.Spec.Paused,
+		t.Errorf("pool worker is left paused=%t with maxUnavailable %v and pause record %q", p.Spec.Paused,
 			p.Spec.MaxUnavailable, p.Annotations["safemirror.io/pause-record"])
 	}
 	patchPool(t, "worker", `{"spec":{"maxUnavailable":null}}`)

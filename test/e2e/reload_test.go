@@ -128,7 +128,7 @@ func (u *rolloutRun) checkPolicyInstalled(t *testing.T) {
 	if !p.Ours || !p.Reloads || p.Record == nil || len(mc.Spec.NodeDisruptionPolicy.Files) != 2 {
 		t.Errorf("policy %+v", p)
 	} else if !strings.Contains(p.Record.Prior, `"Drain"`) || !strings.Contains(p.Record.Undo, `"Drain"`) {
-		t.Errorf("ledger %+v", p.Record)
+		t.Errorf("policy record %+v", p.Record)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestReloadRolledBack goes back half way through, by reloads as well.
+// TestReloadRolledBack rolls back after some nodes are updated, also by reloads.
 func TestReloadRolledBack(t *testing.T) {
 	if !inShard(t, 3) {
 		return

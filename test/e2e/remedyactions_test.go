@@ -120,7 +120,7 @@ func TestScaleIngress(t *testing.T) {
 		t.Errorf("it has come to %q: %+v", got, recovered.Status.Record.Remedies)
 	}
 	if n, err := u.cluster.RouterReplicas(u.ctx); err != nil || n != 4 {
-		t.Errorf("%d routers are asked for (%v), want the 4 of before", n, err)
+		t.Errorf("%d router replicas are requested (%v), want the previous 4", n, err)
 	}
 	u.checkRestored(t)
 	for _, violation := range monitor.Report().Violations {

@@ -54,9 +54,9 @@ func await(ctx context.Context, t *testing.T, c *scenario.Cluster, name, what st
 	return r
 }
 
-func reasonOf(r *v1alpha1.SafeMirrorRollout, condition string) string {
+func reasonOf(r *v1alpha1.SafeMirrorRollout, condition string) v1alpha1.ConditionReason {
 	if c := meta.FindStatusCondition(r.Status.Conditions, condition); c != nil {
-		return c.Reason
+		return v1alpha1.ConditionReason(c.Reason)
 	}
 	return ""
 }
@@ -140,7 +140,7 @@ func rolledBack(u *rolloutRun, t *testing.T, recorder *scenario.Recorder) {
 	}
 }
 
-// TestRollback goes back half way through, when a node has the new configuration already.
+// TestRollback rolls back when one node has the new configuration already.
 func TestRollback(t *testing.T) {
 	if !inShard(t, 3) {
 		return

@@ -89,9 +89,9 @@ func TestTwoRollouts(t *testing.T) {
 	u.awaitComplete(t) // of the first: the second has left it as it was
 }
 
-// TestRollbackWaitsForOtherRollout: a complete rollout is deleted, and is to go back, while another
-// one is under way. It waits, names that one and leaves its pools alone; afterwards it goes back
-// and is gone, and the other's mirror set stays.
+// TestRollbackWaitsForOtherRollout: a complete rollout is deleted, which rolls it back, while
+// another one is in progress. It waits, names the other one and does not change its pools;
+// afterwards it rolls back and is removed, and the mirror set of the other one stays.
 func TestRollbackWaitsForOtherRollout(t *testing.T) {
 	if !inShard(t, 2) {
 		return

@@ -17,8 +17,8 @@ import (
 )
 
 // TestTrace records what the real Machine Config Operator does to pools and nodes, during a
-// rollout, during one that goes back half way, and when the same mirror set is applied plainly and
-// a drain gets stuck, and holds the simulated one against it: each step that was seen has to be one
+// rollout, during one that is rolled back, and when the same mirror set is applied plainly and
+// a drain is blocked, and compares the simulated one with it: each recorded step must be one
 // that it takes, too. With E2E_TRACES set to a directory the traces are kept there; those of
 // test/sim/testdata/traces were made so.
 func TestTrace(t *testing.T) {

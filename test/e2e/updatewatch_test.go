@@ -24,7 +24,7 @@ type updateWatch struct {
 	// most are the largest sets of nodes that were on their way at once, of the control plane and
 	// of the others.
 	masters, others []string
-	// unpaused are the pools that were unpaused while they carried a ledger.
+	// unpaused are the pools that were unpaused while they had a pause record.
 	unpaused []string
 }
 

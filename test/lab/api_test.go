@@ -118,8 +118,8 @@ func testServiceAccount(t *testing.T, l *Lab) {
 	}
 }
 
-// Without a controller manager nobody computes the budget's status, and the API server then refuses
-// every eviction: the shortest way to one.
+// Without a controller manager the budget's status is not computed, and the API server then refuses
+// every eviction.
 func testAudit(t *testing.T, l *Lab) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "router", Labels: map[string]string{"app": "router"}},

@@ -159,7 +159,7 @@ func (l *Lab) makeClients() error {
 	return err
 }
 
-// readObjects takes YAML text, a file or a directory. Text is told from a path by its line break.
+// readObjects takes YAML text, a file or a directory. A source with a line break is text.
 func readObjects(source string) ([]*unstructured.Unstructured, error) {
 	if strings.Contains(source, "\n") {
 		return parseObjects([]byte(source))

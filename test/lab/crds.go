@@ -15,9 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// crdFiles are the CRDs the controllers and the operator look at, in the module of the OpenShift
-// API. A controller of the Machine Config Operator waits for ever, in silence, when one it watches
-// is missing.
+// crdFiles are the CRDs that the controllers and the operator read, in the module of the OpenShift
+// API. A controller of the Machine Config Operator waits without an end and without a message when a
+// CRD that it watches is missing.
 var crdFiles = []string{
 	"payload-manifests/crds/*machine-config*.crd.yaml",
 	"config/v1/zz_generated.crd-manifests/*.crd.yaml",
@@ -35,10 +35,10 @@ func readCRDs(apiDir string) ([]*unstructured.Unstructured, error) {
 	for _, pattern := range crdFiles {
 		files, err := filepath.Glob(filepath.Join(apiDir, pattern))
 		if err != nil {
-			return nil, fmt.Errorf("finding CRDs at %s in %s: %w", pattern, apiDir, err)
+			return nil, fmt.Errorf("finding the CRDs of %s in %s: %w", pattern, apiDir, err)
 		}
 		if len(files) == 0 {
-			return nil, fmt.Errorf("no CRDs at %s in %s", pattern, apiDir)
+			return nil, fmt.Errorf("no file of %s matches %s: run make lab", apiDir, pattern)
 		}
 		for _, file := range files {
 			if isOtherVariant(file) {

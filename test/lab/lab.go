@@ -50,7 +50,7 @@ type Lab struct {
 }
 
 // Start brings a cluster up and returns when it is in its initial state: every node Ready and both
-// pools updated. That state is also what Reset goes back to. On an error nothing is left behind.
+// pools updated. Reset restores that state. On an error nothing is left behind.
 func Start(ctx context.Context, o Options) (*Lab, error) {
 	l := newLab(o)
 	err := l.prepare()

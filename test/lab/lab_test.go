@@ -21,7 +21,7 @@ func TestLab(t *testing.T) {
 	t.Run("a pod's image comes from its source", func(t *testing.T) { testSource(t, l) })
 	t.Run("the controller that dies is started again", func(t *testing.T) { testControllerDies(t, l) })
 	t.Run("a mirror set goes through every node", func(t *testing.T) { testMirrorSet(t, l) })
-	t.Run("reset gives back the initial state", func(t *testing.T) {
+	t.Run("reset restores the initial state", func(t *testing.T) {
 		if err := l.Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func testInitialState(t *testing.T, l *Lab, rendered []string) {
 		wantHas(t, l.Registry(name), "acme/app:v1", false)
 	}
 	if pulls := appPulls(t, l); len(pulls) != 0 {
-		t.Errorf("the pull log has %d pulls of before", len(pulls))
+		t.Errorf("the pull log has %d pulls from before the reset", len(pulls))
 	}
 	if traffic := l.Wire().Traffic("quay.io"); traffic != (Traffic{}) {
 		t.Errorf("the wire still counts %+v", traffic)

@@ -95,8 +95,8 @@ func (a auditLine) event() AuditEvent {
 	}
 }
 
-// readLines parses one JSON value per line. The last line may be half written: it is left for
-// later. A log nobody has written to yet is empty.
+// readLines parses one JSON value per line. An incomplete last line is left for the next
+// read. A log that does not exist yet is empty.
 func readLines[T any](file string) ([]T, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// releaseVersion and controllerVersion are what binaries of the Machine Config Operator say of
-	// themselves when nobody stamps a version into them.
+	// releaseVersion and controllerVersion are the versions of Machine Config Operator binaries
+	// that are built without a version.
 	releaseVersion    = "0.0.1-snapshot"
 	controllerVersion = "v0.0.0-was-not-built-properly"
 

@@ -26,10 +26,10 @@ func (l *Lab) startPart(name string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// supervise waits for a part to end. If nobody took it off the list before (killAll does), it ended
-// by itself: the machine config controller is then started again, as the kubelet would on a cluster
-// (it exits on purpose when feature gates change); for any other part the lab is broken, and says
-// so.
+// supervise waits for a part to end. If it is still on the list (killAll removes parts from it), it
+// ended by itself: the machine config controller is then started again, as the kubelet would on a
+// cluster (it exits on purpose when feature gates change); for any other part the lab is broken,
+// and says so.
 func (l *Lab) supervise(p *Process) {
 	<-p.done
 	found, killings := l.removePart(p)
@@ -43,7 +43,7 @@ func (l *Lab) supervise(p *Process) {
 	}
 	select {
 	case l.deaths <- p:
-	default: // nobody has looked at the first sixteen
+	default: // sixteen are unread already
 	}
 }
 

@@ -35,7 +35,7 @@ func (l *Lab) takeSnapshot(context.Context) error {
 	return nil
 }
 
-// Snapshot makes the present state the one that Reset goes back to, so that what takes long to
+// Snapshot makes the present state the one that Reset returns to, so that what takes long to
 // stage is staged once for many runs. The cluster has to be at rest, as it is after Start.
 func (l *Lab) Snapshot(ctx context.Context) error {
 	if err := os.RemoveAll(l.path("snapshot")); err != nil {

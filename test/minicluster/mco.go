@@ -104,7 +104,7 @@ func StartUpdate(ctx context.Context, c client.Client, pool string) (string, err
 	return "", nil
 }
 
-// FinishUpdates lets every node that is under way reach its end.
+// FinishUpdates lets every updating node reach its end.
 func FinishUpdates(ctx context.Context, c client.Client) error {
 	nodes, err := nodesOf(ctx, c, "")
 	if err != nil {

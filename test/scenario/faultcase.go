@@ -33,7 +33,8 @@ type FaultCase struct {
 	ID, Title string
 	Scenario  Scenario
 	Moment    FaultPoint
-	// Inject makes it go wrong. Cure is what a person would do about it; nil where nobody has to.
+	// Inject makes it go wrong. Fix is what an administrator would do about it; nil where no action
+	// is necessary.
 	Inject func(ctx context.Context, c *Cluster) error
 	Fix    func(ctx context.Context, c *Cluster) error
 	// BlockReason is what holds the drain, and Says what the diagnosis has to mention, the root
@@ -58,8 +59,8 @@ const (
 )
 
 // TwoPodsOnSecondWorker has both pods of the protected application on the second worker, and room
-// for them on the first. They are pulled at each start, so that what a node has cached helps
-// nobody.
+// for them on the first. They are pulled at each start, so that a node's cached images do
+// not help.
 func TwoPodsOnSecondWorker() Scenario { return twoPodsScenario("") }
 
 // slowStartScenario is Together with pods that take eight seconds of the lab to get ready: longer

@@ -179,7 +179,7 @@ func changedPods() []FaultCase {
 			Mentions: []string{"lab.safemirror.io/keep", secondWorker},
 		},
 		{
-			ID: "webhook-closed", Title: "a webhook is asked about evictions, and nobody answers", Moment: DuringDrain,
+			ID: "webhook-closed", Title: "the webhook for evictions does not answer", Moment: DuringDrain,
 			BlockReason: rollout.DrainBlockWebhook, Scenario: slowStartScenario(),
 			Inject:   func(ctx context.Context, c *Cluster) error { return c.Client.Create(ctx, closedWebhook()) },
 			Fix:      func(ctx context.Context, c *Cluster) error { return c.Client.Delete(ctx, closedWebhook()) },
@@ -265,8 +265,7 @@ func (c *Cluster) finalizers(ctx context.Context, list string) error {
 	return nil
 }
 
-// closedWebhook is asked about every eviction of the application, at an address where nobody
-// listens.
+// closedWebhook intercepts every eviction of the application, at an address without a listener.
 func closedWebhook() *admissionv1.ValidatingWebhookConfiguration {
 	return &admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "closed.lab.safemirror.io"},

@@ -15,8 +15,8 @@ func RemoveLastLayer(ctx context.Context, r *lab.Registry, repository, tag strin
 	return removeLastLayer(ctx, r, repository, tag)
 }
 
-// pushBaseImage puts an image on the node that nobody uses, as every real node has many: of the
-// disk of one that reports no images nothing is known, and then it is asked for no proofs.
+// pushBaseImage puts an unused image on the node, as every real node has many: the disk of a node
+// that reports no images is unknown, and such a node runs no pull checks.
 func (c *Cluster) pushBaseImage(ctx context.Context, node string) error {
 	if _, err := c.Lab.Registry(SourceHost).Push(ctx, "base/os:v1", lab.Image{Seed: "base"}); err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/test/lab"
 )
 
-// Operator is the product, run as it would be in a cluster: a process of its own with the token of
-// its ServiceAccount, and so with exactly the rights that config/rbac grants.
+// Operator is the operator as a process of its own. It uses the token of its ServiceAccount and so
+// has exactly the permissions that config/rbac grants.
 type Operator struct {
 	lab        *lab.Lab
 	kubeconfig string
@@ -19,7 +19,7 @@ type Operator struct {
 	starts     int
 }
 
-// root is the repository's.
+// root is the directory of the repository.
 func root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
@@ -57,14 +57,14 @@ func StartOperator(ctx context.Context, l *lab.Lab) (*Operator, error) {
 	return o, o.Start()
 }
 
-// NewOperator is the operator, not started, with a kubeconfig of its own: one that leads through a
-// proxy, for example. The manifests have to be installed.
+// NewOperator returns the operator, not started, with the given kubeconfig: one that points to a
+// proxy, for example. The manifests must be installed.
 func NewOperator(l *lab.Lab, kubeconfig string) *Operator {
 	return &Operator{lab: l, kubeconfig: kubeconfig}
 }
 
-// Start starts the process; also again after Kill. The lease is short, as the lab's other times
-// are.
+// Start starts the process, also again after Kill. The lease is short, like all durations of the
+// lab.
 func (o *Operator) Start() error {
 	cmd := exec.Command(filepath.Join(root(), "bin", "safe-mirror"), "manager", "--kubeconfig", o.kubeconfig,
 		"--namespace", "safe-mirror-operator", "--health-probe-bind-address", "0", "--pod-quiet-period", "200ms",
@@ -80,8 +80,5 @@ func (o *Operator) Start() error {
 	return nil
 }
 
-// Kill ends the process with SIGKILL: it has no time for anything.
+// Kill ends the process with SIGKILL: it cannot release its lease or finish a write.
 func (o *Operator) Kill() { o.process.Kill() }
-
-// Stop ends the process cleanly.
-func (o *Operator) Stop() { o.process.Stop() }

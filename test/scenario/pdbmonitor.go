@@ -14,12 +14,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// PDBMonitor counts what becomes of the pods that PodDisruptionBudgets protect: each that is
-// deleted while it is ready, by whomever and in whatever way, has to leave behind as many healthy
-// ones as its budgets want at that moment.
+// PDBMonitor counts the deletions of pods that PodDisruptionBudgets protect. When a ready pod is
+// deleted, by anyone and by any means, the remaining healthy pods must be at least as many as its
+// budgets require at that moment.
 //
-//	budget wants 1; 2 pods are healthy; one is deleted     fine: 1 is left
-//	its replacement does not start; the other one goes     a violation: 0 are left
+//	budget requires 1; 2 pods are healthy; one is deleted        fine: 1 is left
+//	its replacement does not start; the other one is deleted     a violation: 0 are left
 type PDBMonitor struct {
 	stop []func()
 	done sync.WaitGroup
@@ -30,15 +30,16 @@ type PDBMonitor struct {
 	tally   PDBResults
 }
 
-// PDBResults is what a Sentinel has counted.
+// PDBResults are the counts of a PDBMonitor.
 type PDBResults struct {
 	// ProtectedDeletions is how many ready and protected pods were deleted.
 	ProtectedDeletions int
-	// Violations are those of them that should not have been.
+	// Violations are the deletions that left too few healthy pods, and the budgets whose selector
+	// is invalid: the pods of such a budget cannot be monitored.
 	Violations []string
 }
 
-// MonitorPDBs starts a sentinel. It sees everything that happens after.
+// MonitorPDBs starts a monitor, which sees every later change.
 func (c *Cluster) MonitorPDBs(ctx context.Context) (*PDBMonitor, error) {
 	s := &PDBMonitor{pods: map[types.UID]*corev1.Pod{}, budgets: map[types.UID]*policyv1.PodDisruptionBudget{}}
 	var budgets policyv1.PodDisruptionBudgetList
@@ -108,12 +109,20 @@ func (s *PDBMonitor) see(e watch.Event) {
 // isHealthy is the disruption controller's notion of a healthy pod.
 func isHealthy(p *corev1.Pod) bool { return p.DeletionTimestamp == nil && isReady(p) }
 
-// gone judges the deletion of a ready pod, which is no longer among the others.
+// gone checks the deletion of a ready pod, which no longer counts as healthy itself.
 func (s *PDBMonitor) gone(p *corev1.Pod) {
 	protected := false
 	for _, b := range s.budgets {
-		selects := selectorOf(b)
-		if b.Namespace != p.Namespace || !selects.Matches(labels.Set(p.Labels)) {
+		if b.Namespace != p.Namespace {
+			continue
+		}
+		selects, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+		if err != nil {
+			s.tally.Violations = append(s.tally.Violations,
+				fmt.Sprintf("PDB %s/%s has an invalid selector, and pod %s was deleted: %v", b.Namespace, b.Name, p.Name, err))
+			continue
+		}
+		if !selects.Matches(labels.Set(p.Labels)) {
 			continue
 		}
 		protected = true
@@ -125,19 +134,11 @@ func (s *PDBMonitor) gone(p *corev1.Pod) {
 		}
 		if healthy < b.Status.DesiredHealthy {
 			s.tally.Violations = append(s.tally.Violations,
-				fmt.Sprintf("pod %s/%s on %s was deleted, which leaves %d healthy, and PDB %s wants %d",
+				fmt.Sprintf("pod %s/%s on %s was deleted, which leaves %d healthy; PDB %s requires %d",
 					p.Namespace, p.Name, p.Spec.NodeName, healthy, b.Name, b.Status.DesiredHealthy))
 		}
 	}
 	if protected {
 		s.tally.ProtectedDeletions++
 	}
-}
-
-func selectorOf(b *policyv1.PodDisruptionBudget) labels.Selector {
-	s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-	if err != nil {
-		return labels.Nothing()
-	}
-	return s
 }

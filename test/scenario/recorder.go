@@ -141,8 +141,8 @@ func Describe(r *v1alpha1.SafeMirrorRollout) string {
 	return out
 }
 
-// CheckRestored tells whether every pool is as it was: unpaused, its own maxUnavailable, no ledger,
-// updated, and no taint left.
+// CheckRestored checks that every pool is restored: unpaused, its previous maxUnavailable, no pause
+// record, updated, and no taint left.
 func (c *Cluster) CheckRestored(ctx context.Context) error {
 	pools, err := c.Pools(ctx)
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *Cluster) CheckRestored(ctx context.Context) error {
 		case p.Spec.MaxUnavailable != nil:
 			return fmt.Errorf("pool %s has maxUnavailable %s, and had none", p.Name, p.Spec.MaxUnavailable)
 		case p.Annotations["safemirror.io/pause-record"] != "":
-			return fmt.Errorf("pool %s still carries the ledger", p.Name)
+			return fmt.Errorf("pool %s still has a pause record", p.Name)
 		case !ok:
 			return fmt.Errorf("pool %s is not updated: %s", p.Name, why)
 		}

@@ -100,7 +100,7 @@ func (c *Cluster) RouterReplicas(ctx context.Context) (int32, error) {
 	return ptr.Deref(ic.Spec.Replicas, 0), err
 }
 
-// AllowRemedies gives the operator the role that it has by nobody's default.
+// AllowRemedies grants the optional role for remedies, which no default installation has.
 func (c *Cluster) AllowRemedies(ctx context.Context) error {
 	if err := c.Lab.Apply(ctx, filepath.Join(root(), "config/rbac/remediation_role.yaml")); err != nil {
 		return err

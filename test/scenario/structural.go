@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -159,54 +160,70 @@ func (s *caseBuilder) awaitReady(ctx context.Context, ready int) error {
 		})
 }
 
-// Drained tells how the drain of a node has gone for the pods of a namespace.
+// Drained is the progress of a node's drain for the pods of one namespace.
 type Drained struct {
 	// Remaining are the pods that were on the node before the drain and still are.
 	Remaining []string
-	// Attempts is how often one of them was to be evicted, Refused how often that was refused, and
-	// Answer the last refusal.
+	// Attempts counts the evictions that were requested, Refused those that were refused; Answer is
+	// the last refusal.
 	Attempts, Refused int
 	Answer            string
-	// PastGracePeriod are those of Left that are being deleted and are past their grace period.
+	// PastGracePeriod are those of Remaining that are being deleted and are past their grace period.
 	PastGracePeriod []string
 }
 
-// Drain has the Machine Config Operator's own drain controller drain the node, as if its daemon had
-// asked for it, until look says that enough was seen. Then the node is uncordoned again. Every look
-// gets what became of each namespace's pods so far.
-func (c *Cluster) Drain(ctx context.Context, node string, look func(map[string]Drained) (done bool, why string)) error {
+// Drain requests a drain from the Machine Config Operator's own drain controller, as the node's
+// daemon does, until enough(what became of each namespace's pods so far) is true. The node is
+// uncordoned afterwards, also when the wait fails: a node that stays cordoned would change what the
+// next case sees.
+func (c *Cluster) Drain(ctx context.Context, node string,
+	enough func(map[string]Drained) (done bool, why string)) error {
 	before, err := c.podsOn(ctx, node)
 	if err != nil {
 		return err
 	}
-	// The names are not those of a configuration: what the controller has done last must be
-	// something else, or it does nothing.
-	ask := func(drain string) error {
-		return c.PatchNode(ctx, node, fmt.Sprintf(`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredDrain":%q}}}`, drain))
-	}
-	begun := time.Now()
-	if err := ask("drain-trial"); err != nil {
-		return err
-	}
-	err = lab.Eventually(ctx, stageTimeout, "the drain of "+node+" has shown what it can do",
-		func(ctx context.Context) (bool, string, error) {
-			seen, err := c.drained(ctx, node, before, begun)
-			if err != nil {
-				return false, "", err
-			}
-			done, why := look(seen)
-			return done, why, nil
-		})
-	if err != nil {
-		return err
-	}
-	if err := ask("uncordon-trial"); err != nil {
-		return err
-	}
-	return lab.Eventually(ctx, stageTimeout, node+" is uncordoned", func(ctx context.Context) (bool, string, error) {
-		n, err := c.node(ctx, node)
-		return err == nil && !n.Spec.Unschedulable, "it is cordoned", err
+	start := time.Now()
+	return c.drainUntil(ctx, node, func(ctx context.Context) (bool, string, error) {
+		seen, err := c.drained(ctx, node, before, start)
+		if err != nil {
+			return false, "", err
+		}
+		done, why := enough(seen)
+		return done, why, nil
 	})
+}
+
+// drainUntil requests the drain of the node, waits until enough is true, and uncordons the node in
+// every case. The uncordon has a deadline of its own: that of ctx may be what ended the wait.
+func (c *Cluster) drainUntil(ctx context.Context, node string,
+	enough func(context.Context) (done bool, why string, err error)) (err error) {
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stageTimeout)
+		defer cancel()
+		err = errors.Join(err, c.uncordonAfterDrain(ctx, node))
+	}()
+	if err := c.requestDrain(ctx, node, "drain-simulation"); err != nil {
+		return err
+	}
+	return lab.Eventually(ctx, stageTimeout, "the drain of "+node+" has not shown enough", enough)
+}
+
+func (c *Cluster) uncordonAfterDrain(ctx context.Context, node string) error {
+	if err := c.requestDrain(ctx, node, "uncordon-simulation"); err != nil {
+		return fmt.Errorf("uncordoning %s: %w", node, err)
+	}
+	return lab.Eventually(ctx, stageTimeout, node+" is not uncordoned",
+		func(ctx context.Context) (bool, string, error) {
+			n, err := c.node(ctx, node)
+			return err == nil && !n.Spec.Unschedulable, "it is still cordoned", err
+		})
+}
+
+// requestDrain sets the annotation that the drain controller follows. It acts only when the value
+// differs from the last one it has applied, so the value is not the name of a configuration.
+func (c *Cluster) requestDrain(ctx context.Context, node, request string) error {
+	return c.PatchNode(ctx, node, fmt.Sprintf(
+		`{"metadata":{"annotations":{"machineconfiguration.openshift.io/desiredDrain":%q}}}`, request))
 }
 
 // AwaitTwinsReady waits until the twins are as they were before a drain: a replacement that had no
@@ -249,7 +266,7 @@ func (c *Cluster) podsOn(ctx context.Context, node string) (map[string]corev1.Po
 }
 
 func (c *Cluster) drained(ctx context.Context, node string, before map[string]corev1.Pod,
-	begun time.Time) (map[string]Drained, error) {
+	start time.Time) (map[string]Drained, error) {
 	now, err := c.podsOn(ctx, node)
 	if err != nil {
 		return nil, err
@@ -271,7 +288,7 @@ func (c *Cluster) drained(ctx context.Context, node string, before map[string]co
 		return nil, err
 	}
 	for _, e := range audit {
-		if e.Subresource != "eviction" || e.Time.Before(begun) || !names[e.Namespace+"/"+e.Name] {
+		if e.Subresource != "eviction" || e.Time.Before(start) || !names[e.Namespace+"/"+e.Name] {
 			continue
 		}
 		d := out[e.Namespace]

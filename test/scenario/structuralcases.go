@@ -41,7 +41,7 @@ func StructuralCases() []StructuralCase {
 			Node: "worker-2", Kind: kindBudget, Name: app, stage: barePod},
 		{Namespace: "c11-finalizer", Title: "a pod past its grace period that a finalizer keeps",
 			Node: "master-1", Kind: "Pod", Name: "kept", PodStays: true, stage: finalizer},
-		{Namespace: "c12-webhook", Title: "a webhook that fails closed is asked about evictions, and nobody answers",
+		{Namespace: "c12-webhook", Title: "the webhook for evictions fails closed and does not answer",
 			Node: "worker-3", Kind: "ValidatingWebhookConfiguration", Name: "c12-webhook", stage: webhook},
 		{Namespace: "c13-unknown-owner",
 			Title: "the disruption controller cannot compute the budget of pods whose owner it does not know",
@@ -284,8 +284,7 @@ func (c *Cluster) DeleteFinalizerPod(ctx context.Context, namespace string) erro
 	return c.Client.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kept"}})
 }
 
-// webhook: nobody is behind the service of either; the twin's failure policy lets the eviction
-// pass.
+// webhook: the service of either has no endpoints; the twin's failure policy allows the eviction.
 func webhook(ctx context.Context, s *caseBuilder) error {
 	policy := admissionv1.Fail
 	if s.twin {
@@ -329,7 +328,7 @@ func unknownOwner(ctx context.Context, s *caseBuilder) error {
 	if s.twin {
 		objects = []client.Object{s.available(app, "1")}
 	}
-	// The second pod is on a node that nobody drains: nothing would replace it, and the twin's
+	// The second pod is on a node that is not drained: nothing would replace it, and the twin's
 	// first would be the last one of its budget.
 	const undrained = "master-2"
 	if err := s.labelNodes(ctx, s.node, undrained); err != nil {

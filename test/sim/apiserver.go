@@ -210,13 +210,13 @@ type cache struct {
 	objects *objects
 	// delay is how long the next change takes to arrive.
 	delay func() time.Duration
-	// onChange is told of each change that has arrived.
+	// onChange is called for each change that has arrived.
 	onChange    func(k kind, name string)
 	lastArrival time.Time
 	closed      bool
 }
 
-// newCache lists everything, as a client does at its start, and is told of changes from then on.
+// newCache lists everything, as a client does at its start, and gets the changes from then on.
 func (a *apiServer) newCache(lag func() time.Duration, changed func(k kind, name string)) *cache {
 	c := &cache{sim: a.sim, objects: a.live.copy(), delay: lag, onChange: changed}
 	a.caches = append(a.caches, c)

@@ -30,8 +30,8 @@ func pausedByOperator(p *mcfgv1.MachineConfigPool) bool {
 // sameStatus compares what a status write would change.
 func sameStatus(a, b v1alpha1.SafeMirrorRolloutStatus) bool { return equality.Semantic.DeepEqual(a, b) }
 
-// checkEnd judges how the run has ended: settled with everything as it was, or held up by something
-// that the scenario accounts for (I5, I7).
+// checkEnd checks how the run has ended: finished with everything restored, or blocked by something
+// that the scenario explains (I5, I7).
 func (c *checker) checkEnd(why string) {
 	switch {
 	case len(c.violations) > 0:
@@ -62,10 +62,10 @@ func (c *checker) checkPoolRestored(p *mcfgv1.MachineConfigPool, prior priorPool
 	case (err != nil || l != nil) && excused:
 		return
 	case err != nil || l != nil:
-		c.violate("I5", "pool %s carries a ledger at the end", p.Name)
+		c.violate("I5", "pool %s has a pause record at the end", p.Name)
 		return
 	case len(c.finalizerForced) > 0 && c.sim.faults.happened["ledger-removed"] > 0:
-		return // nothing is left that tells of the pause
+		return // no record of the pause is left
 	case p.Spec.Paused != prior.paused || maxUnavailableText(p) != prior.maxUnavailable:
 		c.violate("I5", "pool %s is left paused=%t maxUnavailable=%q, and was paused=%t maxUnavailable=%q",
 			p.Name, p.Spec.Paused, maxUnavailableText(p), prior.paused, prior.maxUnavailable)
@@ -205,7 +205,7 @@ func (sim *Simulation) podUnschedulable() string {
 // goes to. On the way back to no mirror the mirror is needed no more.
 func (sim *Simulation) registryUnavailable() string {
 	shop, there := sim.apiServer.rollouts.get("shop")
-	ended := !there || shop.status.Record.CompletedGeneration != 0 // nobody fills the mirror any more
+	ended := !there || shop.status.Record.CompletedGeneration != 0 // the mirror is not filled any more
 	for _, k := range sim.workloads.list {
 		lost := sim.faults.happened["image-vanishes"] + sim.faults.happened["mirror-wiped"] +
 			sim.faults.happened["workload-added"]
@@ -250,7 +250,7 @@ func (sim *Simulation) waitsForUser() string {
 		return "the cluster is being upgraded"
 	}
 	if sim.faults.happened["status-lost"] > 0 && sim.faults.happened["ledger-removed"] > 0 {
-		return "both places where a pause is on record were taken away"
+		return "both records of the pause were removed"
 	}
 	if p := sim.apiServer.policy; sim.faults.happened["policy-edited"] > 0 && p.record != nil &&
 		p.entry != policyReload {

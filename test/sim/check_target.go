@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// maxConcurrent is how many nodes of the pool may be under way at once (I1): what the user asks
-// for, and no more than the pool had before; of the control plane one. Where somebody has changed
+// maxConcurrent is how many nodes of the pool may be updating at once (I1): the user's limit, and
+// no more than the pool's previous one; one of the control plane. Where somebody has changed
 // the pool's own limit, or nodes came and went, the larger of what may have been seen.
 func (c *checker) maxConcurrent(r *rolloutObject, p *mcfgv1.MachineConfigPool) int {
 	if p.Name == "master" {
@@ -42,10 +42,10 @@ func (c *checker) maxConcurrent(r *rolloutObject, p *mcfgv1.MachineConfigPool) i
 func (c *checker) checkNodeTarget(n *corev1.Node, target string) {
 	p, ok := c.sim.apiServer.live.pools.get(poolNameOf(n))
 	if !ok {
-		c.violate("I4", "node %s is told to run %s, and has no pool", n.Name, target)
+		c.violate("I4", "node %s is assigned %s, and has no pool", n.Name, target)
 		return
 	}
-	what := "node " + n.Name + " is told to run " + target
+	what := "node " + n.Name + " is assigned " + target
 	ledger, _ := pool.ReadPauseRecord(p)
 	switch {
 	case ledger == nil || ledger.Release == nil:
@@ -82,7 +82,7 @@ func (c *checker) checkNodeTarget(n *corev1.Node, target string) {
 	c.checkOneRollout(r)
 }
 
-// intended: the node is on record before it is told (I4).
+// checkIntent: the node is on record before it is assigned a configuration (I4).
 func (c *checker) checkIntent(r *rolloutObject, node, target, what string) {
 	intent := r.status.Record.Release
 	_, lost := c.statusLost[r.spec.Name]
@@ -100,5 +100,5 @@ func (c *checker) checkBatchSize(r *rolloutObject, p *mcfgv1.MachineConfigPool, 
 		c.violate("I1", "%d nodes of pool %s are released at once, and %d are allowed", len(release.Nodes),
 			p.Name, most)
 	}
-	c.recordUpdate(p, n, release, 0) // the pool is never open, so nobody else's room counts
+	c.recordUpdate(p, n, release, 0) // the pool is never open, so only this release counts
 }

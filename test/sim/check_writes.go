@@ -24,7 +24,7 @@ func (c *checker) checkPoolWrite(manager string, old, p *mcfgv1.MachineConfigPoo
 	has, err := pool.ReadPauseRecord(p)
 	switch {
 	case err != nil:
-		c.violate("I5", "the ledger on pool %s cannot be read: %v", p.Name, err)
+		c.violate("I5", "the pause record on pool %s cannot be read: %v", p.Name, err)
 	case old.Spec.Configuration.Name != p.Spec.Configuration.Name:
 		c.violate("I12", "the operator has written spec.configuration of pool %s", p.Name)
 	case had != nil && has == nil:
@@ -37,7 +37,7 @@ func (c *checker) checkPoolWrite(manager string, old, p *mcfgv1.MachineConfigPoo
 	}
 }
 
-// kept: what a ledger says of the time before never changes, nor whose it is.
+// checkRecordKept: the previous settings in a pause record never change, nor does its owner.
 func (c *checker) checkRecordKept(had, has *rollout.PauseRecord, p *mcfgv1.MachineConfigPool) {
 	if has.Rollout != had.Rollout {
 		c.violate("I11", "pool %s of SafeMirrorRollout %s is taken over by %s", p.Name, had.Rollout, has.Rollout)
@@ -190,7 +190,7 @@ func (c *checker) checkQuiet(opened, release string, r *rolloutObject, what stri
 func (c *checker) checkNodeQuiet(opened string, r *rolloutObject, p *mcfgv1.MachineConfigPool, n *corev1.Node,
 	what string) {
 	if opened == "" && r.status.Record.Rollback != nil {
-		return // a node under way does not keep the mirrors from being taken back
+		return // an updating node does not prevent the removal of the mirrors
 	}
 	m, moves := c.updates[n.Name]
 	if moves && !done(n) && !c.recent(m.at) && !c.beforeRollback(r.spec.Name, m) {
@@ -226,8 +226,8 @@ func (c *checker) checkMirrorSets(r *rolloutObject, what string) {
 	}
 }
 
-// checkOneRollout: one rollout at a time (I11). One that was complete, is to go back, and waits for
-// its turn with no pool in its hands has begun once, and is not at work.
+// checkOneRollout: one rollout at a time (I11). One that was complete, is to roll back, and waits
+// for its turn with no pool in its hands has begun once, and is not at work.
 func (c *checker) checkOneRollout(r *rolloutObject) {
 	for _, other := range c.sim.apiServer.rollouts.list() {
 		rec := other.status.Record
@@ -240,22 +240,21 @@ func (c *checker) checkOneRollout(r *rolloutObject) {
 	}
 }
 
-// ownsPool tells whether any pool carries the ledger of the rollout.
+// ownsPool tells whether any pool has the pause record of the rollout.
 func (c *checker) ownsPool(name string) bool {
 	return slices.ContainsFunc(c.sim.apiServer.live.pools.list(),
 		func(p *mcfgv1.MachineConfigPool) bool { return pauseOwner(p) == name })
 }
 
-// checkRestore judges that a pool is given back (I5): nothing is left that the MCO could do with
-// it.
+// checkRestore checks the restoration of a pool (I5): the MCO has nothing left to do in it.
 func (c *checker) checkRestore(had *rollout.PauseRecord, p *mcfgv1.MachineConfigPool) {
-	c.checkPartialWrite("pool " + p.Name + " is given back")
+	c.checkPartialWrite("pool " + p.Name + " is restored")
 	if p.Spec.Paused != had.PriorPaused {
-		c.violate("I5", "pool %s is given back paused=%t, and was %t", p.Name, p.Spec.Paused, had.PriorPaused)
+		c.violate("I5", "pool %s is restored with paused=%t, and had %t", p.Name, p.Spec.Paused, had.PriorPaused)
 	}
 	r, ok := c.sim.apiServer.rollouts.get(had.Rollout)
 	if ok && !c.restoreOnRecord(r, p.Name) {
-		c.violate("I4", "pool %s is given back, and that is not on record", p.Name)
+		c.violate("I4", "pool %s is restored, and that is not on record", p.Name)
 	}
 	if ok && r.spec.Deleting && had.Release == nil && c.nothingReleased(r, p) {
 		return
@@ -267,7 +266,7 @@ func (c *checker) checkRestore(had *rollout.PauseRecord, p *mcfgv1.MachineConfig
 			continue
 		}
 		if runs != p.Spec.Configuration.Name || !done(n) {
-			c.violate("I5", "pool %s is given back with node %s left: it runs %s, not %s", p.Name, n.Name, runs,
+			c.violate("I5", "pool %s is restored while node %s runs %s, not %s", p.Name, n.Name, runs,
 				p.Spec.Configuration.Name)
 		}
 	}
@@ -333,13 +332,13 @@ func (c *checker) checkFinalizer(r *rolloutObject, on bool) {
 	if on {
 		return
 	}
-	c.checkPartialWrite("SafeMirrorRollout " + r.spec.Name + " is let go")
+	c.checkPartialWrite("SafeMirrorRollout " + r.spec.Name + " loses its finalizer")
 	if l := c.sim.apiServer.policy.record; l != nil && l.Rollout == r.spec.Name {
-		c.violate("I5", "SafeMirrorRollout %s is let go while its policy is there", r.spec.Name)
+		c.violate("I5", "SafeMirrorRollout %s loses its finalizer while its policy is installed", r.spec.Name)
 	}
 	for _, mcp := range c.sim.apiServer.live.pools.list() {
 		if l, err := pool.ReadPauseRecord(mcp); err == nil && l != nil && l.Rollout == r.spec.Name {
-			c.violate("I5", "SafeMirrorRollout %s is let go while pool %s is held for it", r.spec.Name, mcp.Name)
+			c.violate("I5", "SafeMirrorRollout %s loses its finalizer while pool %s is paused for it", r.spec.Name, mcp.Name)
 		}
 	}
 }
@@ -361,9 +360,12 @@ func (c *checker) checkRolloutWrite(old, r *rolloutObject) {
 	}
 }
 
-// checkStatus is bounded, whatever happens.
+// checkStatus is one that the API server takes, whatever happens.
 func (c *checker) checkStatus(s v1alpha1.SafeMirrorRolloutStatus) {
-	if len(s.Blockers) > 20 || len(s.Pools) > 32 {
-		c.violate("I7", "the status has %d blockers and %d pools", len(s.Blockers), len(s.Pools))
+	if !c.sim.deterministic && c.sim.apiServer.version%16 != 0 {
+		return // each is checked in the fixed stories, and one of 16 elsewhere: the check takes longer than the step
+	}
+	if err := validStatus(s); err != nil {
+		c.violate("I7", "the API server would refuse the status: %v", err)
 	}
 }

@@ -23,8 +23,8 @@ type Violation struct {
 }
 
 // checker holds what happens against the invariants. It knows the truth, which the operator does
-// not: it judges each write by the world at that very moment, and allows for what had happened so
-// shortly before that nobody could have seen it.
+// not: it checks each write against the state at that moment, and accepts what a change explains
+// that is too recent for any process to have seen it.
 type checker struct {
 	sim        *Simulation
 	violations []Violation
@@ -54,7 +54,7 @@ type checker struct {
 	setChanged time.Time
 	// rendered is when each pool was last rendered anew.
 	rendered map[string]time.Time
-	// rollbackSince is since when each rollout goes back, by the true clock.
+	// rollbackSince is since when each rollout rolls back, by the true clock.
 	rollbackSince map[string]time.Time
 }
 
@@ -326,7 +326,7 @@ func (c *checker) recordUpdate(p *mcfgv1.MachineConfigPool, n *corev1.Node, puls
 	return size
 }
 
-// pauseOwner is the rollout whose ledger is on the pool.
+// pauseOwner is the rollout whose pause record is on the pool.
 func pauseOwner(p *mcfgv1.MachineConfigPool) string {
 	if ledger, err := pool.ReadPauseRecord(p); err == nil && ledger != nil {
 		return ledger.Rollout
@@ -339,7 +339,7 @@ func releaseKey(p *mcfgv1.MachineConfigPool, pulse *rollout.UnpauseWindow) strin
 		pulse.Target)
 }
 
-// isPreviousConfig tells whether the configuration is the one to which the rollout goes back.
+// isPreviousConfig tells whether the configuration is the one to which the rollout rolls back.
 func (c *checker) isPreviousConfig(rolloutName string, p *mcfgv1.MachineConfigPool) bool {
 	r, ok := c.sim.apiServer.rollouts.get(rolloutName)
 	if !ok {
@@ -349,7 +349,7 @@ func (c *checker) isPreviousConfig(rolloutName string, p *mcfgv1.MachineConfigPo
 	return lists == previousOf(r.status.Record)
 }
 
-// anyReplicaAlive tells whether any replica is alive: with none, nobody is there to close a pool.
+// anyReplicaAlive tells whether any replica is alive: without one, no process pauses an open pool.
 func (c *checker) anyReplicaAlive() bool {
 	return slices.ContainsFunc(c.sim.processes, func(p *process) bool { return p.alive && p.frozenFor() == 0 })
 }
@@ -422,8 +422,8 @@ func (c *checker) checkNodeStartFailure(d *daemon, why string) {
 	}
 }
 
-// reasonable: a rollout goes back because somebody asks for it, or because a node did not get
-// through, and not by itself (I10).
+// checkRollbackReason: a rollout rolls back because a user requests it or because the update of a
+// node failed, and for no other reason (I10).
 func (c *checker) checkRollbackReason(r *rolloutObject) {
 	asked := slices.ContainsFunc(r.spec.Requests, func(q rollout.Request) bool {
 		return q.Verb == v1alpha1.RequestRollback || q.Verb == v1alpha1.RequestAbort
@@ -432,7 +432,7 @@ func (c *checker) checkRollbackReason(r *rolloutObject) {
 	case asked, r.spec.Deleting && r.spec.RollbackOnDelete:
 	case r.spec.RollbackOnFailure && r.status.Record.Rollback.Reason == "DrainTimedOut":
 	default:
-		c.violate("I10", "SafeMirrorRollout %s goes back for the reason %s, and nobody has asked for it", r.spec.Name,
+		c.violate("I10", "SafeMirrorRollout %s rolls back for the reason %s, and no user requested it", r.spec.Name,
 			r.status.Record.Rollback.Reason)
 	}
 }

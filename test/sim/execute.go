@@ -108,7 +108,7 @@ func (p *process) perform(c *rolloutObject, a rollout.Action) error {
 	case rollout.StepDown:
 		return p.stepDown(a)
 	case rollout.RestorePool:
-		return p.patchPool(a.Pool, "gives back pool "+a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
+		return p.patchPool(a.Pool, "restores pool "+a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 			return pool.Restore(context.Background(), poolClient{p: p}, mcp, a.Paused, a.MaxUnavailable)
 		})
 	case rollout.RetryMirroring:

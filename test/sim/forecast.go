@@ -17,7 +17,7 @@ import (
 // of the API.
 func (p *process) forecast(from *objects, o rollout.Observed, pools []rollout.Pool) rollout.Value[rollout.Forecast] {
 	if r := o.Record.Release; r != nil && len(r.Nodes) > 0 {
-		return rollout.Unknown[rollout.Forecast]("node " + r.Nodes[0] + " is under way")
+		return rollout.Unknown[rollout.Forecast]("node " + r.Nodes[0] + " is updating")
 	}
 	s := drains.Snapshot{Now: o.Now, Scales: drains.Scales{}, Volumes: drains.Volumes{Known: true}}
 	for _, observed := range pools {

@@ -82,7 +82,7 @@ func (d *daemon) startUpdate(target string) {
 	}
 	switch {
 	case target == n.Annotations[currentConfig]:
-		d.requestUncordon(target) // it was given back what it runs: there is nothing to change
+		d.requestUncordon(target) // its target is again what it runs: there is nothing to change
 	case !d.sim.apiServer.policy.inEffect():
 		d.later(5*time.Second, 5*time.Second, func() { d.startUpdate(target) })
 	case d.onlyReloads(n.Annotations[currentConfig], target):

@@ -124,7 +124,7 @@ func (p *process) savePrevious(c *rolloutObject, a rollout.SavePrevious) error {
 		}
 		p.sim.apiServer.revisions[a.Revision] = now
 		p.sim.markChanged()
-		p.sim.logf(p.name, "saves the mirror sets of before in ControllerRevision %s", a.Revision)
+		p.sim.logf(p.name, "saves the previous mirror sets in ControllerRevision %s", a.Revision)
 		return nil
 	})
 }

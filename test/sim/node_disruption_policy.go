@@ -99,7 +99,7 @@ func (p *process) restorePolicy(name string) error {
 	}
 	return p.write(func() error {
 		p.sim.checker.checkPolicyRestore(name, have.Ours)
-		p.sim.logf(p.name, "gives back the policy of before: %q", entry)
+		p.sim.logf(p.name, "restores the previous policy: %q", entry)
 		p.sim.apiServer.writePolicy(p.name, entry, nil)
 		return nil
 	})
@@ -130,13 +130,12 @@ func (c *checker) checkPolicyWrite(r *rolloutObject, a rollout.EnsurePolicy) {
 	c.checkPartialWrite("the policy is written")
 }
 
-// checkPolicyRestore judges that the policy is given back: a node that is on its way would be
-// drained.
+// checkPolicyRestore checks the restoration of the policy: it would drain a node that is updating.
 func (c *checker) checkPolicyRestore(name string, ours bool) {
 	for _, n := range c.sim.apiServer.live.nodes.list() {
 		m, moves := c.updates[n.Name]
 		if ours && moves && m.release != "" && !done(n) && !c.recent(m.at) {
-			c.violate("policy", "the policy of before is given back for %s while node %s is on its way", name, n.Name)
+			c.violate("policy", "the previous policy is restored for %s while node %s is updating", name, n.Name)
 		}
 	}
 }
@@ -159,12 +158,12 @@ func (c *checker) checkDrain(d *daemon, from, target string) {
 func (c *checker) checkPolicyRestored() {
 	p := c.sim.apiServer.policy
 	if p.record != nil || (c.sim.faults.happened["policy-edited"] == 0 && p.entry != c.sim.scenario.Policy) {
-		c.violate("I5", "the policy for registries.conf is left as %q, with ledger %v, and was %q", p.entry, p.record,
+		c.violate("I5", "the policy for registries.conf is left as %q, with policy record %v, and was %q", p.entry, p.record,
 			c.sim.scenario.Policy)
 	}
 }
 
-// restoreOrphanedPolicy gives back the policy of a rollout that is gone; see
+// restoreOrphanedPolicy restores the policy of a rollout that is gone; see
 // controllers/orphanedpolicy.go.
 func (p *process) restoreOrphanedPolicy() {
 	ledger := p.sim.apiServer.policy.record

@@ -189,8 +189,8 @@ func changedRefs(refs []string, before, after registriesConf) []string {
 }
 
 // withReplacedOnNodes adds the references that are pulled from elsewhere on some node than they
-// will be: a node may run the mirrors of an earlier spec, or those that a rollback takes away. One
-// on its way will run what it was told to.
+// will be: a node may run the mirrors of an earlier spec, or those that a rollback takes away. An
+// updating node will run its desired configuration.
 func (p *process) withReplacedOnNodes(from *objects, refs []string, after registriesConf) []string {
 	for _, n := range from.nodes.list() {
 		for _, name := range slices.Compact([]string{n.Annotations[currentConfig], n.Annotations[desiredConfig]}) {

@@ -154,8 +154,8 @@ func (p *process) schedule(name string, d time.Duration) {
 	p.later(d, func() { p.reconcile(name, at) })
 }
 
-// reconcile is one reconcile of a rollout; the one without a name looks after pools that nobody
-// owns any more.
+// reconcile is one reconcile of a rollout; the one without a name restores pools that have no
+// owner any more.
 func (p *process) reconcile(name string, at time.Time) {
 	switch {
 	case !p.due[name].Equal(at):
@@ -300,15 +300,15 @@ func (t *reconciliation) acted() {
 	})
 }
 
-// report writes the status, if it has changed and nobody has written the rollout since it was read.
+// report writes the status, if it has changed and the rollout was not written since it was read.
 func (t *reconciliation) report() {
 	p, name := t.p, t.before.spec.Name
 	p.busy = false
 	after := status.Of(t.before.status, t.o, t.d, t.err)
-	p.sim.checker.checkStatus(after)
 	failed := t.err
 	if added := slices.ContainsFunc(t.d.Actions, isEnsureFinalizer); !sameStatus(t.before.status, after) &&
 		(failed != nil || !added) {
+		p.sim.checker.checkStatus(after)
 		now, ok := p.sim.apiServer.rollouts.get(name)
 		switch {
 		case !ok:
@@ -391,7 +391,7 @@ func (p *process) guardPool(name string) {
 	})
 }
 
-// restoreOrphans gives back the pools of rollouts that are gone; see controllers/orphans.go.
+// restoreOrphans restores the pools of rollouts that are gone; see controllers/orphans.go.
 func (p *process) restoreOrphans() {
 	live := &p.sim.apiServer.live
 	p.restoreOrphanedPolicy()
@@ -413,7 +413,7 @@ func (p *process) restoreOrphans() {
 		}
 		if pool.Restore(context.Background(), poolClient{p: p}, mcp, ledger.PriorPaused,
 			ledger.PriorMaxUnavailable) == nil {
-			p.sim.logf(p.name, "gives back pool %s, whose rollout is gone", mcp.Name)
+			p.sim.logf(p.name, "restores pool %s, whose rollout is gone", mcp.Name)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func (p *process) remedyCandidate(blocked rollout.BlockedDrain, f rollout.Failin
 	out := rollout.RemedyCandidate{Node: blocked.Node, Action: v1alpha1.Relocate, Kind: "Node", Name: n.Name,
 		UID: "uid-" + n.Name, Value: cordonState(n)}
 	if n.Spec.Unschedulable || !done(n) {
-		out.Refusal = "node " + n.Name + " is cordoned or under way"
+		out.Refusal = "node " + n.Name + " is cordoned or updating"
 	}
 	for _, other := range from.nodes.list() {
 		if d := p.sim.nodes[other.Name]; other.Name != n.Name && poolNameOf(other) == poolNameOf(n) &&

@@ -40,7 +40,7 @@ type Scenario struct {
 
 // Spec is what of the rollout's spec matters here.
 type Spec struct {
-	// Mirrors is what the mirror set shall say; see Lists. Empty means "m1!".
+	// Mirrors is the desired content of the mirror set; see Lists. Empty means "m1!".
 	Mirrors MirrorSpec `json:"lists,omitempty"`
 	// Targeted is the mechanism of that name, MaxConcurrent is maxUnavailable.
 	Targeted      bool `json:"targeted,omitempty"`
@@ -53,14 +53,13 @@ type Spec struct {
 	RollbackOnFailure   bool `json:"rollbackOnFailure,omitempty"`
 	ApplyApproval       bool `json:"applyApproval,omitempty"`
 	// Digests is true when there are digest mirrors as well, Staged when the source is blocked in a
-	// second pass so many seconds after the first, and Reload when nodes shall reload instead of
-	// being drained.
+	// second pass so many seconds after the first, and Reload when nodes are to reload instead
+	// of a drain.
 	Digests             bool `json:"digests,omitempty"`
 	Staged              bool `json:"staged,omitempty"`
 	EnforceAfterSeconds int  `json:"enforceAfterSeconds,omitempty"`
 	Reload              bool `json:"reload,omitempty"`
-	// Relocate switches the remedy of that name on, beside those that are on when nobody says
-	// otherwise.
+	// Relocate switches the remedy of that name on, in addition to those that are on by default.
 	Relocate bool `json:"relocate,omitempty"`
 	// NoCanaryPulls is true when nothing is asked of the first nodes.
 	NoCanaryPulls bool `json:"noCanary,omitempty"`

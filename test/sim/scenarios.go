@@ -1,6 +1,6 @@
 package sim
 
-// Scenarios are the stories that are told in testdata/stories, each in a fixed order; with other
+// Scenarios are the scenarios whose logs are in testdata/stories, each in a fixed order; with other
 // seeds, delays and ties differ.
 func Scenarios() []Scenario { //nolint:funlen // it is a table
 	return []Scenario{
@@ -27,7 +27,7 @@ func Scenarios() []Scenario { //nolint:funlen // it is a table
 			Spec: Spec{DrainTimeoutSeconds: 600}, Faults: []Fault{
 				{Kind: "pdb-zero", Target: "router", Phase: "Render", For: 1200},
 			}},
-		{Name: "drain-times-out", About: "two budgets cover one pod, so that it is never evicted; the rollout goes back by itself", Workers: 3,
+		{Name: "drain-times-out", About: "two budgets cover one pod, so that it is never evicted; the rollout rolls back by itself", Workers: 3,
 			Spec:   Spec{DrainTimeoutSeconds: 600, RollbackOnFailure: true},
 			Faults: []Fault{{Kind: "pdb-overlap", Target: "router", Phase: "Release", At: 60}}},
 		{Name: "mirror-dies-mid-way", About: "the mirror is down for half an hour between two releases", Workers: 3,
@@ -64,10 +64,10 @@ func Scenarios() []Scenario { //nolint:funlen // it is a table
 			Workers: 3, Faults: []Fault{
 				{Kind: "gitops-reverts", Phase: "Release", At: 20, For: 600},
 			}},
-		{Name: "node-never-returns", About: "the node under way goes down for good", Workers: 3, Faults: []Fault{
+		{Name: "node-never-returns", About: "the updating node goes down for good", Workers: 3, Faults: []Fault{
 			{Kind: "node-down", Target: "worker-0", Phase: "Release", At: 15},
 		}},
-		{Name: "node-deleted", About: "the node under way is deleted, and a new one is born", Workers: 3,
+		{Name: "node-deleted", About: "the updating node is deleted, and a new one is born", Workers: 3,
 			Faults: []Fault{
 				{Kind: "node-deleted", Target: "worker-0", Phase: "Release", At: 15},
 				{Kind: "node-added", Phase: "Release", At: 60},
@@ -91,14 +91,14 @@ func Scenarios() []Scenario { //nolint:funlen // it is a table
 			}},
 		{Name: "targeted", About: "nodes are told by name, and no pool is open before the end", Masters: 3, Workers: 3,
 			Spec: Spec{Targeted: true}},
-		{Name: "two-at-once", About: "two nodes of the worker pool are taken by each pulse, but for the canary",
+		{Name: "two-at-once", About: "two nodes of the worker pool are taken by each unpause window, but for the canary",
 			Masters: 1, Workers: 5, MaxUnavailable: "50%", Spec: Spec{MaxConcurrent: 3}},
 		{Name: "two-targets", About: "the operator is killed after the first of two nodes was told; a third node is down since before", Workers: 6, MaxUnavailable: "2",
 			Down: []string{"worker-5"}, Spec: Spec{Targeted: true, MaxConcurrent: 2},
 			Faults: []Fault{{Kind: "crash-between-nodes", Phase: "Release", At: 20}}},
 		{Name: "leader-steps-down", About: "the node of the leader comes last, and another replica leads by then",
 			Masters: 3, Workers: 2, Replicas: 2, Hosted: true, Spec: Spec{Targeted: true}},
-		{Name: "targeted-rollback", About: "a drain gets stuck and the user goes back, all by name", Workers: 4,
+		{Name: "targeted-rollback", About: "a drain gets stuck and the user rolls back, all by name", Workers: 4,
 			MaxUnavailable: "2", Spec: Spec{Targeted: true, MaxConcurrent: 2}, Faults: []Fault{
 				{Kind: "pdb-zero", Target: "router", Phase: "Release", At: 53, For: 1800},
 				{Kind: "rollback", Phase: "Release", At: 400},
@@ -108,7 +108,7 @@ func Scenarios() []Scenario { //nolint:funlen // it is a table
 			Masters: 1, Spec: Spec{Targeted: true}, Faults: []Fault{
 				{Kind: "crash", Phase: "Release", At: 8, For: 60},
 			}},
-		{Name: "status-lost", About: "the status is taken away while a node is under way", Masters: 1, Workers: 3,
+		{Name: "status-lost", About: "the status is taken away while a node is updating", Masters: 1, Workers: 3,
 			Faults: []Fault{{Kind: "status-lost", Phase: "Release", At: 20}}},
 		{Name: "staged", About: "the mirrors come with the source as a fallback, and the source is blocked in a second pass", Masters: 1, Workers: 2,
 			Spec: Spec{Staged: true, Digests: true, EnforceAfterSeconds: 600}},

@@ -73,7 +73,7 @@ func (p *process) targetNode(a rollout.TargetNodes, name string) error {
 func (p *process) stepDown(a rollout.StepDown) error {
 	next := slices.IndexFunc(p.sim.processes, func(q *process) bool { return q != p && q.alive })
 	if next < 0 {
-		return &actionRefused{"nobody else can lead"}
+		return &actionRefused{"no other replica can lead"}
 	}
 	p.sim.logf(p.name, "steps down, because its node %s comes next", a.Node)
 	p.isLeader = false

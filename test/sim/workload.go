@@ -240,7 +240,8 @@ func (l *workloads) healthy(k *workload) int {
 	return n
 }
 
-// terminate deletes the pod with its grace period. On a node that is down nobody confirms the end.
+// terminate deletes the pod with its grace period. On a node that is down no kubelet confirms the
+// end.
 func (l *workloads) terminate(p pod) {
 	p.terminating, p.ready = true, false
 	l.sim.apiServer.writePod(p)

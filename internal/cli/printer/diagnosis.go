@@ -18,7 +18,7 @@ type DiagnosisCode string
 
 // The diagnoses.
 const (
-	// NothingStuck: no node is under way, or all of them get on.
+	// NothingStuck: no node is updating, or all of them make progress.
 	NothingStuck DiagnosisCode = "NothingStuck"
 	// Slow: something takes its time, and passes by itself.
 	Slow DiagnosisCode = "Slow"
@@ -46,7 +46,7 @@ type Diagnosis struct {
 	// At is the time of the look; of files, that of their newest entry.
 	At    time.Time      `json:"at"`
 	Pools []PoolProgress `json:"pools"`
-	// BlockedDrains are the nodes that do not get on, the worst first.
+	// BlockedDrains are the nodes that make no progress, the worst first.
 	BlockedDrains []BlockedDrain `json:"obstacles"`
 	Gaps          []CoverageGap  `json:"gaps"`
 }
@@ -57,11 +57,11 @@ type PoolProgress struct {
 	Nodes  int    `json:"nodes"`
 	Done   int    `json:"done"`
 	Paused bool   `json:"paused,omitempty"`
-	// Updating are the nodes under way, each with its stage.
+	// Updating are the updating nodes, each with its stage.
 	Updating []UpdatingNode `json:"moving"`
 }
 
-// UpdatingNode is a node under way.
+// UpdatingNode is an updating node.
 type UpdatingNode struct {
 	Node  string `json:"node"`
 	Stage string `json:"stage"`
@@ -109,15 +109,16 @@ func NewDiagnosis(r evidence.Result) Diagnosis {
 	}
 	switch {
 	case updating == 0:
-		out.Message = "no node is under way"
+		out.Message = "no node is updating"
 	case out.Verdict == NothingStuck:
-		out.Message = plural(updating, "node is under way and gets on", "nodes are under way, and all get on")
+		out.Message = plural(updating, "node is updating and makes progress",
+			"nodes are updating, and all make progress")
 	case out.Verdict == Slow:
 		out.Message = fmt.Sprintf("%s; what is waited for passes by itself",
-			plural(updating, "node is under way", "nodes are under way"))
+			plural(updating, "node is updating", "nodes are updating"))
 	default:
-		out.Message = fmt.Sprintf("%s, and %s not get on", plural(updating, "node is under way", "nodes are under way"),
-			plural(stuck, "does", "do"))
+		out.Message = fmt.Sprintf("%s, and %s no progress", plural(updating, "node is updating", "nodes are updating"),
+			plural(stuck, "makes", "make"))
 	}
 	return out
 }
@@ -183,7 +184,7 @@ func (d Diagnosis) text() string {
 
 // blockedDrain is one chain, a link a line, the root cause at its end.
 func (t *textWriter) blockedDrain(o BlockedDrain, at time.Time) {
-	head := "node " + o.Node + " does not get on"
+	head := "node " + o.Node + " makes no progress"
 	if len(o.CauseChain) > 0 {
 		head = o.CauseChain[0].Message
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/preview"
 )
 
-// largePool is the number of nodes of a pool from which on the pause pulse has a window that is
-// long: see firstNodeDelay.
+// largePool is the number of nodes of a pool from which on the pause unpause window has a window
+// that is long: see firstNodeDelay.
 const largePool = 100
 
 // firstNodeDelay is how long the Machine Config Operator takes from the first unpause of a pool to

@@ -94,7 +94,7 @@ func rolloutStatusOf(r *v1alpha1.SafeMirrorRollout) RolloutStatus {
 	return one
 }
 
-// hasBlockedDrain tells whether a node under way is held by something that does not pass by itself.
+// hasBlockedDrain tells whether an updating node is held by something that does not pass by itself.
 func hasBlockedDrain(s v1alpha1.SafeMirrorRolloutStatus) bool {
 	for _, o := range s.BlockedDrains {
 		if !o.Transient {
@@ -118,7 +118,7 @@ func (s StatusReport) Write(w io.Writer, format string) error {
 func (s StatusReport) text() string {
 	t := &textWriter{limit: defaultLimit}
 	if len(s.Rollouts) == 0 {
-		t.line("there is no SafeMirrorRollout; safe-mirror diagnose looks at nodes that plain mirror sets have under way")
+		t.line("there is no SafeMirrorRollout; safe-mirror diagnose looks at nodes that plain mirror sets have in progress")
 	}
 	for i, one := range s.Rollouts {
 		if i > 0 {

@@ -151,7 +151,7 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// TestNothingIsReadWithoutUpdates: while no node is under way, pods and budgets are nobody's
+// TestNothingIsReadWithoutUpdates: while no node is updating, pods and budgets are nobody's
 // business.
 func TestNothingIsReadWithoutUpdates(t *testing.T) {
 	down := errors.New("connection refused")

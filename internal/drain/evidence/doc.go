@@ -2,5 +2,5 @@
 // on: a live one, the manager's caches, or files of a must-gather. What follows from what it reads
 // is for internal/drain, which is pure.
 //
-// While no node is under way it reads pools and nodes, and nothing else.
+// While no node is updating it reads pools and nodes, and nothing else.
 package evidence

@@ -59,7 +59,7 @@ type Result struct {
 // UnreadKind is a part of the cluster that was not seen.
 type UnreadKind struct{ Kind, Why string }
 
-// IsUpdating tells whether the node is under way, or should be: it has been told to run what it
+// IsUpdating tells whether the node is updating, or should be: it has been told to run what it
 // does not run, or its daemon has given up.
 func IsUpdating(n rollout.Node) bool {
 	return n.CurrentConfig != "" && n.UpdateStage(n.DesiredConfig) != "Done"

@@ -12,7 +12,7 @@ import (
 )
 
 // PullAvailability tells from the plan, and from what the registries have said, how a node would
-// pull an image: under the configuration of before on a node that has not been told of the planned
+// pull an image: under the previous configuration on a node that has not been told of the planned
 // one, and under that on one that has.
 func PullAvailability(p plan.Plan, results map[string]mirror.Result, configs []plan.PoolConfig,
 	pools []rollout.Pool) func(*corev1.Node, string) drain.Availability {

@@ -183,7 +183,7 @@ func (t *Tracker) Rows(now time.Time) []Row {
 // Progress is how far a run is.
 type Progress struct {
 	Images, Done, Failed     int
-	Running, WaitingForRetry int   // under way; waiting for another attempt
+	Running, WaitingForRetry int   // in progress; waiting for another attempt
 	UploadedBytes            int64 // bytes uploaded so far
 	// bytes that will have been uploaded in the end, as far as can be told; never below Moved
 	NeededBytes int64

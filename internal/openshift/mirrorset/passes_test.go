@@ -29,7 +29,7 @@ func TestFirstPass(t *testing.T) {
 		differs  bool
 		want     []v1alpha1.MirrorSourcePolicy
 	}{
-		"what is blocked is let go, what is open stays": {differs: true,
+		"what is blocked is released from the finalizer, what is open stays": {differs: true,
 			want: []v1alpha1.MirrorSourcePolicy{allow, ""}},
 		"a source that was blocked before stays so": {previous: before,
 			want: []v1alpha1.MirrorSourcePolicy{never, ""}},

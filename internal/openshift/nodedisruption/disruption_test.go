@@ -97,7 +97,7 @@ func TestEnsure(t *testing.T) {
 		"where there is none": {have: cluster(), want: []string{reloads}},
 		"a second time": {have: withRecord(cluster(chrony, reloads), policyRecord(drains)),
 			previous: drains, want: []string{chrony, reloads}},
-		"the ledger was taken off": {have: cluster(chrony, reloads), previous: drains,
+		"the policy record was taken off": {have: cluster(chrony, reloads), previous: drains,
 			want: []string{chrony, reloads}},
 		"the user's has changed since": {have: cluster(drains), want: []string{drains},
 			refused: "has changed its policy"},
@@ -107,7 +107,7 @@ func TestEnsure(t *testing.T) {
 			mc := cluster()
 			mc.Annotations = map[string]string{PolicyRecordAnnotation: "?"}
 			return mc
-		}(), refused: "is not a disruption ledger"},
+		}(), refused: "is not a disruption policy record"},
 		"the user's goes away meanwhile": {have: cluster(), previous: drains, refused: "has changed its policy"},
 	}
 	for name, c := range cases {
@@ -129,7 +129,7 @@ func TestEnsure(t *testing.T) {
 			}
 			want := policyRecord(c.previous)
 			if record, err := ReadPolicyRecord(got); err != nil || record == nil || *record != want {
-				t.Errorf("ledger %+v, %v, want %+v", record, err, want)
+				t.Errorf("policy record %+v, %v, want %+v", record, err, want)
 			}
 		})
 	}
@@ -147,7 +147,7 @@ func TestRestore(t *testing.T) {
 		"there was none of anybody":            {withRecord(cluster(reloads), policyRecord("")), nil},
 		"somebody has changed ours: his stays": {withRecord(cluster(drains), policyRecord("")), []string{drains}},
 		"somebody has taken ours away":         {withRecord(cluster(chrony), policyRecord(drains)), []string{chrony}},
-		"it was given back before":             {cluster(drains), []string{drains}},
+		"it was restored before":               {cluster(drains), []string{drains}},
 		"another rollout's is nobody's business": {withRecord(cluster(reloads), rollout.PolicyRecord{Rollout: "books"}),
 			[]string{reloads}},
 	}
@@ -163,20 +163,20 @@ func TestRestore(t *testing.T) {
 				t.Errorf("entries (-want +got):\n%s", diff)
 			}
 			if record, err := ReadPolicyRecord(got); err != nil || (record != nil && record.Rollout == "shop") {
-				t.Errorf("ledger %+v, %v", record, err)
+				t.Errorf("policy record %+v, %v", record, err)
 			}
 			if c.have.Annotations["other"] != got.Annotations["other"] {
 				t.Error("another annotation is lost")
 			}
 		})
 	}
-	t.Run("what cannot be given back stays", func(t *testing.T) {
+	t.Run("what cannot be restored stays", func(t *testing.T) {
 		got, err := applied(t, withRecord(cluster(reloads), policyRecord("?")),
 			func(cl client.Client, mc *opv1.MachineConfiguration) error {
 				return Restore(context.Background(), cl, mc, "shop")
 			})
 		if record, _ := ReadPolicyRecord(got); err == nil || record == nil {
-			t.Errorf("error %v, ledger %+v", err, record)
+			t.Errorf("error %v, policy record %+v", err, record)
 		}
 	})
 }

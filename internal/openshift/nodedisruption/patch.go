@@ -26,9 +26,9 @@ func (e *NotOwnedError) Error() string {
 	return "MachineConfiguration " + Name + " is left alone: " + e.Why
 }
 
-// Ensure writes the policy by which nodes reload, and the ledger beside it. What the ledger says
-// was there before has to be there still, so that it can never say something else than what is lost
-// by this write.
+// Ensure writes the policy by which nodes reload, and the policy record beside it. What the policy
+// record says was there before has to be there still, so that it can never say something else than
+// what is lost by this write.
 func Ensure(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, record rollout.PolicyRecord) error {
 	have, err := FromMachineConfiguration(mc, record.Rollout)
 	switch {
@@ -49,8 +49,8 @@ func Ensure(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration,
 	return patch(ctx, c, mc, string(text), withEntry(mc, &ours))
 }
 
-// Restore gives back the policy of before and takes the ledger off. An entry that is not ours any
-// more is somebody else's, and stays.
+// Restore restores the previous policy and takes the policy record off. An entry that is not ours
+// any more is somebody else's, and stays.
 func Restore(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, rolloutName string) error {
 	have, err := FromMachineConfiguration(mc, rolloutName)
 	if err != nil || have.Record == nil {
@@ -62,7 +62,7 @@ func Restore(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration
 	var previous *opv1.NodeDisruptionPolicySpecFile
 	if have.Record.Prior != "" {
 		if err := json.Unmarshal([]byte(have.Record.Prior), &previous); err != nil {
-			return fmt.Errorf("the entry of before in annotation %s of MachineConfiguration %s is not one: %w",
+			return fmt.Errorf("the previous entry in annotation %s of MachineConfiguration %s is not one: %w",
 				PolicyRecordAnnotation, mc.Name, err)
 		}
 	}
@@ -89,7 +89,8 @@ func withEntry(mc *opv1.MachineConfiguration,
 	return files
 }
 
-// patch writes the ledger, nil to take it off, and the entries, nil to leave them as they are.
+// patch writes the policy record, nil to take it off, and the entries, nil to leave them as they
+// are.
 func patch(ctx context.Context, c client.Client, mc *opv1.MachineConfiguration, record any,
 	files []opv1.NodeDisruptionPolicySpecFile) error {
 	body := map[string]any{"metadata": map[string]any{

@@ -42,7 +42,7 @@ func ReadPolicyRecord(mc *opv1.MachineConfiguration) (*rollout.PolicyRecord, err
 	}
 	var record rollout.PolicyRecord
 	if err := json.Unmarshal([]byte(text), &record); err != nil {
-		return nil, fmt.Errorf("annotation %s of MachineConfiguration %s is not a disruption ledger: %w",
+		return nil, fmt.Errorf("annotation %s of MachineConfiguration %s is not a disruption policy record: %w",
 			PolicyRecordAnnotation, mc.Name, err)
 	}
 	return &record, nil

@@ -13,11 +13,11 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// RecordTargets writes on the ledger of a paused pool which of its nodes are about to be told to
-// take a configuration. Nothing but the annotation changes, so the MCO has nothing to do about it.
-// What the last pulse has set on the pool is remembered for its return. What is on the pool already
-// is not written again: whoever has lost the answer comes by to tell the nodes, and would lose the
-// next one as well.
+// RecordTargets writes on the pause record of a paused pool which of its nodes are about to be told
+// to take a configuration. Nothing but the annotation changes, so the MCO has nothing to do about
+// it. What the last unpause window has set on the pool is remembered for its return. What is on the
+// pool already is not written again: whoever has lost the answer comes by to tell the nodes, and
+// would lose the next one as well.
 func RecordTargets(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool,
 	record rollout.PauseRecord) error {
 	have, err := ReadPauseRecord(mcp)
@@ -25,7 +25,7 @@ func RecordTargets(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConf
 	case err != nil:
 		return err
 	case have == nil || have.Rollout != record.Rollout:
-		return &NotOwnedError{mcp.Name, "it does not carry the ledger of SafeMirrorRollout " + record.Rollout}
+		return &NotOwnedError{mcp.Name, "it does not carry the pause record of SafeMirrorRollout " + record.Rollout}
 	case !mcp.Spec.Paused:
 		return &NotOwnedError{mcp.Name, "it is not paused"}
 	}

@@ -100,7 +100,7 @@ func TestRecordTargets(t *testing.T) {
 	targeted := *changed(ours, func(record *rollout.PauseRecord) { record.Release = &window })
 	after := *changed(ours, func(record *rollout.PauseRecord) {
 		r := window
-		r.MaxUnavailable = 2 // that of the pulse before, which is what the pool has
+		r.MaxUnavailable = 2 // that of the unpause window before, which is what the pool has
 		record.Release = &r
 	})
 	afterWindow := *changed(ours, func(record *rollout.PauseRecord) { record.Release = closedWindow() })
@@ -112,13 +112,13 @@ func TestRecordTargets(t *testing.T) {
 	}{
 		"a paused pool": {newPool("worker").paused().maxUnavailable("10%").record(ours),
 			poolState{true, percent("10%"), &targeted}, false},
-		"after a pulse": {newPool("worker").paused().maxUnavailable("2").record(afterWindow),
+		"after an unpause window": {newPool("worker").paused().maxUnavailable("2").record(afterWindow),
 			poolState{true, number(2), &after}, false},
 		"the prior values stay": {newPool("worker").paused().record(*changed(ours,
 			func(record *rollout.PauseRecord) { record.PriorMaxUnavailable = "7" })), poolState{true, nil,
 			changed(targeted, func(record *rollout.PauseRecord) { record.PriorMaxUnavailable = "7" })}, false},
 		"a pool that somebody unpaused": {newPool("worker").record(ours), poolState{false, nil, &ours}, true},
-		"one without a ledger":          {newPool("worker").paused(), poolState{true, nil, nil}, true},
+		"one without a pause record":    {newPool("worker").paused(), poolState{true, nil, nil}, true},
 		"one of another rollout":        {newPool("worker").paused().record(books), poolState{true, nil, &books}, true},
 	}
 	for name, c := range cases {

@@ -32,9 +32,9 @@ const (
 )
 
 // FromMCP turns a pool and the nodes that belong to it into what the core looks at. What its
-// rendered configuration means is for the caller to say, who knows the plan. A ledger is the named
-// rollout's by its name, not by its UID: names are unique in the cluster, so one with another UID
-// was written for a rollout that is gone and was created again, from a backup for example.
+// rendered configuration means is for the caller to say, who knows the plan. A pause record is the
+// named rollout's by its name, not by its UID: names are unique in the cluster, so one with another
+// UID was written for a rollout that is gone and was created again, from a backup for example.
 func FromMCP(mcp *mcfgv1.MachineConfigPool, nodes []corev1.Node, name string) (rollout.Pool, error) {
 	p := rollout.Pool{
 		Name: mcp.Name, Paused: mcp.Spec.Paused, Generation: mcp.Generation,

@@ -20,7 +20,7 @@ const FieldManager = "safe-mirror-operator"
 // somebody has changed since is looked at again, never overwritten.
 
 // NotOwnedError is the outcome of a patch that was decided on a pool that is now somebody else's:
-// another rollout holds it, somebody has paused it first, or it has been given back meanwhile.
+// another rollout holds it, somebody has paused it first, or it has been restored meanwhile.
 // Nothing is written; the next look decides anew.
 type NotOwnedError struct{ Pool, Why string }
 
@@ -28,9 +28,9 @@ func (e *NotOwnedError) Error() string {
 	return "MachineConfigPool " + e.Pool + " is left alone: " + e.Why
 }
 
-// Pause pauses the pool and leaves the ledger on it, in one patch. On a pool that carries a ledger
-// of the same rollout only the progress of the pulse is taken over, so that the prior values on the
-// object can never be lost.
+// Pause pauses the pool and leaves the pause record on it, in one patch. On a pool that carries a
+// pause record of the same rollout only the progress of the unpause window is taken over, so that
+// the prior values on the object can never be lost.
 func Pause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord) error {
 	have, err := ReadPauseRecord(mcp)
 	switch {
@@ -41,15 +41,15 @@ func Pause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, 
 			return err
 		}
 	case record.Release != nil || record.Repaused > 0:
-		return &NotOwnedError{mcp.Name, "it no longer carries the ledger of SafeMirrorRollout " + record.Rollout}
+		return &NotOwnedError{mcp.Name, "it no longer carries the pause record of SafeMirrorRollout " + record.Rollout}
 	case mcp.Spec.Paused && pausedBy(mcp) != FieldManager:
 		return &NotOwnedError{mcp.Name, fmt.Sprintf("it has been paused by %q meanwhile", pausedBy(mcp))}
 	}
 	return patch(ctx, c, mcp, &record, map[string]any{"paused": true})
 }
 
-// mergeProgress takes the progress of the pulse over into the ledger on the pool. A pause ends
-// whatever pulse is on it.
+// mergeProgress takes the progress of the unpause window over into the pause record on the pool. A
+// pause ends whatever unpause window is on it.
 func mergeProgress(mcp *mcfgv1.MachineConfigPool, have, next rollout.PauseRecord) (rollout.PauseRecord, error) {
 	if have.Rollout != next.Rollout {
 		return have, &NotOwnedError{mcp.Name, "SafeMirrorRollout " + have.Rollout + " holds it"}
@@ -63,8 +63,8 @@ func mergeProgress(mcp *mcfgv1.MachineConfigPool, have, next rollout.PauseRecord
 	return have, nil
 }
 
-// Repause ends the pulse on the pool's ledger: any replica of the operator may do it, leader or not
-// (R1).
+// Repause ends the unpause window on the pool's pause record: any replica of the operator may do
+// it, leader or not (R1).
 func Repause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool) error {
 	record, err := ReadPauseRecord(mcp)
 	if err != nil || record == nil || record.Release == nil {
@@ -75,8 +75,8 @@ func Repause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool
 }
 
 // Unpause unpauses the pool with room for so many unavailable nodes, and puts the deadline on it,
-// in one patch. Only a pool that carries the rollout's ledger is opened, and the prior values on it
-// stay.
+// in one patch. Only a pool that carries the rollout's pause record is opened, and the prior values
+// on it stay.
 func Unpause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord,
 	maxUnavailable int) error {
 	have, err := ReadPauseRecord(mcp)
@@ -84,7 +84,7 @@ func Unpause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool
 	case err != nil:
 		return err
 	case have == nil || have.Rollout != record.Rollout:
-		return &NotOwnedError{mcp.Name, "it does not carry the ledger of SafeMirrorRollout " + record.Rollout}
+		return &NotOwnedError{mcp.Name, "it does not carry the pause record of SafeMirrorRollout " + record.Rollout}
 	}
 	window := *record.Release
 	window.MaxUnavailable = maxUnavailable
@@ -92,10 +92,10 @@ func Unpause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool
 	return patch(ctx, c, mcp, have, map[string]any{"paused": false, "maxUnavailable": maxUnavailable})
 }
 
-// Restore gives the pool back its prior values and takes the ledger off. A pool without a ledger
-// has been given back before, and a maxUnavailable that is neither the one of our last pulse nor
-// last written by us is somebody else's, and stays (I5). The second counts when somebody has taken
-// the ledger off meanwhile, and the pulse on it is forgotten.
+// Restore gives the pool back its prior values and takes the pause record off. A pool without a
+// pause record has been restored before, and a maxUnavailable that is neither the one of our last
+// unpause window nor last written by us is somebody else's, and stays (I5). The second counts when
+// somebody has taken the pause record off meanwhile, and the unpause window on it is forgotten.
 func Restore(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, paused bool,
 	maxUnavailable string) error {
 	record, err := ReadPauseRecord(mcp)
@@ -122,8 +122,9 @@ func ourMaxUnavailable(mcp *mcfgv1.MachineConfigPool, window *rollout.UnpauseWin
 	return lastManager(mcp, "maxUnavailable") == FieldManager
 }
 
-// patch writes the ledger, or takes it off when there is none, and changes the spec where there is
-// something to change. A note that is on the pool already, and nothing else, is not written.
+// patch writes the pause record, or takes it off when there is none, and changes the spec where
+// there is something to change. A note that is on the pool already, and nothing else, is not
+// written.
 func patch(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool, record *rollout.PauseRecord,
 	spec map[string]any) error {
 	annotations := map[string]any{PauseRecordAnnotation: nil}

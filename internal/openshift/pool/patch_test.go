@@ -91,7 +91,7 @@ func TestPause(t *testing.T) {
 			poolState{true, number(1), &ours}, false},
 		"an open pool is closed": {newPool("worker").maxUnavailable("1").record(*open), *closed,
 			poolState{true, number(1), closed}, false},
-		"whatever pulse is on it": {newPool("worker").record(*open), ours,
+		"whatever unpause window is on it": {newPool("worker").record(*open), ours,
 			poolState{true, nil, closed}, false},
 		"an unpause by others is counted": {newPool("worker").record(ours),
 			*changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 }),
@@ -99,15 +99,16 @@ func TestPause(t *testing.T) {
 		"and never counted down": {newPool("worker").record(*changed(ours,
 			func(record *rollout.PauseRecord) { record.Repaused = 1 })), ours,
 			poolState{true, nil, changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 })}, false},
-		"a ledger that was taken off is written again": {newPool("worker").paused().written(FieldManager, pausedField,
+		"a pause record that was taken off is written again": {newPool("worker").paused().written(FieldManager,
+			pausedField,
 			1), ours, poolState{true, nil, &ours}, false},
 		"a pool that somebody has paused first": {newPool("worker").paused().written("kubectl-patch",
 			pausedField, 1), ours, poolState{true, nil, nil}, true},
 		"a pool that another rollout holds": {newPool("worker").paused().record(books), ours,
 			poolState{true, nil, &books}, true},
-		"a pool that was given back meanwhile": {newPool("worker").maxUnavailable("10%"), *closed,
+		"a pool that was restored meanwhile": {newPool("worker").maxUnavailable("10%"), *closed,
 			poolState{false, percent("10%"), nil}, true},
-		"a pool that was given back meanwhile, too": {newPool("worker"),
+		"a pool that was restored meanwhile, too": {newPool("worker"),
 			*changed(ours, func(record *rollout.PauseRecord) { record.Repaused = 1 }),
 			poolState{false, nil, nil}, true},
 	}
@@ -154,7 +155,7 @@ func TestUnpause(t *testing.T) {
 				func(record *rollout.PauseRecord) { record.Repaused = 1 })}, false},
 		"the prior values on the pool stay": {newPool("worker").paused().record(ours), *lost,
 			poolState{false, number(2), open}, false},
-		"a pool without a ledger": {newPool("worker").paused(), *open, poolState{true, nil, nil}, true},
+		"a pool without a pause record": {newPool("worker").paused(), *open, poolState{true, nil, nil}, true},
 		"a pool of another rollout": {newPool("worker").paused().record(books), *open,
 			poolState{true, nil, &books}, true},
 	}
@@ -179,9 +180,9 @@ func TestRepause(t *testing.T) {
 	}{
 		"an open pool": {newPool("worker").maxUnavailable("2").record(*open),
 			poolState{true, number(2), closed}},
-		"a closed pool":           {newPool("worker").paused().record(*closed), poolState{true, nil, closed}},
-		"a pool without a pulse":  {newPool("worker").record(ours), poolState{false, nil, &ours}},
-		"a pool without a ledger": {newPool("worker"), poolState{false, nil, nil}},
+		"a closed pool":                    {newPool("worker").paused().record(*closed), poolState{true, nil, closed}},
+		"a pool without an unpause window": {newPool("worker").record(ours), poolState{false, nil, &ours}},
+		"a pool without a pause record":    {newPool("worker"), poolState{false, nil, nil}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -212,12 +213,12 @@ func TestRestore(t *testing.T) {
 			"3", poolState{false, number(5), nil}},
 		"what we never changed stays": {newPool("worker").paused().maxUnavailable("5").record(untouched),
 			false, "3", poolState{false, number(5), nil}},
-		"what we wrote before the ledger was lost is ours": {newPool("worker").paused().maxUnavailable("2").written(FieldManager, maxField, 1).record(untouched),
+		"what we wrote before the pause record was lost is ours": {newPool("worker").paused().maxUnavailable("2").written(FieldManager, maxField, 1).record(untouched),
 			false, "3", poolState{false, number(3), nil}},
 		"what somebody wrote over it is theirs": {newPool("worker").paused().maxUnavailable("2").written(FieldManager,
 			maxField, 1).written("kubectl", maxField, 2).record(untouched),
 			false, "3", poolState{false, number(2), nil}},
-		"given back before is left": {newPool("worker").maxUnavailable("7"), true, "3",
+		"restored before is left": {newPool("worker").maxUnavailable("7"), true, "3",
 			poolState{false, number(7), nil}},
 		"so is one that the user paused": {newPool("worker").paused(), false, "3", poolState{true, nil, nil}},
 	}
@@ -280,11 +281,11 @@ func TestUnreadablePauseRecordIsKept(t *testing.T) {
 	}
 	for name, do := range patches {
 		t.Run(name, func(t *testing.T) {
-			ctx, c := context.Background(), fakeCluster(newPool("worker").note("not a ledger").MachineConfigPool)
+			ctx, c := context.Background(), fakeCluster(newPool("worker").note("not a pause record").MachineConfigPool)
 			if err := do(ctx, c, get(t, c, "worker")); err == nil {
 				t.Error("no error")
 			}
-			if got := get(t, c, "worker").Annotations[PauseRecordAnnotation]; got != "not a ledger" {
+			if got := get(t, c, "worker").Annotations[PauseRecordAnnotation]; got != "not a pause record" {
 				t.Errorf("the note is now %q", got)
 			}
 		})
@@ -294,15 +295,16 @@ func TestUnreadablePauseRecordIsKept(t *testing.T) {
 func TestPauseRecordRoundTrip(t *testing.T) {
 	full := somePauseRecord()
 	full.PriorPaused, full.Repaused, full.Release = true, 1, closedWindow()
-	for name, record := range map[string]rollout.PauseRecord{"full": full, "without a pulse": somePauseRecord(),
-		"empty": {}} {
+	for name, record := range map[string]rollout.PauseRecord{"full": full,
+		"without an unpause window": somePauseRecord(),
+		"empty":                     {}} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ReadPauseRecord(newPool("worker").record(record).MachineConfigPool)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(&record, got); diff != "" {
-				t.Errorf("ledger (-want +got):\n%s", diff)
+				t.Errorf("pause record (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -20,7 +20,8 @@ func ReadPauseRecord(mcp *mcfgv1.MachineConfigPool) (*rollout.PauseRecord, error
 	}
 	var record rollout.PauseRecord
 	if err := json.Unmarshal([]byte(text), &record); err != nil {
-		return nil, fmt.Errorf("annotation %s of MachineConfigPool %s is not a pause ledger: %w", PauseRecordAnnotation,
+		return nil, fmt.Errorf("annotation %s of MachineConfigPool %s is not a pause pause record: %w",
+			PauseRecordAnnotation,
 			mcp.Name, err)
 	}
 	return &record, nil

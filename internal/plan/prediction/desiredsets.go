@@ -88,7 +88,7 @@ func (desired DesiredSets) States(all registriesconf.Sets) rollout.MirrorSets {
 	}
 }
 
-// Without is the union as if this rollout did not exist, and With as it shall be. Both hold at any
+// Without is the union as if this rollout did not exist, and With as it is to be. Both hold at any
 // time, so that what the rollout changes is known even half way through it.
 func (desired DesiredSets) Without(all registriesconf.Sets) registriesconf.Sets {
 	state := desired.States(all)
@@ -102,7 +102,7 @@ func (desired DesiredSets) Without(all registriesconf.Sets) registriesconf.Sets 
 	return all.Without(idms, itms)
 }
 
-// With is the union as it shall be.
+// With is the union as it is to be.
 func (desired DesiredSets) With(all registriesconf.Sets) registriesconf.Sets {
 	return desired.Without(all).With(desired.IDMS, desired.ITMS)
 }

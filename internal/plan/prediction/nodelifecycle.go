@@ -17,7 +17,7 @@ import (
 )
 
 // nodeLifecycleKinds are the kinds of objects that make nodes come or go by themselves while a
-// rollout is under way (R5). None of them forbids it.
+// rollout is in progress (R5). None of them forbids it.
 var nodeLifecycleKinds = []struct {
 	kind  schema.GroupVersionKind
 	about string
@@ -25,7 +25,7 @@ var nodeLifecycleKinds = []struct {
 	{
 		schema.GroupVersionKind{Group: "machine.openshift.io", Version: "v1beta1", Kind: "MachineHealthCheck"},
 		"deletes the machines of nodes that stay NotReady for too long: should a node not come back, it is replaced by one that is born with the new configuration; " +
-			"pause it with the annotation cluster.x-k8s.io/paused while the rollout is under way",
+			"pause it with the annotation cluster.x-k8s.io/paused while the rollout is in progress",
 	},
 	{
 		schema.GroupVersionKind{Group: "autoscaling.openshift.io", Version: "v1", Kind: "ClusterAutoscaler"},

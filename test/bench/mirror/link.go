@@ -113,7 +113,7 @@ func (l *link) untrack(conn net.Conn) {
 	l.mu.Unlock()
 }
 
-// segment is a quantum under way.
+// segment is a quantum in progress.
 type segment struct {
 	bytes   []byte
 	arrival time.Time

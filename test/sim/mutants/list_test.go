@@ -14,7 +14,7 @@ const root = "../../.."
 const rulesHeld = 129
 
 // Each mutant fits one place in the code, and what comes out of it compiles: one that does not
-// would be counted as killed by nobody.
+// would count as killed although no test failed.
 func TestEveryMutantApplies(t *testing.T) {
 	rules, err := all(root, regexp.MustCompile(""))
 	if err != nil {

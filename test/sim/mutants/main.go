@@ -136,8 +136,8 @@ func (c change) judge(dir string, each bool) (outcome, error) {
 var testFilters = map[string][]string{"./internal/mirror": {"-run", "^TestVerif"}}
 
 // runTests names the first test that fails in the mutant's package and, for a rule of the decision,
-// in the simulator. The stories are left out: that a story is told differently is no proof that a
-// rule is broken.
+// in the simulator. The golden runs are left out: a different log of a run does not prove that
+// a rule is broken.
 func runTests(overlay, home string, each bool) outcome {
 	v := outcome{pkg: test(overlay, append([]string{home}, testFilters[home]...)...)}
 	if strings.HasSuffix(home, "/rollout") && (v.pkg == "" || each) {

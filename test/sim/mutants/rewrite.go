@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// change is a rule that has found its place: the file, and the file as the compiler shall see it.
+// change is a rule that has found its place: the file, and the changed text that the compiler gets.
 type change struct {
 	rule
 	path string

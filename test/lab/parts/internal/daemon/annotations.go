@@ -67,7 +67,7 @@ func (d *daemon) setState(ctx context.Context, state string) error {
 	return d.annotate(ctx, map[string]string{constants.MachineConfigDaemonStateAnnotationKey: state})
 }
 
-// setDone ends an update in one patch, so that nobody ever sees Done with the old currentConfig.
+// setDone ends an update in one patch, so that no reader sees Done with the old currentConfig.
 func (d *daemon) setDone(ctx context.Context, config string) error {
 	return d.annotate(ctx, map[string]string{
 		constants.MachineConfigDaemonStateAnnotationKey:  constants.MachineConfigDaemonStateDone,

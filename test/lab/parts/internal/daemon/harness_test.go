@@ -35,8 +35,7 @@ const (
 
 var nodes = corev1.SchemeGroupVersion.WithResource("nodes")
 
-// lab is a cluster with one node, its daemon, and a drain controller that answers when it is told
-// to.
+// lab is a cluster with one node, its daemon, and a drain controller that answers on request.
 type lab struct {
 	t        *testing.T
 	kube     *kubefake.Clientset

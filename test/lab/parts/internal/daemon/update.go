@@ -96,7 +96,7 @@ func (d *daemon) prepare(ctx context.Context, from, to *mcfgv1.MachineConfig) (u
 	return v, nil
 }
 
-// apply writes the files of the new config, and gives back what undoes it.
+// apply writes the files of the new config, and returns the function that undoes it.
 func (d *daemon) apply(ctx context.Context, from, to *mcfgv1.MachineConfig) (rollBack func() error, err error) {
 	oldFiles, err := filesOf(from)
 	if err != nil {

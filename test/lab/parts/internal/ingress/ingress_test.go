@@ -110,8 +110,8 @@ func start(t *testing.T, replicas int32) *lab {
 }
 
 // separateStatus makes the fake write status and spec apart, one write at a time, as an API server
-// does. By itself, a status write that was under way carries the old spec along and undoes a test's
-// edit.
+// does. By itself, a status write that was in progress carries the old spec along and undoes a
+// test's edit.
 func separateStatus(operator *operatorfake.Clientset) {
 	var writing sync.Mutex
 	controllers := operatorv1.GroupVersion.WithResource("ingresscontrollers")

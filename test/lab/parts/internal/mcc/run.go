@@ -23,7 +23,7 @@ const (
 // errLeaseLost ends a controller that somebody else has replaced.
 var errLeaseLost = errors.New("the lease is lost")
 
-// Run runs the controllers while this process leads, until the end of ctx. The lease is given back
+// Run runs the controllers while this process leads, until the end of ctx. The lease is released
 // then.
 func Run(ctx context.Context, o Options) error {
 	lock, err := o.lock()

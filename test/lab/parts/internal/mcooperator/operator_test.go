@@ -66,8 +66,8 @@ func start(t *testing.T) *lab {
 }
 
 // separateStatus makes the fake write status and spec apart, one write at a time, as an API server
-// does. By itself, a status write that was under way carries the old spec along and undoes a test's
-// edit.
+// does. By itself, a status write that was in progress carries the old spec along and undoes a
+// test's edit.
 func separateStatus(operator *operatorfake.Clientset) {
 	var writing sync.Mutex
 	configurations := opv1.GroupVersion.WithResource("machineconfigurations")

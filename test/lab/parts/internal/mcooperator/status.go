@@ -67,8 +67,7 @@ func (o *operator) reportWaiting(ctx context.Context, reason error) error {
 	})
 }
 
-// setCommon writes what every round writes. Available is always True: the MCO finds nothing in its
-// land worth waking somebody at night.
+// setCommon sets the fields that every sync sets. Available is always True, as in the MCO.
 func (o *operator) setCommon(co *configv1.ClusterOperator, waiting error) {
 	co.Status.Versions = []configv1.OperandVersion{{Name: "operator", Version: o.release()}}
 	set(co, configv1.OperatorAvailable, configv1.ConditionTrue, asExpected,
@@ -88,7 +87,7 @@ func (o *operator) setCommon(co *configv1.ClusterOperator, waiting error) {
 // setUpgradeable: a Degraded pool is the only state of a pool that forbids an upgrade; paused or
 // half-updated ones do not.
 func (o *operator) setUpgradeable(co *configv1.ClusterOperator) {
-	pools, _ := o.pools.List(labels.Everything())
+	pools, _ := o.pools.List(labels.Everything()) // reads the informer's cache, which does not fail
 	for _, pool := range pools {
 		if hasCondition(pool, mcfgv1.MachineConfigPoolDegraded) {
 			set(co, configv1.OperatorUpgradeable, configv1.ConditionFalse, "DegradedPool",
@@ -102,7 +101,7 @@ func (o *operator) setUpgradeable(co *configv1.ClusterOperator) {
 // extension is a line per pool, and what the loop waits for.
 func (o *operator) extension(waiting error) []byte {
 	lines := map[string]string{}
-	pools, _ := o.pools.List(labels.Everything())
+	pools, _ := o.pools.List(labels.Everything()) // reads the informer's cache, which does not fail
 	for _, pool := range pools {
 		lines[pool.Name] = describe(pool)
 	}
