@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,6 +35,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/report"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 type managerOptions struct {
@@ -83,7 +85,9 @@ func (o managerOptions) run(ctx context.Context) error {
 	if o.namespace == "" {
 		return fmt.Errorf("--namespace is empty and POD_NAMESPACE is not set: give the operator's own namespace")
 	}
-	ctrl.SetLogger(zap.New(zap.UseDevMode(o.debug)))
+	log := zap.New(zap.UseDevMode(o.debug), zap.WriteTo(safetext.NewWriter(os.Stderr)))
+	ctrl.SetLogger(log)
+	klog.SetLogger(log) // leader election and watches log there
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return err

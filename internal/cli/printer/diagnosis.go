@@ -7,11 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // DiagnosisCode is a diagnosis in a word.
@@ -146,7 +145,7 @@ func writeData(w io.Writer, data any, format, formats string) error {
 		e.SetIndent("", "  ")
 		return e.Encode(data)
 	case "yaml":
-		out, err := yaml.Marshal(data)
+		out, err := safetext.MarshalYAML(data)
 		if err != nil {
 			return err
 		}
