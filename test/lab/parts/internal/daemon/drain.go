@@ -51,8 +51,8 @@ func (d *daemon) drain(ctx context.Context) error {
 		d.warn("FailedToDrain", "%s", message)
 		return errors.New(message)
 	case err != nil:
-		return fmt.Errorf("Something went wrong while attempting to drain node: %w",
-			err) //nolint:staticcheck // the MCD's words
+		return fmt.Errorf("Something went wrong while attempting to drain node: %w", //nolint:staticcheck // the MCD's words
+			err)
 	}
 	return nil
 }
