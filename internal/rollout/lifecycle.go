@@ -102,18 +102,21 @@ func decideDeletion(o Observed) (Decision, bool) {
 	return d, true
 }
 
-// removeFinalizer is the way out of a rollout that is being deleted; forward is true when it leads
-// through the rest of the phases.
+// removeFinalizer is the next step of a rollout that is being deleted; proceed is true when that is
+// a step of the phases.
 func removeFinalizer(o Observed) (step Step, proceed bool) {
-	remove := Do{Actions: []Action{RemoveFinalizer{}}, Why: "nothing of this rollout is left to undo"}
+	remove := Step(Do{Actions: []Action{RemoveFinalizer{}}, Why: "nothing of this rollout is left to undo"})
 	if c, known := o.Cluster.Get(); known && c.Unsupported != "" {
-		return remove, false // no pools here, so none can be held
+		return remove, false // there is no Machine Config Operator: nothing of ours can be there
+	}
+	if policyMayRemain(o) {
+		remove = waitForRead(policyKind, o.NodeDisruptionPolicy.Why())
 	}
 	pools, ok := o.Pools.Get()
 	completed := o.Record.CompletedGeneration != 0
 	switch {
 	case !ok && completed && !policyInCluster(o):
-		return remove, false // the pools were restored before the end was put on record
+		return remove, false // the pools were restored before completion was recorded
 	case !ok:
 		return waitForRead("MachineConfigPool", o.Pools.Why()), false
 	case !needsRestore(o, pools) && (o.Record.StartedAt == nil || completed):
