@@ -21,6 +21,8 @@ type OrphanedNodes struct {
 	Client   client.Client
 	API      client.Reader
 	Recorder events.EventRecorder
+	// Fence checks before each write that this process is the leader.
+	Fence *execute.Fence
 }
 
 // Reconcile looks at one node.
@@ -30,13 +32,15 @@ func (r *OrphanedNodes) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	note, ok := remediation.ReadNote(n)
-	// A note that nobody can read is nothing that we may undo, and nor is one that tells of
-	// something else, which was copied here.
-	if !ok || note.Remedy.Kind != "Node" || note.Remedy.Name != n.Name {
+	// A note that cannot be read is not undone, and neither is one that names another object.
+	if !ok || !note.IsAbout(n) {
 		return ctrl.Result{}, nil
 	}
 	if gone, err := isGone(ctx, r.API, note.Rollout); err != nil || !gone {
 		return ctrl.Result{}, err
+	}
+	if err := r.Fence.Check(ctx, "uncordoning node "+n.Name); err != nil {
+		return requeueRefused(err)
 	}
 	if err := execute.Uncordon(ctx, r.Client, r.API, note.Remedy); err != nil {
 		return ctrl.Result{}, err

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/nodedisruption"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
@@ -24,6 +25,8 @@ type OrphanedPolicy struct {
 	Client   client.Client
 	API      client.Reader
 	Recorder events.EventRecorder
+	// Fence checks before each write that this process is the leader.
+	Fence *execute.Fence
 }
 
 // Reconcile looks at MachineConfiguration/cluster.
@@ -48,6 +51,9 @@ func (r *OrphanedPolicy) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 			"SafeMirrorRollout %s is gone and left its policy for registries.conf here since %s; it is taken away when %s", record.Rollout,
 			record.Since.Format(time.RFC3339), waitingFor))
 		return ctrl.Result{RequeueAfter: orphanRequeue}, nil
+	}
+	if err := r.Fence.Check(ctx, "restoring the node disruption policy"); err != nil {
+		return requeueRefused(err)
 	}
 	if err := nodedisruption.Restore(ctx, r.Client, mc, record.Rollout); err != nil {
 		return ctrl.Result{}, err

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
@@ -22,6 +23,8 @@ type OrphanedPools struct {
 	Client   client.Client
 	API      client.Reader
 	Recorder events.EventRecorder
+	// Fence checks before each write that this process is the leader.
+	Fence *execute.Fence
 }
 
 // orphanRequeue is how often an orphan that cannot be restored is looked at again.
@@ -49,6 +52,9 @@ func (r *OrphanedPools) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return ctrl.Result{}, err
 	}
 	if observedPool.Updated() == len(observedPool.Nodes) {
+		if err := r.Fence.Check(ctx, "restoring MachineConfigPool "+mcp.Name); err != nil {
+			return requeueRefused(err)
+		}
 		if err := pool.Restore(ctx, r.Client, mcp, record.PriorPaused, record.PriorMaxUnavailable); err != nil {
 			return ctrl.Result{}, err
 		}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 )
 
@@ -41,6 +43,15 @@ func poolsAndNodes(ctx context.Context, api client.Reader) ([]mcfgv1.MachineConf
 		return nil, nil, err
 	}
 	return pools.Items, pool.NodesByPool(pools.Items, nodes.Items), nil
+}
+
+// requeueRefused tries a write again later that the fence has refused: that is no failure.
+func requeueRefused(err error) (ctrl.Result, error) {
+	var refused *execute.Refused
+	if errors.As(err, &refused) {
+		return ctrl.Result{RequeueAfter: refusedRequeue}, nil
+	}
+	return ctrl.Result{}, err
 }
 
 // watchOrphans watches the kind that carries the notes, and the end of the rollouts that left them:

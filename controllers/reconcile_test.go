@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
@@ -177,8 +178,10 @@ func TestStatusOfDeletedRollout(t *testing.T) {
 // for.
 func TestRefusedActions(t *testing.T) {
 	s := newScenario(t, 0)
-	s.rollout.Executor.Leadership = func(context.Context) (time.Duration, error) { return time.Second, nil }
 	s.until(func(r *v1alpha1.SafeMirrorRollout) bool { return r.Status.Record.Release != nil })
+	s.rollout.Executor.Fence = &execute.Fence{Identity: "op-1", Lease: func(context.Context) (execute.Lease, error) {
+		return execute.Lease{Holder: "op-1", Left: time.Second}, nil
+	}}
 	recorded := len(s.events.events)
 	for range 3 {
 		s.clock.advance(time.Second)
@@ -191,7 +194,7 @@ func TestRefusedActions(t *testing.T) {
 	if !getPool(t, s.client, "infra").Spec.Paused || len(r.Status.Blockers) > 0 || len(s.events.events) > recorded+1 {
 		t.Errorf("blockers %v, events %v", r.Status.Blockers, s.events.events[recorded:])
 	}
-	s.rollout.Executor.Leadership = nil
+	s.rollout.Executor.Fence = nil
 	s.until(ready)
 }
 

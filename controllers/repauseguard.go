@@ -6,6 +6,7 @@ import (
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,15 +19,16 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// RepauseGuard closes a released pool once its node is taken or its deadline has passed. It runs in
-// every replica, leader or not, and needs nothing but what is written on the pool: whatever dies,
-// at most one more node moves (I14).
+// RepauseGuard pauses a released pool again once its node is updating or its deadline has passed. It
+// runs in every replica, leader or not, and needs only what is written on the pool: whatever dies,
+// at most one more node is updated (I14).
 type RepauseGuard struct {
-	Client client.Client
-	Now    func() time.Time
+	Client   client.Client
+	Recorder events.EventRecorder
+	Now      func() time.Time
 }
 
-// Reconcile looks at one pool.
+// Reconcile checks one pool.
 func (g *RepauseGuard) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	mcp := &mcfgv1.MachineConfigPool{}
 	if err := g.Client.Get(ctx, req.NamespacedName, mcp); err != nil {
@@ -34,8 +36,7 @@ func (g *RepauseGuard) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	}
 	record, err := pool.ReadPauseRecord(mcp)
 	if err != nil {
-		log.FromContext(ctx).Error(err, "leaving the pool alone")
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, g.pauseUnreadable(ctx, mcp, err)
 	}
 	if record == nil || record.Release == nil || record.Release.Closed || mcp.Spec.Paused {
 		return ctrl.Result{}, nil
@@ -47,13 +48,31 @@ func (g *RepauseGuard) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	if !due {
 		return ctrl.Result{RequeueAfter: max(record.Release.Deadline.Sub(g.Now()), minRequeue)}, nil
 	}
-	log.FromContext(ctx).Info("closing the pool", "pool", mcp.Name, "rollout", record.Rollout, "deadline",
+	log.FromContext(ctx).Info("pausing the pool again", "pool", mcp.Name, "rollout", record.Rollout, "deadline",
 		record.Release.Deadline)
 	return ctrl.Result{}, pool.Repause(ctx, g.Client, mcp)
 }
 
-// windowOver asks the core. The time is looked at first: past the deadline nothing else has to be
-// readable.
+// pauseUnreadable pauses an open pool whose pause record cannot be read. Whether its unpause window
+// is over is unknown, and unknown never lets another node move. The annotation stays for a person
+// to repair.
+func (g *RepauseGuard) pauseUnreadable(ctx context.Context, mcp *mcfgv1.MachineConfigPool, unreadable error) error {
+	if mcp.Spec.Paused {
+		return nil
+	}
+	log.FromContext(ctx).Error(unreadable, "cannot read the pause record, pausing the pool", "pool", mcp.Name)
+	if err := pool.PauseUnreadable(ctx, g.Client, mcp); err != nil {
+		return err
+	}
+	g.Recorder.Eventf(mcp, nil, corev1.EventTypeWarning, "PoolPaused", "Pause",
+		"this pool was unpaused and its pause record cannot be read, so it is paused and the MCO updates no further "+
+			"node (%v); repair annotation %s and the rollout continues, or remove the annotation and unpause the "+
+			"pool by hand: the MCO then updates all its nodes", unreadable, pool.PauseRecordAnnotation)
+	return nil
+}
+
+// windowOver reports whether the unpause window is over, as package rollout decides. The time comes
+// first: past the deadline nothing else has to be readable.
 func (g *RepauseGuard) windowOver(ctx context.Context, mcp *mcfgv1.MachineConfigPool, record rollout.PauseRecord) (bool,
 	error) {
 	if !g.Now().Before(record.Release.Deadline) {
@@ -78,7 +97,7 @@ func (g *RepauseGuard) windowOver(ctx context.Context, mcp *mcfgv1.MachineConfig
 func (g *RepauseGuard) setupWithManager(mgr ctrl.Manager) error {
 	everyReplica := false
 	return ctrl.NewControllerManagedBy(mgr).
-		Named("pulse-guard").
+		Named("repause-guard").
 		For(&mcfgv1.MachineConfigPool{}).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(g.unpausedPools),
 			builder.WithPredicates(nodeChanged())).
@@ -90,6 +109,7 @@ func (g *RepauseGuard) setupWithManager(mgr ctrl.Manager) error {
 func (g *RepauseGuard) unpausedPools(ctx context.Context, _ client.Object) []reconcile.Request {
 	var pools mcfgv1.MachineConfigPoolList
 	if err := g.Client.List(ctx, &pools); err != nil {
+		log.FromContext(ctx).Error(err, "listing the pools; the event of a node is lost")
 		return nil
 	}
 	var out []reconcile.Request

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/safe-mirror/safe-mirror-operator/internal/execute"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
@@ -61,10 +63,6 @@ func TestRepauseGuard(t *testing.T) {
 		"somebody has paused it": {minicluster.Edit(withPauseRecord(minicluster.Objects(), waiting), "worker",
 			func(p *mcfgv1.MachineConfigPool) { p.Spec.Paused = true }),
 			time.Hour, ctrl.Result{}, false},
-		"nobody can read its pause record": {minicluster.Edit(minicluster.Objects(), "worker",
-			func(p *mcfgv1.MachineConfigPool) {
-				p.Annotations = map[string]string{pool.PauseRecordAnnotation: "?"}
-			}), time.Hour, ctrl.Result{}, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -163,5 +161,58 @@ func TestUnpausedPools(t *testing.T) {
 				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Whether the unpause window of an unreadable record is over is unknown: the pool is paused, the
+// annotation stays, and an event says what to do.
+func TestRepauseGuardOnUnreadableRecord(t *testing.T) {
+	for name, paused := range map[string]bool{"open": false, "paused": true} {
+		t.Run(name, func(t *testing.T) {
+			patches, recorder := &patchCounter{}, &eventRecorder{}
+			cl := minicluster.Client(patches.funcs(), minicluster.Edit(minicluster.Objects(), "worker",
+				func(p *mcfgv1.MachineConfigPool) {
+					p.Spec.Paused = paused
+					p.Annotations = map[string]string{pool.PauseRecordAnnotation: "?"}
+				})...)
+			g := &RepauseGuard{Client: cl, Recorder: recorder, Now: (&clock{minicluster.StartTime}).Now}
+			got, err := g.Reconcile(t.Context(), request("worker"))
+			after := getPool(t, cl, "worker")
+			if err != nil || got != (ctrl.Result{}) || !after.Spec.Paused ||
+				after.Annotations[pool.PauseRecordAnnotation] != "?" {
+				t.Errorf("%+v, %v, paused %t, annotations %v", got, err, after.Spec.Paused, after.Annotations)
+			}
+			if (len(patches.objects) == 0) != paused || (len(recorder.events) == 0) != paused {
+				t.Errorf("patches %v, events %v", patches.objects, recorder.events)
+			}
+			for _, event := range recorder.events {
+				if !strings.Contains(event, "worker Warning PoolPaused") ||
+					!strings.Contains(event, "repair annotation "+pool.PauseRecordAnnotation) {
+					t.Errorf("event %q", event)
+				}
+			}
+		})
+	}
+}
+
+// What restores something after a rollout was deleted by force is behind the same fence.
+func TestOrphansNeedLease(t *testing.T) {
+	ended := 0
+	fence := &execute.Fence{Identity: "op-1", End: func() { ended++ },
+		Lease: func(context.Context) (execute.Lease, error) {
+			return execute.Lease{Holder: "op-2", Left: time.Minute}, nil
+		}}
+	patches := &patchCounter{}
+	cl := minicluster.Client(patches.funcs(), withPauseRecord(minicluster.Objects("worker-0"), somePauseRecord())...)
+	recorder := &eventRecorder{}
+	orphaned := &OrphanedPools{Client: cl, API: cl, Recorder: recorder, Fence: fence}
+	got, err := orphaned.Reconcile(t.Context(), request("worker"))
+	if err != nil || got.RequeueAfter != refusedRequeue || ended != 1 || len(patches.objects) > 0 ||
+		len(recorder.events) > 0 {
+		t.Errorf("%+v, %v, ended %d times, patches %v, events %v", got, err, ended, patches.objects, recorder.events)
+	}
+	orphaned.Fence = nil
+	if _, err := orphaned.Reconcile(t.Context(), request("worker")); err != nil || len(patches.objects) != 1 {
+		t.Errorf("without an election: %v, patches %v", err, patches.objects)
 	}
 }

@@ -99,10 +99,13 @@ func SetupWithManager(mgr ctrl.Manager, r *Reconciler, transfers <-chan struct{}
 	return mgr.Add(&kindDiscovery{
 		manager: mgr, reconciler: r, controller: c, pending: watches(r.PodBatchPeriod), readable: readableBy(mgr),
 		poolControllers: []func(ctrl.Manager) error{
-			(&RepauseGuard{Client: mgr.GetClient(), Now: r.Observer.Now}).setupWithManager,
-			(&OrphanedPools{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setupWithManager,
-			(&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setupWithManager,
-			(&OrphanedPolicy{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder}).setupWithManager,
+			(&RepauseGuard{Client: mgr.GetClient(), Recorder: r.Recorder, Now: r.Observer.Now}).setupWithManager,
+			(&OrphanedPools{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder,
+				Fence: r.Executor.Fence}).setupWithManager,
+			(&OrphanedNodes{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder,
+				Fence: r.Executor.Fence}).setupWithManager,
+			(&OrphanedPolicy{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Recorder: r.Recorder,
+				Fence: r.Executor.Fence}).setupWithManager,
 		},
 	})
 }

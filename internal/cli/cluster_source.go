@@ -163,11 +163,15 @@ func (s *clusterSource) openFiles(ctx context.Context, dir string, more []client
 	return nil
 }
 
-func problemErrors(findings clusterfiles.FileProblems) []error {
+// problemErrors lists the first problems, and counts the others.
+func problemErrors(problems clusterfiles.FileProblems) []error {
 	const most = 20
 	var out []error
-	for _, f := range findings[:min(len(findings), most)] {
-		out = append(out, errors.New(f.String()))
+	for _, p := range problems[:min(len(problems), most)] {
+		out = append(out, errors.New(p.String()))
+	}
+	if more := len(problems) - most; more > 0 {
+		out = append(out, fmt.Errorf("and %d more problems", more))
 	}
 	return out
 }

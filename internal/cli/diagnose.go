@@ -98,16 +98,3 @@ func (o diagnoseOptions) run(ctx context.Context, out io.Writer) error {
 	}
 	return exitWith(d.Verdict.ExitCode(), o.output, string(d.Verdict)+": "+d.Message)
 }
-
-// exitWith ends a command with its code. Where the report is for a program, standard error has the
-// verdict.
-func exitWith(code int, output, verdict string) error {
-	if code == 0 {
-		return nil
-	}
-	end := &ExitError{Code: code}
-	if output != "text" {
-		end.Text = verdict
-	}
-	return end
-}

@@ -13,10 +13,10 @@ import (
 	opv1 "github.com/openshift/api/operator/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
 	"github.com/spf13/cobra"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,6 +35,7 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/report"
 	"github.com/safe-mirror/safe-mirror-operator/internal/observe"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 type managerOptions struct {
@@ -49,9 +50,6 @@ type managerOptions struct {
 	podQuiet      time.Duration
 	debug         bool
 }
-
-// leaseName is the Lease by which replicas elect their leader.
-const leaseName = "safe-mirror-operator"
 
 // Manager runs the operator.
 func Manager() *cobra.Command {
@@ -87,7 +85,9 @@ func (o managerOptions) run(ctx context.Context) error {
 	if o.namespace == "" {
 		return fmt.Errorf("--namespace is empty and POD_NAMESPACE is not set: give the operator's own namespace")
 	}
-	ctrl.SetLogger(zap.New(zap.UseDevMode(o.debug)))
+	log := zap.New(zap.UseDevMode(o.debug), zap.WriteTo(safetext.NewWriter(os.Stderr)))
+	ctrl.SetLogger(log)
+	klog.SetLogger(log) // leader election and watches log there
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return err
@@ -97,7 +97,11 @@ func (o managerOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	lock, err := o.newLeaseLock(config)
+	if err != nil {
+		return err
+	}
+	options := ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   cache.Options{DefaultTransform: inventory.Trim},
 		NewCache:                newCache,
@@ -113,21 +117,25 @@ func (o managerOptions) run(ctx context.Context) error {
 		// The process ends right after the manager does, so a clean stop may hand the lease on at
 		// once.
 		LeaderElectionReleaseOnCancel: true,
-	})
+	}
+	if lock != nil { // a nil pointer in the interface would not be nil
+		options.LeaderElectionResourceLockInterface = lock
+	}
+	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := o.setUp(mgr, stop); err != nil {
+	if err := o.setUp(mgr, o.newFence(mgr, lock, stop)); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
-// setUp wires the operator. stop ends the process in good order, which hands the lease on at once;
-// the kubelet starts it again.
-func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
+// setUp wires the operator. The end of the fence ends the process in good order, which hands the
+// lease on at once; the kubelet starts it again.
+func (o managerOptions) setUp(mgr ctrl.Manager, fence *execute.Fence) error {
 	engine := mirror.NewEngine(mirror.EngineOptions{Workers: o.workers})
 	if err := mgr.Add(engine); err != nil {
 		return err
@@ -139,8 +147,8 @@ func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 		Payload: observe.ReadPayload, Now: time.Now}
 	executor := &execute.Executor{Client: mgr.GetClient(), API: mgr.GetAPIReader(), Observer: live,
 		Transfers: transfers, PullChecks: pulls}
-	if o.leaderElect {
-		executor.Leadership, executor.StepDown = o.leadership(mgr.GetAPIReader()), stop
+	if fence != nil {
+		executor.Fence, executor.StepDown = fence, fence.End
 		live.PodName = os.Getenv("POD_NAME")
 	}
 	collector := &metrics.Collector{}
@@ -159,20 +167,6 @@ func (o managerOptions) setUp(mgr ctrl.Manager, stop func()) error {
 		return err
 	}
 	return mgr.AddReadyzCheck("ping", healthz.Ping)
-}
-
-// leadership reads the lease: this process leads at least until the lease runs out.
-func (o managerOptions) leadership(r client.Reader) func(context.Context) (time.Duration, error) {
-	return func(ctx context.Context) (time.Duration, error) {
-		lease := &coordinationv1.Lease{}
-		if err := r.Get(ctx, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, lease); err != nil {
-			return 0, err
-		}
-		if lease.Spec.RenewTime == nil {
-			return 0, nil
-		}
-		return time.Until(lease.Spec.RenewTime.Add(o.leaseDuration)), nil
-	}
 }
 
 func newScheme() (*runtime.Scheme, error) {

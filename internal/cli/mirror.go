@@ -18,15 +18,6 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
 )
 
-// ExitError is the end of a command that has said all there is to say, with a code of its own. main
-// exits with Code; Error() is one line for standard error.
-type ExitError struct {
-	Code int
-	Text string
-}
-
-func (e *ExitError) Error() string { return e.Text }
-
 // mirrorOptions are the flags of safe-mirror mirror.
 type mirrorOptions struct {
 	manifests []string

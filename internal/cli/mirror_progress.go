@@ -9,6 +9,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror/batch"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // progressReporter tells how far a run is while it is in progress.
@@ -28,7 +29,7 @@ func (r *mirrorRun) newProgress() progressReporter {
 	case r.width != nil:
 		return &progressBar{w: r.status, width: r.width}
 	default:
-		return &progressLog{w: r.status, attempts: r.attempts}
+		return &progressLog{w: safetext.NewWriter(r.status), attempts: r.attempts}
 	}
 }
 
@@ -58,7 +59,8 @@ func (b *progressBar) update(now time.Time, ended []batch.Row, tally batch.Progr
 	failed := false
 	for _, row := range ended {
 		if row.Result == batch.Failed {
-			fmt.Fprintf(b.w, "%sfailed: %s: %s\n", clearLine, row.Source, row.Message)
+			fmt.Fprintf(b.w, "%sfailed: %s: %s\n", clearLine, safetext.Clean(row.Source),
+				safetext.Clean(row.Message))
 			failed = true
 		}
 	}

@@ -113,15 +113,7 @@ func (o planOptions) writeReport(r printer.PlanReport, out io.Writer) error {
 	if err := r.Write(out, o.output); err != nil {
 		return err
 	}
-	code := r.Verdict.Code.ExitCode()
-	if code == 0 {
-		return nil
-	}
-	end := &ExitError{Code: code}
-	if o.output != "text" && o.output != "wide" {
-		end.Text = string(r.Verdict.Code) + ": " + r.Verdict.Message
-	}
-	return end
+	return exitWith(r.Verdict.Code.ExitCode(), o.output, string(r.Verdict.Code)+": "+r.Verdict.Message)
 }
 
 func knownFormat(format string) bool {

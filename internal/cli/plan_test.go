@@ -18,10 +18,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
-	"sigs.k8s.io/yaml"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/cli/printer"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 	"github.com/safe-mirror/safe-mirror-operator/test/minicluster"
 )
 
@@ -69,7 +69,7 @@ func objectsDir(t *testing.T, objects ...client.Object) string {
 	}
 	dir := t.TempDir()
 	for kind, items := range byKind {
-		text, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+		text, err := safetext.MarshalYAML(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,10 +37,14 @@ func (o planOptions) newRegistryChecker(ctx context.Context, s *clusterSource) (
 		out.gaps = append(out.gaps, preview.CoverageGap{Source: "trusted CAs", Why: err.Error() +
 			"; only the system's roots are trusted"})
 	}
-	if text, err := registriesconf.Render(nil, sets); err == nil {
-		if out.currentConfig, err = registriesconf.Parse(text, nil); err != nil {
-			return nil, err
-		}
+	text, err := registriesconf.Render(nil, sets)
+	if err == nil {
+		out.currentConfig, err = registriesconf.Parse(text, nil)
+	}
+	if err != nil {
+		// Without the mirrors of the nodes, the release payload is read from its source.
+		out.gaps = append(out.gaps, preview.CoverageGap{Source: "registries configuration", Why: err.Error() +
+			"; the release payload is read from its source and not from its mirrors"})
 	}
 	access := mirror.Access{Keychain: keychain, CAs: cas, Insecure: preview.Insecure(sets)}
 	// Nothing is ever pushed: the access that looks at the mirrors for what is missing there is the

@@ -82,7 +82,7 @@ func (b *Budget) String() string {
 
 // Healthy is the disruption controller's notion: Ready and not being deleted. disrupted are the
 // pods whose eviction was granted less than deletionTimeout ago and that are not gone yet.
-func healthy(p *corev1.Pod, disrupted map[string]metav1.Time, now time.Time) bool {
+func IsHealthy(p *corev1.Pod, disrupted map[string]metav1.Time, now time.Time) bool {
 	if p.DeletionTimestamp != nil {
 		return false
 	}
@@ -109,7 +109,7 @@ func IsPodReady(p *corev1.Pod) bool {
 func (b *Budget) compute(scales Scales, now time.Time) {
 	status := &b.PDB.Status
 	for _, p := range b.Pods {
-		if healthy(p, status.DisruptedPods, now) {
+		if IsHealthy(p, status.DisruptedPods, now) {
 			b.Healthy++
 		}
 	}
@@ -241,7 +241,7 @@ type EvictionResponse struct {
 const (
 	statusCreated         = 201
 	statusTooManyRequests = 429
-	statusInternalError   = 500
+	StatusInternalError   = 500
 )
 
 // Granted tells whether the pod goes.
@@ -249,7 +249,7 @@ func (a EvictionResponse) Granted() bool { return a.Code == statusCreated }
 
 // CheckEviction says what the eviction API would answer now.
 func (s *Budgets) CheckEviction(p *corev1.Pod) EvictionResponse {
-	return checkEviction(p, s.byPod[p], func(b *Budget) int32 { return b.Healthy })
+	return CheckEviction(p, s.byPod[p], func(b *Budget) int32 { return b.Healthy })
 }
 
 // checkEviction follows the API server: a pod that has ended, is being deleted or is Pending goes
@@ -260,13 +260,13 @@ func (s *Budgets) CheckEviction(p *corev1.Pod) EvictionResponse {
 // A Pending pod is all that passes by a budget that allows nothing, which is why
 // unhealthyPodEvictionPolicy does not help against a replacement that cannot be pulled: what is
 // refused is the healthy pod on the next node.
-func checkEviction(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) EvictionResponse {
+func CheckEviction(p *corev1.Pod, budgets []*Budget, healthy func(*Budget) int32) EvictionResponse {
 	granted := EvictionResponse{Code: statusCreated, Budgets: budgets}
 	switch {
 	case len(budgets) == 0, p.DeletionTimestamp != nil, IsPodTerminal(p), p.Status.Phase == corev1.PodPending:
 		return granted
 	case len(budgets) > 1:
-		return EvictionResponse{Code: statusInternalError, Budgets: budgets}
+		return EvictionResponse{Code: StatusInternalError, Budgets: budgets}
 	}
 	b := budgets[0]
 	if !IsPodReady(p) && b.allowsUnhealthy(healthy(b)) {

@@ -40,7 +40,7 @@ type CriticalService struct {
 
 // callsWebhookFor tells whether the webhook is asked about the pod. Namespaces whose labels are not
 // known count as selected.
-func (svc *CriticalService) callsWebhookFor(p *corev1.Pod, namespaces map[string]map[string]string) bool {
+func (svc *CriticalService) CallsWebhookFor(p *corev1.Pod, namespaces map[string]map[string]string) bool {
 	if svc.ObjectSelector != nil && !svc.ObjectSelector.Matches(labels.Set(p.Labels)) {
 		return false
 	}

@@ -1,10 +1,7 @@
-// Package drain forecasts whether a node can be drained, and says of a drain that is stuck what
-// holds it.
+// Package drain has the platform's own rules for draining nodes: which pods leave (kubectl drain),
+// what a PodDisruptionBudget allows (disruption controller, eviction API), and which node is next
+// (Machine Config Operator). A Snapshot holds what was read of a cluster, and when.
 //
-// It is pure: a Snapshot goes in, with everything that was seen of the cluster and the time of the
-// look, and words and numbers come out. Nothing here reads a cluster, keeps time or changes
-// anything. What the platform decides is decided here by the platform's own rules: which pods leave
-// by those of kubectl's drain, what a PodDisruptionBudget allows by those of the disruption
-// controller and of the eviction API, where a pod can go by those of the scheduler, and which node
-// is next by those of the Machine Config Operator.
+// It is pure: nothing here reads a cluster, measures time or changes anything. The package forecast
+// predicts drains by these rules, the package diagnosis explains drains that make no progress.
 package drain

@@ -31,7 +31,7 @@ func FilterActionOf(p *corev1.Pod, daemonSetGone func(*corev1.Pod) bool) FilterA
 		return ActionIgnore
 	}
 	switch {
-	case isMirrorPod(p):
+	case IsMirrorPod(p):
 		return ActionIgnore
 	case IsPodTerminal(p), p.DeletionTimestamp != nil:
 		return ActionTerminating
@@ -43,7 +43,7 @@ func FilterActionOf(p *corev1.Pod, daemonSetGone func(*corev1.Pod) bool) FilterA
 }
 
 // isMirrorPod: the annotation marks what a kubelet shows of its static pods, whatever its value.
-func isMirrorPod(p *corev1.Pod) bool {
+func IsMirrorPod(p *corev1.Pod) bool {
 	_, ok := p.Annotations[corev1.MirrorPodAnnotationKey]
 	return ok
 }

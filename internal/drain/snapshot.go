@@ -65,7 +65,7 @@ type PoolNodes struct {
 
 // taintUpdateInProgress is the taint of the Machine Config Operator on nodes that are still to
 // come. Its effect is PreferNoSchedule.
-const taintUpdateInProgress = "UpdateInProgress"
+const TaintUpdateInProgress = "UpdateInProgress"
 
 // ImageState is what becomes of an image that is wanted on a node.
 type ImageState string

@@ -34,7 +34,7 @@ func UpdateOrderOf(p rollout.Pool) UpdateOrder {
 	var candidates []rollout.Node
 	var out UpdateOrder
 	for _, n := range p.Nodes {
-		if !isPending(p, n) {
+		if !IsPending(p, n) {
 			continue
 		}
 		if why := notCandidateReason(n); why != "" {
@@ -60,7 +60,7 @@ func UpdateOrderOf(p rollout.Pool) UpdateOrder {
 
 // restrictTo puts the nodes first that the core would take. Those that cannot be taken at all stay
 // where they are.
-func (t UpdateOrder) restrictTo(names []string) UpdateOrder {
+func (t UpdateOrder) RestrictTo(names []string) UpdateOrder {
 	if len(names) == 0 {
 		return t
 	}
@@ -85,7 +85,7 @@ func laterNodes(names []string) []LaterNode {
 
 // isPending tells whether the node is still to be told. Before the planned configuration is
 // rendered all are.
-func isPending(p rollout.Pool, n rollout.Node) bool {
+func IsPending(p rollout.Pool, n rollout.Node) bool {
 	return p.Registries != rollout.MatchesPlanned || n.DesiredConfig != p.Rendered
 }
 

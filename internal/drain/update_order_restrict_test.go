@@ -23,7 +23,7 @@ func TestUpdateOrderRestrictTo(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, rest := order.restrictTo(c.names), []string{}
+			got, rest := order.RestrictTo(c.names), []string{}
 			for _, l := range got.Others {
 				rest = append(rest, l.Node)
 			}

@@ -16,7 +16,7 @@ type Volumes struct {
 
 // claimNames are the names of the claims of a pod. An ephemeral volume is claimed anew by each pod,
 // wherever that is.
-func claimNames(p *corev1.Pod) []string {
+func ClaimNames(p *corev1.Pod) []string {
 	var out []string
 	for i := range p.Spec.Volumes {
 		if c := p.Spec.Volumes[i].PersistentVolumeClaim; c != nil {
@@ -28,8 +28,8 @@ func claimNames(p *corev1.Pod) []string {
 
 // unreachableReason says why the volumes of a pod cannot be used on a node; empty when they can. A
 // volume of one zone, or of one node's disk, says so in its node affinity.
-func (v *Volumes) unreachableReason(p *corev1.Pod, n *corev1.Node) string {
-	for _, name := range claimNames(p) {
+func (v *Volumes) UnreachableReason(p *corev1.Pod, n *corev1.Node) string {
+	for _, name := range ClaimNames(p) {
 		c := v.Claims[name]
 		if c == nil || c.Spec.VolumeName == "" {
 			continue // it is bound where the pod goes

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
 	opv1 "github.com/openshift/api/operator/v1"
@@ -27,10 +26,9 @@ type Executor struct {
 	// them.
 	Transfers  *Transfers
 	PullChecks *PullChecks
-	// Leadership tells how long this process surely stays the leader; nil when there is no
-	// election.
-	Leadership func(ctx context.Context) (time.Duration, error)
-	// StepDown ends this process in good order, so that another replica leads; nil when there is no
+	// Fence checks before each write that this process is the leader; nil without a leader election.
+	Fence *Fence
+	// StepDown ends this process in good order, so that another replica leads; nil without a leader
 	// election.
 	StepDown func()
 }
@@ -39,7 +37,7 @@ type Executor struct {
 // failure: the next look decides anew.
 type Refused struct{ Action, Why string }
 
-func (r *Refused) Error() string { return r.Action + " is not done: " + r.Why }
+func (r *Refused) Error() string { return r.Action + " was not carried out: " + r.Why }
 
 // Execute carries out one action.
 func (e *Executor) Execute(ctx context.Context, obs *observe.Observation, a rollout.Action) error {
@@ -49,6 +47,10 @@ func (e *Executor) Execute(ctx context.Context, obs *observe.Observation, a roll
 			return err
 		}
 		obs, a = fresh, action
+	}
+	// After the fresh reads, which can take long: the lease is the last thing that is read.
+	if err := e.checkFence(ctx, a); err != nil {
+		return err
 	}
 	switch a := a.(type) {
 	case rollout.EnsureFinalizer:
@@ -102,7 +104,7 @@ func (e *Executor) revalidate(ctx context.Context, obs *observe.Observation, a r
 	rollout.Action, error) {
 	fresh, err := e.Observer.Refresh(ctx, obs)
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking again before %s: %w", a.Key(), err)
+		return nil, nil, fmt.Errorf("reading the cluster again before %s: %w", a.Key(), err)
 	}
 	for _, b := range rollout.Decide(fresh.Observed).Actions {
 		if b.Key() == a.Key() {
@@ -124,7 +126,7 @@ func (e *Executor) updatePool(ctx context.Context, name string, do func(*mcfgv1.
 	err := do(mcp)
 	var other *pool.NotOwnedError
 	if errors.As(err, &other) {
-		return &Refused{Action: "the change of MachineConfigPool " + name, Why: other.Why}
+		return &Refused{Action: "patching MachineConfigPool " + name, Why: other.Why}
 	}
 	return err
 }
@@ -144,37 +146,14 @@ func (e *Executor) updatePolicy(ctx context.Context, action string, do func(*opv
 	return err
 }
 
-// releaseNodes opens the pool only while this process is sure to lead for longer than it takes to
-// notice the node and close the pool again (R1). Should it die all the same, any replica closes the
-// pool past its deadline.
+// releaseNodes unpauses the pool. The fence has made sure that this process leads for longer than it
+// takes to observe the node and pause the pool again (R1). Should it die all the same, any replica
+// pauses the pool past its deadline.
 func (e *Executor) releaseNodes(ctx context.Context, a rollout.ReleaseNodes) error {
-	if err := e.requireLeadership(ctx, a); err != nil {
-		return err
-	}
 	return e.updatePool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 		if mcp.Spec.Configuration.Name != a.Record.Release.Target {
-			return &Refused{Action: a.Key(), Why: "the pool has been rendered anew"}
+			return &Refused{Action: a.Key(), Why: "the pool has a new rendered MachineConfig"}
 		}
 		return pool.Unpause(ctx, e.Client, mcp, a.Record, a.MaxUnavailable)
 	})
 }
-
-// requireLeadership refuses a release that this process may not be the one to see through.
-func (e *Executor) requireLeadership(ctx context.Context, a rollout.Action) error {
-	if e.Leadership == nil {
-		return nil
-	}
-	left, err := e.Leadership(ctx)
-	if err != nil {
-		return fmt.Errorf("reading how long this process leads: %w", err)
-	}
-	if left < leadershipMargin {
-		return &Refused{Action: a.Key(),
-			Why: fmt.Sprintf("this process is sure to lead for %s only, and has to renew its lease first",
-				left.Round(time.Second))}
-	}
-	return nil
-}
-
-// leadershipMargin covers a slow write and the watch event that follows it.
-const leadershipMargin = 5 * time.Second

@@ -87,7 +87,7 @@ func TestDisruptiveActionsAreRevalidated(t *testing.T) {
 			before := s.poolState("worker")
 			err := s.Execute(context.Background(), obs, action)
 			var refused *Refused
-			if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "release-one/worker is not done: ") ||
+			if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "release-one/worker was not carried out: ") ||
 				!strings.Contains(refused.Why, c.why) {
 				t.Errorf("error %v, want it to be refused because %q", err, c.why)
 			}
@@ -107,45 +107,11 @@ func TestRevalidationFails(t *testing.T) {
 	err := s.Execute(context.Background(), obs, action)
 	var refused *Refused
 	if err == nil || errors.As(err, &refused) ||
-		!strings.Contains(err.Error(), "looking again before release-one/worker") {
+		!strings.Contains(err.Error(), "reading the cluster again before release-one/worker") {
 		t.Errorf("error %v", err)
 	}
 	if len(*s.writes) > 0 {
 		t.Errorf("wrote %v", *s.writes)
-	}
-}
-
-// A pool is opened only by who is sure to be there to close it (R1).
-func TestReleaseNeedsLeadershipMargin(t *testing.T) {
-	cases := map[string]struct {
-		left time.Duration
-		err  error
-		want string
-	}{
-		"plenty":      {left: time.Minute},
-		"just enough": {left: leadershipMargin},
-		"too little": {left: leadershipMargin - time.Millisecond,
-			want: "this process is sure to lead for 5s only"},
-		"none any more": {left: -time.Second, want: "this process is sure to lead for -1s only"},
-		"nobody can tell": {left: time.Minute, err: errDown,
-			want: "reading how long this process leads: connection refused"},
-		"nobody, and none": {err: errDown, want: "reading how long this process leads: connection refused"},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			s := readyToRelease(t)
-			s.Leadership = func(context.Context) (time.Duration, error) { return c.left, c.err }
-			obs := s.observe()
-			err := s.Execute(context.Background(), obs, s.nextAction(obs))
-			var refused *Refused
-			if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) ||
-				errors.As(err, &refused) != (c.want != "" && c.err == nil) {
-				t.Errorf("error %v, want %q", err, c.want)
-			}
-			if got := s.poolState("worker").Paused; got != (c.want != "") {
-				t.Errorf("paused: %t", got)
-			}
-		})
 	}
 }
 
@@ -157,7 +123,7 @@ func TestReleaseNeedsItsTarget(t *testing.T) {
 	record.Release = &rollout.UnpauseWindow{Target: "rendered-worker-9"}
 	err := s.releaseNodes(context.Background(), rollout.ReleaseNodes{Pool: "worker", MaxUnavailable: 1, Record: record})
 	var refused *Refused
-	if !errors.As(err, &refused) || refused.Why != "the pool has been rendered anew" {
+	if !errors.As(err, &refused) || refused.Why != "the pool has a new rendered MachineConfig" {
 		t.Errorf("error %v", err)
 	}
 	if !s.poolState("worker").Paused {
@@ -255,7 +221,7 @@ func TestPoolsOfOtherRollouts(t *testing.T) {
 		var refused *Refused
 		err := s.Execute(ctx, obs, rollout.PausePool{Pool: "worker", Record: somePauseRecord()})
 		if !errors.As(err, &refused) ||
-			err.Error() != "the change of MachineConfigPool worker is not done: SafeMirrorRollout books holds it" {
+			err.Error() != "patching MachineConfigPool worker was not carried out: SafeMirrorRollout books holds it" {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -17,12 +17,9 @@ import (
 // another. Each of them is read past the caches first. The first that cannot be told ends it: those
 // that were told before are followed, the others come with the next batch.
 func (e *Executor) targetNodes(ctx context.Context, a rollout.TargetNodes) error {
-	if err := e.requireLeadership(ctx, a); err != nil {
-		return err
-	}
 	err := e.updatePool(ctx, a.Pool, func(mcp *mcfgv1.MachineConfigPool) error {
 		if mcp.Spec.Configuration.Name != a.Target {
-			return &Refused{Action: a.Key(), Why: "the pool has been rendered anew"}
+			return &Refused{Action: a.Key(), Why: "the pool has a new rendered MachineConfig"}
 		}
 		return pool.RecordTargets(ctx, e.Client, mcp, a.Record)
 	})
@@ -30,6 +27,9 @@ func (e *Executor) targetNodes(ctx context.Context, a rollout.TargetNodes) error
 		return err
 	}
 	for _, name := range a.Nodes {
+		if err := e.Fence.Check(ctx, a.Key()); err != nil {
+			return err // a batch of many nodes takes a while
+		}
 		if err := e.targetNode(ctx, a, name); err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (e *Executor) targetNode(ctx context.Context, a rollout.TargetNodes, name s
 // stepDown hands the lead over. The process ends; its node is drained when another one leads.
 func (e *Executor) stepDown(a rollout.StepDown) error {
 	if e.StepDown == nil {
-		return &Refused{Action: a.Key(), Why: "there is no election in which another replica could win"}
+		return &Refused{Action: a.Key(), Why: "leader election is off, so no other replica can take over"}
 	}
 	e.StepDown()
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	mcfgv1 "github.com/openshift/api/machineconfiguration/v1"
@@ -89,10 +88,10 @@ func TestRefusedTargets(t *testing.T) {
 		first  bool // the first node is told
 	}{
 		"not sure to lead": {func(s *setup, _ *rollout.TargetNodes) {
-			s.Leadership = func(context.Context) (time.Duration, error) { return time.Second, nil }
-		}, "sure to lead for 1s only", false},
+			s.Fence = &Fence{Identity: "op-1", Lease: func(context.Context) (Lease, error) { return Lease{Holder: "op-1"}, nil }}
+		}, "leader lease for 0s only", false},
 		"rendered anew": {func(_ *setup, a *rollout.TargetNodes) { a.Target = "rendered-worker-other" },
-			"rendered anew", false},
+			"new rendered MachineConfig", false},
 		"no longer our pool": {func(_ *setup, a *rollout.TargetNodes) { a.Record.Rollout = "books" },
 			"does not carry the pause record", false},
 		"the second is cordoned": {func(s *setup, _ *rollout.TargetNodes) {

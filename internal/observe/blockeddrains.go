@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/diagnosis"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/mirror"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -29,7 +29,7 @@ func (observer *Observer) blockedDrains(ctx context.Context, obs *Observation) r
 		DryRunEvict: evidence.DryRun(observer.DryRun), DryRunAfter: evictionDryRunAfter,
 	}
 	if r := obs.Observed.Record.Release; r != nil && len(r.Nodes) > 0 {
-		source.Awaited = &drain.AwaitedRelease{Pool: r.Pool, Nodes: r.Nodes, Since: r.IntendedAt.Time}
+		source.Awaited = &diagnosis.AwaitedRelease{Pool: r.Pool, Nodes: r.Nodes, Since: r.IntendedAt.Time}
 	}
 	result, err := source.Diagnose(ctx, pools)
 	if err != nil {
@@ -55,6 +55,6 @@ func lastFailure(results map[string]mirror.Result) func(endpoint string) (rollou
 		if e.Err != nil {
 			detail = e.Err.Error()
 		}
-		return drain.PullCauseOf(e.Class), detail, true
+		return diagnosis.PullCauseOf(e.Class), detail, true
 	}
 }

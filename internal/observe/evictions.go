@@ -10,6 +10,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -24,7 +25,7 @@ const (
 // next, with dryRun=All: nothing is evicted. It runs the admission webhooks and the budgets as they
 // are at this moment. A refusal overrides the arithmetic, which comes first (R12): the API server
 // does not count down from one question to the next, and cannot tell where a replacement would go.
-func (observer *Observer) dryRunEvictions(ctx context.Context, s drain.Snapshot, report *drain.Report) {
+func (observer *Observer) dryRunEvictions(ctx context.Context, s drain.Snapshot, report *forecast.Report) {
 	ctx, cancel := context.WithTimeout(ctx, evictionDryRunTimeout)
 	defer cancel()
 	for _, candidate := range report.DryRunEvictions(s, maxDryRunEvictions) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -73,7 +74,7 @@ func nodesOnPreviousConfig(obs *Observation) map[string]bool {
 }
 
 func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
-	if drain.FilterReason(p, n) != "" || n.Spec.Unschedulable {
+	if forecast.FilterReason(p, n) != "" || n.Spec.Unschedulable {
 		return false
 	}
 	owner := metav1.GetControllerOf(p)
@@ -82,7 +83,7 @@ func fits(p *corev1.Pod, n *corev1.Node, pods []corev1.Pod) bool {
 			return false
 		}
 		otherOwner := metav1.GetControllerOf(&other)
-		return (owner != nil && otherOwner != nil && owner.UID == otherOwner.UID) || drain.SharePort(p, &other)
+		return (owner != nil && otherOwner != nil && owner.UID == otherOwner.UID) || forecast.SharePort(p, &other)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain/snapshot"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan/prediction"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -43,7 +44,7 @@ func (observer *Observer) forecast(ctx context.Context, obs *Observation, predic
 	}
 	s := observer.snapshot(ctx, obs, predicted, fresh)
 	if stillValid {
-		next := drain.ForecastNext(s)
+		next := forecast.ForecastNext(s)
 		if fresh {
 			observer.dryRunEvictions(ctx, s, &next)
 		}
@@ -51,7 +52,7 @@ func (observer *Observer) forecast(ctx context.Context, obs *Observation, predic
 		out.Safe, out.Blocked, out.Unknown = cached.Safe, cached.Blocked, cached.Unknown
 		return rollout.Known(out)
 	}
-	report := drain.ForecastAll(s)
+	report := forecast.ForecastAll(s)
 	if fresh {
 		observer.dryRunEvictions(ctx, s, &report)
 	}

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,30 +14,33 @@ import (
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
-// locateOperators notes where the replicas of this operator run. What cannot be read is left out:
-// of it nothing is demanded.
+// locateOperators records where the replicas of this operator run.
 func (observer *Observer) locateOperators(ctx context.Context, r client.Reader, o *rollout.Observed) {
 	o.Operator = observer.operatorReplicas(ctx, r)
 }
 
-// operatorReplicas finds the pod of this process and the replicas that stand by. Without an
-// election, or outside of a cluster, there are none.
+// operatorReplicas finds the pod of this process and the replicas that stand by. Without a leader
+// election, or outside of a cluster, there are none. Pods that cannot be read are not the same as
+// none: whether a replica stands by is then unknown, and no pool is opened.
 func (observer *Observer) operatorReplicas(ctx context.Context, r client.Reader) rollout.OperatorReplicas {
 	if observer.PodName == "" {
 		return rollout.OperatorReplicas{}
 	}
 	own := &corev1.Pod{}
 	if err := r.Get(ctx, client.ObjectKey{Namespace: observer.Namespace, Name: observer.PodName}, own); err != nil {
-		return rollout.OperatorReplicas{}
+		return rollout.OperatorReplicas{Unreadable: err.Error()}
 	}
 	out := rollout.OperatorReplicas{LeaderNode: own.Spec.NodeName}
 	name := own.Labels[appNameLabel]
 	if name == "" {
+		out.Unreadable = fmt.Sprintf("pod %s/%s has no label %s, which finds the other replicas", own.Namespace,
+			own.Name, appNameLabel)
 		return out
 	}
 	var replicas corev1.PodList
 	if err := r.List(ctx, &replicas, client.InNamespace(observer.Namespace),
 		client.MatchingLabels{appNameLabel: name}); err != nil {
+		out.Unreadable = err.Error()
 		return out
 	}
 	for i := range replicas.Items {
@@ -52,11 +56,10 @@ func (observer *Observer) operatorReplicas(ctx context.Context, r client.Reader)
 	return out
 }
 
-// warningMaxAge is how long the look for what adds and removes nodes is good for: it decides
-// nothing.
+// warningMaxAge is how long the list of what adds and removes nodes is used: it decides nothing.
 const warningMaxAge = 5 * time.Minute
 
-// addLifecycleWarnings notes what else adds or removes nodes by itself.
+// addLifecycleWarnings adds a warning for each controller that adds or removes nodes by itself.
 func (observer *Observer) addLifecycleWarnings(ctx context.Context, o *rollout.Observed) {
 	cluster, ok := o.Cluster.Get()
 	if !ok {

@@ -7,8 +7,9 @@ import (
 	"strings"
 
 	operatorv1 "github.com/openshift/api/operator/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -46,8 +47,11 @@ func (observer *Observer) remedies(ctx context.Context, reader client.Reader,
 	return rollout.Known(out)
 }
 
-// remediesOnObjects are the remedies of this rollout of which the objects tell. Only nodes are
-// always looked at; workloads when the user lets them be scaled.
+// remediesOnObjects are the remedies of this rollout that the notes on nodes and IngressControllers
+// record. A note counts only on the object that its remedy names. Notes on Deployments do not
+// count: a tenant can write one on a Deployment of his own, and a note that one read sees and
+// another does not (the caches drop the annotations of workloads) would hold every disruptive
+// action. A remedy of a Deployment whose record is lost is undone with the command in its note.
 func (observer *Observer) remediesOnObjects(ctx context.Context, reader client.Reader,
 	obs *Observation) ([]v1alpha1.RemedyRecord, error) {
 	var objects []client.Object
@@ -58,27 +62,20 @@ func (observer *Observer) remediesOnObjects(ctx context.Context, reader client.R
 	for i := range nodes.Items {
 		objects = append(objects, &nodes.Items[i])
 	}
-	if obs.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleDeployments) {
-		var list appsv1.DeploymentList
-		if err := reader.List(ctx, &list); err != nil {
-			return nil, err
+	if obs.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleIngress) {
+		var list operatorv1.IngressControllerList
+		err := observer.API.List(ctx, &list, client.InNamespace(ingressNamespace))
+		// Without the right, or without the kind, nothing was ever changed there.
+		if err != nil && !apierrors.IsForbidden(err) && !meta.IsNoMatchError(err) {
+			return nil, fmt.Errorf("listing the IngressControllers: %w", err)
 		}
 		for i := range list.Items {
 			objects = append(objects, &list.Items[i])
 		}
 	}
-	if obs.Rollout.Spec.Remediation.Enabled(v1alpha1.ScaleIngress) {
-		var list operatorv1.IngressControllerList
-		// Without the right nothing was ever changed there.
-		if err := observer.API.List(ctx, &list, client.InNamespace(ingressNamespace)); err == nil {
-			for i := range list.Items {
-				objects = append(objects, &list.Items[i])
-			}
-		}
-	}
 	var out []v1alpha1.RemedyRecord
 	for _, o := range objects {
-		if note, ok := remediation.ReadNote(o); ok && note.Rollout == obs.Rollout.Name {
+		if note, ok := remediation.ReadNote(o); ok && note.Rollout == obs.Rollout.Name && note.IsAbout(o) {
 			out = append(out, note.Remedy)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
@@ -29,11 +30,11 @@ const remediationRole = "safe-mirror-remediation"
 // something and that the user has switched on.
 func (observer *Observer) remedyCandidates(ctx context.Context, reader client.Reader,
 	obs *Observation) ([]rollout.RemedyCandidate, error) {
-	blockedDrains, ok := obs.Observed.BlockedDrains.Get()
+	blockedDrains, _ := obs.Observed.BlockedDrains.Get() // none while they are unknown
 	spec := obs.Rollout.Spec.Remediation
 	var out []rollout.RemedyCandidate
 	for _, blocked := range blockedDrains {
-		if !ok || blocked.Reason.Transient() {
+		if blocked.Reason.Transient() {
 			continue
 		}
 		feasible, err := observer.feasibleNodes(ctx, reader, obs, blocked)
@@ -72,7 +73,7 @@ func (observer *Observer) checkAccess(ctx context.Context,
 	for _, r := range rights {
 		allowed, err := observer.DryRun.Allowed(ctx, r)
 		if err != nil {
-			return fmt.Sprintf("whether the operator may %s %s could not be found out: %v", r.Verb, r.Resource, err)
+			return fmt.Sprintf("whether the operator may %s %s could not be determined: %v", r.Verb, r.Resource, err)
 		}
 		if !allowed {
 			what := r.Resource
@@ -96,8 +97,10 @@ func (observer *Observer) cordonCandidates(ctx context.Context, reader client.Re
 			continue
 		}
 		n := &corev1.Node{}
-		if err := reader.Get(ctx, client.ObjectKey{Name: p.Node}, n); err != nil {
-			return nil, client.IgnoreNotFound(err)
+		if err := reader.Get(ctx, client.ObjectKey{Name: p.Node}, n); apierrors.IsNotFound(err) {
+			continue // deleted since the pod was read
+		} else if err != nil {
+			return nil, err
 		}
 		candidate := rollout.RemedyCandidate{Node: blocked.Node, Action: v1alpha1.Relocate, Kind: "Node", Name: n.Name,
 			UID: string(n.UID), Value: rollout.Schedulable, FeasibleNodes: len(feasible[p.Owner])}

@@ -30,7 +30,7 @@ func (observer *Observer) scaleCandidates(ctx context.Context, _ client.Reader, 
 			continue
 		}
 		d := &appsv1.Deployment{}
-		// Past the caches, which leave out who has written what.
+		// Past the caches, which drop the managed fields.
 		if err := observer.API.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, d); err != nil {
 			if apierrors.IsNotFound(err) {
 				continue
@@ -38,7 +38,10 @@ func (observer *Observer) scaleCandidates(ctx context.Context, _ client.Reader, 
 			return nil, err
 		}
 		candidate, err := observer.deploymentCandidate(ctx, d)
-		if err != nil {
+		switch {
+		case apierrors.IsNotFound(err): // its IngressController was deleted, and nothing else sets the replicas
+			continue
+		case err != nil:
 			return nil, err
 		}
 		candidate.Node, candidate.FeasibleNodes = blocked.Node, len(feasible[p.Owner])
@@ -55,8 +58,8 @@ func splitOwner(owner string) (kind, namespace, name string, ok bool) {
 	return parts[0], parts[1], parts[2], true
 }
 
-// deploymentCandidate: a router's Deployment is its IngressController's, whose operator would take
-// a change of it back at once.
+// deploymentCandidate offers the Deployment, or for a router's Deployment its IngressController:
+// the ingress operator would revert a change of the Deployment at once.
 func (observer *Observer) deploymentCandidate(ctx context.Context, d *appsv1.Deployment) (rollout.RemedyCandidate,
 	error) {
 	if ingress, is := d.Labels[owningIngressLabel]; is {
@@ -68,11 +71,11 @@ func (observer *Observer) deploymentCandidate(ctx context.Context, d *appsv1.Dep
 	manager := remediation.ReplicasManager(d)
 	switch owner := metav1.GetControllerOf(d); {
 	case owner != nil:
-		candidate.Refusal = fmt.Sprintf("Deployment %s/%s belongs to %s %s, which would take the change back",
+		candidate.Refusal = fmt.Sprintf("Deployment %s/%s belongs to %s %s, which would revert the change",
 			d.Namespace, d.Name, owner.Kind, owner.Name)
 		return candidate, nil
 	case manager != "":
-		candidate.Refusal = fmt.Sprintf("the number of replicas of Deployment %s/%s is %q's to set", d.Namespace,
+		candidate.Refusal = fmt.Sprintf("the number of replicas of Deployment %s/%s is managed by %q", d.Namespace,
 			d.Name, manager)
 		return candidate, nil
 	}
@@ -92,7 +95,9 @@ func (observer *Observer) deploymentCandidate(ctx context.Context, d *appsv1.Dep
 	}
 	for _, s := range hpas.Items {
 		if t := s.Spec.ScaleTargetRef; t.Kind == "Deployment" && t.Name == d.Name {
-			candidate.Refusal = fmt.Sprintf("HorizontalPodAutoscaler %s/%s sets the number of replicas of Deployment %s", s.Namespace, s.Name, d.Name)
+			candidate.Refusal = fmt.Sprintf(
+				"HorizontalPodAutoscaler %s/%s sets the number of replicas of Deployment %s", s.Namespace, s.Name,
+				d.Name)
 		}
 	}
 	return candidate, nil
@@ -113,7 +118,7 @@ func (observer *Observer) ingressCandidate(ctx context.Context, name string) (ro
 	}
 	ic := &operatorv1.IngressController{}
 	if err := observer.API.Get(ctx, client.ObjectKey{Namespace: ingressNamespace, Name: name}, ic); err != nil {
-		return candidate, client.IgnoreNotFound(err)
+		return candidate, err
 	}
 	candidate.UID = string(ic.UID)
 	if ic.Spec.Replicas != nil {
@@ -122,9 +127,10 @@ func (observer *Observer) ingressCandidate(ctx context.Context, name string) (ro
 	manager := remediation.ReplicasManager(ic)
 	switch {
 	case manager != "":
-		candidate.Refusal = fmt.Sprintf("the number of replicas of IngressController %s is %q's to set", name, manager)
+		candidate.Refusal = fmt.Sprintf("the number of replicas of IngressController %s is managed by %q", name, manager)
 	case candidate.Value == "":
-		candidate.Refusal = fmt.Sprintf("IngressController %s names no number of replicas, so that there is none to restore", name)
+		candidate.Refusal = fmt.Sprintf(
+			"IngressController %s sets no spec.replicas, so there is no value to restore", name)
 	}
 	return candidate, nil
 }

@@ -170,7 +170,7 @@ func checkStateToday(r mirror.Result) checkState {
 	if found != checkFailed {
 		return found
 	}
-	switch r.Err.Class {
+	switch resultError(r).Class {
 	case mirror.Denied:
 		return checkPassed // to us; its pods may have credentials of their own
 	case mirror.RateLimited:

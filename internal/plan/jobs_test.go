@@ -109,3 +109,16 @@ func TestKeyWithoutPool(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A mirror of the list that holds the image in part is a failure without an error of the job itself.
+func TestCheckStateTodayOfOtherMirror(t *testing.T) {
+	for class, want := range map[mirror.ErrorClass]checkState{
+		mirror.Incomplete: checkFailed, mirror.Corrupt: checkFailed, mirror.Missing: checkPassed,
+	} {
+		r := mirror.Result{Proof: mirror.Proof{At: now}, OtherMirrors: []mirror.ImageCheck{
+			{Err: &mirror.Error{Class: class}}}}
+		if got := checkStateToday(r); got != want {
+			t.Errorf("%s in another mirror: state %v, want %v", class, got, want)
+		}
+	}
+}

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 )
 
 // CrossPoolDeadlock are applications of which a plain mirror set, which drains all pools at the
@@ -106,7 +106,7 @@ func (t deadlockFinder) feasibleNodes(p podPlacement) []string {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeSelector: p.selector, Tolerations: p.tolerations, Affinity: p.affinity}}
 	var out []string
 	for _, n := range t.nodes {
-		if drain.FilterReason(pod, n) == "" {
+		if forecast.FilterReason(pod, n) == "" {
 			out = append(out, n.Name)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain/snapshot"
 )
 
@@ -22,8 +22,8 @@ func (f *Preview) readDrains(ctx context.Context, s Source, pods []*corev1.Pod) 
 
 // DrainForecast is the forecast of every node's drain, as a rollout would have it now: by the same
 // code, and by what the registries have said.
-func (f *Preview) DrainForecast(a RegistryChecks) drain.Report {
+func (f *Preview) DrainForecast(a RegistryChecks) forecast.Report {
 	c := f.change
 	c.Results = a.Results
-	return drain.ForecastAll(snapshot.Assemble(f.seen, c))
+	return forecast.ForecastAll(snapshot.Assemble(f.seen, c))
 }

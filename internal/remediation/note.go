@@ -3,6 +3,7 @@ package remediation
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,6 +70,13 @@ func (n Note) String() string {
 		panic(fmt.Sprintf("a note of strings and times is no JSON: %v", err)) // it has no type that could not be
 	}
 	return string(text)
+}
+
+// IsAbout reports whether the object is the one that the remedy of the note names, with the same
+// UID: a note that was copied to another object, or written there by somebody else, does not count.
+func (n Note) IsAbout(o client.Object) bool {
+	return reflect.TypeOf(NewObject(n.Remedy)) == reflect.TypeOf(o) && n.Remedy.Namespace == o.GetNamespace() &&
+		n.Remedy.Name == o.GetName() && n.Remedy.UID != "" && n.Remedy.UID == string(o.GetUID())
 }
 
 // ReadNote returns the note on the object; ok is false when there is none that can be read.

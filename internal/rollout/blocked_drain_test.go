@@ -44,7 +44,7 @@ func TestABlockedDrainIsTheBlocker(t *testing.T) {
 		t.Errorf("blockers %v", blockers)
 	}
 	o.BlockedDrains = Unknown[[]BlockedDrain]("connection refused")
-	if got := Decide(o).Blockers; len(got) == 0 || !strings.Contains(got[0].Message, "is on its way") {
+	if got := Decide(o).Blockers; len(got) == 0 || !strings.Contains(got[0].Message, "is updating") {
 		t.Errorf("without a diagnosis: %v", got)
 	}
 }

@@ -154,7 +154,7 @@ func awaitPods(o Observed, r v1alpha1.ReleaseRecord) Step {
 	var out []Blocker
 	for _, w := range workloads {
 		had, wasShort := before[w.Key()]
-		if wasShort && w.Ready >= had {
+		if wasShort && w.Ready >= had || !wasShort && cutOff(r.UnreadyWorkloads, w) {
 			continue
 		}
 		if !w.MissingPods && !w.OnNode && w.NewestUnreadyAt.Before(r.IntendedAt.Time) {
@@ -185,8 +185,16 @@ func inParentheses(s string) string {
 	return " (" + s + ")"
 }
 
-// maxUnready bounds the list of workloads that were short of ready pods before a release.
+// maxUnready bounds the list of workloads that were short of ready pods before a release. The list
+// is sorted and is cut off at its end.
 const maxUnready = 256
+
+// cutOff reports whether the bound may have cut the workload off the list of those that were short
+// of ready pods before: the list is full and the workload sorts after its last entry. Such a
+// workload is not known to be short since the release.
+func cutOff(notes []string, w Workload) bool {
+	return len(notes) >= maxUnready && w.Key()+"=" > slices.Max(notes)
+}
 
 // unreadyNow notes the workloads that are short of ready pods, each with how many it has:
 // Deployment/shop/cart=2.

@@ -261,7 +261,7 @@ func TestDrainTimeout(t *testing.T) {
 	check(t, moving(89*time.Minute, 90*time.Minute), waits)
 	check(t, moving(time.Hour, 0), want{phase: PhaseRelease, reason: v1alpha1.ReasonDrainTimedOut, stalled: true,
 		blockers: []string{"Node worker-0"},
-		says:     []string{"not done after 1h0m0s", "is on its way from"}})
+		says:     []string{"not done after 1h0m0s", "is updating from"}})
 }
 
 // What is remembered of approvals and stages is bounded, and taken once.

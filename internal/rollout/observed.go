@@ -120,9 +120,11 @@ type Cluster struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// OperatorReplicas is where the replicas of the operator run. Zero when that is not known, as
+// OperatorReplicas is where the replicas of the operator run. Zero without a leader election, as
 // outside of a cluster: then it holds nothing.
 type OperatorReplicas struct {
+	// Unreadable is why the operator's own pods cannot be read; empty when they can.
+	Unreadable string `json:"unreadable,omitempty"`
 	// Replicas are those that there are, ready or not.
 	Replicas int `json:"replicas,omitempty"`
 	// LeaderNode is that of the replica which leads.

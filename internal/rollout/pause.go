@@ -136,8 +136,21 @@ func gonePools(r v1alpha1.Record, pools []Pool) []string {
 // more, and a number has 10 digits.
 const maxMaxUnavailable = 64
 
-// maxBaseline bounds the list of nodes that were unavailable before.
+// maxBaseline bounds the list of nodes that were unavailable before. The list is in the order of
+// names and is cut off at its end, so a full list knows nothing of the names after its last one.
 const maxBaseline = 64
+
+// unavailableBefore reports whether the node was unavailable before the rollout, as far as is
+// known. What the bound may have cut off is not known to be new. For example, with 70 nodes down
+// from node-00 to node-69 the list ends with node-63: node-65 counts as down before, and a node-10
+// that is not on the list is new.
+func unavailableBefore(rec *v1alpha1.PoolRecord, node string) bool {
+	if rec == nil {
+		return false
+	}
+	list := rec.Unavailable
+	return slices.Contains(list, node) || len(list) >= maxBaseline && node > slices.Max(list)
+}
 
 // poolBaseline is the pool as it was, from the pause record when it carries one.
 func poolBaseline(p Pool) v1alpha1.PoolRecord {
@@ -152,11 +165,12 @@ func poolBaseline(p Pool) v1alpha1.PoolRecord {
 	}
 	rec := v1alpha1.PoolRecord{Name: p.Name, Paused: p.Paused, MaxUnavailable: p.MaxUnavailable}
 	for _, n := range p.Nodes {
-		if (!n.Ready || n.Unschedulable) && len(rec.Unavailable) < maxBaseline {
+		if !n.Ready || n.Unschedulable {
 			rec.Unavailable = append(rec.Unavailable, n.Name)
 		}
 	}
 	slices.Sort(rec.Unavailable)
+	rec.Unavailable = rec.Unavailable[:min(len(rec.Unavailable), maxBaseline)]
 	return rec
 }
 

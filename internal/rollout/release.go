@@ -240,7 +240,14 @@ func safeToRelease(o Observed, pools []Pool, p Pool) Step {
 // noStandby holds an unpause window while the leader is the only one of several replicas that is
 // ready. Should it die with the pool open, nobody would be there to pause it (I14). One that is the
 // only replica by somebody's choice goes on, and so does a release by name, which opens nothing.
+// While the operator's own pods cannot be read, both are held: the leader's node is unknown too.
 func noStandby(o Observed, p Pool) Step {
+	if o.Operator.Unreadable != "" {
+		return Wait{Blockers: []Blocker{poolBlocker(p, v1alpha1.ReasonWaiting,
+			"is not opened: the operator's own pods cannot be read, so it is unknown whether another replica would "+
+				"pause the pool again should this one fail; it continues when they can be read: "+
+				o.Operator.Unreadable)}}
+	}
 	if o.Rollout.Targeted || o.Operator.Replicas < 2 || len(o.Operator.StandbyNodes) > 0 {
 		return nil
 	}
@@ -285,8 +292,13 @@ func updatingMessage(o Observed, p Pool, n Node) string {
 	if n.CurrentConfig == "" {
 		return fmt.Sprintf("node %s of pool %s is new, and the MCO has not taken it up yet; no other node is released until it has, or it is deleted", n.Name, p.Name)
 	}
-	msg := fmt.Sprintf("node %s of pool %s is on its way from %s to %s: %s", n.Name, p.Name, n.CurrentConfig,
-		n.DesiredConfig, n.UpdateStage(n.DesiredConfig))
+	stage := n.UpdateStage(n.DesiredConfig)
+	msg := fmt.Sprintf("node %s of pool %s is updating from %s to %s: %s", n.Name, p.Name, n.CurrentConfig,
+		n.DesiredConfig, stage)
+	if n.CurrentConfig == n.DesiredConfig { // the daemon has written the configuration and is not done yet
+		msg = fmt.Sprintf("node %s of pool %s has %s and its update is not complete: %s", n.Name, p.Name,
+			n.DesiredConfig, stage)
+	}
 	if r := o.Record.Release; r != nil && r.UpdateStartedAt != nil && slices.Contains(r.Nodes, n.Name) {
 		msg += " since " + r.UpdateStartedAt.UTC().Format(time.RFC3339)
 	}
@@ -314,7 +326,7 @@ func baseline(o Observed, p Pool) int {
 	n, stuck := 0, p.stuckNodes(o)
 	for _, node := range p.Nodes {
 		isStuck := slices.ContainsFunc(stuck, func(s Node) bool { return s.Name == node.Name })
-		if !node.available() && !isStuck && slices.Contains(rec.Unavailable, node.Name) {
+		if !node.available() && !isStuck && unavailableBefore(rec, node.Name) {
 			n++
 		}
 	}
@@ -332,7 +344,7 @@ func newlyUnavailable(o Observed, pools []Pool) []Blocker {
 				func(s Node) bool { return s.Name == n.Name })
 		}
 		for _, n := range p.Nodes {
-			if n.Ready && !n.Unschedulable || (rec != nil && slices.Contains(rec.Unavailable, n.Name)) || isStuck(n) {
+			if n.Ready && !n.Unschedulable || unavailableBefore(rec, n.Name) || isStuck(n) {
 				continue
 			}
 			out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name,

@@ -2,6 +2,8 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +76,69 @@ func TestUnreadyIsBounded(t *testing.T) {
 	}
 	if got := len(unreadyNow(append(list, list...))); got != maxUnready {
 		t.Errorf("%d workloads on record, want %d", got, maxUnready)
+	}
+}
+
+// More nodes are down before the rollout than the record holds: those that the bound cuts off are
+// not new, they do not hold a release, and maxUnavailable makes room for them.
+func TestMoreNodesDownThanOnRecord(t *testing.T) {
+	p := somePool("worker", maxBaseline+8)
+	for i := range p.Nodes {
+		p.Nodes[i].Name = fmt.Sprintf("worker-%02d", i)
+		p.Nodes[i].Ready = i < 2
+	}
+	slices.Reverse(p.Nodes) // the order of the read is not the order of names
+	rec := poolBaseline(p)
+	if len(rec.Unavailable) != maxBaseline {
+		t.Fatalf("%d nodes on record, want %d", len(rec.Unavailable), maxBaseline)
+	}
+	o := observed().rendered().with(func(o *Observed) {
+		o.Record.Pools = []v1alpha1.PoolRecord{rec}
+	}).build()
+	if got := newlyUnavailable(o, []Pool{p}); len(got) > 0 {
+		t.Errorf("%d nodes count as new, first: %s", len(got), got[0].Message)
+	}
+	if got, want := baseline(o, p), maxBaseline+6; got != want {
+		t.Errorf("%d nodes count as unavailable before, want %d", got, want)
+	}
+	p.Nodes[len(p.Nodes)-1].Ready = false // worker-00 sorts before the end of the list, so it is known to be new
+	got := newlyUnavailable(o, []Pool{p})
+	if len(got) != 1 || got[0].Name != "worker-00" {
+		t.Errorf("new are %v, want worker-00 alone", got)
+	}
+}
+
+// The list of unready workloads is cut off, too. A workload beyond its end is not known to be new.
+func TestMoreWorkloadsUnreadyThanOnRecord(t *testing.T) {
+	var list []Workload
+	for i := range maxUnready + 10 {
+		list = append(list, Workload{Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("w%03d", i), Desired: 1,
+			MissingPods: true})
+	}
+	r := v1alpha1.ReleaseRecord{Pool: "worker", UnreadyWorkloads: unreadyNow(list)}
+	await := func(list []Workload) Step {
+		o := observed().build()
+		o.Workloads = Known(list)
+		return awaitPods(o, r)
+	}
+	if step := await(list); step != nil {
+		t.Errorf("workloads that were short before hold the release: %v", step)
+	}
+	list = append(list, Workload{Kind: "Deployment", Namespace: "shop", Name: "a", Desired: 1, MissingPods: true})
+	step, ok := await(list).(Wait)
+	if !ok || len(step.Blockers) != 1 || step.Blockers[0].Name != "a" {
+		t.Errorf("got %v, want a wait for workload a alone", step)
+	}
+}
+
+// No message names one configuration twice where it says that two differ.
+func TestUpdateMessageOfOneConfiguration(t *testing.T) {
+	o := observed().rendered().build()
+	p := somePool("worker", 1)
+	p.Nodes[0].CurrentConfig, p.Nodes[0].DesiredConfig, p.Nodes[0].State = p.Rendered, p.Rendered, "Working"
+	got := updatingMessage(o, p, p.Nodes[0])
+	if strings.Count(got, p.Rendered) != 1 {
+		t.Errorf("message names %s more than once: %s", p.Rendered, got)
 	}
 }
 

@@ -145,16 +145,24 @@ func notRestorable(p Pool, rec v1alpha1.PoolRecord) []Blocker {
 		if n.runs(p.Rendered) {
 			continue
 		}
-		why := fmt.Sprintf("runs %s, not %s", n.CurrentConfig, p.Rendered)
+		why, advice := fmt.Sprintf("runs %s, not %s", n.CurrentConfig, p.Rendered), ""
+		if n.CurrentConfig == p.Rendered { // its daemon is not done with it yet
+			why = fmt.Sprintf("has %s and its update is not complete (%s)", p.Rendered, n.UpdateStage(p.Rendered))
+		}
 		if !n.Ready || n.Unschedulable {
 			why += ", and is " + unavailableText(n)
 			if slices.Contains(rec.Unavailable, n.Name) {
 				why += " since before the rollout"
 			}
+			switch { // no advice to delete a live node, or to uncordon one in the middle of its update
+			case !n.Ready:
+				advice = ": bring the node back or delete it"
+			case n.done():
+				advice = ": uncordon it"
+			}
 		}
 		out = append(out, Blocker{Reason: v1alpha1.ReasonWaiting, Kind: "Node", Name: n.Name, Message: fmt.Sprintf(
-			"node %s %s; MachineConfigPool %s stays paused until it does: bring the node back or delete it", n.Name,
-			why, p.Name)})
+			"node %s %s; MachineConfigPool %s stays paused until the node is updated%s", n.Name, why, p.Name, advice)})
 	}
 	return out
 }

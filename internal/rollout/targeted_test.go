@@ -197,6 +197,9 @@ func TestNoStandby(t *testing.T) {
 	held := want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"}, says: []string{
 		"of 2 replicas of the operator none is ready but the leader on node master-0",
 		"scale the operator to one replica", "Targeted"}}
+	unreadable := func(o *Observed) { o.Operator = OperatorReplicas{Unreadable: "connection refused"} }
+	unknown := want{reason: v1alpha1.ReasonWaiting, blockers: []string{"MachineConfigPool worker"},
+		says: []string{"the operator's own pods cannot be read", "connection refused"}}
 	cases := map[string]struct {
 		o    Observed
 		want want
@@ -207,7 +210,9 @@ func TestNoStandby(t *testing.T) {
 		"ready again, and the intent":   {begun().with(self(2, "master-1")).releaseIntended("worker").build(), open},
 		"there is one":                  {begun().with(self(1)).build(), goOn},
 		"by name nothing is opened":     {begun().with(targetedMechanism).with(self(2)).build(), goOn},
-		"nobody knows":                  {begun().with(func(o *Observed) { o.Operator = OperatorReplicas{} }).build(), goOn},
+		"there is no election":          {begun().with(func(o *Observed) { o.Operator = OperatorReplicas{} }).build(), goOn},
+		"unreadable":                    {begun().with(unreadable).build(), unknown},
+		"unreadable, and by name":       {begun().with(targetedMechanism).with(unreadable).build(), unknown},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // Bounds of the lists in the status.
@@ -251,12 +251,13 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// truncateMessage cuts between characters, never inside one: the API server refuses a status that
-// is not UTF-8.
+// truncateMessage makes a text safe to show and keeps at most maxMessage bytes. It cuts between
+// characters, never inside one: the API server refuses a status that is not UTF-8. Messages quote
+// image references and answers of registries, and kubectl prints them as they are.
 func truncateMessage(s string) string { return truncate(s, maxMessage) }
 
 func truncate(s string, most int) string {
-	if s = strings.ToValidUTF8(s, "?"); len(s) <= most {
+	if s = safetext.Clean(s); len(s) <= most {
 		return s
 	}
 	end := most - len("…")

@@ -337,8 +337,9 @@ func TestTruncate(t *testing.T) {
 		"inside a character":        {"012345ä789", 10, "012345…"},
 		"before a character":        {"0123456ä89", 10, "0123456…"},
 		"inside a long character":   {"0123😀6789", 10, "0123…"},
-		"what is no text":           {"a\xffb", 10, "a?b"},
-		"what is no text, too long": {strings.Repeat("\xff", 3) + strings.Repeat("x", 20), 10, "?xxxxxx…"},
+		"terminal escapes":          {"\x1b[1m\u202e", 20, `\u001b[1m\u202e`},
+		"what is no text":           {"a\xffb", 10, `a\xffb`},
+		"what is no text, too long": {"\xff" + strings.Repeat("x", 20), 10, `\xffxxx…`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 	"github.com/safe-mirror/safe-mirror-operator/test/scenario"
 )
@@ -49,7 +49,7 @@ func TestCrossDrainDeadlock(t *testing.T) {
 	if i < 0 || report.Concurrent[i].Size != 1 {
 		t.Fatalf("the forecast lets them go together: %+v", report.Concurrent)
 	}
-	told := problems(drain.NodeReport{Problems: report.Concurrent[i].Problems})
+	told := problems(forecast.NodeReport{Problems: report.Concurrent[i].Problems})
 	t.Log(told)
 	for _, s := range cases {
 		if !strings.Contains(told, s.Namespace+"/"+s.Name) {

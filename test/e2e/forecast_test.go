@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain/snapshot"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -23,7 +24,7 @@ import (
 // namespace and name, and none of the twins.
 func checkForecast(ctx context.Context, t *testing.T, c *scenario.Cluster, node string) {
 	t.Helper()
-	var r drain.NodeReport
+	var r forecast.NodeReport
 	// Only what is late is waited for: everything else is there from the beginning.
 	err := lab.Eventually(ctx, 4*time.Minute, "the forecast of "+node+" names every case",
 		func(ctx context.Context) (bool, string, error) {
@@ -56,13 +57,13 @@ func checkForecast(ctx context.Context, t *testing.T, c *scenario.Cluster, node 
 
 // names tells whether the forecast has the case. An object without a namespace is matched by its
 // name.
-func names(r drain.NodeReport, s scenario.StructuralCase) bool {
+func names(r forecast.NodeReport, s scenario.StructuralCase) bool {
 	return slices.ContainsFunc(r.Problems, func(p rollout.Problem) bool {
 		return p.Kind == s.Kind && p.Name == s.Name && (p.Namespace == s.Namespace || p.Name == s.Namespace)
 	})
 }
 
-func problems(r drain.NodeReport) string {
+func problems(r forecast.NodeReport) string {
 	var out []string
 	for _, p := range r.Problems {
 		out = append(out, p.Kind+" "+p.Namespace+"/"+p.Name+": "+p.Message)
@@ -71,40 +72,40 @@ func problems(r drain.NodeReport) string {
 }
 
 // forecastNode is the forecast of one node, as if every node of its pool were still to come.
-func forecastNode(ctx context.Context, c *scenario.Cluster, node string) (drain.NodeReport, error) {
+func forecastNode(ctx context.Context, c *scenario.Cluster, node string) (forecast.NodeReport, error) {
 	report, err := forecastCluster(ctx, c, nil)
 	if err != nil {
-		return drain.NodeReport{}, err
+		return forecast.NodeReport{}, err
 	}
-	i := slices.IndexFunc(report.Nodes, func(n drain.NodeReport) bool { return n.Node == node })
+	i := slices.IndexFunc(report.Nodes, func(n forecast.NodeReport) bool { return n.Node == node })
 	if i < 0 {
-		return drain.NodeReport{}, nil
+		return forecast.NodeReport{}, nil
 	}
 	return report.Nodes[i], nil
 }
 
 // forecastCluster is what the operator reads of the cluster, and what it makes of it. The nodes are
 // those that a release may take, by pool.
-func forecastCluster(ctx context.Context, c *scenario.Cluster, next map[string][][]string) (drain.Report, error) {
+func forecastCluster(ctx context.Context, c *scenario.Cluster, next map[string][][]string) (forecast.Report, error) {
 	s := snapshot.Read(ctx, c.Client, snapshot.Options{})
 	s.Now = time.Now()
 	pools, err := c.Pools(ctx)
 	if err != nil {
-		return drain.Report{}, err
+		return forecast.Report{}, err
 	}
 	var nodes corev1.NodeList
 	if err := c.Client.List(ctx, &nodes); err != nil {
-		return drain.Report{}, err
+		return forecast.Report{}, err
 	}
 	assigned := pool.NodesByPool(pools, nodes.Items)
 	for i := range pools {
 		view, err := pool.FromMCP(&pools[i], assigned[pools[i].Name], "")
 		if err != nil {
-			return drain.Report{}, err
+			return forecast.Report{}, err
 		}
 		view.Rendered = "rendered-planned"
 		s.Pools = append(s.Pools, drain.PoolNodes{Pool: view, Drains: true, TaintsPendingNodes: true,
 			NextReleases: next[view.Name]})
 	}
-	return drain.ForecastAll(s), nil
+	return forecast.ForecastAll(s), nil
 }

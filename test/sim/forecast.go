@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	drains "github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -40,7 +41,7 @@ func (p *process) forecast(from *objects, o rollout.Observed, pools []rollout.Po
 			s.Pods = append(s.Pods, k.podObject(*q, o.Now))
 		}
 	}
-	return rollout.Known(drains.ForecastAll(s).Summary())
+	return rollout.Known(forecast.ForecastAll(s).Summary())
 }
 
 // budgets are those of the workload, as the API has them.

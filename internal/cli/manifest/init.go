@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // Init writes a SafeMirrorRollout that has the items of the mirror sets, as YAML with comments.
@@ -53,7 +52,7 @@ func write(r *v1alpha1.SafeMirrorRollout, notes []string, from string) (string, 
 		if len(list.items) == 0 {
 			continue
 		}
-		items, err := yaml.Marshal(list.items)
+		items, err := safetext.MarshalYAML(list.items)
 		if err != nil {
 			return "", err
 		}

@@ -7,11 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/diagnosis"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // DiagnosisCode is a diagnosis in a word.
@@ -72,9 +71,9 @@ type UpdatingNode struct {
 type BlockedDrain struct {
 	rollout.BlockedDrain
 	// Cause is the root cause in a sentence, Line the whole chain.
-	Cause  string       `json:"cause"`
-	Line   string       `json:"line"`
-	Advice drain.Advice `json:"advice"`
+	Cause  string           `json:"cause"`
+	Line   string           `json:"line"`
+	Advice diagnosis.Advice `json:"advice"`
 }
 
 // NewDiagnosis makes the report.
@@ -103,7 +102,7 @@ func NewDiagnosis(r evidence.Result) Diagnosis {
 			stuck++
 		}
 		out.BlockedDrains = append(out.BlockedDrains,
-			BlockedDrain{BlockedDrain: o, Cause: o.RootCause(), Line: o.String(), Advice: drain.Advise(o)})
+			BlockedDrain{BlockedDrain: o, Cause: o.RootCause(), Line: o.String(), Advice: diagnosis.Advise(o)})
 	}
 	for _, g := range r.UnreadKinds {
 		out.Gaps = append(out.Gaps, CoverageGap{Source: g.Kind, Why: g.Why})
@@ -146,7 +145,7 @@ func writeData(w io.Writer, data any, format, formats string) error {
 		e.SetIndent("", "  ")
 		return e.Encode(data)
 	case "yaml":
-		out, err := yaml.Marshal(data)
+		out, err := safetext.MarshalYAML(data)
 		if err != nil {
 			return err
 		}

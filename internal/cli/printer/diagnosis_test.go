@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/diagnosis"
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain/evidence"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -123,14 +123,14 @@ func TestEveryBlockReasonHasAdvice(t *testing.T) {
 		rollout.DrainBlockBudgetStale, rollout.DrainBlockNodeLost,
 		rollout.DrainBlockNotDraining, rollout.DrainBlockUnknown,
 	} {
-		if len(drain.Advise(blockedByBudget(h, "x")).Helps) == 0 {
+		if len(diagnosis.Advise(blockedByBudget(h, "x")).Helps) == 0 {
 			t.Errorf("%s: no advice", h)
 		}
 	}
 	for _, cause := range []rollout.PullCause{rollout.PullMissing, rollout.PullIncomplete, rollout.PullDenied,
 		rollout.PullUntrusted, rollout.PullUnreachable, rollout.PullBlocked,
 		rollout.PullSignature, rollout.PullThrottled, rollout.PullOther} {
-		a := drain.Advise(blockedByPull(rollout.FailedPull{Reference: "quay.io/a:v1", Cause: cause,
+		a := diagnosis.Advise(blockedByPull(rollout.FailedPull{Reference: "quay.io/a:v1", Cause: cause,
 			Endpoint: "m.local:5000/a:v1"}))
 		if len(a.Helps) == 0 || len(a.Ineffective) == 0 {
 			t.Errorf("%s: %+v", cause, a)

@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 	"github.com/safe-mirror/safe-mirror-operator/internal/preview"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
@@ -40,7 +40,7 @@ func (r *PlanReport) addDrainForecast(f *preview.Preview, a preview.RegistryChec
 	}
 }
 
-func drainOf(n drain.NodeReport) DrainForecast {
+func drainOf(n forecast.NodeReport) DrainForecast {
 	return DrainForecast{Node: n.Node, First: n.Position == 1, Result: string(n.Result), Reasons: messages(n.Problems),
 		Remarks: orEmpty(n.Remarks)}
 }
@@ -54,7 +54,7 @@ func messages(problems []rollout.Problem) []string {
 }
 
 // addBlockers adds each reason once, however many nodes it is one for.
-func (r *PlanReport) addBlockers(n drain.NodeReport) {
+func (r *PlanReport) addBlockers(n forecast.NodeReport) {
 	for _, p := range n.Problems {
 		f := Notice{Object: p.Kind + " " + p.Name,
 			Message: fmt.Sprintf("the drain of %s would be refused: %s", n.Node, p.Message)}

@@ -6,9 +6,8 @@ import (
 	"io"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/safe-mirror/safe-mirror-operator/internal/preview"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // Explanation says where one reference is pulled from. Its JSON is stable like that of a Report.
@@ -132,7 +131,7 @@ func (e Explanation) Write(w io.Writer, format string) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(e)
 	case "yaml":
-		out, err := yaml.Marshal(e)
+		out, err := safetext.MarshalYAML(e)
 		if err != nil {
 			return err
 		}

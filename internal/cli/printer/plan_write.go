@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"sigs.k8s.io/yaml"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // Write writes the report as text, wide, json, yaml or name. name is one reference on a line, the
@@ -22,7 +22,7 @@ func (r PlanReport) Write(w io.Writer, format string) error {
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	case "yaml":
-		out, err := yaml.Marshal(r)
+		out, err := safetext.MarshalYAML(r)
 		if err != nil {
 			return err
 		}

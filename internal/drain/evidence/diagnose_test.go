@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/diagnosis"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/mirrorset"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan/prediction"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
@@ -202,9 +202,9 @@ func TestDryRunEvictions(t *testing.T) {
 	})
 	s := sourceOf(interceptor.Funcs{}, append(free, failedEvent(observedAt, "x"))...)
 	asked := 0
-	s.DryRunEvict = func(context.Context, *corev1.Pod) (*drain.EvictionRefusal, error) {
+	s.DryRunEvict = func(context.Context, *corev1.Pod) (*diagnosis.EvictionRefusal, error) {
 		asked++
-		return &drain.EvictionRefusal{Code: 403,
+		return &diagnosis.EvictionRefusal{Code: 403,
 			Message: `admission webhook "guard.example.com" denied the request: no`}, nil
 	}
 	got := diagnose(t, s)
@@ -217,7 +217,7 @@ func TestDryRunEvictions(t *testing.T) {
 		t.Errorf("before its time: asked %d times, got %+v", asked, got.BlockedDrains)
 	}
 	s = sourceOf(interceptor.Funcs{}, append(stuck(), failedEvent(observedAt, "x"))...)
-	s.DryRunEvict = func(context.Context, *corev1.Pod) (*drain.EvictionRefusal, error) {
+	s.DryRunEvict = func(context.Context, *corev1.Pod) (*diagnosis.EvictionRefusal, error) {
 		t.Error("the budget says why, and the API server was asked all the same")
 		return nil, nil
 	}
@@ -230,19 +230,19 @@ func TestRefusals(t *testing.T) {
 	budget.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: policyv1.DisruptionBudgetCause}}
 	cases := map[string]struct {
 		err    error
-		want   *drain.EvictionRefusal
+		want   *diagnosis.EvictionRefusal
 		failed bool
 	}{
 		"granted":        {nil, nil, false},
 		"gone meanwhile": {apierrors.NewNotFound(pods, "shop-b"), nil, false},
 		"a budget": {budget,
-			&drain.EvictionRefusal{Code: 429, Message: budget.ErrStatus.Message, ByBudget: true}, false},
+			&diagnosis.EvictionRefusal{Code: 429, Message: budget.ErrStatus.Message, ByBudget: true}, false},
 		"a virtual machine": {apierrors.NewTooManyRequests("Eviction triggered evacuation of VMI", 0),
-			&drain.EvictionRefusal{Code: 429, Message: "Eviction triggered evacuation of VMI"}, false},
+			&diagnosis.EvictionRefusal{Code: 429, Message: "Eviction triggered evacuation of VMI"}, false},
 		"a webhook": {apierrors.NewForbidden(pods, "shop-b",
-			errors.New(`admission webhook "x" denied the request`)), &drain.EvictionRefusal{Code: 403}, false},
+			errors.New(`admission webhook "x" denied the request`)), &diagnosis.EvictionRefusal{Code: 403}, false},
 		"a webhook that is dead": {apierrors.NewInternalError(errors.New(`failed calling webhook "x"`)),
-			&drain.EvictionRefusal{Code: 500}, false},
+			&diagnosis.EvictionRefusal{Code: 500}, false},
 		"no dry runs": {apierrors.NewBadRequest(`admission webhook "x" does not support dry run`),
 			nil, false},
 		"not allowed to ask": {apierrors.NewForbidden(pods, "shop-b", errors.New("no")), nil, true},
@@ -272,21 +272,21 @@ func TestVMMigrations(t *testing.T) {
 		"message": "PVC is not shared"}
 	cases := map[string]struct {
 		object *unstructured.Unstructured
-		want   drain.VMMigration
+		want   diagnosis.VMMigration
 	}{
 		"cannot move": {vmi("LiveMigrate", nil, fixed),
-			drain.VMMigration{NotMigratable: "DisksNotLiveMigratable: PVC is not shared", Evacuating: true}},
-		"twin: it may be shut down": {vmi("LiveMigrateIfPossible", nil, fixed), drain.VMMigration{Evacuating: true}},
+			diagnosis.VMMigration{NotMigratable: "DisksNotLiveMigratable: PVC is not shared", Evacuating: true}},
+		"twin: it may be shut down": {vmi("LiveMigrateIfPossible", nil, fixed), diagnosis.VMMigration{Evacuating: true}},
 		"is moving": {vmi("",
 			map[string]any{"targetNode": "worker-2", "startTimestamp": "2026-03-01T12:00:30Z"}),
-			drain.VMMigration{Target: "worker-2", Started: drainStarted.Add(30 * time.Second), Evacuating: true}},
+			diagnosis.VMMigration{Target: "worker-2", Started: drainStarted.Add(30 * time.Second), Evacuating: true}},
 		"has moved before": {vmi("",
 			map[string]any{"targetNode": "worker-1", "endTimestamp": "2026-03-01T11:00:00Z"}),
-			drain.VMMigration{Evacuating: true}},
+			diagnosis.VMMigration{Evacuating: true}},
 		"has failed to": {vmi("",
 			map[string]any{"targetNode": "worker-2", "endTimestamp": "2026-03-01T12:00:50Z", "failed": true,
-				"failureReason": "timeout"}), drain.VMMigration{LastFailure: "its migration to worker-2 has failed: timeout", Evacuating: true}},
-		"says nothing about anything": {&unstructured.Unstructured{Object: map[string]any{}}, drain.VMMigration{}},
+				"failureReason": "timeout"}), diagnosis.VMMigration{LastFailure: "its migration to worker-2 has failed: timeout", Evacuating: true}},
+		"says nothing about anything": {&unstructured.Unstructured{Object: map[string]any{}}, diagnosis.VMMigration{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/diagnosis"
 	"github.com/safe-mirror/safe-mirror-operator/internal/rollout"
 )
 
@@ -87,7 +87,7 @@ func (r *reader) readVMIs() {
 		}
 	}
 	for _, p := range r.snapshot.Pods {
-		name, ok := drain.VMIOf(p)
+		name, ok := diagnosis.VMIOf(p)
 		if !ok || !draining[p.Spec.NodeName] {
 			continue
 		}
@@ -100,15 +100,15 @@ func (r *reader) readVMIs() {
 			continue
 		}
 		if r.evidence.VMMigrations == nil {
-			r.evidence.VMMigrations = map[types.NamespacedName]drain.VMMigration{}
+			r.evidence.VMMigrations = map[types.NamespacedName]diagnosis.VMMigration{}
 		}
 		r.evidence.VMMigrations[name] = vmMigrationOf(o)
 	}
 }
 
 // vmMigrationOf reads what a drain depends on. Each field may be missing.
-func vmMigrationOf(o *unstructured.Unstructured) drain.VMMigration {
-	var m drain.VMMigration
+func vmMigrationOf(o *unstructured.Unstructured) diagnosis.VMMigration {
+	var m diagnosis.VMMigration
 	text := func(fields ...string) string {
 		s, _, _ := unstructured.NestedString(o.Object, fields...)
 		return s
@@ -156,9 +156,9 @@ func (r *reader) dryRunEvictions(blockedDrains []rollout.BlockedDrain) bool {
 		stuck[o.Node] = unexplained && r.snapshot.Now.Sub(o.Since) >= r.DryRunAfter
 	}
 	tries := 0
-	r.evidence.EvictionRefusals = map[types.UID]drain.EvictionRefusal{}
+	r.evidence.EvictionRefusals = map[types.UID]diagnosis.EvictionRefusal{}
 	for _, p := range r.snapshot.Pods {
-		if !stuck[p.Spec.NodeName] || !drain.BlocksDrain(p) || p.DeletionTimestamp != nil || tries == maxDryRuns {
+		if !stuck[p.Spec.NodeName] || !diagnosis.BlocksDrain(p) || p.DeletionTimestamp != nil || tries == maxDryRuns {
 			continue
 		}
 		tries++

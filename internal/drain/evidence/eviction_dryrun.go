@@ -11,20 +11,20 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/diagnosis"
 	"github.com/safe-mirror/safe-mirror-operator/internal/dryrun"
 )
 
 // DryRun tries evictions without effect; the client behind it may create pods/eviction.
-func DryRun(api *dryrun.API) func(ctx context.Context, pod *corev1.Pod) (*drain.EvictionRefusal, error) {
-	return func(ctx context.Context, pod *corev1.Pod) (*drain.EvictionRefusal, error) {
+func DryRun(api *dryrun.API) func(ctx context.Context, pod *corev1.Pod) (*diagnosis.EvictionRefusal, error) {
+	return func(ctx context.Context, pod *corev1.Pod) (*diagnosis.EvictionRefusal, error) {
 		return refusalOf(api.Evict(ctx, pod))
 	}
 }
 
 // refusalOf reads the answer. Not to be allowed to ask is no answer about the pod, nor is a pod
 // that has gone meanwhile.
-func refusalOf(err error) (*drain.EvictionRefusal, error) {
+func refusalOf(err error) (*diagnosis.EvictionRefusal, error) {
 	var status apierrors.APIStatus
 	switch {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
@@ -37,7 +37,7 @@ func refusalOf(err error) (*drain.EvictionRefusal, error) {
 		return nil, fmt.Errorf("evictions cannot be tried: %w", err)
 	}
 	s := status.Status()
-	out := &drain.EvictionRefusal{Code: int(s.Code), Message: s.Message}
+	out := &diagnosis.EvictionRefusal{Code: int(s.Code), Message: s.Message}
 	if s.Code == http.StatusTooManyRequests && s.Details != nil {
 		for _, c := range s.Details.Causes {
 			out.ByBudget = out.ByBudget || c.Type == policyv1.DisruptionBudgetCause

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/diagnosis"
 	"github.com/safe-mirror/safe-mirror-operator/internal/openshift/pool"
 	"github.com/safe-mirror/safe-mirror-operator/internal/plan/prediction"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
@@ -34,11 +35,11 @@ type Source struct {
 	LastCheck func(endpoint string) (cause rollout.PullCause, words string, ok bool)
 	// DryRunEvict tries an eviction as a dry run, and tells the answer when it is a refusal; nil
 	// tries none. It is asked of pods only that by the budgets could go.
-	DryRunEvict func(ctx context.Context, pod *corev1.Pod) (*drain.EvictionRefusal, error)
+	DryRunEvict func(ctx context.Context, pod *corev1.Pod) (*diagnosis.EvictionRefusal, error)
 	// DryRunAfter is how long a drain has to have waited before evictions are tried.
 	DryRunAfter time.Duration
 	// Awaited is the release whose pods are waited for; nil when none is.
-	Awaited *drain.AwaitedRelease
+	Awaited *diagnosis.AwaitedRelease
 	// Now is the time of the look. When Partial, the reader is a collection of files, and the look
 	// was when their newest entry was made.
 	Now     time.Time
@@ -113,9 +114,9 @@ func (s Source) Diagnose(ctx context.Context, pools []rollout.Pool) (Result, err
 	r.readPullContext()
 	r.readVMIs()
 	r.evidence.PullEventMessage, r.evidence.Awaited = r.pullEventMessage, s.Awaited
-	out.BlockedDrains = drain.Diagnose(&r.snapshot, r.evidence)
+	out.BlockedDrains = diagnosis.Diagnose(&r.snapshot, r.evidence)
 	if s.DryRunEvict != nil && r.dryRunEvictions(out.BlockedDrains) {
-		out.BlockedDrains = drain.Diagnose(&r.snapshot, r.evidence)
+		out.BlockedDrains = diagnosis.Diagnose(&r.snapshot, r.evidence)
 	}
 	out.UnreadKinds = r.unreadKinds
 	return out, nil
@@ -126,7 +127,7 @@ type reader struct {
 	Source
 	ctx         context.Context
 	snapshot    drain.Snapshot
-	evidence    drain.Evidence
+	evidence    diagnosis.Evidence
 	unreadKinds []UnreadKind
 	events      map[string][]corev1.Event
 }
@@ -226,7 +227,7 @@ func (r *reader) readMachineConfigNodes() {
 // readPullContext reads how nodes pull: the configuration that each runs, by its current rendered
 // MachineConfig, and where it comes from.
 func (r *reader) readPullContext() {
-	p := drain.PullContext{Configs: map[string]registriesconf.Config{}, LastCheck: r.LastCheck}
+	p := diagnosis.PullContext{Configs: map[string]registriesconf.Config{}, LastCheck: r.LastCheck}
 	sets, err := prediction.ReadSets(r.ctx, r.Reader)
 	r.addUnread("mirror sets", err)
 	p.Sets = sets

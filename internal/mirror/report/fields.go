@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 	"github.com/safe-mirror/safe-mirror-operator/internal/inventory"
 	"github.com/safe-mirror/safe-mirror-operator/internal/registriesconf"
+	"github.com/safe-mirror/safe-mirror-operator/internal/safetext"
 )
 
 // What the schema of a SafeMirrorReport allows: of texts in characters, kept here in bytes, and of
@@ -102,19 +102,13 @@ func priorityOf(r *v1alpha1.ReportedReference) int {
 }
 
 // truncate keeps at most so many bytes, and cuts between characters, never inside one: the API
-// server refuses what is not UTF-8. Control characters become spaces, as a message of a registry
-// may have any.
+// server refuses what is not UTF-8. Characters that are not printable become escapes, as an image
+// reference or a message of a registry may have any.
 func truncate(s string, most int) string {
 	if len(s) <= most && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0 {
 		return s // as nearly all are
 	}
-	clean := func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}
-	if s = strings.Map(clean, strings.ToValidUTF8(s, "?")); len(s) <= most {
+	if s = safetext.Clean(oneLine.Replace(s)); len(s) <= most {
 		return s
 	}
 	end := most - len("…")
@@ -123,3 +117,6 @@ func truncate(s string, most int) string {
 	}
 	return s[:end] + "…"
 }
+
+// oneLine joins the lines of a text: a column of kubectl holds one.
+var oneLine = strings.NewReplacer("\n", " ", "\t", " ")

@@ -74,6 +74,22 @@ func Repause(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool
 	return patch(ctx, c, mcp, record, map[string]any{"paused": true})
 }
 
+// PauseUnreadable pauses a pool whose pause record cannot be read, and leaves the annotation as it is.
+func PauseUnreadable(ctx context.Context, c client.Client, mcp *mcfgv1.MachineConfigPool) error {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": mcp.ResourceVersion},
+		"spec":     map[string]any{"paused": true},
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.Patch(ctx, mcp.DeepCopy(), client.RawPatch(types.MergePatchType, body),
+		client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("patching MachineConfigPool %s: %w", mcp.Name, err)
+	}
+	return nil
+}
+
 // Unpause unpauses the pool with room for so many unavailable nodes, and puts the deadline on it,
 // in one patch. Only a pool that carries the rollout's pause record is opened, and the prior values
 // on it stay.

@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/safe-mirror/safe-mirror-operator/internal/drain"
+	"github.com/safe-mirror/safe-mirror-operator/internal/drain/forecast"
 )
 
 // The targets.
@@ -53,9 +54,9 @@ func start() error {
 	var text string
 	switch *child {
 	case "forecast":
-		text = describe(drain.ForecastAll(s))
+		text = describe(forecast.ForecastAll(s))
 	case "next":
-		text = describe(drain.ForecastNext(s))
+		text = describe(forecast.ForecastNext(s))
 	case "floor":
 		text = fmt.Sprintf("%d pods are protected", matches(s))
 	default:
@@ -65,7 +66,7 @@ func start() error {
 	return nil
 }
 
-func describe(r drain.Report) string {
+func describe(r forecast.Report) string {
 	f := r.Summary()
 	reasons := 0
 	for _, n := range r.Nodes {
