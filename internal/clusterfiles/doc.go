@@ -1,5 +1,5 @@
-// Package offline is a cluster made of files: a must-gather, or what `oc get … -o yaml|json` has
-// written. It can be read like a live one, and it cannot be written.
+// Package clusterfiles is a cluster made of files: a must-gather, or what `oc get … -o yaml|json`
+// has written. It can be read like a live one, and it cannot be written.
 //
 // The second half of it keeps what was read from a cluster in one file (Recorder) and answers the
 // same questions from it again (Replay).

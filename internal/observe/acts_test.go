@@ -48,7 +48,7 @@ func (s *site) do(t *testing.T, w *observe.Observation, a rollout.Action) {
 // read is what the observer sees of the rollout shop.
 func (s *site) read(t *testing.T) *observe.Observation {
 	t.Helper()
-	w, err := s.Observer.Observe(t.Context(), "shop")
+	w, err := s.Observe(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}

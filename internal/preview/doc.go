@@ -1,4 +1,4 @@
-// Package whatif reads a cluster and says what would become of it if it had certain mirror sets:
+// Package preview reads a cluster and says what would become of it if it had certain mirror sets:
 // which pulls would change and for whom, which nodes would drain and which could be first, who
 // switches at once, and what could not be seen.
 //

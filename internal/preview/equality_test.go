@@ -41,7 +41,7 @@ func TestPlanAndOperatorAgree(t *testing.T) {
 	const clusters = 150
 	drains, held, pending := 0, 0, 0
 	for seed := range int64(clusters) {
-		g := &generator{rand.New(rand.NewSource(seed))} //nolint:gosec // seeded on purpose
+		g := &generator{rand.New(rand.NewSource(seed))}
 		objects := g.cluster()
 		r := g.rollout()
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -302,7 +302,7 @@ func (g *generator) rollout() *v1alpha1.SafeMirrorRollout {
 // TestPendingChangesCount: the mirror sets alone reload, and behind the pause waits a change that
 // does not.
 func TestPendingChangesCount(t *testing.T) {
-	g := &generator{rand.New(rand.NewSource(1))} //nolint:gosec // seeded on purpose
+	g := &generator{rand.New(rand.NewSource(1))}
 	r := minicluster.Rollout("shop")
 	r.Spec.Release.Disruption = v1alpha1.DisruptionReload
 	objects := append(minicluster.Objects("worker-0", "worker-1"), policies())
@@ -336,7 +336,7 @@ func TestSingleReplicaIsNotDrained(t *testing.T) {
 					n.Annotations[topology] = "SingleReplica"
 				}
 			}
-			g := &generator{rand.New(rand.NewSource(1))} //nolint:gosec // seeded on purpose
+			g := &generator{rand.New(rand.NewSource(1))}
 			objects = append(objects, g.workload("app", []*corev1.Node{minicluster.Node("worker-0", "worker")})...)
 			f, w := bothRoads(t, minicluster.Rollout("shop"), objects)
 			if p := f.Pools[0]; string(p.Disruption.Effect) != c.verdict || (p.Evictions > 0) == c.noted {

@@ -1,6 +1,6 @@
-// Package probe proves on real nodes, before any mirror set exists, that the mirrors can be pulled
-// from. A probe is a short pod whose image is the mirror reference by digest. The node pulls it
-// with its own credentials, CAs, DNS, proxy and network, none of which another pod can see. The
+// Package pullcheck proves on real nodes, before any mirror set exists, that the mirrors can be
+// pulled from. A probe is a short pod whose image is the mirror reference by digest. The node pulls
+// it with its own credentials, CAs, DNS, proxy and network, none of which another pod can see. The
 // image need not run: once the node has pulled it the proof stands and the pod is deleted.
 //
 // Targets, Choose, Judge and Next are pure: which node, which images, what a pod has proven, what

@@ -1,4 +1,4 @@
-// Package registries answers two questions without touching a cluster: what will
+// Package registriesconf answers two questions without touching a cluster: what will
 // /etc/containers/registries.conf say once a set of mirror objects exists, and where
 // will each image reference then be pulled from, compared with today?
 //

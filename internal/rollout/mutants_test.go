@@ -51,7 +51,7 @@ var _ = []mutant.Mutant{
 		func(node Node) bool { return !node.available() },
 		func() bool { return true }),
 	mutant.Of("budget: any node that is down makes room", baseline,
-		func(rec *v1alpha1.PoolRecord, node Node) bool { return slices.Contains(rec.Unavailable, node.Name) },
+		func(rec *v1alpha1.PoolRecord, node Node) bool { return unavailableBefore(rec, node.Name) },
 		func() bool { return true }),
 	mutant.Of("budget: a node that was cordoned since does not count", newlyUnavailable,
 		func(n Node) bool { return !n.Unschedulable },

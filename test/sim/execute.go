@@ -80,13 +80,7 @@ func (p *process) perform(c *rolloutObject, a rollout.Action) error {
 		p.pullChecks.ensure(a.PlanDigest)
 		return nil
 	case rollout.EnsureCanaryPulls:
-		if a.CleanUp {
-			p.canaryPulls.cleanUp()
-			return nil
-		}
-		o := p.observe(c, p.cache.objects)
-		pools, _ := o.Pools.Get()
-		p.canaryPulls.ensure(a.PlanDigest, pools)
+		p.ensureCanaryPulls(c, a)
 		return nil
 	case rollout.RetryFailed:
 		p.engine.retryFailed()
@@ -125,6 +119,16 @@ func (p *process) perform(c *rolloutObject, a rollout.Action) error {
 		p.sim.checker.violate("model", "%v", err)
 		return err
 	}
+}
+
+func (p *process) ensureCanaryPulls(c *rolloutObject, a rollout.EnsureCanaryPulls) {
+	if a.CleanUp {
+		p.canaryPulls.cleanUp()
+		return
+	}
+	o := p.observe(c, p.cache.objects)
+	pools, _ := o.Pools.Get()
+	p.canaryPulls.ensure(a.PlanDigest, pools)
 }
 
 // patchPool reads the pool past the cache, so that the patch carries its newest version.

@@ -1,4 +1,4 @@
-// Package report says in words and in JSON what internal/preview has foreseen: the verdict first,
+// Package printer says in words and in JSON what internal/preview has foreseen: the verdict first,
 // then what changes, what would break and for whom, what drains, who switches at once, what it
 // would take, and what could not be seen.
 //

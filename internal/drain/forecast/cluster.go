@@ -127,7 +127,7 @@ func (c *cluster) add(p *corev1.Pod) {
 	q.node.pods = append(q.node.pods, q)
 	q.node.free.subtract(q.requests)
 	q.node.hostPorts = append(q.node.hostPorts, q.hostPorts...)
-	q.equivalenceClass.perNode[q.node.index]++
+	q.perNode[q.node.index]++
 }
 
 // recordImages: what runs on a node is there, under the name by which the pod asks for it. What a

@@ -1,4 +1,4 @@
-// Package release reads which images an OpenShift release payload is made of.
+// Package payload reads which images an OpenShift release payload is made of.
 //
 // A release image is an ordinary image that holds manifests. One of its files, an ImageStream, maps
 // the names that the manifests use for components to images by digest.

@@ -1,4 +1,4 @@
-// Package evidence keeps the full list of a rollout's image references beside it, in
+// Package report keeps the full list of a rollout's image references beside it, in
 // SafeMirrorReports: for each reference who needs it, where nodes pull it from before and after,
 // what becomes of it, and what proves it.
 //
