@@ -30,11 +30,11 @@ var guards = []decideBeforePhases{
 			return decideDeletion(o)
 		}},
 	{"BeginRollback", "somebody or something asks for a rollback: put it on record", func(o Observed) (Decision, bool) {
-		return stepOf(o, PhasePreflight, startRollback(o))
+		return stepOf(o, "", startRollback(o))
 	}},
 	{"WithdrawPass", "a deleted rollout is in a second pass of which nothing is written: go back to the first",
 		func(o Observed) (Decision, bool) {
-			return stepOf(o, PhasePreflight, cancelEnforcePass(o))
+			return stepOf(o, "", cancelEnforcePass(o))
 		}},
 	{"Ended", "the rollout has ended: watch for drift, or plan anew when the spec has changed", afterEnd},
 }
@@ -49,7 +49,8 @@ func firstGuard(o Observed) (Decision, bool) {
 	return Decision{}, false
 }
 
-// stepOf is the decision that the step makes in the phase; there is none without a step.
+// stepOf is the decision that the step makes in the phase; there is none without a step. An empty
+// phase is the one that the rollout is in.
 func stepOf(o Observed, p Phase, step Step) (Decision, bool) {
 	if step == nil {
 		return Decision{}, false
