@@ -135,7 +135,8 @@ const (
 // are back.
 type ReleaseStage struct {
 	// name is that of the stage's gate, by which a request approves it. When omitted, the pool and
-	// a number: worker-1 for the first stage of the pool worker, worker-2 for its second.
+	// a number: worker-1 for the first stage of the pool worker, worker-2 for its second. A number
+	// whose name another stage has is passed over.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

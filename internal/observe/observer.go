@@ -196,11 +196,10 @@ func (observer *Observer) otherRollouts(ctx context.Context,
 		if o.Name == r.Name {
 			continue
 		}
-		rec := o.Status.Record
 		out = append(out, rollout.OtherRollout{
 			Name: o.Name, Created: o.CreationTimestamp.Time,
-			ActiveSince: rollout.ActiveSince(rec),
-			Waiting:     rec.CompletedGeneration == 0 || rec.CompletedSpecHash != rollout.Identity(o.Spec),
+			ActiveSince: rollout.ActiveSince(o.Status.Record),
+			Waiting:     rollout.WaitsToBegin(rollout.Effective(o), o.Status),
 		})
 	}
 	return rollout.Known(out)

@@ -107,17 +107,21 @@ func TestOtherRollouts(t *testing.T) {
 		r.Generation, r.Status.Record = generation, record
 		return r
 	}
+	held := minicluster.Rollout("held")
+	held.Spec.State = v1alpha1.StateHeld
 	objects := cluster(
 		other("done", 1, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1,
 			CompletedSpecHash: rollout.Identity(minicluster.Rollout("done").Spec)}),
 		other("new", 1, v1alpha1.Record{}),
 		other("under-way", 1, v1alpha1.Record{StartedAt: &at}),
+		held,
 		other("with-a-new-spec", 2, v1alpha1.Record{StartedAt: &at, CompletedGeneration: 1,
 			CompletedSpecHash: "another"}),
 	)
 	want := map[string]rollout.OtherRollout{
 		"done":            {Name: "done"},
 		"new":             {Name: "new", Waiting: true},
+		"held":            {Name: "held"},
 		"under-way":       {Name: "under-way", ActiveSince: minicluster.StartTime, Waiting: true},
 		"with-a-new-spec": {Name: "with-a-new-spec", Waiting: true},
 	}

@@ -48,7 +48,8 @@ func observed() *builder {
 		PullChecks:    Known(PullChecks{Nodes: 2}),
 		Pools:         Known([]Pool{somePool("master", 3), somePool("worker", 3)}),
 		Workloads:     Known([]Workload{}), ControlPlane: Known([]Problem{}),
-		CanaryPulls: Known(CanaryPulls{Disabled: true}),
+		CanaryPulls:          Known(CanaryPulls{Disabled: true}),
+		NodeDisruptionPolicy: Known(NodeDisruptionPolicy{Generation: 3, ObservedGeneration: 3}),
 	}
 	return b
 }

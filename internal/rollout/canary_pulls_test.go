@@ -119,7 +119,7 @@ func TestCanaryPulls(t *testing.T) {
 			o: one().canaryPulls(passed).with(func(o *Observed) {
 				o.Rollout.Requests = []Request{{ID: "1", Verb: v1alpha1.RequestRollback}}
 			}).build(),
-			want: want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, actions: []string{"sweep-canary"},
+			want: want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, actions: []string{"sweep-canary"},
 				facts: []string{"RollbackStarted"}},
 		},
 	}

@@ -12,11 +12,47 @@ import (
 // does, the first phase that is not done decides; then come the amendments, which are about every
 // decision.
 func Decide(o Observed) Decision {
-	d, decided := firstGuard(o)
-	if !decided {
-		d = evaluatePhases(phasesFor(o), o)
+	d, guarded := firstGuard(o)
+	if !guarded {
+		return amended(o, evaluatePhases(phasesFor(o), o))
 	}
-	return amended(o, d)
+	return withPhaseResults(o, amended(o, d))
+}
+
+// withPhaseResults adds to the decision of a guard which phases are done: a guard stops actions, and
+// does not change what the cluster is like. Example: a rollout that is aborted while it releases
+// nodes is in phase Release, with paused pools and applied mirror sets, and its reason is Aborted.
+// The amendments come before, because they depend on what the guard decided.
+func withPhaseResults(o Observed, d Decision) Decision {
+	if d.Complete || d.PhaseResults != nil || restarted(d) {
+		return d
+	}
+	completed := o.Record.CompletedGeneration != 0
+	if completed && rollingBack(o) {
+		return d // it has rolled back: no phase of the rollout is done any more
+	}
+	known := Decision{Phase: PhaseComplete, PhaseResults: allPhasesDone()}
+	if !completed {
+		known = evaluatePhases(phasesFor(o), o)
+	}
+	if d.Phase == "" {
+		d.Phase = known.Phase
+	}
+	for _, r := range known.PhaseResults {
+		if !r.Done || r.Phase == d.Phase {
+			break
+		}
+		d.PhaseResults = append(d.PhaseResults, r)
+	}
+	if next := len(d.PhaseResults); next < len(known.PhaseResults) && known.PhaseResults[next].Phase == d.Phase {
+		d.PhaseResults = append(d.PhaseResults, PhaseResult{Phase: d.Phase, Reason: d.Reason, Message: d.Why})
+	}
+	return d
+}
+
+// restarted reports whether the rollout is planned anew: no phase of the new plan is done.
+func restarted(d Decision) bool {
+	return slices.ContainsFunc(d.Facts, func(f Fact) bool { _, yes := f.(RolloutRestarted); return yes })
 }
 
 // mustRepause tells whether a pool that is open for one node has to be closed before it has had it:
@@ -27,7 +63,7 @@ func Decide(o Observed) Decision {
 func mustRepause(o Observed, d Decision) bool {
 	_, closed := outsideWindows(o)
 	return o.Rollout.Held || (closed && !rollingBack(o)) || d.Stalled || d.Phase == PhasePreflight ||
-		d.Phase == PhasePolicy
+		d.Phase == PhasePolicy || d.Phase == ""
 }
 
 // recheck bounds the time of the next look: never before now, and while there is something to do

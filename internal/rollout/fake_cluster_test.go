@@ -67,8 +67,9 @@ func (w *fakeCluster) observe() Observed {
 	return Observed{
 		Now: w.now, Rollout: w.spec, Record: *w.record.DeepCopy(),
 		Cluster: Known(Cluster{}), OtherRollouts: Known([]OtherRollout{}), SpecProblems: Known([]Problem{}),
-		Sets: Known(sets),
-		Plan: Known(PlanSummary{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Known(w.engine),
+		NodeDisruptionPolicy: Known(NodeDisruptionPolicy{}),
+		Sets:                 Known(sets),
+		Plan:                 Known(PlanSummary{Digest: planDigest, Total: 4, Changed: 2}), Transfers: Known(w.engine),
 		PullChecks: Known(w.pullChecks),
 		Pools:      Known(w.copyPools()), Workloads: Known(workloads), CanaryPulls: Known(w.canary),
 		ControlPlane: Known([]Problem{}), Forecast: safeForecast(Known(w.copyPools())),

@@ -276,3 +276,49 @@ func TestRecordOfGates(t *testing.T) {
 		t.Errorf("%d approvals, stages %v", len(r.Approvals), r.Stages)
 	}
 }
+
+// A gate is approved by the name of its stage, so no two stages have one name: the approval of one
+// would open the other, and a stage would count as watched when the other one was.
+func TestStageNamesAreUnique(t *testing.T) {
+	cases := map[string]struct {
+		stages []Stage
+		want   []string // the names, up to the last of these stages
+	}{
+		"the user's name comes second": {
+			[]Stage{{Pool: "worker", Approval: true}, {Name: "worker-1", Pool: "worker", Approval: true}},
+			[]string{"worker-2", "worker-1"}},
+		"the user's name comes first": {
+			[]Stage{{Name: "worker-2", Pool: "worker", Nodes: 1, Approval: true}, {Pool: "worker", Approval: true}},
+			[]string{"worker-2", "worker-3"}},
+		"of another pool": {
+			[]Stage{{Name: "worker-1", Pool: "master", Approval: true}, {Pool: "worker", Approval: true}},
+			[]string{"worker-1", "worker-2"}},
+		"several are taken": {
+			[]Stage{{Pool: "worker"}, {Name: "worker-1", Pool: "worker"}, {Name: "worker-2", Pool: "worker"}},
+			[]string{"worker-3", "worker-1", "worker-2"}},
+		"none is taken": {[]Stage{{Pool: "worker", Nodes: 1}, {Pool: "worker"}}, []string{"worker-1", "worker-2"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := observed().rendered().with(func(o *Observed) { o.Rollout.Stages = c.stages }).build()
+			pools, _ := o.Pools.Get()
+			seen := map[string]bool{}
+			for i, s := range effectiveStages(o, pools) {
+				if i < len(c.want) && s.Name != c.want[i] {
+					t.Errorf("stage %d is named %q, want %q", i, s.Name, c.want[i])
+				}
+				if seen[s.Name] {
+					t.Errorf("two stages are named %q", s.Name)
+				}
+				seen[s.Name] = true
+			}
+		})
+	}
+	t.Run("the approval of a named stage does not open an unnamed one", func(t *testing.T) {
+		o := observed().rendered().with(func(o *Observed) {
+			o.Rollout.Stages = cases["of another pool"].stages
+		}).done("master-0", "master-1", "master-2").with(approval("worker-1", planDigest)).build()
+		check(t, o, want{phase: PhaseRelease, reason: v1alpha1.ReasonApprovalRequired,
+			blockers: []string{"SafeMirrorRollout shop"}, says: []string{"gate: worker-2"}})
+	})
+}

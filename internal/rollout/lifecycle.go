@@ -30,11 +30,11 @@ var guards = []decideBeforePhases{
 			return decideDeletion(o)
 		}},
 	{"BeginRollback", "somebody or something asks for a rollback: put it on record", func(o Observed) (Decision, bool) {
-		return stepOf(o, PhasePreflight, startRollback(o))
+		return stepOf(o, "", startRollback(o))
 	}},
 	{"WithdrawPass", "a deleted rollout is in a second pass of which nothing is written: go back to the first",
 		func(o Observed) (Decision, bool) {
-			return stepOf(o, PhasePreflight, cancelEnforcePass(o))
+			return stepOf(o, "", cancelEnforcePass(o))
 		}},
 	{"Ended", "the rollout has ended: watch for drift, or plan anew when the spec has changed", afterEnd},
 }
@@ -49,7 +49,8 @@ func firstGuard(o Observed) (Decision, bool) {
 	return Decision{}, false
 }
 
-// stepOf is the decision that the step makes in the phase; there is none without a step.
+// stepOf is the decision that the step makes in the phase; there is none without a step. An empty
+// phase is the one that the rollout is in.
 func stepOf(o Observed, p Phase, step Step) (Decision, bool) {
 	if step == nil {
 		return Decision{}, false
@@ -102,18 +103,21 @@ func decideDeletion(o Observed) (Decision, bool) {
 	return d, true
 }
 
-// removeFinalizer is the way out of a rollout that is being deleted; forward is true when it leads
-// through the rest of the phases.
+// removeFinalizer is the next step of a rollout that is being deleted; proceed is true when that is
+// a step of the phases.
 func removeFinalizer(o Observed) (step Step, proceed bool) {
-	remove := Do{Actions: []Action{RemoveFinalizer{}}, Why: "nothing of this rollout is left to undo"}
+	remove := Step(Do{Actions: []Action{RemoveFinalizer{}}, Why: "nothing of this rollout is left to undo"})
 	if c, known := o.Cluster.Get(); known && c.Unsupported != "" {
-		return remove, false // no pools here, so none can be held
+		return remove, false // there is no Machine Config Operator: nothing of ours can be there
+	}
+	if policyMayRemain(o) {
+		remove = waitForRead(policyKind, o.NodeDisruptionPolicy.Why())
 	}
 	pools, ok := o.Pools.Get()
 	completed := o.Record.CompletedGeneration != 0
 	switch {
 	case !ok && completed && !policyInCluster(o):
-		return remove, false // the pools were restored before the end was put on record
+		return remove, false // the pools were restored before completion was recorded
 	case !ok:
 		return waitForRead("MachineConfigPool", o.Pools.Why()), false
 	case !needsRestore(o, pools) && (o.Record.StartedAt == nil || completed):

@@ -251,3 +251,53 @@ func TestDeletionAfterApplyCompletes(t *testing.T) {
 		t.Run(name, func(t *testing.T) { check(t, c.o, c.want) })
 	}
 }
+
+// A node disruption policy of a rollout that is gone makes every later change of registries.conf
+// reload, and nothing that belongs to a rollout would restore it. So as long as it is unknown
+// whether ours is in the cluster, the finalizer stays.
+func TestUnreadablePolicyHoldsTheFinalizer(t *testing.T) {
+	unreadable := func(o *Observed) { o.NodeDisruptionPolicy = Unknown[NodeDisruptionPolicy]("timeout") }
+	restored := func(o *Observed) { o.Record.NodeDisruptionPolicy.Restored = true }
+	unreadablePools := func(o *Observed) { o.Pools = Unknown[[]Pool]("timeout") }
+	remove := want{phase: PhaseRestore, reason: v1alpha1.ReasonProgressing, actions: []string{"remove-finalizer"}}
+	wait := want{phase: PhaseRestore, reason: v1alpha1.ReasonUnreadable,
+		blockers: []string{"MachineConfiguration MachineConfiguration"}, says: []string{"timeout"}}
+	cases := map[string]struct {
+		b    *builder
+		want want
+	}{
+		"complete":                           {observed().completed().policyInstalled().with(restored), wait},
+		"complete, pools unreadable as well": {observed().completed().policyInstalled().with(restored).with(unreadablePools), wait},
+		"complete, the record of it is lost": {observed().completed().reloads(), wait},
+		"installed, and the pools are as they were": {
+			observed().paused().policyInstalled().restored("master", "worker"), wait},
+		"installed, and the pools are paused": {observed().paused().policyInstalled(), wait},
+		// The intent to restore is recorded before the write, which may have failed.
+		"about to be restored, and the pools are paused": {observed().paused().policyInstalled().with(restored), wait},
+		"about to be restored, and the pools are as they were": {
+			observed().paused().policyInstalled().with(restored).restored("master", "worker"), wait},
+		"the whole record is lost": {observed().recordLost(), wait},
+		"the record says that none was ever written": {
+			observed().paused().restored("master", "worker"), remove},
+		"complete, without a policy": {observed().completed(), remove},
+		"there is no MCO": {observed().paused().policyInstalled().with(func(o *Observed) {
+			o.Cluster = Known(Cluster{Unsupported: "x"})
+		}), remove},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) { check(t, c.b.deleting().with(unreadable).build(), c.want) })
+	}
+}
+
+// The pools are not restored, and the end is not recorded, while a policy of ours may be left.
+func TestUnreadablePolicyHoldsTheEnd(t *testing.T) {
+	o := observed().updated().policyInstalled().with(func(o *Observed) {
+		o.Rollout.Reload = false // the spec has changed since; with Reload, Preflight waits
+		o.Record.NodeDisruptionPolicy.Restored = true
+		o.NodeDisruptionPolicy = Unknown[NodeDisruptionPolicy]("timeout")
+	}).build()
+	d := Decide(o)
+	if d.Reason != v1alpha1.ReasonUnreadable || len(d.Actions)+len(d.Facts) > 0 {
+		t.Errorf("%s %s: %v %v, want a wait for the policy", d.Phase, d.Reason, keys(d.Actions), factNames(d.Facts))
+	}
+}

@@ -199,12 +199,21 @@ func removePolicy(o Observed, p NodeDisruptionPolicy, pools []Pool) Step {
 	return writeUserPolicy(o, p)
 }
 
-// confirmPolicyRemoved holds when a policy of ours may be there and cannot be seen.
+// confirmPolicyRemoved waits while a policy of ours may be in the cluster and cannot be read.
 func confirmPolicyRemoved(o Observed) Step {
-	if !isKnown(o.NodeDisruptionPolicy) && policyInstalled(o) {
+	if policyMayRemain(o) {
 		return waitForRead(policyKind, o.NodeDisruptionPolicy.Why())
 	}
 	return Done{}
+}
+
+// policyMayRemain reports whether MachineConfiguration/cluster cannot be read and may have a policy
+// of ours. Only the record can rule that out: a policy is recorded before it is written (I4), so a
+// rollout that has started and has none on record has written none. That its return is recorded
+// rules out nothing, because that is recorded before the write, too.
+func policyMayRemain(o Observed) bool {
+	return !isKnown(o.NodeDisruptionPolicy) &&
+		(o.Rollout.Reload || o.Record.StartedAt == nil || o.Record.NodeDisruptionPolicy != nil)
 }
 
 // nodesLeft tells whether a node may still take a change for which it has to reload.

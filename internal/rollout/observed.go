@@ -140,7 +140,7 @@ type OtherRollout struct {
 	// ActiveSince is when it began, or began to roll back after it had completed; zero before, and
 	// once it has completed. See ActiveSince.
 	ActiveSince time.Time `json:"since,omitzero"`
-	// Waiting is true when it has work to do and has not started.
+	// Waiting is true when it has work to do and could begin now. See WaitsToBegin.
 	Waiting bool `json:"waiting,omitempty"`
 }
 

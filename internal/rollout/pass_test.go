@@ -76,7 +76,7 @@ func TestBetweenThePasses(t *testing.T) {
 	})
 	t.Run("aborted: a choice, because every node has the first", func(t *testing.T) {
 		check(t, betweenPasses(time.Minute).requests(v1alpha1.RequestAbort).build(),
-			want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
+			want{phase: PhaseEnforce, reason: v1alpha1.ReasonAborted, stalled: true,
 				blockers: []string{"SafeMirrorRollout shop"}, says: []string{"6 nodes"}})
 	})
 	t.Run("another drift: the sets of the first pass are put back under pause", func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestSecondPass(t *testing.T) {
 	})
 	t.Run("deleted before anything of it is written: it ends with the first", func(t *testing.T) {
 		d := check(t, secondPass().deleting().build(),
-			want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"PassStarted"}})
+			want{phase: PhasePause, reason: v1alpha1.ReasonProgressing, facts: []string{"PassStarted"}})
 		if got := fact[PassStarted](t, d).Pass; got != v1alpha1.PassAllow {
 			t.Errorf("pass %s", got)
 		}

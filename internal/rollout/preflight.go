@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
@@ -22,8 +24,9 @@ func preflight(o Observed) Step {
 			Reason: v1alpha1.ReasonUnsupportedTopology, Kind: "Cluster", Name: "cluster", Message: cluster.Unsupported,
 		}}}
 	}
-	// The upgrade comes before the pools, which it updates: that they are not at rest is its doing.
-	checks := []func(Observed) Step{awaitOtherRollouts, checkSpec, awaitUpgrade, checkPools, checkReload}
+	// What is wrong with the spec is reported at once, not when the rollout's turn comes. The upgrade
+	// comes before the pools: it is what updates them.
+	checks := []func(Observed) Step{checkSpec, awaitOtherRollouts, awaitUpgrade, checkPools, checkReload}
 	for _, check := range checks {
 		if step := check(o); step != nil {
 			return step
@@ -46,13 +49,14 @@ func awaitUpgrade(o Observed) Step {
 }
 
 // awaitOtherRollouts lets one rollout at a time through (I11): the one that has begun, else the
-// oldest, then by name. One that has begun looks at the others as well: it may be complete, and be
-// asked to roll back while another one is in progress.
+// oldest that could begin now, then by name. One that has begun checks the others as well: it may
+// be complete, and be asked to roll back while another one is in progress.
 //
 //	shop is complete, books releases its nodes, shop is deleted with spec.deletion Rollback: books first, then shop rolls back
+//	shop is held and has not begun, books is younger: books begins, and shop waits for it even when it is Active again
 //
-// One that has lost its record and still has its pause record on pools is let through: whoever else
-// comes first would wait for these pools.
+// One that has lost its record and still has its pause record on pools is let through: all others
+// would wait for these pools.
 func awaitOtherRollouts(o Observed) Step {
 	if pools, ok := o.Pools.Get(); ok && o.Record.StartedAt == nil && anyPauseRecord(pools) {
 		return nil
@@ -71,11 +75,38 @@ func awaitOtherRollouts(o Observed) Step {
 	if first.Name == o.Rollout.Name {
 		return nil
 	}
-	return Wait{Blockers: []Blocker{{
-		Reason: v1alpha1.ReasonOtherRollout, Kind: "SafeMirrorRollout", Name: first.Name,
-		Message: "SafeMirrorRollout " + first.Name +
-			" comes first; this one goes on when that one has completed or is deleted",
-	}}}
+	message := fmt.Sprintf("SafeMirrorRollout %s comes first, in progress since %s; this one continues when that one has "+
+		"completed or is deleted", first.Name, first.ActiveSince.UTC().Format(time.RFC3339))
+	if !first.active() {
+		message = fmt.Sprintf("SafeMirrorRollout %s comes first, created %s and not begun; this one continues when that one "+
+			"has completed or is deleted, or cannot begin: to let this one begin before it, set its spec.state to Held",
+			first.Name, first.Created.UTC().Format(time.RFC3339))
+	}
+	return Wait{Blockers: []Blocker{{Reason: v1alpha1.ReasonOtherRollout, Kind: "SafeMirrorRollout", Name: first.Name,
+		Message: message}}}
+}
+
+// WaitsToBegin reports whether a rollout that has not begun stands before younger ones: it has work
+// to do, and nothing is known to keep it from beginning now. One that is held, stalled, or waits
+// for an approval or for its maintenance window could stand there for weeks. What the status says
+// of another generation does not count: the user has changed the spec since.
+func WaitsToBegin(spec Spec, status v1alpha1.SafeMirrorRolloutStatus) bool {
+	if spec.Held || (status.Record.CompletedGeneration != 0 && status.Record.CompletedSpecHash == spec.SpecHash) {
+		return false
+	}
+	for _, c := range status.Conditions {
+		if c.ObservedGeneration != spec.Generation {
+			continue
+		}
+		switch {
+		case c.Type == v1alpha1.ConditionStalled && c.Status == metav1.ConditionTrue:
+			return false
+		case c.Type == v1alpha1.ConditionReady && (c.Reason == string(v1alpha1.ReasonApprovalRequired) ||
+			c.Reason == string(v1alpha1.ReasonOutsideWindow)):
+			return false
+		}
+	}
+	return true
 }
 
 // ActiveSince is since when the rollout of the record is in progress: from its first pause until it

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/safe-mirror/safe-mirror-operator/api/v1alpha1"
 )
 
@@ -206,7 +208,8 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 			Waiting: true}, goOn},
 		"one that has started comes first at any age": {OtherRollout{Name: "books", Created: younger, ActiveSince: now,
 			Waiting: true}, wait},
-		"one that has completed does not": {OtherRollout{Name: "books", Created: older}, goOn},
+		"an older one that cannot begin does not": {OtherRollout{Name: "books", Created: older}, goOn},
+		"one that has completed does not":         {OtherRollout{Name: "books", Created: older}, goOn},
 		"of the same age the name decides": {OtherRollout{Name: "books", Created: now.Add(-time.Hour),
 			Waiting: true}, wait},
 		"of the same age the name decides, for us too": {OtherRollout{Name: "zoo", Created: now.Add(-time.Hour),
@@ -215,6 +218,57 @@ func TestOnlyOneRolloutAtATime(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			check(t, observed().with(func(o *Observed) { o.OtherRollouts = Known([]OtherRollout{c.other}) }).build(), c.want)
+		})
+	}
+}
+
+// A rollout whose spec is wrong says so while another one is in progress, not when its turn comes.
+func TestSpecProblemsAreReportedAtOnce(t *testing.T) {
+	books := OtherRollout{Name: "books", ActiveSince: now.Add(-time.Hour), Waiting: true}
+	o := observed().with(func(o *Observed) {
+		o.OtherRollouts = Known([]OtherRollout{books})
+		o.SpecProblems = Known([]Problem{{Reason: v1alpha1.ReasonInvalidSpec, Kind: "SafeMirrorRollout", Name: "shop",
+			Message: "spec.release.windows[0].schedule: no"}})
+	}).build()
+	check(t, o, want{phase: PhasePreflight, reason: v1alpha1.ReasonInvalidSpec, stalled: true,
+		blockers: []string{"SafeMirrorRollout shop"}, says: []string{"windows[0]"}})
+}
+
+// Of the rollouts that have not begun, those stand before younger ones that could begin now.
+func TestWaitsToBegin(t *testing.T) {
+	ready := func(reason v1alpha1.ConditionReason) metav1.Condition {
+		return metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: string(reason),
+			ObservedGeneration: 3}
+	}
+	stalled := metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue,
+		Reason: string(v1alpha1.ReasonInvalidSpec), ObservedGeneration: 3}
+	notStalled, before := stalled, stalled
+	notStalled.Status, before.ObservedGeneration = metav1.ConditionFalse, 2
+	cases := map[string]struct {
+		spec       Spec
+		record     v1alpha1.Record
+		conditions []metav1.Condition
+		want       bool
+	}{
+		"new":                             {Spec{}, v1alpha1.Record{}, nil, true},
+		"complete":                        {Spec{}, v1alpha1.Record{CompletedGeneration: 1, CompletedSpecHash: "spec"}, nil, false},
+		"complete, and the spec is new":   {Spec{}, v1alpha1.Record{CompletedGeneration: 1, CompletedSpecHash: "old"}, nil, true},
+		"held":                            {Spec{Held: true}, v1alpha1.Record{}, nil, false},
+		"stalled":                         {Spec{}, v1alpha1.Record{}, []metav1.Condition{stalled}, false},
+		"not stalled":                     {Spec{}, v1alpha1.Record{}, []metav1.Condition{notStalled}, true},
+		"the spec before this was wrong":  {Spec{}, v1alpha1.Record{}, []metav1.Condition{before}, true},
+		"waits for an approval":           {Spec{}, v1alpha1.Record{}, []metav1.Condition{ready(v1alpha1.ReasonApprovalRequired)}, false},
+		"outside its maintenance windows": {Spec{}, v1alpha1.Record{}, []metav1.Condition{ready(v1alpha1.ReasonOutsideWindow)}, false},
+		"waits for another one":           {Spec{}, v1alpha1.Record{}, []metav1.Condition{ready(v1alpha1.ReasonOtherRollout)}, true},
+		"copies images":                   {Spec{}, v1alpha1.Record{}, []metav1.Condition{ready(v1alpha1.ReasonProgressing)}, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.spec.Generation, c.spec.SpecHash = 3, "spec"
+			status := v1alpha1.SafeMirrorRolloutStatus{Record: c.record, Conditions: c.conditions}
+			if got := WaitsToBegin(c.spec, status); got != c.want {
+				t.Errorf("waits to begin: %t, want %t", got, c.want)
+			}
 		})
 	}
 }

@@ -98,8 +98,8 @@ func finishReleases(o Observed, pools []Pool) Step {
 	return Done{Message: strings.Join(messages, "; ")}
 }
 
-// effectiveStages are the stages of the spec, followed by every pool that they do not finish. One
-// that has no name is called after its pool, with a number: worker-1, worker-2.
+// effectiveStages are the stages of the spec, followed by every pool that they do not finish. No two
+// have the same name.
 func effectiveStages(o Observed, pools []Pool) []Stage {
 	stages := slices.Clone(o.Rollout.Stages)
 	if len(stages) == 0 {
@@ -108,14 +108,31 @@ func effectiveStages(o Observed, pools []Pool) []Stage {
 	for _, p := range pools {
 		stages = append(stages, Stage{Pool: p.Name, Soak: o.Rollout.Soak})
 	}
+	nameStages(stages)
+	return stages
+}
+
+// nameStages names the stages that have no name after their pool and their place among its stages:
+// worker-1, worker-2. A name that the user has given to another stage is passed over, because one
+// approval would open both gates. Example: of the stages {pool worker}, {pool worker, name
+// worker-1} the first is worker-2.
+func nameStages(stages []Stage) {
+	taken := map[string]bool{}
+	for _, s := range stages {
+		taken[s.Name] = true
+	}
 	count := map[string]int{}
 	for i := range stages {
-		count[stages[i].Pool]++
-		if stages[i].Name == "" {
-			stages[i].Name = fmt.Sprintf("%s-%d", stages[i].Pool, count[stages[i].Pool])
+		s := &stages[i]
+		count[s.Pool]++
+		if s.Name != "" {
+			continue
 		}
+		for n := count[s.Pool]; s.Name == "" || taken[s.Name]; n++ {
+			s.Name = fmt.Sprintf("%s-%d", s.Pool, n)
+		}
+		taken[s.Name] = true
 	}
-	return stages
 }
 
 // arbiterPool holds the third member of etcd on a control plane of two masters. The MCO updates it

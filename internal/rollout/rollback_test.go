@@ -35,8 +35,8 @@ func (b *builder) rollbackRendered() *builder {
 }
 
 func TestRollbackTriggers(t *testing.T) {
-	begins := func(says ...string) want {
-		return want{phase: PhasePreflight, reason: v1alpha1.ReasonProgressing, facts: []string{"RollbackStarted"},
+	begins := func(phase Phase, says ...string) want {
+		return want{phase: phase, reason: v1alpha1.ReasonProgressing, facts: []string{"RollbackStarted"},
 			says: says}
 	}
 	took := func() *builder { return observed().rendered().done("worker-0") }
@@ -52,21 +52,21 @@ func TestRollbackTriggers(t *testing.T) {
 		want want
 	}{
 		"a request": {took().with(withRequest(v1alpha1.RequestRollback)).build(),
-			begins("request by-ann")},
+			begins(PhaseRelease, "request by-ann")},
 		"a request, after the end": {observed().completed().with(withRequest(v1alpha1.RequestRollback)).build(),
-			begins("request by-ann")},
-		"a request, before anything": {observed().with(withRequest(v1alpha1.RequestRollback)).build(), begins()},
+			begins(PhaseComplete, "request by-ann")},
+		"a request, before anything": {observed().with(withRequest(v1alpha1.RequestRollback)).build(), begins(PhaseMirror)},
 		"an abort that comes in time": {observed().paused().with(withRequest(v1alpha1.RequestAbort)).build(),
-			begins("reached no node")},
+			begins(PhaseApply, "reached no node")},
 		"an abort before the first node": {observed().rendered().with(withRequest(v1alpha1.RequestAbort)).build(),
-			begins("reached no node")},
+			begins(PhaseRelease, "reached no node")},
 		"an abort that comes too late holds": {took().with(withRequest(v1alpha1.RequestAbort)).build(),
-			want{phase: PhasePreflight, reason: v1alpha1.ReasonAborted, stalled: true,
+			want{phase: PhaseRelease, reason: v1alpha1.ReasonAborted, stalled: true,
 				blockers: []string{"SafeMirrorRollout shop"},
 				says:     []string{"1 nodes have", "action Rollback", "remove request by-ann"}}},
-		"a deletion":                 {took().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
-		"a deletion at the end":      {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins("spec.deletion is Rollback")},
-		"a node that takes too long": {moving().with(late).build(), begins("node worker-0", "spec.onFailure")},
+		"a deletion":                 {took().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins(PhaseRelease, "spec.deletion is Rollback")},
+		"a deletion at the end":      {observed().completed().deleting().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(), begins(PhaseComplete, "spec.deletion is Rollback")},
+		"a node that takes too long": {moving().with(late).build(), begins(PhaseRelease, "node worker-0", "spec.onFailure")},
 		"not the mere choice of what a deletion does": {took().with(func(o *Observed) { o.Rollout.RollbackOnDelete = true }).build(),
 			want{phase: PhaseRelease, reason: v1alpha1.ReasonProgressing, facts: []string{"ReleaseIntended master"}}},
 		"not a node that takes its time": {moving().with(late).with(func(o *Observed) { o.Rollout.DrainTimeout = 2 * time.Hour }).build(),
@@ -196,5 +196,58 @@ func TestPreviousSetsAreKept(t *testing.T) {
 		Previous: &v1alpha1.PreviousMirrorSets{Name: "partial"}}})
 	if r.Previous.Name != "before" || r.AppliedPlanHash != "b" {
 		t.Errorf("record %+v", r)
+	}
+}
+
+// A guard stops actions. What the cluster is like is reported all the same: an aborted rollout has
+// its pools paused and its mirror sets applied, and is in phase Release.
+func TestGuardsKeepPhaseResults(t *testing.T) {
+	aborts := withRequest(v1alpha1.RequestAbort)
+	before := func(phase Phase) []Phase {
+		var out []Phase
+		for _, row := range PhaseTable() {
+			if row.Phase == phase {
+				break
+			}
+			out = append(out, row.Phase)
+		}
+		return out
+	}
+	cases := map[string]struct {
+		o      Observed
+		done   []Phase
+		reason v1alpha1.ConditionReason // of the phase after those
+	}{
+		"aborted while nodes are released": {observed().rendered().done("worker-0").with(aborts).build(),
+			before(PhaseRelease), v1alpha1.ReasonAborted},
+		"a rollback begins": {observed().rendered().done("worker-0").
+			with(withRequest(v1alpha1.RequestRollback)).build(), before(PhaseRelease), v1alpha1.ReasonProgressing},
+		"one mirror set is written": {observed().intended().partiallyWritten().build(),
+			before(PhaseApply), v1alpha1.ReasonProgressing},
+		"deleted with paused pools": {observed().paused().deleting().build(), before(PhaseApply), ""},
+		"a rollback of a complete rollout is refused": {observed().completed().with(func(o *Observed) {
+			withRequest(v1alpha1.RequestRollback)(o)
+			sets, _ := o.Sets.Get()
+			sets.PreviousProblem = &Problem{Reason: v1alpha1.ReasonUnreadable, Kind: "ControllerRevision", Name: "x"}
+			o.Sets, o.Record.AppliedPlanHash = Known(sets), planDigest
+			o.Record.Previous = &v1alpha1.PreviousMirrorSets{}
+		}).build(), before(""), ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := Decide(c.o)
+			var done []Phase
+			for i, r := range d.PhaseResults {
+				switch {
+				case r.Done:
+					done = append(done, r.Phase)
+				case i != len(d.PhaseResults)-1 || r.Reason != c.reason || r.Message != d.Why:
+					t.Errorf("phase %s: %s %q, want %s %q", r.Phase, r.Reason, r.Message, c.reason, d.Why)
+				}
+			}
+			if diff := cmp.Diff(c.done, done); diff != "" {
+				t.Errorf("phases that are done (-want +got):\n%s\n%s: %s", diff, d.Phase, d.Why)
+			}
+		})
 	}
 }

@@ -102,11 +102,10 @@ func (p *process) otherRollouts(c *rolloutObject) []rollout.OtherRollout {
 		if other.spec.Name == c.spec.Name {
 			continue
 		}
-		rec := other.status.Record
 		out = append(out, rollout.OtherRollout{
 			Name: other.spec.Name, Created: other.spec.Created,
-			ActiveSince: rollout.ActiveSince(rec),
-			Waiting:     rec.CompletedGeneration == 0 || rec.CompletedSpecHash != other.spec.SpecHash,
+			ActiveSince: rollout.ActiveSince(other.status.Record),
+			Waiting:     rollout.WaitsToBegin(other.spec, other.status),
 		})
 	}
 	return out
