@@ -3,8 +3,11 @@ package controllers
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,13 +144,27 @@ func TestDiscoveryFails(t *testing.T) {
 // unregistered is an object that no scheme knows.
 type unregistered struct{ corev1.Pod }
 
-// queue notes what is added, and after what time.
+// queue records what is added, and after what time. A retry adds from a goroutine of its own.
 type queue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
-	added map[string]time.Duration
+	mu    sync.Mutex
+	delay map[string]time.Duration
 }
 
-func (q *queue) AddAfter(r reconcile.Request, d time.Duration) { q.added[r.Name] = d }
+func (q *queue) AddAfter(r reconcile.Request, d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.delay == nil {
+		q.delay = map[string]time.Duration{}
+	}
+	q.delay[r.Name] = d
+}
+
+func (q *queue) added() map[string]time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.delay)
+}
 
 // Any of these objects may concern any rollout.
 func TestEveryRolloutIsEnqueued(t *testing.T) {
@@ -162,39 +179,40 @@ func TestEveryRolloutIsEnqueued(t *testing.T) {
 		"other":   func(q *queue) { handler.Generic(ctx, event.GenericEvent{Object: pod}, q) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := &queue{added: map[string]time.Duration{}}
+			q := &queue{}
 			send(q)
-			if diff := cmp.Diff(want, q.added); diff != "" {
+			if diff := cmp.Diff(want, q.added()); diff != "" {
 				t.Errorf("added (-want +got):\n%s", diff)
 			}
 		})
 	}
 	t.Run("unreadable", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			down := 3
+			var lists atomic.Int32
 			c := minicluster.Client(interceptor.Funcs{
 				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList,
 					opts ...client.ListOption) error {
-					if down--; down >= 0 {
+					if lists.Add(1) <= 3 {
 						return errDown
 					}
 					return c.List(ctx, list, opts...)
 				},
 			}, minicluster.Rollout("shop"))
-			q, r := &queue{added: map[string]time.Duration{}}, &Reconciler{Client: c}
+			q, r := &queue{}, &Reconciler{Client: c}
 			r.enqueueAll(t.Context(), q, 0)
 			r.enqueueAll(t.Context(), q, 0) // waits for the same retry
-			if len(q.added) > 0 {
-				t.Errorf("added %v although the list fails", q.added)
+			if len(q.added()) > 0 {
+				t.Errorf("added %v although the list fails", q.added())
 			}
-			time.Sleep(enqueueRetry + time.Millisecond) // of the bubble's clock
-			if len(q.added) > 0 {
-				t.Errorf("added %v although the list fails", q.added)
+			time.Sleep(enqueueRetry) // of the bubble's clock
+			synctest.Wait()
+			if len(q.added()) > 0 {
+				t.Errorf("added %v although the list fails", q.added())
 			}
 			time.Sleep(enqueueRetry)
 			synctest.Wait()
-			if _, ok := q.added["shop"]; !ok || r.enqueuing.Load() {
-				t.Errorf("added %v, still trying %t: the event is lost", q.added, r.enqueuing.Load())
+			if _, ok := q.added()["shop"]; !ok || r.enqueuing.Load() {
+				t.Errorf("added %v, still trying %t: the event is lost", q.added(), r.enqueuing.Load())
 			}
 		})
 	})
